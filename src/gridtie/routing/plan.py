@@ -1,0 +1,112 @@
+"""What is asked, what is known, what is decided: the plain data of one routing decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from gridtie.config.schema import Locality
+
+Dialect = Literal["openai", "anthropic", "ollama"]
+
+
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """One request in the router's terms; everything `decide` may look at."""
+
+    id: str
+    surface: Dialect
+    alias: str
+    environment: str
+    key: str
+    agent: str | None = None
+    tags: frozenset[str] = frozenset()
+    stream: bool = False
+    # Of "tools", "vision", "json": what the target must be able to do.
+    needs: frozenset[str] = frozenset()
+    # An estimate (bytes / 4): good enough to order by size, never to refuse by.
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider; built when configuration is loaded, not per request."""
+
+    id: str  # "provider/model"
+    provider: str
+    model: str
+    locality: Locality
+    dialect: Dialect
+    base_url: str
+    # Exact for local models (we set it); None where it is not known.
+    context: int | None = None
+    # Concurrent requests this target serves; None: no limit of its own.
+    slots: int | None = None
+    capabilities: frozenset[str] = frozenset({"chat", "json", "tools", "vision"})
+    score: float | None = None
+    include_usage: bool = True
+    headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
+    ca_file: str | None = None
+
+
+class TargetState(msgspec.Struct):
+    """What is known about a target right now; owned by `routing.snapshot`, read by `decide`."""
+
+    in_flight: int = 0
+    waiting: int = 0
+    # None: not known (a cloud); a local engine reports which models are in memory.
+    loaded: bool | None = None
+    # Monotonic seconds until which a failing target is left alone; 0: it is fine.
+    retry_at: float = 0.0
+    failures: int = 0
+    last_error: str = ""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The world at one instant: `decide` is a pure function of an `Ask` and this."""
+
+    now: float
+    states: Mapping[str, TargetState]
+    # Budget name -> US dollars left in its current period, reservations already taken off.
+    budget_left: Mapping[str, float] = {}
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a plan: where to send the request next, and why there."""
+
+    target: Target
+    reason: str
+    # Seconds to wait for a slot if the target is busy; 0: skip it when busy.
+    max_wait: float = 0.0
+    first_token: float = 60.0
+    # US dollars reserved against the budgets before it is sent; 0 for local.
+    reserve_usd: float = 0.0
+
+
+class Skip(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that the rule names but the plan leaves out, and why."""
+
+    target: str
+    reason: str
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Why nothing can be tried: the error the client gets."""
+
+    status: int
+    code: str
+    message: str
+    retry_after: int | None = None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Ordered attempts, each with its reason; `refusal` is set exactly when there are none."""
+
+    rule: str
+    attempts: tuple[Attempt, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    refusal: Refusal | None = None
+    baseline: str = ""
+    # True where this request must not reach a cloud on any path, also not by a later decision.
+    local_only: bool = False
