@@ -17,7 +17,7 @@ class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """A mapping of the routing file: no unknown keys, no change after loading."""
 
 
-class Price(Struct):
+class Price(Struct, frozen=True):
     """US dollars per million tokens; overrides the price snapshot for one model."""
 
     input: float
@@ -25,7 +25,7 @@ class Price(Struct):
     cached_input: float | None = None
 
 
-class Provider(Struct):
+class Provider(Struct, frozen=True):
     """Somewhere that models are served.
 
     `station` is what the playbook provisioned on this machine (read from station.json);
@@ -44,12 +44,12 @@ class Provider(Struct):
     prices: dict[str, Price] = {}
 
 
-class CloudModel(Struct):
+class CloudModel(Struct, frozen=True):
     provider: str
     model: str
 
 
-class Model(Struct):
+class Model(Struct, frozen=True):
     """An alias: the name applications ask for.
 
     `local` is `auto` (the station's best model for `purpose`), a model name, or a list in order of
@@ -65,7 +65,7 @@ class Model(Struct):
     floor: float | None = None
 
 
-class When(Struct):
+class When(Struct, frozen=True):
     """All given conditions must hold; within one condition any of the values."""
 
     environment: list[str] | None = None
@@ -78,7 +78,7 @@ class When(Struct):
     smaller_than: int | None = None
 
 
-class Rule(Struct):
+class Rule(Struct, frozen=True):
     """First match wins. `use` holds `local`, `cloud` or `provider/model`, in order."""
 
     name: str
@@ -91,7 +91,7 @@ class Rule(Struct):
     max_cost: float | None = None
 
 
-class Budget(Struct):
+class Budget(Struct, frozen=True):
     """US dollars of cloud spend in a calendar period (UTC); None in `environment`/`key` means all."""
 
     name: str
@@ -101,7 +101,7 @@ class Budget(Struct):
     key: str | None = None
 
 
-class Timeouts(Struct):
+class Timeouts(Struct, frozen=True):
     """Seconds. `first_token_cold` holds where the model is not loaded yet."""
 
     connect: float = 2.0
@@ -111,7 +111,7 @@ class Timeouts(Struct):
     total: float = 900.0
 
 
-class Limits(Struct):
+class Limits(Struct, frozen=True):
     max_body_bytes: int = 16 * 1024 * 1024
     max_header_bytes: int = 32 * 1024
     max_headers: int = 100
@@ -120,7 +120,7 @@ class Limits(Struct):
     attempts: int = 4
 
 
-class Defaults(Struct):
+class Defaults(Struct, frozen=True):
     alias: str = "coder"
     environment: str = "dev"
     # `provider/model` in the price snapshot.
@@ -128,7 +128,7 @@ class Defaults(Struct):
     allowed_hosts: list[str] = []
 
 
-class Routing(Struct):
+class Routing(Struct, frozen=True):
     """The whole routing file."""
 
     version: Literal[1]
