@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
+
+Dialect = Literal["openai", "anthropic", "ollama"]
 
 
 class Failed(Enum):

@@ -7,9 +7,34 @@ from typing import Literal
 
 import msgspec
 
-from gridtie.config.schema import Locality
+from gridtie.dialects.types import Dialect
+from gridtie.providers.target import Target
 
-Dialect = Literal["openai", "anthropic", "ollama"]
+__all__ = [
+    "Ask",
+    "Attempt",
+    "Dialect",
+    "Plan",
+    "Refusal",
+    "Skip",
+    "SkipCode",
+    "Snapshot",
+    "Target",
+    "TargetState",
+]
+
+# Why a target is left out, for programs; `Skip.reason` says it for people.
+SkipCode = Literal[
+    "policy",  # `never` or `private` forbids it
+    "capability",  # it cannot do what the request needs
+    "floor",  # its coding score is below what the alias asks of a stand-in
+    "price",  # more than `max_cost`, or a limit on money holds and no price is known
+    "budget",  # a budget is used up
+    "unready",  # its engine does not answer
+    "failing",  # it failed just now and is left alone for a while
+    "busy",  # no slot, and the rule does not wait
+    "attempts",  # more targets than `limits.attempts`
+]
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,26 +55,6 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one provider; built when configuration is loaded, not per request."""
-
-    id: str  # "provider/model"
-    provider: str
-    model: str
-    locality: Locality
-    dialect: Dialect
-    base_url: str
-    # Exact for local models (we set it); None where it is not known.
-    context: int | None = None
-    # Concurrent requests this target serves; None: no limit of its own.
-    slots: int | None = None
-    capabilities: frozenset[str] = frozenset({"chat", "json", "tools", "vision"})
-    score: float | None = None
-    include_usage: bool = True
-    headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
-    ca_file: str | None = None
-
-
 class TargetState(msgspec.Struct):
     """What is known about a target right now; owned by `routing.snapshot`, read by `decide`."""
 
@@ -57,6 +62,8 @@ class TargetState(msgspec.Struct):
     waiting: int = 0
     # None: not known (a cloud); a local engine reports which models are in memory.
     loaded: bool | None = None
+    # False: a probe found that the engine does not answer. Never probed counts as ready.
+    ready: bool = True
     # Monotonic seconds until which a failing target is left alone; 0: it is fine.
     retry_at: float = 0.0
     failures: int = 0
@@ -68,6 +75,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
     now: float
     states: Mapping[str, TargetState]
+    # Requests in flight per provider: what `max_in_flight` of a provider is held against.
+    provider_in_flight: Mapping[str, int] = {}
     # Budget name -> US dollars left in its current period, reservations already taken off.
     budget_left: Mapping[str, float] = {}
 
@@ -82,6 +91,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     first_token: float = 60.0
     # US dollars reserved against the budgets before it is sent; 0 for local.
     reserve_usd: float = 0.0
+    # Names of the budgets that `reserve_usd` is held against.
+    budgets: tuple[str, ...] = ()
 
 
 class Skip(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +100,7 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
 
     target: str
     reason: str
+    code: SkipCode
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,33 @@
+"""A target: one model at one provider, as the rest of the router sees it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gridtie.config.schema import Locality
+from gridtie.dialects.types import Dialect
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one provider; built when configuration is loaded, not per request."""
+
+    id: str  # "provider/model"
+    provider: str
+    model: str
+    locality: Locality
+    dialect: Dialect
+    base_url: str
+    # Exact for local models (we set it); None where it is not known.
+    context: int | None = None
+    # Concurrent requests this target serves; None: no limit of its own.
+    slots: int | None = None
+    # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.
+    provider_slots: int | None = None
+    capabilities: frozenset[str] = frozenset({"chat", "json", "tools", "vision"})
+    score: float | None = None
+    include_usage: bool = True
+    headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
+    ca_file: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Target({self.id!r}, {self.locality}, {self.dialect}, {self.base_url!r})"
