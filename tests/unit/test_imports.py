@@ -1,0 +1,103 @@
+"""Imports point one way, so that each room of the house can be read, tested and replaced alone."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src" / "gridtie"
+
+# Package -> the packages of ours it may import. What is not listed may import anything of ours.
+ALLOWED = {
+    "host": set(),
+    "config": set(),
+    "catalogue": {"host"},
+    "dialects": {"config"},
+    "upstream": {"config"},
+    "ledger": {"config", "dialects"},
+    "providers": {"dialects", "upstream", "config"},
+    "routing": {"providers", "dialects", "upstream", "config", "ledger"},
+    "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
+    "agents": {"sandbox"},
+}
+
+# Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.
+PURE = [
+    "routing/decide.py",
+    "routing/plan.py",
+    "host/fit.py",
+    "config/schema.py",
+    *sorted(str(path.relative_to(SOURCE)) for path in (SOURCE / "dialects").glob("*.py")),
+]
+INPUT_OUTPUT = {
+    "asyncio",
+    "http",
+    "io",
+    "os",
+    "pathlib",
+    "select",
+    "shutil",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "threading",
+    "time",
+    "urllib.request",
+    "uvloop",
+    "httptools",
+    "yaml",
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of everything that a module imports, also inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def ours(path: Path) -> set[str]:
+    return {name.removeprefix("gridtie.") for name in imported(path) if name.startswith("gridtie.")}
+
+
+def within(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_a_package_imports_only_what_is_below_it(package: str) -> None:
+    wrong = {
+        f"{path.relative_to(SOURCE)} imports gridtie.{name}"
+        for path in (SOURCE / package).rglob("*.py")
+        for name in ours(path)
+        if not within(name, ALLOWED[package] | {package})
+    }
+
+    assert not wrong
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_a_pure_module_does_no_input_or_output(module: str) -> None:
+    assert not {name for name in imported(SOURCE / module) if name in INPUT_OUTPUT}
+
+
+def test_what_runs_on_a_bare_host_needs_the_standard_library_alone() -> None:
+    wrong = {
+        f"{path.relative_to(SOURCE)} imports {name}"
+        for path in (SOURCE / "host").rglob("*.py")
+        for name in imported(path)
+        if not name.startswith("gridtie") and name.split(".")[0] not in sys.stdlib_module_names
+    }
+
+    assert not wrong
