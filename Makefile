@@ -1,0 +1,45 @@
+# Everything here does its own set-up. `make help` lists the targets.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# ARGS    more arguments for the command behind a target:  make site ARGS="-e gridtie_engine=embedded"
+# CHECK=1 says what would change, and changes nothing:      make site CHECK=1
+# PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
+# V=1     Ansible's usual output:                           make site V=1
+ARGS ?=
+check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
+verbose := $(if $(filter 1 yes true,$(V)),-v)
+purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
+
+.PHONY: help site verify demo test reset lock venv
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
+	  printf '%-14s %s\n' "$$target" "$$text"; done
+	@sed -n 's/^# \([A-Z]*\(=1\)\{0,1\}  *.*:  .*\)/    \1/p' $(firstword $(MAKEFILE_LIST))
+
+site: ## turn this machine into a working, verified station (run again: changes nothing)
+	@scripts/venv site
+	@scripts/playbook site.yml $(check) $(verbose) $(ARGS)
+
+verify: ## prove that the station works: every check, from inside and outside
+	@scripts/venv site
+	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
+
+demo: ## five agents build and test a small feature through the router
+	@scripts/venv site
+	@.venv/bin/python demo_final.py $(ARGS)
+
+test: ## all tests of the project itself, with their set-up
+	@scripts/venv test
+	@scripts/test $(ARGS)
+
+reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
+	@scripts/venv site
+	@scripts/playbook playbooks/reset.yml $(check) $(verbose) $(purge) $(ARGS)
+
+lock: ## write the lock files again from pyproject.toml
+	@scripts/lock $(ARGS)
+
+venv: ## only the virtual environment that the commands above use
+	@scripts/venv site
