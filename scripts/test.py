@@ -1,0 +1,136 @@
+"""Run the project's checks: `make test`, or `make test PART="lint unit"` for some of them.
+
+Every part runs even if an earlier one failed, so that one run shows all that is wrong; the closing
+table says what each came to and how long it took. The parts, in order:
+
+lint         format, style, types, Ansible and YAML rules
+unit         one module at a time, in parallel
+contract     wire formats, official SDKs, recorded ground truth
+integration  real engines and the real router container, on two stations beside any live one
+lab          a disposable systemd host, provisioned from nothing, killed, verified and reset
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+# Stations of the tests: their own compose projects, ports and directories.
+STATIONS = {
+    "GRIDTIE_TEST_STATION": {"project": "gridtie-test", "engine": "ollama", "port": 18484},
+    "GRIDTIE_TEST_EMBEDDED_STATION": {"project": "gridtie-test-embedded", "engine": "embedded", "port": 18485},
+}
+# A fixed place, so that what a killed run left is found and removed by the next one.
+STATIONS_ROOT = Path("/var/tmp/gridtie-test")
+
+
+def run(*command: str | Path, **environment: str) -> bool:
+    """Run a command from the checkout, its output shown as it comes; whether it succeeded."""
+    print("$", " ".join(map(str, command)), flush=True)
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(command, cwd=CHECKOUT, env={**os.environ, "PATH": path, **environment}).returncode == 0
+
+
+def pytest(*arguments: str, **environment: str) -> bool:
+    return run(BIN / "pytest", "-q", *arguments, **environment)
+
+
+def lint() -> bool:
+    """Everything that is read rather than run. All of them, also after one failed."""
+    return all(
+        [
+            run(BIN / "ruff", "format", "--check", "--quiet", "."),
+            run(BIN / "ruff", "check", "--quiet", "."),
+            run(BIN / "mypy"),
+            run(BIN / "yamllint", "--strict", "."),
+            run(BIN / "ansible-lint", "--offline", "-q"),
+        ]
+    )
+
+
+def unit() -> bool:
+    return pytest("-n", "2", "tests/unit")
+
+
+def contract() -> bool:
+    return pytest("-n", "2", "tests/contract")
+
+
+def integration() -> bool:
+    """Provision the stations with the product's own playbook, test against them, remove them."""
+    with stations() as environment:
+        return environment is not None and pytest("-n", "0", "tests/integration", **environment)
+
+
+def lab() -> bool:
+    return container_engine() and pytest("-n", "0", "tests/lab", "--timeout", "1800")
+
+
+def container_engine() -> bool:
+    """Docker, by the role that users get it from."""
+    return playbook("playbooks/container_engine.yml", {})
+
+
+def playbook(name: str, variables: dict[str, str]) -> bool:
+    extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
+    return run(BIN / "ansible-playbook", name, *extra)
+
+
+@contextmanager
+def stations() -> Iterator[dict[str, str] | None]:
+    """Both test stations, provisioned; None where that failed. Removed in any case."""
+    settings = {variable: station_variables(**station) for variable, station in STATIONS.items()}
+    try:
+        done = all(playbook("site.yml", variables) for variables in settings.values())
+        configs = {variable: values["gridtie_config_dir"] for variable, values in settings.items()}
+        yield configs if done else None
+    finally:
+        for variables in settings.values():
+            playbook("playbooks/reset.yml", {**variables, "gridtie_purge": "true"})
+
+
+def station_variables(project: str, engine: str, port: int) -> dict[str, str]:
+    root = STATIONS_ROOT / project
+    return {
+        "gridtie_project": project,
+        "gridtie_engine": engine,
+        "gridtie_port": str(port),
+        "gridtie_config_dir": str(root / "etc"),
+        "gridtie_state_dir": str(root / "state"),
+        "gridtie_prefix": str(root / "opt"),
+        "gridtie_bin_dir": str(root / "bin"),
+        "gridtie_personal_copy": "false",
+    }
+
+
+PARTS: dict[str, Callable[[], bool]] = {
+    part.__name__: part for part in (lint, unit, contract, integration, lab)
+}  # fmt: skip
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help=", ".join(PARTS))
+    wanted = parser.parse_args().parts or list(PARTS)
+    results: list[tuple[str, bool, float]] = []
+    for part in wanted:
+        print(f"\n== {part}: {PARTS[part].__doc__ or ''}".rstrip(), flush=True)
+        started = time.monotonic()
+        results.append((part, PARTS[part](), time.monotonic() - started))
+    print()
+    for part, passed, seconds in results:
+        print(f"{part:12} {'passed' if passed else 'FAILED'} {seconds:6.0f} s")
+    return 0 if all(passed for _, passed, _ in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Images of bare machines: what a person gets from a distribution's installer, and nothing of ours.
+
+They are bootstrapped from the mirror that this machine itself uses, because a restricted network
+has no container registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from dataclasses import dataclass
+
+# git, make and Python are what the README asks for; the rest makes it a machine: an init system, sudo, a network.
+PACKAGES = (
+    "systemd", "systemd-sysv", "dbus", "libpam-systemd", "sudo", "ca-certificates", "iproute2", "procps",
+    "git", "make", "python3",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A release that can be bootstrapped, and the index targets by which its mirror is found on this machine."""
+
+    name: str
+    suite: str
+    components: str = "main"
+
+
+TRIXIE = Distribution("debian13", "trixie")
+BOOKWORM = Distribution("debian12", "bookworm")
+
+
+def mirror() -> str:
+    """The archive that this machine's own package manager uses, whatever its source files look like."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
+    for line in listed:
+        site, _, release = line.partition(" ")
+        if release in {"bookworm", "trixie"}:
+            return site
+    raise LookupError("no Debian archive among this machine's package sources; run `apt-get update` first")
+
+
+def build(distribution: Distribution = TRIXIE) -> str:
+    """Tag of an image of a bare machine; it is bootstrapped unless an equal one is there."""
+    recipe = f"{distribution} {PACKAGES} {mirror()}"
+    tag = f"gridtie-lab/{distribution.name}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0:
+        return tag
+    source = f"deb {mirror()} {distribution.suite} {distribution.components}"
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    with subprocess.Popen([*bootstrap, distribution.suite, "-", source], stdout=subprocess.PIPE) as archive:
+        command = ["docker", "import", "--change", 'CMD ["/lib/systemd/systemd"]', "-", tag]
+        subprocess.run(command, stdin=archive.stdout, check=True, capture_output=True)
+    if archive.returncode:
+        subprocess.run(["docker", "image", "rm", tag], check=True, capture_output=True)
+        raise RuntimeError(f"bootstrapping {distribution.name} from {mirror()} failed with {archive.returncode}")
+    return tag
