@@ -42,8 +42,10 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     input: int
     output: int
     cached: int = 0
-    # Tokens written to a provider's prompt cache, where it bills them apart.
+    # Of `input`, those written to a provider's prompt cache, where it bills them apart.
     cache_write: int = 0
+    # Of `output`, those spent on reasoning, where the provider says so.
+    reasoning: int = 0
     estimated: bool = False
 
 
@@ -87,7 +89,11 @@ class StreamDecoder(Protocol):
         ...
 
     def eof(self) -> Chunk:
-        """Upstream ended: `failure` is set unless the dialect's own end was seen."""
+        """Upstream ended: `failure` is set unless the dialect's own end was seen.
+
+        `usage` is always set, as an estimate where upstream did not report it. So a caller that gives up on
+        an answer (the client left, a time-out) calls this too, for what has to be metered, and drops the rest.
+        """
         ...
 
 
@@ -95,22 +101,28 @@ class Codec(Protocol):
     """Between one client dialect and one target dialect."""
 
     def call(self, body: bytes, model: str, *, stream: bool, include_usage: bool) -> Call:
-        """The upstream request for a client's body. Raises `Untranslatable`."""
+        """The upstream request for a client's body. Raises `Untranslatable`.
+
+        `include_usage`: ask upstream for usage in a stream (false where an endpoint rejects the option).
+        """
         ...
 
     def stream(self, *, client_wants_usage: bool, prompt_estimate: int) -> StreamDecoder: ...
 
     def whole(self, body: bytes, *, prompt_estimate: int) -> Whole:
-        """A 2xx body. A failure inside it (Ollama, some proxies) is in `Whole.failure`."""
+        """A 2xx body. A failure inside it (Ollama, some proxies) is in `Whole.failure`; else `usage` is set."""
         ...
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
-        """Classify a non-2xx answer."""
+        """Classify a non-2xx answer; header names in lower case."""
         ...
 
 
 class Untranslatable(ValueError):
-    """The body asks for something the target's dialect cannot say; `needs` names the capability."""
+    """The body asks for something the target's dialect cannot say; `needs` names the capability.
+
+    With an empty `needs` the body itself is wrong, and wrong everywhere: the client's own fault.
+    """
 
     def __init__(self, what: str, needs: str = "") -> None:
         super().__init__(what)

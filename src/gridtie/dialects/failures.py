@@ -1,0 +1,98 @@
+"""What an upstream's refusal means, as far as HTTP itself says it; dialects refine it by their bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from gridtie.dialects.types import Failed
+
+# A message for people, from a peer of any size: enough to see the cause, bounded for logs and headers.
+MAX_MESSAGE = 2000
+
+_BY_STATUS = {
+    401: Failed.AUTH,
+    402: Failed.AUTH,  # billing: like a wrong key, only the operator can help
+    403: Failed.AUTH,
+    # The router chose both path and model, so a 404 is never the client's doing.
+    404: Failed.MODEL_MISSING,
+    408: Failed.TIMEOUT,
+    413: Failed.CONTEXT,
+    429: Failed.BUSY,
+    501: Failed.CAPABILITY,
+    503: Failed.BUSY,
+    504: Failed.TIMEOUT,
+    529: Failed.BUSY,  # Anthropic's own: overloaded
+}
+
+_UNSUPPORTED = re.compile(r"(do(es)?|is|are) not support(ed)?\b|\bunsupported\b|\bnot supported\b", re.IGNORECASE)
+
+# OpenAI: "maximum context length is 8192 tokens. However, your messages resulted in 9083 tokens";
+# vLLM: "... However, you requested 9083 tokens".
+_OPENAI_CONTEXT = re.compile(
+    r"maximum context length is (?P<context>\d+) tokens.*?(?:resulted in|requested|contains at least) (?P<prompt>\d+)",
+    re.IGNORECASE | re.DOTALL,
+)
+# Anthropic: "prompt is too long: 215104 tokens > 200000 maximum".
+_ANTHROPIC_CONTEXT = re.compile(r"too long: (?P<prompt>\d+) tokens > (?P<context>\d+)", re.IGNORECASE)
+
+
+def by_status(status: int) -> Failed:
+    """What a status alone says; a 4xx that says nothing more is the client's own fault."""
+    if kind := _BY_STATUS.get(status):
+        return kind
+    return Failed.INVALID if 400 <= status < 500 else Failed.BROKEN
+
+
+def says_unsupported(message: str) -> bool:
+    """Whether a refusal reads as "this model or server cannot do that"."""
+    return _UNSUPPORTED.search(message) is not None
+
+
+def context_counts(message: str) -> tuple[int, int] | None:
+    """(prompt tokens, context) where the text of a refusal states both."""
+    found = _OPENAI_CONTEXT.search(message) or _ANTHROPIC_CONTEXT.search(message)
+    return (int(found["prompt"]), int(found["context"])) if found else None
+
+
+def retry_after(headers: Mapping[bytes, bytes]) -> float | None:
+    """Seconds to wait, from `retry-after-ms` (OpenAI, Azure) or `Retry-After` (seconds or a date)."""
+    milliseconds = _seconds(headers.get(b"retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get(b"retry-after")
+    seconds = _seconds(value)
+    if seconds is None and value is not None:
+        seconds = _until(value, headers.get(b"date"))
+    return seconds
+
+
+def shorten(message: str) -> str:
+    """A message within bounds, on one line."""
+    return " ".join(message[:MAX_MESSAGE].split())
+
+
+def _seconds(value: bytes | None) -> float | None:
+    try:
+        seconds = float(value) if value is not None else None
+    except ValueError:
+        return None
+    # `nan`, `inf` and negative numbers parse as floats, and are no waiting time.
+    return seconds if seconds is not None and 0 <= seconds < float("inf") else None
+
+
+def _until(value: bytes, date: bytes | None) -> float | None:
+    """Seconds from the answer's own Date to an HTTP date: the peer's clock against itself."""
+    then, now = _http_date(value), _http_date(date)
+    return max(0.0, (then - now).total_seconds()) if then and now else None
+
+
+def _http_date(value: bytes | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value.decode("ascii")) if value else None
+    except ValueError:
+        return None
+    # RFC 9110: an HTTP date is GMT, whether or not its zone could be read.
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None

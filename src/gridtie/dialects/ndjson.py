@@ -1,0 +1,28 @@
+"""Newline-delimited JSON: cutting a byte stream into lines."""
+
+from __future__ import annotations
+
+from gridtie.dialects.sse import MAX_FRAME_BYTES, FrameTooLarge
+
+
+class Lines:
+    """Cuts a stream, however it arrives, into non-empty lines without their line end."""
+
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max = max_bytes
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The lines that `data` completes. Raises `FrameTooLarge`."""
+        if self._rest:
+            data = self._rest + data
+        # JSON has no raw line end inside a value, so LF alone decides; a CR before it is white space to JSON.
+        *lines, self._rest = data.split(b"\n")
+        if len(self._rest) > self._max:
+            raise FrameTooLarge(f"a line grew past {self._max} bytes without ending")
+        return [line for line in lines if line and not line.isspace()]
+
+    def flush(self) -> bytes:
+        """What was left without a line end when the stream ended; empty where it was only white space."""
+        rest, self._rest = self._rest, b""
+        return rest if rest and not rest.isspace() else b""

@@ -1,0 +1,81 @@
+"""Server-sent events: cutting a byte stream into frames, and reading one frame.
+
+The two steps are apart because a frame that passes through is forwarded as the bytes it came in.
+Line ends may be LF, CRLF or CR, as the WHATWG event stream grammar allows.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+# One frame holds at most a whole tool call or a base64 audio part; a peer that sends more is broken.
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+# Atomic groups: without them CRLF would also match as CR and LF, which is two line ends.
+_FRAME_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+# The longest frame end is CRLF CRLF, so it can start three bytes before newly arrived data.
+_OVERLAP = 3
+
+
+class FrameTooLarge(ValueError):
+    """A frame or line grew past the bound without ending."""
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event: its `event` field (empty: the default, `message`) and its data lines joined by LF."""
+
+    name: str
+    data: bytes
+
+
+class Frames:
+    """Cuts a stream, however it arrives, into frames that keep their bytes and their blank line."""
+
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
+        self._max = max_bytes
+        self._rest = b""
+
+    @property
+    def pending(self) -> bool:
+        """Whether part of a frame is held back."""
+        return bool(self._rest)
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The frames that `data` completes. Raises `FrameTooLarge`."""
+        search_from = 0
+        if self._rest:
+            search_from = max(0, len(self._rest) - _OVERLAP)
+            data = self._rest + data
+        frames = []
+        start = 0
+        while (end := _FRAME_END.search(data, search_from)) is not None:
+            frames.append(data[start : end.end()])
+            start = search_from = end.end()
+        self._rest = data[start:]
+        if len(self._rest) > self._max:
+            raise FrameTooLarge(f"an event grew past {self._max} bytes without ending")
+        return frames
+
+    def flush(self) -> bytes:
+        """What was left without a blank line when the stream ended; some servers end that way."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+
+def parse(frame: bytes) -> Event | None:
+    """The event in a frame; None where it holds no data (a comment, a stray blank line)."""
+    name = b""
+    data = []
+    for line in _LINE_END.split(frame.removeprefix(_BOM)):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            data.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    if not data:
+        return None
+    return Event(name.decode("utf-8", "replace"), b"\n".join(data))
