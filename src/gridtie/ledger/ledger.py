@@ -1,0 +1,290 @@
+"""The ledger of one router process: journal first, store behind it.
+
+What happens when the disk is full or read-only: an answer that cannot be metered is not given. `record` and `begin`
+raise, `fault` says why until writing works again, and a gateway that looks at `fault` before it accepts a request
+answers 503 instead of doing work that it would have to throw away. Free space is watched, so that `fault` is set while
+there is still room for the requests in flight.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from gridtie.config.schema import Budget
+from gridtie.ledger.budget import Spending, period_start
+from gridtie.ledger.entry import Entry
+from gridtie.ledger.journal import Begin, Journal, Record, Torn, frame, read
+from gridtie.ledger.prices import Prices
+from gridtie.ledger.store import SqliteStore, Store
+from gridtie.ledger.usage import report
+
+log = logging.getLogger("gridtie.ledger")
+
+# How often the drain looks for records: a bound on the size of a batch, not on what survives.
+_DRAIN_SECONDS = 0.2
+_BATCH = 500
+_SPACE_SECONDS = 5.0
+# Records wait in memory when the store fails (the journal has them too); beyond this it is a fault, not a delay.
+_MOST_PENDING = 50_000
+# Room for the rows of every request that may be in flight, twice over.
+_MIN_FREE_BYTES = 16 * 1024 * 1024
+_FLUSH_SECONDS = 10.0
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened or written; the message names the place, the cause and the remedy."""
+
+
+class Ledger:
+    """`begin`, `record` and `spent` belong to one thread (the event loop's); the rest may be called from any.
+
+    `usage` and `find` read the disk: call them off the event loop.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        prices: Prices,
+        *,
+        store: Store | None = None,
+        min_free_bytes: int = _MIN_FREE_BYTES,
+    ) -> None:
+        """Open the ledger below `state_dir`; what an earlier process left is replayed.
+
+        Raises `LedgerError` and `StoreError`.
+        """
+        self.prices = prices
+        self.directory = state_dir / "ledger"
+        self.database = self.directory / "ledger.sqlite"
+        # Why nothing can be metered now; "" while all is well.
+        self.fault = ""
+        self._min_free = min_free_bytes
+        try:
+            self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock = _locked(self.directory / "lock")
+            self._store: Store = store or SqliteStore(self.database)
+            self._journal = Journal(self.directory / "journal")
+            self.replayed, self.torn = self._replay()
+        except OSError as error:
+            raise LedgerError(
+                f"{self.directory}: {error.strerror or error}; the router needs a directory that it may write, "
+                "with free space"
+            ) from error
+        self._spending = Spending(self._spent_before())
+        self._pending: deque[tuple[int, Record]] = deque()
+        self._entries: dict[str, Entry] = {}
+        self._recorded = self._drained = 0
+        self._kept_from = self._journal.segment
+        self._wake, self._moved = threading.Event(), threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._drain_forever, name="ledger-drain", daemon=True)
+        self._thread.start()
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        id: str,
+        target_id: str,
+        time: float,
+        *,
+        key: str = "",
+        environment: str = "",
+        reserve_usd: float = 0.0,
+    ) -> None:
+        """Journal that a cloud attempt is about to be sent. Raises `LedgerError`, and then it must not be sent."""
+        self._write(
+            Begin(id=id, target=target_id, time=time, key=key, environment=environment, reserve_usd=reserve_usd)
+        )
+
+    def record(self, entry: Entry) -> None:
+        """Journal one request's row; it is safe from the death of this process once this returns.
+
+        Call it before the last bytes leave. Raises `LedgerError`: then the answer must not be completed.
+        """
+        # In this order, so that `find` never misses a row that the drain has already taken.
+        self._entries[entry.id] = entry
+        try:
+            self._write(entry)
+        except LedgerError:
+            del self._entries[entry.id]
+            raise
+        if entry.cost_usd and entry.locality == "cloud":
+            self._spending.add(entry.time, entry.environment, entry.key, entry.cost_usd)
+
+    def _write(self, record: Record) -> None:
+        try:
+            segment = self._journal.append(frame(record))
+        except OSError as error:
+            self.fault = f"{self._journal.directory} cannot be written: {error.strerror}; free space or restore access"
+            raise LedgerError(self.fault) from error
+        self._recorded += 1
+        self._pending.append((segment, record))
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def find(self, id: str) -> Entry | None:
+        """The row of a request, also while it waits to be drained."""
+        return self._entries.get(id) or self._store.find(id)
+
+    def usage(self, since: float, until: float, by: str | None = None, key: str | None = None) -> dict[str, Any]:
+        """The report on [since, until) in Unix seconds, see `ledger.usage`. Raises `UsageError`, `LedgerError`."""
+        self.flush()
+        return report(self._store, self.database, since=since, until=until, by=by, key=key, price_date=self.prices.date)
+
+    def spent(self, budget: Budget, now: float) -> float:
+        """US dollars of cloud spend in the budget's period around `now`, finished requests only."""
+        return self._spending.spent(budget, now)
+
+    def flush(self, timeout: float = _FLUSH_SECONDS) -> None:
+        """Wait until everything recorded so far is in the store. Raises `LedgerError` when it takes longer."""
+        wanted = self._recorded
+        self._wake.set()
+        with self._moved:
+            if not self._moved.wait_for(lambda: self._drained >= wanted, timeout):
+                raise LedgerError(
+                    f"{wanted - self._drained} records are still not in {self.database} after {timeout:g} s; "
+                    "they are safe in the journal; see the router's log for the cause"
+                )
+
+    def close(self) -> None:
+        """Drain, then let go of everything; idempotent. What cannot be drained stays in the journal."""
+        if self._closing:
+            return
+        self._closing = True
+        self._wake.set()
+        self._thread.join(_FLUSH_SECONDS)
+        self._journal.close()
+        if not self._pending:
+            self._journal.drop_before(self._journal.segment + 1)
+        self._store.close()
+        os.close(self._lock)
+
+    # -- the drain ---------------------------------------------------------------------------------------------------
+
+    def _drain_forever(self) -> None:
+        space_checked = 0.0
+        while True:
+            self._wake.wait(_DRAIN_SECONDS)
+            self._wake.clear()
+            closing = self._closing
+            stuck = not self._drain()
+            if closing and (stuck or not self._pending):
+                return
+            if time.monotonic() - space_checked > _SPACE_SECONDS or self.fault:
+                space_checked = time.monotonic()
+                self._watch()
+
+    def _drain(self) -> bool:
+        """Move what is pending into the store; False if the store refused."""
+        while self._pending:
+            batch = [self._pending[i] for i in range(min(_BATCH, len(self._pending)))]
+            try:
+                self._store.save([record for _, record in batch])
+            except Exception:
+                # The journal has them; the next turn tries again, and `_watch` makes a fault of it if it goes on.
+                log.exception("ledger: %d records could not be stored; they stay in the journal", len(self._pending))
+                return False
+            for _, record in batch:
+                self._pending.popleft()
+                if isinstance(record, Entry):
+                    self._entries.pop(record.id, None)
+            with self._moved:
+                self._drained += len(batch)
+                self._moved.notify_all()
+            if batch[-1][0] > self._kept_from:
+                self._kept_from = batch[-1][0]
+                self._journal.drop_before(self._kept_from)
+        return True
+
+    def _watch(self) -> None:
+        """Set or clear `fault` by what the disk and the store look like now."""
+        fault = self._trouble()
+        if fault and fault != self.fault:
+            log.error("ledger: %s", fault)
+        elif self.fault and not fault:
+            log.warning("ledger: writing works again")
+        self.fault = fault
+
+    def _trouble(self) -> str:
+        probe = self._journal.directory / "probe"
+        try:
+            status = os.statvfs(self._journal.directory)
+            probe.write_bytes(b"\0" * 4096)
+            probe.unlink()
+        except OSError as error:
+            return f"{self._journal.directory} cannot be written: {error.strerror}; free space or restore access"
+        free = status.f_bavail * status.f_frsize
+        if free < self._min_free:
+            return f"{self.directory} has {free // 2**20} MiB free, {self._min_free // 2**20} MiB wanted; free space"
+        if len(self._pending) > _MOST_PENDING:
+            return f"{len(self._pending)} records wait for {self.database}; see the router's log for the cause"
+        return ""
+
+    # -- start-up ----------------------------------------------------------------------------------------------------
+
+    def _replay(self) -> tuple[int, int]:
+        """Bring the segments of earlier processes into the store; returns how many records, how many torn stretches."""
+        records = torn = 0
+        for number, path in self._journal.segments():
+            if number == self._journal.segment:
+                continue
+            batch: list[Record] = []
+            for found in read(path):
+                if isinstance(found, Torn):
+                    torn += 1
+                    self._set_aside(path, found)
+                    continue
+                batch.append(found)
+                if len(batch) == _BATCH:
+                    self._store.save(batch)
+                    records, batch = records + len(batch), []
+            self._store.save(batch)
+            records += len(batch)
+        self._journal.drop_before(self._journal.segment)
+        unfinished = self._store.abandon()
+        if records or torn:
+            log.warning(
+                "ledger: an earlier process ended without draining: %d records replayed, %d torn set aside, "
+                "%d cloud attempts without an end",
+                records,
+                torn,
+                unfinished,
+            )
+        return records, torn
+
+    def _set_aside(self, segment: Path, torn: Torn) -> None:
+        aside = self.directory / "torn"
+        aside.mkdir(mode=0o750, exist_ok=True)
+        (aside / f"{segment.stem}-{torn.offset}.bin").write_bytes(torn.data)
+
+    def _spent_before(self) -> list[tuple[float, str, str, float]]:
+        """Cloud spend of this month, by hour; attempts without an end count with what was reserved for them."""
+        start = period_start("month", time.time())
+        spent = self._store.rows(
+            "SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum(cost_usd) AS usd "
+            "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 GROUP BY 1, 2, 3 "
+            "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0",
+            (start, start),
+        )
+        return [(row["time"], row["environment"], row["key"], row["usd"]) for row in spent]
+
+
+def _locked(path: Path) -> int:
+    """Hold the ledger for this process. The kernel lets go of it however the process ends. Raises `LedgerError`."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(fd)
+        raise LedgerError(
+            f"{path.parent} is in use by another router process; stop it, or give this one another state directory"
+        ) from error
+    return fd

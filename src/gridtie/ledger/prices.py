@@ -1,0 +1,163 @@
+"""What tokens cost: a dated snapshot of cloud prices, with the routing file's own prices on top.
+
+Pure once loaded. A price that is not known is `None` all the way to the report, never a silent zero.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from gridtie.config.schema import Locality, Price
+from gridtie.dialects.types import Usage
+
+# Providers publish dated names for what their price list calls by the family name:
+# gpt-5.4-mini-2026-03-17, claude-sonnet-4-5-20250929, claude-haiku-5-5-latest.
+_DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
+
+
+class PricesError(ValueError):
+    """The price file cannot be used; the message names the file, the fault and the remedy."""
+
+
+class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """US dollars per million tokens."""
+
+    input: float
+    output: float
+    # None: the provider gives no discount, a cached token costs what any other input token does.
+    cached_input: float | None = None
+    # None: writing to the prompt cache is not billed apart.
+    cache_write: float | None = None
+
+    def cost(self, usage: Usage) -> float:
+        """US dollars for one answer's tokens."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        written = self.input if self.cache_write is None else self.cache_write
+        plain = max(0, usage.input - usage.cached - usage.cache_write)
+        millionths = (
+            plain * self.input + usage.cached * cached + usage.cache_write * written + usage.output * self.output
+        )
+        return millionths / 1e6
+
+
+class Tier(Rates, frozen=True, kw_only=True):
+    """Rates for the whole request once its prompt has more than `above` tokens (all tokens, not the excess)."""
+
+    above: int
+
+
+class Listed(Rates, frozen=True, kw_only=True):
+    """One model of the snapshot."""
+
+    tiers: tuple[Tier, ...] = ()
+
+    def rates(self, input_tokens: int) -> Rates:
+        """The rates of the highest tier that a prompt of this size reaches."""
+        reached: Rates = self
+        for tier in self.tiers:  # ascending, as the loader checks
+            if input_tokens > tier.above:
+                reached = tier
+        return reached
+
+
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The price file as it is on disk."""
+
+    schema: int
+    source: str
+    # The day the prices were taken, ISO: every figure made from them carries it.
+    date: str
+    currency: str
+    unit: str
+    # "provider/model" -> rates.
+    models: dict[str, Listed]
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """What one answer cost and what the baseline would have cost; None where no price is known."""
+
+    cost_usd: float | None
+    baseline_usd: float | None
+
+
+class Prices:
+    """Look-up over one snapshot. Immutable; a reload makes another."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.date = snapshot.date
+        self.source = snapshot.source
+        self._models = snapshot.models
+
+    @classmethod
+    def load(cls, path: Path) -> Prices:
+        """Read a price file. Raises `PricesError`."""
+        remedy = "take the file that ships with gridtie, or make a new one with `gridtie prices refresh`"
+        try:
+            snapshot = msgspec.json.decode(path.read_bytes(), type=Snapshot)
+        except OSError as error:
+            raise PricesError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+        except msgspec.DecodeError as error:
+            raise PricesError(f"{path}: {error}; {remedy}") from error
+        if problem := _problem(snapshot):
+            raise PricesError(f"{path}: {problem}; {remedy}")
+        return cls(snapshot)
+
+    def __contains__(self, ref: str) -> bool:
+        return self._find(ref) is not None
+
+    def refs(self) -> list[str]:
+        """Every "provider/model" with a price, sorted."""
+        return sorted(self._models)
+
+    def cost(self, ref: str, usage: Usage, overrides: Mapping[str, Price] | None = None) -> float | None:
+        """US dollars for `usage` at "provider/model" `ref`; None where no price is known.
+
+        `overrides` are the routing file's own prices, keyed as `ref` is; they win, and have no tiers.
+        """
+        if overrides and (own := overrides.get(ref)) is not None:
+            return Rates(input=own.input, output=own.output, cached_input=own.cached_input).cost(usage)
+        listed = self._find(ref)
+        return None if listed is None else listed.rates(usage.input).cost(usage)
+
+    def charge(
+        self,
+        ref: str,
+        locality: Locality,
+        baseline: str,
+        usage: Usage,
+        overrides: Mapping[str, Price] | None = None,
+    ) -> Charge:
+        """Price one answer: its own cost, and that of the same tokens on the baseline model.
+
+        A local answer costs 0 dollars of cloud spend; its electricity is the report's business. Tokens that the local
+        engine took from its cache count as cached on the baseline too: the lower of the two possible baselines.
+        """
+        cost = 0.0 if locality == "local" else self.cost(ref, usage, overrides)
+        return Charge(cost, self.cost(baseline, usage, overrides) if baseline else None)
+
+    def _find(self, ref: str) -> Listed | None:
+        return self._models.get(ref) or self._models.get(_DATED.sub("", ref))
+
+
+def _problem(snapshot: Snapshot) -> str:
+    """What is wrong with a well-formed snapshot; "" if nothing is."""
+    if snapshot.schema != 1:
+        return f"schema {snapshot.schema} found, 1 wanted"
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", snapshot.date):
+        return f"date {snapshot.date!r} found, a day as YYYY-MM-DD wanted"
+    if (snapshot.currency, snapshot.unit) != ("USD", "million tokens"):
+        return f"{snapshot.currency} per {snapshot.unit} found, USD per million tokens wanted"
+    if not snapshot.models:
+        return "no models found"
+    for ref, listed in snapshot.models.items():
+        for rates in (listed, *listed.tiers):
+            if min(rates.input, rates.output, rates.cached_input or 0.0, rates.cache_write or 0.0) < 0:
+                return f"{ref}: a negative price found"
+        starts = [tier.above for tier in listed.tiers]
+        if starts != sorted(set(starts)) or (starts and starts[0] <= 0):
+            return f"{ref}: tiers at {starts} found, ascending prompt sizes wanted"
+    return ""

@@ -1,0 +1,138 @@
+"""Where drained records are kept. `Store` is the interface; SQLite is what one machine needs."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from gridtie.ledger.entry import Entry, Try
+from gridtie.ledger.journal import Begin, Record
+from gridtie.ledger.schema import MIGRATIONS, VERSION
+
+# Tries that were never sent anywhere.
+_NOT_SENT = frozenset({"skipped"})
+
+_COLUMNS = (
+    *("id", "time", "key", "environment", "agent", "tags", "private", "surface", "asked", "stream", "status"),
+    *("rule", "target", "locality", "served", "tries", "cloud_tries"),
+    *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "complete"),
+    *("first_token", "duration", "error", "cost_usd", "baseline", "baseline_usd", "price_date"),
+)
+_JSON = {"tags": tuple[str, ...], "tries": tuple[Try, ...]}
+_BOOL = ("private", "stream", "estimated", "complete")
+
+# The first record of an id stays: replaying a journal twice changes nothing.
+_INSERT = f"INSERT OR IGNORE INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608 (our own names)
+_BEGIN = """INSERT OR IGNORE INTO attempts (id, target, time, key, environment, reserve_usd)
+            SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM requests WHERE id = ?)"""
+
+
+class StoreError(Exception):
+    """The store cannot be used; the message names what was found and what to do."""
+
+
+class Store(Protocol):
+    """Idempotent by request id. Used from the drain thread, except for `find` and `rows`, which any thread may call."""
+
+    def save(self, records: Iterable[Record]) -> None:
+        """Keep a batch: all of it, or none of it and an exception."""
+        ...
+
+    def abandon(self) -> int:
+        """Mark the attempts of earlier processes that have no end as unfinished; returns how many there are."""
+        ...
+
+    def find(self, id: str) -> Entry | None: ...
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        """Read: what the reports are made of."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SqliteStore:
+    """One file in WAL mode: readers, `sqlite3` on the host among them, never wait for the writer."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create. Raises `StoreError`."""
+        self.path = path
+        try:
+            self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+            self._prepare()
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{path}: {error}; the file must be a ledger of gridtie in a directory that this process may write"
+            ) from error
+
+    def _prepare(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StoreError(
+                f"{self.path}: ledger schema {version} found, {VERSION} is the newest this gridtie knows; "
+                "start the newer gridtie that wrote it, or move the file away"
+            )
+        self._writer.execute("PRAGMA journal_mode = WAL")
+        # The journal covers the death of the process; a sync per batch would only cover power loss, and not fully.
+        self._writer.execute("PRAGMA synchronous = NORMAL")
+        for number in range(version, VERSION):
+            self._writer.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
+
+    def save(self, records: Iterable[Record]) -> None:
+        writer = self._writer
+        writer.execute("BEGIN IMMEDIATE")
+        try:
+            for record in records:
+                if isinstance(record, Begin):
+                    values = (record.id, record.target, record.time, record.key, record.environment)
+                    writer.execute(_BEGIN, (*values, record.reserve_usd, record.id))
+                else:
+                    writer.execute(_INSERT, _row(record))
+                    writer.execute("DELETE FROM attempts WHERE id = ?", (record.id,))
+            writer.execute("COMMIT")
+        except BaseException:
+            if writer.in_transaction:
+                writer.execute("ROLLBACK")
+            raise
+
+    def abandon(self) -> int:
+        self._writer.execute("UPDATE attempts SET unfinished = 1 WHERE NOT unfinished")
+        (count,) = self._writer.execute("SELECT count(*) FROM attempts").fetchone()
+        return int(count)
+
+    def find(self, id: str) -> Entry | None:
+        found = self.rows("SELECT * FROM requests WHERE id = ?", (id,))
+        return _entry(found[0]) if found else None
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
+        # A connection per call: reads are rare, and may come from any thread.
+        reader = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5.0)
+        try:
+            reader.row_factory = sqlite3.Row
+            return [dict(row) for row in reader.execute(sql, tuple(values))]
+        finally:
+            reader.close()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    values = msgspec.structs.asdict(entry)
+    values["cloud_tries"] = sum(t.locality == "cloud" and t.outcome not in _NOT_SENT for t in entry.tries)
+    for name in _JSON:
+        values[name] = msgspec.json.encode(values[name]).decode()
+    return tuple(values[name] for name in _COLUMNS)
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    del row["cloud_tries"]
+    for name, kind in _JSON.items():
+        row[name] = msgspec.json.decode(row[name], type=kind)
+    for name in _BOOL:
+        row[name] = bool(row[name])
+    return Entry(**row)
