@@ -1,6 +1,7 @@
 """The routing file as types: frozen, strict, without any I/O.
 
-`config/load.py` turns a file into `Routing` and names file, line and key in every error.
+`config/load.py` turns a file into `Routing` and names file, line and key in every error;
+`config/checks.py` holds what a type cannot say (names that must exist, numbers that must be positive).
 """
 
 from __future__ import annotations
@@ -33,14 +34,20 @@ class Provider(Struct, frozen=True):
     """
 
     type: ProviderType
+    # OpenAI-compatible: with /v1. Anthropic and Ollama: without a path.
     base_url: str | None = None
     # A provider with no declared locality counts as cloud: a prompt never leaves by omission.
+    # (A station is local by nature; the loader sets it.)
     locality: Locality = "cloud"
+    # A file that holds the key and nothing else; relative to the routing file's directory.
     key_file: str | None = None
+    # Concurrent requests over all models of this provider; None: no limit here.
     max_in_flight: int | None = None
     # Some endpoints reject `stream_options`: then usage is estimated, and flagged as an estimate.
     include_usage: bool = True
+    # PEM file of a private certificate authority; None: the machine's own list.
     ca_file: str | None = None
+    # Model name -> price; wins over the price snapshot.
     prices: dict[str, Price] = {}
 
 
@@ -52,9 +59,11 @@ class CloudModel(Struct, frozen=True):
 class Model(Struct, frozen=True):
     """An alias: the name applications ask for.
 
-    `local` is `auto` (the station's best model for `purpose`), a model name, or a list in order of
-    preference; `floor` is the least coding score (aider edit, percent) a local model needs to
-    stand in for the cloud in production.
+    `local` is `auto` (the station's best model for `purpose`), a model of the station by its name
+    (`gridtie/smollm2:135m`, `smollm2:135m` or just `smollm2`), `provider/model` of another local
+    provider, or a list of such names in order of preference. `floor` is the least coding score
+    (aider edit, percent) that a local model needs where a rule lets it stand in for the cloud,
+    that is, where `use` names a cloud before it.
     """
 
     local: str | list[str] | None = "auto"
@@ -79,7 +88,11 @@ class When(Struct, frozen=True):
 
 
 class Rule(Struct, frozen=True):
-    """First match wins. `use` holds `local`, `cloud` or `provider/model`, in order."""
+    """`use` holds `local`, `cloud` or `provider/model`, in order; the first rule that matches gives it.
+
+    `never` and `max_cost` hold from every rule that matches: a header that brings another rule to
+    the front can tighten what holds for a request, and never loosen it.
+    """
 
     name: str
     use: list[str]
@@ -112,19 +125,26 @@ class Timeouts(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
+    """What one client and one request may take. Sizes in bytes, times in seconds."""
+
     max_body_bytes: int = 16 * 1024 * 1024
     max_header_bytes: int = 32 * 1024
     max_headers: int = 100
     header_timeout: float = 10.0
     max_connections: int = 1024
+    # Upstream attempts over one request, the first included.
     attempts: int = 4
 
 
 class Defaults(Struct, frozen=True):
+    """What holds where a request or an alias says nothing."""
+
+    # For a request that names no model.
     alias: str = "coder"
     environment: str = "dev"
     # `provider/model` in the price snapshot.
     baseline: str = "openai/gpt-5.4-mini"
+    # Names beside 127.0.0.1, localhost and [::1] that a request's Host may say.
     allowed_hosts: list[str] = []
 
 
@@ -135,6 +155,8 @@ class Routing(Struct, frozen=True):
     providers: dict[str, Provider]
     models: dict[str, Model]
     rules: list[Rule]
+    # Every environment there is: a name that is not among them is a typing error, not a new one.
+    environments: tuple[str, ...] = ("dev", "test", "ci", "production")
     budgets: list[Budget] = []
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()

@@ -1,0 +1,86 @@
+"""What was provisioned on this machine: /etc/gridtie/station.json, written by the playbook."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gridtie.config.problems import ConfigError, Problem
+
+_FIX = "run `ansible-playbook site.yml` again: it writes this file"
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine that was resolved, and why that one."""
+
+    kind: Literal["ollama", "embedded"]
+    mode: Literal["container", "native"]
+    source: str = ""
+    version: str = ""
+    why: str = ""
+    image: str = ""
+    container: str = ""
+
+
+class StationModel(msgspec.Struct, frozen=True, kw_only=True):
+    """One model that the engine serves, with the context length that was set for it."""
+
+    name: str  # as the engine knows it: gridtie/smollm2:135m
+    catalogue: str  # as the catalogue knows it: smollm2:135m
+    dialect: Literal["ollama", "openai"]
+    url: str  # as the router reaches it
+    context: int
+    parallel: int = 1
+    digest: str = ""
+    source: str = ""
+    capabilities: list[str] = []
+    purposes: list[str] = []
+    # aider edit, percent; None: never measured.
+    score: float | None = None
+    bytes: int = 0
+    predicted_bytes: int = 0
+    why: str = ""
+
+
+class Station(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file. Keys that this version does not know are left for the versions that do."""
+
+    schema: Literal[1]
+    engine: Engine
+    models: list[StationModel]
+    project: str = "gridtie"
+    version: str = ""
+    endpoint: str = "http://127.0.0.1:8484"
+
+
+def load_station(path: Path) -> Station | None:
+    """The station's facts; None where nothing was provisioned yet. Raises `ConfigError`."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _error(path, f"cannot be read: {error.strerror}") from error
+    try:
+        station = msgspec.json.decode(raw, type=Station)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _error(path, f"not the facts of a station: {error}") from error
+    problems = [
+        problem
+        for model in station.models
+        for problem in (
+            f"{model.name}: parallel is {model.parallel}, wanted 1 or more" if model.parallel < 1 else "",
+            f"{model.name}: context is {model.context}, wanted 1 or more" if model.context < 1 else "",
+            "" if model.url.startswith(("http://", "https://")) else f"{model.name}: url {model.url!r} is no address",
+        )
+        if problem
+    ]
+    if problems:
+        raise ConfigError([Problem(file=str(path), what=what, fix=_FIX) for what in problems])
+    return station
+
+
+def _error(path: Path, what: str) -> ConfigError:
+    return ConfigError([Problem(file=str(path), what=what, fix=_FIX)])
