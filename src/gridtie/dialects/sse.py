@@ -37,32 +37,28 @@ class Frames:
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max = max_bytes
-        self._rest = b""
-
-    @property
-    def pending(self) -> bool:
-        """Whether part of a frame is held back."""
-        return bool(self._rest)
+        # The part of a frame that is held back.
+        self.rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes. Raises `FrameTooLarge`."""
         search_from = 0
-        if self._rest:
-            search_from = max(0, len(self._rest) - _OVERLAP)
-            data = self._rest + data
+        if self.rest:
+            search_from = max(0, len(self.rest) - _OVERLAP)
+            data = self.rest + data
         frames = []
         start = 0
         while (end := _FRAME_END.search(data, search_from)) is not None:
             frames.append(data[start : end.end()])
             start = search_from = end.end()
-        self._rest = data[start:]
-        if len(self._rest) > self._max:
+        self.rest = data[start:]
+        if len(self.rest) > self._max:
             raise FrameTooLarge(f"an event grew past {self._max} bytes without ending")
         return frames
 
     def flush(self) -> bytes:
         """What was left without a blank line when the stream ended; some servers end that way."""
-        rest, self._rest = self._rest, b""
+        rest, self.rest = self.rest, b""
         return rest
 
 

@@ -1,0 +1,16 @@
+"""Which codec stands between a client's dialect and a target's."""
+
+from __future__ import annotations
+
+from gridtie.dialects.openai import OpenAI
+from gridtie.dialects.types import Codec, Dialect
+
+# A codec has no state of its own: one of each serves every request.
+_CODECS: dict[tuple[Dialect, Dialect], Codec] = {
+    ("openai", "openai"): OpenAI(),
+}
+
+
+def codec(client: Dialect, target: Dialect) -> Codec:
+    """The translation between two dialects; a `KeyError` where nobody has written it yet."""
+    return _CODECS[client, target]
