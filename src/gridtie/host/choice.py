@@ -1,0 +1,236 @@
+"""Which models a station takes, and why not the others. Pure: the catalogue, the room and the wishes decide.
+
+`choose_best` is what `gridtie_models: auto` means; `choose_named` checks a list that a person wrote. Both judge every
+model the same way (`judge`), so that `gridtie fit` shows exactly what the choice was made from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Callable, Mapping, Optional, Sequence
+
+from .catalogue import Catalogue, Model
+from .fit import CONTEXT_STEP, GIB, Need, Settings, largest_context, need, tokens_per_second
+
+# Models are wanted with 32K tokens of context, which coding tools fill; 8K is the least that is useful to them.
+CONTEXTS = (32768, 8192)
+
+# Below this a person waits for every line (docs/models.md).
+LEAST_SPEED = 8.0
+
+# Least-squares line from HumanEval to aider's edit benchmark over the models that have both figures; a test computes it
+# anew from the catalogue. HumanEval is saturated, so this ranks coarsely and is always flagged as an estimate.
+HUMANEVAL_SLOPE = 1.505
+HUMANEVAL_OFFSET = -69.56
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where models will live: `total` and `available` bytes of one memory, after its margin is taken off.
+
+    `bandwidth` is an estimate in bytes a second, None where nothing is known; `bandwidth_source` says whence.
+    """
+
+    name: str
+    total: int
+    available: int
+    bandwidth: Optional[float] = None
+    bandwidth_source: str = ""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the station wants of a model.
+
+    `unreachable` maps a kind of source (ollama, package, gguf) to the reason why it cannot be used from here;
+    `present` names models that are already there and need no download. `together` counts chosen models as loaded at
+    the same time (the embedded engine runs one server each; Ollama unloads what is idle).
+    """
+
+    settings: Settings = field(default_factory=lambda: Settings(context=0))
+    contexts: Sequence[int] = CONTEXTS
+    least_speed: float = LEAST_SPEED
+    max_download: int = 0
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+    present: frozenset[str] = frozenset()
+    together: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found about one model. `refusals` is empty when `auto` may take it; `need` is at `context`."""
+
+    model: Model
+    context: int
+    need: Optional[Need]
+    largest_context: int
+    speed: Optional[float]
+    score: Optional[float]
+    score_estimated: bool
+    refusals: tuple[str, ...]
+    why: str = ""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """All verdicts, in the catalogue's order, of which the chosen ones are marked."""
+
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def chosen(self) -> tuple[Verdict, ...]:
+        return tuple(verdict for verdict in self.verdicts if verdict.chosen)
+
+
+class CannotChoose(ValueError):
+    """No choice can be made; the message lists every reason, one a line."""
+
+
+def coding_score(model: Model) -> tuple[Optional[float], bool]:
+    """The figure that ranks a model, in percent of aider's edit benchmark, and whether it is an estimate."""
+    measured = model.score("aider-edit")
+    if measured:
+        return measured.value, False
+    assigned = model.score("assigned")
+    if assigned:
+        return assigned.value, True
+    humaneval = model.score("humaneval")
+    if humaneval:
+        return max(0.0, round(HUMANEVAL_SLOPE * humaneval.value + HUMANEVAL_OFFSET, 1)), True
+    return None, False
+
+
+def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
+    """Everything that speaks for or against one model in this room."""
+    score, estimated = coding_score(model)
+    refusals: list[str] = []
+    context, needed, largest, speed = 0, None, 0, None
+    if model.hybrid:
+        refusals.append("its memory cannot be predicted (attention and recurrent layers mixed)")
+    else:
+        context, needed = _context(model, room, wishes)
+        settings = replace(wishes.settings, context=context)
+        largest = largest_context(model.shape, model.file.bytes, room.available, settings)
+        speed = tokens_per_second(model, settings, room.bandwidth) if room.bandwidth else None
+        refusals += _fits(needed, context, largest, room)
+    refusals += _source(model, wishes)
+    if speed is not None and speed < wishes.least_speed:
+        refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {wishes.least_speed:g} are wanted")
+    if not model.license.commercial:
+        refusals.append(f"its licence ({model.license.id}) forbids commercial use")
+    return Verdict(model, context, needed, largest, speed, score, estimated, tuple(refusals))
+
+
+def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
+    """The best coding model that `auto` may take, and the probe. Raises CannotChoose when not even the probe fits."""
+    probe = next((model for model in catalogue.models.values() if "probe" in model.purposes), None)
+    verdicts = {name: judge(model, room, wishes) for name, model in catalogue.models.items()}
+    if probe is None or verdicts[probe.name].refusals:
+        reason = "; ".join(verdicts[probe.name].refusals) if probe else "the catalogue has none"
+        raise CannotChoose(f"no model can be chosen: not even the probe ({probe.name if probe else '-'}): {reason}")
+    left = _smaller(room, verdicts[probe.name]) if wishes.together else room
+    rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
+    usable = [rival for rival in rivals if not rival.refusals]
+    verdicts.update((rival.model.name, rival) for rival in rivals)
+    best = max(usable, key=_rank(wishes), default=None)
+    for verdict in usable:
+        verdicts[verdict.model.name] = replace(verdict, why=_why_not(verdict, best, wishes))
+    if best is not None:
+        verdicts[best.model.name] = replace(best, chosen=True, why=_why_best(best))
+    why = "the only model that can be used here" if best is None else "the small real model that is always there"
+    verdicts[probe.name] = replace(verdicts[probe.name], chosen=True, why=why)
+    return Choice(tuple(verdicts[name] for name in catalogue.models))
+
+
+def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes: Wishes) -> Choice:
+    """The models that a person named, and the probe. Raises CannotChoose with every reason at once.
+
+    A licence or an estimated speed is the person's own decision; memory, reachability and size are not.
+    """
+    wanted = list(dict.fromkeys(names))
+    wanted += [m.name for m in catalogue.models.values() if "probe" in m.purposes and m.name not in wanted][:1]
+    own_decision = replace(wishes, least_speed=0.0)
+    problems: list[str] = []
+    chosen: dict[str, Verdict] = {}
+    for name in wanted:
+        try:
+            model = catalogue.find(name)
+        except KeyError as error:
+            problems.append(str(error.args[0]))
+            continue
+        verdict = judge(_for_any_use(model), room, own_decision)
+        problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
+        why = "named" if name in names else "the small real model that is always there"
+        chosen[name] = replace(verdict, model=model, chosen=True, why=why)
+        room = _smaller(room, verdict) if wishes.together else room
+    if problems:
+        raise CannotChoose("\n".join(problems))
+    rest = (chosen.get(name) or judge(model, room, wishes) for name, model in catalogue.models.items())
+    return Choice(tuple(rest))
+
+
+def _context(model: Model, room: Room, wishes: Wishes) -> tuple[int, Need]:
+    """The first wanted context that fits, else the last one; never more than the model was trained for."""
+    context, needed = 0, Need(0, 0, 0)
+    for wanted in wishes.contexts:
+        context = min(wanted, model.shape.context_length)
+        needed = need(model.shape, model.file.bytes, replace(wishes.settings, context=context))
+        if needed.total <= room.available:
+            break
+    return context, needed
+
+
+def _fits(needed: Need, context: int, largest: int, room: Room) -> list[str]:
+    if needed.total <= room.available:
+        return []
+    short = needed.total - room.available
+    hint = f"the largest context that fits is {largest}" if largest >= CONTEXT_STEP else "no context fits"
+    return [
+        f"does not fit: {needed.total / GIB:.1f} GiB at {context} tokens of context, {room.available / GIB:.1f} GiB "
+        f"of {room.name} can be used, {short / GIB:.1f} GiB too little; {hint}"
+    ]
+
+
+def _source(model: Model, wishes: Wishes) -> list[str]:
+    if model.name in wishes.present:
+        return []
+    reasons = [wishes.unreachable[source.kind] for source in model.sources if source.kind in wishes.unreachable]
+    if len(reasons) == len(model.sources):
+        return [f"cannot be fetched here: {'; '.join(reasons) or 'the catalogue names no source'}"]
+    if 0 < wishes.max_download < model.file.bytes:
+        most, size = wishes.max_download / 1e9, model.file.bytes / 1e9
+        return [f"too big a download: {size:.1f} GB, gridtie_models_max_download_gb is {most:g}"]
+    return []
+
+
+def _rank(wishes: Wishes) -> Callable[[Verdict], tuple[bool, float, float]]:
+    """First who fits the full wanted context, then the score, then the speed."""
+
+    def key(verdict: Verdict) -> tuple[bool, float, float]:
+        score = -1.0 if verdict.score is None else verdict.score
+        return verdict.context >= wishes.contexts[0], score, verdict.speed or 0.0
+
+    return key
+
+
+def _why_best(best: Verdict) -> str:
+    score = "no published score" if best.score is None else f"coding score {best.score:g}"
+    flag = " (estimated)" if best.score_estimated else ""
+    return f"the best coding model that fits with {best.context} tokens of context ({score}{flag})"
+
+
+def _why_not(verdict: Verdict, best: Optional[Verdict], wishes: Wishes) -> str:
+    if best is None or verdict.model.name == best.model.name:
+        return ""
+    if verdict.context < wishes.contexts[0] <= best.context:
+        return f"fits, but only with {verdict.context} tokens of context; {best.model.name} has {best.context}"
+    return f"fits, but {best.model.name} scores higher"
+
+
+def _for_any_use(model: Model) -> Model:
+    return replace(model, license=replace(model.license, commercial=True))
+
+
+def _smaller(room: Room, verdict: Verdict) -> Room:
+    return replace(room, available=room.available - (verdict.need.total if verdict.need else 0))
