@@ -1,0 +1,128 @@
+"""Check everything that a person can write, on the controller, before a task runs on the machine: one list.
+
+Ansible checks a role's arguments when that role starts. By then earlier roles have changed the machine, and only the
+first role's mistakes are told. So the same argument specs are read here for all roles at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+_ROOT = Path(__file__).resolve().parents[2]
+# Names that tasks set while the playbook runs.
+_FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note)$")
+
+
+def load_specs(roles: Path) -> dict[str, dict[str, Any]]:
+    """Every documented variable of every role: name to argument spec."""
+    specs: dict[str, dict[str, Any]] = {}
+    for file in sorted(roles.glob("*/meta/argument_specs.yml")):
+        for entry_point in yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"].values():
+            specs.update(entry_point.get("options") or {})
+    return specs
+
+
+def check_types(specs: dict[str, dict[str, Any]], values: dict[str, Any]) -> list[dict[str, str]]:
+    """One problem for each value that its spec does not allow."""
+    problems = []
+    for name, value in values.items():
+        spec = {key: part for key, part in specs[name].items() if key not in ("description", "default", "version_added")}
+        for message in ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
+            wanted = specs[name].get("choices") or specs[name].get("type", "str")
+            wanted = " or ".join(map(str, wanted)) if isinstance(wanted, list) else f"a value of type {wanted}"
+            problems.append({"found": f"{name}: {message}", "fix": f"set {name} to {wanted}"})
+    return problems
+
+
+def check_names(known: set[str], given: set[str]) -> list[dict[str, str]]:
+    """One problem for each of our variables that no role knows: a misspelt name would be without effect."""
+    problems = []
+    for name in sorted(given - known):
+        if _FACTS.match(name):
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+        fix = f"did you mean {near[0]}?" if near else "remove it; the roles' READMEs list the variables"
+        problems.append({"found": f"{name} is not a variable of any role", "fix": fix})
+    return problems
+
+
+def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
+    """Rules that a type cannot say."""
+    problems = []
+    port = str(values.get("gridtie_port", ""))
+    if port.isdigit() and not 1 <= int(port) <= 65535:
+        problems.append({"found": f"gridtie_port is {port}", "fix": "choose a port from 1 to 65535, such as 8484"})
+    project = str(values.get("gridtie_project", "gridtie"))
+    # What Docker Compose takes as a project name.
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", project):
+        problems.append(
+            {
+                "found": f"gridtie_project is {project!r}",
+                "fix": "use lower-case letters, digits, - and _, and begin with a letter or digit",
+            }
+        )
+    for name in {"gridtie_config_dir", "gridtie_state_dir", "gridtie_prefix"} & values.keys():
+        path = str(values[name])
+        # Reset removes these directories with all that is in them: never /etc or /opt itself.
+        if not path.startswith("/") or len(Path(path).parts) < 3 or ".." in Path(path).parts:
+            problems.append(
+                {"found": f"{name} is {path!r}", "fix": "give an absolute path of a directory for Gridtie alone"}
+            )
+    return problems
+
+
+def check_routing(path: Path) -> list[dict[str, str]]:
+    """Every problem of the routing file, with file, line and key."""
+    if not path.is_file():
+        return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}]
+    if str(_ROOT / "src") not in sys.path:
+        # The package is installed in the project's own environment; another one has at least what it needs.
+        sys.path.append(str(_ROOT / "src"))
+    try:
+        from gridtie.config.load import ConfigError, load
+    except ImportError as error:
+        raise AnsibleError(
+            f"the Python that runs Ansible ({sys.executable}) lacks the project's requirements ({error}). "
+            "Use `make site`, or install requirements/site-*.lock into it."
+        ) from error
+    try:
+        load(path)
+    except ConfigError as error:
+        problems = []
+        for entry in error.problems:
+            where = ":".join(str(part) for part in (entry.file, entry.line) if part)
+            key = str(entry).partition(": ")[2].removesuffix(f"; {entry.fix}") if where else str(entry)
+            problems.append(
+                {"found": f"{where}: {key}" if where else key, "fix": entry.fix or "correct the routing file"}
+            )
+        return problems
+    return []
+
+
+class ActionModule(ActionBase):
+    """Returns ``problems``, a list of what is wrong and what to do. Fails on nothing itself."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check names, types, values and the routing file."""
+        result = super().run(tmp, task_vars)
+        task_vars = task_vars or {}
+        specs = load_specs(_ROOT / "roles")
+        given = {name for name in task_vars if name.startswith("gridtie_")}
+        values = {name: self._templar.template(task_vars[name]) for name in sorted(given & specs.keys())}
+        problems = check_names(set(specs), given) + check_types(specs, values) + check_values(values)
+        routing = values.get("gridtie_routing_file") or self._task.args["routing_file"]
+        problems += check_routing(Path(routing))
+        result.update(changed=False, problems=problems)
+        return result

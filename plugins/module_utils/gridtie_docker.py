@@ -1,0 +1,91 @@
+"""What Docker there is: the engine that answers, and the Compose and Buildx plugins of the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+
+# A healthy daemon answers in a tenth of a second; one that starts up or hangs shall not hold the run.
+_TIMEOUT_S = 15.0
+ROOT_SOCKET = "unix:///var/run/docker.sock"
+
+
+def run(arguments: list[str], environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+    """Exit status, output and errors of a program; 127 where it is not there, 124 where it did not end in time."""
+    try:
+        done = subprocess.run(
+            arguments,
+            env={**os.environ, **(environment or {}), "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError:
+        return 127, "", f"{arguments[0]}: not found"
+    except subprocess.TimeoutExpired:
+        return 124, "", f"{' '.join(arguments[:2])} did not end within {_TIMEOUT_S:.0f} s"
+    return done.returncode, done.stdout.strip(), done.stderr.strip()
+
+
+def find_docker() -> str | None:
+    """The command line; a service's PATH may lack /usr/local/bin, where Docker Desktop puts it."""
+    return shutil.which("docker", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin")
+
+
+def endpoint(docker: str) -> str:
+    """The engine that this user's command line talks to: DOCKER_HOST, else the current context's."""
+    named = os.environ.get("DOCKER_HOST")
+    if named:
+        return named
+    status, output, _ = run([docker, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"])
+    return output if status == 0 and output else ROOT_SOCKET
+
+
+def parse_info(text: str) -> dict[str, object]:
+    """The facts that decisions need from ``docker info --format '{{json .}}'``; empty where no engine answered."""
+    try:
+        info = json.loads(text)
+    except ValueError:
+        return {}
+    if not info.get("ServerVersion"):
+        return {}
+    return {
+        "version": info["ServerVersion"],
+        "rootless": any("rootless" in option for option in info.get("SecurityOptions") or []),
+        "desktop": "Docker Desktop" in (info.get("OperatingSystem") or ""),
+        "data_root": info.get("DockerRootDir", ""),
+    }
+
+
+def plugin_version(docker: str, plugin: str) -> str:
+    """Version of a command-line plugin, such as ``2.26.1``; empty where the plugin is not there."""
+    arguments = [docker, plugin, "version"] + (["--short"] if plugin == "compose" else [])
+    status, output, _ = run(arguments)
+    if status != 0 or not output:
+        return ""
+    # `docker buildx version` prints "github.com/docker/buildx v0.13.1 <commit>".
+    words = [word.lstrip("v") for word in output.split()]
+    return next((word for word in words if word[:1].isdigit()), words[0])
+
+
+def inspect(host: str | None = None) -> dict[str, object]:
+    """Docker as the calling user sees it, or the engine at ``host``. ``works`` means that the engine answered."""
+    docker = find_docker()
+    if docker is None:
+        return {"works": False, "cli": "", "host": "", "error": "no docker command", "compose": "", "buildx": ""}
+    host = host or endpoint(docker)
+    _, output, errors = run([docker, "info", "--format", "{{json .}}"], {"DOCKER_HOST": host})
+    found = parse_info(output)
+    return {
+        "works": bool(found),
+        "cli": docker,
+        "host": host,
+        "error": "" if found else (errors.splitlines() or ["no answer"])[-1],
+        "compose": plugin_version(docker, "compose"),
+        "buildx": plugin_version(docker, "buildx"),
+        **found,
+    }

@@ -1,0 +1,156 @@
+"""The judgement of a machine before anything is changed: every problem at once, each with what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .gridtie_choice import Unmet, choose
+from .gridtie_machine import SUPPORTED_ARCHITECTURES, SUPPORTED_SYSTEMS
+
+_GIB = 1024**3
+# Docker Engine 20.10 is what Debian 12 has; older ones lack what the compose file uses.
+_OLDEST_DOCKER = (20, 10)
+
+
+def problem(found: str, fix: str) -> dict[str, str]:
+    """One thing that is wrong, and what to do about it."""
+    return {"found": found, "fix": fix}
+
+
+def _system(machine: dict[str, Any]) -> list[dict[str, str]]:
+    system, problems = machine["system"], []
+    if (system["id"], system["version"]) not in SUPPORTED_SYSTEMS and not machine["docker"]["works"]:
+        problems.append(
+            problem(
+                f"{system['name']} is not a system that Docker can be installed on from here",
+                "install Docker Engine and Compose v2 yourself and run this again (it is then used as it is), or use "
+                "Debian 12, Debian 13 or Ubuntu 24.04",
+            )
+        )
+    if machine["architecture"] not in SUPPORTED_ARCHITECTURES:
+        problems.append(
+            problem(
+                f"the processor architecture is {machine['architecture']}",
+                f"use a machine with {' or '.join(SUPPORTED_ARCHITECTURES)}",
+            )
+        )
+    if machine["privilege"] == "none":
+        problems.append(
+            problem(
+                f"{machine['user']['name']} is not root, and there is no sudo on this machine",
+                f"as root: apt-get install sudo && adduser {machine['user']['name']} sudo, or run this as root",
+            )
+        )
+    return problems
+
+
+def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: bool) -> list[dict[str, str]]:
+    problems = []
+    memory = machine["memory"]["total"]
+    # The kernel keeps a few percent of what was bought or configured to itself.
+    if memory < wanted["min_memory_gb"] * _GIB * 0.93:
+        problems.append(
+            problem(
+                f"{memory / _GIB:.1f} GiB of memory; at least {wanted['min_memory_gb']:g} are needed",
+                "add memory, or lower gridtie_preflight_min_memory_gb if you know that it is enough",
+            )
+        )
+    if provisioned:  # What needs the space is there already.
+        return problems
+    needed_by_device: dict[int, dict[str, Any]] = {}
+    for disk in machine["disks"]:
+        place = needed_by_device.setdefault(disk["device"], {"free": disk["free"], "paths": []})
+        place["paths"].append(disk["path"])
+    # Images and build caches are what is big; directories on other file systems hold kilobytes, but the models.
+    for place in needed_by_device.values():
+        if place["free"] < wanted["min_disk_gb"] * _GIB:
+            problems.append(
+                problem(
+                    f"{place['free'] / _GIB:.1f} GiB free where {' and '.join(place['paths'])} will be; at least "
+                    f"{wanted['min_disk_gb']:g} are needed",
+                    "free some space, or set gridtie_state_dir to a larger file system",
+                )
+            )
+    return problems
+
+
+def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
+    if not docker["works"]:
+        return []
+    version = tuple(int(part) for part in docker["version"].split(".")[:2] if part.isdigit())
+    if version < _OLDEST_DOCKER:
+        return [
+            problem(
+                f"Docker Engine {docker['version']} runs at {docker['host']}; it is never replaced from here",
+                "upgrade it to 20.10 or newer",
+            )
+        ]
+    if docker.get("desktop") and not (docker["compose"] and docker["buildx"]):
+        return [problem("Docker Desktop lacks the compose or buildx plugin", "reinstall or upgrade Docker Desktop")]
+    return []
+
+
+def _port(port: dict[str, Any], project: str) -> list[dict[str, str]]:
+    if not port["holder"] or port["project"] == project:
+        return []
+    whose = port["container"] and f"the container {port['container']}" or port["holder"]
+    return [
+        problem(
+            f"port {port['number']} on this machine is taken by {whose}",
+            f"stop it, or choose another port: -e gridtie_port={port['number'] + 1}",
+        )
+    ]
+
+
+def _sources(reach: dict[str, Any], choice: dict[str, Any] | None, docker: dict[str, Any]) -> list[dict[str, str]]:
+    """Sources without which the first run cannot end well."""
+    titles = {"pypi": "the Python package index", "apt": "the distribution's package mirror"}
+    needed = {"pypi": "the router is built from it"}
+    if not (docker["works"] and docker["compose"] and docker["buildx"]):
+        needed["apt"] = "Docker is installed from it"
+    elif choice and choice["source"] == "packages":
+        needed["apt"] = "the images are built from it"
+    return [
+        problem(
+            f"{titles[name]} does not answer ({reach[name]['url']}: {reach[name]['detail']}); {why}",
+            "check the network, HTTPS_PROXY and the CA bundle, or configure a mirror that this machine can reach",
+        )
+        for name, why in needed.items()
+        if reach.get(name, {}).get("state") in ("unreachable", "error")
+    ]
+
+
+def judge(
+    machine: dict[str, Any],
+    wanted: dict[str, Any],
+    station: dict[str, Any],
+    port: dict[str, Any],
+) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
+    """The engine that will run here (none where it cannot be decided) and everything that stands in the way.
+
+    ``station`` is the ``station.json`` of an earlier run, or empty. Unreachable sources are a problem only before the
+    first run is through: later everything is here, and a second run works without a network.
+    """
+    provisioned = bool(station)
+    problems = _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"])
+    problems += _port(port, wanted["project"])
+    choice = None
+    try:
+        choice = choose(wanted, station.get("engine") or {}, machine["reach"], machine.get("gpus"))
+    except Unmet as unmet:
+        problems.append(problem(str(unmet), unmet.fix))
+    except KeyError:
+        pass  # A variable of the wrong type or value: it has its own line in the list.
+    if not provisioned:
+        problems += _sources(machine["reach"], choice, machine["docker"])
+    return choice, problems
+
+
+def listing(problems: list[dict[str, str]]) -> str:
+    """The one list that a person reads."""
+    count = "1 thing stands" if len(problems) == 1 else f"{len(problems)} things stand"
+    lines = [f"{count} in the way. Nothing has been changed."]
+    for number, entry in enumerate(problems, 1):
+        lines.append(f"  {number}. {entry['found']}")
+        lines.append(f"     What to do: {entry['fix']}")
+    return "\n".join(lines)

@@ -1,0 +1,73 @@
+"""What a machine is: read from /proc, /etc and /run, without privileges and without running programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import shutil
+
+# Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
+SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+# Spelled as `uname -m` does.
+SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """The fields of an os-release file that matter here: id, version, codename and the name for people."""
+    fields = {}
+    for line in text.splitlines():
+        key, separator, value = line.strip().partition("=")
+        if separator and not key.startswith("#"):
+            fields[key] = value.strip().strip("\"'")
+    return {
+        "id": fields.get("ID", "unknown"),
+        "version": fields.get("VERSION_ID", ""),
+        "codename": fields.get("VERSION_CODENAME", ""),
+        "name": fields.get("PRETTY_NAME", fields.get("NAME", "unknown system")),
+    }
+
+
+def parse_meminfo(text: str) -> dict[str, int]:
+    """Total and available memory in bytes from /proc/meminfo (which counts in KiB)."""
+    fields = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        number = value.split()
+        if number and number[0].isdigit():
+            fields[key] = int(number[0]) * 1024
+    return {"total": fields.get("MemTotal", 0), "available": fields.get("MemAvailable", fields.get("MemFree", 0))}
+
+
+def read_text(path: str) -> str:
+    """The content of a file, or nothing where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def free_disk(path: str) -> dict[str, object]:
+    """Free bytes for ordinary users on the file system that ``path`` is on, or will be on once it is made."""
+    existing = os.path.abspath(path)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    return {"path": path, "device": os.stat(existing).st_dev, "free": shutil.disk_usage(existing).free}
+
+
+def describe(disk_paths: list[str]) -> dict[str, object]:
+    """The machine as one dictionary; the names in it are what the judgement and the summary read."""
+    account = pwd.getpwuid(os.getuid())
+    root = os.getuid() == 0
+    return {
+        "system": parse_os_release(read_text("/etc/os-release")),
+        "architecture": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "memory": parse_meminfo(read_text("/proc/meminfo")),
+        "disks": [free_disk(path) for path in disk_paths],
+        # What sd_booted(3) looks at: PID 1 is systemd.
+        "init": "systemd" if os.path.isdir("/run/systemd/system") else "other",
+        "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
+        "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),
+    }

@@ -1,0 +1,91 @@
+"""Which sources of packages, images and models answer from this machine, asked all at once with a short time-out."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+# Long enough for a slow proxy's first answer, short enough for a person.
+TIMEOUT_S = 6.0
+
+
+def redact(url: str) -> str:
+    """The URL without the credentials that it may carry."""
+    parts = urllib.parse.urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return urllib.parse.urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+
+
+def _context() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        bundle = os.environ.get(name)
+        if bundle and os.path.isfile(bundle):
+            context.load_verify_locations(cafile=bundle)
+    return context
+
+
+def _request(url: str) -> urllib.request.Request:
+    parts = urllib.parse.urlsplit(url)
+    credentials, _, place = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urllib.parse.urlunsplit(parts._replace(netloc=place)), method="HEAD")
+    if credentials:
+        import base64
+
+        token = base64.b64encode(urllib.parse.unquote(credentials).encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    return request
+
+
+def probe(url: str) -> dict[str, object]:
+    """Whether something speaks HTTP there. ``state`` is ``ok``, ``unreachable`` (no connection) or ``error``.
+
+    The difference matters: another source is taken only for one that cannot be reached, never for one that answers
+    with an error or with a certificate that is not trusted.
+    """
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_context()))
+    try:
+        with opener.open(_request(url), timeout=TIMEOUT_S) as answer:
+            return {"state": "ok", "detail": f"HTTP {answer.status}"}
+    except urllib.error.HTTPError as error:
+        # 401, 403, 404 and 405 are answers of a server that is there (a registry asks for a token, HEAD is refused).
+        # A proxy that does not let us through answers 403 or 407 to CONNECT, which is not an HTTPError.
+        state = "error" if error.code >= 500 or error.code == 407 else "ok"
+        return {"state": state, "detail": f"HTTP {error.code}"}
+    except urllib.error.URLError as error:
+        reason = error.reason
+        if isinstance(reason, ssl.SSLError):
+            return {"state": "error", "detail": f"TLS: {getattr(reason, 'verify_message', '') or reason}"}
+        return {"state": "unreachable", "detail": str(getattr(reason, "strerror", None) or reason)}
+    except (OSError, ValueError) as error:
+        return {"state": "unreachable", "detail": str(error) or type(error).__name__}
+
+
+def probe_all(targets: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Probe every named URL at the same time; one that has not answered by the deadline is unreachable.
+
+    URLs in the result carry no credentials.
+    """
+    results: dict[str, dict[str, object]] = {
+        name: {"url": redact(url), "state": "unreachable", "detail": f"no answer within {TIMEOUT_S:.0f} s"}
+        for name, url in targets.items()
+    }
+
+    def work(name: str, url: str) -> None:
+        outcome = probe(url)
+        results[name] = {**results[name], **outcome}
+
+    threads = [threading.Thread(target=work, args=item, daemon=True) for item in targets.items()]
+    deadline = time.monotonic() + TIMEOUT_S
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        # Name resolution has no time-out of its own: the thread is left behind, it dies with the module.
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return {name: dict(result) for name, result in results.items()}

@@ -1,0 +1,62 @@
+#!/usr/bin/python
+"""Look at the machine as the connecting user: hardware, system, Docker, and which sources answer."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import gridtie_docker, gridtie_machine, gridtie_reach, gridtie_sources
+
+DOCUMENTATION = r"""
+module: gridtie_machine
+short_description: Look at a machine before it is provisioned
+description:
+  - Returns what the preflight judges. Needs no privileges and changes nothing.
+options:
+  disk_paths:
+    description: Directories whose file systems will be filled.
+    type: list
+    elements: path
+    default: []
+  probe:
+    description: More things to probe, name to URL. Package sources are found by the module.
+    type: dict
+    default: {}
+author: Gridtie contributors
+"""
+EXAMPLES = r"""
+- name: Look at the machine
+  gridtie_machine:
+    disk_paths: [/var/lib/gridtie]
+"""
+RETURN = r"""
+machine:
+  description: The machine, its Docker and the sources it reaches.
+  type: dict
+  returned: always
+"""
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "disk_paths": {"type": "list", "elements": "path", "default": []},
+            "probe": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    machine = gridtie_machine.describe(module.params["disk_paths"])
+    targets = {
+        "apt": gridtie_sources.apt_release(machine["system"]["codename"]),
+        "pypi": gridtie_sources.pip_index(),
+        "go": gridtie_sources.go_proxy(),
+        **module.params["probe"],
+    }
+    machine["reach"] = gridtie_reach.probe_all({name: url for name, url in targets.items() if url})
+    machine["docker"] = gridtie_docker.inspect()
+    module.exit_json(changed=False, machine=machine)
+
+
+if __name__ == "__main__":
+    main()
