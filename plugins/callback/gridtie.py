@@ -1,0 +1,350 @@
+"""One line a stage, with the elapsed time and what is being built or fetched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from typing import Any
+
+from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+
+DOCUMENTATION = """
+name: gridtie
+type: stdout
+short_description: One line a stage, live progress, failures in full
+description:
+  - A stage is a role that the play itself includes. Its line tells how it ended, how long it took and what was done.
+  - While a stage runs, a terminal shows what it waits for; a log file gets a line now and then.
+  - With C(-v) and more, Ansible's usual output.
+extends_documentation_fragment:
+  - default_callback
+  - result_format_callback
+"""
+
+# Words that must be in reach of the eye, not of a search: wide enough for "container engine".
+_TITLE_WIDTH = 18
+# Sign of life in a log that nobody watches: often enough to see that it moves, seldom enough to read.
+_LOG_INTERVAL_S = 20.0
+_TERMINAL_INTERVAL_S = 0.2
+_SPINNER = "|/-\\"
+_TAIL_LINES = 40
+
+_HINTS = (
+    ("is not in the sudoers", "This user may not use sudo. Ask the machine's administrator, or run as root."),
+    ("incorrect sudo password", "The sudo password was wrong: run the command again."),
+    ("missing sudo password", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
+    ("a password is required", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
+    ("no space left on device", "The disk is full: free some space (docker system df shows what Docker holds)."),
+)
+
+
+class _Stage:
+    """What is told about one stage at its end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.started = time.monotonic()
+        self.changed: list[str] = []
+        self.failed = False
+        self.note = ""
+
+
+class _Live:
+    """The line about the running stage, drawn by a thread of its own: the main thread waits for results.
+
+    It writes with ``os.write`` alone. Workers are forked while this thread runs, and a fork must not inherit a lock of
+    Python's buffered output that the thread holds.
+    """
+
+    def __init__(self, progress_file: str) -> None:
+        self._file = progress_file
+        self._terminal = os.isatty(1) and os.environ.get("TERM", "dumb") != "dumb"
+        self._stop = threading.Event()
+        self._pause = threading.Lock()
+        self._drawn = False
+        self._thread: threading.Thread | None = None
+        self.stage: _Stage | None = None
+        self.task = ""
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._loop, name="gridtie-progress", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread:
+            self._thread.join(timeout=2)
+        self.clear()
+
+    def next_task(self, name: str) -> None:
+        self.task = name
+        try:
+            os.truncate(self._file, 0)
+        except OSError:
+            pass
+
+    def clear(self) -> None:
+        """Take the live line away, so that a lasting one can be written."""
+        with self._pause:
+            self._erase()
+
+    def _erase(self) -> None:
+        if self._drawn:
+            os.write(1, b"\r\x1b[2K")
+            self._drawn = False
+
+    def _doing(self) -> str:
+        try:
+            with open(self._file, encoding="utf-8", errors="replace") as file:
+                return " ".join(file.read(400).split()) or self.task
+        except OSError:
+            return self.task
+
+    def _loop(self) -> None:
+        said, last, turn = "", time.monotonic(), 0
+        while not self._stop.wait(_TERMINAL_INTERVAL_S if self._terminal else 1.0):
+            stage = self.stage
+            if stage is None:
+                continue
+            now = time.monotonic()
+            doing = self._doing()
+            if self._terminal:
+                turn += 1
+                width = shutil.get_terminal_size().columns - 1
+                line = f"  {_SPINNER[turn % 4]} {stage.title:<{_TITLE_WIDTH - 2}} {_duration(now - stage.started):>8}  {doing}"
+                with self._pause:
+                    if self.stage is stage:
+                        os.write(1, b"\r\x1b[2K" + line[:width].encode())
+                        self._drawn = True
+            elif now - max(last, stage.started) >= _LOG_INTERVAL_S:
+                last = now
+                same = " (still)" if doing == said else ""
+                said = doing
+                line = f"    {'':<{_TITLE_WIDTH - 2}} {_duration(now - stage.started):>8}  {doing}{same}\n"
+                with self._pause:
+                    os.write(1, line.encode())
+
+
+class CallbackModule(DefaultCallback):
+    """Ansible's events, told as stages; with -v everything is left to the default callback."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "gridtie"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stages: list[_Stage] = []
+        self._unreachable = False
+        self._check = False
+        self._several_hosts = False
+        self._directory = tempfile.mkdtemp(prefix="gridtie-progress-")
+        path = os.path.join(self._directory, "now")
+        with open(path, "w", encoding="utf-8"):
+            pass
+        # Read back by the playbook, which hands it to the modules.
+        os.environ["GRIDTIE_PROGRESS_FILE"] = path
+        self._live = _Live(path)
+        self._began = time.monotonic()
+
+    @property
+    def _usual(self) -> bool:
+        return bool(self._display.verbosity)
+
+    # The run
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        if self._usual:
+            super().v2_playbook_on_start(playbook)
+            return
+        self._live.start()
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        if self._usual:
+            super().v2_playbook_on_play_start(play)
+            return
+        self._end_stage()
+        self._play = play
+        self._check = bool(play.check_mode)
+        hosts = play.get_variable_manager().get_vars(play=play).get("ansible_play_hosts_all") or []
+        self._several_hosts = len(hosts) > 1
+        name = play.get_name().strip()
+        suffix = "  (check: nothing is changed)" if self._check else ""
+        self._say(f"{name}{suffix}", color="bright blue")
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        if self._usual:
+            super().v2_playbook_on_stats(stats)
+        else:
+            self._end_stage()
+            self._live.stop()
+            self._totals(stats)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _totals(self, stats: Any) -> None:
+        for host in sorted(stats.processed):
+            counts = stats.summarize(host)
+            line = f"{host}: changed={counts['changed']} failed={counts['failures']} unreachable={counts['unreachable']}"
+            bad = counts["failures"] or counts["unreachable"]
+            self._say(f"{line}  in {_duration(time.monotonic() - self._began)}", color="red" if bad else "green")
+
+    # Stages
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
+        if self._usual:
+            super().v2_playbook_on_task_start(task, is_conditional)
+            return
+        if task.action.rpartition(".")[2] == "include_role" and not _in_role(task):
+            self._end_stage()
+            stage = _Stage(task.get_name().strip())
+            self._stages.append(stage)
+            self._live.stage = stage
+        self._live.next_task(task.get_name().rpartition(" : ")[2].strip())
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        if self._usual:
+            super().v2_playbook_on_handler_task_start(task)
+            return
+        self._live.next_task(task.get_name().rpartition(" : ")[2].strip())
+
+    def _end_stage(self) -> None:
+        stage, self._live.stage = self._live.stage, None
+        self._live.clear()
+        if stage is None:
+            return
+        if stage.failed:
+            state, color = "FAILED", "red"
+        elif stage.changed:
+            state, color = "would change" if self._check else "changed", "yellow"
+        else:
+            state, color = "ok", "green"
+        elapsed = _duration(time.monotonic() - stage.started)
+        self._say(f"  {stage.title:<{_TITLE_WIDTH}} {elapsed:>8}  {state:<8}  {stage.note}".rstrip(), color=color)
+        if self._check:
+            for name in stage.changed:
+                self._say(f"  {'':<{_TITLE_WIDTH}} {'':>8}  - {name}")
+
+    # Results
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_on_ok(result)
+            return
+        payload = _payload(result)
+        stage = self._live.stage
+        if stage is None:
+            return
+        facts = payload.get("ansible_facts") or {}
+        stage.note = str(payload.get("stage_note") or facts.get("gridtie_stage_note") or stage.note).strip()
+        if payload.get("changed"):
+            name = _task(result).get_name().rpartition(" : ")[2].strip()
+            if self._several_hosts:
+                name = f"{_host(result)}: {name}"
+            if name not in stage.changed:
+                stage.changed.append(name)
+        if payload.get("summary") and not self._check:
+            self._end_stage()
+            self._say(str(payload["summary"]))
+
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_on_skipped(result)
+
+    def v2_playbook_on_include(self, included_file: Any) -> None:
+        if self._usual:
+            super().v2_playbook_on_include(included_file)
+
+    def v2_runner_item_on_ok(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_item_on_ok(result)
+
+    def v2_runner_item_on_skipped(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_item_on_skipped(result)
+
+    def v2_runner_item_on_failed(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_item_on_failed(result)
+            return
+        self._failure(result)
+
+    def v2_runner_retry(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_retry(result)
+
+    def v2_on_file_diff(self, result: Any) -> None:
+        if not self._usual:
+            self._live.clear()
+        super().v2_on_file_diff(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        if self._usual:
+            super().v2_runner_on_failed(result, ignore_errors)
+            return
+        if not ignore_errors:
+            self._failure(result)
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        if self._usual:
+            super().v2_runner_on_unreachable(result)
+            return
+        self._failure(result)
+
+    def _failure(self, result: Any) -> None:
+        stage = self._live.stage
+        if stage:
+            stage.failed = True
+        self._end_stage()
+        payload = _payload(result)
+        name = _task(result).get_name().rpartition(" : ")[2].strip()
+        self._say(f"\n{_host(result)}: {name} failed", color="red")
+        for line in failure_lines(payload):
+            self._say(line)
+        self._say("\nRun the same command again when that is done: it goes on where it stopped. -v shows every task.")
+
+    def _say(self, line: str, color: str | None = None) -> None:
+        self._live.clear()
+        self._display.display(line, color=color)
+        sys.stdout.flush()
+
+
+def failure_lines(payload: dict[str, Any]) -> list[str]:
+    """A failed result as a person reads it: the message, the last output, what to do."""
+    message = str(payload.get("msg") or "it gave no message").strip()
+    lines = ["", message]
+    for stream in ("stderr", "module_stderr", "stdout", "module_stdout"):
+        text = str(payload.get(stream) or "").rstrip()
+        if text and text not in message:
+            kept = text.splitlines()[-_TAIL_LINES:]
+            lines += ["", f"{stream.replace('module_', '')} (the last {len(kept)} lines):", *(f"  {line}" for line in kept)]
+    everything = "\n".join(lines).lower()
+    lines += ["", *(f"What to do: {hint}" for phrase, hint in _HINTS if phrase in everything)]
+    return lines if lines[-1] else lines[:-1]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+
+
+def _in_role(task: Any) -> bool:
+    return getattr(task, "_role", None) is not None
+
+
+def _payload(result: Any) -> dict[str, Any]:
+    # ansible-core 2.19 renamed the private attributes to public properties.
+    payload = result.result if hasattr(result, "result") else result._result
+    return {"msg": "hidden: it may hold a secret"} if payload.get("_ansible_no_log") else payload
+
+
+def _task(result: Any) -> Any:
+    return result.task if hasattr(result, "task") else result._task
+
+
+def _host(result: Any) -> Any:
+    return result.host if hasattr(result, "host") else result._host
