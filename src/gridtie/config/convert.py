@@ -35,7 +35,7 @@ def _value(data: Any, want: Any, path: KeyPath) -> list[Problem]:
         if not isinstance(data, Mapping):
             return [_wrong(data, want, path)]
         return [problem for key, item in data.items() for problem in _value(item, arguments[1], (*path, key))]
-    if origin is list:
+    if origin in (list, tuple):
         if not isinstance(data, list):
             return [_wrong(data, want, path)]
         return [problem for at, item in enumerate(data) for problem in _value(item, arguments[0], (*path, at))]
@@ -49,7 +49,7 @@ def _value(data: Any, want: Any, path: KeyPath) -> list[Problem]:
 
 
 def _union(data: Any, want: Any, path: KeyPath) -> list[Problem]:
-    """A union whose one member has the shape of the data is judged as that member, so that the fault is found inside."""
+    """A union is judged as the member that has the shape of the data, so that a fault inside is found."""
     if data is None and type(None) in get_args(want):
         return []
     for member in get_args(want):
@@ -109,7 +109,7 @@ def wanted(want: Any) -> str:
         return f"one of {listed(choices)}" if len(choices) > 1 else choices[0]
     if _is_union(origin):
         return " or ".join(wanted(member) for member in arguments if member is not type(None))
-    if origin is list:
+    if origin in (list, tuple):
         return f"a list of {'mappings' if _is_struct(arguments[0]) else wanted(arguments[0])}"
     if origin is dict or _is_struct(want):
         return "a mapping"

@@ -17,6 +17,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     locality: Locality
     dialect: Dialect
     base_url: str
+    # Says without inference how a local engine is; "": never probed.
+    probe_url: str = ""
     # Exact for local models (we set it); None where it is not known.
     context: int | None = None
     # Concurrent requests this target serves; None: no limit of its own.

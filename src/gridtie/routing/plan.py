@@ -25,6 +25,7 @@ __all__ = [
 
 # Why a target is left out, for programs; `Skip.reason` says it for people.
 SkipCode = Literal[
+    "absent",  # the rule names it and nothing of the kind is configured
     "policy",  # `never` or `private` forbids it
     "capability",  # it cannot do what the request needs
     "floor",  # its coding score is below what the alias asks of a stand-in
@@ -33,7 +34,6 @@ SkipCode = Literal[
     "unready",  # its engine does not answer
     "failing",  # it failed just now and is left alone for a while
     "busy",  # no slot, and the rule does not wait
-    "attempts",  # more targets than `limits.attempts`
 ]
 
 

@@ -1,0 +1,101 @@
+"""Who may ask: keys.json, read; the key itself is nowhere, only its SHA-256.
+
+The file is written by `gridtie keys` on the host (`gridtie.host.keys` documents its form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from gridtie.config.problems import ConfigError, Problem
+from gridtie.routing import refusals
+from gridtie.routing.plan import Refusal
+
+_FIX = "`gridtie keys list` on the host shows what is there; `gridtie keys add NAME` writes a new one"
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A key's rights. `environments` is never empty; the first is what its requests are in by default."""
+
+    name: str
+    environments: tuple[str, ...]
+    admin: bool = False
+
+
+class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    sha256: str
+    environments: tuple[str, ...]
+    admin: bool = False
+    created: str = ""
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    schema: Literal[1]
+    keys: tuple[_Row, ...]
+
+
+class Keys:
+    """Immutable; a reload makes another."""
+
+    def __init__(self, by_digest: dict[bytes, Key] | None = None) -> None:
+        self._by_digest = by_digest or {}
+
+    @classmethod
+    def load(cls, path: Path) -> Keys:
+        """Read keys.json. Raises `ConfigError` with all that is wrong."""
+        try:
+            file = msgspec.json.decode(path.read_bytes(), type=_File)
+        except OSError as error:
+            raise _error(path, [f"cannot be read: {error.strerror}"]) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _error(path, [f"not a key file: {error}"]) from error
+        if faults := list(_faults(file.keys)):
+            raise _error(path, faults)
+        return cls(
+            {
+                bytes.fromhex(row.sha256): Key(name=row.name, environments=row.environments, admin=row.admin)
+                for row in file.keys
+            }
+        )
+
+    def lookup(self, presented: bytes) -> Key | None:
+        """Whose key this is. Looked up by its hash, so that timing says nothing about any key."""
+        return self._by_digest.get(sha256(presented).digest())
+
+    def __len__(self) -> int:
+        return len(self._by_digest)
+
+
+def resolve_environment(key: Key, header: str | None) -> str | Refusal:
+    """The environment of a request: what it claims if its key may, else the key's first; or why not."""
+    if not header:
+        return key.environments[0]
+    if header in key.environments:
+        return header
+    return refusals.environment_not_allowed(key.name, header, key.environments)
+
+
+def _faults(rows: Iterable[_Row]) -> Iterable[str]:
+    names: set[str] = set()
+    digests: set[str] = set()
+    for row in rows:
+        if len(row.sha256) != 64 or set(row.sha256) - set("0123456789abcdef"):
+            yield f'key "{row.name}": sha256 is not 64 lower-case hex digits'
+        elif row.sha256 in digests:
+            yield f'key "{row.name}": another key has the same sha256'
+        if not row.name or row.name in names:
+            yield f'key "{row.name}": the name is empty or taken'
+        if not row.environments or "" in row.environments:
+            yield f'key "{row.name}": it has no environment'
+        names.add(row.name)
+        digests.add(row.sha256)
+
+
+def _error(path: Path, faults: list[str]) -> ConfigError:
+    return ConfigError([Problem(file=str(path), what=fault, fix=_FIX) for fault in faults])

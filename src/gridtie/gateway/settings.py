@@ -1,0 +1,170 @@
+"""The configuration in force: loaded once, reloaded when its files change, swapped as one.
+
+Routing (with the station's facts, secrets and prices) and keys are read apart: a mistake in the one never keeps
+the other from taking effect, so that a revoked key is revoked although somebody is editing the rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from time import time
+from typing import TypeVar
+
+import msgspec
+
+from gridtie.config.load import RoutingFile, load
+from gridtie.config.problems import ConfigError, Problem
+from gridtie.config.schema import Routing
+from gridtie.config.station import Station, load_station
+from gridtie.config.watch import INTERVAL, Watcher
+from gridtie.gateway.keys import Keys
+from gridtie.providers.registry import Pricing, Targets
+from gridtie.routing.policy import Policy
+
+log = logging.getLogger("gridtie.config")
+
+ROUTING_FILE = "llm_routing.yaml"
+STATION_FILE = "station.json"
+KEYS_FILE = "keys.json"
+PRICES_FILE = "prices.json"
+SECRETS = "secrets"
+
+# A key file holds one key; this is a wrong file.
+_MAX_SECRET_BYTES = 16 * 1024
+
+T = TypeVar("T")
+
+LoadPricing = Callable[[Path], Pricing]
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """One configuration, whole. A request keeps the one it began with."""
+
+    routing: Routing
+    station: Station | None
+    targets: Targets
+    policy: Policy
+    keys: Keys
+    pricing: Pricing | None
+    # SHA-256 of the routing file in force, in hex.
+    digest: str
+    # Unix time.
+    loaded_at: float
+    # What is wrong with the files as they are now; "" where they are what is in force.
+    error: str = ""
+
+
+class _Rules(msgspec.Struct, frozen=True):
+    """What hangs together with the routing file."""
+
+    file: RoutingFile
+    station: Station | None
+    targets: Targets
+    policy: Policy
+    pricing: Pricing | None
+
+
+class Settings:
+    """Holds `current`, which is replaced and never changed. Belongs to the event loop's thread."""
+
+    def __init__(self, directory: Path, load_pricing: LoadPricing | None = None) -> None:
+        """Load everything. Raises `ConfigError` with all that is wrong: at start a bad file is fatal.
+
+        `load_pricing` reads prices.json; what it raises as ValueError counts as a fault of that file.
+        """
+        self.directory = directory
+        self._load_pricing = load_pricing
+        self._subscribers: list[Callable[[Loaded], None]] = []
+        self._loading = asyncio.Lock()
+        rules, rules_error = _attempt(self._rules)
+        keys, keys_error = _attempt(self._keys)
+        if rules is None or keys is None:
+            raise ConfigError(
+                [*(rules_error.problems if rules_error else ()), *(keys_error.problems if keys_error else ())]
+            )
+        self.current = _loaded(rules, keys, time(), "")
+
+    def subscribe(self, subscriber: Callable[[Loaded], None]) -> None:
+        """Call after each swap, with the new configuration, on the loop's thread."""
+        self._subscribers.append(subscriber)
+
+    async def watch(self, interval: float = INTERVAL) -> None:
+        """Reload whenever a file changes, until cancelled."""
+        await Watcher(self.directory, self.reload, subdirectories=(SECRETS,), interval=interval).run()
+
+    async def reload(self) -> None:
+        """Read the files again. What is wrong with them is logged and kept in `current.error`; it never raises."""
+        async with self._loading:
+            # Parsing takes tens of milliseconds, in which streams would stand still.
+            (rules, rules_error), (keys, keys_error) = await asyncio.to_thread(
+                lambda: (_attempt(self._rules), _attempt(self._keys))
+            )
+            self._swap(rules, keys, "\n".join(str(error) for error in (rules_error, keys_error) if error))
+
+    def _swap(self, rules: _Rules | None, keys: Keys | None, error: str) -> None:
+        before = self.current
+        if error and error != before.error:
+            log.error("the changed configuration is not used, the one before it stays in force: %s", error)
+        if rules is not None:
+            after = _loaded(rules, keys or before.keys, time(), error)
+            log.info("configuration loaded: %s", after.digest[:12])
+        else:
+            after = msgspec.structs.replace(before, keys=keys or before.keys, error=error)
+        self.current = after
+        for subscriber in self._subscribers:
+            subscriber(after)
+
+    # Reading
+
+    def _keys(self) -> Keys:
+        return Keys.load(self.directory / KEYS_FILE)
+
+    def _rules(self) -> _Rules:
+        file = load(self.directory / ROUTING_FILE)
+        station = load_station(self.directory / STATION_FILE)
+        pricing = self._pricing()
+        try:
+            targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=pricing)
+        except ConfigError as error:
+            raise file.located(error) from error
+        return _Rules(file, station, targets, Policy(file.routing, targets), pricing)
+
+    def _pricing(self) -> Pricing | None:
+        if self._load_pricing is None:
+            return None
+        path = self.directory / PRICES_FILE
+        try:
+            return self._load_pricing(path)
+        except ValueError as error:
+            raise ConfigError([Problem(what=str(error))]) from error
+
+    def _secret(self, name: str) -> str:
+        with (self.directory / name).open("rb") as stream:
+            raw = stream.read(_MAX_SECRET_BYTES + 1)
+        if len(raw) > _MAX_SECRET_BYTES:
+            raise ValueError("it is too large for a key")
+        return raw.decode("ascii").strip()
+
+
+def _attempt(read: Callable[[], T]) -> tuple[T | None, ConfigError | None]:
+    try:
+        return read(), None
+    except ConfigError as error:
+        return None, error
+
+
+def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:
+    return Loaded(
+        routing=rules.file.routing,
+        station=rules.station,
+        targets=rules.targets,
+        policy=rules.policy,
+        keys=keys,
+        pricing=rules.pricing,
+        digest=rules.file.digest,
+        loaded_at=now,
+        error=error,
+    )

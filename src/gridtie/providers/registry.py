@@ -1,0 +1,298 @@
+"""All targets there are: the routing file's providers and the station's models, resolved once at load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+from gridtie.config.problems import ConfigError, Problem, listed
+from gridtie.config.schema import Locality, Model, Price, Provider, Routing
+from gridtie.config.station import Station, StationModel
+from gridtie.dialects.types import Usage
+from gridtie.providers.target import Target
+from gridtie.providers.wire import auth_headers, base_url, probe_url, station_base_url, station_probe_url
+
+# key_file -> the key in it. Raises OSError or ValueError with a reason.
+ReadSecret = Callable[[str], str]
+
+
+class Pricing(Protocol):
+    """What tokens cost; `ledger.prices.Prices` is one."""
+
+    def cost(self, ref: str, usage: Usage, overrides: Mapping[str, Price] | None = None) -> float | None:
+        """US dollars for `usage` at "provider/model"; None where no price is known."""
+        ...
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """What an alias, or a local model's own name, can be served by."""
+
+    name: str
+    local: tuple[Target, ...] = ()
+    cloud: tuple[Target, ...] = ()
+    floor: float | None = None
+    baseline: str = ""
+    # Why there is no local or no cloud target; "" where there is one.
+    no_local: str = ""
+    no_cloud: str = ""
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One name that a client may ask for."""
+
+    id: str
+    kind: str  # "alias" or "model"
+    localities: tuple[Locality, ...]
+    # Of the first target.
+    context: int | None
+    capabilities: tuple[str, ...]
+
+
+class Targets:
+    """Immutable; a reload makes another."""
+
+    def __init__(
+        self,
+        by_id: dict[str, Target],
+        aliases: dict[str, Alias],
+        models: dict[str, Alias],
+        overrides: dict[str, Price],
+        pricing: Pricing | None,
+    ) -> None:
+        self.by_id = by_id
+        self.aliases = aliases
+        self._models = models
+        # "provider/model" -> the routing file's own price.
+        self.price_overrides = overrides
+        self._pricing = pricing
+
+    @classmethod
+    def build(
+        cls, routing: Routing, station: Station | None, *, read_secret: ReadSecret, pricing: Pricing | None = None
+    ) -> Targets:
+        """Resolve every name of the routing file. Raises `ConfigError` with all keys that cannot be read."""
+        return _Builder(routing, station, read_secret).build(pricing)
+
+    def named(self, name: str) -> Alias | None:
+        """What a client may ask for: an alias, or a local model by its own name. None: there is no such thing."""
+        return self.aliases.get(name) or self._models.get(name)
+
+    def names(self) -> list[str]:
+        """Every alias and every local model's own name, for a message."""
+        return [*self.aliases, *sorted({entry.local[0].model for entry in self._models.values()} - set(self.aliases))]
+
+    def candidates(self, alias: str, use: str) -> tuple[Target, ...]:
+        """The targets that one item of a rule's `use` means for an alias, best first."""
+        entry = self.named(alias)
+        if entry is None:
+            return ()
+        if use == "local":
+            return entry.local
+        if use == "cloud":
+            return entry.cloud
+        target = self.by_id.get(use)
+        return () if target is None else (target,)
+
+    def models(self) -> list[Listed]:
+        """Every name that `GET /v1/models` lists: aliases that have a target, then local models."""
+        entries = [(entry, "alias") for entry in self.aliases.values()]
+        entries += [(entry, "model") for name, entry in sorted(self._models.items()) if name == entry.local[0].model]
+        rows = []
+        for entry, kind in entries:
+            targets = (*entry.local, *entry.cloud)
+            if targets and not (kind == "model" and entry.name in self.aliases):
+                localities = tuple(dict.fromkeys(target.locality for target in targets))
+                first = targets[0]
+                capabilities = tuple(sorted(first.capabilities))
+                rows.append(
+                    Listed(
+                        id=entry.name,
+                        kind=kind,
+                        localities=localities,
+                        context=first.context,
+                        capabilities=capabilities,
+                    )
+                )
+        return rows
+
+    def cost(self, target: Target, usage: Usage) -> float | None:
+        """US dollars for `usage` at a target: 0 for a local one, None where no price is known."""
+        if target.locality == "local":
+            return 0.0
+        if self._pricing is not None:
+            return self._pricing.cost(target.id, usage, self.price_overrides)
+        return None
+
+
+class _Builder:
+    def __init__(self, routing: Routing, station: Station | None, read_secret: ReadSecret) -> None:
+        self._routing = routing
+        self._station = station
+        self._station_name = next((name for name, it in routing.providers.items() if it.type == "station"), None)
+        self._problems: list[Problem] = []
+        self._headers = {name: self._auth(name, it, read_secret) for name, it in routing.providers.items()}
+        self._by_id: dict[str, Target] = {}
+
+    def build(self, pricing: Pricing | None) -> Targets:
+        station_models = self._station_models()
+        aliases = {name: self._alias(name, model, station_models) for name, model in self._routing.models.items()}
+        for rule in self._routing.rules:
+            for item in rule.use:
+                if item not in ("local", "cloud"):
+                    self._reference(item)
+        if self._problems:
+            raise ConfigError(self._problems)
+        overrides = {
+            f"{name}/{model}": price
+            for name, it in self._routing.providers.items()
+            for model, price in it.prices.items()
+        }
+        return Targets(self._by_id, aliases, self._own_names(station_models), overrides, pricing)
+
+    # Credentials
+
+    def _auth(self, name: str, provider: Provider, read_secret: ReadSecret) -> tuple[tuple[str, str], ...]:
+        if provider.key_file is None:
+            return auth_headers(provider.type, None)
+        try:
+            return auth_headers(provider.type, read_secret(provider.key_file))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self._problems.append(
+                Problem(
+                    path=("providers", name, "key_file"),
+                    what=f'the key of provider "{name}" cannot be read from {provider.key_file}: {reason}',
+                    fix="write the key alone into that file, owner root:gridtie, mode 0640",
+                )
+            )
+            return ()
+
+    # Targets
+
+    def _station_models(self) -> list[tuple[StationModel, Target]]:
+        """The station's models with their targets, best first."""
+        name = self._station_name
+        if name is None or self._station is None:
+            return []
+        limit = self._routing.providers[name].max_in_flight
+        pairs = []
+        for model in sorted(self._station.models, key=_worth, reverse=True):
+            target = Target(
+                id=f"{name}/{model.name}",
+                provider=name,
+                model=model.name,
+                locality="local",
+                dialect=model.dialect,
+                base_url=station_base_url(model.dialect, model.url),
+                probe_url=station_probe_url(model.dialect, model.url),
+                context=model.context,
+                slots=model.parallel,
+                provider_slots=limit,
+                capabilities=frozenset(model.capabilities) | {"chat"},
+                score=model.score,
+                include_usage=self._routing.providers[name].include_usage,
+            )
+            self._by_id[target.id] = target
+            pairs.append((model, target))
+        return pairs
+
+    def _reference(self, ref: str) -> Target | None:
+        """`provider/model`; None for a station that has no such model."""
+        name, _, model = ref.partition("/")
+        return self._by_id.get(ref) or (None if name == self._station_name else self._remote(name, model))
+
+    def _remote(self, name: str, model: str) -> Target:
+        provider = self._routing.providers[name]
+        id = f"{name}/{model}"
+        target = self._by_id.get(id)
+        if target is None:
+            dialect = "openai" if provider.type == "station" else provider.type
+            target = self._by_id[id] = Target(
+                id=id,
+                provider=name,
+                model=model,
+                locality=provider.locality,
+                dialect=dialect,
+                base_url=base_url(provider),
+                probe_url=probe_url(provider),
+                provider_slots=provider.max_in_flight,
+                include_usage=provider.include_usage,
+                headers=self._headers[name],
+                ca_file=provider.ca_file,
+            )
+        return target
+
+    # Aliases
+
+    def _alias(self, name: str, model: Model, station_models: list[tuple[StationModel, Target]]) -> Alias:
+        names = [model.local] if isinstance(model.local, str) else model.local or []
+        found = [self._local(each, model.purpose, station_models) for each in names]
+        local = tuple(dict.fromkeys(target for target in found if target is not None))
+        cloud = () if model.cloud is None else (self._remote(model.cloud.provider, model.cloud.model),)
+        return Alias(
+            name=name,
+            local=local,
+            cloud=cloud,
+            floor=model.floor,
+            baseline=model.baseline or self._routing.defaults.baseline,
+            no_local="" if local else self._why_no_local(name, names, model.purpose),
+            no_cloud="" if cloud else f'no cloud is configured for "{name}" (models.{name}.cloud in llm_routing.yaml)',
+        )
+
+    def _local(self, name: str, purpose: str, models: list[tuple[StationModel, Target]]) -> Target | None:
+        first, slash, _ = name.partition("/")
+        if slash and first in self._routing.providers:
+            return self._reference(name)
+        for matches in _spellings(name, purpose):
+            for model, target in models:
+                if matches(model):
+                    return target
+        return None
+
+    def _why_no_local(self, alias: str, names: list[str], purpose: str) -> str:
+        if not names:
+            return f'"{alias}" is cloud only (models.{alias}.local in llm_routing.yaml)'
+        if self._station is None:
+            return "nothing is provisioned on this machine yet (no station.json): run `ansible-playbook site.yml`"
+        have = listed(model.name for model in self._station.models)
+        if names == ["auto"]:
+            return f'no model of this station is for "{purpose}"; it has: {have}'
+        return f"this station does not have {listed(names)}; it has: {have}"
+
+    def _own_names(self, station_models: list[tuple[StationModel, Target]]) -> dict[str, Alias]:
+        """Local models by their own names, by id, and those of the station also by their name in the catalogue."""
+        names: dict[str, Target] = {}
+        for model, target in station_models:
+            names.setdefault(model.catalogue, target)
+        for target in self._by_id.values():
+            if target.locality == "local":
+                names[target.id] = target
+                names.setdefault(target.model, target)
+        baseline = self._routing.defaults.baseline
+        return {
+            name: Alias(
+                name=target.model,
+                local=(target,),
+                baseline=baseline,
+                no_cloud=f'"{name}" is the name of a local model: only that model is meant',
+            )
+            for name, target in names.items()
+        }
+
+
+def _worth(model: StationModel) -> tuple[float, int, int]:
+    """Order of the station's models: score, then context, then size."""
+    return (-1.0 if model.score is None else model.score, model.context, model.bytes)
+
+
+def _spellings(name: str, purpose: str) -> list[Callable[[StationModel], bool]]:
+    """What a name in `models.*.local` may mean, the most exact meaning first."""
+    if name == "auto":
+        return [lambda model: purpose in model.purposes]
+    return [
+        lambda model: model.name == name,
+        lambda model: model.catalogue == name,
+        lambda model: model.catalogue.partition(":")[0] == name,
+    ]

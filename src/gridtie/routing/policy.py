@@ -1,0 +1,238 @@
+"""The rules of a routing file, compiled with its targets: all of a decision that does not change by the moment.
+
+Which rule holds, what it forbids, and which targets remain depend on a handful of properties of a
+request, each with few values. So every combination is worked out once and kept; `decide` adds what
+is true right now. Pure: a policy never changes after it is built, its memory apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import msgspec
+
+from gridtie.config.checks import PRIVATE
+from gridtie.config.problems import closest, listed
+from gridtie.config.schema import Budget, Locality, Routing, Rule
+from gridtie.providers.registry import Alias, Targets
+from gridtie.providers.target import Target
+from gridtie.routing import refusals
+from gridtie.routing.plan import Ask, Attempt, Plan, Refusal, Skip
+
+# What a request may need beyond plain chat; other words in `Ask.needs` would grow the memory.
+NEEDS = frozenset({"tools", "vision", "json"})
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that a rule names and nothing forbids."""
+
+    target: Target
+    # The item of `use` it came from, and its place there.
+    item: str
+    place: int
+    # What holds when the model is in memory (or in a cloud), and when it must be loaded first.
+    warm: Attempt
+    cold: Attempt
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rules say about one kind of request."""
+
+    rule: str
+    baseline: str = ""
+    candidates: tuple[Candidate, ...] = ()
+    skipped: tuple[Skip, ...] = ()
+    # Why no cloud may be used; "" where one may.
+    local_only: str = ""
+    max_cost: float | None = None
+    # Budgets that hold for the environment, for all keys or some; none where no cloud remains.
+    budgets: tuple[Budget, ...] = ()
+    # The plan as long as every candidate is ready, free and in memory, no money is to be counted and
+    # the prompt has at most `fits` tokens by estimate.
+    plan: Plan | None = None
+    fits: int = 0
+    # Per candidate: target id, slots, whether a probe says it is loaded; and limits of whole providers.
+    clear: tuple[tuple[str, float, bool | None], ...] = ()
+    provider_limits: tuple[tuple[str, int], ...] = ()
+    # Nothing to choose from, whatever the moment.
+    refusal: Refusal | None = None
+
+
+class Policy:
+    """Routing and targets of one configuration; a reload makes another."""
+
+    def __init__(self, routing: Routing, targets: Targets) -> None:
+        self.routing = routing
+        self.targets = targets
+        self._tags = frozenset({PRIVATE}.union(*(rule.when.tags or [] for rule in routing.rules)))
+        self._agents = frozenset[str]().union(*(rule.when.agent or [] for rule in routing.rules))
+        self._environments = frozenset(routing.environments)
+        sizes = (size for rule in routing.rules for size in (_above(rule), _from(rule)) if size is not None)
+        self._sizes = sorted(set(sizes))
+        self._routes: dict[tuple[object, ...], Route] = {}
+
+    def route(self, ask: Ask) -> Route:
+        """What the rules say about a request; worked out at the first of its kind."""
+        alias = ask.alias or self.routing.defaults.alias
+        key = (
+            alias,
+            ask.environment,
+            ask.tags & self._tags if ask.tags else None,
+            ask.needs,
+            ask.surface,
+            ask.agent if ask.agent in self._agents else None,
+            bisect_right(self._sizes, ask.prompt_tokens) if self._sizes else 0,
+        )
+        route = self._routes.get(key)
+        if route is None:
+            route = self._worked_out(ask, alias)
+            # Only what the configuration bounds is kept: a client cannot fill the memory with invented names.
+            known = self.targets.named(alias) is not None and ask.environment in self._environments
+            if known and ask.needs <= NEEDS:
+                self._routes[key] = route
+        return route
+
+    def _worked_out(self, ask: Ask, name: str) -> Route:
+        alias = self.targets.named(name)
+        if alias is None:
+            return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
+        rules = [rule for rule in self.routing.rules if _matches(rule, ask, name)]
+        if not rules:
+            return Route(rule="", refusal=refusals.no_rule(ask.environment, name))
+        return _Worker(self, ask, alias, rules).route()
+
+
+def _above(rule: Rule) -> int | None:
+    """The least size that `larger_than` lets through."""
+    return None if rule.when.larger_than is None else rule.when.larger_than + 1
+
+
+def _from(rule: Rule) -> int | None:
+    """The least size that `smaller_than` keeps out."""
+    return rule.when.smaller_than
+
+
+def _matches(rule: Rule, ask: Ask, alias: str) -> bool:
+    when = rule.when
+    return (
+        (when.environment is None or ask.environment in when.environment)
+        and (when.tags is None or not ask.tags.isdisjoint(when.tags))
+        and (when.agent is None or ask.agent in when.agent)
+        and (when.alias is None or alias in when.alias)
+        and (when.surface is None or ask.surface in when.surface)
+        and (when.larger_than is None or ask.prompt_tokens > when.larger_than)
+        and (when.smaller_than is None or ask.prompt_tokens < when.smaller_than)
+    )
+
+
+class _Worker:
+    """Works out one route."""
+
+    def __init__(self, policy: Policy, ask: Ask, alias: Alias, rules: list[Rule]) -> None:
+        self.routing, self.targets = policy.routing, policy.targets
+        self.ask, self.alias, self.rules, self.rule = ask, alias, rules, rules[0]
+        self.skipped: list[Skip] = []
+        self.forbidden = self._forbidden()
+
+    def route(self) -> Route:
+        chosen = self._chosen()
+        candidates = tuple(self._candidate(*each, last=each is chosen[-1]) for each in chosen)
+        skipped = tuple(self.skipped)
+        why_local = self.forbidden.get("cloud", "")
+        cloudy = any(candidate.target.locality == "cloud" for candidate in candidates)
+        costs = [rule.max_cost for rule in self.rules if rule.max_cost is not None]
+        budgets = tuple(
+            budget for budget in self.routing.budgets if budget.environment in (None, self.ask.environment) and cloudy
+        )
+        refusal = None if candidates else refusals.nothing_left(self.alias.name, skipped, why_local)
+        plan = None
+        if refusal is not None or not (cloudy and (costs or budgets)):
+            plan = Plan(
+                rule=self.rule.name,
+                attempts=tuple(candidate.warm for candidate in candidates),
+                skipped=skipped,
+                refusal=refusal,
+                baseline=self.alias.baseline,
+                local_only=bool(why_local),
+            )
+        providers = {c.target.provider: c.target.provider_slots for c in candidates}
+        return Route(
+            rule=self.rule.name,
+            baseline=self.alias.baseline,
+            candidates=candidates,
+            skipped=skipped,
+            local_only=why_local,
+            max_cost=min(costs) if costs else None,
+            budgets=budgets,
+            plan=plan,
+            fits=2 * min((c.target.context for c in candidates if c.target.context is not None), default=1 << 60),
+            clear=tuple((c.target.id, _slots(c.target), True if c.target.probe_url else None) for c in candidates),
+            provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
+            refusal=refusal,
+        )
+
+    def _forbidden(self) -> dict[Locality, str]:
+        """Locality -> why it must not be used; from every rule that matches, and from the tag `private`."""
+        forbidden: dict[Locality, str] = {}
+        for rule in self.rules:
+            if rule.never is not None:
+                forbidden.setdefault(rule.never, f'rule "{rule.name}" says never: {rule.never}')
+        if PRIVATE in self.ask.tags:
+            forbidden["cloud"] = f"the request is tagged {PRIVATE}"
+        return forbidden
+
+    def _chosen(self) -> list[tuple[Target, str, int]]:
+        chosen: dict[str, tuple[Target, str, int]] = {}
+        stands_in = False
+        for place, item in enumerate(self.rule.use):
+            targets = self.targets.candidates(self.alias.name, item)
+            if not targets:
+                self._skip(item, self._absence(item), "absent")
+            for target in targets:
+                if target.id not in chosen and self._allowed(target, stands_in):
+                    chosen[target.id] = (target, item, place)
+            stands_in = stands_in or item == "cloud" or any(target.locality == "cloud" for target in targets)
+        return list(chosen.values())
+
+    def _absence(self, item: str) -> str:
+        if item == "local":
+            return self.alias.no_local
+        return self.alias.no_cloud if item == "cloud" else f"the station does not have the model of {item}"
+
+    def _allowed(self, target: Target, stands_in: bool) -> bool:
+        if why := self.forbidden.get(target.locality):
+            self._skip(target.id, why, "policy")
+        elif lacking := self.ask.needs - target.capabilities:
+            self._skip(target.id, f"it cannot do {listed(sorted(lacking))}", "capability")
+        elif stands_in and target.locality == "local" and (low := self._below_floor(target)):
+            self._skip(target.id, low, "floor")
+        else:
+            return True
+        return False
+
+    def _below_floor(self, target: Target) -> str:
+        floor = self.alias.floor
+        if floor is None or (target.score is not None and target.score >= floor):
+            return ""
+        score = "its coding score is not known" if target.score is None else f"its coding score is {target.score:g}"
+        return f'{score}, and "{self.alias.name}" asks for {floor:g} of a local model that stands in for the cloud'
+
+    def _skip(self, target: str, reason: str, code: refusals.SkipCode) -> None:
+        self.skipped.append(Skip(target=target, reason=reason, code=code))
+
+    def _candidate(self, target: Target, item: str, place: int, *, last: bool) -> Candidate:
+        order = "first" if place == 0 else "then"
+        reason = f'rule "{self.rule.name}" uses {item} {order}'
+        timeouts = self.routing.timeouts
+        wait = timeouts.total if self.rule.max_wait is None else self.rule.max_wait
+        # A slot of one's own machine is worth waiting for; a cloud's limit only where nothing else is left.
+        max_wait = wait if target.locality == "local" or last else 0.0
+        warm = Attempt(target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token)
+        cold = msgspec.structs.replace(
+            warm, reason=f"{reason}; the model must be loaded first", first_token=timeouts.first_token_cold
+        )
+        return Candidate(target=target, item=item, place=place, warm=warm, cold=cold)
+
+
+def _slots(target: Target) -> float:
+    return float("inf") if target.slots is None else target.slots

@@ -1,0 +1,74 @@
+"""Why nothing is tried, in the caller's terms: what was asked, what stands in the way, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from gridtie.config.problems import listed
+from gridtie.routing.plan import Refusal, Skip, SkipCode
+
+__all__ = ["SkipCode", "environment_not_allowed", "no_rule", "nothing_left", "unknown_model"]
+
+# Seconds until a stopped engine has been looked at again, and a busy slot may be free.
+RETRY_SOON = 2
+
+
+def unknown_model(name: str, names: Sequence[str], closest: Callable[[str, Iterable[str]], str]) -> Refusal:
+    hint = closest(name, names)
+    message = f'there is no model "{name}" here{"; " + hint if hint else ""}; ask for one of: {listed(names)}'
+    return Refusal(status=404, code="model_not_found", message=message)
+
+
+def no_rule(environment: str, name: str) -> Refusal:
+    message = (
+        f'no rule of llm_routing.yaml matches a request for "{name}" in the environment "{environment}"; '
+        "add one, or ask in another environment (header x-gridtie-environment)"
+    )
+    return Refusal(status=403, code="no_rule", message=message)
+
+
+def environment_not_allowed(key: str, asked: str, allowed: Iterable[str]) -> Refusal:
+    message = (
+        f'the key "{key}" may not be used in the environment "{asked}"; allowed: {listed(allowed)}. '
+        "Send one of these in x-gridtie-environment or leave the header out"
+    )
+    return Refusal(status=403, code="environment_not_allowed", message=message)
+
+
+def nothing_left(alias: str, skipped: Sequence[Skip], local_only: str, retry_after: int = RETRY_SOON) -> Refusal:
+    """Everything that a rule names was left out: the refusal that helps most.
+
+    What passes by itself comes first, since waiting is all it takes; then what the caller can change,
+    then what only the configuration can.
+    """
+    codes = {skip.code for skip in skipped}
+    status, code, advice, passing = _verdict(codes, local_only, retry_after)
+    why = "; ".join(f"{skip.target}: {skip.reason}" for skip in skipped)
+    limit = f" It may not leave for a cloud: {local_only}." if local_only else ""
+    return Refusal(
+        status=status,
+        code=code,
+        message=f'no model can take this request for "{alias}": {why}.{limit} {advice}',
+        retry_after=retry_after if passing else None,
+    )
+
+
+def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[int, str, str, bool]:
+    """Status, code, what to do, and whether it passes by itself."""
+    if "busy" in codes and not codes & {"unready", "failing"}:
+        return 429, "busy", f"Retry in {retry_after} s.", True
+    if codes & {"unready", "failing", "busy"}:
+        code = "no_local_ready" if local_only else "no_target_ready"
+        return 503, code, f"Retry in {retry_after} s; `gridtie doctor` says what is wrong with the engine.", True
+    if "budget" in codes:
+        return 402, "budget_exhausted", "`gridtie usage` shows the spending; budgets are in llm_routing.yaml.", False
+    if "price" in codes:
+        advice = "Ask for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
+        return 402, "too_expensive", advice, False
+    if "capability" in codes:
+        return 400, "capability_missing", "Ask for a model that can (GET /v1/models lists them).", False
+    if local_only:
+        advice = "Provision a local model for it (`ansible-playbook site.yml`) or change its rule."
+        return 403, "local_only", advice, False
+    advice = "Configure a cloud in llm_routing.yaml, or provision a local model that will do."
+    return 503, "no_target", advice, False
