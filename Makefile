@@ -32,7 +32,7 @@ demo: ## five agents build and test a small feature through the router
 
 test: ## all tests of the project itself, with their set-up
 	@scripts/venv test
-	@scripts/test $(ARGS)
+	@.venv/bin/python scripts/test.py $(ARGS)
 
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site

@@ -10,6 +10,7 @@ import subprocess
 # A healthy daemon answers in a tenth of a second; one that starts up or hangs shall not hold the run.
 _TIMEOUT_S = 15.0
 ROOT_SOCKET = "unix:///var/run/docker.sock"
+_ROOT_SOCKETS = (ROOT_SOCKET, "unix:///run/docker.sock")
 
 
 def run(arguments: list[str], environment: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -76,7 +77,7 @@ def inspect(host: str | None = None) -> dict[str, object]:
     """Docker as the calling user sees it, or the engine at ``host``. ``works`` means that the engine answered."""
     docker = find_docker()
     if docker is None:
-        return {"works": False, "cli": "", "host": "", "error": "no docker command", "compose": "", "buildx": ""}
+        return {"works": False, "cli": "", "host": "", "error": "no docker command", "compose": "", "buildx": "", "named": False}
     host = host or endpoint(docker)
     _, output, errors = run([docker, "info", "--format", "{{json .}}"], {"DOCKER_HOST": host})
     found = parse_info(output)
@@ -84,6 +85,8 @@ def inspect(host: str | None = None) -> dict[str, object]:
         "works": bool(found),
         "cli": docker,
         "host": host,
+        # Chosen by the person (DOCKER_HOST, a context): rootless Docker, Docker Desktop, or an engine elsewhere.
+        "named": host not in _ROOT_SOCKETS,
         "error": "" if found else (errors.splitlines() or ["no answer"])[-1],
         "compose": plugin_version(docker, "compose"),
         "buildx": plugin_version(docker, "buildx"),

@@ -75,8 +75,23 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
 
 
 def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
+    if docker["named"] and not docker["host"].startswith("unix://"):
+        return [
+            problem(
+                f"Docker's endpoint is {docker['host']}, which is another machine",
+                "unset DOCKER_HOST and run: docker context use default; or provision that machine with an inventory",
+            )
+        ]
     if not docker["works"]:
-        return []
+        if not docker["named"]:
+            return []
+        return [
+            problem(
+                f"the Docker that you chose does not answer at {docker['host']} ({docker['error']})",
+                "start it (Docker Desktop; systemctl --user start docker for rootless Docker), or unset DOCKER_HOST and "
+                "run: docker context use default",
+            )
+        ]
     version = tuple(int(part) for part in docker["version"].split(".")[:2] if part.isdigit())
     if version < _OLDEST_DOCKER:
         return [

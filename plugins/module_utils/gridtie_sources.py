@@ -9,14 +9,20 @@ import sys
 from .gridtie_docker import run
 
 
-def apt_release(codename: str) -> str:
-    """URL of the Release file of the distribution's main source; empty where apt has none over HTTP."""
+def apt_site(codename: str) -> str:
+    """The mirror that the machine's own release comes from; empty where apt has none."""
     _, output, _ = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"])
     for line in output.splitlines():
         site, _, release = line.strip().rpartition(" ")
-        if release == codename and site.startswith(("http://", "https://")):
-            return f"{site.rstrip('/')}/dists/{release}/InRelease"
+        if release == codename:
+            return site.rstrip("/")
     return ""
+
+
+def apt_release(codename: str) -> str:
+    """URL of the Release file of that mirror; empty where it is not asked over HTTP (a disc, a directory)."""
+    site = apt_site(codename)
+    return f"{site}/dists/{codename}/InRelease" if site.startswith(("http://", "https://")) else ""
 
 
 def pip_index() -> str:

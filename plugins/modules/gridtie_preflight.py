@@ -80,9 +80,10 @@ def _docker(seen: dict[str, Any], station: dict[str, Any]) -> dict[str, Any]:
         docker = gridtie_docker.inspect(stored)
         if docker["works"]:
             return docker
-    if seen["works"]:
+    # What the person named (DOCKER_HOST, a context) is theirs to start: another Docker must not take its place.
+    if seen["works"] or seen["named"]:
         return seen
-    return gridtie_docker.inspect(gridtie_docker.ROOT_SOCKET)
+    return {**gridtie_docker.inspect(gridtie_docker.ROOT_SOCKET), "named": False}
 
 
 def _port(number: int, docker: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""A set of files and directories as they shall be, compared first and then written one by one, each atomically."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import hashlib
+import os
+import pwd
+import stat
+import tempfile
+from typing import Any
+
+
+def user_id(name: str | int | None) -> int:
+    """The numeric user of a name; -1 (leave as it is) where none is given. ``KeyError`` where there is no such user."""
+    if name is None:
+        return -1
+    return int(name) if str(name).isdigit() else pwd.getpwnam(str(name)).pw_uid
+
+
+def group_id(name: str | int | None) -> int:
+    """The numeric group of a name; -1 (leave as it is) where none is given."""
+    if name is None:
+        return -1
+    return int(name) if str(name).isdigit() else grp.getgrnam(str(name)).gr_gid
+
+
+def write_atomically(path: str, content: bytes, mode: int, uid: int = -1, gid: int = -1) -> None:
+    """Replace the file in one step: a reader sees the old content or the new, and a crash leaves one of them.
+
+    Mode and owner are set before the file gets its name, so that a secret is never readable in between.
+    """
+    directory = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchown(file.fileno(), uid, gid)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _metadata(path: str, mode: int, uid: int, gid: int) -> list[str]:
+    """What about mode and owner is not as it shall be."""
+    found = os.lstat(path)
+    wrong = []
+    if stat.S_IMODE(found.st_mode) != mode:
+        wrong.append(f"mode {stat.S_IMODE(found.st_mode):04o} -> {mode:04o}")
+    if uid not in (-1, found.st_uid):
+        wrong.append(f"owner {found.st_uid} -> {uid}")
+    if gid not in (-1, found.st_gid):
+        wrong.append(f"group {found.st_gid} -> {gid}")
+    return wrong
+
+
+def _diff(path: str, before: str, after: str, secret: bool) -> dict[str, str]:
+    if secret:
+        before, after = (f"(secret, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]})\n" for text in (before, after))
+    return {"before_header": path, "after_header": path, "before": before, "after": after}
+
+
+def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
+    """Make a directory as described, or say what is to be made; nothing where it is right already."""
+    path, mode = entry["path"], int(str(entry.get("mode", "0755")), 8)
+    if not os.path.isdir(path):
+        if not check:
+            os.makedirs(path, exist_ok=True)
+            os.chown(path, user_id(entry.get("owner")), group_id(entry.get("group")))
+            os.chmod(path, mode)
+        return {"path": path, "diff": {"before_header": path, "after_header": path, "before": "", "after": "directory\n"}}
+    wrong = _metadata(path, mode, *_owner(entry, check))
+    if wrong and not check:
+        os.chown(path, user_id(entry.get("owner")), group_id(entry.get("group")))
+        os.chmod(path, mode)
+    return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
+
+
+def _owner(entry: dict[str, Any], check: bool) -> tuple[int, int]:
+    try:
+        return user_id(entry.get("owner")), group_id(entry.get("group"))
+    except KeyError:
+        if check:  # A real run would have made the user before.
+            return -1, -1
+        raise
+
+
+def ensure_file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
+    """Write a file as described, or say what is to be written; nothing where it is right already."""
+    path, mode = entry["path"], int(str(entry.get("mode", "0644")), 8)
+    wanted = entry["content"]
+    uid, gid = _owner(entry, check)
+    try:
+        with open(path, "rb") as file:
+            found: str | None = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        found = None
+    if found == wanted and not os.path.islink(path):
+        wrong = _metadata(path, mode, uid, gid)
+        if wrong and not check:
+            os.chown(path, uid, gid)
+            os.chmod(path, mode)
+        return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
+    if not check:
+        write_atomically(path, wanted.encode(), mode, uid, gid)
+    return {"path": path, "diff": _diff(path, found or "", wanted, bool(entry.get("secret")))}
+
+
+def ensure_link(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
+    """Make a symbolic link. ``FileExistsError`` where something that is not a link has the name."""
+    path, target = entry["path"], entry["target"]
+    if os.path.islink(path):
+        found = os.readlink(path)
+        if found == target:
+            return None
+    elif os.path.lexists(path):
+        raise FileExistsError(f"{path} is there and is not a link of ours; move it away or set gridtie_bin_dir")
+    else:
+        found = ""
+    if not check:
+        temporary = f"{path}.new.{os.getpid()}"
+        os.symlink(target, temporary)
+        os.replace(temporary, path)
+    return {"path": path, "diff": _diff(path, f"{found}\n" if found else "", f"-> {target}\n", False)}
+
+
+def remove(path: str, check: bool) -> dict[str, Any] | None:
+    """Remove a file, a link, or a directory with all that is in it."""
+    import shutil
+
+    if not os.path.lexists(path):
+        return None
+    kind = "directory" if os.path.isdir(path) and not os.path.islink(path) else "file"
+    if not check:
+        if kind == "directory":
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    return {"path": path, "diff": {"before_header": path, "after_header": path, "before": f"{kind}\n", "after": ""}}

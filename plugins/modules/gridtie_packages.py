@@ -1,0 +1,83 @@
+#!/usr/bin/python
+"""Install distribution packages, from the machine's release or single ones from another."""
+
+from __future__ import annotations
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import gridtie_apt
+from ..module_utils.gridtie_sources import apt_site
+
+DOCUMENTATION = r"""
+module: gridtie_packages
+short_description: Distribution packages that shall be there
+description:
+  - Asks dpkg alone where nothing is missing. Repairs an interrupted installation, waits for the package lock, and
+    works without python3-apt.
+  - With O(release), single packages come from another release of the distribution through the machine's own mirror,
+    with signatures checked; no source of that release stays behind.
+options:
+  names:
+    description: The packages.
+    type: list
+    elements: str
+    required: true
+  release:
+    description: Code name of the other release, such as C(trixie).
+    type: str
+  codename:
+    description: Code name of the machine's own release; needed with O(release).
+    type: str
+  keyring:
+    description: The keyring that the other release is checked with.
+    type: path
+    default: /usr/share/keyrings/debian-archive-keyring.gpg
+author: Gridtie contributors
+"""
+EXAMPLES = r"""
+- name: Install Docker
+  gridtie_packages:
+    names: [docker.io, iptables]
+"""
+RETURN = r"""
+installed:
+  description: Packages that were missing.
+  type: list
+  returned: always
+"""
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "release": {"type": "str"},
+            "codename": {"type": "str"},
+            "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
+        },
+        required_by={"release": ["codename"]},
+        supports_check_mode=True,
+    )
+    given = module.params
+    try:
+        names = gridtie_apt.missing(given["names"])
+        if names and not module.check_mode:
+            if given["release"]:
+                site = apt_site(given["codename"])
+                if not site:
+                    module.fail_json(msg=f"apt has no source for {given['codename']}, so there is no mirror to ask")
+                gridtie_apt.install_from_release(names, given["release"], site, given["keyring"])
+            else:
+                gridtie_apt.install(names)
+            left = gridtie_apt.missing(names)
+            if left:
+                module.fail_json(msg=f"apt-get ended well, but {', '.join(left)} is not installed")
+    except gridtie_apt.PackageError as error:
+        module.fail_json(msg=str(error), stdout=error.output)
+    listing = "".join(f"{name}\n" for name in names)
+    module.exit_json(changed=bool(names), installed=names, diff={"before": "", "after": listing, "after_header": "packages"})
+
+
+if __name__ == "__main__":
+    main()
