@@ -1,0 +1,100 @@
+"""The `gridtie` command on a host: standard library only, packed as a zipapp.
+
+Exit status: 0 all is well, 1 the answer is no (a check fails, the router refuses), 2 it was asked wrongly or cannot be
+asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from typing import Any, Iterator, NoReturn, Optional, Sequence
+
+from gridtie.host import cli_doctor, cli_fit, cli_route, cli_usage
+from gridtie.host.ask import Declined, Unreachable
+from gridtie.host.place import PlaceError
+from gridtie.host.version import __version__
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest word where one is misspelt."""
+
+    # The sub-commands, for whoever has some to add.
+    commands: Any
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: {message}{self._suggestion(message)}\n")
+
+    def _suggestion(self, message: str) -> str:
+        found = re.search(r"invalid choice: '([^']*)'|unrecognized arguments: (\S+)", message)
+        if not found:
+            return ""
+        close = difflib.get_close_matches(found[1] or found[2], list(_words(self)), n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Every option and choice of a parser and of its sub-commands: the top one reports what none of them knows."""
+    for action in parser._actions:
+        yield from action.option_strings
+        for choice in action.choices or ():
+            yield str(choice)
+        if isinstance(action.choices, dict):
+            for below in action.choices.values():
+                yield from _words(below)
+
+
+def build_parser() -> Parser:
+    """All commands of a host; the controller's command adds its own."""
+    parser = Parser(
+        prog="gridtie",
+        description="A local LLM station: what fits, whether it works, what it answered, what it saved.",
+        epilog="Exit status: 0 all is well, 1 the answer is no, 2 asked wrongly or cannot be asked.",
+    )
+    parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
+    commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for module in (cli_doctor, cli_fit, cli_usage, cli_route):
+        module.register(commands)
+    version = commands.add_parser("version", help="print the version")
+    version.set_defaults(run=_version)
+    return parser
+
+
+def run(parser: argparse.ArgumentParser, argv: Optional[Sequence[str]]) -> int:
+    """Parse, run, and turn what can go wrong into one line and an exit status."""
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except Declined as error:
+        return _fail(1, error)
+    except (PlaceError, Unreachable) as error:
+        return _fail(2, error)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python must not complain about it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Entry point of the host's command."""
+    return run(build_parser(), argv)
+
+
+def _version(_: Any) -> int:
+    sys.stdout.write(f"gridtie {__version__}\n")
+    return 0
+
+
+def _fail(status: int, error: Exception) -> int:
+    sys.stderr.write(f"gridtie: {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

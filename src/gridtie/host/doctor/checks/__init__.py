@@ -1,0 +1,15 @@
+"""Every check, in the order in which a person would look: what is there, does it run, does it answer, is it right."""
+
+from gridtie.host.doctor.check import Check
+from gridtie.host.doctor.checks import accounting, containers, engine, files, generation, network, resources, router
+
+CHECKS: tuple[Check, ...] = (
+    *files.CHECKS,
+    *containers.CHECKS,
+    *engine.CHECKS,
+    *router.CHECKS,
+    *generation.CHECKS,
+    *accounting.CHECKS,
+    *network.CHECKS,
+    *resources.CHECKS,
+)

@@ -1,0 +1,114 @@
+"""The engine, seen from the router's container: it publishes no port that could be asked from here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any, Mapping, Optional
+
+from gridtie.host.doctor.check import Check, Finding, bad, good
+from gridtie.host.doctor.look import Look, NotThere
+from gridtie.host.store import Store, parse_manifest
+
+# Files up to this size are hashed (about a second a GiB); larger ones only with --deep, else their size is compared.
+HASH_BYTES = 1 << 30
+
+_XLLAMACPP = (
+    "import importlib.metadata, sys; sys.path.insert(0, '/opt/gridtie-engine/lib'); "
+    "print(importlib.metadata.version('xllamacpp'))"
+)
+
+
+def reachable(look: Look) -> Finding:
+    path = "/api/version" if look.engine["kind"] == "ollama" else "/health"
+    hops = look.from_router(sorted({model["url"] + path for model in look.models}))
+    silent = [
+        f"{hop.url}: {hop.body if hop.status == 0 else f'status {hop.status}'}" for hop in hops if hop.status != 200
+    ]
+    if silent:
+        container = look.containers.get("engine", "the engine")
+        return bad("; ".join(silent), "status 200", f"see `docker logs {container}`; `make site` starts it again")
+    return good(f"{', '.join(hop.url for hop in hops)} from {look.containers['router']}")
+
+
+def version(look: Look) -> Finding:
+    wanted = str(look.engine["version"])
+    found = _ollama_version(look) if look.engine["kind"] == "ollama" else _embedded_version(look)
+    if found != wanted:
+        return bad(found, wanted, "run `make site`: it brings the engine to the pinned version")
+    return good(found, wanted)
+
+
+def _ollama_version(look: Look) -> str:
+    hop = look.from_router([look.models[0]["url"] + "/api/version"])[0]
+    return str(json.loads(hop.body)["version"])
+
+
+def _embedded_version(look: Look) -> str:
+    ran = look.docker("exec", look.containers["engine"], "python3", "-I", "-c", _XLLAMACPP)
+    return ran.out.strip() or ran.err.strip()[:200]
+
+
+def digests(look: Look) -> Finding:
+    faults, read = [], 0
+    for model in look.models:
+        digest, files = _OF[look.engine["kind"]](look, model)
+        if digest != model["digest"]:
+            faults.append(f"{model['name']} is {digest}, recorded as {model['digest']}")
+            continue
+        faults += [f"{model['name']}: {fault}" for file in files if (fault := _fault(look, *file))]
+        read += len(files)
+    if faults:
+        return bad("; ".join(faults), "the digests of station.json", "run `make site`: it fetches the models again")
+    return good(f"{', '.join(model['name'] for model in look.models)}: {read} files are what was pinned")
+
+
+# Path on this host, SHA-256 in hex, size in bytes.
+File = tuple[Path, str, int]
+
+
+def _ollama_files(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
+    """The manifest's digest, and the files that it names."""
+    store = Store(_on_host(look, look.environment("engine").get("OLLAMA_MODELS", "/models/ollama")))
+    manifest = parse_manifest(look.probe.read(store.manifest_path(model["name"])).encode())
+    blobs = [(store.blob(layer.digest), layer.digest.partition(":")[2], layer.size) for layer in manifest.blobs]
+    return manifest.digest, blobs
+
+
+def _embedded_files(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
+    """The digest that the engine's own list has for a model, and its one file."""
+    listed = _on_host(look, look.environment("engine").get("GRIDTIE_ENGINE_MANIFEST", "/models/embedded.json"))
+    for entry in json.loads(look.probe.read(listed)):
+        if entry["name"] == model["name"]:
+            path = listed.parent / entry["path"]
+            return model["digest"], [(path, model["digest"].partition(":")[2], look.probe.owned(path).size)]
+    return "not in the engine's list", []
+
+
+_OF = {"ollama": _ollama_files, "embedded": _embedded_files}
+
+
+def _on_host(look: Look, path: str) -> Path:
+    """A path of the engine's container as this host sees it. Raises `NotThere`."""
+    inside = PurePosixPath(path)
+    for mount in look.inspection("engine").get("Mounts", ()):
+        destination = PurePosixPath(mount["Destination"])
+        if destination == inside or destination in inside.parents:
+            return Path(mount["Source"]) / inside.relative_to(destination)
+    raise NotThere(f"nothing is mounted at {path} in the engine's container", "the models directory", "run `make site`")
+
+
+def _fault(look: Look, path: Path, wanted: str, size: int) -> Optional[str]:
+    found = look.probe.owned(path).size
+    if found != size:
+        return f"{path.name} has {found} bytes, {size} recorded"
+    if (look.deep or size <= HASH_BYTES) and look.probe.sha256(path) != wanted:
+        return f"{path.name} does not hold what its name says"
+    return None
+
+
+CHECKS = (
+    Check("engine.reachable", "the router reaches the engine", reachable, needs=("containers.running",)),
+    Check("engine.version", "the engine has the pinned version", version, needs=("engine.reachable",)),
+    Check("engine.digests", "the models on disk are the pinned ones", digests, needs=("docker.answers",)),
+)

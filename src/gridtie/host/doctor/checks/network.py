@@ -1,0 +1,76 @@
+"""Nothing of the station listens beyond loopback."""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Union
+
+from gridtie.host.doctor.check import Check, Finding, bad, good
+from gridtie.host.doctor.look import Look
+from gridtie.host.place import is_loopback
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+# `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h, TCP_LISTEN).
+_LISTEN = "0A"
+
+
+def published(look: Look) -> Finding:
+    wanted = sorted(look.station["expected"]["published_ports"])
+    found = sorted(f"{host}:{port}" for role in look.containers for host, port in _bindings(look, role))
+    if found != wanted:
+        return bad(f"published: {', '.join(found) or 'nothing'}", ", ".join(wanted), "run `make site`")
+    wide = [binding for binding in found if not is_loopback(binding.rpartition(":")[0].strip("[]"))]
+    if wide:
+        return bad(f"published beyond loopback: {', '.join(wide)}", "loopback only", "run `make site`")
+    return good(f"{', '.join(found)}; the engine publishes nothing")
+
+
+def listening(look: Look) -> Finding:
+    ports = {port for role in look.containers for _, port in _bindings(look, role)}
+    ports.add(urllib.parse.urlsplit(look.endpoint).port or 80)
+    wide = [f"{address} port {port}" for address, port in _listeners(look) if port in ports and not address.is_loopback]
+    if wide:
+        return bad(
+            f"listening on {', '.join(wide)}", "loopback only", "find who listens with `ss -ltnp`; run `make site`"
+        )
+    return good(f"ports {', '.join(map(str, sorted(ports)))} listen on loopback only")
+
+
+def _bindings(look: Look, role: str) -> Iterator[tuple[str, int]]:
+    """Host address and port of everything that a container publishes."""
+    ports = look.inspection(role).get("NetworkSettings", {}).get("Ports") or {}
+    for bindings in ports.values():
+        for binding in bindings or ():
+            yield binding["HostIp"] or "0.0.0.0", int(binding["HostPort"])  # noqa: S104 (Docker's way to say everywhere)
+
+
+def _listeners(look: Look) -> Iterator[tuple[Address, int]]:
+    for name in ("tcp", "tcp6"):
+        try:
+            text = look.probe.read(Path("/proc/net") / name)
+        except FileNotFoundError:  # a kernel without IPv6
+            continue
+        for line in text.splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == _LISTEN:
+                address, port = fields[1].split(":")
+                yield _address(address), int(port, 16)
+
+
+def _address(text: str) -> Address:
+    """/proc/net/tcp writes each 32-bit word in the machine's order (little-endian on every host we support)."""
+    raw = bytes.fromhex(text)
+    ordered = b"".join(raw[at : at + 4][::-1] for at in range(0, len(raw), 4))
+    address = ipaddress.ip_address(ordered)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+CHECKS = (
+    Check("network.published", "only the router is published, on loopback", published, needs=("docker.answers",)),
+    Check("network.listening", "nothing of ours listens beyond loopback", listening, needs=("docker.answers",)),
+)

@@ -1,0 +1,179 @@
+"""What the doctor has seen of a station so far; each thing is looked at once, when a check first asks for it."""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from gridtie.host.ask import Answer
+from gridtie.host.doctor.probe import Probe, Ran
+
+# Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
+CHAT_TIMEOUT = 120.0
+
+# Runs inside the router's container, which has Python and sits on the engine's network: one JSON line per URL.
+_HOP = """
+import json, sys, urllib.request
+opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+for url in sys.argv[1:]:
+    try:
+        with opener.open(url, timeout=5) as answer:
+            print(json.dumps([url, answer.status, answer.read(65536).decode("utf-8", "replace")]))
+    except Exception as error:
+        print(json.dumps([url, 0, str(error)]))
+"""
+
+
+class NotThere(Exception):
+    """Something that a check rests on is not there."""
+
+    def __init__(self, found: str, wanted: str, fix: str) -> None:
+        self.wanted = wanted
+        self.fix = fix
+        super().__init__(found)
+
+
+@dataclass(frozen=True)
+class Hop:
+    """What the router's container got from one URL of the engine; status 0: nothing, and `body` is the cause."""
+
+    url: str
+    status: int
+    body: str
+
+
+class Look:
+    """One look at one station."""
+
+    def __init__(
+        self, probe: Probe, config_dir: Path, state_dir: Path, endpoint: str, key: str, deep: bool = False
+    ) -> None:
+        self.probe = probe
+        self.config_dir = config_dir
+        self.state_dir = state_dir
+        self.endpoint = endpoint
+        self.key = key
+        # Also hash the files that are too large to be hashed each time.
+        self.deep = deep
+
+    # -- what the playbook wrote -------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def station(self) -> dict[str, Any]:
+        """station.json. Raises `NotThere`."""
+        path = self.config_dir / "station.json"
+        try:
+            station = json.loads(self.probe.read(path))
+        except PermissionError:
+            raise NotThere(
+                f"{path} may not be read by this user", "a readable station.json", "run it with sudo"
+            ) from None
+        except FileNotFoundError:
+            raise NotThere(f"{path} is not there", "station.json of a provisioned machine", "run `make site`") from None
+        except ValueError as error:
+            raise NotThere(
+                f"{path} is not JSON: {error}", "station.json as the playbook writes it", "run `make site`"
+            ) from None
+        if not isinstance(station, dict) or station.get("schema") != 1:
+            raise NotThere(f"{path} has another schema", "schema 1", "run `make site` with this version")
+        return station
+
+    @property
+    def engine(self) -> Mapping[str, Any]:
+        return dict(self.station["engine"])
+
+    @property
+    def models(self) -> Sequence[Mapping[str, Any]]:
+        return list(self.station["models"])
+
+    @property
+    def containers(self) -> dict[str, str]:
+        """Role of each container -> its name; a native engine has none."""
+        named = {"router": str(self.station["expected"]["router_container"])}
+        if self.engine.get("mode") == "container":
+            named["engine"] = str(self.engine["container"])
+        return named
+
+    def probe_model(self) -> Mapping[str, Any]:
+        """The small real model that every station has. Raises `NotThere`."""
+        for model in self.models:
+            if "probe" in model["purposes"]:
+                return model
+        raise NotThere("no model with the purpose `probe`", "one in station.json", "run `make site`")
+
+    # -- Docker ------------------------------------------------------------------------------------------------------
+
+    def docker(self, *words: str, timeout: float = 10.0) -> Ran:
+        """One docker command against the daemon that runs the station."""
+        host = self.station.get("expected", {}).get("docker_host")
+        return self.probe.run(["docker", *(["--host", host] if host else []), *words], timeout=timeout)
+
+    @functools.cached_property
+    def inspected(self) -> dict[str, dict[str, Any]]:
+        """Role -> `docker inspect` of its container; without those that do not exist."""
+        found = {}
+        for role, name in self.containers.items():
+            ran = self.docker("inspect", "--type", "container", name)
+            if ran.status == 0:
+                found[role] = json.loads(ran.out)[0]
+        return found
+
+    def inspection(self, role: str) -> dict[str, Any]:
+        """Raises `NotThere`."""
+        if role not in self.inspected:
+            raise NotThere(f"there is no container {self.containers[role]}", "a running container", "run `make site`")
+        return self.inspected[role]
+
+    def environment(self, role: str) -> dict[str, str]:
+        """The environment variables that a container was made with. Raises `NotThere`."""
+        pairs = (text.partition("=") for text in self.inspection(role)["Config"].get("Env") or ())
+        return {name: value for name, _, value in pairs}
+
+    def from_router(self, urls: Sequence[str]) -> list[Hop]:
+        """GET each URL from inside the router's container. Raises `NotThere`."""
+        ran = self.docker("exec", self.containers["router"], "python3", "-I", "-c", _HOP, *urls, timeout=30.0)
+        if ran.status != 0:
+            raise NotThere(
+                f"no command can be run in {self.containers['router']}: {ran.err.strip()[:200]}",
+                "a look at the engine from where the router is",
+                f"look at `docker logs {self.containers['router']}`",
+            )
+        return [Hop(*json.loads(line)) for line in ran.out.splitlines()]
+
+    # -- the router --------------------------------------------------------------------------------------------------
+
+    def get(self, path: str, *, key: Optional[str] = None, headers: Optional[Mapping[str, str]] = None) -> Answer:
+        """GET from the router, with the station's key unless another is given. Raises `Unreachable`."""
+        return self._send("GET", path, None, key, headers or {}, 10.0)
+
+    def post(
+        self, path: str, body: Any, *, headers: Optional[Mapping[str, str]] = None, timeout: float = 10.0
+    ) -> Answer:
+        """POST to the router with the station's key. Raises `Unreachable`."""
+        return self._send("POST", path, body, None, headers or {}, timeout)
+
+    def _send(
+        self, method: str, path: str, body: Any, key: Optional[str], headers: Mapping[str, str], timeout: float
+    ) -> Answer:
+        shown = self.key if key is None else key
+        sent = {"Authorization": f"Bearer {shown}", **headers} if shown else dict(headers)
+        return self.probe.http(method, self.endpoint + path, body=body, headers=sent, timeout=timeout)
+
+    def chat(self, body: Mapping[str, Any]) -> Answer:
+        """One unstreamed chat with the probe model as development traffic. Raises `Unreachable`."""
+        asked = {"model": "probe", "temperature": 0, "seed": 1, "stream": False, **body}
+        tags = {"x-gridtie-environment": "dev", "x-gridtie-agent": "doctor"}
+        return self.post("/v1/chat/completions", asked, headers=tags, timeout=CHAT_TIMEOUT)
+
+    @functools.cached_property
+    def greedy(self) -> tuple[Answer, Answer]:
+        """The same greedy request twice. Raises `Unreachable`."""
+        return self.chat(_GREEDY), self.chat(_GREEDY)
+
+
+# A continuation that even a very small model gives with a wide margin, so that the order of floating-point additions
+# (a cached prompt is computed in another batch than a new one) cannot tip it.
+_GREEDY = {"messages": [{"role": "user", "content": "Count from 1 to 10, separated by commas."}], "max_tokens": 24}

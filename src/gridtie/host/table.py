@@ -1,0 +1,18 @@
+"""Plain text tables."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """Columns as wide as their widest cell; `right` holds the numbers of the right-aligned ones."""
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows)]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number in right else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths))
+        ).rstrip()
+        for line in lines
+    )
