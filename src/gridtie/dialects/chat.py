@@ -13,6 +13,14 @@ import msgspec
 
 from gridtie.dialects.types import Untranslatable
 
+# A raw field cannot be optional in a type, as raw also takes null; this is what one reads that was not sent.
+ABSENT = msgspec.Raw(b"null")
+
+
+def present(value: msgspec.Raw) -> bool:
+    """Whether a raw field was sent and is not null."""
+    return bytes(memoryview(value)[:5]) != b"null"
+
 
 class Url(msgspec.Struct):
     url: str
@@ -33,11 +41,11 @@ class ImagePart(msgspec.Struct, tag_field="type", tag="image_url"):
 
 
 class AudioPart(msgspec.Struct, tag_field="type", tag="input_audio"):
-    input_audio: msgspec.Raw = msgspec.Raw()
+    input_audio: msgspec.Raw = ABSENT
 
 
 class FilePart(msgspec.Struct, tag_field="type", tag="file"):
-    file: msgspec.Raw = msgspec.Raw()
+    file: msgspec.Raw = ABSENT
 
 
 Part = TextPart | RefusalPart | ImagePart | AudioPart | FilePart
@@ -72,7 +80,7 @@ class Function(msgspec.Struct):
     name: str
     description: str | None = None
     # A JSON schema; it passes as the bytes it came in.
-    parameters: msgspec.Raw | None = None
+    parameters: msgspec.Raw = ABSENT
     strict: bool | None = None
 
 
@@ -91,7 +99,7 @@ class NamedTool(msgspec.Struct):
 
 
 class JsonSchema(msgspec.Struct):
-    schema: msgspec.Raw | None = None
+    schema: msgspec.Raw = ABSENT
     name: str = ""
     description: str | None = None
     strict: bool | None = None

@@ -31,7 +31,7 @@ class _ToolCall(msgspec.Struct):
 class _Message(msgspec.Struct):
     # Raw: a JSON string passes from one JSON into another without being read.
     content: msgspec.Raw = _Raw(b'""')
-    thinking: msgspec.Raw | None = None
+    thinking: msgspec.Raw = _Raw(b'""')
     tool_calls: list[_ToolCall] | None = None
 
 
@@ -50,7 +50,7 @@ class _Head(msgspec.Struct):
     created_at: str = ""
 
 
-class _Tail(msgspec.Struct):
+class _Tail(_Head):
     """What the last line is read for as well. Counts include tokens that came from the prompt cache."""
 
     done_reason: str | None = None
@@ -64,7 +64,7 @@ class _WholeMessage(msgspec.Struct):
     tool_calls: list[_ToolCall] | None = None
 
 
-class _WholeAnswer(_Head, _Tail):
+class _WholeAnswer(_Tail):
     message: _WholeMessage | None = None
     done: bool = False
     error: str | None = None
@@ -106,7 +106,7 @@ class Stream(Translation):
         return self._frames
 
     def _pass_message(self, message: _Message, frames: Frames, out: list[bytes], chunk: Chunk) -> None:
-        if message.thinking is not None and (size := len(memoryview(message.thinking))) > _EMPTY:
+        if (size := len(memoryview(message.thinking))) > _EMPTY:
             self._say(frames.reasoning(message.thinking), size - _EMPTY, frames, out, chunk)
         if (size := len(memoryview(message.content))) > _EMPTY:
             self._say(frames.content(message.content), size - _EMPTY, frames, out, chunk)

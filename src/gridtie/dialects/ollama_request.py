@@ -126,7 +126,7 @@ def _tools(request: chat.ChatRequest) -> list[dict[str, Any]]:
             "function": {
                 "name": tool.function.name,
                 "description": tool.function.description or "",
-                "parameters": tool.function.parameters or _NO_PARAMETERS,
+                "parameters": tool.function.parameters if chat.present(tool.function.parameters) else _NO_PARAMETERS,
             },
         }
         for tool in request.tools
@@ -139,6 +139,6 @@ def _format(response_format: chat.ResponseFormat | None) -> str | msgspec.Raw | 
         return None
     if response_format.type == "json_object":
         return "json"
-    if response_format.json_schema is None or response_format.json_schema.schema is None:
+    if response_format.json_schema is None or not chat.present(response_format.json_schema.schema):
         raise Untranslatable("response_format is json_schema without json_schema.schema; add the schema")
     return response_format.json_schema.schema

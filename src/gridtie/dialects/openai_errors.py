@@ -51,7 +51,6 @@ _BY_NAME = {
     "unsupported_parameter": Failed.CAPABILITY,
     "unsupported_value": Failed.CAPABILITY,
     "not_supported_error": Failed.CAPABILITY,
-    "server_error": Failed.BROKEN,
 }
 
 _envelope = msgspec.json.Decoder(_Envelope)

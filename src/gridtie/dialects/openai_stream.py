@@ -26,8 +26,8 @@ class _Delta(msgspec.Struct):
     reasoning: str | None = None
     refusal: str | None = None
     tool_calls: list[msgspec.Raw] | None = None
-    function_call: msgspec.Raw | None = None
-    audio: msgspec.Raw | None = None
+    function_call: dict[str, msgspec.Raw] | None = None
+    audio: dict[str, msgspec.Raw] | None = None
 
     def says_something(self) -> bool:
         return bool(
@@ -36,8 +36,8 @@ class _Delta(msgspec.Struct):
             or self.reasoning
             or self.refusal
             or self.tool_calls
-            or _present(self.function_call)
-            or _present(self.audio)
+            or self.function_call
+            or self.audio
         )
 
 
@@ -53,10 +53,6 @@ class _Frame(msgspec.Struct):
 
 
 _frame = msgspec.json.Decoder(_Frame)
-
-
-def _present(value: msgspec.Raw | None) -> bool:
-    return value is not None and bytes(value) != b"null"
 
 
 class PassThrough:

@@ -1,0 +1,221 @@
+"""Ollama's answers to OpenAI clients; the official SDK's types judge what is written."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from gridtie.dialects.codecs import codec
+from gridtie.dialects.sse import Frames, parse
+from gridtie.dialects.types import Chunk, Failed, StreamDecoder, Usage
+
+CODEC = codec("openai", "ollama")
+HEAD = {"model": "gridtie/smollm2:135m", "created_at": "2026-11-22T14:00:00.123456789Z"}
+TIMES = {"total_duration": 9, "load_duration": 1, "prompt_eval_duration": 2, "eval_duration": 3}
+COUNTS = {"prompt_eval_count": 31, "eval_count": 5}
+
+
+def line(content: str = "", *, done: str | None = None, counts: dict[str, int] = COUNTS, **message: object) -> bytes:
+    fields = HEAD | {"message": {"role": "assistant", "content": content} | message, "done": done is not None}
+    if done is not None:
+        fields |= {"done_reason": done} | TIMES | counts
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+STREAM = [line("Hé"), line('llo "w\\orld"\n'), line(done="stop")]
+CALL = {"id": "call_abc", "function": {"index": 0, "name": "add", "arguments": {"a": 1, "b": "é"}}}
+
+
+def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
+    return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50)
+
+
+def run(stream: StreamDecoder, pieces: Iterable[bytes]) -> tuple[bytes, list[Chunk]]:
+    chunks = [stream.feed(piece) for piece in pieces]
+    chunks.append(stream.eof())
+    return b"".join(chunk.out for chunk in chunks), chunks
+
+
+def sdk_chunks(out: bytes) -> list[ChatCompletionChunk]:
+    """The frames as the official SDK types see them; the last one is the end mark."""
+    *frames, last = Frames().feed(out)
+    assert last == b"data: [DONE]\n\n"
+    events = [parse(frame) for frame in frames]
+    return [ChatCompletionChunk.model_validate_json(event.data, strict=True) for event in events if event]
+
+
+def test_a_stream() -> None:
+    """A role, the pieces of text, a finish and the end mark, each frame valid for the official SDK."""
+    out, chunks = run(decoder(), STREAM)
+    sent = sdk_chunks(out)
+
+    assert sent[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in sent) == 'Héllo "w\\orld"\n'
+    assert [chunk.choices[0].finish_reason for chunk in sent] == [None, None, None, "stop"]
+    assert {(chunk.id, chunk.created, chunk.model) for chunk in sent} == {
+        (sent[0].id, 1795356000, "gridtie/smollm2:135m")
+    }
+    assert chunks[-1].usage == Usage(input=31, output=5)
+
+
+def test_usage_is_a_frame_where_the_client_asked() -> None:
+    """The last frame before the end mark carries nothing but usage."""
+    out, _ = run(decoder(client_wants_usage=True), STREAM)
+    last = sdk_chunks(out)[-1]
+
+    assert last.choices == []
+    assert last.usage is not None
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens, last.usage.total_tokens) == (31, 5, 36)
+
+
+@given(st.lists(st.integers(min_value=0), max_size=20))
+def test_any_cut_gives_the_same_answer(at: list[int]) -> None:
+    """However the network cuts a stream, also inside a character, the same bytes come out."""
+    data = b"".join(STREAM)
+    bounds = [0, *sorted(point % len(data) for point in at), len(data)]
+    whole, _ = run(decoder(), [data])
+
+    out, chunks = run(decoder(), (data[a:b] for a, b in itertools.pairwise(bounds)))
+
+    assert (out, chunks[-1].usage, chunks[-1].failure) == (whole, Usage(input=31, output=5), None)
+
+
+def test_tool_calls() -> None:
+    """Calls get an index, an id and their arguments as text; the finish says so."""
+    unnamed = {"function": {"name": "now", "arguments": {}}}
+    out, _ = run(decoder(), [line(tool_calls=[CALL]), line(tool_calls=[unnamed]), line(done="stop")])
+    sent = sdk_chunks(out)
+    calls = [call for chunk in sent for call in chunk.choices[0].delta.tool_calls or ()]
+
+    assert [(call.index, call.function.name if call.function else None) for call in calls] == [(0, "add"), (1, "now")]
+    assert calls[0].id == "call_abc"
+    assert calls[0].function is not None
+    assert json.loads(calls[0].function.arguments or "") == {"a": 1, "b": "é"}
+    assert sent[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_an_id_that_ollama_did_not_give_is_stable() -> None:
+    """The same answer read twice names its calls alike, and two calls differ."""
+    unnamed = {"function": {"name": "now", "arguments": {}}}
+    lines = [line(tool_calls=[unnamed, unnamed]), line(done="stop")]
+
+    first, second = (run(decoder(), lines)[0] for _ in range(2))
+    ids = [call.id for chunk in sdk_chunks(first) for call in chunk.choices[0].delta.tool_calls or ()]
+
+    assert first == second
+    assert len(set(ids)) == 2
+
+
+def test_tool_calls_in_the_last_line() -> None:
+    """Ollama puts the calls of a native chat into its last line."""
+    out, _ = run(decoder(), [line("", tool_calls=[CALL], done="stop")])
+
+    assert sdk_chunks(out)[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_thinking_becomes_reasoning() -> None:
+    """Thinking is passed under the name that clients of open models read."""
+    out, _ = run(decoder(), [line(thinking="hm"), line("4"), line(done="stop")])
+    deltas = [chunk.choices[0].delta for chunk in sdk_chunks(out)]
+
+    assert [getattr(delta, "reasoning_content", None) for delta in deltas] == [None, "hm", None, None]
+
+
+def test_length() -> None:
+    """An answer that met its limit says so."""
+    out, _ = run(decoder(), [line("a"), line(done="length")])
+
+    assert sdk_chunks(out)[-1].choices[0].finish_reason == "length"
+
+
+@pytest.mark.parametrize(
+    ("piece", "content"),
+    [
+        (line(""), False),
+        (line("a"), True),
+        (line(thinking="hm"), True),
+        (line(tool_calls=[CALL]), True),
+        (line(done="stop"), True),
+    ],
+)
+def test_what_commits(piece: bytes, content: bool) -> None:
+    """Text, thinking, a call or a clean end commits; an empty line does not, and nothing is sent for it."""
+    chunk = decoder().feed(piece)
+
+    assert (chunk.content, bool(chunk.out)) == (content, content)
+
+
+def test_no_done_is_a_failure() -> None:
+    """A stream that ends without `done: true` broke off; what was said is metered as an estimate."""
+    out, chunks = run(decoder(), STREAM[:2])
+
+    assert chunks[-1].failure is not None
+    assert Failed.BROKEN is chunks[-1].failure.kind
+    assert chunks[-1].usage is not None
+    assert (chunks[-1].usage.input, chunks[-1].usage.estimated) == (50, True)
+    assert b"[DONE]" not in out
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("an error was encountered while running the model: CUDA error", Failed.BROKEN),
+        ("llama-server chat error: map[code:500]", Failed.BROKEN),
+        ("server busy, please try again.  maximum pending requests exceeded", Failed.BUSY),
+    ],
+)
+@pytest.mark.parametrize("before", [b"", STREAM[0]])
+def test_an_error_line_inside_a_200_is_a_failure(before: bytes, text: str, kind: Failed) -> None:
+    """Ollama reports what goes wrong after the start inside the stream."""
+    stream = decoder()
+    stream.feed(before)
+
+    chunk = stream.feed(json.dumps({"error": text}).encode() + b"\n")
+
+    assert chunk.failure is not None
+    assert (chunk.failure.kind, chunk.failure.message, chunk.out) == (kind, " ".join(text.split()), b"")
+
+
+@pytest.mark.parametrize("junk", [b"<html>\n", b"[]\n", b'{"message":{"content":{}}}x\n', b'{"done":"yes"}\n'])
+def test_junk_is_a_failure(junk: bytes) -> None:
+    """Something else than Ollama answered."""
+    chunk = decoder().feed(junk)
+
+    assert chunk.failure is not None
+    assert Failed.BROKEN is chunk.failure.kind
+
+
+def test_missing_counts_are_estimated() -> None:
+    """Where the server counted nothing the figures are flagged."""
+    _, chunks = run(decoder(), [line("eight by"), line(done="stop", counts={})])
+
+    assert chunks[-1].usage == Usage(input=50, output=2, estimated=True)
+
+
+def test_a_whole_answer() -> None:
+    """An unstreamed answer is a chat completion that the official SDK accepts."""
+    body = line("Hé", thinking="hm", tool_calls=[CALL], done="stop")
+
+    whole = CODEC.whole(body, prompt_estimate=50)
+    completion = ChatCompletion.model_validate_json(whole.body, strict=True)
+    message = completion.choices[0].message
+
+    assert whole.usage == Usage(input=31, output=5)
+    assert (message.content, getattr(message, "reasoning_content", None)) == ("Hé", "hm")
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].id == "call_abc"
+    assert completion.choices[0].finish_reason == "tool_calls"
+    assert completion.usage is not None
+    assert completion.usage.total_tokens == 36
+
+
+@pytest.mark.parametrize("body", [line("half"), b'{"error":"boom"}', b"<html>", b"{}"])
+def test_a_whole_answer_that_is_none(body: bytes) -> None:
+    """A 200 without `done: true` is not an answer."""
+    assert CODEC.whole(body, prompt_estimate=1).failure is not None

@@ -1,0 +1,150 @@
+"""OpenAI to OpenAI: requests and whole answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridtie.dialects.codecs import codec
+from gridtie.dialects.types import Failed, Untranslatable, Usage
+
+CODEC = codec("openai", "openai")
+MESSAGES = b'[ {"role": "user",  "content": "caf\\u00e9 \\"model\\": \\"x\\" \xc3\xa9", "extra": 1.0e2} ]'
+
+
+def body_of(call_for: bytes, *, stream: bool = False, include_usage: bool = True) -> dict[str, object]:
+    call = CODEC.call(call_for, "gpt-5.4-mini", stream=stream, include_usage=include_usage)
+    decoded = json.loads(call.body)
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def test_messages_keep_their_bytes() -> None:
+    """Nothing below the top level is written anew: a provider's prompt cache sees the client's own prefix."""
+    call = CODEC.call(b'{"messages":' + MESSAGES + b',"model":"coder"}', "gpt", stream=False, include_usage=True)
+
+    assert call.body == b'{"messages":' + MESSAGES + b',"model":"gpt"}'
+    assert call.path == "/chat/completions"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[],"model":"coder"}',
+        b'{"model":"cheap","messages":[],"model":"dear"}',
+        b'{"mod\\u0065l":"dear","messages":[]}',
+        b'{"messages":[{"role":"user","content":"x","model":"nested"}]}',
+        b'{"messages":[]}',
+    ],
+    ids=["plain", "twice", "escaped key", "nested only", "none"],
+)
+def test_upstream_sees_one_model_and_it_is_the_routers(body: bytes) -> None:
+    """However a client spells or repeats it, upstream can read no other model than the one decided on."""
+    call = CODEC.call(body, "gpt-5.4-mini", stream=False, include_usage=True)
+    pairs = json.loads(call.body, object_pairs_hook=list)
+
+    assert [(key, value) for key, value in pairs if key == "model"] == [("model", "gpt-5.4-mini")]
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        (None, {"include_usage": True}),
+        ("null", {"include_usage": True}),
+        ('{"include_usage": true}', {"include_usage": True}),
+        ('{"include_usage": false}', {"include_usage": True}),
+        ('{"include_obfuscation": false}', {"include_obfuscation": False, "include_usage": True}),
+    ],
+)
+def test_a_stream_asks_for_usage(options: str | None, sent: dict[str, object]) -> None:
+    """Usage is asked for in every stream, beside whatever else the client asks."""
+    field = f', "stream_options": {options}' if options else ""
+    body = f'{{"model":"coder","messages":[],"stream":true{field}}}'.encode()
+
+    assert sent == body_of(body, stream=True)["stream_options"]
+
+
+@pytest.mark.parametrize(("stream", "include_usage"), [(False, True), (True, False)])
+def test_usage_is_not_asked_where_it_must_not_be(stream: bool, include_usage: bool) -> None:
+    """OpenAI rejects stream_options without a stream, and some endpoints reject it altogether."""
+    assert "stream_options" not in body_of(b'{"messages":[]}', stream=stream, include_usage=include_usage)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"messages":[}', b"\xff"])
+def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
+    """What is not a JSON object never leaves, and needs no capability that another target could have."""
+    with pytest.raises(Untranslatable, match="JSON object") as refusal:
+        CODEC.call(body, "gpt", stream=False, include_usage=True)
+
+    assert refusal.value.needs == ""
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.text(max_size=10), json_values, max_size=6))
+def test_every_other_field_arrives_as_sent(fields: dict[str, object]) -> None:
+    """Whatever a client sends beside the model arrives unchanged."""
+    sent = body_of(json.dumps(fields).encode())
+
+    assert fields | {"model": "gpt-5.4-mini"} == sent
+
+
+WHOLE = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+}
+
+
+def test_a_whole_answer_passes_untouched() -> None:
+    """The body is the upstream's own; usage is read beside it, details included."""
+    usage = {
+        "prompt_tokens": 10,
+        "completion_tokens": 5,
+        "total_tokens": 15,
+        "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    body = json.dumps(WHOLE | {"usage": usage}).encode()
+
+    whole = CODEC.whole(body, prompt_estimate=99)
+
+    assert body == whole.body
+    assert Usage(input=10, output=5, cached=4, cache_write=2, reasoning=3) == whole.usage
+
+
+def test_missing_usage_is_estimated_and_says_so() -> None:
+    """An answer without usage is metered as an estimate, never as zero."""
+    whole = CODEC.whole(json.dumps(WHOLE | {"usage": None}).encode(), prompt_estimate=99)
+
+    assert whole.usage is not None
+    assert (whole.usage.input, whole.usage.estimated) == (99, True)
+    assert whole.usage.output > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"error":{"message":"overloaded","type":"overloaded_error","code":503}}', Failed.BUSY),
+        (b'{"error":"boom"}', Failed.BROKEN),
+        (b"<html>gateway</html>", Failed.BROKEN),
+        (b'{"choices":[]}', Failed.BROKEN),
+        (b"{}", Failed.BROKEN),
+    ],
+)
+def test_a_failure_in_a_200_is_a_failure(body: bytes, kind: Failed) -> None:
+    """A 200 that carries an error, or nothing, is not an answer."""
+    whole = CODEC.whole(body, prompt_estimate=1)
+
+    assert whole.failure is not None
+    assert kind is whole.failure.kind

@@ -1,0 +1,104 @@
+"""Errors of servers that speak OpenAI's dialect, in the shapes they really send."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gridtie.dialects.codecs import codec
+from gridtie.dialects.types import Failed
+
+CODEC = codec("openai", "openai")
+
+LLAMA_CPP_CONTEXT = {
+    "error": {
+        "code": 400,
+        "message": "request (9083 tokens) exceeds the available context size (4096 tokens), try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9083,
+        "n_ctx": 4096,
+    }
+}
+OPENAI_CONTEXT = {
+    "error": {
+        "message": "This model's maximum context length is 8192 tokens. However, your messages resulted in 9083"
+        " tokens. Please reduce the length of the messages.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+}
+VLLM_CONTEXT = {
+    "error": {
+        "message": "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "type": "BadRequestError",
+        "param": None,
+        "code": 400,
+    }
+}
+
+
+def error(message: str = "no", type: str = "invalid_request_error", code: object = None) -> dict[str, object]:
+    return {"error": {"message": message, "type": type, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, error("'messages' is a required property"), Failed.INVALID),
+        (400, LLAMA_CPP_CONTEXT, Failed.CONTEXT),
+        (400, OPENAI_CONTEXT, Failed.CONTEXT),
+        (400, VLLM_CONTEXT, Failed.CONTEXT),
+        (400, error("Unsupported value: 'temperature'", code="unsupported_value"), Failed.CAPABILITY),
+        (401, error("Incorrect API key provided", code="invalid_api_key"), Failed.AUTH),
+        (404, error("The model `x` does not exist", code="model_not_found"), Failed.MODEL_MISSING),
+        (429, error("Rate limit reached", type="tokens", code="rate_limit_exceeded"), Failed.BUSY),
+        (429, error("You exceeded your current quota", "insufficient_quota", "insufficient_quota"), Failed.AUTH),
+        (500, error("The server had an error", type="server_error"), Failed.BROKEN),
+        (500, error("image input is not supported - hint: provide the mmproj", "server_error", 500), Failed.CAPABILITY),
+        (501, error("This server does not support tools", "not_supported_error", 501), Failed.CAPABILITY),
+        (503, error("Loading model", "unavailable_error", 503), Failed.BUSY),
+        (502, "<html>bad gateway</html>", Failed.BROKEN),
+        (400, {"object": "error", "message": "bad", "code": 400}, Failed.INVALID),
+        (400, {"error": "bad"}, Failed.INVALID),
+    ],
+)
+def test_kind(status: int, body: object, kind: Failed) -> None:
+    """A refusal is classified by what it says where it says more than its status."""
+    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+    failure = CODEC.failure(status, {}, raw)
+
+    assert (kind, status) == (failure.kind, failure.status)
+    assert failure.message
+
+
+@pytest.mark.parametrize(
+    ("body", "counts"),
+    [(LLAMA_CPP_CONTEXT, (9083, 4096)), (OPENAI_CONTEXT, (9083, 8192)), (VLLM_CONTEXT, (5000, 4096))],
+)
+def test_context_counts(body: object, counts: tuple[int, int]) -> None:
+    """How many tokens there were and how many fit is carried on."""
+    failure = CODEC.failure(400, {}, json.dumps(body).encode())
+
+    assert counts == (failure.prompt_tokens, failure.context)
+
+
+def test_the_clients_own_fault_comes_with_upstreams_body() -> None:
+    """A mistake of the client is answered in upstream's own words."""
+    raw = json.dumps(error("'messages' is a required property")).encode()
+
+    assert raw == CODEC.failure(400, {}, raw).body
+
+
+def test_a_body_about_credentials_is_not_passed_on() -> None:
+    """Upstream quotes parts of the key it was given: that is nobody's business but the operator's."""
+    failure = CODEC.failure(401, {}, json.dumps(error("Incorrect API key provided: sk-abc***")).encode())
+
+    assert failure.body is None
+
+
+def test_retry_after_is_carried_on() -> None:
+    """The waiting time that upstream asks for reaches the breaker."""
+    assert CODEC.failure(429, {b"retry-after": b"7"}, json.dumps(error()).encode()).retry_after == 7.0
