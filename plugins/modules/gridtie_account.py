@@ -1,0 +1,118 @@
+#!/usr/bin/python
+"""The account that owns a station's state and that its router runs as."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+
+from ansible.module_utils.basic import AnsibleModule
+
+DOCUMENTATION = r"""
+module: gridtie_account
+short_description: The station's system account
+description:
+  - Makes a system user and group without a login.
+  - A rootless Docker maps its own user to root inside containers and every other one to a number that owns nothing
+    here. There the account is the user that the engine runs as, and containers run as their root, which is that user.
+options:
+  user:
+    description: Name of the system user.
+    type: str
+    required: true
+  group:
+    description: Name of its group.
+    type: str
+    required: true
+  home:
+    description: Home directory of the user; it is not made.
+    type: path
+    required: true
+  rootless:
+    description: Whether the Docker that is used is rootless.
+    type: bool
+    default: false
+  docker_host:
+    description: Endpoint of that Docker.
+    type: str
+    default: ""
+author: Gridtie contributors
+"""
+EXAMPLES = r"""
+- name: Make the account
+  gridtie_account:
+    user: gridtie
+    group: gridtie
+    home: /var/lib/gridtie
+"""
+RETURN = r"""
+account:
+  description: Its C(user), C(group), C(uid), C(gid), and C(container_user), which is how a compose file names it.
+  type: dict
+  returned: always
+"""
+
+
+def _rootless(host: str) -> dict[str, object]:
+    owner = os.stat(host[len("unix://") :])
+    account = pwd.getpwuid(owner.st_uid)
+    group = grp.getgrgid(account.pw_gid).gr_name
+    return {"user": account.pw_name, "group": group, "uid": owner.st_uid, "gid": account.pw_gid, "container_user": "0:0"}
+
+
+def _group_exists(name: str) -> bool:
+    try:
+        grp.getgrnam(name)
+    except KeyError:
+        return False
+    return True
+
+
+def _find(user: str, group: str) -> dict[str, object] | None:
+    try:
+        account, members = pwd.getpwnam(user), grp.getgrnam(group)
+    except KeyError:
+        return None
+    ids = f"{account.pw_uid}:{members.gr_gid}"
+    return {"user": user, "group": group, "uid": account.pw_uid, "gid": members.gr_gid, "container_user": ids}
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "user": {"type": "str", "required": True},
+            "group": {"type": "str", "required": True},
+            "home": {"type": "path", "required": True},
+            "rootless": {"type": "bool", "default": False},
+            "docker_host": {"type": "str", "default": ""},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    if given["rootless"]:
+        module.exit_json(changed=False, account=_rootless(given["docker_host"]))
+    found = _find(given["user"], given["group"])
+    if found:
+        module.exit_json(changed=False, account=found)
+    diff = {"before": "", "after": f"{given['user']}:{given['group']}\n", "after_header": "system account"}
+    if module.check_mode:
+        # No number can be known yet; nothing is written with it in check mode.
+        account = {"user": given["user"], "group": given["group"], "uid": -1, "gid": -1, "container_user": "-1:-1"}
+        module.exit_json(changed=True, account=account, diff=diff)
+    if not _group_exists(given["group"]):
+        module.run_command(["groupadd", "--system", given["group"]], check_rc=True)
+    try:
+        pwd.getpwnam(given["user"])
+    except KeyError:
+        module.run_command(
+            ["useradd", "--system", "--gid", given["group"], "--home-dir", given["home"], "--no-create-home",
+             "--shell", "/usr/sbin/nologin", "--comment", "Gridtie station", given["user"]],
+            check_rc=True,
+        )  # fmt: skip
+    module.exit_json(changed=True, account=_find(given["user"], given["group"]), diff=diff)
+
+
+if __name__ == "__main__":
+    main()
