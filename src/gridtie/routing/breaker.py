@@ -19,8 +19,8 @@ LOCAL_PAUSE = 0.5
 MISTAKE_PAUSE = {"cloud": 30.0, "local": 5.0}
 # Clouds ask for seconds or, at the end of a quota, for hours. Longer than this we look again by ourselves.
 LONGEST_RETRY_AFTER = 600.0
-# A local engine that is full gets room as soon as one answer ends.
-LOCAL_BUSY_PAUSE = 0.25
+# A local engine that is full gets room as soon as one answer ends, whatever it asks for.
+LOCAL_BUSY_PAUSE, LOCAL_LONGEST = 0.25, 5.0
 
 _HEALTH = frozenset({Failed.UNREACHABLE, Failed.TIMEOUT, Failed.BROKEN})
 _MISTAKES = frozenset({Failed.AUTH, Failed.MODEL_MISSING})
@@ -52,7 +52,7 @@ def _pause(state: TargetState, locality: Locality, failure: Failure, now: float)
 
 def _busy(state: TargetState, locality: Locality, failure: Failure, now: float) -> float:
     if failure.retry_after is not None and failure.retry_after >= 0:
-        return min(failure.retry_after, LONGEST_RETRY_AFTER)
+        return min(failure.retry_after, LOCAL_LONGEST if locality == "local" else LONGEST_RETRY_AFTER)
     if locality == "local":
         return LOCAL_BUSY_PAUSE
     if state.retry_at <= now:

@@ -221,8 +221,8 @@ class _Worker:
         self.skipped.append(Skip(target=target, reason=reason, code=code))
 
     def _candidate(self, target: Target, item: str, place: int, *, last: bool) -> Candidate:
-        order = "first" if place == 0 else "then"
-        reason = f'rule "{self.rule.name}" uses {item} {order}'
+        order = "" if len(self.rule.use) == 1 else " first" if place == 0 else f" after {self.rule.use[place - 1]}"
+        reason = f'rule "{self.rule.name}" uses {item}{order}'
         timeouts = self.routing.timeouts
         wait = timeouts.total if self.rule.max_wait is None else self.rule.max_wait
         # A slot of one's own machine is worth waiting for; a cloud's limit only where nothing else is left.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from gridtie.config.schema import Budget
-from gridtie.dialects.types import Failure
+from gridtie.dialects.types import Failed, Failure
 from gridtie.providers.target import Target
 from gridtie.routing import breaker
 from gridtie.routing.plan import Attempt, Snapshot, TargetState
@@ -63,6 +63,8 @@ class World:
         self._budget_left = _BudgetLeft(self)
         self._budgets: dict[str, Budget] = {}
         self._reserved: dict[str, float] = {}
+        # Told the id of a local target that could not be reached; the probes look at once then.
+        self.on_failure: Callable[[str], None] | None = None
 
     def update(self, targets: Mapping[str, Target], budgets: Sequence[Budget] = ()) -> None:
         """Take over another configuration. What is in flight stays counted; what is new begins unknown."""
@@ -195,6 +197,8 @@ class World:
     # Money
 
     def _affordable(self, attempt: Attempt) -> bool:
+        if not attempt.budgets:
+            return True
         return all(attempt.reserve_usd <= self.budget_left(name) for name in attempt.budgets)
 
     def budget_left(self, name: str) -> float:
@@ -218,6 +222,8 @@ class World:
         state, target = self._states.get(target_id), self._targets.get(target_id)
         if state is not None and target is not None:
             breaker.failed(state, target.locality, failure, now)
+            if self.on_failure is not None and failure.kind is Failed.UNREACHABLE:
+                self.on_failure(target_id)
 
     def set_ready(self, target_id: str, ready: bool, why: str = "") -> None:
         """What a probe found. A probe that succeeds also ends the pause after a failure to connect."""
@@ -235,6 +241,11 @@ class World:
         state = self._states.get(target_id)
         if state is not None:
             state.loaded = loaded
+
+    def in_flight(self, target_id: str) -> int:
+        """Requests at a target right now."""
+        state = self._states.get(target_id)
+        return 0 if state is None else state.in_flight
 
 
 class _BudgetLeft(Mapping[str, float]):

@@ -1,0 +1,181 @@
+"""Keeps `World` told how the local engines are: one task per engine, a cheap question every few seconds.
+
+Clouds are never probed: what they answer to real requests is all there is to know, and it is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+
+import msgspec
+
+from gridtie.providers.target import Target
+from gridtie.routing.probe import Answer, Unanswered, get
+from gridtie.routing.snapshot import World
+
+log = logging.getLogger("gridtie.health")
+
+Get = Callable[[str, tuple[tuple[str, str], ...], str | None, float], Awaitable[Answer]]
+
+# Seconds between questions while all is well. Ollama unloads after minutes and loads in seconds.
+INTERVAL = 2.0
+# While an engine is down the pauses grow to this: short, since requests are refused meanwhile.
+LONGEST_INTERVAL = 5.0
+TIMEOUT = 2.0
+# A machine that computes with all its cores answers late. Refused connections count at once.
+TIMEOUTS_IN_A_ROW = 3
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one answer says about one target. `loaded` None: the engine does not say."""
+
+    ready: bool
+    loaded: bool | None = None
+    why: str = ""
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    name: str = ""
+    id: str = ""
+
+
+class _Body(msgspec.Struct, frozen=True):
+    models: list[_Listed] | None = None  # Ollama's /api/ps
+    data: list[_Listed] | None = None  # OpenAI's /v1/models
+
+
+def finding(target: Target, answer: Answer) -> Finding:
+    """Read an engine's answer for one of its targets."""
+    if answer.status in (401, 403):
+        return Finding(False, why=f"it refuses the key (HTTP {answer.status})")
+    if answer.status == 503:
+        return Finding(False, loaded=False, why="it is still loading its model (HTTP 503)")
+    if answer.status == 404:  # there, and without the listing that was asked for
+        return Finding(True)
+    if not 200 <= answer.status < 300:
+        return Finding(False, why=f"it answers with HTTP {answer.status}")
+    if target.probe_url.endswith("/health"):  # llama.cpp's server: one process, one model
+        return Finding(True, loaded=True)
+    try:
+        body = msgspec.json.decode(answer.body, type=_Body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Finding(False, why="its answer is not the JSON that such an engine gives")
+    if target.dialect == "ollama":
+        return Finding(True, loaded=_tagged(target.model) in {_tagged(model.name) for model in body.models or []})
+    if body.data is None:
+        return Finding(True)
+    names = [model.id for model in body.data]
+    if target.model in names:
+        return Finding(True, loaded=True)
+    return Finding(False, loaded=False, why=f"it does not serve {target.model}; it has: {', '.join(names) or '(none)'}")
+
+
+def _tagged(name: str) -> str:
+    """Ollama's names have a tag, `latest` where none is written."""
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+class Health:
+    """The probes of one process. Belongs to the event loop's thread."""
+
+    def __init__(self, world: World, *, get: Get = get, interval: float = INTERVAL) -> None:
+        self._world = world
+        self._get = get
+        self._interval = interval
+        self._engines: dict[tuple[object, ...], _Engine] = {}
+        self._by_target: dict[str, _Engine] = {}
+        world.on_failure = self._failed
+
+    def update(self, targets: Mapping[str, Target]) -> None:
+        """Probe the engines of these targets, and no others. Needs a running loop."""
+        groups: dict[tuple[object, ...], list[Target]] = {}
+        for target in targets.values():
+            if target.probe_url:
+                groups.setdefault((target.probe_url, target.headers, target.ca_file), []).append(target)
+        for key in [key for key in self._engines if key not in groups]:
+            self._engines.pop(key).stop()
+        for key, group in groups.items():
+            if key in self._engines:
+                self._engines[key].targets = group
+                self._engines[key].look()  # a new model of an old engine is unknown until then
+            else:
+                self._engines[key] = _Engine(self._world, group, self._get, self._interval)
+        self._by_target = {target.id: engine for engine in self._engines.values() for target in engine.targets}
+
+    async def close(self) -> None:
+        """Stop all probes."""
+        engines = list(self._engines.values())
+        self._engines.clear()
+        self._by_target.clear()
+        for engine in engines:
+            engine.stop()
+        await asyncio.gather(*(engine.task for engine in engines), return_exceptions=True)
+
+    def _failed(self, target_id: str) -> None:
+        """A request could not reach it: look now, not at the next turn."""
+        if engine := self._by_target.get(target_id):
+            engine.look()
+
+
+class _Engine:
+    """One engine and the targets that it serves."""
+
+    def __init__(self, world: World, targets: list[Target], get: Get, interval: float) -> None:
+        self.targets = targets
+        self._world = world
+        self._get = get
+        self._interval = interval
+        self._pause = interval
+        self._late = 0
+        self._well: bool | None = None
+        self._look = asyncio.Event()
+        self.task = asyncio.get_running_loop().create_task(self._watch(), name=f"health {targets[0].probe_url}")
+
+    def look(self) -> None:
+        self._look.set()
+
+    def stop(self) -> None:
+        self.task.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            self._look.clear()
+            first = self.targets[0]
+            try:
+                answer = await self._get(first.probe_url, first.headers, first.ca_file, TIMEOUT)
+            except Unanswered as error:
+                self._silent(error)
+            else:
+                self._late = 0
+                self._tell([(target, finding(target, answer)) for target in self.targets])
+            try:
+                async with asyncio.timeout(self._pause):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+
+    def _silent(self, error: Unanswered) -> None:
+        if not error.certain:
+            self._late += 1
+            if self._late < TIMEOUTS_IN_A_ROW or self._at_work():
+                return
+        self._tell([(target, Finding(False, loaded=False, why=str(error))) for target in self.targets])
+
+    def _at_work(self) -> bool:
+        """A slow answer from an engine that computes for us is no sign of anything."""
+        return any(self._world.in_flight(target.id) for target in self.targets)
+
+    def _tell(self, findings: Iterable[tuple[Target, Finding]]) -> None:
+        well, why = True, ""
+        for target, found in findings:
+            self._world.set_ready(target.id, found.ready, found.why)
+            self._world.set_loaded(target.id, found.loaded)
+            if not found.ready:
+                well, why = False, found.why
+        if well is not self._well and not (well and self._well is None):
+            url = self.targets[0].probe_url
+            log.log(logging.INFO if well else logging.WARNING, "%s %s", url, "is ready" if well else f"is not: {why}")
+        self._well = well
+        self._pause = self._interval if well else min(self._pause * 1.5, max(LONGEST_INTERVAL, self._interval))
