@@ -1,0 +1,225 @@
+"""One HTTP/1.1 connection to an upstream: a request is written, its answer is handed on as it comes."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Protocol, cast
+
+import httptools
+
+from gridtie.upstream.errors import Broken
+
+# Bounds on an answer's head. nginx and Go's net/http stop at 32 KiB and 1 MiB; cloud providers send 2-4 KiB.
+MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADERS = 200
+
+# A body this small goes out in one write with its head: one copy is cheaper than a second buffer.
+_JOIN_BYTES = 64 * 1024
+
+
+class Receiver(Protocol):
+    """Who the answer is for. Calls come in this order: one head, bodies, and a last body or an error."""
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        """Status and headers (names in lower case; repeated ones joined by a comma)."""
+        ...
+
+    def on_body(self, data: bytes, last: bool) -> None:
+        """The next bytes of the body. With `last` the connection has already been given back or closed."""
+        ...
+
+    def on_error(self, error: Broken) -> None:
+        """It broke before the answer was whole; the connection is closed."""
+        ...
+
+
+class Owner(Protocol):
+    """The pool, as a connection sees it."""
+
+    def idle(self, connection: Connection) -> None:
+        """The connection is free for the next request."""
+        ...
+
+    def gone(self, connection: Connection) -> None:
+        """The connection is closed."""
+        ...
+
+
+class Connection(asyncio.Protocol):
+    """Serves one request at a time. Belongs to whoever took it until the last body, an error or `abort`."""
+
+    __slots__ = (
+        "_body",
+        "_chunked_or_sized",
+        "_complete",
+        "_connected",
+        "_head_bytes",
+        "_head_handed_on",
+        "_head_seen",
+        "_headers",
+        "_keep",
+        "_owner",
+        "_parser",
+        "_receiver",
+        "_status",
+        "_transport",
+        "_unanswered",
+        "idle_since",
+        "served",
+    )
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport  # from connection_made on
+        self._connected = False
+        self._receiver: Receiver | None = None
+        # Requests answered so far: above 0 the connection may be stale.
+        self.served = 0
+        self.idle_since = 0.0
+        self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._status = 0
+        self._headers: dict[bytes, bytes] = {}
+        self._head_bytes = 0
+        self._head_seen = False
+        self._head_handed_on = False
+        self._unanswered = True
+        self._chunked_or_sized = False
+        self._complete = False
+        self._keep = False
+        self._body: list[bytes] = []
+
+    @property
+    def usable(self) -> bool:
+        """Whether a request can be sent: open, and nobody's."""
+        return self._receiver is None and self._connected and not self._transport.is_closing()
+
+    def send(self, head: bytes, body: bytes, receiver: Receiver) -> None:
+        """Write a request (`head` complete with its blank line); `receiver` gets the answer."""
+        self._reset()
+        self._receiver = receiver
+        if len(body) <= _JOIN_BYTES:
+            self._transport.write(head + body)
+        else:
+            self._transport.write(head)
+            self._transport.write(body)
+
+    def pause(self) -> None:
+        """Read no further for now: the client takes no more."""
+        if self._connected and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._connected and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close at once, whatever is under way; the receiver hears nothing more. Idempotent."""
+        self._receiver = None
+        if self._connected:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._connected = True
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self._receiver
+        if receiver is None:
+            # Nobody asked. Anything that is sent now would be taken for the answer to the next request.
+            return self.abort()
+        self._unanswered = False
+        if not self._head_seen:
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            return self._break("upstream switched protocols, which nobody asked for")
+        except httptools.HttpParserError as error:
+            return self._break(f"upstream does not speak HTTP/1.1: {error}")
+        if not self._head_handed_on:
+            if len(self._headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES and not self._head_seen):
+                return self._break(f"upstream's headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields")
+            if not self._head_seen:
+                return None
+        return self._hand_on(receiver)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._connected = False
+        self._owner.gone(self)
+        if receiver is None:
+            return
+        if exc is None and self._head_seen and not self._chunked_or_sized:
+            receiver.on_body(b"", True)  # a body that the end of the connection ends
+        else:
+            reason = str(exc) if exc is not None else "closed"
+            receiver.on_error(Broken(f"connection to upstream lost ({reason})", unanswered=self._unanswered))
+
+    # httptools
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_seen:
+            return  # trailers say nothing we use
+        name = name.lower()
+        headers = self._headers
+        if name == b"content-length" or name == b"transfer-encoding":
+            self._chunked_or_sized = True
+        headers[name] = headers[name] + b", " + value if name in headers else value
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+        self._head_seen = self._status >= 200
+
+    def on_body(self, body: bytes) -> None:
+        self._body.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._status < 200:
+            # 100 Continue and 103 Early Hints come before the answer.
+            self._headers = {}
+            self._chunked_or_sized = False
+            return
+        if self._complete:
+            self._keep = False  # a second answer to one request
+            return
+        self._complete = True
+        self._keep = self._parser.should_keep_alive()
+
+    # ours
+
+    def _hand_on(self, receiver: Receiver) -> None:
+        if not self._head_handed_on:
+            self._head_handed_on = True
+            receiver.on_head(self._status, self._headers)
+            if self._receiver is not receiver:
+                return  # it did not want the rest
+        pieces = self._body
+        if self._complete:
+            self._body = []
+            self._release()
+            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), True)
+        elif pieces:
+            self._body = []
+            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), False)
+
+    def _release(self) -> None:
+        self._receiver = None
+        self.served += 1
+        if self._keep and not self._transport.is_closing():
+            self.idle_since = monotonic()
+            self._owner.idle(self)
+        else:
+            self._transport.abort()
+
+    def _break(self, message: str) -> None:
+        receiver = self._receiver
+        self.abort()
+        if receiver is not None:
+            receiver.on_error(Broken(message))
