@@ -1,0 +1,75 @@
+"""What the executor needs of others: the world it reserves in, and the client it answers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gridtie.dialects.types import Failure
+from gridtie.routing.outcome import Outcome
+from gridtie.routing.plan import Attempt, Snapshot
+
+
+class Lease(Protocol):
+    """A slot, and money held against the budgets."""
+
+    def release(self) -> None:
+        """Give both back; idempotent."""
+        ...
+
+
+class World(Protocol):
+    """What is known about the targets, and what of them is taken."""
+
+    def snapshot(self, now: float) -> Snapshot: ...
+
+    def reserve(self, attempt: Attempt) -> Lease | None:
+        """Take what the attempt needs; None where it is not to be had."""
+        ...
+
+    async def wait(self, attempt: Attempt, deadline: float) -> Lease | None:
+        """Queue for it until `deadline` (monotonic)."""
+        ...
+
+    def succeeded(self, target_id: str) -> None: ...
+
+    def failed(self, target_id: str, failure: Failure, now: float) -> None: ...
+
+
+class Client(Protocol):
+    """Who asked.
+
+    Hears `answer`, or `commit`, `more`... and `finish`; and at any point before the end `refuse`, `fail`
+    or `left` instead. Nothing follows any of `answer`, `finish`, `refuse`, `fail` and `left`.
+    """
+
+    def refuse(self, outcome: Outcome) -> None:
+        """The plan holds a refusal and nothing to try."""
+        ...
+
+    def answer(self, outcome: Outcome, body: bytes) -> None:
+        """A whole, unstreamed answer."""
+        ...
+
+    def sign_of_life(self, outcome: Outcome) -> None:
+        """A stream that has to wait: nothing is decided yet, but it is being worked on."""
+        ...
+
+    def commit(self, outcome: Outcome, data: bytes) -> None:
+        """The first content of a stream: no other target will answer any more."""
+        ...
+
+    def more(self, data: bytes) -> None:
+        """What comes next in a stream."""
+        ...
+
+    def finish(self, outcome: Outcome, data: bytes) -> None:
+        """The last bytes of a stream."""
+        ...
+
+    def fail(self, outcome: Outcome, failure: Failure) -> None:
+        """No answer, or no end to one."""
+        ...
+
+    def left(self, outcome: Outcome) -> None:
+        """The client itself has gone, or stopped reading; only the books remain to be kept."""
+        ...
