@@ -128,6 +128,11 @@ class Ledger:
         self._recorded += 1
         self._pending.append((segment, record))
 
+    @property
+    def pending(self) -> int:
+        """Records that are in the journal and not yet in the store."""
+        return len(self._pending)
+
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def find(self, id: str) -> Entry | None:

@@ -1,0 +1,139 @@
+"""What the front serves: judges each request's head, and hands its whole to whoever answers that path."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from email.utils import formatdate
+
+from gridtie.config.schema import Limits
+from gridtie.gateway.errors import Fault
+from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.hosts import Hosts, ports
+from gridtie.gateway.protocol import Front
+from gridtie.gateway.reply import JSON, retry_after
+from gridtie.gateway.routes import Route, Routes
+from gridtie.gateway.settings import Loaded
+from gridtie.gateway.surfaces.openai import OpenAIForm
+from gridtie.gateway.telemetry import Telemetry
+from gridtie.upstream.sweeper import Sweeper
+
+_FORM = OpenAIForm()
+_BEARER = b"bearer "
+
+
+class App:
+    """The `Service` of every client connection."""
+
+    limits: Limits
+
+    def __init__(self, routes: Iterable[Route], telemetry: Telemetry, sweeper: Sweeper, port: int) -> None:
+        """`port` is the one that is listened on."""
+        self.draining = False
+        self.date_line = b""
+        self._routes = Routes(routes)
+        self._telemetry = telemetry
+        self._sweeper = sweeper
+        self._port = port
+        self.fronts: set[Front] = set()
+        # Set once the last client has gone after `drain`.
+        self.empty = asyncio.Event()
+        # Unique across restarts without asking anybody: random for the process, counted within it.
+        self._prefix = os.urandom(6).hex()
+        self._count = 0
+        self._second = 0.0
+
+    def reload(self, loaded: Loaded) -> None:
+        """Judge by another configuration from here on."""
+        self.limits = loaded.routing.limits
+        self._keys = loaded.keys
+        own = [loaded.station.endpoint] if loaded.station is not None else []
+        self._hosts = Hosts(loaded.routing.defaults.allowed_hosts, {self._port, *ports(*own)})
+
+    def request_id(self) -> str:
+        """A new id."""
+        self._count += 1
+        return f"{self._prefix}-{self._count:06x}"
+
+    def opened(self, front: Front) -> bool:
+        """A client has connected; False where there are too many."""
+        self.fronts.add(front)
+        self._sweeper.add(front)
+        return len(self.fronts) <= self.limits.max_connections and not self.draining
+
+    def closed(self, front: Front) -> None:
+        """A client's connection has ended."""
+        self.fronts.discard(front)
+        self._sweeper.discard(front)
+        if self.draining and not self.fronts:
+            self.empty.set()
+
+    def admit(self, exchange: Exchange) -> bool:
+        """Judge a request by its head: Host, Origin, path, method, key. False where it has been answered."""
+        headers = exchange.headers
+        host = headers.get(b"host", b"")
+        if not self._hosts.allows(host):
+            message = f"Host {host.decode('latin-1')[:200]!r} is not this router; it answers to {self._hosts}"
+            return self._no(exchange, 421, "host_not_allowed", f"{message} (defaults.allowed_hosts)")
+        origin = headers.get(b"origin")
+        if origin is not None and not self._hosts.allows_origin(origin):
+            return self._no(exchange, 403, "origin_not_allowed", "requests of foreign web pages are not answered")
+        route = self._routes.find(exchange)
+        if route is None:
+            paths = ", ".join(self._routes.paths())
+            return self._no(
+                exchange, 404, "not_found", f"there is nothing at {exchange.path[:200]!r}; there is {paths}"
+            )
+        if route.handler(exchange.method) is None:
+            method = exchange.method.decode("latin-1")[:20]
+            message = f"{method} is not for {route.path}; allowed: {route.allow}"
+            return self._no(exchange, 405, "method_not_allowed", message, b"allow: %b\r\n" % route.allow.encode())
+        if not route.public:
+            presented = _presented(headers)
+            exchange.key = self._keys.lookup(presented) if presented else None
+            if exchange.key is None:
+                found = "this key is not known" if presented else "no key was sent"
+                message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
+                return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
+        exchange.route = route
+        return True
+
+    def handle(self, exchange: Exchange) -> None:
+        """Answer a whole request that was admitted."""
+        handler = exchange.route.handler(exchange.method) if exchange.route is not None else None
+        if handler is not None:
+            handler(exchange)
+
+    def refuse(self, exchange: Exchange, status: int, code: str, message: str, fields: bytes = b"") -> None:
+        """Answer with an error."""
+        self._telemetry.refused(status, code)
+        fault = Fault(status=status, code=code, message=message)
+        own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
+        exchange.respond(status, JSON + own + fields + retry_after(fault), _FORM.error(fault))
+
+    def sweep(self, now: float) -> None:
+        """Called ten times a second: keeps the Date header, which has seconds."""
+        if now - self._second >= 0.5:
+            self._second = now
+            self.date_line = f"date: {formatdate(usegmt=True)}\r\n".encode()
+
+    def drain(self) -> None:
+        """Take no more requests; end idle connections."""
+        self.draining = True
+        for front in tuple(self.fronts):
+            front.drain()
+        if not self.fronts:
+            self.empty.set()
+
+    def _no(self, exchange: Exchange, status: int, code: str, message: str, fields: bytes = b"") -> bool:
+        self.refuse(exchange, status, code, message, fields)
+        return False
+
+
+def _presented(headers: dict[bytes, bytes]) -> bytes:
+    """The key that came with a request, b"" if none did."""
+    authorization = headers.get(b"authorization", b"")
+    if authorization[:7].lower() == _BEARER:
+        return authorization[7:].strip()
+    return headers.get(b"x-api-key", b"").strip()

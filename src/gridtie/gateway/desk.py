@@ -1,0 +1,75 @@
+"""Between surfaces and routing: takes a request that a surface has read, and has it carried out."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import monotonic, time
+
+from gridtie.gateway.books import Books
+from gridtie.gateway.claims import Claims, claims
+from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.keys import Key
+from gridtie.gateway.reply import Form, Reply
+from gridtie.gateway.settings import Loaded, Settings
+from gridtie.routing.decide import decide
+from gridtie.routing.executor import Decide, Executor
+from gridtie.routing.outcome import Outcome
+from gridtie.routing.plan import Ask, Dialect, Plan, Refusal, Snapshot
+from gridtie.routing.policy import Policy
+
+_ANYBODY = Key(name="", environments=("",))
+
+
+class Desk:
+    """What every surface shares."""
+
+    def __init__(self, settings: Settings, executor: Executor, books: Books) -> None:
+        self.settings = settings
+        self._executor = executor
+        self._books = books
+        self._decide: Decide
+        self.reload(settings.current)
+
+    def reload(self, loaded: Loaded) -> None:
+        """Decide by another configuration from here on; what is under way keeps its own."""
+        self._decide = partial(_decide, loaded.policy)
+        self._books.targets = loaded.targets
+
+    def claims(self, exchange: Exchange) -> Claims | Refusal:
+        """What the request's headers claim, if its key allows it."""
+        return claims(exchange, exchange.key or _ANYBODY)
+
+    def submit(self, exchange: Exchange, ask: Ask, wants_usage: bool, form: Form) -> None:
+        """Carry out a request; its body is the exchange's."""
+        if self._books.fault:
+            # Before any work is done that would have to be thrown away.
+            self.refuse(exchange, ask, Refusal(status=503, code="not_metered", message=self._books.fault), form)
+            return
+        reply = Reply(exchange, form, self._books)
+        execution = self._executor.run(
+            ask, exchange.body, wants_usage, self._decide, self.settings.current.routing, reply
+        )
+        if not exchange.answered:
+            exchange.listener = execution
+
+    def refuse(self, exchange: Exchange, ask: Ask, refusal: Refusal, form: Form) -> None:
+        """Answer a request that is not even decided about; it is in the books all the same."""
+        outcome = Outcome(ask, Plan(rule="", refusal=refusal), time(), monotonic())
+        Reply(exchange, form, self._books).refuse(outcome)
+
+    def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None, alias: str = "") -> Ask:
+        """What is known of a request that could not be read further."""
+        key = exchange.key or _ANYBODY
+        return Ask(
+            id=exchange.id,
+            surface=surface,
+            alias=alias,
+            environment=claimed.environment if claimed else key.environments[0],
+            key=key.name,
+            agent=claimed.agent if claimed else None,
+            tags=claimed.tags if claimed else frozenset(),
+        )
+
+
+def _decide(policy: Policy, ask: Ask, snapshot: Snapshot) -> Plan:
+    return decide(ask, policy, snapshot)

@@ -1,0 +1,84 @@
+"""What a client is told when there is no answer: status, code, type, message, and whose fault it is."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from gridtie.dialects.types import Failed, Failure
+from gridtie.routing.plan import Refusal
+
+Source = Literal["gridtie", "upstream"]
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One error, in no dialect yet."""
+
+    status: int
+    code: str
+    message: str
+    source: Source = "gridtie"
+    # Seconds.
+    retry_after: int | None = None
+    # Upstream's own error, where it is in the client's dialect and meant for the client.
+    body: bytes | None = None
+
+    @property
+    def type(self) -> str:
+        """OpenAI's word for this kind of error; its SDKs choose their exception by the status."""
+        return _TYPES.get(self.status) or ("invalid_request_error" if self.status < 500 else "server_error")
+
+
+_TYPES = {
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+}
+
+# How a failure upstream looks from outside: 502 and 504 say that it was not us, 400 that another request may do.
+_BY_KIND = {
+    Failed.UNREACHABLE: (502, "upstream_unreachable"),
+    Failed.TIMEOUT: (504, "upstream_timeout"),
+    Failed.BROKEN: (502, "upstream_broken"),
+    # Our key, not the client's: a 401 would send people looking in the wrong place.
+    Failed.AUTH: (502, "upstream_refused_key"),
+    Failed.MODEL_MISSING: (502, "upstream_model_missing"),
+    Failed.CONTEXT: (400, "context_length_exceeded"),
+    Failed.CAPABILITY: (400, "capability_missing"),
+}
+
+# Where upstream gave no Retry-After: about as long as a short answer takes.
+_RETRY_SOON = 2
+
+
+def from_refusal(refusal: Refusal) -> Fault:
+    """A decision not to try anything."""
+    return Fault(status=refusal.status, code=refusal.code, message=refusal.message, retry_after=refusal.retry_after)
+
+
+def from_failure(failure: Failure) -> Fault:
+    """The failure that ended a request."""
+    wait = None if failure.retry_after is None else max(1, math.ceil(failure.retry_after))
+    if failure.kind is Failed.BUSY:
+        status = 429 if failure.status == 429 else 503
+        return Fault(
+            status=status, code="busy", message=failure.message, source="upstream", retry_after=wait or _RETRY_SOON
+        )
+    if failure.kind is Failed.INVALID:
+        status = failure.status if failure.status is not None and 400 <= failure.status < 500 else 400
+        return Fault(
+            status=status, code="invalid_request", message=failure.message, source="upstream", body=failure.body
+        )
+    status, code = _BY_KIND[failure.kind]
+    return Fault(status=status, code=code, message=_message(failure), source="upstream", retry_after=wait)
+
+
+def _message(failure: Failure) -> str:
+    if failure.kind is not Failed.CONTEXT or failure.context is None:
+        return failure.message
+    tokens = "" if failure.prompt_tokens is None else f" and the prompt has {failure.prompt_tokens}"
+    return f"{failure.message} (the model's context is {failure.context} tokens{tokens}; nothing was cut)"

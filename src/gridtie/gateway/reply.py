@@ -1,0 +1,147 @@
+"""From an outcome to the client's bytes: headers, books, and the forms that a surface gives to errors."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from gridtie.dialects.types import Failure
+from gridtie.gateway.books import Books
+from gridtie.gateway.errors import Fault, from_failure, from_refusal
+from gridtie.gateway.exchange import Exchange
+from gridtie.ledger.ledger import LedgerError
+from gridtie.routing.outcome import Outcome
+
+log = logging.getLogger(__name__)
+
+JSON = b"content-type: application/json\r\n"
+
+
+class Form(Protocol):
+    """What differs between surfaces in an answer."""
+
+    # Header line of a streamed answer.
+    stream_type: bytes
+
+    def error(self, fault: Fault) -> bytes:
+        """The body of an error answer."""
+        ...
+
+    def error_event(self, fault: Fault) -> bytes:
+        """The last event of a stream that broke off."""
+        ...
+
+    def comment(self, text: str) -> bytes:
+        """Something in a stream that clients pass over."""
+        ...
+
+
+class Reply:
+    """Answers one request; a `routing.ports.Client`."""
+
+    __slots__ = ("_books", "_exchange", "_form")
+
+    def __init__(self, exchange: Exchange, form: Form, books: Books) -> None:
+        self._exchange = exchange
+        self._form = form
+        self._books = books
+
+    def refuse(self, outcome: Outcome) -> None:
+        if outcome.plan.refusal is not None:
+            self._tell(outcome, from_refusal(outcome.plan.refusal))
+
+    def answer(self, outcome: Outcome, body: bytes) -> None:
+        try:
+            charge = self._books.settle(outcome)
+        except LedgerError as error:
+            self._unmetered(outcome, error)
+            return
+        fields = JSON + _headers(outcome)
+        if charge.cost_usd is not None:
+            fields += b"x-gridtie-cost-usd: %.8f\r\n" % charge.cost_usd
+        if charge.baseline_usd is not None:
+            fields += b"x-gridtie-baseline-usd: %.8f\r\n" % charge.baseline_usd
+        self._exchange.respond(200, fields, body)
+
+    def sign_of_life(self, outcome: Outcome) -> None:
+        comment = self._form.comment("gridtie is waiting for the model")
+        if self._exchange.started:
+            self._exchange.write(comment)
+        else:
+            self._exchange.begin(200, self._stream_fields(outcome), comment)
+
+    def commit(self, outcome: Outcome, data: bytes) -> None:
+        if not self._exchange.started:
+            self._exchange.begin(200, self._stream_fields(outcome), data)
+            return
+        # The headers left before it was known who would answer.
+        told = "; ".join(_headers(outcome).decode("latin-1").split("\r\n")[:-1])
+        self._exchange.write(self._form.comment(told) + data)
+
+    def more(self, data: bytes) -> None:
+        self._exchange.write(data)
+
+    def finish(self, outcome: Outcome, data: bytes) -> None:
+        try:
+            self._books.settle(outcome)
+        except LedgerError as error:
+            self._unmetered(outcome, error)
+        else:
+            self._exchange.end(data)
+
+    def fail(self, outcome: Outcome, failure: Failure) -> None:
+        self._tell(outcome, from_failure(failure))
+
+    def left(self, outcome: Outcome) -> None:
+        try:
+            self._books.settle(outcome)
+        except LedgerError:
+            log.exception("%s: the client left, and what it used could not be metered", outcome.ask.id)
+
+    def _tell(self, outcome: Outcome, fault: Fault) -> None:
+        try:
+            self._books.settle(outcome, fault)
+        except LedgerError:
+            log.exception("%s: a failed request could not be entered", outcome.ask.id)
+        self._error(outcome, fault)
+
+    def _unmetered(self, outcome: Outcome, error: LedgerError) -> None:
+        log.error("%s: not completed, since it could not be metered: %s", outcome.ask.id, error)
+        self._error(outcome, Fault(status=503, code="not_metered", message=str(error), retry_after=5))
+
+    def _error(self, outcome: Outcome, fault: Fault) -> None:
+        if self._exchange.started:
+            self._exchange.end(self._form.error_event(fault))
+            return
+        fields = JSON + _headers(outcome) + retry_after(fault)
+        self._exchange.respond(fault.status, fields, fault.body or self._form.error(fault))
+
+    def _stream_fields(self, outcome: Outcome) -> bytes:
+        # x-accel-buffering: an nginx in front passes it on at once.
+        return self._form.stream_type + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + _headers(outcome)
+
+
+def retry_after(fault: Fault) -> bytes:
+    """The Retry-After header line of an error that passes by itself."""
+    wait = fault.retry_after
+    if wait is None and fault.status in (429, 503):
+        wait = 2
+    return b"" if wait is None else b"retry-after: %d\r\n" % wait
+
+
+def _headers(outcome: Outcome) -> bytes:
+    """What was decided, as far as it is."""
+    ask, target = outcome.ask, outcome.target
+    if target is not None and (outcome.committed or not ask.stream or outcome.failure is not None):
+        served = b"x-gridtie-target: %b\r\nx-gridtie-locality: %b\r\n" % (
+            target.id.encode("latin-1", "replace"),
+            target.locality.encode(),
+        )
+    else:
+        served = b""
+    return b"x-gridtie-request-id: %b\r\nx-gridtie-rule: %b\r\n%bx-gridtie-attempts: %d\r\n" % (
+        ask.id.encode(),
+        outcome.plan.rule.encode("latin-1", "replace"),
+        served,
+        outcome.attempts,
+    )

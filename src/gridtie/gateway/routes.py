@@ -1,0 +1,60 @@
+"""Which paths there are, and who answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from gridtie.gateway.exchange import Exchange
+
+Handler = Callable[[Exchange], None]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One path. One that ends in a slash stands for everything below it; the rest is `Exchange.rest`."""
+
+    path: str
+    get: Handler | None = None
+    post: Handler | None = None
+    # Without a key it says nothing about anybody's requests.
+    public: bool = False
+
+    def handler(self, method: bytes) -> Handler | None:
+        """Who answers a method; HEAD is GET without the body."""
+        if method == b"POST":
+            return self.post
+        return self.get if method in (b"GET", b"HEAD") else None
+
+    @property
+    def allow(self) -> str:
+        """The Allow header's value."""
+        return ", ".join((*(("GET", "HEAD") if self.get else ()), *(("POST",) if self.post else ())))
+
+
+class Routes:
+    """All of them."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._exact: dict[str, Route] = {}
+        self._below: list[Route] = []
+        for route in routes:
+            if route.path.endswith("/"):
+                self._below.append(route)
+            else:
+                self._exact[route.path] = route
+
+    def find(self, exchange: Exchange) -> Route | None:
+        """The route of a request's path, None where there is none."""
+        found = self._exact.get(exchange.path)
+        if found is not None:
+            return found
+        for route in self._below:
+            if exchange.path.startswith(route.path) and len(exchange.path) > len(route.path):
+                exchange.rest = exchange.path[len(route.path) :]
+                return route
+        return None
+
+    def paths(self) -> list[str]:
+        """Every path, sorted, for a message."""
+        return sorted([*self._exact, *(route.path + "{id}" for route in self._below)])

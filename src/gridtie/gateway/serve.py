@@ -1,0 +1,246 @@
+"""The router process: puts the parts together, listens, and goes down without dropping anybody.
+
+`python -m gridtie.gateway.serve`, set up by the environment:
+
+GRIDTIE_CONFIG_DIR     /etc/gridtie: llm_routing.yaml, station.json, keys.json, prices.json, secrets/
+GRIDTIE_STATE_DIR      /var/lib/gridtie: the ledger
+GRIDTIE_LISTEN         127.0.0.1:8484
+GRIDTIE_ACCESS_LOG     off: no line per request on standard output
+GRIDTIE_DRAIN_SECONDS  25: how long requests in flight may go on after SIGTERM
+
+Exit status: 0 after SIGTERM or SIGINT, 2 where the configuration is wrong, 3 where it cannot run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from time import time
+
+import msgspec
+import uvloop
+
+from gridtie.config.problems import ConfigError
+from gridtie.gateway.app import App
+from gridtie.gateway.books import Books
+from gridtie.gateway.desk import Desk
+from gridtie.gateway.log import AccessLog, JsonFormatter
+from gridtie.gateway.protocol import Front
+from gridtie.gateway.settings import Loaded, Settings
+from gridtie.gateway.station import Station
+from gridtie.gateway.surfaces import SURFACES
+from gridtie.gateway.telemetry import Telemetry
+from gridtie.ledger.ledger import Ledger, LedgerError
+from gridtie.ledger.prices import Prices
+from gridtie.ledger.store import StoreError
+from gridtie.routing.executor import Executor
+from gridtie.routing.health import Health
+from gridtie.routing.snapshot import World
+from gridtie.upstream.origin import ProxySettings
+from gridtie.upstream.pool import Pool
+from gridtie.upstream.sweeper import Sweeper
+
+log = logging.getLogger("gridtie.router")
+
+EXIT_CONFIG = 2
+EXIT_CANNOT_RUN = 3
+
+_BACKLOG = 1024
+
+# Garbage is looked for after so many allocations more than releases. The default of 700 costs a few per cent: nearly
+# all objects of a request are freed by their counts, and what the router keeps is frozen out of the search.
+_GC_THRESHOLD = 50_000
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says."""
+
+    config_dir: Path
+    state_dir: Path
+    host: str
+    port: int
+    access_log: bool
+    drain_seconds: float
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str]) -> Options:
+        """Raises ValueError that names the variable, what it holds and what is wanted."""
+        listen = environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484")
+        host, colon, port = listen.rpartition(":")
+        if not colon or not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError(f"GRIDTIE_LISTEN is {listen!r}; wanted address:port, such as 127.0.0.1:8484")
+        drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25")
+        try:
+            drain_seconds = float(drain)
+        except ValueError:
+            raise ValueError(f"GRIDTIE_DRAIN_SECONDS is {drain!r}; wanted a number of seconds") from None
+        access = environ.get("GRIDTIE_ACCESS_LOG", "on").lower()
+        if access not in ("on", "off"):
+            raise ValueError(f"GRIDTIE_ACCESS_LOG is {access!r}; wanted on or off")
+        return cls(
+            config_dir=Path(environ.get("GRIDTIE_CONFIG_DIR", "/etc/gridtie")),
+            state_dir=Path(environ.get("GRIDTIE_STATE_DIR", "/var/lib/gridtie")),
+            host=host.strip("[]"),
+            port=int(port),
+            access_log=access == "on",
+            drain_seconds=drain_seconds,
+        )
+
+
+class Router:
+    """All parts of one process, from `start` to `stop`."""
+
+    def __init__(self, options: Options, environ: Mapping[str, str]) -> None:
+        """Read the configuration and open the ledger; needs the running loop.
+
+        Raises ConfigError, LedgerError, StoreError and ValueError.
+        """
+        self._options = options
+        self._loop = loop = asyncio.get_running_loop()
+        proxies = ProxySettings(environ)
+        self.settings = Settings(options.config_dir, Prices.load)
+        loaded = self.settings.current
+        self.ledger = Ledger(options.state_dir, _prices(loaded))
+        self.world = World(spent=lambda budget: self.ledger.spent(budget, time()))
+        self.sweeper = Sweeper(loop)
+        self.pool = Pool(loop)
+        self.telemetry = Telemetry(self._gauges)
+        self._access_log = AccessLog(sys.stdout.buffer if options.access_log else None)
+        self.books = Books(self.ledger, self.telemetry, self._access_log)
+        self.executor = Executor(loop, self.world, self.pool, self.sweeper, proxies, self.books.begin)
+        self.desk = Desk(self.settings, self.executor, self.books)
+        self.station = Station(self.desk, self.ledger, self.telemetry, self.world, loop)
+        self.health = Health(self.world)
+        self._server: asyncio.AbstractServer | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self.app: App
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen. Raises OSError where the address cannot be had."""
+        options = self._options
+        self._server = await self._loop.create_server(
+            lambda: Front(self.app, self._loop), options.host, options.port, backlog=_BACKLOG, start_serving=False
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+        routes = [*self.station.routes(), *(route for surface in SURFACES for route in surface(self.desk).routes())]
+        self.app = App(routes, self.telemetry, self.sweeper, self.port)
+        self._reloaded(self.settings.current)
+        self.settings.subscribe(self._reloaded)
+        for member in (self.app, self.pool, self._access_log):
+            self.sweeper.add(member)
+        self.app.sweep(self._loop.time())
+        self.sweeper.start()
+        self._watch = self._loop.create_task(self.settings.watch(), name="watch configuration")
+        await self._server.start_serving()
+        log.info("listening on %s:%d", options.host, self.port)
+
+    async def stop(self) -> None:
+        """Take no more requests, let those in flight end for a while, then end them; idempotent."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self.station.draining = True
+        self.app.drain()
+        try:
+            async with asyncio.timeout(self._options.drain_seconds):
+                await self.app.empty.wait()
+        except TimeoutError:
+            log.warning("%d connections did not end in time and are closed", len(self.app.fronts))
+        for execution in self.executor.under_way():
+            execution.abandon("the router is going down")
+        await asyncio.sleep(0)  # what was just written leaves
+        for front in tuple(self.app.fronts):
+            front.abandon()
+        await self._close()
+
+    async def _close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        await self.health.close()
+        self.sweeper.stop()
+        self.pool.close()
+        self._access_log.flush()
+        await asyncio.to_thread(self.ledger.close)
+
+    def _reloaded(self, loaded: Loaded) -> None:
+        self.ledger.prices = _prices(loaded)
+        self.world.update(loaded.targets.by_id, loaded.routing.budgets)
+        self.health.update(loaded.targets.by_id)
+        self.desk.reload(loaded)
+        self.app.reload(loaded)
+
+    def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
+        for target, state in self.world.snapshot(0.0).states.items():
+            yield "gridtie_in_flight", "Requests at a target now", {"target": target}, state.in_flight
+            yield "gridtie_waiting", "Requests waiting for a slot of a target", {"target": target}, state.waiting
+            yield "gridtie_target_ready", "0: its engine does not answer", {"target": target}, state.ready
+        yield "gridtie_connections", "Client connections", {}, len(self.app.fronts)
+        yield "gridtie_ledger_pending", "Records in the journal and not yet in the store", {}, self.ledger.pending
+        yield "gridtie_ledger_fault", "1: requests cannot be metered", {}, bool(self.ledger.fault)
+        error = bool(self.settings.current.error)
+        yield "gridtie_config_error", "1: the files as they are cannot be used", {}, error
+
+
+def _prices(loaded: Loaded) -> Prices:
+    if not isinstance(loaded.pricing, Prices):
+        raise TypeError(f"prices of the type {type(loaded.pricing).__name__} found, Prices wanted")
+    return loaded.pricing
+
+
+async def run(environ: Mapping[str, str]) -> int:
+    """Serve until SIGTERM or SIGINT; the exit status."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    try:
+        options = Options.read(environ)
+        router = Router(options, environ)
+    except (ConfigError, ValueError) as error:
+        _complain(str(error))
+        return EXIT_CONFIG
+    except (LedgerError, StoreError) as error:
+        _complain(str(error))
+        return EXIT_CANNOT_RUN
+    try:
+        await router.start()
+    except OSError as error:
+        where = f"{options.host}:{options.port}"
+        _complain(f"cannot listen on {where}: {error.strerror}; free it or set GRIDTIE_LISTEN")
+        await asyncio.to_thread(router.ledger.close)
+        return EXIT_CANNOT_RUN
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 10, 10)
+    await stop.wait()
+    log.info("going down: requests in flight have %g s", options.drain_seconds)
+    await router.stop()
+    return 0
+
+
+def _complain(message: str) -> None:
+    """For the person who started it: plain text, before there is anything to log."""
+    sys.stderr.write(message + "\n")
+
+
+def main() -> None:
+    """Entry point of `gridtie-router`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    sys.exit(uvloop.run(run(os.environ)))
+
+
+if __name__ == "__main__":
+    main()

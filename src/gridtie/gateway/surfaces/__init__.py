@@ -1,0 +1,23 @@
+"""The dialects that clients may speak. A surface is a class with `routes()`; adding one is adding it here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from gridtie.gateway.desk import Desk
+from gridtie.gateway.routes import Route
+from gridtie.gateway.surfaces.openai import OpenAI
+
+
+class Surface(Protocol):
+    """One dialect's paths."""
+
+    def __init__(self, desk: Desk) -> None: ...
+
+    def routes(self) -> Iterable[Route]:
+        """The paths it answers."""
+        ...
+
+
+SURFACES: tuple[type[Surface], ...] = (OpenAI,)

@@ -1,0 +1,177 @@
+"""OpenAI's surface: chat completions and the list of models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+import msgspec
+
+from gridtie.gateway.claims import Claims
+from gridtie.gateway.desk import Desk
+from gridtie.gateway.errors import Fault
+from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.reply import JSON
+from gridtie.gateway.routes import Route
+from gridtie.providers.registry import Listed
+from gridtie.routing.plan import Ask, Refusal
+
+# Bytes of a request per token of its prompt: English and code lie between 3 and 5.
+_BYTES_PER_TOKEN = 4
+
+_ABSENT = msgspec.Raw(b"null")
+_NOTHING = (b"null", b"[]", b"{}", b'"none"')
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _ResponseFormat(msgspec.Struct):
+    type: str | None = None
+
+
+class _Chat(msgspec.Struct):
+    """What routing needs of a body. Messages are not looked at: they are upstream's to judge."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    response_format: _ResponseFormat | None = None
+    tools: msgspec.Raw = _ABSENT
+    functions: msgspec.Raw = _ABSENT
+
+
+_decode = msgspec.json.Decoder(_Chat).decode
+_encode = msgspec.json.Encoder().encode
+
+# The eight sets of needs there can be, made once.
+_NEEDS = {
+    (tools, vision, json): frozenset(
+        name for name, needed in (("tools", tools), ("vision", vision), ("json", json)) if needed
+    )
+    for tools in (False, True)
+    for vision in (False, True)
+    for json in (False, True)
+}
+
+
+class OpenAI:
+    """`/v1/chat/completions` and `/v1/models`."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._form = OpenAIForm()
+
+    def routes(self) -> Iterable[Route]:
+        """The paths it answers."""
+        return (
+            Route(path="/v1/chat/completions", post=self.chat),
+            Route(path="/v1/models", get=self.models),
+            Route(path="/v1/models/", get=self.model),
+        )
+
+    def chat(self, exchange: Exchange) -> None:
+        """Answer one chat completion, streamed or whole."""
+        desk = self._desk
+        claimed = desk.claims(exchange)
+        if isinstance(claimed, Refusal):
+            desk.refuse(exchange, desk.unread(exchange, "openai"), claimed, self._form)
+            return
+        try:
+            chat = _decode(exchange.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            refusal = Refusal(
+                status=400, code="invalid_body", message=f"the body is not a chat completion request: {error}"
+            )
+            desk.refuse(exchange, desk.unread(exchange, "openai", claimed), refusal, self._form)
+            return
+        options = chat.stream_options
+        wants_usage = options is not None and bool(options.include_usage)
+        desk.submit(exchange, _ask(exchange, chat, claimed), wants_usage, self._form)
+
+    def models(self, exchange: Exchange) -> None:
+        """Every name that a client may ask for."""
+        rows = [_row(listed) for listed in self._desk.settings.current.targets.models()]
+        exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
+
+    def model(self, exchange: Exchange) -> None:
+        """One of them."""
+        name = unquote(exchange.rest)
+        for listed in self._desk.settings.current.targets.models():
+            if listed.id == name:
+                exchange.respond(200, JSON, _encode(_row(listed)))
+                return
+        fault = Fault(
+            status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
+        )
+        exchange.respond(404, JSON, self._form.error(fault))
+
+
+def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
+    body, shape = exchange.body, chat.response_format
+    needs = _NEEDS[
+        bytes(chat.tools) not in _NOTHING or bytes(chat.functions) not in _NOTHING,
+        # Told by its bytes: to find it in its place, every message would have to be parsed.
+        b'"image_url"' in body,
+        shape is not None and shape.type in ("json_object", "json_schema"),
+    ]
+    return Ask(
+        id=exchange.id,
+        surface="openai",
+        alias=chat.model or "",
+        environment=claimed.environment,
+        key=exchange.key.name if exchange.key is not None else "",
+        agent=claimed.agent,
+        tags=claimed.tags,
+        stream=bool(chat.stream),
+        needs=needs,
+        prompt_tokens=len(body) // _BYTES_PER_TOKEN,
+        max_tokens=chat.max_tokens if chat.max_completion_tokens is None else chat.max_completion_tokens,
+    )
+
+
+def _row(listed: Listed) -> dict[str, object]:
+    return {
+        "id": listed.id,
+        "object": "model",
+        # OpenAI's clients want a time; nobody knows one.
+        "created": 0,
+        "owned_by": "gridtie",
+        "gridtie": {
+            "kind": listed.kind,
+            "localities": listed.localities,
+            "context": listed.context,
+            "capabilities": listed.capabilities,
+        },
+    }
+
+
+class OpenAIForm:
+    """How OpenAI's clients are told about errors and waiting; also the form of everything that is nobody's surface."""
+
+    stream_type = b"content-type: text/event-stream; charset=utf-8\r\n"
+
+    def error(self, fault: Fault) -> bytes:
+        """The error envelope."""
+        return _encode(
+            {
+                "error": {
+                    "message": fault.message,
+                    "type": fault.type,
+                    "code": fault.code,
+                    "param": None,
+                    "source": fault.source,
+                }
+            }
+        )
+
+    def error_event(self, fault: Fault) -> bytes:
+        """The envelope as an event, and no end mark after it: nobody may take the answer for whole."""
+        return b"data: %b\n\n" % self.error(fault)
+
+    def comment(self, text: str) -> bytes:
+        """A comment of server-sent events."""
+        return b": %b\n\n" % text.encode()
