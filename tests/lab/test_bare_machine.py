@@ -105,9 +105,8 @@ def test_every_check_holds_from_inside_and_outside(machine: Host) -> None:
 
 
 def test_an_ordinary_user_reaches_the_router_with_the_key_in_the_home_directory(machine: Host) -> None:
-    asked = machine.run(
-        'curl -sSf "$(cat ~/.config/gridtie/endpoint)/v1/models" -H "Authorization: Bearer $(cat ~/.config/gridtie/key)"'
-    )
+    endpoint, key = "$(cat ~/.config/gridtie/endpoint)", "$(cat ~/.config/gridtie/key)"
+    asked = machine.run(f'curl -sSf "{endpoint}/v1/models" -H "Authorization: Bearer {key}"')
 
     assert "probe" in succeeded(asked)
 
