@@ -9,7 +9,7 @@ import math
 
 import msgspec
 
-from gridtie.config.checks import PRIVATE
+from gridtie.config.names import PRIVATE
 from gridtie.config.schema import Budget
 from gridtie.dialects.types import Usage
 from gridtie.routing import refusals

@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from gridtie.config.checks import PRIVATE
+from gridtie.config.names import PRIVATE
 from gridtie.config.problems import closest, listed
 from gridtie.config.schema import Budget, Locality, Routing, Rule
 from gridtie.providers.registry import Alias, Targets

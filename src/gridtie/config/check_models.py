@@ -1,0 +1,73 @@
+"""Aliases: something to be served by, and providers of the locality that they are named under."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridtie.config.names import PURPOSES, unknown
+from gridtie.config.problems import KeyPath, Problem, closest, listed
+from gridtie.config.schema import Model, Routing
+
+
+def models(routing: Routing) -> Iterator[Problem]:
+    """What is wrong with the aliases."""
+    if not routing.models:
+        yield Problem(path=("models",), what="no alias is defined", fix="applications need one to ask for")
+    for alias, model in routing.models.items():
+        path = ("models", alias)
+        if not alias or any(letter.isspace() or not letter.isprintable() for letter in alias):
+            yield Problem(path=path, what=f"the alias {alias!r} is empty or has spaces", fix="use one word")
+        yield from _alias(routing, model, path)
+
+
+def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
+    local = [model.local] if isinstance(model.local, str) else model.local
+    if local is None and model.cloud is None:
+        yield Problem(path=path, what="neither local nor cloud is set", fix="an alias needs at least one of them")
+    if local is not None and not local:
+        yield Problem(path=(*path, "local"), what="the list is empty", fix="name a model, or write `local: null`")
+    for at, name in enumerate(local or []):
+        here = (*path, "local", at) if isinstance(model.local, list) else (*path, "local")
+        yield from _local_name(routing, name, here)
+    if model.purpose not in PURPOSES:
+        yield Problem(
+            path=(*path, "purpose"),
+            what=f'"{model.purpose}" is no purpose',
+            fix=closest(model.purpose, PURPOSES) or f"known: {listed(PURPOSES)}",
+        )
+    if model.cloud is not None:
+        yield from _cloud(routing, model.cloud.provider, (*path, "cloud", "provider"))
+    if model.baseline is not None and "/" not in model.baseline:
+        yield Problem(path=(*path, "baseline"), what=f'"{model.baseline}" is no `provider/model`')
+    if model.floor is not None and not 0 <= model.floor <= 100:
+        yield Problem(path=(*path, "floor"), what=f"found {model.floor:g}, wanted a score from 0 to 100")
+
+
+def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]:
+    provider_name, slash, model = name.partition("/")
+    provider = routing.providers.get(provider_name) if slash else None
+    if not name or any(letter.isspace() for letter in name) or (slash and not model):
+        yield Problem(path=path, what=f"{name!r} is no model name")
+    elif provider is None:
+        if not any(each.type == "station" for each in routing.providers.values()):
+            known = [each for each, it in routing.providers.items() if it.locality == "local"]
+            yield Problem(
+                path=path,
+                what=f'"{name}" is looked for on the station, and no provider has the type station',
+                fix=f"add one, or write provider/model with a local provider: {listed(known)}",
+            )
+    elif provider.locality != "local":
+        yield Problem(
+            path=path,
+            what=f'"{provider_name}" is a cloud provider',
+            fix="put it under `cloud`, or declare `locality: local` at the provider if it is a machine of yours",
+        )
+
+
+def _cloud(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]:
+    provider = routing.providers.get(name)
+    if provider is None:
+        clouds = [each for each, it in routing.providers.items() if it.locality == "cloud"]
+        yield unknown("provider", name, clouds, path)
+    elif provider.locality != "cloud":
+        yield Problem(path=path, what=f'"{name}" is local', fix=f"put it under `local`, as {name}/MODEL")

@@ -1,0 +1,106 @@
+"""Rules: conditions that can hold, targets that exist, and no rule that contradicts itself or is never reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridtie.config.names import PRIVATE, SURFACES, repeated, unknown, well_named
+from gridtie.config.problems import KeyPath, Problem, closest, listed
+from gridtie.config.schema import Routing, Rule
+
+
+def rules(routing: Routing) -> Iterator[Problem]:
+    """What is wrong with the rules, each by itself."""
+    if not routing.rules:
+        yield Problem(path=("rules",), what="no rule is given", fix="without one every request is refused")
+    paths = [("rules", at) for at in range(len(routing.rules))]
+    yield from repeated([rule.name for rule in routing.rules], [(*path, "name") for path in paths], "rule")
+    for rule, path in zip(routing.rules, paths, strict=True):
+        yield from well_named(rule.name, (*path, "name"))
+        yield from _conditions(routing, rule, (*path, "when"))
+        yield from _use(routing, rule, (*path, "use"))
+
+
+def _conditions(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
+    when = rule.when
+    for key in ("environment", "tags", "agent", "alias", "surface"):
+        values: list[str] | None = getattr(when, key)
+        if values is not None and not values:
+            yield Problem(
+                path=(*path, key), what="the list is empty: nothing can match", fix="name a value, or remove it"
+            )
+    for at, name in enumerate(when.environment or []):
+        if name not in routing.environments:
+            yield unknown("environment", name, routing.environments, (*path, "environment", at))
+    for at, name in enumerate(when.alias or []):
+        # A model's own name may be asked for too, and those have a tag or a path.
+        if name not in routing.models and not ({"/", ":"} & set(name)):
+            yield unknown("alias", name, routing.models, (*path, "alias", at))
+    for at, name in enumerate(when.surface or []):
+        if name not in SURFACES:
+            yield Problem(
+                path=(*path, "surface", at),
+                what=f'"{name}" is no surface',
+                fix=closest(name, SURFACES) or f"known: {listed(SURFACES)}",
+            )
+    if when.larger_than is not None and when.smaller_than is not None and when.larger_than + 1 >= when.smaller_than:
+        yield Problem(
+            path=path, what=f"no prompt is larger than {when.larger_than} and smaller than {when.smaller_than} tokens"
+        )
+
+
+def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
+    if not rule.use:
+        yield Problem(path=path, what="the list is empty", fix="name local, cloud or provider/model")
+    yield from repeated(rule.use, [(*path, at) for at in range(len(rule.use))], "target")
+    private = PRIVATE in (rule.when.tags or [])
+    for at, item in enumerate(rule.use):
+        here = (*path, at)
+        locality = item
+        if item not in ("local", "cloud"):
+            name, slash, model = item.partition("/")
+            provider = routing.providers.get(name)
+            if not slash or not model:
+                known = ["local", "cloud", *(f"{each}/MODEL" for each in routing.providers)]
+                yield Problem(
+                    path=here, what=f'"{item}" is no target', fix=closest(item, known) or f"allowed: {listed(known)}"
+                )
+                continue
+            if provider is None:
+                yield unknown("provider", name, routing.providers, here)
+                continue
+            locality = provider.locality
+        if locality == rule.never:
+            yield Problem(path=here, what=f'"{item}" contradicts `never: {rule.never}` of the same rule')
+        elif private and locality == "cloud" and set(rule.when.tags or []) == {PRIVATE}:
+            yield Problem(
+                path=here,
+                what=f"what is tagged {PRIVATE} never goes to a cloud, so this is never used",
+                fix="remove it",
+            )
+
+
+def shadowed(rules: list[Rule]) -> Iterator[Problem]:
+    """A rule below one that matches whenever it does never gives its `use`; `never` and `max_cost` still hold."""
+    for at, rule in enumerate(rules):
+        if rule.never is not None or rule.max_cost is not None:
+            continue
+        for earlier in rules[:at]:
+            if _covers(earlier, rule):
+                yield Problem(
+                    path=("rules", at),
+                    what=f'"{rule.name}" can never match: "{earlier.name}" above it matches whenever it would',
+                    fix="move it up, or remove it",
+                )
+                break
+
+
+def _covers(outer: Rule, inner: Rule) -> bool:
+    for key in ("environment", "tags", "agent", "alias", "surface"):
+        wide, narrow = getattr(outer.when, key), getattr(inner.when, key)
+        if wide is not None and (narrow is None or not set(narrow) <= set(wide)):
+            return False
+    low, high = outer.when.larger_than, outer.when.smaller_than
+    if low is not None and (inner.when.larger_than is None or inner.when.larger_than < low):
+        return False
+    return high is None or (inner.when.smaller_than is not None and inner.when.smaller_than <= high)

@@ -1,0 +1,45 @@
+"""The names of a routing file: which words have a meaning of their own, and what is wrong with a name."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from gridtie.config.problems import KeyPath, Problem, closest, listed
+
+SURFACES = ("openai", "anthropic", "ollama")
+# What a model of the station may be for, as the catalogue says it.
+PURPOSES = ("code", "chat", "probe")
+# The tag that every request may carry to stay on this machine; no rule can loosen it.
+PRIVATE = "private"
+# Words of `use` and `local`, so no names of providers.
+RESERVED = ("local", "cloud", "auto")
+
+# Rule and provider names go into response headers, metric labels and `provider/model`.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def unknown(kind: str, found: str, allowed: Iterable[str], path: KeyPath) -> Problem:
+    """A reference to what this file does not define."""
+    names = list(allowed)
+    return Problem(
+        path=path, what=f'"{found}" is no {kind} of this file', fix=closest(found, names) or f"known: {listed(names)}"
+    )
+
+
+def repeated(names: Iterable[str], paths: Iterable[KeyPath], kind: str) -> Iterator[Problem]:
+    """Names that must differ, each with its place."""
+    seen: Counter[str] = Counter()
+    for name, path in zip(names, paths, strict=True):
+        if seen[name]:
+            yield Problem(path=path, what=f'"{name}" is given twice', fix=f"each {kind} is named once")
+        seen[name] += 1
+
+
+def well_named(name: str, path: KeyPath) -> Iterator[Problem]:
+    """A name that goes into headers and labels."""
+    if not _NAME.fullmatch(name):
+        yield Problem(
+            path=path, what=f"the name {name!r} does not fit a header", fix="use letters, digits, dots and dashes"
+        )
