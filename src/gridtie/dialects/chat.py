@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.types import Untranslatable
 
 # A raw field cannot be optional in a type, as raw also takes null; this is what one reads that was not sent.
@@ -175,7 +176,7 @@ def read(body: bytes) -> ChatRequest:
         request = _request.decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Untranslatable(f"the request body is not JSON: {error}") from None
     _refuse_the_untranslatable(request)
     return request

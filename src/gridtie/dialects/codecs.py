@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gridtie.dialects.anthropic import OpenAIToAnthropic
 from gridtie.dialects.ollama import OpenAIToOllama
 from gridtie.dialects.openai import OpenAI
 from gridtie.dialects.types import Codec, Dialect
@@ -10,6 +11,7 @@ from gridtie.dialects.types import Codec, Dialect
 _CODECS: dict[tuple[Dialect, Dialect], Codec] = {
     ("openai", "openai"): OpenAI(),
     ("openai", "ollama"): OpenAIToOllama(),
+    ("openai", "anthropic"): OpenAIToAnthropic(),
 }
 
 

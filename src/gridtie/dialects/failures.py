@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+import msgspec
+
 from gridtie.dialects.types import Failed
+
+# What reading a peer's JSON may raise: not JSON or of another shape, not UTF-8, nested beyond all reason.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 # A message for people, from a peer of any size: enough to see the cause, bounded for logs and headers.
 MAX_MESSAGE = 2000
@@ -27,7 +32,12 @@ _BY_STATUS = {
     529: Failed.BUSY,  # Anthropic's own: overloaded
 }
 
-_UNSUPPORTED = re.compile(r"(do(es)?|is|are) not support(ed)?\b|\bunsupported\b|\bnot supported\b", re.IGNORECASE)
+# The last one is llama.cpp's, about a schema that it cannot turn into a grammar: another server may be able to.
+_UNSUPPORTED = re.compile(
+    r"(do(es)?|is|are) not support(ed)?\b|\bunsupported\b|\bnot supported\b"
+    r"|schema conversion failed|failed to (parse|initialize) (grammar|samplers)",
+    re.IGNORECASE,
+)
 
 # OpenAI: "maximum context length is 8192 tokens. However, your messages resulted in 9083 tokens";
 # vLLM: "... However, you requested 9083 tokens".

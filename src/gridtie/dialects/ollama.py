@@ -14,10 +14,10 @@ class OpenAIToOllama:
     def call(self, body: bytes, model: str, *, stream: bool, include_usage: bool) -> Call:
         return Call(path=CHAT_PATH, body=ollama_request.translate(body, model, stream=stream))
 
-    def stream(self, *, client_wants_usage: bool, prompt_estimate: int) -> StreamDecoder:
+    def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:
         return ollama_answer.Stream(client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate)
 
-    def whole(self, body: bytes, *, prompt_estimate: int) -> Whole:
+    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
         return ollama_answer.whole(body, prompt_estimate)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:

@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 
 from gridtie.dialects import ollama_errors
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.ndjson import Lines
 from gridtie.dialects.openai_answer import Call, Frames, completion
 from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, estimate
@@ -88,7 +89,7 @@ class Stream(Translation):
         try:
             line = _line(unit)
             frames = self._frames or self._begin(unit)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             chunk.failure = broken(f"Ollama sent a line that is no chat answer: {error}")
             return
         if line.error is not None:
@@ -125,7 +126,7 @@ def whole(body: bytes, prompt_estimate: int) -> Whole:
     """An unstreamed answer."""
     try:
         answer = _whole(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         return Whole(b"", failure=broken(f"Ollama's answer is no chat answer: {error}"))
     if answer.error is not None:
         return Whole(b"", failure=ollama_errors.from_text(answer.error))

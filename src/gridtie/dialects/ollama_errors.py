@@ -8,14 +8,12 @@ from collections.abc import Mapping
 import msgspec
 
 from gridtie.dialects import openai_errors
-from gridtie.dialects.failures import by_status, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import UNREADABLE, by_status, retry_after, says_unsupported, shorten
 from gridtie.dialects.types import Failed, Failure
 
 # Text that Ollama's server writes itself (server/routes.go, server/sched.go at v0.32.15).
 _MODEL_MISSING = re.compile(r"model .*not found|try pulling it first", re.IGNORECASE)
 _BUSY = re.compile(r"server busy|maximum pending requests", re.IGNORECASE)
-# A schema that llama.cpp cannot turn into a grammar: another server may be able to.
-_GRAMMAR = re.compile(r"grammar|json.?schema", re.IGNORECASE)
 
 
 class _Envelope(msgspec.Struct):
@@ -29,7 +27,7 @@ def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failur
     """A non-2xx answer."""
     try:
         text = _envelope.decode(body).error
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         text = body[:300].decode("utf-8", "replace")
     return from_text(text, status, retry_after(headers))
 
@@ -63,7 +61,5 @@ def _kind(message: str, status: int | None) -> Failed:
     if _BUSY.search(message):
         return Failed.BUSY
     if says_unsupported(message):
-        return Failed.CAPABILITY
-    if status == 400 and _GRAMMAR.search(message):
         return Failed.CAPABILITY
     return Failed.BROKEN if status is None else by_status(status)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_errors import ErrorObject, classify, from_error, read
 from gridtie.dialects.openai_stream import PassThrough
 from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, WireUsage, estimate, from_wire
@@ -34,20 +35,20 @@ class OpenAI:
     def call(self, body: bytes, model: str, *, stream: bool, include_usage: bool) -> Call:
         try:
             fields = _top_level.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise Untranslatable(f"the request body is not a JSON object: {error}") from None
         fields["model"] = _Raw(_encode(model))
         if stream and include_usage:
             fields["stream_options"] = _asking_usage(fields.get("stream_options"))
         return Call(path=CHAT_PATH, body=_encode(fields))
 
-    def stream(self, *, client_wants_usage: bool, prompt_estimate: int) -> StreamDecoder:
+    def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:
         return PassThrough(client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate)
 
-    def whole(self, body: bytes, *, prompt_estimate: int) -> Whole:
+    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
         try:
             answer = _whole.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             return Whole(
                 b"",
                 failure=Failure(kind=Failed.BROKEN, message=f"the upstream's answer is no chat completion: {error}"),
@@ -71,7 +72,7 @@ def _asking_usage(options: msgspec.Raw | None) -> msgspec.Raw:
         return _ASK_USAGE
     try:
         fields = _top_level.decode(options)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         # null, or nonsense that upstream shall judge.
         return _ASK_USAGE if bytes(options) == b"null" else options
     if bytes(fields.get("include_usage", b"")) == b"true":

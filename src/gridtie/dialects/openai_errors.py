@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects.failures import by_status, context_counts, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import UNREADABLE, by_status, context_counts, retry_after, says_unsupported, shorten
 from gridtie.dialects.types import Failed, Failure
 
 
@@ -85,7 +85,7 @@ def read(body: bytes) -> ErrorObject:
     """The error object of a body; of one that is not JSON (a proxy's HTML page) its text as the message."""
     try:
         envelope = _envelope.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ErrorObject(message=body[:300].decode("utf-8", "replace"))
     if isinstance(envelope.error, ErrorObject):
         return envelope.error

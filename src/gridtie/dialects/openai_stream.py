@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gridtie.dialects import openai_errors
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_usage import WireUsage, estimate, from_wire
 from gridtie.dialects.sse import Frames, FrameTooLarge, parse
 from gridtie.dialects.types import Chunk, Failed, Failure, Usage
@@ -134,7 +135,7 @@ class PassThrough:
             # Sound JSON of a shape we do not know: the client's to judge, and content for all we can tell.
             self._passing = chunk.content = True
             return True
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             chunk.failure = _broken(f"the upstream sent a frame that is not JSON: {error}")
             return False
         if event.name == "error" or read.error:
@@ -169,7 +170,7 @@ class PassThrough:
             event = parse(frame)
             try:
                 choices = _frame.decode(event.data).choices if event else None
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 return False
             if any(choice.finish_reason for choice in choices or ()):
                 return True

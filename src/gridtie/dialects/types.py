@@ -107,9 +107,11 @@ class Codec(Protocol):
         """
         ...
 
-    def stream(self, *, client_wants_usage: bool, prompt_estimate: int) -> StreamDecoder: ...
+    def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:
+        """A decoder for one answer. `created`: Unix time, for dialects whose answers carry no time."""
+        ...
 
-    def whole(self, body: bytes, *, prompt_estimate: int) -> Whole:
+    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
         """A 2xx body. A failure inside it (Ollama, some proxies) is in `Whole.failure`; else `usage` is set."""
         ...
 

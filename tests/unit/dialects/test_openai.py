@@ -73,7 +73,11 @@ def test_usage_is_not_asked_where_it_must_not_be(stream: bool, include_usage: bo
     assert "stream_options" not in body_of(b'{"messages":[]}', stream=stream, include_usage=include_usage)
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'"x"', b'{"messages":[}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"{", b'"x"', b'{"messages":[}', b"\xff", b'{"a":' + b"[" * 100_000],
+    ids=["empty", "list", "cut", "text", "broken", "no UTF-8", "nested beyond reason"],
+)
 def test_a_body_that_is_no_object_is_refused(body: bytes) -> None:
     """What is not a JSON object never leaves, and needs no capability that another target could have."""
     with pytest.raises(Untranslatable, match="JSON object") as refusal:
