@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import grp
 import hashlib
@@ -60,10 +61,14 @@ def _metadata(path: str, mode: int, uid: int, gid: int) -> list[str]:
     return wrong
 
 
-def _diff(path: str, before: str, after: str, secret: bool) -> dict[str, str]:
-    if secret:
-        before, after = (f"(secret, sha256 {hashlib.sha256(text.encode()).hexdigest()[:12]})\n" for text in (before, after))
-    return {"before_header": path, "after_header": path, "before": before, "after": after}
+def _diff(path: str, before: bytes, after: bytes, hidden: str | bool = False) -> dict[str, str]:
+    """What ``--diff`` shows; of a secret or a program only that it changed."""
+    sides = [
+        (f"({hidden}, sha256 {hashlib.sha256(side).hexdigest()[:12]})\n" if side else "") if hidden
+        else side.decode("utf-8", "replace")
+        for side in (before, after)
+    ]  # fmt: skip
+    return {"before_header": path, "after_header": path, "before": sides[0], "after": sides[1]}
 
 
 def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
@@ -94,11 +99,12 @@ def _owner(entry: dict[str, Any], check: bool) -> tuple[int, int]:
 def ensure_file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
     """Write a file as described, or say what is to be written; nothing where it is right already."""
     path, mode = entry["path"], int(str(entry.get("mode", "0644")), 8)
-    wanted = entry["content"]
+    binary = "content_base64" in entry
+    wanted = base64.b64decode(entry["content_base64"]) if binary else entry["content"].encode()
     uid, gid = _owner(entry, check)
     try:
         with open(path, "rb") as file:
-            found: str | None = file.read().decode("utf-8", "replace")
+            found: bytes | None = file.read()
     except FileNotFoundError:
         found = None
     if found == wanted and not os.path.islink(path):
@@ -108,8 +114,8 @@ def ensure_file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
             os.chmod(path, mode)
         return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
     if not check:
-        write_atomically(path, wanted.encode(), mode, uid, gid)
-    return {"path": path, "diff": _diff(path, found or "", wanted, bool(entry.get("secret")))}
+        write_atomically(path, wanted, mode, uid, gid)
+    return {"path": path, "diff": _diff(path, found or b"", wanted, "secret" if entry.get("secret") else binary and "binary")}
 
 
 def ensure_link(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
@@ -127,7 +133,7 @@ def ensure_link(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
         temporary = f"{path}.new.{os.getpid()}"
         os.symlink(target, temporary)
         os.replace(temporary, path)
-    return {"path": path, "diff": _diff(path, f"{found}\n" if found else "", f"-> {target}\n", False)}
+    return {"path": path, "diff": _diff(path, f"-> {found}\n".encode() if found else b"", f"-> {target}\n".encode())}
 
 
 def remove(path: str, check: bool) -> dict[str, Any] | None:

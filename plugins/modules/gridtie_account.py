@@ -37,6 +37,11 @@ options:
     description: Endpoint of that Docker.
     type: str
     default: ""
+  state:
+    description: V(absent) removes the system account. The user of a rootless Docker stays.
+    type: str
+    choices: [present, absent]
+    default: present
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -78,6 +83,20 @@ def _find(user: str, group: str) -> dict[str, object] | None:
     return {"user": user, "group": group, "uid": account.pw_uid, "gid": members.gr_gid, "container_user": ids}
 
 
+def _remove(module: AnsibleModule) -> None:
+    user, group = module.params["user"], module.params["group"]
+    found = _find(user, group)
+    # Never a person's account, whatever the variable says: system accounts have numbers below 1000 (login.defs).
+    if module.params["rootless"] or not found or not 0 < int(str(found["uid"])) < 1000:
+        module.exit_json(changed=False, account=found or {})
+    if not module.check_mode:
+        module.run_command(["userdel", user], check_rc=True)
+        if _group_exists(group):
+            module.run_command(["groupdel", group], check_rc=True)
+    diff = {"before": f"{user}:{group}\n", "after": "", "before_header": "system account"}
+    module.exit_json(changed=True, account=found, diff=diff)
+
+
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
@@ -87,10 +106,13 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "rootless": {"type": "bool", "default": False},
             "docker_host": {"type": "str", "default": ""},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
     )
     given = module.params
+    if given["state"] == "absent":
+        _remove(module)
     if given["rootless"]:
         module.exit_json(changed=False, account=_rootless(given["docker_host"]))
     found = _find(given["user"], given["group"])

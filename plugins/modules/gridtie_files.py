@@ -23,7 +23,8 @@ options:
     default: []
   files:
     description: >-
-      Each with C(path), C(content), C(mode), C(owner), C(group); C(secret) keeps the content out of diffs.
+      Each with C(path), C(content) or C(content_base64), C(mode), C(owner), C(group); C(secret) keeps the content out
+      of diffs.
     type: list
     elements: dict
     default: []

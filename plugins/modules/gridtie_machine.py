@@ -22,6 +22,10 @@ options:
     description: More things to probe, name to URL. Package sources are found by the module.
     type: dict
     default: {}
+  sources:
+    description: Whether package sources and O(probe) are asked.
+    type: bool
+    default: true
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -43,17 +47,20 @@ def main() -> None:
         argument_spec={
             "disk_paths": {"type": "list", "elements": "path", "default": []},
             "probe": {"type": "dict", "default": {}},
+            "sources": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
     machine = gridtie_machine.describe(module.params["disk_paths"])
-    targets = {
-        "apt": gridtie_sources.apt_release(machine["system"]["codename"]),
-        "pypi": gridtie_sources.pip_index(),
-        "go": gridtie_sources.go_proxy(),
-        **module.params["probe"],
-    }
-    machine["reach"] = gridtie_reach.probe_all({name: url for name, url in targets.items() if url})
+    machine["reach"] = {}
+    if module.params["sources"]:
+        targets = {
+            "apt": gridtie_sources.apt_release(machine["system"]["codename"]),
+            "pypi": gridtie_sources.pip_index(),
+            "go": gridtie_sources.go_proxy(),
+            **module.params["probe"],
+        }
+        machine["reach"] = gridtie_reach.probe_all({name: url for name, url in targets.items() if url})
     machine["docker"] = gridtie_docker.inspect()
     module.exit_json(changed=False, machine=machine)
 

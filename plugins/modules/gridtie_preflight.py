@@ -25,7 +25,11 @@ options:
   wanted:
     description: The station's variables that the judgement reads.
     type: dict
-    required: true
+    default: {}
+  judge:
+    description: Whether the machine is judged, or only looked at.
+    type: bool
+    default: true
   config_dir:
     description: Where the station's configuration is.
     type: path
@@ -33,7 +37,7 @@ options:
   port:
     description: The router's port.
     type: raw
-    required: true
+    default: 0
   input_problems:
     description: Problems of variables and files that were found before.
     type: list
@@ -105,9 +109,10 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "machine": {"type": "dict", "required": True},
-            "wanted": {"type": "dict", "required": True},
+            "wanted": {"type": "dict", "default": {}},
+            "judge": {"type": "bool", "default": True},
             "config_dir": {"type": "path", "required": True},
-            "port": {"type": "raw", "required": True},
+            "port": {"type": "raw", "default": 0},
             "input_problems": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -115,6 +120,8 @@ def main() -> None:
     machine, inputs = module.params["machine"], module.params["input_problems"]
     station = _station(module.params["config_dir"])
     machine["docker"] = _docker(machine["docker"], station)
+    if not module.params["judge"]:
+        module.exit_json(changed=False, machine=machine, choice={}, station=station)
     try:
         port = _port(int(module.params["port"]), machine["docker"])
     except (TypeError, ValueError):  # Named in the list of inputs already.
