@@ -69,14 +69,18 @@ class Ledger:
         try:
             self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = _locked(self.directory / "lock")
+        except OSError as error:
+            raise _unusable(self.directory, error) from error
+        try:
             self._store: Store = store or SqliteStore(self.database)
             self._journal = Journal(self.directory / "journal")
             self.replayed, self.torn = self._replay()
         except OSError as error:
-            raise LedgerError(
-                f"{self.directory}: {error.strerror or error}; the router needs a directory that it may write, "
-                "with free space"
-            ) from error
+            os.close(self._lock)
+            raise _unusable(self.directory, error) from error
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._spending = Spending(self._spent_before())
         self._pending: deque[tuple[int, Record]] = deque()
         self._entries: dict[str, Entry] = {}
@@ -280,6 +284,12 @@ class Ledger:
             (start, start),
         )
         return [(row["time"], row["environment"], row["key"], row["usd"]) for row in spent]
+
+
+def _unusable(directory: Path, error: OSError) -> LedgerError:
+    return LedgerError(
+        f"{directory}: {error.strerror or error}; the router needs a directory that it may write, with free space"
+    )
 
 
 def _locked(path: Path) -> int:

