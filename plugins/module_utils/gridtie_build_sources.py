@@ -67,13 +67,11 @@ def pip_conf(environment: dict[str, str], files: Iterable[str], certificates: st
     return "[global]\n" + "".join(f"{line}\n" for line in lines)
 
 
-def go_settings(environment: dict[str, str], go_env: str) -> dict[str, str]:
-    """GOPROXY and GOSUMDB for the build: the environment's, else what ``go env GOPROXY GOSUMDB`` printed on the host.
+def go_env(environment: dict[str, str], printed: str) -> str:
+    """A Go environment file: where modules come from, as the environment says, else as the host's Go does.
 
-    Empty values leave Go its own defaults.
+    ``printed`` is the output of ``go env GOPROXY GOSUMDB`` on the host, or empty. Nothing known leaves Go its defaults.
     """
-    printed = (go_env.splitlines() + ["", ""])[:2]
-    return {
-        "GOPROXY": environment.get("GOPROXY") or printed[0].strip(),
-        "GOSUMDB": environment.get("GOSUMDB") or printed[1].strip(),
-    }
+    values = (printed.splitlines() + ["", ""])[:2]
+    settings = {name: environment.get(name) or value.strip() for name, value in zip(("GOPROXY", "GOSUMDB"), values)}
+    return "".join(f"{name}={value}\n" for name, value in settings.items() if value)

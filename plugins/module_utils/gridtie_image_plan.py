@@ -58,17 +58,12 @@ def base_step(
     upstream = artefacts["images"][distribution]
     context = {**_under(tree, "compose/images/base/"), "apt-install": tree["compose/images/apt-install"]}
     facts = {"upstream": upstream, "suite": artefacts["bootstrap"][distribution], "architecture": architecture}
-    step: dict[str, Any] = {
-        "name": "base",
-        "reference": f"{prefix}/base:{content_hash(context, facts)}",
-        "distribution": distribution,
-    }
+    step: dict[str, Any] = {"name": "base", "reference": f"{prefix}/base:{content_hash(context, facts)}"}
     if source == "registry":
-        return {**step, "kind": "build", "upstream": upstream, "files": context}
+        return {**step, "kind": "build", "upstream": upstream, "arguments": {}, "files": context}
     return {
         **step,
         "kind": "bootstrap",
-        "suite": artefacts["bootstrap"][distribution],
         "architecture": DEB_ARCHITECTURES[architecture],
         "script": context["bootstrap.sh"].decode(),
     }
@@ -123,10 +118,34 @@ def router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any
     }
 
 
+def steps(
+    tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, str]
+) -> list[dict[str, Any]]:
+    """What is made, in this order, so that the image ``name`` (`engine-ollama`, `engine-embedded`, `router`) is there.
+
+    ``machine`` has the host's ``system`` (os-release's ID) and ``architecture`` (as `uname -m` says); ``settings`` have
+    the image ``prefix`` and the ``base`` source, `registry` or `packages`. The last step is the image itself.
+    """
+    prefix, architecture = settings["prefix"], machine["architecture"]
+    base = base_step(tree, artefacts, prefix, machine["system"], architecture, settings["base"])
+    if name == "router":
+        image = router_step(tree, prefix, base["reference"])
+    else:
+        image = engine_step(tree, artefacts, prefix, name.removeprefix("engine-"), base["reference"], architecture)
+    suite = artefacts["bootstrap"].get(machine["system"])
+    # A host of another family has no mirror that serves the image; then the base image's own sources are used.
+    return [{**step, "suite": suite} if suite else step for step in (base, image)]
+
+
 def release_step(artefacts: dict[str, Any], mirror: str) -> dict[str, Any]:
-    """Upstream's own Ollama image. ``mirror`` is a registry that stands in for upstream's, or empty."""
+    """Upstream's own Ollama image, pulled. ``mirror`` is a registry that stands in for upstream's, or empty."""
     image = artefacts["images"]["ollama"]
-    return {"name": "engine-ollama", "kind": "pull", "pull_from": mirrored(image["reference"], mirror), **image}
+    return {
+        "name": "engine-ollama",
+        "kind": "pull",
+        "reference": mirrored(image["reference"], mirror),
+        "digest": image["digest"],
+    }
 
 
 def mirrored(reference: str, mirror: str) -> str:

@@ -1,0 +1,114 @@
+"""Work out an image's steps from the checkout, and bring its files to the machine only where it has to be built."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _module_util(name: str) -> ModuleType:
+    """One of our module_utils. Ansible lets modules import them by name, but not plugins of a plain checkout."""
+    spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/module_utils/{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+plan = _module_util("gridtie_image_plan")
+
+_SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
+_NAMES = ("engine-embedded", "engine-ollama", "router")
+
+# Where packages come from. With sudo these would be lost on the way to the module.
+_PACKAGE_SETTINGS = ("GOSUMDB", "PIP_CONFIG_FILE", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST")
+# Those that may hold credentials.
+_PACKAGE_ADDRESSES = ("GOPROXY", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL")
+
+
+def read_tree(root: Path) -> dict[str, bytes]:
+    """The files that images are made from, by their path in the checkout."""
+    tree = {}
+    for source in _SOURCES:
+        start = root / source
+        for path in [start] if start.is_file() else sorted(start.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
+                tree[path.relative_to(root).as_posix()] = path.read_bytes()
+    return tree
+
+
+class ActionModule(ActionBase):
+    """Arguments: ``name``, ``machine`` (preflight's facts), ``release`` (upstream's image instead of ours), ``prefix``,
+    ``base``, ``mirror_url``, and those of the module that the action does not work out itself.
+    """
+
+    TRANSFERS_FILES = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the module whether the image is there; if not, transfer the files and have it made."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        steps = self._steps(arguments)
+        arguments["package_settings"] = self._environment_of_caller(_PACKAGE_SETTINGS)
+        arguments["package_addresses"] = self._environment_of_caller(_PACKAGE_ADDRESSES)
+        contexts = {step["name"]: plan.archive(step.pop("files")) for step in steps if "files" in step}
+        arguments["steps"] = steps
+        result.update(self._call(arguments, task_vars))
+        if not result.get("needed") or self._task.check_mode or result.get("failed"):
+            return result
+        try:
+            arguments["contexts"] = self._transfer(contexts)
+            result.update(self._call(arguments, task_vars))
+        finally:
+            self._remove_tmp_path(self._connection._shell.tmpdir)
+        return result
+
+    def _call(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        answer: dict[str, Any] = self._execute_module("gridtie_image", module_args=arguments, task_vars=task_vars)
+        # The steps hold whole scripts: nobody wants them in the output.
+        answer.pop("invocation", None)
+        return answer
+
+    def _steps(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """The image's steps; takes the arguments that only they need out of ``arguments``."""
+        name = arguments.pop("name", None)
+        if name not in _NAMES:
+            raise AnsibleActionFail(f"gridtie_image: name is {name!r}; it is one of {', '.join(_NAMES)}")
+        machine = arguments.pop("machine")
+        release, mirror = arguments.pop("release", False), arguments.pop("mirror_url", "")
+        settings = {"prefix": arguments.pop("prefix", "gridtie"), "base": arguments.pop("base", "packages")}
+        artefacts = yaml.safe_load((_ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        if release:
+            return [plan.release_step(artefacts, mirror)]
+        facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
+        return plan.steps(read_tree(_ROOT), artefacts, name, facts, settings)
+
+    def _environment_of_caller(self, names: tuple[str, ...]) -> dict[str, str]:
+        """The caller's package sources, where the caller's machine is the one that is provisioned."""
+        if self._connection.transport != "local":
+            return {}
+        return {name: os.environ[name] for name in names if os.environ.get(name)}
+
+    def _transfer(self, contexts: dict[str, bytes]) -> dict[str, str]:
+        """Put each archive on the machine; step name to path there."""
+        if not self._connection._shell.tmpdir:
+            self._make_tmp_path()
+        paths = {}
+        for name, content in contexts.items():
+            target = self._connection._shell.join_path(self._connection._shell.tmpdir, f"{name}.tar.gz")
+            with tempfile.NamedTemporaryFile() as local:
+                local.write(content)
+                local.flush()
+                self._transfer_file(local.name, target)
+            paths[name] = target
+        return paths

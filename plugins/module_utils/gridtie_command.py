@@ -1,0 +1,75 @@
+"""A long-running program: its output followed line by line, its time bounded, nothing of it left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import threading
+from typing import Callable, Sequence
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+
+class CommandError(Exception):
+    """The program failed; ``output`` is the end of what it printed, without credentials."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
+
+
+def redact(text: str) -> str:
+    """The text without the credentials that URLs in it may carry."""
+    return _CREDENTIALS.sub("***", text)
+
+
+def follow(
+    arguments: Sequence[str],
+    *,
+    what: str,
+    limit_s: float,
+    line: Callable[[str], None] = lambda text: None,
+    environment: dict[str, str] | None = None,
+    stdin: str = os.devnull,
+    keep_open: Sequence[int] = (),
+) -> str:
+    """Run a program to its end, hand every line it prints to ``line``, and return its output without credentials.
+
+    ``stdin`` is a file that it reads. ``keep_open`` are descriptors that it inherits: a lock that shall last as long as
+    it runs. Raises CommandError when it fails or takes longer than ``limit_s`` seconds.
+    """
+    output: list[str] = []
+    late = threading.Event()
+    with open(stdin, "rb") as source, subprocess.Popen(
+        list(arguments), env={**os.environ, **(environment or {})}, stdin=source, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, pass_fds=tuple(keep_open),
+    ) as process:  # fmt: skip
+
+        def end(mark: Callable[[], None] = lambda: None) -> None:
+            mark()
+            # The whole group: what the program started ends with it.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(limit_s, end, [late.set])
+        timer.start()
+        try:
+            assert process.stdout is not None
+            for text in process.stdout:
+                text = redact(text.rstrip())
+                output.append(text)
+                line(text)
+        except BaseException:
+            end()
+            raise
+        finally:
+            timer.cancel()
+    tail = "\n".join(output[-40:])
+    if late.is_set():
+        raise CommandError(f"{what} did not end within {limit_s:.0f} s and was stopped", tail)
+    if process.returncode != 0:
+        raise CommandError(f"{what} failed (exit status {process.returncode})", tail)
+    return "\n".join(output)

@@ -1,0 +1,186 @@
+#!/usr/bin/python
+"""Make a station's container image unless it is there already."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import gridtie_apt, gridtie_files, gridtie_pins
+from ..module_utils.gridtie_command import CommandError
+from ..module_utils.gridtie_images import Images, missing_cpu_flags
+from ..module_utils.gridtie_machine import read_text
+
+DOCUMENTATION = r"""
+module: gridtie_image
+short_description: A container image of the station
+description:
+  - An image's tag is a hash of everything it is made from, so an image that is there is the right one.
+  - Called through the action plugin of the same name, which works out the steps from the checkout and, where something
+    has to be built, brings the files here.
+options:
+  steps:
+    description: What is made, in this order; the last step is the image itself. From the action plugin.
+    type: list
+    elements: dict
+    required: true
+  contexts:
+    description: Where the files of each step lie on this machine, step name to path. From the action plugin.
+    type: dict
+  docker:
+    description: The Docker to use, as M(gridtie_machine) describes it.
+    type: dict
+    required: true
+  config_dir:
+    description: The station's configuration directory; first-use digests are recorded in its pins.json.
+    type: path
+    required: true
+  require_pins:
+    description: Refuse what has no digest yet.
+    type: bool
+    default: false
+  ca_bundle:
+    description: The CA bundle that builds trust.
+    type: path
+    default: /etc/ssl/certs/ca-certificates.crt
+  package_settings:
+    description: Variables that say how packages are fetched, where Ansible's caller has them. From the action plugin.
+    type: dict
+    default: {}
+  package_addresses:
+    description: The same for addresses of package sources, which may hold credentials.
+    type: dict
+    default: {}
+author: Gridtie contributors
+"""
+EXAMPLES = r"""
+- name: Make the router's image
+  gridtie_image:
+    name: router
+    machine: "{{ gridtie_machine }}"
+    docker: "{{ gridtie_docker }}"
+    config_dir: /etc/gridtie
+"""
+RETURN = r"""
+image:
+  description: The name by which the image is run; with its digest where it came from a registry.
+  type: str
+  returned: success
+made:
+  description: The steps that were carried out, with the seconds each took.
+  type: list
+  returned: success
+recorded:
+  description: Digests that were not known before and are accepted from now on, as C(name@digest).
+  type: list
+  returned: success
+"""
+
+
+class Maker:
+    """Carries out the steps on this machine."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+        sources = {**given["package_settings"], **given["package_addresses"]}
+        self._images = Images(given["docker"], given["ca_bundle"], sources)
+        self._pins_path = f"{given['config_dir']}/pins.json"
+        self.recorded: list[str] = []
+
+    def name(self, step: dict[str, Any]) -> str | None:
+        """The name by which an image is run, where it is here already, else None."""
+        if step["kind"] == "pull":
+            digest = self._expected(step["reference"], step["digest"])
+            if digest is None:
+                return None
+            repository = step["reference"].rsplit(":", 1)[0]
+            named = f"{repository}@{digest}"
+        else:
+            named = step["reference"]
+        return named if self._images.digest(named) else None
+
+    def make(self, step: dict[str, Any]) -> str:
+        """Make one image and return the name by which it is run."""
+        lacking = missing_cpu_flags(step.get("cpu_flags") or [])
+        if lacking:
+            raise CommandError(
+                f"this processor lacks {', '.join(lacking)}, which llama.cpp's packaged build needs; "
+                "use Ollama's own release (gridtie_ollama_source: release) or another machine"
+            )
+        if step["kind"] == "pull":
+            return self._pull(step["reference"], step["digest"])
+        if step["kind"] == "bootstrap":
+            gridtie_apt.install(gridtie_apt.missing(["mmdebstrap"]))
+            self._images.bootstrap(step)
+        else:
+            if step.get("upstream"):
+                upstream = step["upstream"]
+                step["arguments"]["UPSTREAM"] = self._pull(upstream["reference"], upstream["digest"])
+            self._images.build(step, self._given["contexts"][step["name"]])
+        return str(step["reference"])
+
+    def ensure(self, step: dict[str, Any]) -> tuple[str, float]:
+        """The image's name and the seconds it took to make it, 0 where another run has made it meanwhile."""
+        started = time.monotonic()
+        with self._images.alone(step["reference"]):
+            found = self.name(step)
+            return (found, 0.0) if found else (self.make(step), time.monotonic() - started)
+
+    def _expected(self, reference: str, artefact: str | None) -> str | None:
+        pins = gridtie_pins.read(read_text(self._pins_path))
+        return gridtie_pins.expected(reference, artefact, pins, self._given["require_pins"])
+
+    def _pull(self, reference: str, artefact: str | None) -> str:
+        digest = self._expected(reference, artefact)
+        named = self._images.pull(reference, digest)
+        if digest is None:
+            pins = gridtie_pins.read(read_text(self._pins_path))
+            text = gridtie_pins.recorded(pins, reference, named.rpartition("@")[2])
+            os.makedirs(os.path.dirname(self._pins_path), mode=0o755, exist_ok=True)
+            gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
+            self.recorded.append(named)
+        return named
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "steps": {"type": "list", "elements": "dict", "required": True},
+            "contexts": {"type": "dict"},
+            "docker": {"type": "dict", "required": True},
+            "config_dir": {"type": "path", "required": True},
+            "require_pins": {"type": "bool", "default": False},
+            "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
+            "package_settings": {"type": "dict", "default": {}},
+            "package_addresses": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    steps = module.params["steps"]
+    try:
+        maker = Maker(module.params)
+        found = maker.name(steps[-1])
+        if found:
+            module.exit_json(changed=False, image=found, made=[], recorded=[], needed=False)
+        if module.check_mode or module.params["contexts"] is None:
+            module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
+        made, name = [], ""
+        for step in steps:
+            name, seconds = maker.ensure(step)
+            if seconds:
+                made.append({"name": step["name"], "seconds": round(seconds, 1)})
+    except gridtie_pins.PinError as error:
+        module.fail_json(msg=str(error))
+    except (CommandError, gridtie_apt.PackageError) as error:
+        module.fail_json(msg=str(error), stdout=error.output)
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or 'the image'}: {error.strerror or error}")
+    module.exit_json(changed=bool(made), image=name, made=made, recorded=maker.recorded, needed=False)
+
+
+if __name__ == "__main__":
+    main()
