@@ -174,6 +174,11 @@ class Catalogue:
         raise KeyError(f"the catalogue has no model {name!r}{hint}")
 
 
+def valid_name(name: str) -> bool:
+    """Whether `name` is of the form model:tag."""
+    return bool(_MODEL_NAME.fullmatch(name))
+
+
 def dotted(path: Path) -> str:
     """`("models", 3, "shape")` as people write it: models[3].shape."""
     text = ""
@@ -292,7 +297,7 @@ def _schema(top: _Table) -> None:
 
 def _model(table: _Table) -> Model:
     name = table.text("name")
-    if not _MODEL_NAME.fullmatch(name):
+    if not valid_name(name):
         raise table.fail("name", f"{name!r} is not of the form model:tag")
     hybrid: bool = table.value("hybrid", bool, False)
     model = Model(

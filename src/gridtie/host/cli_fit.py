@@ -10,11 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from .catalogue import Catalogue, CatalogueError, parse
+from .catalogue import Catalogue, parse
 from .choice import CONTEXTS, CannotChoose, Choice, Room, Verdict, Wishes, choose_best, judge
 from .fit import GIB, KV_BYTES, Settings
 from .hardware import Hardware, ask_nvidia_smi, read_hardware, room_in_memory, room_on_graphics
 from .place import PlaceError, config_dir
+from .table import table
 
 
 def register(commands: Any) -> None:
@@ -50,21 +51,15 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"hardware": hardware.as_document(), "room": asdict(room), "models": _documents(choice)})
     else:
-        sys.stdout.write(_header(hardware, room, wishes) + table(choice.verdicts))
+        sys.stdout.write(_header(hardware, room, wishes) + overview(choice.verdicts))
+        sys.stdout.write("\n* chosen by `gridtie_models: auto`   ~ estimated   `gridtie fit --why MODEL` says more\n")
     return 0 if any(_fits(verdict, room) for verdict in choice.verdicts) else 1
 
 
-def table(verdicts: tuple[Verdict, ...]) -> str:
-    """The verdicts as aligned text, one model a line, its reason last."""
-    rows = [("MODEL", "CONTEXT", "NEEDS", "LARGEST", "~TOK/S", "SCORE", "VERDICT"), *map(_row, verdicts)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    lines = []
-    for row in rows:
-        cells = [
-            cell.ljust(width) if not at else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines.append("  ".join([*cells, row[-1]]))
-    return "\n".join(lines) + "\n"
+def overview(verdicts: tuple[Verdict, ...]) -> str:
+    """The verdicts as aligned text, one model a line; `--why` has the whole reason."""
+    head = ("MODEL", "CONTEXT", "NEEDS", "LARGEST", "~TOK/S", "SCORE", "VERDICT")
+    return table(head, [_row(verdict) for verdict in verdicts], right=range(1, 6)) + "\n"
 
 
 def document(verdict: Verdict) -> dict[str, Any]:
@@ -99,14 +94,14 @@ def _positive(text: str) -> int:
 def _catalogue(path: Path) -> Catalogue:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return parse(content["catalogue"] if "catalogue" in content else content)
+        return parse(content.get("catalogue", content))
     except FileNotFoundError:
         raise PlaceError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
     except PermissionError:
         raise PlaceError(
             f"{path} may not be read by this user; run it with sudo, or name one with --catalogue"
         ) from None
-    except (OSError, ValueError, TypeError, CatalogueError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise PlaceError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
 
 
@@ -197,8 +192,8 @@ def _header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
         f"memory     {hardware.memory.total / GIB:.1f} GiB{limit}, {room.available / GIB:.1f} GiB of {room.name} for "
         f"models{speed}\n"
         f"graphics   {gpus}\n"
-        f"counted    for {wishes.settings.engine}, {wishes.settings.parallel} at once, {wishes.settings.kv_type} cache, "
-        f"flash attention {attention}\n\n"
+        f"counted    for {wishes.settings.engine}, {wishes.settings.parallel} at once, "
+        f"{wishes.settings.kv_type} cache, flash attention {attention}\n\n"
     )
 
 
@@ -211,7 +206,7 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         str(verdict.largest_context or "-"),
         "-" if verdict.speed is None else f"{verdict.speed:.0f}",
         score,
-        verdict.why or "; ".join(verdict.refusals) or "usable",
+        verdict.why or "; ".join(refusal.split(":")[0] for refusal in verdict.refusals) or "usable",
     )
 
 

@@ -22,6 +22,9 @@ KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
 # llama.cpp rounds one sequence's context up to this (llama-context.cpp, GGML_PAD of n_ctx_seq).
 CONTEXT_STEP = 256
 
+# Tokens in the cache while a typical answer is written: the estimate of speed counts reading them.
+TYPICAL_CHAT = 2048
+
 # What llama.cpp's own fit leaves free on every device (common/fit.cpp, --fit-target).
 MARGIN = 1 * GIB
 
@@ -144,13 +147,13 @@ def largest_context(shape: Shape, weights: int, budget: int, settings: Settings)
 
 
 def tokens_per_second(model: Model, settings: Settings, bandwidth: float) -> float:
-    """An ESTIMATE of generation speed: every token reads the active weights once, and half a context of cache.
+    """An ESTIMATE of generation speed: every token reads the active weights once, and the cache of a typical chat.
 
     `bandwidth` is what the engine can really read, bytes a second. Mixtures read only their active share.
     """
     active = model.active_parameters or model.parameters
     weights = model.file.bytes * active / model.parameters
-    cache = kv_bytes(model.shape, settings.context // 2, settings.kv_type)
+    cache = kv_bytes(model.shape, min(settings.context, TYPICAL_CHAT), settings.kv_type)
     return bandwidth / (weights + cache)
 
 

