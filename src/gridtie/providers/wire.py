@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from gridtie.config.schema import Provider, ProviderType
 
-# The version of the Messages API that the translation speaks; Anthropic requires the header.
-ANTHROPIC_VERSION = "2023-06-01"
+# The version of the Messages API that dialects/anthropic_request.py speaks; Anthropic requires the header.
+ANTHROPIC_VERSION = "2026-10-21"
 
 Headers = tuple[tuple[str, str], ...]
 
