@@ -6,7 +6,9 @@ SHELL := /bin/sh
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
 # PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
 # V=1     Ansible's usual output:                           make site V=1
+# PART    some parts of the tests alone:                    make test PART="lint unit"
 ARGS ?=
+PART ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
@@ -32,7 +34,7 @@ demo: ## five agents build and test a small feature through the router
 
 test: ## all tests of the project itself, with their set-up
 	@scripts/venv test
-	@.venv/bin/python scripts/test.py $(ARGS)
+	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
 
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site

@@ -139,7 +139,7 @@ class CallbackModule(DefaultCallback):
     def __init__(self) -> None:
         super().__init__()
         self._stages: list[_Stage] = []
-        self._unreachable = False
+        self._summaries: list[str] = []
         self._check = False
         self._several_hosts = False
         self._directory = tempfile.mkdtemp(prefix="gridtie-progress-")
@@ -182,10 +182,14 @@ class CallbackModule(DefaultCallback):
         else:
             self._end_stage()
             self._live.stop()
+            for summary in self._summaries:
+                self._say(summary)
+            self._say("")
             self._totals(stats)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def _totals(self, stats: Any) -> None:
+        """What Ansible counts, and where the time went."""
         for host in sorted(stats.processed):
             counts = stats.summarize(host)
             line = f"{host}: changed={counts['changed']} failed={counts['failures']} unreachable={counts['unreachable']}"
@@ -246,9 +250,9 @@ class CallbackModule(DefaultCallback):
                 name = f"{_host(result)}: {name}"
             if name not in stage.changed:
                 stage.changed.append(name)
-        if payload.get("summary") and not self._check:
-            self._end_stage()
-            self._say(str(payload["summary"]))
+        summary = payload.get("summary") or facts.get("gridtie_resolved_summary")
+        if summary:
+            self._summaries.append(str(summary).rstrip())
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         if self._usual:
