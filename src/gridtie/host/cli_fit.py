@@ -41,7 +41,7 @@ def register(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises PlaceError."""
     directory = config_dir(os.environ)
-    catalogue = _catalogue(args.catalogue or directory / "models.json")
+    catalogue = _catalogue(args.catalogue or default_catalogue(directory, Path(sys.argv[0])))
     hardware = read_hardware(cpus=_usable_cpus(), driver_report=ask_nvidia_smi)
     room = _room(hardware, args)
     wishes = _wishes(args, _engine(directory))
@@ -83,6 +83,12 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "why": verdict.why or "; ".join(verdict.refusals),
         "refusals": list(verdict.refusals),
     }
+
+
+def default_catalogue(config: Path, program: Path) -> Path:
+    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/)."""
+    own = config / "models.json"
+    return own if own.is_file() else program.resolve().parent.parent / "etc" / "models.json"
 
 
 def _positive(text: str) -> int:
