@@ -1,0 +1,84 @@
+"""Files as they shall be, and what a change of them shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.module_utils import gridtie_files
+
+
+def entry(path: Path, **more: Any) -> dict[str, Any]:
+    return {"path": str(path), "content": "new\n", "mode": "0640", **more}
+
+
+def test_a_file_is_written_once_with_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+
+    changes = [gridtie_files.ensure_file(entry(path), False) for _ in range(2)]
+
+    assert [bool(change) for change in changes] == [True, False]
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new\n", 0o640)
+
+
+def test_check_mode_tells_the_change_and_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old\n")
+
+    change = gridtie_files.ensure_file(entry(path), True)
+
+    assert change is not None
+    assert (change["diff"]["before"], change["diff"]["after"], path.read_text()) == ("old\n", "new\n", "old\n")
+
+
+def test_a_secret_never_shows_in_a_diff(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("gt-old-secret\n")
+
+    change = gridtie_files.ensure_file(entry(path, content="gt-new-secret\n", secret=True), False)
+
+    assert change is not None
+    assert "gt-" not in str(change["diff"])
+
+
+def test_a_wrong_mode_alone_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("new\n")
+    path.chmod(0o644)
+
+    change = gridtie_files.ensure_file(entry(path), False)
+
+    assert change is not None
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failed_write_leaves_no_half_written_file_behind(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        gridtie_files.write_atomically(str(path), b"new", 0o644)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_replaces_a_link_and_nothing_else(tmp_path: Path) -> None:
+    link = tmp_path / "gridtie"
+    link.symlink_to("/old")
+    gridtie_files.ensure_link({"path": str(link), "target": "/new"}, False)
+    assert os.readlink(link) == "/new"
+
+    mine = tmp_path / "mine"
+    mine.write_text("somebody's own program")
+    with pytest.raises(FileExistsError, match="not a link of ours"):
+        gridtie_files.ensure_link({"path": str(mine), "target": "/new"}, False)
+
+
+def test_removal_can_be_repeated(tmp_path: Path) -> None:
+    directory = tmp_path / "made"
+    (directory / "inside").mkdir(parents=True)
+
+    changes = [gridtie_files.remove(str(directory), False) for _ in range(2)]
+
+    assert [bool(change) for change in changes] == [True, False]

@@ -1,0 +1,131 @@
+"""The judgement of a machine before anything is changed."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from plugins.module_utils.gridtie_judge import judge, listing
+
+GIB = 1024**3
+OK = {"state": "ok", "detail": "HTTP 200", "url": "https://there"}
+GONE = {"state": "unreachable", "detail": "timed out", "url": "https://there"}
+WANTED = {
+    "project": "gridtie",
+    "engine": "auto",
+    "mode": "auto",
+    "source": "auto",
+    "mirror_url": "",
+    "min_memory_gb": 2.0,
+    "min_disk_gb": 6.0,
+}
+FREE_PORT = {"number": 8484, "holder": "", "container": "", "project": ""}
+NO_DOCKER = {"works": False, "cli": "", "host": "", "named": False, "error": "", "compose": "", "buildx": ""}
+DOCKER = {**NO_DOCKER, "works": True, "host": "unix:///var/run/docker.sock", "version": "26.1.5+dfsg1", "compose": "2.26.1",
+          "buildx": "0.13.1", "desktop": False}  # fmt: skip
+MACHINE = {
+    "system": {"id": "debian", "version": "13", "name": "Debian 13", "codename": "trixie"},
+    "architecture": "x86_64",
+    "cpus": 2,
+    "memory": {"total": 4 * GIB, "available": 3 * GIB},
+    "disks": [
+        {"path": "/var/lib/gridtie", "device": 1, "free": 20 * GIB},
+        {"path": "/var/lib/docker", "device": 1, "free": 20 * GIB},
+    ],
+    "init": "systemd",
+    "user": {"name": "dev", "uid": 1000},
+    "privilege": "sudo",
+    "docker": NO_DOCKER,
+    "reach": {"apt": OK, "pypi": OK, "go": OK, "registry": GONE},
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    machine = copy.deepcopy(MACHINE)
+    *parents, last = path.split(".")
+    place: Any = machine
+    for name in parents:
+        place = place[name]
+    place[last] = value
+    return machine
+
+
+def found(machine: dict[str, Any], **more: Any) -> str:
+    arguments = {"wanted": WANTED, "station": {}, "port": FREE_PORT, **more}
+    return " | ".join(entry["found"] for entry in judge(machine, **arguments)[1])
+
+
+def test_a_plain_machine_has_nothing_in_the_way() -> None:
+    choice, problems = judge(MACHINE, WANTED, {}, FREE_PORT)
+
+    assert problems == []
+    assert choice is not None
+    assert choice["engine"] == "ollama"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("privilege", "none", "there is no sudo"),
+        ("architecture", "riscv64", "riscv64"),
+        ("system", {"id": "fedora", "version": "44", "name": "Fedora 44", "codename": ""}, "Fedora 44 is not a system"),
+        ("memory.total", int(1.5 * GIB), "1.5 GiB of memory; at least 2"),
+        ("disks", [{"path": "/var/lib/docker", "device": 1, "free": GIB}], "1.0 GiB free where /var/lib/docker"),
+        ("docker", {**DOCKER, "version": "19.3.1"}, "Docker Engine 19.3.1"),
+        ("docker", {**NO_DOCKER, "named": True, "host": "tcp://10.0.0.5:2375"}, "another machine"),
+        ("docker", {**NO_DOCKER, "named": True, "host": "unix:///run/user/1000/docker.sock"}, "that you chose does not answer"),
+        ("reach.pypi", GONE, "the Python package index does not answer"),
+        ("reach.apt", GONE, "package mirror does not answer"),
+    ],
+)
+def test_each_thing_in_the_way_is_named(path: str, value: Any, says: str) -> None:
+    assert says in found(changed(path, value))
+
+
+def test_a_system_without_packages_of_ours_is_fine_once_docker_works_there() -> None:
+    machine = changed("docker", DOCKER)
+    machine["system"] = {"id": "fedora", "version": "44", "name": "Fedora 44", "codename": ""}
+
+    assert "Fedora" not in found(machine)
+
+
+def test_everything_is_told_at_once() -> None:
+    machine = changed("memory.total", GIB)
+    machine["privilege"] = "none"
+    port = {**FREE_PORT, "holder": "nginx (pid 7)"}
+
+    text = found(machine, port=port)
+
+    assert all(part in text for part in ("GiB of memory", "no sudo", "taken by nginx (pid 7)"))
+
+
+@pytest.mark.parametrize(
+    ("port", "taken"),
+    [
+        ({"holder": "docker-proxy (pid 9)", "container": "gridtie-router-1", "project": "gridtie"}, False),
+        ({"holder": "docker-proxy (pid 9)", "container": "other-router-1", "project": "other"}, True),
+    ],
+    ids=["our own router", "another station"],
+)
+def test_only_somebody_else_can_have_taken_the_port(port: dict[str, str], taken: bool) -> None:
+    assert ("is taken by" in found(MACHINE, port={"number": 8484, **port})) is taken
+
+
+def test_a_provisioned_station_needs_no_network() -> None:
+    machine = changed("reach", {name: GONE for name in ("apt", "pypi", "go", "registry")})
+    station = {"engine": {"kind": "ollama", "source": "packages", "why": "no registry then"}}
+
+    assert found(machine, station=station) == ""
+
+
+def test_the_list_numbers_the_problems_and_says_what_to_do() -> None:
+    text = listing([{"found": "no sudo", "fix": "install it"}, {"found": "no disk", "fix": "buy one"}])
+
+    assert text.splitlines() == [
+        "2 things stand in the way. Nothing has been changed.",
+        "  1. no sudo",
+        "     What to do: install it",
+        "  2. no disk",
+        "     What to do: buy one",
+    ]

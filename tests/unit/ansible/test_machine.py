@@ -1,0 +1,76 @@
+"""What is read of a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from plugins.module_utils import gridtie_docker, gridtie_machine, gridtie_ports, gridtie_reach
+
+
+def test_os_release_is_read_with_and_without_quotes() -> None:
+    text = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n# comment\n'
+
+    assert gridtie_machine.parse_os_release(text) == {
+        "id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)",
+    }  # fmt: skip
+
+
+def test_memory_is_counted_in_bytes() -> None:
+    text = "MemTotal:       2048 kB\nMemFree:        512 kB\nMemAvailable:   1024 kB\nHugePages_Total:       0\n"
+
+    assert gridtie_machine.parse_meminfo(text) == {"total": 2 * 1024**2, "available": 1024**2}
+
+
+def test_free_disk_of_a_directory_to_come_is_that_of_its_nearest_parent(tmp_path: Path) -> None:
+    disk = gridtie_machine.free_disk(str(tmp_path / "not" / "yet"))
+
+    assert disk["device"] == tmp_path.stat().st_dev
+
+
+def test_listeners_of_the_kernel_table() -> None:
+    table = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:2124 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4711 1\n"
+        "   1: 0100007F:2124 0100007F:C350 01 00000000:00000000 00:00000000 00000000  1000        0 4712 1\n"
+    )
+
+    assert list(gridtie_ports.parse_listeners(table)) == [(8484, 1000, "4711")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"ServerVersion": "26.1", "SecurityOptions": ["name=seccomp", "name=rootless"]}', {"rootless": True, "desktop": False}),
+        ('{"ServerVersion": "28.0", "OperatingSystem": "Docker Desktop"}', {"rootless": False, "desktop": True}),
+        ('{"ServerVersion": "20.10", "SecurityOptions": null}', {"rootless": False, "desktop": False}),
+    ],
+    ids=["rootless", "desktop", "plain"],
+)
+def test_kinds_of_docker_are_told_apart(text: str, expected: dict[str, bool]) -> None:
+    info = gridtie_docker.parse_info(text)
+
+    assert {name: info[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize("text", ["", "Cannot connect", '{"ServerVersion": ""}'])
+def test_a_docker_that_does_not_answer_has_no_facts(text: str) -> None:
+    assert gridtie_docker.parse_info(text) == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@mirror/simple/", "https://***@mirror/simple/"),
+        ("https://mirror:8443/simple/", "https://mirror:8443/simple/"),
+    ],
+)
+def test_credentials_of_an_address_are_never_shown(url: str, shown: str) -> None:
+    assert gridtie_reach.redact(url) == shown
+
+
+def test_a_port_nobody_listens_on_is_unreachable() -> None:
+    result = gridtie_reach.probe_all({"registry": "http://user:secret@127.0.0.1:9/v2/"})["registry"]
+
+    assert result["state"] == "unreachable"
+    assert "secret" not in str(result)
