@@ -61,10 +61,18 @@ def imported(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            names.add(node.module or "")
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            module = absolute(node, path)
+            names.add(module)
+            names.update(f"{module}.{alias.name}" for alias in node.names)
     return names
+
+
+def absolute(node: ast.ImportFrom, path: Path) -> str:
+    """The module's full name; `host` imports relatively, because Ansible ships it to hosts under another name."""
+    if not node.level:
+        return node.module or ""
+    package = ["gridtie", *path.relative_to(SOURCE).parts[: -node.level]]
+    return ".".join([*package, *([node.module] if node.module else [])])
 
 
 def ours(path: Path) -> set[str]:
