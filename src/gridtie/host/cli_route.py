@@ -56,7 +56,7 @@ def text(plan: Mapping[str, Any]) -> str:
     """The decision for people."""
     lines = [f"rule      {plan['rule']}"]
     if plan.get("local_only"):
-        lines.append("policy    never leaves for a cloud")
+        lines.append(f"local     no cloud on any path: {plan['local_only']}")
     for number, attempt in enumerate(plan.get("attempts", ()), 1):
         lines.append(f"attempt {number} {attempt['target']} ({attempt['locality']}): {attempt['reason']}")
     lines += [f"skipped   {skip['target']}: {skip['reason']}" for skip in plan.get("skipped", ())]

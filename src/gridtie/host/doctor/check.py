@@ -60,7 +60,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        return all(result.ok for result in self.results)
+        return bool(self.results) and all(result.ok for result in self.results)
 
     def as_document(self) -> dict[str, Any]:
         return {

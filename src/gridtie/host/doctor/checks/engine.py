@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
-from gridtie.host.doctor.look import Look, NotThere
-from gridtie.host.store import Store, parse_manifest
+from gridtie.host.doctor.look import Look
+from gridtie.host.store import Store, StoreError, parse_manifest
 
 # Files up to this size are hashed (about a second a GiB); larger ones only with --deep, else their size is compared.
 HASH_BYTES = 1 << 30
@@ -52,7 +52,10 @@ def _embedded_version(look: Look) -> str:
 def digests(look: Look) -> Finding:
     faults, read = [], 0
     for model in look.models:
-        digest, files = _OF[look.engine["kind"]](look, model)
+        try:
+            digest, files = _stored(look, model)
+        except StoreError as error:
+            digest, files = str(error), []
         if digest != model["digest"]:
             faults.append(f"{model['name']} is {digest}, recorded as {model['digest']}")
             continue
@@ -63,39 +66,22 @@ def digests(look: Look) -> Finding:
     return good(f"{', '.join(model['name'] for model in look.models)}: {read} files are what was pinned")
 
 
-# Path on this host, SHA-256 in hex, size in bytes.
+# Path, SHA-256 in hex, size in bytes.
 File = tuple[Path, str, int]
 
 
-def _ollama_files(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
-    """The manifest's digest, and the files that it names."""
-    store = Store(_on_host(look, look.environment("engine").get("OLLAMA_MODELS", "/models/ollama")))
+def _stored(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
+    """What station.json should have recorded for a model, and the files that it stands for.
+
+    Ollama's digest is the manifest's, which names every file; the embedded engine has only the file with the weights.
+    """
+    kind = look.engine["kind"]
+    store = Store(look.state_dir / "models" / kind)
     manifest = parse_manifest(look.probe.read(store.manifest_path(model["name"])).encode())
-    blobs = [(store.blob(layer.digest), layer.digest.partition(":")[2], layer.size) for layer in manifest.blobs]
-    return manifest.digest, blobs
-
-
-def _embedded_files(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
-    """The digest that the engine's own list has for a model, and its one file."""
-    listed = _on_host(look, look.environment("engine").get("GRIDTIE_ENGINE_MANIFEST", "/models/embedded.json"))
-    for entry in json.loads(look.probe.read(listed)):
-        if entry["name"] == model["name"]:
-            path = listed.parent / entry["path"]
-            return model["digest"], [(path, model["digest"].partition(":")[2], look.probe.owned(path).size)]
-    return "not in the engine's list", []
-
-
-_OF = {"ollama": _ollama_files, "embedded": _embedded_files}
-
-
-def _on_host(look: Look, path: str) -> Path:
-    """A path of the engine's container as this host sees it. Raises `NotThere`."""
-    inside = PurePosixPath(path)
-    for mount in look.inspection("engine").get("Mounts", ()):
-        destination = PurePosixPath(mount["Destination"])
-        if destination == inside or destination in inside.parents:
-            return Path(mount["Source"]) / inside.relative_to(destination)
-    raise NotThere(f"nothing is mounted at {path} in the engine's container", "the models directory", "run `make site`")
+    ollama = kind == "ollama"
+    layers = manifest.blobs if ollama else (manifest.model,)
+    files = [(store.blob(layer.digest), layer.digest.partition(":")[2], layer.size) for layer in layers]
+    return manifest.digest if ollama else manifest.model.digest, files
 
 
 def _fault(look: Look, path: Path, wanted: str, size: int) -> Optional[str]:

@@ -23,7 +23,10 @@ def ready(look: Look) -> Finding:
     answer = look.get("/readyz", key="")
     if answer.status == 200:
         return good(f"{look.endpoint}/readyz answers")
-    return bad(f"{answer.status}: {answer.error()[1]}", "200: it can serve requests", f"put that right; {_LOG}")
+    said = answer.json()
+    reasons = said.get("reasons") if isinstance(said, dict) else None
+    why = "; ".join(map(str, reasons)) if reasons else answer.error()[1]
+    return bad(f"{answer.status}: {why}", "200: it can serve requests", f"put that right; {_LOG}")
 
 
 def key(look: Look) -> Finding:

@@ -1,0 +1,274 @@
+"""A healthy station as the doctor sees it, in memory; a test breaks one thing of it."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gridtie.host.ask import Answer, Unreachable
+from gridtie.host.doctor.check import Check, Result, examine
+from gridtie.host.doctor.checks import CHECKS
+from gridtie.host.doctor.look import Look
+from gridtie.host.doctor.probe import Owned, Ran
+from gridtie.host.hardware import Graphics
+
+CONFIG = Path("/etc/gridtie")
+STATE = Path("/var/lib/gridtie")
+ENDPOINT = "http://127.0.0.1:8484"
+KEY = "gt-" + "k" * 43
+MODEL = "gridtie/smollm2:135m"
+MIB = 1 << 20
+
+ROUTING = "version: 1\n"
+WEIGHTS = b"weights"
+_CONFIG_BLOB = b"config"
+
+
+def _hex(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _layer(content: bytes, media_type: str) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": f"sha256:{_hex(content)}", "size": len(content)}
+
+
+MANIFEST = json.dumps(
+    {
+        "config": _layer(_CONFIG_BLOB, "application/vnd.docker.container.image.v1+json"),
+        "layers": [_layer(WEIGHTS, "application/vnd.ollama.image.model")],
+    }
+)
+
+STATION: dict[str, Any] = {
+    "schema": 1,
+    "project": "gridtie",
+    "version": "1.0.0",
+    "endpoint": ENDPOINT,
+    "state_dir": str(STATE),
+    "engine": {
+        "kind": "ollama",
+        "mode": "container",
+        "source": "packages",
+        "version": "0.32.15",
+        "why": "test",
+        "image": "gridtie/engine-ollama:abc",
+        "container": "gridtie-engine-1",
+    },
+    "models": [
+        {
+            "name": MODEL,
+            "url": "http://engine:11434",
+            "digest": "sha256:" + _hex(MANIFEST.encode()),
+            "purposes": ["code", "chat", "probe"],
+            "predicted_bytes": 320 * MIB,
+        }
+    ],
+    "expected": {
+        "published_ports": ["127.0.0.1:8484"],
+        "router_container": "gridtie-router-1",
+        "docker_host": "unix:///var/run/docker.sock",
+    },
+}
+
+_HARD: dict[str, Any] = {
+    "ReadonlyRootfs": True,
+    "CapDrop": ["ALL"],
+    "CapAdd": None,
+    "SecurityOpt": ["no-new-privileges:true"],
+    "PidsLimit": 256,
+    "Memory": 512 * MIB,
+    "Privileged": False,
+    "PidMode": "",
+    "IpcMode": "private",
+    "NetworkMode": "gridtie_default",
+}
+
+
+def _container(image: str, ports: Mapping[str, Any], environment: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "State": {"Running": True, "Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
+        "Config": {"Image": image, "User": "994:994", "Env": list(environment)},
+        "HostConfig": copy.deepcopy(_HARD),
+        "Mounts": [{"Source": "/var/lib/gridtie", "Destination": "/var/lib/gridtie"}],
+        "NetworkSettings": {"Ports": dict(ports)},
+    }
+
+
+class Healthy:
+    """A `Probe` of a station on which every check holds. Every attribute may be changed before it is looked at."""
+
+    def __init__(self) -> None:
+        self.station = copy.deepcopy(STATION)
+        self.files: dict[Path, str] = {CONFIG / name: "{}" for name in ("models.yaml", "prices.json", "keys.json")}
+        self.files |= {CONFIG / "llm_routing.yaml": ROUTING, CONFIG / "station.key": KEY}
+        self.files |= {CONFIG / "secrets" / "openai": "sk-secret"}
+        store = STATE / "models" / "ollama"
+        self.files[store / "manifests/registry.ollama.ai/gridtie/smollm2/135m"] = MANIFEST
+        self.files |= {store / "blobs" / f"sha256-{_hex(c)}": c.decode() for c in (WEIGHTS, _CONFIG_BLOB)}
+        self.files[Path("/proc/net/tcp")] = sockets("0100007F:2124")
+        self.files[Path("/proc/net/tcp6")] = sockets()
+        self.modes: dict[Path, int] = {}
+        self.owners: dict[Path, int] = {}
+        self.unreadable: set[Path] = set()
+        self.docker = Ran(0, "27.1.0\n", "")
+        self.containers = {
+            "gridtie-router-1": _container(
+                "gridtie/router:abc", {"8484/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8484"}]}
+            ),
+            "gridtie-engine-1": _container(
+                "gridtie/engine-ollama:abc", {"11434/tcp": None}, ["LLAMA_ARG_CACHE_RAM=256"]
+            ),
+        }
+        self.engine: dict[str, tuple[int, str]] = {
+            "/api/version": (200, json.dumps({"version": "0.32.15"})),
+            "/api/ps": (200, json.dumps({"models": [{"name": MODEL, "size": 316 * MIB}]})),
+            "/health": (200, '{"status":"ok"}'),
+        }
+        self.xllamacpp = "0.4.0"
+        self.resident_kib = (34_000, 357_000)
+        self.router_up = True
+        self.answers: dict[str, Answer] = {}
+        self.greedy = ["The capital of France is Paris.", "The capital of France is Paris."]
+        self.choice = '{"answer": "Paris"}'
+        self.locality, self.target, self.rule = "local", f"station/{MODEL}", "dev-local-first"
+        self.plan = {"rule": "private", "local_only": "rule private: never cloud", "attempts": [self._attempt("local")]}
+        self.row = {"input_tokens": 42, "output_tokens": 8, "cost_usd": 0.0}
+        self.config = {"digest": _hex(ROUTING.encode()), "loaded_at": 1.0, "error": None}
+        self.free = 100 * 1024 * MIB
+        self.cards: tuple[Graphics, ...] = ()
+        self.chats = 0
+
+    # -- what a check may do -----------------------------------------------------------------------------------------
+
+    def run(self, argv: Sequence[str], timeout: float = 10.0) -> Ran:
+        assert list(argv[:3]) == ["docker", "--host", "unix:///var/run/docker.sock"]
+        match list(argv[3:]):
+            case ["version", *_]:
+                return self.docker
+            case ["inspect", "--type", "container", name]:
+                found = self.containers.get(name)
+                return Ran(0, json.dumps([found]), "") if found else Ran(1, "[]", f"No such object: {name}")
+            case ["exec", "gridtie-router-1", "python3", "-I", "-c", _, *urls]:
+                return Ran(0, "\n".join(json.dumps([url, *self._hop(url)]) for url in urls) + "\n", "")
+            case ["exec", "gridtie-engine-1", "python3", "-I", "-c", _]:
+                return Ran(0, self.xllamacpp + "\n", "")
+            case ["top", "gridtie-engine-1", *_]:
+                rows = "".join(f"{number} {kib}\n" for number, kib in enumerate(self.resident_kib))
+                return Ran(0, "PID RSS\n" + rows, "")
+        raise AssertionError(f"no check runs {argv}")
+
+    def _hop(self, url: str) -> tuple[int, str]:
+        path = "/" + url.split("/", 3)[3]
+        return self.engine[path]
+
+    def http(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 10.0,
+    ) -> Answer:
+        if not self.router_up:
+            raise Unreachable(f"{url} does not answer: connection refused, nothing listens there")
+        path = url.removeprefix(ENDPOINT)
+        if path in self.answers:
+            return self.answers[path]
+        return self._routed(path, body, headers or {})
+
+    def _routed(self, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
+        if path in ("/healthz", "/readyz"):
+            return answer(200, {"status": "ok"})
+        if headers.get("Host"):
+            return failure(421, "host_not_allowed")
+        if headers.get("Origin"):
+            return failure(403, "origin_not_allowed")
+        if headers.get("Authorization") != f"Bearer {KEY}":
+            return failure(401, "invalid_key")
+        documents = {
+            "/v1/models": {"data": [{"id": "coder"}, {"id": "probe"}]},
+            "/gridtie/config": self.config,
+            "/gridtie/route": self.plan,
+            "/gridtie/requests/req-1": self.row,
+        }
+        return answer(200, documents[path]) if path in documents else self._chat(body)
+
+    def _chat(self, body: Mapping[str, Any]) -> Answer:
+        if "response_format" in body:
+            text = self.choice
+        else:
+            text = self.greedy[self.chats]
+            self.chats += 1
+        content = {
+            "choices": [{"message": {"content": text}}],
+            "usage": {"prompt_tokens": 42, "completion_tokens": 8},
+        }
+        told = {"request-id": "req-1", "target": self.target, "locality": self.locality, "rule": self.rule}
+        return answer(200, content, {f"x-gridtie-{name}": value for name, value in told.items()})
+
+    def read(self, path: Path) -> str:
+        if path in self.unreadable:
+            raise PermissionError(13, "Permission denied", str(path))
+        if path == CONFIG / "station.json":
+            return json.dumps(self.station)
+        if path not in self.files:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return self.files[path]
+
+    def owned(self, path: Path) -> Owned:
+        return Owned(self.modes.get(path, 0o640), self.owners.get(path, 0), len(self.read(path)))
+
+    def names(self, directory: Path) -> list[str]:
+        found = {path.name for path in self.files if path.parent == directory}
+        if not found:
+            raise FileNotFoundError(2, "No such file or directory", str(directory))
+        return sorted(found | ({"station.json"} if directory == CONFIG else set()))
+
+    def sha256(self, path: Path) -> str:
+        return _hex(self.read(path).encode())
+
+    def free_bytes(self, directory: Path) -> int:
+        assert directory == STATE
+        return self.free
+
+    def graphics(self) -> tuple[Graphics, ...]:
+        return self.cards
+
+    # -- for tests ---------------------------------------------------------------------------------------------------
+
+    def embedded(self) -> None:
+        """Make it a station with the embedded engine."""
+        self.station["engine"] |= {"kind": "embedded", "version": "0.4.0"}
+        self.station["models"][0] |= {"url": "http://engine:8080", "digest": "sha256:" + _hex(WEIGHTS)}
+        moved = {path: text for path, text in self.files.items() if "ollama" in path.parts}
+        self.files |= {Path(str(path).replace("/models/ollama/", "/models/embedded/")): t for path, t in moved.items()}
+        for path in moved:
+            del self.files[path]
+
+    def examine(self, checks: Sequence[Check] = CHECKS, key: str = KEY, deep: bool = False) -> dict[str, Result]:
+        """The doctor's results by id."""
+        look = Look(self, CONFIG, STATE, ENDPOINT, key, deep)
+        return {result.id: result for result in examine(checks, look).results}
+
+    def _attempt(self, locality: str) -> dict[str, str]:
+        return {"target": f"station/{MODEL}", "locality": locality, "reason": "test"}
+
+
+def sockets(*listening: str) -> str:
+    """/proc/net/tcp with these local addresses listening (as the kernel writes them), and one open connection."""
+    lines = [f"   {n}: {address} 00000000:0000 0A 0 0 0 0 0" for n, address in enumerate(listening)]
+    lines.append("   9: 0500000A:2124 0700000A:D431 01 0 0 0 0 0")
+    return "  sl  local_address rem_address   st\n" + "\n".join(lines) + "\n"
+
+
+def answer(status: int, content: Any, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, dict(headers or {}), json.dumps(content).encode())
+
+
+def failure(status: int, code: str) -> Answer:
+    return answer(status, {"error": {"message": f"because of {code}", "code": code}})

@@ -1,0 +1,283 @@
+"""Every check holds on a healthy station and fails, with found and fix, on one that is ill in its way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gridtie.host.ask import Answer
+from gridtie.host.doctor.checks import CHECKS
+from gridtie.host.doctor.probe import Ran
+from gridtie.host.hardware import Graphics
+from standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy, answer, failure, sockets
+
+Break = Callable[[Healthy], object]
+
+
+@pytest.mark.parametrize("id", [check.id for check in CHECKS])
+@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+def test_it_holds_on_a_healthy_station(id: str, engine: str) -> None:
+    station = Healthy()
+    if engine == "embedded":
+        station.embedded()
+    result = station.examine()[id]
+    assert result.ok, result
+
+
+# -- ways to break a station -----------------------------------------------------------------------------------------
+
+
+def has(**attributes: object) -> Break:
+    """Give the stand-in other values."""
+    return lambda station: station.__dict__.update(attributes)
+
+
+def says(path: str, said: Answer) -> Break:
+    """The router answers `path` like this."""
+    return lambda station: station.answers.update({path: said})
+
+
+def engine_says(path: str, status: int, body: str) -> Break:
+    return lambda station: station.engine.update({path: (status, body)})
+
+
+def file(path: Path | str, text: str) -> Break:
+    return lambda station: station.files.update({Path(path): text})
+
+
+def mode(path: Path, bits: int) -> Break:
+    return lambda station: station.modes.update({path: bits})
+
+
+def container(role: str, part: str, **changes: object) -> Break:
+    """Another value somewhere in `docker inspect`."""
+    return lambda station: station.containers[f"gridtie-{role}-1"][part].update(changes)
+
+
+def host(**changes: object) -> Break:
+    return container("engine", "HostConfig", **changes)
+
+
+def bound(role: str, ports: dict[str, object]) -> Break:
+    return container(role, "NetworkSettings", Ports=ports)
+
+
+def at(address: str) -> dict[str, object]:
+    return {"11434/tcp": [{"HostIp": address, "HostPort": "11434"}]}
+
+
+def manifest(station: Healthy) -> Path:
+    return next(path for path in station.files if "manifests" in path.parts)
+
+
+def blob(station: Healthy) -> Path:
+    return next(path for path, text in station.files.items() if text == "weights")
+
+
+def grown(station: Healthy) -> None:
+    station.files[blob(station)] += "x"
+
+
+def spoilt(station: Healthy) -> None:
+    """Other content of the same size."""
+    station.files[blob(station)] = "stheigw"
+
+
+def another_manifest(station: Healthy) -> None:
+    station.files[manifest(station)] += " "
+
+
+def no_manifest(station: Healthy) -> None:
+    station.files[manifest(station)] = "{}"
+
+
+def docker_says(status: int, error: str) -> Break:
+    return has(docker=Ran(status, "", error))
+
+
+CLOUD = {"rule": "r", "local_only": "x", "attempts": [{"target": "openai/gpt", "locality": "cloud", "reason": "x"}]}
+LEAKY = {"rule": "private", "local_only": "", "attempts": []}
+EVERYWHERE_V4, EVERYWHERE_V6 = "00000000:2124", "0" * 32 + ":2124"
+NO_MODELS = answer(200, {"data": []})
+
+
+def reserved(size: int) -> str:
+    """Ollama's /api/ps."""
+    return json.dumps({"models": [{"name": MODEL, "size": size}]})
+
+
+# Check, what is broken, a part of what is found.
+ILL: list[tuple[str, Break, str]] = [
+    ("config.station", lambda s: s.unreadable.add(CONFIG / "station.json"), "may not be read by this user"),
+    ("config.station", lambda s: s.station.update(schema=2), "another schema"),
+    ("config.station", lambda s: s.station.update(models=[]), "no model"),
+    ("config.files", lambda s: s.files.pop(CONFIG / "prices.json"), "missing in /etc/gridtie: prices.json"),
+    ("config.secrets", mode(CONFIG / "keys.json", 0o644), "keys.json has mode 0644"),
+    ("config.secrets", mode(CONFIG / "station.key", 0o660), "station.key has mode 0660"),
+    ("config.secrets", mode(CONFIG / "secrets" / "openai", 0o604), "openai has mode 0604"),
+    ("config.secrets", lambda s: s.owners.update({CONFIG / "keys.json": 1000}), "belongs to user 1000"),
+    ("docker.answers", docker_says(1, "Cannot connect to the Docker daemon"), "Cannot connect"),
+    ("docker.answers", docker_says(127, "there is no docker command here"), "no docker"),
+    ("docker.answers", docker_says(1, "permission denied on socket"), "permission denied"),
+    ("containers.running", lambda s: s.containers.pop("gridtie-engine-1"), "gridtie-engine-1 does not exist"),
+    ("containers.running", container("router", "State", Running=False, Status="exited"), "router-1 is exited"),
+    ("containers.running", container("engine", "State", Health={"Status": "unhealthy"}), "engine-1 is unhealthy"),
+    ("containers.running", container("engine", "State", Health={}), "without a health check"),
+    ("containers.image", container("engine", "Config", Image="gridtie/engine-ollama:old"), "engine-ollama:old"),
+    ("containers.hardened", container("router", "Config", User=""), "gridtie-router-1: runs as root"),
+    ("containers.hardened", container("router", "Config", User="0:994"), "runs as root"),
+    ("containers.hardened", host(ReadonlyRootfs=False), "gridtie-engine-1: has a writable root"),
+    ("containers.hardened", host(CapDrop=None), "keeps capabilities"),
+    ("containers.hardened", host(CapAdd=["NET_ADMIN"]), "keeps capabilities"),
+    ("containers.hardened", host(SecurityOpt=None), "may gain privileges"),
+    ("containers.hardened", host(SecurityOpt=["no-new-privileges:false"]), "may gain privileges"),
+    ("containers.hardened", host(PidsLimit=None), "no process limit"),
+    ("containers.hardened", host(Memory=0), "no memory limit"),
+    ("containers.hardened", host(Privileged=True), "is privileged"),
+    ("containers.hardened", host(NetworkMode="host"), "shares the host's network"),
+    ("containers.hardened", host(PidMode="host"), "shares the host's processes"),
+    ("containers.hardened", host(IpcMode="host"), "shares the host's IPC"),
+    (
+        "containers.hardened",
+        lambda s: s.containers["gridtie-router-1"].update(Mounts=[{"Source": "/run/docker.sock"}]),
+        "holds the Docker socket",
+    ),
+    ("engine.reachable", engine_says("/api/version", 0, "timed out"), "/api/version: timed out"),
+    ("engine.reachable", engine_says("/api/version", 502, ""), "status 502"),
+    ("engine.version", engine_says("/api/version", 200, '{"version":"0.31.0"}'), "0.31.0"),
+    ("engine.digests", another_manifest, "recorded as sha256:"),
+    ("engine.digests", no_manifest, "not a model manifest"),
+    ("engine.digests", lambda s: s.files.pop(manifest(s)), "No such file or directory"),
+    ("engine.digests", grown, "has 8 bytes, 7 recorded"),
+    ("engine.digests", spoilt, "does not hold what its name says"),
+    ("engine.digests", lambda s: s.files.pop(blob(s)), "No such file or directory"),
+    ("router.alive", has(router_up=False), "connection refused"),
+    ("router.alive", says("/healthz", answer(500, {})), "answers 500"),
+    ("router.ready", says("/readyz", answer(503, {"reasons": ["the engine is silent"]})), "503: the engine is silent"),
+    ("router.key", says("/v1/models", failure(401, "invalid_key")), "401: because of invalid_key"),
+    ("router.key", says("/v1/models", answer(200, {"data": [{"id": "coder"}]})), "models coder"),
+    ("router.unknown_key", says("/v1/models", NO_MODELS), "200 for a key that nobody"),
+    ("router.no_key", says("/v1/models", NO_MODELS), "200 for a request without a key"),
+    ("router.config", lambda s: s.config.update(error="llm_routing.yaml:3: rules"), "llm_routing.yaml:3"),
+    ("router.config", lambda s: s.config.update(digest="0" * 64), "routing file 000000000000 is loaded"),
+    ("router.config", says("/gridtie/config", failure(403, "not_admin")), "because of not_admin"),
+    ("engine.deterministic", has(greedy=["It is Paris.", "It is Lyon."]), "'It is Paris.', then 'It is Lyon.'"),
+    ("engine.deterministic", has(greedy=["", ""]), "an empty answer"),
+    ("engine.deterministic", says("/v1/chat/completions", failure(503, "busy")), "status 503: because of busy"),
+    ("engine.constrained", has(choice='{"answer": "Tokyo"}'), "Tokyo"),
+    ("engine.constrained", has(choice="Paris, of course"), "Paris, of course"),
+    ("route.dev", has(locality="cloud"), "(cloud)"),
+    ("route.dev", has(target="station/other"), "station/other"),
+    ("route.private", has(plan=CLOUD), "dev: openai/gpt"),
+    ("route.private", has(plan=LEAKY), "rule private may choose a cloud later"),
+    ("route.private", says("/gridtie/route", failure(500, "broken")), "because of broken"),
+    ("ledger.row", lambda s: s.row.update(output_tokens=0), "0 out"),
+    ("ledger.row", lambda s: s.row.update(input_tokens=7), "7 tokens in"),
+    ("ledger.row", says("/gridtie/requests/req-1", failure(404, "not_found")), "404: because of not_found"),
+    ("network.published", bound("engine", at("127.0.0.1")), "127.0.0.1:11434"),
+    ("network.published", bound("engine", at("")), "0.0.0.0:11434"),
+    ("network.published", bound("router", {}), "published: nothing"),
+    ("network.listening", file("/proc/net/tcp", sockets(EVERYWHERE_V4)), "0.0.0.0 port 8484"),
+    ("network.listening", file("/proc/net/tcp6", sockets(EVERYWHERE_V6)), ":: port 8484"),
+    ("memory.fit", has(resident_kib=(2_000_000,)), "resident 1953 MiB"),
+    ("memory.fit", has(resident_kib=(100_000,)), "resident 97 MiB"),
+    ("memory.fit", engine_says("/api/ps", 200, reserved(500 * MIB)), "reserved 500 MiB"),
+    ("memory.fit", engine_says("/api/ps", 200, '{"models":[]}'), "predicted 0 MiB"),
+    ("disk.space", has(free=100 * MIB), f"100 MiB free at {STATE}"),
+]
+
+
+@pytest.mark.parametrize(("id", "broken", "found"), ILL, ids=[f"{id}-{n}" for n, (id, _, _) in enumerate(ILL)])
+def test_it_fails_where_its_promise_is_broken(id: str, broken: Break, found: str) -> None:
+    station = Healthy()
+    broken(station)
+    result = station.examine()[id]
+    assert not result.ok
+    assert found in result.found
+    assert result.wanted and result.fix and not result.blocked_by
+
+
+def test_every_check_has_a_failure_here_except_where_a_card_is_only_said() -> None:
+    tested = {id for id, _, _ in ILL} | {"router.origin", "router.host"}
+    assert {check.id for check in CHECKS} - tested == {"gpu.present"}
+
+
+@pytest.mark.parametrize(("id", "header"), [("router.origin", "Origin"), ("router.host", "Host")])
+def test_a_router_that_lets_strangers_in_fails(id: str, header: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Healthy()
+    routed = station._routed
+
+    def careless(path: str, body: object, headers: dict[str, str]) -> object:
+        return routed(path, body, {name: value for name, value in headers.items() if name != header})
+
+    monkeypatch.setattr(station, "_routed", careless)
+    result = station.examine()[id]
+    assert not result.ok
+    assert result.found.startswith("200 for ")
+
+
+@pytest.mark.parametrize(("version", "ok"), [("0.4.0", True), ("0.3.9", False)])
+def test_the_embedded_engines_version_is_that_of_its_package(version: str, ok: bool) -> None:
+    station = Healthy()
+    station.embedded()
+    station.xllamacpp = version
+    assert station.examine()["engine.version"].ok is ok
+
+
+def test_the_embedded_engines_file_is_hashed() -> None:
+    station = Healthy()
+    station.embedded()
+    spoilt(station)
+    assert "does not hold" in station.examine()["engine.digests"].found
+
+
+@pytest.mark.parametrize(("deep", "ok"), [(False, True), (True, False)])
+def test_large_files_are_hashed_only_when_asked(deep: bool, ok: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridtie.host.doctor.checks.engine.HASH_BYTES", 3)
+    station = Healthy()
+    spoilt(station)
+    assert station.examine(deep=deep)["engine.digests"].ok is ok
+
+
+def test_a_card_that_is_there_is_said_and_is_no_failure() -> None:
+    station = Healthy()
+    station.cards = (Graphics("NVIDIA", "0x2684", "0000:01:00.0"),)
+    result = station.examine()["gpu.present"]
+    assert result.ok
+    assert "NVIDIA 0x2684 at 0000:01:00.0: present and not used" in result.found
+
+
+@pytest.mark.parametrize("address", ["0100007F:2124", "0101007F:2124"])
+def test_all_of_127_is_loopback(address: str) -> None:
+    station = Healthy()
+    station.files[Path("/proc/net/tcp")] = sockets(address)
+    assert station.examine()["network.listening"].ok
+
+
+@pytest.mark.parametrize(
+    ("address", "ok"),
+    [
+        ("00000000000000000000000001000000:2124", True),  # ::1
+        ("0000000000000000FFFF00000100007F:2124", True),  # ::ffff:127.0.0.1
+        ("0000000000000000FFFF00000500000A:2124", False),  # ::ffff:10.0.0.5
+    ],
+)
+def test_ipv6_addresses_are_read_as_the_kernel_writes_them(address: str, ok: bool) -> None:
+    station = Healthy()
+    station.files[Path("/proc/net/tcp6")] = sockets(address)
+    assert station.examine()["network.listening"].ok is ok
+
+
+def test_other_peoples_ports_are_none_of_ours() -> None:
+    station = Healthy()
+    station.files[Path("/proc/net/tcp")] = sockets("00000000:0016", "0100007F:2124")
+    assert station.examine()["network.listening"].ok
+
+
+def test_a_kernel_without_ipv6_is_fine() -> None:
+    station = Healthy()
+    del station.files[Path("/proc/net/tcp6")]
+    assert station.examine()["network.listening"].ok
