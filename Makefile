@@ -6,7 +6,6 @@ SHELL := /bin/sh
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
 # PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
 # V=1     Ansible's usual output:                           make site V=1
-# PART    some parts of the tests:                           make test PART="lint unit"
 # PART    some parts of the tests alone:                    make test PART="lint unit"
 ARGS ?=
 PART ?=

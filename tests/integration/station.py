@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import yaml
 
+from standins.authority import make_authority
+
 TESTS = Path(__file__).parents[1]
 
 
