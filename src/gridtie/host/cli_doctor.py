@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 from gridtie.host import place
@@ -44,15 +43,7 @@ def this_machine(deep: bool) -> Look:
         endpoint, key = found.endpoint, found.key
     except place.PlaceError:
         endpoint, key = place.endpoint_only(os.environ, home), ""
-    return Look(HostProbe(), directory, _state_dir(directory), endpoint, key, deep)
-
-
-def _state_dir(directory: Path) -> Path:
-    try:
-        recorded = place.read_station(directory).get("state_dir")
-    except place.PlaceError:
-        recorded = None
-    return Path(recorded) if recorded else place.state_dir(os.environ)
+    return Look(HostProbe(), directory, place.state_dir(os.environ), endpoint, key, deep)
 
 
 def line(result: Result) -> str:

@@ -39,8 +39,13 @@ def config_dir(environ: Mapping[str, str]) -> Path:
 
 
 def state_dir(environ: Mapping[str, str]) -> Path:
-    """The station's state on this host: ledger, models."""
-    return Path(environ.get("GRIDTIE_STATE_DIR") or STATE_DIR)
+    """The station's state on this host (ledger, models): as the environment says, else as station.json does."""
+    if environ.get("GRIDTIE_STATE_DIR"):
+        return Path(environ["GRIDTIE_STATE_DIR"])
+    try:
+        return Path(read_station(config_dir(environ)).get("state_dir") or STATE_DIR)
+    except PlaceError:
+        return STATE_DIR
 
 
 def read_station(directory: Path) -> dict[str, Any]:
