@@ -96,9 +96,9 @@ def text(report: Mapping[str, Any], database: Path, words: list[str]) -> str:
         "Gaps: requests without a known price (left out of the sums), or with estimated tokens.",
         "",
         "Recompute every figure from the ledger file:",
-        f"  sudo gridtie usage {' '.join(map(shlex.quote, words))} --recompute",
-        "or by hand:",
-        f"  sudo sqlite3 -readonly {shlex.quote(str(database))} {shlex.quote(report['sql']['totals'])}",
+        f"  sudo {_named_station()}gridtie usage {' '.join(map(shlex.quote, words))} --recompute",
+        "or by hand (`--json` has the SQL of all of them):",
+        f"  sudo sqlite3 -readonly -header {shlex.quote(str(database))} {shlex.quote(report['sql']['headline'])}",
     ]
     return "\n".join(lines)
 
@@ -133,6 +133,12 @@ def recompute(report: Mapping[str, Any], database: Path) -> int:
     if not differing:
         sys.stderr.write(f"Recomputed from {database}: all {figures} figures agree.\n")
     return 1 if differing else 0
+
+
+def _named_station() -> str:
+    """What sudo must be told where another station than the usual one was asked."""
+    named = os.environ.get("GRIDTIE_CONFIG_DIR")
+    return f"GRIDTIE_CONFIG_DIR={shlex.quote(named)} " if named else ""
 
 
 def _router() -> Router:

@@ -50,6 +50,8 @@ _SUMS = {
     "local_share_usd": "sum(iif(unpriced, 0, local_baseline_usd)) / nullif(sum(iif(unpriced, 0, baseline_usd)), 0)",
 }
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
+# What the first sentence says: short enough to be typed.
+_HEADLINE = ", ".join(f"{_SUMS[name]} AS {name}" for name in ("requests", "cost_usd", "baseline_usd", "saved_usd"))
 _ATTEMPT = "id, target, time, key, environment, reserve_usd"
 
 
@@ -91,6 +93,7 @@ def report(
         raise UsageError(f"by={by!r} found; wanted one of {', '.join(GROUPS)}")
     within = f"time >= {since!r} AND time < {until!r}" + (f" AND key = {_quoted(key)}" if key is not None else "")
     statements = {
+        "headline": _select(_HEADLINE, "metered", within),
         "totals": _select(_FIGURES, "metered", within),
         "unfinished": _select(_ATTEMPT, "attempts", f"unfinished AND {within}", "ORDER BY time"),
         "baselines": _select(

@@ -53,7 +53,7 @@ def test_the_text_has_the_statement_the_table_the_gaps_and_how_to_recompute(
     assert "tester         1      1" in out
     assert "Private requests: 0, of which 0 reached a cloud." in out
     assert "sudo gridtie usage --since 7d --by agent --recompute" in out
-    assert f"sudo sqlite3 -readonly {tmp_path}/ledger/ledger.sqlite 'SELECT count(*) AS requests" in out
+    assert f"sudo sqlite3 -readonly -header {tmp_path}/ledger/ledger.sqlite 'SELECT count(*) AS requests" in out
 
 
 def test_json_is_the_report(router: Httpd, report: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

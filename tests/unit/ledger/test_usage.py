@@ -106,6 +106,7 @@ def test_every_figure_is_what_its_printed_sql_gives(ledger: Ledger, by: str) -> 
         found[name] = [dict(row) for row in reader.execute(sql)]
         reader.close()
     assert found["totals"] == [report["totals"]]
+    assert found["headline"] == [{name: report["totals"][name] for name in found["headline"][0]}]
     assert found["groups"] == report["groups"]
     assert found["unfinished"] == report["unfinished"]
 

@@ -98,6 +98,14 @@ def test_with_docker_down_the_router_is_still_looked_at() -> None:
     assert results["containers.running"].blocked_by == ("docker.answers",)
 
 
+def test_a_container_that_is_not_there_is_said_once() -> None:
+    station = Healthy()
+    del station.containers["gridtie-engine-1"]
+    results = station.examine()
+    failed = {id for id, result in results.items() if not result.ok and not result.blocked_by}
+    assert failed == {"containers.exist"}
+
+
 def test_without_a_key_it_says_so() -> None:
     results = Healthy().examine(key="")
     assert results["router.key"].found == "no key"

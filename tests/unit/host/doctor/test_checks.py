@@ -122,7 +122,7 @@ ILL: list[tuple[str, Break, str]] = [
     ("docker.answers", docker_says(1, "Cannot connect to the Docker daemon"), "Cannot connect"),
     ("docker.answers", docker_says(127, "there is no docker command here"), "no docker"),
     ("docker.answers", docker_says(1, "permission denied on socket"), "permission denied"),
-    ("containers.running", lambda s: s.containers.pop("gridtie-engine-1"), "gridtie-engine-1 does not exist"),
+    ("containers.exist", lambda s: s.containers.pop("gridtie-engine-1"), "there is no container gridtie-engine-1"),
     ("containers.running", container("router", "State", Running=False, Status="exited"), "router-1 is exited"),
     ("containers.running", container("engine", "State", Health={"Status": "unhealthy"}), "engine-1 is unhealthy"),
     ("containers.running", container("engine", "State", Health={}), "without a health check"),

@@ -18,13 +18,20 @@ def answers(look: Look) -> Finding:
     return bad(said, "a running Docker daemon", "start Docker (`systemctl start docker`), or run `make site`")
 
 
+def exist(look: Look) -> Finding:
+    missing = [name for role, name in look.containers.items() if role not in look.inspected]
+    if missing:
+        return bad(
+            f"there is no container {', '.join(missing)}", ", ".join(look.containers.values()), "run `make site`"
+        )
+    return good(", ".join(look.containers.values()))
+
+
 def running(look: Look) -> Finding:
     wrong = []
     for role, name in look.containers.items():
-        state = look.inspected.get(role, {}).get("State")
-        if state is None:
-            wrong.append(f"{name} does not exist")
-        elif not state.get("Running"):
+        state = look.inspection(role)["State"]
+        if not state.get("Running"):
             wrong.append(f"{name} is {state.get('Status')} (exit status {state.get('ExitCode')})")
         elif (health := state.get("Health", {}).get("Status", "without a health check")) != "healthy":
             wrong.append(f"{name} is {health}")
@@ -78,7 +85,8 @@ def _gaps(inspection: dict[str, Any]) -> list[str]:
 
 CHECKS = (
     Check("docker.answers", "the Docker daemon answers", answers, needs=("config.station",)),
-    Check("containers.running", "the containers run and are healthy", running, needs=("docker.answers",)),
-    Check("containers.image", "the engine runs the image that was built for it", image, needs=("docker.answers",)),
-    Check("containers.hardened", "the containers are hardened as declared", hardened, needs=("docker.answers",)),
+    Check("containers.exist", "the containers are there", exist, needs=("docker.answers",)),
+    Check("containers.running", "the containers run and are healthy", running, needs=("containers.exist",)),
+    Check("containers.image", "the engine runs the image that was built for it", image, needs=("containers.exist",)),
+    Check("containers.hardened", "the containers are hardened as declared", hardened, needs=("containers.exist",)),
 )

@@ -94,7 +94,7 @@ def _fault(look: Look, path: Path, wanted: str, size: int) -> Optional[str]:
 
 
 CHECKS = (
-    Check("engine.reachable", "the router reaches the engine", reachable, needs=("containers.running",)),
+    Check("engine.reachable", "the router reaches the engine", reachable, needs=("containers.exist",)),
     Check("engine.version", "the engine has the pinned version", version, needs=("engine.reachable",)),
-    Check("engine.digests", "the models on disk are the pinned ones", digests, needs=("docker.answers",)),
+    Check("engine.digests", "the models on disk are the pinned ones", digests, needs=("config.station",)),
 )

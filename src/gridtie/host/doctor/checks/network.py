@@ -71,6 +71,6 @@ def _address(text: str) -> Address:
 
 
 CHECKS = (
-    Check("network.published", "only the router is published, on loopback", published, needs=("docker.answers",)),
-    Check("network.listening", "nothing of ours listens beyond loopback", listening, needs=("docker.answers",)),
+    Check("network.published", "only the router is published, on loopback", published, needs=("containers.exist",)),
+    Check("network.listening", "nothing of ours listens beyond loopback", listening, needs=("containers.exist",)),
 )
