@@ -318,7 +318,7 @@ class CallbackModule(DefaultCallback):
 
 def failure_lines(payload: dict[str, Any]) -> list[str]:
     """A failed result as a person reads it: the message, the last output, what to do."""
-    message = str(payload.get("msg") or "it gave no message").strip()
+    message = str(payload.get("msg") or payload.get("reason") or "it gave no message").strip()
     lines = ["", message]
     for stream in ("stderr", "module_stderr", "stdout", "module_stdout"):
         text = str(payload.get(stream) or "").rstrip()

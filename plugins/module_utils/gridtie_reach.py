@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from typing import Callable
 
 # Long enough for a slow proxy's first answer, short enough for a person.
 TIMEOUT_S = 6.0
@@ -67,25 +68,27 @@ def probe(url: str) -> dict[str, object]:
         return {"state": "unreachable", "detail": str(error) or type(error).__name__}
 
 
-def probe_all(targets: dict[str, str]) -> dict[str, dict[str, object]]:
-    """Probe every named URL at the same time; one that has not answered by the deadline is unreachable.
+class Probes:
+    """Asks all sources at the same time, while the caller does something else."""
 
-    URLs in the result carry no credentials.
-    """
-    results: dict[str, dict[str, object]] = {
-        name: {"url": redact(url), "state": "unreachable", "detail": f"no answer within {TIMEOUT_S:.0f} s"}
-        for name, url in targets.items()
-    }
+    def __init__(self, targets: dict[str, Callable[[], str]]) -> None:
+        """``targets`` maps a name to what finds its URL; one that finds none is not asked."""
+        self._results: dict[str, dict[str, object]] = {}
+        self._threads = [threading.Thread(target=self._work, args=item, daemon=True) for item in targets.items()]
+        for thread in self._threads:
+            thread.start()
+        self._deadline = time.monotonic() + TIMEOUT_S + 1.0
 
-    def work(name: str, url: str) -> None:
-        outcome = probe(url)
-        results[name] = {**results[name], **outcome}
+    def _work(self, name: str, find: Callable[[], str]) -> None:
+        url = find()
+        if url:
+            late = {"url": redact(url), "state": "unreachable", "detail": f"no answer within {TIMEOUT_S:.0f} s"}
+            self._results[name] = late
+            self._results[name] = {**late, **probe(url)}
 
-    threads = [threading.Thread(target=work, args=item, daemon=True) for item in targets.items()]
-    deadline = time.monotonic() + TIMEOUT_S
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        # Name resolution has no time-out of its own: the thread is left behind, it dies with the module.
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return {name: dict(result) for name, result in results.items()}
+    def results(self) -> dict[str, dict[str, object]]:
+        """What came of it; a source that has not answered by the deadline is unreachable. No URL holds credentials."""
+        for thread in self._threads:
+            # Name resolution has no time-out of its own: the thread is left behind, it dies with the module.
+            thread.join(max(0.0, self._deadline - time.monotonic()))
+        return dict(self._results)

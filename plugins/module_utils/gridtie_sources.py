@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 
+from .gridtie_build_sources import pip_conf
 from .gridtie_docker import run
+from .gridtie_machine import read_text
 
 
 def apt_site(codename: str) -> str:
@@ -25,19 +26,27 @@ def apt_release(codename: str) -> str:
     return f"{site}/dists/{codename}/InRelease" if site.startswith(("http://", "https://")) else ""
 
 
+def pip_files(environment: dict[str, str]) -> list[str]:
+    """Where pip looks for its configuration, weakest first."""
+    home = environment.get("HOME", "/root")
+    config = environment.get("XDG_CONFIG_HOME", f"{home}/.config")
+    files = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", f"{home}/.pip/pip.conf", f"{config}/pip/pip.conf"]
+    return [*files, environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else files
+
+
 def pip_index() -> str:
-    """pip's package index, with the credentials it may carry: never print it as it is."""
-    for name in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX"):
-        if os.environ.get(name):
-            return os.environ[name]
-    _, output, _ = run([sys.executable, "-m", "pip", "config", "get", "global.index-url"])
-    if output.startswith("http"):
-        return output
-    # pip's own default, asked from pip itself.
-    _, output, _ = run(
-        [sys.executable, "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"],
-    )
-    return output if output.startswith("http") else ""
+    """pip's package index, with the credentials it may carry: never print it as it is. Empty where pip is not here."""
+    environment = dict(os.environ)
+    for line in pip_conf(environment, map(read_text, pip_files(environment)), "").splitlines():
+        name, _, value = line.partition(" = ")
+        if name == "index-url":
+            return value
+    try:
+        # pip's own default, asked from pip itself. Starting it as a program would take half a second.
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return ""
+    return str(PyPI.simple_url)
 
 
 def go_proxy() -> str:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Callable
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_docker, gridtie_machine, gridtie_reach, gridtie_sources
@@ -52,16 +55,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     machine = gridtie_machine.describe(module.params["disk_paths"])
-    machine["reach"] = {}
+    targets: dict[str, Callable[[], str]] = {}
     if module.params["sources"]:
         targets = {
-            "apt": gridtie_sources.apt_release(machine["system"]["codename"]),
-            "pypi": gridtie_sources.pip_index(),
-            "go": gridtie_sources.go_proxy(),
-            **module.params["probe"],
+            "apt": partial(gridtie_sources.apt_release, machine["system"]["codename"]),
+            "pypi": gridtie_sources.pip_index,
+            "go": gridtie_sources.go_proxy,
+            **{name: partial(str, url) for name, url in module.params["probe"].items()},
         }
-        machine["reach"] = gridtie_reach.probe_all({name: url for name, url in targets.items() if url})
+    probes = gridtie_reach.Probes(targets)
     machine["docker"] = gridtie_docker.inspect()
+    machine["reach"] = probes.results()
     module.exit_json(changed=False, machine=machine)
 
 

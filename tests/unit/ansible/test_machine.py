@@ -70,7 +70,7 @@ def test_credentials_of_an_address_are_never_shown(url: str, shown: str) -> None
 
 
 def test_a_port_nobody_listens_on_is_unreachable() -> None:
-    result = gridtie_reach.probe_all({"registry": "http://user:secret@127.0.0.1:9/v2/"})["registry"]
+    result = gridtie_reach.Probes({"registry": lambda: "http://user:secret@127.0.0.1:9/v2/"}).results()["registry"]
 
     assert result["state"] == "unreachable"
     assert "secret" not in str(result)
