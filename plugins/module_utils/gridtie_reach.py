@@ -9,6 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from functools import partial
 from typing import Callable
 
 # Long enough for a slow proxy's first answer, short enough for a person.
@@ -92,3 +93,8 @@ class Probes:
             # Name resolution has no time-out of its own: the thread is left behind, it dies with the module.
             thread.join(max(0.0, self._deadline - time.monotonic()))
         return dict(self._results)
+
+
+def probe_all(targets: dict[str, str]) -> dict[str, dict[str, object]]:
+    """Probe every named URL at the same time and wait for the answers."""
+    return Probes({name: partial(str, url) for name, url in targets.items()}).results()
