@@ -57,6 +57,17 @@ def _judge_messages(messages: list[dict[str, Any]]) -> None:
         pending = {block["id"] for block in blocks if block["type"] == "tool_use"}
 
 
+def models() -> bytes:
+    """The list of models; what a router may ask to see whether anybody is there."""
+    listed = {
+        "id": "claude-haiku-5-5",
+        "type": "model",
+        "display_name": "Stand-in",
+        "created_at": "2026-11-22T14:00:00Z",
+    }
+    return json.dumps({"data": [listed], "has_more": False, "first_id": None, "last_id": None}).encode()
+
+
 def error(refusal: Refusal) -> bytes:
     message = refusal.message
     if refusal.type == "context":

@@ -51,7 +51,7 @@ class Behaviour:
     junk: bytes | None = None
 
 
-HUGE = " ".join(f"word{number}" for number in range(20_000))
+HUGE = " ".join(f"word{number}" for number in range(5_000))
 
 # By the model name that a test asks for; any other name gets a plain good answer.
 BY_MODEL: dict[str, Behaviour] = {

@@ -86,6 +86,11 @@ class Cloud:
         """
         self._scripts[model].extend(behaviours)
 
+    def reset(self) -> None:
+        """Forget what was received and what was to be done next."""
+        self.requests.clear()
+        self._scripts.clear()
+
     def _behaviour(self, model: str) -> Behaviour:
         for name in (model, None):
             if self._scripts[name]:
@@ -108,14 +113,19 @@ class Cloud:
     async def _serve_one(self, dialect: str, reader: asyncio.StreamReader, answer: Answer) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
         first, *lines = head.rstrip("\r\n").split("\r\n")
-        method, path, _ = first.split(" ", 2)
+        method, path, version = first.split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         length = int(headers.get("content-length", "0"))
         assert length <= MAX_BODY
         raw = await reader.readexactly(length) if length else b""
         if path.startswith("/standin/"):
-            return await self._control(method, path, raw, answer)
-        return await self._answer(dialect, method, path, headers, raw, answer)
+            stays = await self._control(method, path, raw, answer)
+        elif method == "GET":
+            stays = await answer.whole(200, DIALECTS[dialect].models())
+        else:
+            stays = await self._answer(dialect, method, path, headers, raw, answer)
+        # Whoever asks with HTTP/1.0 reads until the end.
+        return stays and version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
 
     async def _control(self, method: str, path: str, raw: bytes, answer: Answer) -> bool:
         if (method, path) == ("GET", "/standin/requests"):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from standins.behaviour import Behaviour, Refusal
+from standins.behaviour import BY_MODEL, Behaviour, Refusal
 from standins.judge import Request, Wrong, count_tokens, pieces, written
 
 PATH = "/v1/chat/completions"
@@ -41,6 +41,13 @@ def judge(request: Request) -> None:
         raise Wrong(400, "invalid", "Invalid 'messages': empty array. Expected an array with minimum length 1.")
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Wrong(400, "invalid", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+
+
+def models() -> bytes:
+    """The list of models; what a router may ask to see whether anybody is there."""
+    names = ["gpt-5.4-mini", "small", *BY_MODEL]
+    listed = [{"id": name, "object": "model", "created": CREATED, "owned_by": "standin"} for name in names]
+    return json.dumps({"object": "list", "data": listed}).encode()
 
 
 def error(refusal: Refusal) -> bytes:
