@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.gateway.claims import Claims
 from gridtie.gateway.desk import Desk
 from gridtie.gateway.errors import Fault
@@ -82,7 +83,7 @@ class OpenAI:
             return
         try:
             chat = _decode(exchange.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             refusal = Refusal(
                 status=400, code="invalid_body", message=f"the body is not a chat completion request: {error}"
             )
