@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,26 @@ class CatalogueFileError(ValueError):
 
 def load(path: Path) -> Catalogue:
     """The catalogue in `path` (config/models.yaml). Raises CatalogueFileError."""
-    document, root = _read(path)
-    try:
-        return parse(document)
-    except CatalogueError as error:
-        raise _located(path, root, error) from error
+    return parse(_checked(path, parse))
 
 
 def load_lock(path: Path) -> dict[str, Pin]:
     """The pins in `path` (config/models.lock.yaml), by model name. Raises CatalogueFileError."""
-    document, root = _read(path)
-    try:
-        return parse_lock(document)
-    except CatalogueError as error:
-        raise _located(path, root, error) from error
+    return parse_lock(_checked(path, parse_lock))
 
 
 def load_documents(catalogue: Path, lock: Path) -> dict[str, Any]:
     """Both files as plain documents `{"catalogue": ..., "lock": ...}`, checked: what a host is handed as JSON."""
-    load(catalogue)
-    load_lock(lock)
-    return {"catalogue": _read(catalogue)[0], "lock": _read(lock)[0]}
+    return {"catalogue": _checked(catalogue, parse), "lock": _checked(lock, parse_lock)}
+
+
+def _checked(path: Path, check: Callable[[Any], object]) -> Any:
+    document, root = _read(path)
+    try:
+        check(document)
+    except CatalogueError as error:
+        raise _located(path, root, error) from error
+    return document
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -60,8 +60,9 @@ def _read(path: Path) -> tuple[Any, yaml.Node | None]:
     except OSError as error:
         raise CatalogueFileError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        # _UniqueKeys is a SafeLoader: it builds plain values only.
-        return yaml.load(text, Loader=_UniqueKeys), yaml.compose(text, Loader=yaml.SafeLoader)  # noqa: S506
+        loader = _UniqueKeys(text)
+        root = loader.get_single_node()
+        return loader.construct_document(root) if root else None, root
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise CatalogueFileError(f"{path}:{line}: {error.problem}") from error

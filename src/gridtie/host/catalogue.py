@@ -236,12 +236,19 @@ class _Table:
         if not self.has(key):
             if default is not None:
                 return default
-            raise CatalogueError(self.path, f"the key {key!r} is missing")
+            raise self._missing(key)
         value = self.document[key]
         # bool is an int to Python, and a quiet 1 for `true` would become a size.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self.fail(key, f"{_NAMES[kind]} was expected, this is {_kind(value)}")
         return value
+
+    def _missing(self, key: str) -> CatalogueError:
+        """A misspelt key is both unknown and missing; the reader looks for the one that stands there."""
+        near = difflib.get_close_matches(key, [str(k) for k in self.document if k not in self._read], n=1)
+        if near:
+            return self.fail(near[0], f"unknown key; did you mean {key!r}?")
+        return CatalogueError(self.path, f"the key {key!r} is missing")
 
     def text(self, key: str, default: Optional[str] = None) -> str:
         value: str = self.value(key, str, default)

@@ -74,7 +74,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Choice:
-    """All verdicts, in the catalogue's order, of which the chosen ones are marked."""
+    """All verdicts, the chosen ones marked: in the catalogue's order, but models that a person named come first."""
 
     verdicts: tuple[Verdict, ...]
 
@@ -166,8 +166,8 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes:
         room = _smaller(room, verdict) if wishes.together else room
     if problems:
         raise CannotChoose("\n".join(problems))
-    rest = (chosen.get(name) or judge(model, room, wishes) for name, model in catalogue.models.items())
-    return Choice(tuple(rest))
+    rest = (judge(model, room, wishes) for name, model in catalogue.models.items() if name not in chosen)
+    return Choice((*chosen.values(), *rest))
 
 
 def _context(model: Model, room: Room, wishes: Wishes) -> tuple[int, Need]:

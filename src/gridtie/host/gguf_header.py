@@ -96,6 +96,7 @@ def shape_of(header: Header) -> Shape:
             shared=_int(header, "expert_shared_count", 0),
             leading_dense_blocks=_int(header, "leading_dense_block_count", 0),
         )
+    compressed = "blk.0.attn_k_b.weight" in header.tensors
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     vocabulary = _int(header, "vocab_size", tokens if isinstance(tokens, int) else None)
     return Shape(
@@ -105,14 +106,15 @@ def shape_of(header: Header) -> Shape:
         embedding_length=embedding,
         head_count=heads,
         head_count_kv=_int(header, "attention.head_count_kv", heads),
-        key_length=_int(header, "attention.key_length", per_head),
-        value_length=_int(header, "attention.value_length", per_head),
+        # With compressed attention the plain lengths are those of the cache; the heads' own have names of their own.
+        key_length=_int(header, "attention.key_length_mla", _int(header, "attention.key_length", per_head)),
+        value_length=_int(header, "attention.value_length_mla", _int(header, "attention.value_length", per_head)),
         vocab_size=vocabulary,
         feed_forward_length=_int(header, "feed_forward_length", 0),
         experts=experts,
-        mla_cache="blk.0.attn_k_b.weight" in header.tensors,
+        mla_cache=compressed,
         kv_lora_rank=_int(header, "attention.kv_lora_rank", 512),
-        rope_length=_int(header, "rope.dimension_count", 64),
+        rope_length=_int(header, "rope.dimension_count", 64) if compressed else 64,
     )
 
 

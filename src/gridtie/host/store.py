@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, Optional
@@ -174,8 +175,9 @@ class Store:
     def _place(self, path: Path, content: bytes) -> None:
         """Write a small file at once. The scratch file lies outside `blobs` and `manifests`: Ollama reads those."""
         self.make_directory(path.parent)
-        scratch = self.root / f".{path.name}.{os.getpid()}"
-        with scratch.open("wb") as file:
+        descriptor, name = tempfile.mkstemp(dir=self.root, prefix=".")
+        scratch = Path(name)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

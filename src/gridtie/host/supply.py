@@ -14,9 +14,10 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
 from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
 from .choice import Room, coding_score
+from .fetch import FetchError
 from .fit import Settings, need
 from .gguf_header import GgufError, shape_of
-from .obtain import Means
+from .obtain import Means, ObtainError
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
 from .stock import Stock, StockError, Wanted, bring_all, check_disk, clear_scratch
 from .store import Checked, Manifest, Store, own_name, write_json
@@ -155,11 +156,11 @@ def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogu
                     f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
                 )
             path = find_file(own, [store for store in (stock.store, stock.other) if store])
-            if path is None and check:
+            if path is None and check and own.remote:
                 postponed.append(own.name)
                 continue
             models[own.name] = describe(own, path or fetch(own, order.means))
-        except (CatalogueError, GgufError) as error:
+        except (CatalogueError, GgufError, ObtainError, FetchError) as error:
             raise StockError(str(error)) from error
         pins[own.name] = own.pin
     return Catalogue(models), pins, postponed

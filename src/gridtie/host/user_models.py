@@ -27,6 +27,10 @@ class UserModel:
     def pin(self) -> Pin:
         return Pin(gguf=self.sha256)
 
+    @property
+    def remote(self) -> bool:
+        return self.location.startswith(("http://", "https://"))
+
 
 def parse_entry(entry: Mapping[str, Any]) -> UserModel:
     """Check `{name, gguf, sha256}`. Raises CatalogueError naming the key."""
@@ -47,8 +51,7 @@ def parse_entry(entry: Mapping[str, Any]) -> UserModel:
 def find_file(entry: UserModel, stores: Sequence[Store]) -> Optional[Path]:
     """The file, where it can be looked into without fetching it: a store's blob, or the path that was named."""
     blobs = [store.blob(f"sha256:{entry.sha256}") for store in stores]
-    remote = entry.location.startswith(("http://", "https://"))
-    return next((path for path in [*blobs, *([] if remote else [Path(entry.location)])] if path.is_file()), None)
+    return next((path for path in [*blobs, *([] if entry.remote else [Path(entry.location)])] if path.is_file()), None)
 
 
 def fetch(entry: UserModel, means: Means) -> Path:

@@ -1,0 +1,106 @@
+"""A model registry of plain files, as Ollama's pull protocol wants it, with faults on demand.
+
+It serves /v2/<namespace>/<model>/manifests/<tag> and .../blobs/<digest>, honours Range, and can cut a transfer short,
+send damaged bytes or answer with an error status a given number of times. Everything that was asked is recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from gridtie.host.store import CONFIG_TYPE, MODEL_TYPE, PARAMS_TYPE, Layer, Manifest, build_manifest
+
+
+@dataclass
+class Registry:
+    """What is served: bodies by path. Faults are counted down, one a request of a blob."""
+
+    url: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    cut_after: list[int] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    damaged: int = 0
+
+    def add_model(self, name: str, weights: bytes, parameters: bytes = b'{"stop":["<|end|>"]}') -> Manifest:
+        """Publish a model of the library; gives its manifest."""
+        model, _, tag = name.partition(":")
+        parts = [(CONFIG_TYPE, b'{"model_format":"gguf"}'), (MODEL_TYPE, weights), (PARAMS_TYPE, parameters)]
+        layers = [self._add_blob(model, kind, content) for kind, content in parts]
+        manifest = build_manifest(layers[0], tuple(layers[1:]))
+        self.files[f"/v2/library/{model}/manifests/{tag}"] = manifest.raw
+        return manifest
+
+    def ranges(self, digest: str) -> list[str]:
+        """The Range headers of the requests for a blob, empty strings where there was none."""
+        return [header for path, header in self.requests if path.endswith(digest)]
+
+    def _add_blob(self, model: str, kind: str, content: bytes) -> Layer:
+        digest = "sha256:" + hashlib.sha256(content).hexdigest()
+        self.files[f"/v2/library/{model}/blobs/{digest}"] = content
+        return Layer(kind, digest, len(content))
+
+
+@contextmanager
+def serving() -> Iterator[Registry]:
+    """A registry on an ephemeral port of 127.0.0.1."""
+    registry = Registry()
+
+    class Handler(_Handler):
+        served = registry
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    registry.url = f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    served: Registry
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range", "")
+        self.served.requests.append((self.path, asked))
+        blob = "/blobs/" in self.path
+        content = self.served.files.get(self.path)
+        if blob and self.served.statuses:
+            self._empty(self.served.statuses.pop(0))
+        elif content is None:
+            self._empty(404)
+        else:
+            self._send(content, asked, blob)
+
+    def _send(self, content: bytes, asked: str, blob: bool) -> None:
+        if blob and self.served.damaged:
+            self.served.damaged -= 1
+            content = bytes(len(content))
+        start = int(match[1]) if (match := re.fullmatch(r"bytes=(\d+)-", asked)) else 0
+        if start >= len(content) > 0 and asked:
+            self._empty(416)
+            return
+        body = content[start:]
+        self.send_response(206 if asked else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        most = self.served.cut_after.pop(0) if blob and self.served.cut_after else len(body)
+        self.wfile.write(body[:most])
+
+    def _empty(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass

@@ -1,0 +1,110 @@
+"""`gridtie fit` on a machine whose catalogue is at hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gridtie.catalogue import load_documents
+from gridtie.host import cli_fit
+from gridtie.host.place import PlaceError
+
+CONFIG = Path(__file__).parents[3] / "config"
+Fit = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def documents() -> str:
+    return json.dumps(load_documents(CONFIG / "models.yaml", CONFIG / "models.lock.yaml"))
+
+
+@pytest.fixture
+def fit(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
+    """Runs `gridtie fit ...` with the station's directory under tmp_path."""
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path))
+    (tmp_path / "models.json").write_text(documents)
+
+    def run(*arguments: str) -> int:
+        parser = argparse.ArgumentParser()
+        cli_fit.register(parser.add_subparsers())
+        args = parser.parse_args(["fit", *arguments])
+        return int(args.run(args))
+
+    return run
+
+
+def test_the_table_has_every_model_and_marks_the_choice(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit("--free", "7") == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert any(line.startswith("* smollm2:135m") for line in lines)
+    assert sum(":" in line.split()[0] or line.startswith("*") for line in lines if line.strip()) >= 24
+
+
+def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "7", "--json")
+    models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
+    need = models["qwen2.5-coder:7b"]["need"]
+
+    assert need["total"] == need["weights"] + need["kv"] + need["compute"]
+    assert "does not fit" in models["llama3.3:70b"]["why"]
+
+
+def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--free", "7", "--why", "llama3.3:70b") == 1
+    assert fit("--free", "7", "--why", "qwen2.5-coder:7b") == 0
+    out = capsys.readouterr().out
+
+    assert "no context fits" in out and "weights 4.36 + cache 1.75" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kv_bytes"),
+    [
+        (("--context", "4096"), 56 * 1024 * 4096),
+        (("--context", "4096", "--parallel", "3"), 3 * 56 * 1024 * 4096),
+        (("--context", "4096", "--kv-type", "q8_0"), 56 * 1024 * 4096 * 17 // 32),
+    ],
+)
+def test_context_parallel_and_cache_type_are_counted(
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], kv_bytes: int
+) -> None:
+    fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
+
+    assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+
+
+def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
+    assert fit("--free", "0.01") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--why", "quen2.5-coder:7b"), "did you mean qwen2.5-coder:7b"),
+        (("--catalogue", "/none.json"), "/none.json is not there; run `make site`"),
+        (("--kv-type", "q8_0", "--no-flash-attention"), "needs flash attention"),
+    ],
+)
+def test_what_cannot_be_asked_is_explained(fit: Fit, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(PlaceError, match=message):
+        fit(*arguments)
+
+
+def test_a_catalogue_that_is_damaged_is_named(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text('{"catalogue": {"schema": 1}}')
+
+    with pytest.raises(PlaceError, match=r"models\.json cannot be used: the key 'models' is missing"):
+        fit()
+
+
+def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path: Path) -> None:
+    program = tmp_path / "opt" / "bin" / "gridtie"
+
+    assert cli_fit.default_catalogue(tmp_path / "etc", program) == tmp_path / "opt" / "etc" / "models.json"
