@@ -331,6 +331,24 @@ def test_the_clients_own_fault_comes_in_upstreams_words(client: openai.OpenAI) -
         client.chat.completions.create(model="gpt-invalid", messages=HELLO)
 
 
+def test_anthropics_answers_are_dated(client: openai.OpenAI) -> None:
+    """Anthropic gives no time, OpenAI's clients expect one."""
+    answer = client.chat.completions.create(model="claude", messages=HELLO)
+
+    assert abs(answer.created - time.time()) < 60
+
+
+def test_a_malformed_request_is_told_so_by_a_translator(client: openai.OpenAI, cloud: Cloud) -> None:
+    """What is wrong everywhere is the client's own fault, whatever dialect the target speaks."""
+    robot: Any = [{"role": "robot", "content": "x"}]
+
+    with pytest.raises(openai.BadRequestError, match="role") as raised:
+        client.chat.completions.create(model="claude", messages=robot)
+
+    assert raised.value.code == "invalid_request"
+    assert cloud.requests == []
+
+
 @pytest.mark.parametrize(
     "extra",
     [{"n": 2}, {"logprobs": True}, {"response_format": {"type": "json_object"}}, {"presence_penalty": 1.0}],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from time import monotonic
+from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gridtie.config.schema import Routing
@@ -61,40 +61,17 @@ class Execution:
     _read: Callable[[bytes, bool], None]
     _decoder: StreamDecoder
 
-    __slots__ = (
-        "_attempt",
-        "_attempt_started",
-        "_between",
-        "_body",
-        "_call",
-        "_client",
-        "_codec",
-        "_connection",
-        "_deadline",
-        "_decoder",
-        "_end",
-        "_endpoint",
-        "_executor",
-        "_headers",
-        "_held",
-        "_held_bytes",
-        "_held_frames",
-        "_index",
-        "_last",
-        "_late",
-        "_lease",
-        "_next_sign",
-        "_over",
-        "_read",
-        "_resendable",
-        "_routing",
-        "_status",
-        "_stream",
-        "_target",
-        "_task",
-        "_wants_usage",
-        "outcome",
-    )
+    # What a request does not pay for until it is set.
+    _index = 0
+    _over = False
+    _late = "total"
+    _resendable = False
+    _last: Failure | None = None
+    _lease: Lease | None = None
+    _connection: Connection | None = None
+    _task: asyncio.Task[None] | None = None
+    _held_bytes = 0
+    _held_frames = 0
 
     def __init__(
         self, executor: Executor, outcome: Outcome, body: bytes, wants_usage: bool, routing: Routing, client: Client
@@ -109,18 +86,10 @@ class Execution:
         self._between = routing.timeouts.between_tokens
         # Nothing goes on beyond this.
         self._end = outcome.started + routing.timeouts.total
-        # When what is waited for now has to be there, and what that is.
-        self._deadline, self._late = self._end, "total"
+        # When what is waited for now (`_late` names it) has to be there.
+        self._deadline = self._end
         self._next_sign = outcome.started + SIGN_OF_LIFE
-        self._index = 0
-        self._over = False
-        self._last: Failure | None = None
-        self._lease: Lease | None = None
-        self._connection: Connection | None = None
-        self._resendable = False
-        self._task: asyncio.Task[None] | None = None
         self._held: list[bytes] = []
-        self._held_bytes = self._held_frames = 0
 
     # -- the client's side -------------------------------------------------------------------------------------------
 
@@ -202,7 +171,12 @@ class Execution:
                 self._body, self._target.model, stream=self._stream, include_usage=self._target.include_usage
             )
         except Untranslatable as error:
-            return self._skip(Failure(kind=Failed.CAPABILITY, message=str(error)))
+            if error.needs:
+                return self._skip(Failure(kind=Failed.CAPABILITY, message=str(error)))
+            # Wrong everywhere: no other target can make sense of it, and one might bill for trying.
+            self._note(Failed.INVALID.value, str(error))
+            self._fail(Failure(kind=Failed.INVALID, message=str(error)))
+            return True
         except ValueError as error:
             return self._skip(Failure(kind=Failed.UNREACHABLE, message=str(error)))
         self._lease = self._executor.world.reserve(attempt)
@@ -299,7 +273,9 @@ class Execution:
             self._read = self._read_error
         elif self._stream:
             self._decoder = self._codec.stream(
-                client_wants_usage=self._wants_usage, prompt_estimate=self.outcome.ask.prompt_tokens
+                client_wants_usage=self._wants_usage,
+                prompt_estimate=self.outcome.ask.prompt_tokens,
+                created=int(time()),
             )
             self._read = self._read_stream
         else:
@@ -378,18 +354,26 @@ class Execution:
                 self._client.more(data)
             self._attempt_failed(chunk.failure)
             return
-        self._succeed(lambda: self._client.finish(self.outcome, data))
+        self._succeed()
+        try:
+            self._client.finish(self.outcome, data)
+        finally:
+            self._settled()
 
     def _read_whole(self, data: bytes, last: bool) -> None:
         body = self._collect(data, last, WHOLE_BYTES)
         if body is None:
             return
-        whole = self._codec.whole(body, prompt_estimate=self.outcome.ask.prompt_tokens)
+        whole = self._codec.whole(body, prompt_estimate=self.outcome.ask.prompt_tokens, created=int(time()))
         self.outcome.usage = whole.usage
         if whole.failure is not None:
             self._attempt_failed(whole.failure)
             return
-        self._succeed(lambda: self._client.answer(self.outcome, whole.body))
+        self._succeed()
+        try:
+            self._client.answer(self.outcome, whole.body)
+        finally:
+            self._settled()
 
     def _read_error(self, data: bytes, last: bool) -> None:
         body = self._collect(data, last, ERROR_BYTES)
@@ -415,21 +399,21 @@ class Execution:
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
-    def _succeed(self, tell: Callable[[], None]) -> None:
-        """The answer is whole. The slot stays taken until upstream's message ends too, which is mostly now."""
+    def _succeed(self) -> None:
+        """The answer is whole."""
         self._note("ok")
         self._executor.world.succeeded(self._target.id)
         self._over = True
         self.outcome.duration = monotonic() - self.outcome.started
-        try:
-            tell()
-        finally:
-            if self._connection is None:
-                self._drained()
-            else:
-                self._deadline = monotonic() + DRAIN
-                # A client that reads slowly must not hold it up: nothing more is passed on.
-                self._connection.resume()
+
+    def _settled(self) -> None:
+        """The slot stays taken until upstream's message ends too, which is mostly now."""
+        if self._connection is None:
+            self._drained()
+            return
+        self._deadline = monotonic() + DRAIN
+        # A client that reads slowly must not hold it up: nothing more is passed on.
+        self._connection.resume()
 
     def _drained(self) -> None:
         self._close_attempt()
