@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,12 +17,16 @@ from gridtie.ledger.schema import MIGRATIONS, VERSION
 # Tries that were never sent anywhere.
 _NOT_SENT = frozenset({"skipped"})
 
-_COLUMNS = (
-    *("id", "time", "key", "environment", "agent", "tags", "private", "surface", "asked", "stream", "status"),
-    *("rule", "target", "locality", "served", "tries", "cloud_tries"),
+# Kept as they are in an entry.
+_PLAIN = (
+    *("id", "time", "key", "environment", "agent", "private", "surface", "asked", "stream", "status"),
+    *("rule", "target", "locality", "served"),
     *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "complete"),
     *("first_token", "duration", "error", "cost_usd", "baseline", "baseline_usd", "price_date"),
 )
+_COLUMNS = (*_PLAIN, "tags", "tries", "cloud_tries")
+_plain = attrgetter(*_PLAIN)
+_encode = msgspec.json.Encoder().encode
 _JSON = {"tags": tuple[str, ...], "tries": tuple[Try, ...]}
 _BOOL = ("private", "stream", "estimated", "complete")
 
@@ -85,14 +90,19 @@ class SqliteStore:
     def save(self, records: Iterable[Record]) -> None:
         writer = self._writer
         try:
-            writer.execute("BEGIN IMMEDIATE")
+            entries: list[Entry] = []
+            begins: list[Begin] = []
             for record in records:
                 if isinstance(record, Begin):
-                    values = (record.id, record.target, record.time, record.key, record.environment)
-                    writer.execute(_BEGIN, (*values, record.reserve_usd, record.id))
+                    begins.append(record)
                 else:
-                    writer.execute(_INSERT, _row(record))
-                    writer.execute("DELETE FROM attempts WHERE id = ?", (record.id,))
+                    entries.append(record)
+            writer.execute("BEGIN IMMEDIATE")
+            # Entries first: of an attempt that begins and ends in one batch, only the end is kept.
+            writer.executemany(_INSERT, map(_row, entries))
+            ended = ((entry.id,) for entry in entries if any(tried.locality == "cloud" for tried in entry.tries))
+            writer.executemany("DELETE FROM attempts WHERE id = ?", ended)
+            writer.executemany(_BEGIN, map(_attempt, begins))
             writer.execute("COMMIT")
         except BaseException as error:
             if writer.in_transaction:
@@ -124,11 +134,16 @@ class SqliteStore:
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
-    values = msgspec.structs.asdict(entry)
-    values["cloud_tries"] = sum(t.locality == "cloud" and t.outcome not in _NOT_SENT for t in entry.tries)
-    for name in _JSON:
-        values[name] = msgspec.json.encode(values[name]).decode()
-    return tuple(values[name] for name in _COLUMNS)
+    return (
+        *_plain(entry),
+        _encode(entry.tags).decode() if entry.tags else "[]",
+        _encode(entry.tries).decode(),
+        sum(tried.locality == "cloud" and tried.outcome not in _NOT_SENT for tried in entry.tries),
+    )
+
+
+def _attempt(begin: Begin) -> tuple[object, ...]:
+    return (begin.id, begin.target, begin.time, begin.key, begin.environment, begin.reserve_usd, begin.id)
 
 
 def _entry(row: dict[str, Any]) -> Entry:

@@ -50,7 +50,7 @@ def test_a_record_saved_twice_is_there_once_and_as_it_was_first(store: SqliteSto
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(store: SqliteStore) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         store.save([local("a"), object()])  # type: ignore[list-item]
     assert store.rows("SELECT id FROM requests") == []
     store.save([local("b")])
