@@ -43,9 +43,11 @@ class App:
         self._prefix = os.urandom(6).hex()
         self._count = 0
         self._second = 0.0
+        self.generation: object = None
 
     def reload(self, loaded: Loaded) -> None:
         """Judge by another configuration from here on."""
+        self.generation = loaded
         self.limits = loaded.routing.limits
         self._keys = loaded.keys
         own = [loaded.station.endpoint] if loaded.station is not None else []
@@ -71,7 +73,8 @@ class App:
 
     def admit(self, exchange: Exchange) -> bool:
         """Judge a request by its head: Host, Origin, path, method, key. False where it has been answered."""
-        headers = exchange.headers
+        head = exchange.head
+        headers = head.headers
         host = headers.get(b"host", b"")
         if not self._hosts.allows(host):
             message = f"Host {host.decode('latin-1')[:200]!r} is not this router; it answers to {self._hosts}"
@@ -79,29 +82,28 @@ class App:
         origin = headers.get(b"origin")
         if origin is not None and not self._hosts.allows_origin(origin):
             return self._no(exchange, 403, "origin_not_allowed", "requests of foreign web pages are not answered")
-        route = self._routes.find(exchange)
+        route = self._routes.find(head)
         if route is None:
             paths = ", ".join(self._routes.paths())
-            return self._no(
-                exchange, 404, "not_found", f"there is nothing at {exchange.path[:200]!r}; there is {paths}"
-            )
-        if route.handler(exchange.method) is None:
-            method = exchange.method.decode("latin-1")[:20]
+            return self._no(exchange, 404, "not_found", f"there is nothing at {head.path[:200]!r}; there is {paths}")
+        if route.handler(head.method) is None:
+            method = head.method.decode("latin-1")[:20]
             message = f"{method} is not for {route.path}; allowed: {route.allow}"
             return self._no(exchange, 405, "method_not_allowed", message, b"allow: %b\r\n" % route.allow.encode())
         if not route.public:
             presented = _presented(headers)
-            exchange.key = self._keys.lookup(presented) if presented else None
-            if exchange.key is None:
+            head.key = self._keys.lookup(presented) if presented else None
+            if head.key is None:
                 found = "this key is not known" if presented else "no key was sent"
                 message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
                 return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
-        exchange.route = route
+        head.route, head.generation = route, self.generation
         return True
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a whole request that was admitted."""
-        handler = exchange.route.handler(exchange.method) if exchange.route is not None else None
+        head = exchange.head
+        handler = head.route.handler(head.method) if head.route is not None else None
         if handler is not None:
             handler(exchange)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.keys import Key, resolve_environment
 from gridtie.routing.plan import Refusal
 
@@ -25,13 +25,12 @@ class Claims(msgspec.Struct, frozen=True):
     tags: frozenset[str] = _NO_TAGS
 
 
-def claims(exchange: Exchange, key: Key) -> Claims | Refusal:
+def claims(headers: Mapping[bytes, bytes], key: Key) -> Claims | Refusal:
     """Read the x-gridtie-* headers; a refusal where one is malformed or claims what the key may not."""
-    headers = exchange.headers
     agent = headers.get(b"x-gridtie-agent")
     tags = headers.get(b"x-gridtie-tags")
-    asked = exchange.header(b"x-gridtie-environment") if b"x-gridtie-environment" in headers else None
-    environment = resolve_environment(key, asked)
+    asked = headers.get(b"x-gridtie-environment")
+    environment = resolve_environment(key, asked.decode("latin-1").strip() if asked is not None else None)
     if isinstance(environment, Refusal):
         return environment
     if agent is None and tags is None:

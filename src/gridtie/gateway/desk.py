@@ -37,7 +37,13 @@ class Desk:
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
         """What the request's headers claim, if its key allows it."""
-        return claims(exchange, exchange.key or _ANYBODY)
+        head = exchange.head
+        if head.claims is not None:
+            return head.claims
+        found = claims(head.headers, head.key or _ANYBODY)
+        if isinstance(found, Claims):
+            head.claims = found
+        return found
 
     def submit(self, exchange: Exchange, ask: Ask, wants_usage: bool, form: Form) -> None:
         """Carry out a request; its body is the exchange's."""
@@ -59,7 +65,7 @@ class Desk:
 
     def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None, alias: str = "") -> Ask:
         """What is known of a request that could not be read further."""
-        key = exchange.key or _ANYBODY
+        key = exchange.head.key or _ANYBODY
         return Ask(
             id=exchange.id,
             surface=surface,

@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from gridtie.gateway.claims import Claims
     from gridtie.gateway.keys import Key
     from gridtie.gateway.routes import Route
 
@@ -48,55 +49,54 @@ class Line(Protocol):
         ...
 
 
+class Head:
+    """A request's head and what was found out about it. A client that repeats itself on a connection shares one."""
+
+    def __init__(self, url: bytes = b"", headers: dict[bytes, bytes] | None = None) -> None:
+        self.url = url
+        # Names in lower case, a repeated one joined by a comma; without content-length.
+        self.headers = headers or {}
+        self.method = b""
+        self.path = ""
+        self.query = ""
+        # What follows the route's path, for routes that end in a slash.
+        self.rest = ""
+        self.http_1_0 = False
+        self.keep_alive = False
+        # Set where the head was admitted; `claims` once they were asked for.
+        self.route: Route | None = None
+        self.key: Key | None = None
+        self.claims: Claims | None = None
+        # The configuration by which all this was found out.
+        self.generation: object = None
+
+
+_UNREAD = Head()
+
+
 class Exchange:
     """A request as it was read; `respond`, or `begin`, `write`... and `end` answer it, once.
 
     After the client has gone all of these do nothing.
     """
 
-    __slots__ = (
-        "_chunked",
-        "_line",
-        "answered",
-        "body",
-        "headers",
-        "http_1_0",
-        "id",
-        "keep_alive",
-        "key",
-        "listener",
-        "method",
-        "path",
-        "query",
-        "rest",
-        "route",
-        "started",
-    )
+    # On the class, so that a request pays only for what it sets.
+    head = _UNREAD
+    body = b""
+    keep_alive = True
+    answered = False
+    # Whether a status has been written that cannot be taken back.
+    started = False
+    listener: Listener | None = None
+    _chunked = False
 
     def __init__(self, line: Line, id: str) -> None:
         self._line: Line | None = line
-        self._chunked = False
         self.id = id
-        self.method = b""
-        self.path = ""
-        self.query = ""
-        # What follows the route's path, for routes that end in a slash.
-        self.rest = ""
-        # Names in lower case; a repeated one is joined by a comma.
-        self.headers: dict[bytes, bytes] = {}
-        self.body = b""
-        self.http_1_0 = False
-        self.keep_alive = True
-        self.answered = False
-        # Whether a status has been written that cannot be taken back.
-        self.started = False
-        self.key: Key | None = None
-        self.route: Route | None = None
-        self.listener: Listener | None = None
 
     def header(self, name: bytes) -> str:
         """A request header as text, "" where it is missing."""
-        return self.headers.get(name, b"").decode("latin-1").strip()
+        return self.head.headers.get(name, b"").decode("latin-1").strip()
 
     def respond(self, status: int, fields: bytes, body: bytes = b"") -> None:
         """Answer whole. `fields` are complete header lines."""
@@ -111,7 +111,7 @@ class Exchange:
             len(body),
             self._connection(line),
         )
-        line.write(head if self.method == b"HEAD" else head + body)
+        line.write(head if self.head.method == b"HEAD" else head + body)
         line.finished(self)
 
     def begin(self, status: int, fields: bytes, data: bytes = b"") -> None:
@@ -121,9 +121,9 @@ class Exchange:
             return
         self.started = True
         # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
-        self._chunked = not self.http_1_0
+        self._chunked = not self.head.http_1_0
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        if self.http_1_0:
+        if self.head.http_1_0:
             self.keep_alive = False
         head = b"%b%b%b%b%b" % (_STATUS_LINES[status], line.date(), fields, framing, self._connection(line))
         line.write(head + self._framed(data) if data else head)
@@ -156,6 +156,6 @@ class Exchange:
     def _connection(self, line: Line) -> bytes:
         if line.closing:
             self.keep_alive = False
-        if self.http_1_0 and self.keep_alive:
+        if self.head.http_1_0 and self.keep_alive:
             return b"connection: keep-alive\r\n\r\n"
         return _ENDS[self.keep_alive]

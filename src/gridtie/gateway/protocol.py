@@ -16,7 +16,7 @@ import httptools
 
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
-from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.exchange import Exchange, Head
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Service(Protocol):
     limits: Limits
     date_line: bytes
     draining: bool
+    # Replaced whenever a head could be judged differently than before.
+    generation: object
 
     def request_id(self) -> str: ...
 
@@ -68,37 +70,15 @@ class Service(Protocol):
 class Front(asyncio.Protocol):
     """One client connection."""
 
-    __slots__ = (
-        "_body",
-        "_body_bytes",
-        "_closing",
-        "_current",
-        "_deadline",
-        "_exchange",
-        "_expects",
-        "_head_bytes",
-        "_head_done",
-        "_headers",
-        "_held",
-        "_late",
-        "_lingering",
-        "_loop",
-        "_parser",
-        "_paused",
-        "_ready",
-        "_refusal",
-        "_service",
-        "_transport",
-        "_url",
-        "_write_paused",
-    )
-
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._loop = loop
         self._transport: asyncio.Transport  # from connection_made on
         self._parser = httptools.HttpRequestParser(self)
-        # The request being read; those read and not yet begun; the one in flight.
+        # The last head that was admitted here.
+        self._known: Head | None = None
+        # The request being read, from the end of its head on; those read and not yet begun; the one in flight.
+        self._reading = False
         self._current: Exchange | None = None
         self._ready: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
@@ -161,15 +141,12 @@ class Front(asyncio.Protocol):
     # -- httptools ---------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._current = Exchange(self, self._service.request_id())
-        self._headers = self._current.headers
+        self._reading = True
         self._url = b""
+        self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._head_done = False
-        self._expects = False
-        self._refusal: tuple[int, str, str] | None = None
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._repeated = b""
         if self._exchange is None:
             self._deadline, self._late = monotonic() + self._service.limits.header_timeout, "headers"
 
@@ -180,36 +157,59 @@ class Front(asyncio.Protocol):
         if self._head_done:
             return  # a trailer: nothing may be decided by what comes after the body
         name = name.lower()
-        self._head_bytes += len(name) + len(value) + 4
         headers = self._headers
         if name in headers:
             if name in _SINGLE:
-                self._refusal = (400, "invalid_request", f"header {name.decode('latin-1')!r} is given twice")
-                return
+                self._repeated = name
             value = headers[name] + b", " + value
         headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_done = True
-        exchange = self._current
-        if exchange is None:
+        if not self._reading:
             return
-        exchange.method = self._parser.get_method()
-        exchange.http_1_0 = self._parser.get_http_version() == "1.0"
-        exchange.keep_alive = self._parser.should_keep_alive()
-        refusal = self._refusal or self._judge(exchange)
-        if refusal is not None:
-            self._refuse(exchange, *refusal)
-        elif self._exchange is None and not self._ready and self._admit(exchange) and self._expects:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._current = exchange = Exchange(self, self._service.request_id())
+        headers, known = self._headers, self._known
+        length = headers.pop(b"content-length", b"")
+        if (
+            known is not None
+            and headers == known.headers
+            and self._url == known.url
+            and self._parser.get_method() == known.method
+            and self._service.generation is known.generation
+            and self._exchange is None
+            and not self._ready
+            and not (length and int(length) > self._service.limits.max_body_bytes)
+        ):
+            # The same head on the same connection as before: what was found then holds.
+            exchange.head = known
+            exchange.keep_alive = known.keep_alive
+        else:
+            self._read_head(exchange, length)
         if self._late == "headers":
             self._deadline, self._late = monotonic() + limits.BODY_SECONDS, "body"
 
+    def _read_head(self, exchange: Exchange, length: bytes) -> None:
+        exchange.head = head = Head(self._url, self._headers)
+        head.method = self._parser.get_method()
+        head.http_1_0 = self._parser.get_http_version() == "1.0"
+        head.keep_alive = exchange.keep_alive = self._parser.should_keep_alive()
+        refusal = self._judge(head, length)
+        if refusal is not None:
+            self._refuse(exchange, *refusal)
+        elif self._exchange is None and not self._ready and self._admit(exchange):
+            if b"expect" not in head.headers:
+                self._known = head
+            elif not head.http_1_0:
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
     def _admit(self, exchange: Exchange) -> bool:
         """Have the head judged before the body is read; what is answered now ends the connection."""
-        keep, exchange.keep_alive = exchange.keep_alive, False
+        exchange.keep_alive = False
         if self._service.admit(exchange):
-            exchange.keep_alive = keep
+            exchange.keep_alive = exchange.head.keep_alive
             return True
         self._refused(exchange)
         return False
@@ -225,6 +225,7 @@ class Front(asyncio.Protocol):
             self._body.append(body)
 
     def on_message_complete(self) -> None:
+        self._reading = False
         exchange, self._current = self._current, None
         if exchange is None or exchange.answered:
             return
@@ -249,43 +250,43 @@ class Front(asyncio.Protocol):
             self._bad(500, "internal_error", "the router failed; its log says why", error)
         except httptools.HttpParserError as error:
             self._bad(400, "invalid_request", f"not a well-formed HTTP/1.1 request: {error}", error)
-        if self._current is not None and not self._head_done:
+        if self._reading and not self._head_done:
             self._head_bytes += len(data)
-            self._bound_head(self._current)
+            self._bound_head()
         if self._ready and self._exchange is None:
             self._serve(self._ready.popleft())
 
-    def _bound_head(self, exchange: Exchange) -> None:
+    def _bound_head(self) -> None:
+        """A head that has not ended yet must not grow for ever."""
         most = self._service.limits
-        if self._head_bytes > most.max_header_bytes or len(exchange.headers) > most.max_headers:
-            self._refuse(exchange, 431, "headers_too_large", self._head_bounds())
+        if self._head_bytes > most.max_header_bytes or len(self._headers) > most.max_headers:
+            self._refuse(Exchange(self, self._service.request_id()), 431, "headers_too_large", self._head_bounds())
 
     def _head_bounds(self) -> str:
         most = self._service.limits
         return f"headers exceed {most.max_header_bytes} bytes or {most.max_headers} fields"
 
-    def _judge(self, exchange: Exchange) -> tuple[int, str, str] | None:
+    def _judge(self, head: Head, length: bytes) -> tuple[int, str, str] | None:
         """What is wrong with a head that parsed: status, code, message."""
-        headers, most = exchange.headers, self._service.limits
-        if self._head_bytes + len(self._url) > most.max_header_bytes or len(headers) > most.max_headers:
+        headers, most = head.headers, self._service.limits
+        if self._repeated:
+            return 400, "invalid_request", f"header {self._repeated.decode('latin-1')!r} is given twice"
+        size = len(head.url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
+        if size > most.max_header_bytes or len(headers) > most.max_headers:
             return 431, "headers_too_large", self._head_bounds()
-        if not self._url.startswith(b"/"):
+        if not head.url.startswith(b"/"):
             return 400, "invalid_request", "the request target must be a path"
-        path, _, query = self._url.partition(b"?")
-        exchange.path, exchange.query = path.decode("latin-1"), query.decode("latin-1")
+        path, _, query = head.url.partition(b"?")
+        head.path, head.query = path.decode("latin-1"), query.decode("latin-1")
         coding = headers.get(b"transfer-encoding")
-        if coding is not None and (exchange.http_1_0 or coding.lower() != b"chunked"):
+        if coding is not None and (head.http_1_0 or coding.lower() != b"chunked"):
             return 501, "invalid_request", "the only transfer coding that is read is chunked, in HTTP/1.1"
-        length = headers.get(b"content-length", b"")
         if length and int(length) > most.max_body_bytes:
             return 413, "body_too_large", self._body_bound()
-        if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return 415, "unsupported_encoding", "compressed request bodies are not read; send it as it is"
-        expect = headers.get(b"expect")
-        if expect is not None:
-            if expect.lower() != b"100-continue":
-                return 417, "invalid_request", "the only expectation that is met is 100-continue"
-            self._expects = not exchange.http_1_0
+        if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
+            return 417, "invalid_request", "the only expectation that is met is 100-continue"
         return None
 
     def _body_bound(self) -> str:
@@ -301,7 +302,7 @@ class Front(asyncio.Protocol):
         self._deadline, self._late = 0.0, ""
         try:
             # A pipelined request has not been judged yet: its refusal would have overtaken another's answer.
-            if exchange.route is not None or self._service.admit(exchange):
+            if exchange.head.route is not None or self._service.admit(exchange):
                 self._service.handle(exchange)
         except Exception:
             log.exception("%s: failed inside the router", exchange.id)
@@ -313,6 +314,7 @@ class Front(asyncio.Protocol):
     def _bad(self, status: int, code: str, message: str, error: Exception) -> None:
         """The bytes cannot be read on: answer, unless others wait before it, and close."""
         exchange, self._current = self._current, None
+        self._reading = False
         self._closing = True
         if self._exchange is None and not self._ready:
             self._refuse(exchange or Exchange(self, self._service.request_id()), status, code, message)
@@ -323,6 +325,7 @@ class Front(asyncio.Protocol):
             self._closing = True
             exchange.answered = True
             self._current = None
+            self._reading = False
             return
         exchange.keep_alive = False
         self._service.refuse(exchange, status, code, message)
@@ -331,6 +334,7 @@ class Front(asyncio.Protocol):
     def _refused(self, exchange: Exchange) -> None:
         """A request was answered before it was read to its end: nothing after it can be trusted to begin anew."""
         self._current = None
+        self._reading = False
         if self._lingering < 0:
             self._linger()
 
@@ -384,7 +388,7 @@ class Front(asyncio.Protocol):
 
     def drain(self) -> None:
         """The router is going down: close unless a request is in flight."""
-        if self._exchange is None and not self._ready and self._current is None:
+        if self._exchange is None and not self._ready and not self._reading:
             self._transport.close()
 
     def abandon(self) -> None:
@@ -397,7 +401,8 @@ class Front(asyncio.Protocol):
             self._transport.abort()
         elif not self._deadline or now < self._deadline or self._exchange is not None:
             return
-        elif self._late in ("headers", "body") and self._current is not None:
-            self._refuse(self._current, 408, "request_timeout", f"the request's {self._late} took too long")
+        elif self._late in ("headers", "body") and self._reading:
+            exchange = self._current or Exchange(self, self._service.request_id())
+            self._refuse(exchange, 408, "request_timeout", f"the request's {self._late} took too long")
         else:
             self._transport.abort()

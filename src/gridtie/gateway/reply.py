@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from typing import Protocol
 
 from gridtie.dialects.types import Failure
@@ -132,16 +133,20 @@ def retry_after(fault: Fault) -> bytes:
 def _headers(outcome: Outcome) -> bytes:
     """What was decided, as far as it is."""
     ask, target = outcome.ask, outcome.target
-    if target is not None and (outcome.committed or not ask.stream or outcome.failure is not None):
-        served = b"x-gridtie-target: %b\r\nx-gridtie-locality: %b\r\n" % (
-            target.id.encode("latin-1", "replace"),
-            target.locality.encode(),
-        )
-    else:
-        served = b""
-    return b"x-gridtie-request-id: %b\r\nx-gridtie-rule: %b\r\n%bx-gridtie-attempts: %d\r\n" % (
+    if target is not None and not (outcome.committed or not ask.stream or outcome.failure is not None):
+        target = None  # at work, but another one may answer yet
+    return b"x-gridtie-request-id: %b\r\n%bx-gridtie-attempts: %d\r\n" % (
         ask.id.encode(),
-        outcome.plan.rule.encode("latin-1", "replace"),
-        served,
+        _decided(outcome.plan.rule, "", "")
+        if target is None
+        else _decided(outcome.plan.rule, target.id, target.locality),
         outcome.attempts,
     )
+
+
+@lru_cache(maxsize=1024)
+def _decided(rule: str, target: str, locality: str) -> bytes:
+    lines = [f"x-gridtie-rule: {rule}"]
+    if target:
+        lines += [f"x-gridtie-target: {target}", f"x-gridtie-locality: {locality}"]
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1", "replace")

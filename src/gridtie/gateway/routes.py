@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.exchange import Exchange, Head
 
 Handler = Callable[[Exchange], None]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One path. One that ends in a slash stands for everything below it; the rest is `Exchange.rest`."""
+    """One path. One that ends in a slash stands for everything below it; the rest is `Head.rest`."""
 
     path: str
     get: Handler | None = None
@@ -44,14 +44,14 @@ class Routes:
             else:
                 self._exact[route.path] = route
 
-    def find(self, exchange: Exchange) -> Route | None:
+    def find(self, head: Head) -> Route | None:
         """The route of a request's path, None where there is none."""
-        found = self._exact.get(exchange.path)
+        found = self._exact.get(head.path)
         if found is not None:
             return found
         for route in self._below:
-            if exchange.path.startswith(route.path) and len(exchange.path) > len(route.path):
-                exchange.rest = exchange.path[len(route.path) :]
+            if head.path.startswith(route.path) and len(head.path) > len(route.path):
+                head.rest = head.path[len(route.path) :]
                 return route
         return None
 

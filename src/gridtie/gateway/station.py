@@ -99,7 +99,7 @@ class Station:
 
     def route(self, exchange: Exchange) -> None:
         """What would become of a request that is described, and why; nothing is sent."""
-        key = exchange.key
+        key = exchange.head.key
         if key is None:
             return
         try:
@@ -117,9 +117,9 @@ class Station:
 
     def usage(self, exchange: Exchange) -> None:
         """The report on a period; admins see everybody's, others their own."""
-        query = parse_qs(exchange.query)
+        query = parse_qs(exchange.head.query)
         asked = {name: values[-1] for name, values in query.items()}
-        key = exchange.key
+        key = exchange.head.key
         if key is None:
             return
         if unknown := asked.keys() - {"since", "until", "by", "key"}:
@@ -138,7 +138,7 @@ class Station:
 
     def request(self, exchange: Exchange) -> None:
         """One request's row."""
-        key, id = exchange.key, exchange.rest
+        key, id = exchange.head.key, exchange.head.rest
 
         def find() -> Answer:
             entry = self._ledger.find(id)
@@ -164,7 +164,7 @@ class Station:
         elif isinstance(error, LedgerError):
             self._no(exchange, 503, "ledger_unavailable", str(error))
         else:
-            log.error("%s failed", exchange.path, exc_info=error)
+            log.error("%s failed", exchange.head.path, exc_info=error)
             self._no(exchange, 500, "internal_error", "the router failed; its log says why")
 
     def _no(self, exchange: Exchange, status: int, code: str, message: str) -> None:

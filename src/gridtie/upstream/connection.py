@@ -49,26 +49,6 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Serves one request at a time. Belongs to whoever took it until the last body, an error or `abort`."""
 
-    __slots__ = (
-        "_body",
-        "_chunked_or_sized",
-        "_complete",
-        "_connected",
-        "_head_bytes",
-        "_head_handed_on",
-        "_head_seen",
-        "_headers",
-        "_keep",
-        "_owner",
-        "_parser",
-        "_receiver",
-        "_status",
-        "_transport",
-        "_unanswered",
-        "idle_since",
-        "served",
-    )
-
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._transport: asyncio.Transport  # from connection_made on
@@ -81,15 +61,12 @@ class Connection(asyncio.Protocol):
         self._reset()
 
     def _reset(self) -> None:
-        self._status = 0
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
         self._head_seen = False
         self._head_handed_on = False
-        self._unanswered = True
         self._chunked_or_sized = False
         self._complete = False
-        self._keep = False
         self._body: list[bytes] = []
 
     @property
@@ -134,7 +111,6 @@ class Connection(asyncio.Protocol):
         if receiver is None:
             # Nobody asked. Anything that is sent now would be taken for the answer to the next request.
             return self.abort()
-        self._unanswered = False
         if not self._head_seen:
             self._head_bytes += len(data)
         try:
@@ -160,7 +136,7 @@ class Connection(asyncio.Protocol):
             receiver.on_body(b"", True)  # a body that the end of the connection ends
         else:
             reason = str(exc) if exc is not None else "closed"
-            receiver.on_error(Broken(f"connection to upstream lost ({reason})", unanswered=self._unanswered))
+            receiver.on_error(Broken(f"connection to upstream lost ({reason})", unanswered=not self._head_bytes))
 
     # httptools
 

@@ -100,7 +100,7 @@ class OpenAI:
 
     def model(self, exchange: Exchange) -> None:
         """One of them."""
-        name = unquote(exchange.rest)
+        name = unquote(exchange.head.rest)
         for listed in self._desk.settings.current.targets.models():
             if listed.id == name:
                 exchange.respond(200, JSON, _encode(_row(listed)))
@@ -112,7 +112,7 @@ class OpenAI:
 
 
 def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
-    body, shape = exchange.body, chat.response_format
+    body, shape, key = exchange.body, chat.response_format, exchange.head.key
     needs = _NEEDS[
         bytes(chat.tools) not in _NOTHING or bytes(chat.functions) not in _NOTHING,
         # Told by its bytes: to find it in its place, every message would have to be parsed.
@@ -124,7 +124,7 @@ def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
         surface="openai",
         alias=chat.model or "",
         environment=claimed.environment,
-        key=exchange.key.name if exchange.key is not None else "",
+        key=key.name if key is not None else "",
         agent=claimed.agent,
         tags=claimed.tags,
         stream=bool(chat.stream),
