@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from integration.station import Station
+from standins.fixtures import authority, cloud, shared_cloud
+
+__all__ = ["authority", "cloud", "shared_cloud"]
 
 
 def _station(variable: str) -> Station:
