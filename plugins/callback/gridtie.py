@@ -281,9 +281,13 @@ class CallbackModule(DefaultCallback):
             super().v2_runner_retry(result)
 
     def v2_on_file_diff(self, result: Any) -> None:
-        if not self._usual:
-            self._live.clear()
-        super().v2_on_file_diff(result)
+        if self._usual:
+            super().v2_on_file_diff(result)
+            return
+        payload = _payload(result)
+        text = self._get_diff(payload["diff"]) if payload.get("diff") and payload.get("changed") else ""
+        if text:
+            self._say(text)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if self._usual:

@@ -51,7 +51,7 @@ created:
   description: Whether a new key was made.
   type: bool
   returned: always
-copy:
+copied_to:
   description: Where the person's copy is; empty where there is none.
   type: str
   returned: always
@@ -121,7 +121,7 @@ def main() -> None:
             except OSError as error:
                 module.fail_json(msg=f"{directory}: {error}")
     module.exit_json(
-        changed=bool(done) or copied, created=created, copy=directory, diff=[change["diff"] for change in done]
+        changed=bool(done) or copied, created=created, copied_to=directory, diff=[change["diff"] for change in done]
     )
 
 
