@@ -38,7 +38,11 @@ def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
     if model.cloud is not None:
         yield from _cloud(routing, model.cloud.provider, (*path, "cloud", "provider"))
     if model.baseline is not None and "/" not in model.baseline:
-        yield Problem(path=(*path, "baseline"), what=f'"{model.baseline}" is no `provider/model`')
+        yield Problem(
+            path=(*path, "baseline"),
+            what=f'"{model.baseline}" is no `provider/model`',
+            fix="write it as in prices.json",
+        )
     if model.floor is not None and not 0 <= model.floor <= 100:
         yield Problem(path=(*path, "floor"), what=f"found {model.floor:g}, wanted a score from 0 to 100")
 

@@ -71,7 +71,11 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
                 continue
             locality = provider.locality
         if locality == rule.never:
-            yield Problem(path=here, what=f'"{item}" contradicts `never: {rule.never}` of the same rule')
+            yield Problem(
+                path=here,
+                what=f'"{item}" contradicts `never: {rule.never}` of the same rule',
+                fix="remove one of the two",
+            )
         elif private and locality == "cloud" and set(rule.when.tags or []) == {PRIVATE}:
             yield Problem(
                 path=here,

@@ -86,7 +86,11 @@ def _defaults(routing: Routing) -> Iterator[Problem]:
     if defaults.environment not in routing.environments:
         yield unknown("environment", defaults.environment, routing.environments, ("defaults", "environment"))
     if "/" not in defaults.baseline:
-        yield Problem(path=("defaults", "baseline"), what=f'"{defaults.baseline}" is no `provider/model`')
+        yield Problem(
+            path=("defaults", "baseline"),
+            what=f'"{defaults.baseline}" is no `provider/model`',
+            fix="write it as in prices.json",
+        )
     for at, host in enumerate(defaults.allowed_hosts):
         if "/" in host or not host or any(letter.isspace() for letter in host):
             yield Problem(

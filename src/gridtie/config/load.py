@@ -13,7 +13,7 @@ from gridtie.config.convert import convert
 from gridtie.config.problems import ConfigError, Problem
 from gridtie.config.schema import Locality, Routing
 
-__all__ = ["ConfigError", "Problem", "RoutingFile", "load", "load_routing", "parse"]
+__all__ = ["ConfigError", "Problem", "RoutingFile", "judge", "load", "load_routing", "parse"]
 
 
 class RoutingFile(msgspec.Struct, frozen=True):
@@ -42,13 +42,19 @@ def load(path: Path) -> RoutingFile:
 def parse(raw: bytes, file: str) -> RoutingFile:
     """Routing from YAML text; `file` is only for messages. Raises `ConfigError` with all that is wrong."""
     found = source.parse(raw, file)
+    return RoutingFile(judge(found), found, hashlib.sha256(raw).hexdigest())
+
+
+def judge(found: source.Source) -> Routing:
+    """The routing that plain data describe. Raises `ConfigError` with all that is wrong."""
     routing, problems = convert(found.data, Routing)
     if routing is not None:
-        problems = [*_station_in_the_cloud(found), *check(_local_stations(routing))]
+        routing = _local_stations(routing)
+        problems = [*_station_in_the_cloud(found), *check(routing)]
     if problems or routing is None:
         located = [found.locate(problem) for problem in problems]
         raise ConfigError(sorted(located, key=lambda problem: problem.line or 0))
-    return RoutingFile(_local_stations(routing), found, hashlib.sha256(raw).hexdigest())
+    return routing
 
 
 def _local_stations(routing: Routing) -> Routing:

@@ -106,13 +106,15 @@ class Settings:
 
     def _swap(self, rules: _Rules | None, keys: Keys | None, error: str) -> None:
         before = self.current
+        if keys is None:  # not `or`: no keys at all is a file like any other
+            keys = before.keys
         if error and error != before.error:
             log.error("the changed configuration is not used, the one before it stays in force: %s", error)
         if rules is not None:
-            after = _loaded(rules, keys or before.keys, time(), error)
+            after = _loaded(rules, keys, time(), error)
             log.info("configuration loaded: %s", after.digest[:12])
         else:
-            after = msgspec.structs.replace(before, keys=keys or before.keys, error=error)
+            after = msgspec.structs.replace(before, keys=keys, error=error)
         self.current = after
         for subscriber in self._subscribers:
             subscriber(after)

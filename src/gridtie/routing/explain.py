@@ -72,7 +72,7 @@ def explain(query: Query, key: str, environment: str, policy: Policy, snapshot: 
         "max_cost": route.max_cost,
         "baseline": plan.baseline,
         "attempts": _attempts(plan),
-        "skipped": msgspec.to_builtins(plan.skipped),
+        "skipped": [msgspec.to_builtins(skip) for skip in plan.skipped],
         "refusal": msgspec.to_builtins(plan.refusal),
     }
 

@@ -67,7 +67,8 @@ async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str
 
 def _parsed(raw: bytes) -> Answer:
     head, blank, body = raw.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    if not blank or not words[0].startswith(b"HTTP/1.") or not words[1].isdigit():
+    version, _, rest = head.partition(b" ")
+    status = rest[:3]
+    if not blank or not version.startswith(b"HTTP/1.") or not status.isdigit():
         raise Unanswered("it answers, but not with HTTP", certain=True)
-    return Answer(int(words[1]), body)
+    return Answer(int(status), body)

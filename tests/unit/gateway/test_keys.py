@@ -1,0 +1,83 @@
+"""Keys open the router, and only where they may."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridtie.config.problems import ConfigError
+from gridtie.gateway.keys import Key, Keys, resolve_environment
+from gridtie.host import keys as written
+from gridtie.routing.plan import Refusal
+
+KEY = "gt-" + "a" * 43
+
+
+def row(name: str = "alice", key: str = KEY, **changes: Any) -> dict[str, Any]:
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    return {"name": name, "sha256": digest, "environments": ["dev"], "admin": False, "created": "", **changes}
+
+
+def load(folder: Path, *rows: dict[str, Any]) -> Keys:
+    path = folder / "keys.json"
+    path.write_text(json.dumps({"schema": 1, "keys": rows}))
+    return Keys.load(path)
+
+
+def test_a_key_is_found_by_its_hash(tmp_path: Path) -> None:
+    keys = load(tmp_path, row(environments=["test", "dev"], admin=True))
+
+    assert keys.lookup(KEY.encode()) == Key(name="alice", environments=("test", "dev"), admin=True)
+
+
+@pytest.mark.parametrize("presented", [b"", b"gt-", b"\xff" * 200, KEY.upper().encode(), KEY.encode() + b" "])
+def test_anything_else_is_nobodys_key(tmp_path: Path, presented: bytes) -> None:
+    assert load(tmp_path, row()).lookup(presented) is None
+
+
+def test_a_key_that_was_added_on_the_host_opens_the_router(tmp_path: Path) -> None:
+    key = written.add(tmp_path, "bob", ["ci"], admin=False)
+
+    assert Keys.load(tmp_path / "keys.json").lookup(key.encode()) == Key(name="bob", environments=("ci",))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([row(sha256="abc")], "sha256 is not 64 lower-case hex digits"),
+        ([row(environments=[])], 'key "alice": it has no environment'),
+        ([row(), row(key="other")], "the name is empty or taken"),
+        ([row(), row("bob")], "another key has the same sha256"),
+        ([row(name="")], "the name is empty or taken"),
+        ([row(environment="dev")], "not a key file"),
+    ],
+)
+def test_a_file_that_would_let_the_wrong_one_in_is_refused(
+    tmp_path: Path, rows: list[dict[str, Any]], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, *rows)
+
+    assert says in str(caught.value)
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="gridtie keys add NAME"):
+        Keys.load(tmp_path / "keys.json")
+
+
+@pytest.mark.parametrize(("claimed", "wanted"), [(None, "dev"), ("", "dev"), ("dev", "dev"), ("test", "test")])
+def test_a_request_is_in_an_environment_of_its_key(claimed: str | None, wanted: str) -> None:
+    assert resolve_environment(Key(name="k", environments=("dev", "test")), claimed) == wanted
+
+
+def test_an_environment_beyond_the_key_is_refused_and_named() -> None:
+    refusal = resolve_environment(Key(name="k", environments=("dev", "test")), "production")
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status, refusal.code) == (403, "environment_not_allowed")
+    assert 'the key "k" may not be used in the environment "production"; allowed: dev, test' in refusal.message

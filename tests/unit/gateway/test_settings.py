@@ -1,0 +1,182 @@
+"""Configuration is swapped as one, and a mistake in it changes nothing but the error that is shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gridtie.config.problems import ConfigError
+from gridtie.gateway.settings import Loaded, Settings
+from gridtie.host import keys
+from gridtie.providers.registry import Pricing
+from standins import house
+from standins.house import CLOUD, SMALL
+
+
+class Folder:
+    """A configuration directory with everything in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "secrets").mkdir()
+        self.secret("sk-one")
+        self.routing()
+        self.station(SMALL.removeprefix("station/"))
+        self.key = keys.add(path, "station", ["dev", "ci"], admin=True)
+
+    def routing(self, **changes: Any) -> None:
+        (self.path / "llm_routing.yaml").write_text(yaml.safe_dump(house.document(**changes)))
+
+    def secret(self, text: str) -> None:
+        (self.path / "secrets" / "openai").write_text(text + "\n")
+
+    def station(self, name: str) -> None:
+        model = {"name": name, "catalogue": "smollm2:135m", "dialect": "ollama", "url": "http://e:1", "context": 8192}
+        engine = {"kind": "ollama", "mode": "container"}
+        facts = {"schema": 1, "engine": engine, "models": [{**model, "purposes": ["code", "chat", "probe"]}]}
+        (self.path / "station.json").write_text(json.dumps(facts))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def reloaded(settings: Settings) -> Loaded:
+    asyncio.run(settings.reload())
+    return settings.current
+
+
+def test_everything_is_loaded_at_start(folder: Folder) -> None:
+    current = Settings(folder.path).current
+
+    assert {SMALL, CLOUD} <= set(current.targets.by_id)
+    assert current.targets.by_id[CLOUD].headers == (("authorization", "Bearer sk-one"),)
+    assert current.keys.lookup(folder.key.encode()) is not None
+    assert (current.error, len(current.digest)) == ("", 64)
+
+
+def test_at_start_mistakes_in_all_files_are_fatal_and_named_together(folder: Folder) -> None:
+    folder.routing(version=2)
+    (folder.path / "keys.json").write_text("[]")
+
+    with pytest.raises(ConfigError) as caught:
+        Settings(folder.path)
+
+    assert "llm_routing.yaml:" in str(caught.value)
+    assert "keys.json: not a key file" in str(caught.value)
+
+
+def test_a_missing_secret_is_named_with_the_line_of_its_provider(folder: Folder) -> None:
+    (folder.path / "secrets" / "openai").unlink()
+
+    with pytest.raises(ConfigError, match=r"llm_routing\.yaml:\d+: providers\.openai\.key_file: the key of provider"):
+        Settings(folder.path)
+
+
+def test_an_edit_is_in_force_after_a_reload(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    before = settings.current
+    folder.routing(environments=["dev", "test", "ci", "production", "lab"])
+    after = reloaded(settings)
+
+    assert "lab" in after.routing.environments
+    assert after.digest != before.digest
+    assert "lab" not in before.routing.environments
+
+
+def test_a_bad_edit_keeps_what_was_in_force_and_says_what_is_wrong(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    before = settings.current
+    folder.routing(rules=[])
+    after = reloaded(settings)
+
+    assert after.policy is before.policy
+    assert "without one every request is refused" in after.error
+
+
+def test_the_error_goes_when_the_mistake_is_mended(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    folder.routing(rules=[])
+    reloaded(settings)
+    folder.routing()
+
+    assert reloaded(settings).error == ""
+
+
+def test_a_key_is_revoked_although_the_routing_file_has_a_mistake(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    folder.routing(rules=[])
+    keys.revoke(folder.path, "station")
+
+    assert reloaded(settings).keys.lookup(folder.key.encode()) is None
+
+
+def test_rules_change_although_the_key_file_has_a_mistake(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    folder.routing(environments=["dev", "test", "ci", "production", "lab"])
+    (folder.path / "keys.json").write_text("{")
+    after = reloaded(settings)
+
+    assert "lab" in after.routing.environments
+    assert after.keys.lookup(folder.key.encode()) is not None
+    assert "keys.json" in after.error
+
+
+def test_a_station_that_is_provisioned_later_is_found(folder: Folder) -> None:
+    (folder.path / "station.json").unlink()
+    settings = Settings(folder.path)
+    assert SMALL not in settings.current.targets.by_id
+    folder.station("gridtie/smollm2:135m")
+
+    assert SMALL in reloaded(settings).targets.by_id
+
+
+def test_prices_come_with_the_configuration(folder: Folder) -> None:
+    def load(path: Path) -> Pricing:
+        assert path == folder.path / "prices.json"
+        return house.FlatPricing()
+
+    assert Settings(folder.path, load).current.pricing is not None
+
+
+def test_prices_that_cannot_be_read_are_a_mistake_like_any_other(folder: Folder) -> None:
+    def load(path: Path) -> Pricing:
+        raise ValueError(f"{path}: no prices")
+
+    with pytest.raises(ConfigError, match="no prices"):
+        Settings(folder.path, load)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def test_a_change_on_disk_reaches_subscribers(folder: Folder) -> None:
+    async def main() -> list[Loaded]:
+        settings, told = Settings(folder.path), list[Loaded]()
+        settings.subscribe(told.append)
+        task = asyncio.create_task(settings.watch(interval=0.01))
+        await asyncio.sleep(0.02)
+        folder.secret("sk-two")
+        await until(lambda: bool(told))
+        assert settings.current is told[-1]
+        task.cancel()
+        return told
+
+    assert asyncio.run(main())[-1].targets.by_id[CLOUD].headers == (("authorization", "Bearer sk-two"),)
+
+
+def test_no_message_holds_a_secret(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    folder.secret("sk-broken secret")
+
+    assert "sk-broken" not in reloaded(settings).error

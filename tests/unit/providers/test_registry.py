@@ -1,0 +1,178 @@
+"""Names of the routing file become targets, once, at load."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gridtie.config.problems import ConfigError
+from gridtie.dialects.types import Usage
+from gridtie.providers.registry import Targets
+from gridtie.providers.wire import ANTHROPIC_VERSION
+from standins import house
+from standins.house import CLOUD, LARGE, SMALL
+
+
+def ids(targets: Targets, alias: str, use: str) -> list[str]:
+    return [target.id for target in targets.candidates(alias, use)]
+
+
+def build(**changes: Any) -> Targets:
+    return house.targets(house.routing(**changes))
+
+
+def local(name: Any, purpose: str = "chat") -> list[str]:
+    models = {**house.document()["models"], "mine": {"local": name, "purpose": purpose}}
+    return ids(build(models=models), "mine", "local")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("auto", [LARGE]),
+        ("gridtie/smollm2:135m", [SMALL]),
+        ("smollm2:135m", [SMALL]),
+        ("smollm2", [SMALL]),
+        ("station/gridtie/smollm2:135m", [SMALL]),
+        (["smollm2", "auto", "smollm2:135m"], [SMALL, LARGE]),
+        ("codellama:7b", []),
+        (["codellama:7b", "smollm2"], [SMALL]),
+    ],
+)
+def test_a_local_name_means_a_model_of_the_station(name: Any, wanted: list[str]) -> None:
+    assert local(name) == wanted
+
+
+def test_auto_is_the_best_model_for_the_purpose_and_no_weaker_one_besides() -> None:
+    assert local("auto", "probe") == [SMALL]
+    assert local("auto", "code") == [LARGE]
+
+
+def test_a_station_model_is_limited_by_what_was_provisioned() -> None:
+    target = house.targets().by_id[LARGE]
+
+    assert (target.context, target.slots, target.score) == (32768, 2, 57.9)
+    assert target.capabilities == {"chat", "json", "tools"}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "url", "base", "probe"),
+    [
+        ("ollama", "http://engine:11434", "http://engine:11434", "http://engine:11434/api/ps"),
+        ("openai", "http://engine:8080/", "http://engine:8080/v1", "http://engine:8080/health"),
+    ],
+)
+def test_engines_are_asked_in_their_own_dialect(dialect: str, url: str, base: str, probe: str) -> None:
+    target = house.targets(facts=house.station(small={"dialect": dialect, "url": url})).by_id[SMALL]
+
+    assert (target.dialect, target.base_url, target.probe_url) == (dialect, base, probe)
+
+
+def test_a_cloud_target_carries_its_key_and_is_never_probed() -> None:
+    target = house.targets().by_id[CLOUD]
+
+    assert target.headers == (("authorization", "Bearer sk-test"),)
+    assert (target.locality, target.probe_url, target.context) == ("cloud", "", None)
+
+
+def test_a_target_shows_no_key_when_it_is_printed() -> None:
+    assert "sk-test" not in repr(house.targets().by_id[CLOUD])
+
+
+def test_anthropic_gets_its_own_headers() -> None:
+    provider = {"type": "anthropic", "base_url": "https://api.anthropic.com/", "key_file": "k"}
+    models = {**house.document()["models"], "claude": {"local": None, "cloud": {"provider": "a", "model": "haiku"}}}
+    target = build(providers={**house.document()["providers"], "a": provider}, models=models).by_id["a/haiku"]
+
+    assert dict(target.headers) == {"anthropic-version": ANTHROPIC_VERSION, "x-api-key": "sk-test"}
+    assert (target.dialect, target.base_url) == ("anthropic", "https://api.anthropic.com")
+
+
+def fail(error: Exception) -> Any:
+    def read(name: str) -> str:
+        raise error
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("read", "says"),
+    [
+        (fail(FileNotFoundError(2, "No such file or directory")), "No such file or directory"),
+        (fail(PermissionError(13, "Permission denied")), "Permission denied"),
+        (lambda name: "", "it does not hold one key"),
+        (lambda name: "two words", "it does not hold one key"),
+        (lambda name: "line\nbreak", "it does not hold one key"),
+    ],
+)
+def test_a_key_that_cannot_be_read_names_the_provider_and_the_file(read: Any, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Targets.build(house.routing(), house.station(), read_secret=read)
+
+    assert caught.value.problems[0].path == ("providers", "openai", "key_file")
+    assert 'the key of provider "openai" cannot be read from secrets/openai' in str(caught.value)
+    assert says in str(caught.value)
+
+
+def test_a_wrong_key_is_never_quoted() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Targets.build(house.routing(), None, read_secret=lambda name: "sk-secret with a space")
+
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("alias", "bare", "says"),
+    [
+        ("coder", True, "run `ansible-playbook site.yml`"),
+        ("odd", False, 'no model of this station is for "odd"'),
+        ("gone", False, "this station does not have codellama; it has: gridtie/smollm2:135m"),
+        ("remote", False, '"remote" is cloud only'),
+    ],
+)
+def test_an_alias_without_a_local_model_says_why(alias: str, bare: bool, says: str) -> None:
+    models = {**house.document()["models"], "odd": {"purpose": "probe"}, "gone": {"local": "codellama"}}
+    facts = house.station(small={"purposes": []})
+    entry = house.targets(house.routing(models=models), facts, bare=bare).named(alias)
+
+    assert entry is not None
+    assert says.replace("odd", "probe") in entry.no_local if alias == "odd" else says in entry.no_local
+
+
+def test_models_lists_aliases_that_can_be_served_and_local_models_by_name() -> None:
+    listed = {(row.id, row.kind, row.localities) for row in house.targets().models()}
+
+    assert listed == {
+        ("coder", "alias", ("local", "cloud")),
+        ("chat", "alias", ("local", "cloud")),
+        ("probe", "alias", ("local",)),
+        ("remote", "alias", ("cloud",)),
+        ("gridtie/smollm2:135m", "model", ("local",)),
+        ("gridtie/qwen2.5-coder:7b", "model", ("local",)),
+    }
+
+
+def test_without_a_station_only_cloud_aliases_are_listed() -> None:
+    assert {row.id for row in house.targets(bare=True).models()} == {"coder", "chat", "remote"}
+
+
+def test_an_alias_wins_over_a_model_of_the_same_name() -> None:
+    models = {**house.document()["models"], "smollm2:135m": {"local": "qwen2.5-coder"}}
+
+    assert ids(build(models=models), "smollm2:135m", "local") == [LARGE]
+
+
+def test_a_local_model_costs_nothing_and_an_unlisted_one_has_no_price() -> None:
+    models = {**house.document()["models"], "x": {"local": None, "cloud": {"provider": "openai", "model": "new"}}}
+    targets = build(models=models)
+    usage = Usage(input=1_000_000, output=0)
+
+    assert [targets.cost(targets.by_id[id], usage) for id in (SMALL, CLOUD, "openai/new")] == [0.0, 1.0, None]
+
+
+def test_prices_of_the_file_are_keyed_as_targets_are() -> None:
+    providers = house.document()["providers"]
+    providers["openai"]["prices"] = {"gpt-5.4-mini": {"input": 1, "output": 2}}
+
+    assert build(providers=providers).price_overrides[CLOUD].output == 2

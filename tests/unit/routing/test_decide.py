@@ -1,0 +1,464 @@
+"""The decision as a table, and what no configuration and no request can change about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gridtie.config.load import ConfigError
+from gridtie.routing.decide import decide
+from gridtie.routing.plan import Plan, Snapshot, TargetState
+from gridtie.routing.policy import Policy
+from standins import house
+from standins.house import CLOUD, LARGE, SMALL
+
+NOW = 1000.0
+BUSY = TargetState(loaded=True, in_flight=2)
+DOWN = TargetState(ready=False, last_error="Connection refused")
+FAILING = TargetState(loaded=True, retry_at=NOW + 4.2, failures=3, last_error="500")
+
+POLICY = house.policy()
+
+
+def plan(
+    *asked: Any, policy: Policy = POLICY, budget_left: dict[str, float] | None = None, **states: TargetState
+) -> Plan:
+    ask = house.ask(*asked) if all(isinstance(each, str) for each in asked) else asked[0]
+    snapshot = Snapshot(now=NOW, states=house.states(**states), budget_left=budget_left or {})
+    return decide(ask, policy, snapshot)
+
+
+def ids(plan: Plan) -> list[str]:
+    return [attempt.target.id for attempt in plan.attempts]
+
+
+def codes(plan: Plan) -> dict[str, str]:
+    return {skip.target: skip.code for skip in plan.skipped}
+
+
+ORDERS = [
+    ("development is local first, then the cloud", "coder", "dev", {}, [LARGE, CLOUD]),
+    ("so is test", "coder", "test", {}, [LARGE, CLOUD]),
+    ("ci is local only", "coder", "ci", {}, [LARGE]),
+    ("production is cloud first, then a local model above the floor", "coder", "production", {}, [CLOUD, LARGE]),
+    ("an alias without a cloud stays local everywhere", "probe", "production", {}, [SMALL]),
+    ("an alias with a list tries it in order", "chat", "dev", {}, [LARGE, SMALL, CLOUD]),
+    ("a local model answers to its own name", "gridtie/smollm2:135m", "dev", {}, [SMALL]),
+    ("and to its name in the catalogue", "smollm2:135m", "ci", {}, [SMALL]),
+    ("no model means the default alias", "", "dev", {}, [LARGE, CLOUD]),
+    ("an engine that is down is left out", "coder", "dev", {"large": DOWN}, [CLOUD]),
+    ("a cloud that fails is left alone", "coder", "production", {"cloud": FAILING}, [LARGE]),
+    ("a local model that fails is left alone while there is another way", "coder", "dev", {"large": FAILING}, [CLOUD]),
+    ("and is tried at once where there is none", "coder", "ci", {"large": FAILING}, [LARGE]),
+    ("a busy local model is waited for", "coder", "dev", {"large": BUSY}, [LARGE, CLOUD]),
+    ("one that is free and in memory goes before a busy one", "chat", "dev", {"large": BUSY}, [SMALL, LARGE, CLOUD]),
+    (
+        "one that must be loaded does not: that may push the busy one out",
+        "chat",
+        "dev",
+        {"large": BUSY, "small": TargetState(loaded=False)},
+        [LARGE, SMALL, CLOUD],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("alias", "environment", "states", "wanted"), [row[1:] for row in ORDERS], ids=[row[0] for row in ORDERS]
+)
+def test_order_of_attempts(alias: str, environment: str, states: dict[str, TargetState], wanted: list[str]) -> None:
+    assert ids(plan(alias, environment, **states)) == wanted
+
+
+def ask(**fields: Any) -> Any:
+    return house.ask(**fields)
+
+
+REFUSALS = [
+    ("an unknown model", ask(alias="codr"), {}, 404, "model_not_found", 'did you mean "coder"?'),
+    ("no rule for the environment", ask(environment="live"), {}, 403, "no_rule", "no rule of llm_routing.yaml"),
+    (
+        "private, and only a cloud is configured",
+        ask(alias="remote", tags=frozenset({"private"})),
+        {},
+        403,
+        "local_only",
+        "may not leave for a cloud",
+    ),
+    (
+        "private, and the engine is down",
+        ask(tags=frozenset({"private"})),
+        {"large": DOWN},
+        503,
+        "no_local_ready",
+        "its engine does not answer (Connection refused)",
+    ),
+    ("ci, and the engine is down", ask(environment="ci"), {"large": DOWN}, 503, "no_local_ready", "never: cloud"),
+    (
+        "both fail",
+        ask(environment="production"),
+        {"cloud": FAILING, "large": DOWN},
+        503,
+        "no_target_ready",
+        "it failed (500)",
+    ),
+    (
+        "a need that nothing meets",
+        ask(environment="ci", needs=frozenset({"vision"})),
+        {},
+        400,
+        "capability_missing",
+        "it cannot do vision",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("asked", "states", "status", "code", "says"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS]
+)
+def test_refusals_say_what_stands_in_the_way(
+    asked: Any, states: dict[str, TargetState], status: int, code: str, says: str
+) -> None:
+    refusal = plan(asked, **states).refusal
+
+    assert refusal is not None
+    assert (refusal.status, refusal.code) == (status, code)
+    assert says in refusal.message
+
+
+def test_an_unknown_model_is_answered_with_the_list_of_what_exists() -> None:
+    refusal = plan("nothing-like-it").refusal
+
+    assert refusal is not None
+    assert "coder, chat, probe, remote, gridtie/qwen2.5-coder:7b, gridtie/smollm2:135m" in refusal.message
+
+
+def test_what_passes_by_itself_says_when_to_come_back() -> None:
+    refused = plan(ask(alias="remote", environment="production"), cloud=FAILING).refusal
+
+    assert refused is not None
+    assert refused.retry_after == 5
+
+
+def test_what_does_not_pass_by_itself_says_no_time() -> None:
+    refused = plan("remote", "ci").refusal
+
+    assert refused is not None
+    assert refused.retry_after is None
+
+
+def test_without_a_station_the_refusal_says_how_to_get_one() -> None:
+    refused = plan("coder", "ci", policy=house.policy(bare=True)).refusal
+
+    assert refused is not None
+    assert "run `ansible-playbook site.yml`" in refused.message
+
+
+def test_a_weak_local_model_does_not_stand_in_for_the_cloud() -> None:
+    weak = house.policy(house.station(large={"score": 49.9}))
+
+    decision = plan("coder", "production", policy=weak)
+
+    assert ids(decision) == [CLOUD]
+    assert codes(decision) == {LARGE: "floor"}
+
+
+def test_a_local_model_without_a_score_does_not_reach_a_floor() -> None:
+    unknown = house.policy(house.station(large={"score": None}))
+
+    assert ids(plan("coder", "production", policy=unknown)) == [CLOUD]
+
+
+def test_the_floor_does_not_hold_where_local_comes_first() -> None:
+    weak = house.policy(house.station(large={"score": 1.0}))
+
+    assert ids(plan("coder", "dev", policy=weak)) == [LARGE, CLOUD]
+
+
+def test_what_a_model_cannot_do_is_left_to_one_that_can() -> None:
+    decision = plan(ask(alias="chat", needs=frozenset({"tools"})))
+
+    assert ids(decision) == [LARGE, CLOUD]
+    assert codes(decision) == {SMALL: "capability"}
+
+
+def test_a_prompt_clearly_over_the_context_goes_to_a_larger_one_first() -> None:
+    assert ids(plan(ask(alias="chat", prompt_tokens=2 * 8192 + 1))) == [LARGE, CLOUD, SMALL]
+
+
+def test_a_prompt_that_may_fit_keeps_the_order_of_the_rule() -> None:
+    assert ids(plan(ask(alias="chat", prompt_tokens=2 * 8192))) == [LARGE, SMALL, CLOUD]
+
+
+def test_a_prompt_clearly_over_is_still_tried_where_nothing_larger_may_be_used() -> None:
+    assert ids(plan(ask(alias="probe", environment="ci", prompt_tokens=1_000_000))) == [SMALL]
+
+
+def test_the_bytes_of_an_image_are_not_taken_for_tokens() -> None:
+    seeing = house.policy(house.station(large={"capabilities": ["chat", "vision"]}))
+
+    asked = ask(alias="chat", needs=frozenset({"vision"}), prompt_tokens=1_000_000)
+    assert ids(plan(asked, policy=seeing)) == [LARGE, CLOUD]
+
+
+def test_a_model_that_is_not_in_memory_gets_the_time_to_load() -> None:
+    cold, cloud = plan("coder", "dev", large=TargetState(loaded=False)).attempts
+
+    assert (cold.first_token, cloud.first_token) == (300.0, 60.0)
+    assert "must be loaded first" in cold.reason
+
+
+def test_a_busy_local_model_is_waited_for_as_long_as_the_rule_says() -> None:
+    first = plan("coder", "dev", large=BUSY).attempts[0]
+
+    assert first.max_wait == 30
+    assert "it is busy (2 in flight), waits up to 30 s" in first.reason
+
+
+def test_without_max_wait_a_local_slot_is_waited_for_to_the_end() -> None:
+    assert plan("coder", "ci", large=BUSY).attempts[0].max_wait == 900
+
+
+def impatient(**changes: Any) -> Policy:
+    rules = house.document()["rules"]
+    rules[1]["max_wait"] = rules[2]["max_wait"] = 0
+    return house.policy(rules=rules, **changes)
+
+
+def test_a_rule_that_does_not_wait_skips_what_is_busy() -> None:
+    decision = plan("coder", "dev", policy=impatient(), large=BUSY)
+
+    assert ids(decision) == [CLOUD]
+    assert codes(decision) == {LARGE: "busy"}
+
+
+def test_when_all_is_busy_and_nothing_waits_the_client_may_come_back() -> None:
+    refused = plan("coder", "ci", policy=impatient(), large=BUSY).refusal
+
+    assert refused is not None
+    assert (refused.status, refused.code, refused.retry_after) == (429, "busy", 2)
+
+
+def test_the_limit_of_a_whole_provider_makes_its_targets_busy() -> None:
+    providers = house.document()["providers"]
+    providers["openai"]["max_in_flight"] = 3
+    snapshot = Snapshot(now=NOW, states=house.states(), provider_in_flight={"openai": 3})
+
+    decision = decide(ask(environment="production"), house.policy(providers=providers), snapshot)
+
+    assert ids(decision) == [LARGE]
+    assert codes(decision) == {CLOUD: "busy"}
+
+
+# Money
+
+
+def limited(usd: float = 1.0, **budget: Any) -> Policy:
+    return house.policy(budgets=[{"name": "daily", "usd": usd, **budget}])
+
+
+def test_a_cloud_attempt_reserves_what_it_may_cost() -> None:
+    asked = ask(environment="production", prompt_tokens=1000, max_tokens=500)
+
+    first, second = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
+
+    assert (first.reserve_usd, first.budgets) == (pytest.approx(0.0015), ("daily",))
+    assert (second.reserve_usd, second.budgets) == (0.0, ())
+
+
+def test_without_max_tokens_a_guess_is_reserved_for() -> None:
+    asked = ask(environment="production", prompt_tokens=0)
+
+    assert plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts[0].reserve_usd == pytest.approx(0.002048)
+
+
+def test_a_budget_that_is_used_up_leaves_the_local_way() -> None:
+    decision = plan("coder", "production", policy=limited(), budget_left={"daily": 0.000001})
+
+    assert ids(decision) == [LARGE]
+    assert codes(decision) == {CLOUD: "budget"}
+
+
+def test_a_used_up_budget_with_no_other_way_is_refused_as_such() -> None:
+    refused = plan("remote", "production", policy=limited(), budget_left={"daily": 0.0}).refusal
+
+    assert refused is not None
+    assert (refused.status, refused.code) == (402, "budget_exhausted")
+
+
+@pytest.mark.parametrize("budget", [{"environment": "dev"}, {"key": "somebody-else"}])
+def test_a_budget_of_others_does_not_hold(budget: dict[str, str]) -> None:
+    decision = plan("coder", "production", policy=limited(**budget), budget_left={"daily": 0.0})
+
+    assert ids(decision) == [CLOUD, LARGE]
+
+
+def test_max_cost_holds_from_every_rule_that_matches() -> None:
+    rules = [{"name": "tagged", "when": {"tags": ["fast"]}, "use": ["cloud"]}, *house.document()["rules"]]
+    rules[-1]["max_cost"] = 0.000001
+
+    refused = plan(ask(environment="production", tags=frozenset({"fast"})), policy=house.policy(rules=rules)).refusal
+
+    assert refused is not None
+    assert (refused.status, refused.code) == (402, "too_expensive")
+
+
+def test_a_model_without_a_price_is_not_used_where_money_is_counted() -> None:
+    models = house.document()["models"]
+    models["coder"]["cloud"]["model"] = "unlisted"
+    policy = house.policy(models=models, budgets=[{"name": "daily", "usd": 1}])
+
+    decision = plan("coder", "production", policy=policy, budget_left={"daily": 1.0})
+
+    assert codes(decision) == {"openai/unlisted": "price"}
+
+
+# Rules
+
+
+def test_conditions_hold_together_and_any_value_of_one_will_do() -> None:
+    rules = [
+        {"name": "reviews", "when": {"agent": ["reviewer", "tester"], "tags": ["slow", "deep"]}, "use": ["cloud"]},
+        *house.document()["rules"],
+    ]
+    policy = house.policy(rules=rules)
+
+    matching = plan(ask(agent="tester", tags=frozenset({"deep", "x"})), policy=policy)
+    missing = plan(ask(agent="coder", tags=frozenset({"deep"})), policy=policy)
+
+    assert (matching.rule, missing.rule) == ("reviews", "dev")
+
+
+@pytest.mark.parametrize(("tokens", "rule"), [(999, "dev"), (1000, "dev"), (1001, "long")])
+def test_size_chooses_a_rule(tokens: int, rule: str) -> None:
+    rules = [{"name": "long", "when": {"larger_than": 1000}, "use": ["cloud"]}, *house.document()["rules"]]
+
+    assert plan(ask(prompt_tokens=tokens), policy=house.policy(rules=rules)).rule == rule
+
+
+@pytest.mark.parametrize(("tokens", "rule"), [(999, "short"), (1000, "dev")])
+def test_a_rule_for_short_prompts_ends_where_it_says(tokens: int, rule: str) -> None:
+    rules = [{"name": "short", "when": {"smaller_than": 1000}, "use": ["local"]}, *house.document()["rules"]]
+
+    assert plan(ask(prompt_tokens=tokens), policy=house.policy(rules=rules)).rule == rule
+
+
+def test_a_rule_may_name_one_model_of_a_provider() -> None:
+    rules = [{"name": "exact", "use": [SMALL, CLOUD]}]
+
+    assert ids(plan("coder", policy=house.policy(rules=rules))) == [SMALL, CLOUD]
+
+
+def test_a_header_that_brings_another_rule_to_the_front_does_not_lift_what_is_forbidden() -> None:
+    rules = [{"name": "fast", "when": {"tags": ["fast"]}, "use": ["cloud", "local"]}, *house.document()["rules"]]
+
+    decision = plan(ask(environment="ci", tags=frozenset({"fast"})), policy=house.policy(rules=rules))
+
+    assert decision.local_only
+    assert CLOUD not in ids(decision)
+
+
+def test_private_holds_without_a_rule_for_it() -> None:
+    rules = [{"name": "all", "use": ["cloud", "local"]}]
+
+    decision = plan(ask(alias="chat", tags=frozenset({"private"})), policy=house.policy(rules=rules))
+
+    assert ids(decision) == [LARGE, SMALL]
+
+
+def test_every_attempt_and_every_skip_has_a_reason() -> None:
+    decision = plan("chat", "production", large=DOWN)
+
+    assert all(each.reason for each in (*decision.attempts, *decision.skipped))
+
+
+# What holds whatever the file and the moment
+
+words = st.sampled_from(["private", "fast", "deep"])
+tags = st.frozensets(words)
+environments = st.sampled_from(["dev", "test", "ci", "production"])
+conditions = st.fixed_dictionaries(
+    {},
+    optional={
+        "environment": st.lists(environments, min_size=1, max_size=2, unique=True),
+        "tags": st.lists(words, min_size=1, max_size=2, unique=True),
+        "agent": st.just(["tester"]),
+        "larger_than": st.integers(0, 300),
+    },
+)
+rules = st.lists(
+    st.fixed_dictionaries(
+        {
+            "name": st.uuids().map(str),
+            "use": st.lists(st.sampled_from(["local", "cloud", SMALL, CLOUD]), min_size=1, max_size=4, unique=True),
+            "when": conditions,
+        },
+        optional={"never": st.sampled_from(["cloud", "local"]), "max_wait": st.sampled_from([0, 5])},
+    ),
+    min_size=1,
+    max_size=4,
+)
+target_states = st.builds(
+    TargetState,
+    in_flight=st.integers(0, 3),
+    waiting=st.integers(0, 1),
+    loaded=st.sampled_from([None, True, False]),
+    ready=st.booleans(),
+    retry_at=st.sampled_from([0.0, NOW + 1]),
+)
+asks = st.builds(
+    house.ask,
+    st.sampled_from(["coder", "chat", "probe", "remote", "smollm2:135m", "unknown", ""]),
+    environments,
+    tags=tags,
+    agent=st.sampled_from([None, "tester"]),
+    prompt_tokens=st.integers(0, 100_000),
+    needs=st.frozensets(st.sampled_from(["tools", "json", "vision"])),
+)
+
+
+def matches(when: dict[str, Any], asked: Any) -> bool:
+    return (
+        ("environment" not in when or asked.environment in when["environment"])
+        and ("tags" not in when or bool(asked.tags & set(when["tags"])))
+        and ("agent" not in when or asked.agent in when["agent"])
+        and asked.prompt_tokens > when.get("larger_than", -1)
+    )
+
+
+@settings(deadline=None)
+@given(rules, st.lists(asks, min_size=1, max_size=6), st.tuples(target_states, target_states, target_states))
+def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
+    drawn: list[dict[str, Any]], asked: list[Any], known: tuple[TargetState, TargetState, TargetState]
+) -> None:
+    try:
+        policy = house.policy(rules=drawn)
+    except ConfigError:
+        return  # a contradiction: such a file is never in force
+    small, large, cloud = known
+    snapshot = Snapshot(now=NOW, states=house.states(small=small, large=large, cloud=cloud))
+    for each in asked:  # one policy for all: what it remembers of one request must not leak into another
+        decision = decide(each, policy, snapshot)
+        never = any(rule.get("never") == "cloud" and matches(rule["when"], each) for rule in drawn)
+        if never or "private" in each.tags:
+            assert not [one for one in decision.attempts if one.target.locality == "cloud"]
+        assert bool(decision.attempts) != bool(decision.refusal)
+        assert len(set(ids(decision))) == len(decision.attempts)
+
+
+@settings(deadline=None)
+@given(rules, asks, tags)
+def test_more_tags_never_lift_what_fewer_forbade(drawn: list[dict[str, Any]], asked: Any, more: frozenset[str]) -> None:
+    try:
+        policy = house.policy(rules=drawn)
+    except ConfigError:
+        return
+    snapshot = Snapshot(now=NOW, states=house.states())
+    fewer = decide(asked, policy, snapshot)
+    tagged = house.ask(
+        asked.alias, asked.environment, tags=asked.tags | more, agent=asked.agent, prompt_tokens=asked.prompt_tokens
+    )
+
+    assert decide(tagged, policy, snapshot).local_only or not fewer.local_only

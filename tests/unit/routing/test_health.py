@@ -1,0 +1,258 @@
+"""What the router learns about its engines without asking them for a token."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gridtie.config.station import Station
+from gridtie.dialects.types import Failed, Failure
+from gridtie.routing import probe
+from gridtie.routing.health import TIMEOUTS_IN_A_ROW, Finding, Health, finding
+from gridtie.routing.plan import Attempt, TargetState
+from gridtie.routing.probe import Answer, Unanswered, get
+from gridtie.routing.snapshot import World
+from standins import house
+from standins.house import LARGE, SMALL
+
+TARGETS = house.targets()
+OLLAMA = TARGETS.by_id[SMALL]
+
+
+def embedded(url: str = "http://engine:8080") -> Station:
+    return house.station(small={"dialect": "openai", "url": url})
+
+
+def remote() -> Any:
+    providers = {
+        **house.document()["providers"],
+        "gpu": {"type": "openai", "base_url": "https://gpu.example/v1", "locality": "local"},
+    }
+    models = {**house.document()["models"], "big": {"local": "gpu/big-model"}}
+    return house.targets(house.routing(providers=providers, models=models)).by_id["gpu/big-model"]
+
+
+def ps(*names: str) -> bytes:
+    return json.dumps({"models": [{"name": name, "model": name, "size_vram": 1} for name in names]}).encode()
+
+
+FINDINGS = [
+    ("Ollama with the model in memory", OLLAMA, 200, ps("gridtie/smollm2:135m"), Finding(True, True)),
+    ("Ollama with another one in memory", OLLAMA, 200, ps("llama3.2:1b"), Finding(True, False)),
+    ("Ollama with nothing in memory", OLLAMA, 200, b'{"models": null}', Finding(True, False)),
+    ("Ollama in trouble", OLLAMA, 500, b"", Finding(False, None, "it answers with HTTP 500")),
+    (
+        "no engine at all",
+        OLLAMA,
+        200,
+        b"<html>",
+        Finding(False, None, "its answer is not the JSON that such an engine gives"),
+    ),
+    ("llama.cpp's server, ready", house.targets(facts=embedded()).by_id[SMALL], 200, b"{}", Finding(True, True)),
+    (
+        "llama.cpp's server, loading",
+        house.targets(facts=embedded()).by_id[SMALL],
+        503,
+        b"{}",
+        Finding(False, False, "it is still loading its model (HTTP 503)"),
+    ),
+    ("vLLM with the model", remote(), 200, b'{"data": [{"id": "big-model"}]}', Finding(True, True)),
+    (
+        "vLLM with another model",
+        remote(),
+        200,
+        b'{"data": [{"id": "x"}]}',
+        Finding(False, False, "it does not serve big-model; it has: x"),
+    ),
+    ("a server that lists nothing", remote(), 404, b"", Finding(True)),
+    ("a refused key", remote(), 401, b"", Finding(False, None, "it refuses the key (HTTP 401)")),
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "body", "wanted"), [row[1:] for row in FINDINGS], ids=[row[0] for row in FINDINGS]
+)
+def test_an_answer_is_read_for_each_kind_of_engine(target: Any, status: int, body: bytes, wanted: Finding) -> None:
+    assert finding(target, Answer(status, body)) == wanted
+
+
+def test_only_local_targets_are_probed() -> None:
+    assert {target.id for target in TARGETS.by_id.values() if target.probe_url} == {SMALL, LARGE}
+
+
+class Engine:
+    """Answers probes from a list, the last one for ever; counts them."""
+
+    def __init__(self, *answers: Answer | Unanswered) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def get(self, url: str, headers: Any, ca_file: str | None, seconds: float) -> Answer:
+        self.asked += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Unanswered):
+            raise answer
+        return answer
+
+
+async def until(true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not true():
+            await asyncio.sleep(0.001)
+
+
+def watch(engine: Engine, act: Callable[[World, Engine, Health], Any], interval: float = 0.002) -> TargetState:
+    """Probe the house's engine while `act` runs; the state of the small model afterwards."""
+
+    async def main() -> TargetState:
+        world = World()
+        world.update(TARGETS.by_id)
+        health = Health(world, get=engine.get, interval=interval)
+        health.update(TARGETS.by_id)
+        await act(world, engine, health)
+        await health.close()
+        return world.snapshot(0).states[SMALL]
+
+    return asyncio.run(main())
+
+
+LOADED = Answer(200, ps("gridtie/smollm2:135m"))
+REFUSED = Unanswered("Connection refused", certain=True)
+LATE = Unanswered("no answer within 2 s", certain=False)
+
+
+def asked(times: int) -> Callable[[World, Engine, Health], Any]:
+    async def act(world: World, engine: Engine, health: Health) -> None:
+        await until(lambda: engine.asked > times)
+
+    return act
+
+
+def test_targets_of_one_engine_share_one_probe() -> None:
+    engine = Engine(LOADED)
+    watch(engine, asked(0), interval=60)
+
+    assert engine.asked == 1
+
+
+def test_a_model_in_memory_is_known_as_such() -> None:
+    assert watch(Engine(LOADED), asked(1)).loaded is True
+
+
+def test_a_refused_connection_counts_at_once() -> None:
+    state = watch(Engine(REFUSED), asked(1))
+
+    assert (state.ready, state.loaded, state.last_error) == (False, False, "Connection refused")
+
+
+def test_an_engine_that_comes_back_is_used_again() -> None:
+    assert watch(Engine(REFUSED, REFUSED, LOADED), asked(3)).ready
+
+
+def test_a_late_answer_counts_only_after_several() -> None:
+    assert watch(Engine(*[LATE] * (TIMEOUTS_IN_A_ROW - 1), LOADED), asked(TIMEOUTS_IN_A_ROW)).ready
+    assert not watch(Engine(LATE), asked(TIMEOUTS_IN_A_ROW)).ready
+
+
+def test_an_engine_at_work_may_answer_late() -> None:
+    async def act(world: World, engine: Engine, health: Health) -> None:
+        assert world.reserve(Attempt(target=OLLAMA, reason=""))
+        await until(lambda: engine.asked > 2 * TIMEOUTS_IN_A_ROW)
+
+    assert watch(Engine(LATE), act).ready
+
+
+def test_a_request_that_could_not_connect_makes_the_probe_look_at_once() -> None:
+    async def act(world: World, engine: Engine, health: Health) -> None:
+        await until(lambda: engine.asked == 1)
+        world.failed(SMALL, Failure(kind=Failed.UNREACHABLE, message="refused"), 0.0)
+        await until(lambda: engine.asked == 2)
+        await until(lambda: not world.snapshot(0).states[SMALL].ready)
+
+    assert not watch(Engine(LOADED, REFUSED), act, interval=60).ready
+
+
+def test_a_reload_stops_the_probes_of_engines_that_are_gone() -> None:
+    async def act(world: World, engine: Engine, health: Health) -> None:
+        await until(lambda: engine.asked > 0)
+        health.update({})
+        await asyncio.sleep(0)
+        before = engine.asked
+        await asyncio.sleep(0.02)
+        assert engine.asked == before
+
+    watch(Engine(LOADED), act)
+
+
+# The probe itself, against a real socket
+
+
+def served(answer: bytes, *, pause: float = 0.0, seconds: float = 5.0) -> tuple[Answer, bytes]:
+    """What a probe makes of these bytes, and what it sent."""
+    heard = bytearray()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.extend(await reader.readuntil(b"\r\n\r\n"))
+        try:
+            await asyncio.sleep(pause)
+            writer.write(answer)
+        finally:
+            # A probe that has read enough, or waited enough, is gone by now.
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def main() -> Answer:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            url = f"http://127.0.0.1:{port}/api/ps"
+            return await get(url, (("authorization", "Bearer k"),), None, seconds)
+
+    return asyncio.run(main()), bytes(heard)
+
+
+def test_a_probe_asks_for_one_page_with_the_key_and_reads_it_to_the_end() -> None:
+    answer, heard = served(b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    assert answer == Answer(200, b"{}")
+    assert heard.startswith(b"GET /api/ps HTTP/1.0\r\n")
+    assert b"authorization: Bearer k\r\n" in heard
+
+
+def test_an_endless_answer_is_cut() -> None:
+    answer, _ = served(b"HTTP/1.0 200 OK\r\n\r\n" + b"x" * (3 * probe.MAX_BYTES))
+
+    assert len(answer.body) < probe.MAX_BYTES + 65536
+
+
+@pytest.mark.parametrize("garbage", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1\r\n\r\n"])
+def test_what_is_not_http_is_said_to_be_so(garbage: bytes) -> None:
+    with pytest.raises(Unanswered, match="not with HTTP"):
+        served(garbage)
+
+
+def test_a_silent_engine_is_late_and_not_gone() -> None:
+    with pytest.raises(Unanswered, match="no answer within") as caught:
+        served(b"", pause=1.0, seconds=0.05)
+
+    assert not caught.value.certain
+
+
+def test_a_closed_port_is_certain() -> None:
+    async def main() -> None:
+        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        server.close()
+        await server.wait_closed()
+        await get(f"http://127.0.0.1:{port}/", (), None, 5.0)
+
+    with pytest.raises(Unanswered) as caught:
+        asyncio.run(main())
+
+    assert caught.value.certain
