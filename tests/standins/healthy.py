@@ -94,7 +94,7 @@ def _container(image: str, ports: Mapping[str, Any], environment: Sequence[str] 
         "Config": {"Image": image, "User": "994:994", "Env": list(environment)},
         "HostConfig": copy.deepcopy(_HARD),
         "Mounts": [{"Source": "/var/lib/gridtie", "Destination": "/var/lib/gridtie"}],
-        "NetworkSettings": {"Ports": dict(ports)},
+        "NetworkSettings": {"Ports": dict(ports), "Networks": {"gridtie_engine": {}}},
     }
 
 
@@ -128,6 +128,8 @@ class Healthy:
             "/api/ps": (200, json.dumps({"models": [{"name": MODEL, "size": 316 * MIB}]})),
             "/health": (200, '{"status":"ok"}'),
         }
+        # None: as they should be.
+        self.networks: Ran | None = None
         self.xllamacpp = "0.4.0"
         self.resident_kib = (34_000, 357_000)
         self.router_up = True
@@ -156,6 +158,8 @@ class Healthy:
                 return Ran(0, "\n".join(json.dumps([url, *self._hop(url)]) for url in urls) + "\n", "")
             case ["exec", "gridtie-engine-1", "python3", "-I", "-c", _]:
                 return Ran(0, self.xllamacpp + "\n", "")
+            case ["network", "inspect", "--format", _, *names]:
+                return self.networks or Ran(0, "".join(f"{name} true\n" for name in names), "")
             case ["top", "gridtie-engine-1", *_]:
                 rows = "".join(f"{number} {kib}\n" for number, kib in enumerate(self.resident_kib))
                 return Ran(0, "PID RSS\n" + rows, "")

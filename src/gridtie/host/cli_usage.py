@@ -90,7 +90,7 @@ def text(report: Mapping[str, Any], database: Path, words: list[str]) -> str:
         f"Baseline: {', '.join(report['baselines']) or 'none'}; prices of {', '.join(report['price_dates']) or '-'}; "
         f"electricity: {report['electricity']['status']}.",
         f"Private requests: {totals['private_requests']}, of which {totals['private_cloud']} reached a cloud. "
-        f"Refused: {totals['refused']}. Broken off: {totals['broken_off']}.",
+        f"Refused: {totals['refused']}. Broken off: {totals['broken_off']}. Left by the client: {totals['cancelled']}.",
         f"Cloud attempts that gave no answer and may have billed: {totals['cloud_attempts_lost']}; "
         f"cut off by the end of the router: {len(report['unfinished'])}.",
         "Gaps: requests without a known price (left out of the sums), or with estimated tokens.",

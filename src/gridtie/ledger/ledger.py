@@ -261,7 +261,7 @@ class Ledger:
         unfinished = self._store.abandon()
         if records or torn:
             log.warning(
-                "ledger: an earlier process ended without draining: %d records replayed, %d torn set aside, "
+                "ledger: an earlier process was cut off: %d records of its journal read again, %d torn ones set aside, "
                 "%d cloud attempts without an end",
                 records,
                 torn,

@@ -63,8 +63,10 @@ MIGRATIONS: tuple[str, ...] = (
       coalesce(agent, '(none)') AS agent,
       coalesce(target, '(nothing answered)') AS model,
       status < 400 AND complete AS answered,
-      status >= 400 AND tries = '[]' AS refused,
-      status >= 400 AND tries <> '[]' AS failed,
+      -- 499: the client left before there was a status to send.
+      status = 499 AS cancelled,
+      status >= 400 AND status <> 499 AND tries = '[]' AS refused,
+      status >= 400 AND status <> 499 AND tries <> '[]' AS failed,
       status < 400 AND NOT complete AS broken_off,
       locality IS 'local' AS local,
       locality IS 'cloud' AS cloud,
@@ -78,8 +80,10 @@ MIGRATIONS: tuple[str, ...] = (
       -- Where nothing answered there are no tokens to price.
       CASE WHEN target IS NULL THEN 0.0 ELSE cost_usd END AS cost_usd,
       CASE WHEN target IS NULL THEN 0.0 ELSE baseline_usd END AS baseline_usd,
-      CASE WHEN target IS NULL THEN 0.0 ELSE baseline_usd - cost_usd END AS saved_usd,
-      CASE WHEN locality IS 'local' THEN baseline_usd ELSE 0.0 END AS local_baseline_usd
+      -- The same in millionths of a millionth of a dollar: whole numbers add up to the same sum in any order and in any
+      -- version of SQLite (newer ones add fractions more exactly than older ones).
+      CASE WHEN target IS NULL THEN 0 ELSE cast(round(cost_usd * 1e12) AS INTEGER) END AS cost_pico,
+      CASE WHEN target IS NULL THEN 0 ELSE cast(round(baseline_usd * 1e12) AS INTEGER) END AS baseline_pico
     FROM requests;
     """,
 )

@@ -31,6 +31,7 @@ _SUMS = {
             "refused": "refused",
             "failed": "failed",
             "broken_off": "broken_off",
+            "cancelled": "cancelled",
             "local_requests": "local",
             "cloud_requests": "cloud",
             "private_requests": "private",
@@ -43,11 +44,12 @@ _SUMS = {
             "cached_tokens": "cached_tokens",
         }.items()
     },
-    "cost_usd": "sum(cost_usd)",
-    "baseline_usd": "sum(baseline_usd)",
-    "saved_usd": "sum(saved_usd)",
+    "cost_usd": "sum(cost_pico) / 1e12",
+    "baseline_usd": "sum(baseline_pico) / 1e12",
+    "saved_usd": "sum(baseline_pico - cost_pico) / 1e12",
     "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
-    "local_share_usd": "sum(iif(unpriced, 0, local_baseline_usd)) / nullif(sum(iif(unpriced, 0, baseline_usd)), 0)",
+    "local_share_usd": "1.0 * sum(iif(local AND NOT unpriced, baseline_pico, 0))"
+    " / nullif(sum(iif(unpriced, 0, baseline_pico)), 0)",
 }
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
 # What the first sentence says: short enough to be typed.

@@ -30,6 +30,7 @@ ROWS = [
     ),
     refused("e1", status=502, tries=(Try(target=LOCAL, locality="local", outcome="unreachable"),), error="down"),
     local("b1", complete=False, private=True, tags=("private",)),
+    refused("x1", status=499, tries=(Try(target=LOCAL, locality="local", outcome="cancelled"),)),
 ]
 
 
@@ -49,11 +50,12 @@ def usage(ledger: Ledger, **asked: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("figure", "value"),
     [
-        ("requests", 10),
+        ("requests", 11),
         ("answered", 7),
         ("refused", 1),
         ("failed", 1),
         ("broken_off", 1),
+        ("cancelled", 1),
         ("local_requests", 6),
         ("cloud_requests", 2),
         ("local_share_requests", 0.75),
@@ -81,12 +83,12 @@ def test_a_total_is_the_sum_done_by_hand(ledger: Ledger, figure: str, value: flo
 @pytest.mark.parametrize(
     ("by", "groups"),
     [
-        ("day", {"2026-11-21": 1, "2026-11-22": 9}),
-        ("key", {"ci": 1, "station": 9}),
-        ("agent", {"(none)": 1, "coder": 8, "tester": 1}),
-        ("environment", {"ci": 1, "dev": 7, "production": 2}),
-        ("model", {"(nothing answered)": 2, CLOUD: 2, LOCAL: 6}),
-        ("rule", {"ci-local": 1, "dev-local-first": 6, "private": 1, "production-cloud": 2}),
+        ("day", {"2026-11-21": 1, "2026-11-22": 10}),
+        ("key", {"ci": 1, "station": 10}),
+        ("agent", {"(none)": 1, "coder": 9, "tester": 1}),
+        ("environment", {"ci": 1, "dev": 8, "production": 2}),
+        ("model", {"(nothing answered)": 3, CLOUD: 2, LOCAL: 6}),
+        ("rule", {"ci-local": 1, "dev-local-first": 7, "private": 1, "production-cloud": 2}),
     ],
 )
 def test_groups_hold_every_request_once(ledger: Ledger, by: str, groups: dict[str, int]) -> None:
@@ -109,6 +111,18 @@ def test_every_figure_is_what_its_printed_sql_gives(ledger: Ledger, by: str) -> 
     assert found["headline"] == [{name: report["totals"][name] for name in found["headline"][0]}]
     assert found["groups"] == report["groups"]
     assert found["unfinished"] == report["unfinished"]
+
+
+def test_sums_do_not_depend_on_the_order_of_their_terms(tmp_path: Path) -> None:
+    """Adding 0.1 + 0.2 + 0.3 as fractions of two gives another sum backwards."""
+    totals = []
+    for name, dollars in (("forwards", (0.1, 0.2, 0.3)), ("backwards", (0.3, 0.2, 0.1))):
+        ledger = open_ledger(tmp_path / name)
+        for number, amount in enumerate(dollars):
+            ledger.record(cloud(str(number), cost_usd=amount))
+        totals.append(usage(ledger)["totals"]["cost_usd"])
+        ledger.close()
+    assert totals == [0.6, 0.6]
 
 
 def test_one_keys_report_holds_nothing_of_others(ledger: Ledger) -> None:
@@ -144,7 +158,7 @@ def test_a_saving_is_said_with_baseline_date_and_gaps(ledger: Ledger) -> None:
     said = usage(ledger)["statement"]
     assert said.startswith("Saved $0.003200: ")
     assert "2026-11-22. Electricity is not measured" in said
-    assert said.endswith("Of 10 requests, 2 without a known price are left out and 1 rest on estimated tokens.")
+    assert said.endswith("Of 11 requests, 2 without a known price are left out and 1 rest on estimated tokens.")
 
 
 def test_where_local_is_not_cheaper_it_is_said_plainly(tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ ILL: list[tuple[str, Break, str]] = [
     ("network.published", bound("engine", at("127.0.0.1")), "127.0.0.1:11434"),
     ("network.published", bound("engine", at("")), "0.0.0.0:11434"),
     ("network.published", bound("router", {}), "published: nothing"),
+    ("network.confined", has(networks=Ran(0, "gridtie_default false\n", "")), "gridtie_default, which leads out"),
+    ("network.confined", has(networks=Ran(1, "", "no such network")), "no such network"),
     ("network.listening", file("/proc/net/tcp", sockets(EVERYWHERE_V4)), "0.0.0.0 port 8484"),
     ("network.listening", file("/proc/net/tcp6", sockets(EVERYWHERE_V6)), ":: port 8484"),
     ("memory.fit", has(resident_kib=(2_000_000,)), "resident 1953 MiB"),
@@ -269,6 +271,14 @@ def test_ipv6_addresses_are_read_as_the_kernel_writes_them(address: str, ok: boo
     station = Healthy()
     station.files[Path("/proc/net/tcp6")] = sockets(address)
     assert station.examine()["network.listening"].ok is ok
+
+
+def test_of_a_container_that_is_stopped_it_counts_what_it_would_publish() -> None:
+    station = Healthy()
+    router = station.containers["gridtie-router-1"]
+    router["NetworkSettings"]["Ports"] = {}
+    router["HostConfig"]["PortBindings"] = {"8484/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8484"}]}
+    assert station.examine()["network.published"].ok
 
 
 def test_other_peoples_ports_are_none_of_ours() -> None:

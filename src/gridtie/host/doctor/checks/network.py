@@ -40,9 +40,25 @@ def listening(look: Look) -> Finding:
     return good(f"ports {', '.join(map(str, sorted(ports)))} listen on loopback only")
 
 
+def confined(look: Look) -> Finding:
+    wanted = "internal networks only, which lead nowhere"
+    if "engine" not in look.containers:
+        return good("the engine runs natively, on loopback")
+    names = sorted(look.inspection("engine")["NetworkSettings"]["Networks"])
+    ran = look.docker("network", "inspect", "--format", "{{.Name}} {{.Internal}}", *names)
+    open_ones = [line.split()[0] for line in ran.out.splitlines() if line.split()[1] != "true"]
+    if ran.status != 0:
+        return bad(ran.err.strip()[:200], wanted, "run `make site`")
+    if open_ones:
+        return bad(f"it is on {', '.join(open_ones)}, which leads out", wanted, "run `make site`")
+    return good(f"it is on {', '.join(names)} alone", wanted)
+
+
 def _bindings(look: Look, role: str) -> Iterator[tuple[str, int]]:
     """Host address and port of everything that a container publishes."""
-    ports = look.inspection(role).get("NetworkSettings", {}).get("Ports") or {}
+    inspection = look.inspection(role)
+    # A container that does not run publishes nothing now; what it would publish is in its configuration.
+    ports = inspection["NetworkSettings"].get("Ports") or inspection["HostConfig"].get("PortBindings") or {}
     for bindings in ports.values():
         for binding in bindings or ():
             yield binding["HostIp"] or "0.0.0.0", int(binding["HostPort"])  # noqa: S104 (Docker's way to say everywhere)
@@ -72,5 +88,6 @@ def _address(text: str) -> Address:
 
 CHECKS = (
     Check("network.published", "only the router is published, on loopback", published, needs=("containers.exist",)),
+    Check("network.confined", "the engine reaches nothing outside", confined, needs=("containers.exist",)),
     Check("network.listening", "nothing of ours listens beyond loopback", listening, needs=("containers.exist",)),
 )

@@ -1,0 +1,142 @@
+"""Machines under test: `pytest tests/verify --hosts=local://` or `--hosts=ssh://user@machine`.
+
+Runs as root, or as a user whose sudo asks for no password. GRIDTIE_CONFIG_DIR names another station than /etc/gridtie.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+import subprocess
+import time
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from testinfra.host import Host
+
+CONFIG_DIR = os.environ.get("GRIDTIE_CONFIG_DIR") or "/etc/gridtie"
+
+# Seconds: a cold load of a large model from a slow disk.
+CHAT_TIMEOUT = 180.0
+
+
+class Machine:
+    """A provisioned machine, as root sees it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self._prefix = "" if host.user().name == "root" else "sudo -n "
+        self.station: dict[str, Any] = json.loads(self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.json"))
+        self.router: str = self.station["expected"]["router_container"]
+        self.engine: str = self.station["engine"]["container"]
+        self.port = urllib.parse.urlsplit(self.station["endpoint"]).port or 80
+
+    def root(self, command: str) -> str:
+        """Output of a command that must succeed as root."""
+        done = self.host.run(self._prefix + command)
+        if done.rc != 0:
+            pytest.fail(f"{command}: exit {done.rc}: {done.stderr.strip()[-2000:]}", pytrace=False)
+        return str(done.stdout)
+
+    def inside(self, container: str, command: str) -> tuple[int, str]:
+        """Exit status and output of a shell command in a container."""
+        docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
+        done = self.host.run(f"{self._prefix}{docker} exec {shlex.quote(container)} sh -c {shlex.quote(command)}")
+        return int(done.rc), str(done.stdout) + str(done.stderr)
+
+    def inspect(self, container: str) -> dict[str, Any]:
+        """`docker inspect` of a container."""
+        docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
+        found: list[dict[str, Any]] = json.loads(self.root(f"{docker} inspect {shlex.quote(container)}"))
+        return found[0]
+
+    def doctor(self) -> dict[str, Any]:
+        """The doctor's document, whatever the verdict."""
+        command = f"{self.station['prefix']}/bin/gridtie doctor --json"
+        variable = f"GRIDTIE_CONFIG_DIR={shlex.quote(CONFIG_DIR)}"
+        done = self.host.run(f"{self._prefix}env {variable} {command}")
+        try:
+            document: dict[str, Any] = json.loads(done.stdout)
+        except ValueError:
+            pytest.fail(f"{command} gave no report: exit {done.rc}: {done.stderr.strip()[-2000:]}", pytrace=False)
+        return document
+
+    def key(self) -> str:
+        return self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.key").strip()
+
+    def addresses(self) -> list[str]:
+        """Its addresses on networks that other machines share."""
+        return [address for address in self.root("hostname -I").split() if not address.startswith("fe80")]
+
+    @contextmanager
+    def endpoint(self) -> Iterator[str]:
+        """The router's address from here; of another machine, through an SSH tunnel to its loopback."""
+        kind = self.host.backend.get_connection_type()
+        if kind == "local":
+            yield self.station["endpoint"]
+        elif kind in ("ssh", "safe-ssh"):
+            with self._tunnel() as port:
+                yield f"http://127.0.0.1:{port}"
+        else:
+            pytest.fail(f"the router of a host reached by {kind} cannot be asked from here; use local:// or ssh://")
+
+    @contextmanager
+    def _tunnel(self) -> Iterator[int]:
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            port = int(free.getsockname()[1])
+        backend = self.host.backend
+        command = ["ssh", "-N", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
+        command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{self.port}"]
+        for option, value in (("-F", backend.ssh_config), ("-i", backend.ssh_identity_file), ("-p", backend.host.port)):
+            command += [option, str(value)] if value else []
+        user = f"{backend.host.user}@" if backend.host.user else ""
+        with subprocess.Popen([*command, user + backend.host.name]) as tunnel:
+            try:
+                _wait_until_open(port, tunnel)
+                yield port
+            finally:
+                tunnel.terminate()
+
+
+def _wait_until_open(port: int, tunnel: subprocess.Popen[bytes], limit: float = 15.0) -> None:
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline and tunnel.poll() is None:
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    pytest.fail("no SSH tunnel to the router could be opened", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def machine(host: Host) -> Machine:
+    """The machine under test. Fails where nothing is provisioned or root's view cannot be had."""
+    return Machine(host)
+
+
+@pytest.fixture(scope="module")
+def endpoint(machine: Machine) -> Iterator[str]:
+    """The router's address from here."""
+    with machine.endpoint() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def router(machine: Machine, endpoint: str) -> Iterator[httpx.Client]:
+    """The router as an application sees it, with the station's key. Its own Host name, also through a tunnel."""
+    headers = {"authorization": f"Bearer {machine.key()}", "host": f"127.0.0.1:{machine.port}"}
+    with httpx.Client(base_url=endpoint, headers=headers, timeout=CHAT_TIMEOUT, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    return Path(__file__).parents[2]

@@ -1,0 +1,21 @@
+"""The demo, end to end: its own exit status says whether the hidden tests passed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+# Seconds: five agents with retries on a slow machine.
+_LIMIT = 900
+
+
+def test_the_demo_ends_with_its_hidden_tests_passed(machine: Any, endpoint: str, checkout: Path) -> None:
+    environ = {**os.environ, "OPENAI_BASE_URL": f"{endpoint}/v1", "OPENAI_API_KEY": machine.key()}
+    command = [sys.executable, str(checkout / "demo_final.py")]
+    done = subprocess.run(
+        command, env=environ, cwd=checkout, capture_output=True, text=True, timeout=_LIMIT, check=False
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
