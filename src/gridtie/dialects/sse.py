@@ -14,7 +14,6 @@ import msgspec
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
-_LINE_END = re.compile(rb"\r\n|\n|\r")
 # Atomic groups: without them CRLF would also match as CR and LF, which is two line ends.
 _FRAME_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 # The longest frame end is CRLF CRLF, so it can start three bytes before newly arrived data.
@@ -42,16 +41,21 @@ class Frames:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes. Raises `FrameTooLarge`."""
-        search_from = 0
-        if self.rest:
-            search_from = max(0, len(self.rest) - _OVERLAP)
-            data = self.rest + data
+        if not self.rest and b"\r" not in data:
+            # Nearly every server, and the translated streams' hot path: splitting costs a third of the search.
+            *whole, self.rest = data.split(b"\n\n")
+            return self._bounded([frame + b"\n\n" for frame in whole])
+        search_from = max(0, len(self.rest) - _OVERLAP)
+        data = self.rest + data
         frames = []
         start = 0
         while (end := _FRAME_END.search(data, search_from)) is not None:
             frames.append(data[start : end.end()])
             start = search_from = end.end()
         self.rest = data[start:]
+        return self._bounded(frames)
+
+    def _bounded(self, frames: list[bytes]) -> list[bytes]:
         if len(self.rest) > self._max:
             raise FrameTooLarge(f"an event grew past {self._max} bytes without ending")
         return frames
@@ -66,7 +70,8 @@ def parse(frame: bytes) -> Event | None:
     """The event in a frame; None where it holds no data (a comment, a stray blank line)."""
     name = b""
     data = []
-    for line in _LINE_END.split(frame.removeprefix(_BOM)):
+    # The line ends of bytes.splitlines are just those of the grammar: LF, CRLF and CR.
+    for line in frame.removeprefix(_BOM).splitlines():
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))
