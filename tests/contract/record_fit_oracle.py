@@ -1,6 +1,6 @@
 """Records what llama.cpp's own server says it would reserve, for every shape of the catalogue.
 
-    python -m venv /tmp/oracle && /tmp/oracle/bin/pip install xllamacpp==2026.10.11549 gguf pyyaml
+    python -m venv /tmp/oracle && /tmp/oracle/bin/pip install xllamacpp==2026.8.10566 gguf pyyaml
     PYTHONPATH=src:tests /tmp/oracle/bin/python tests/contract/record_fit_oracle.py
 
 Recipe: write a header-only GGUF of the true shape (`standins.shape_gguf`), start the server on it with `fit_params` and
@@ -8,7 +8,9 @@ a verbose log, read its dry run ("fitting params to device memory", nothing allo
 model for real. The dry run of the server is the reference for servers: `llama-fit-params` of the same build reserves
 logits for every token of a batch, which a server does not.
 
-The record lies beside this file, with the tool's version; `test_fit_oracle.py` holds the formula against it.
+The record lies beside this file, one for each version of the tool; `test_fit_oracle.py` holds the formula against all:
+2026.8.10566 is the build that stations run (config/artefacts.yaml), 2026.10.11549 a later one, which reserves a little
+more and which the formula follows exactly.
 """
 
 from __future__ import annotations
@@ -29,7 +31,6 @@ from gridtie.catalogue import Shape, load
 from standins import shape_gguf
 
 HERE = Path(__file__).parent
-RECORD = HERE / "fit_oracle.json"
 CATALOGUE = HERE.parents[1] / "config" / "models.yaml"
 
 # context, parallel, KV type, flash attention, ubatch. Ollama's and llama-server's batches, a context that is not a
@@ -76,7 +77,6 @@ _UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=RECORD)
     parser.add_argument("--only", help="record one model, to look at it (nothing is written)")
     arguments = parser.parse_args()
     points = []
@@ -84,9 +84,10 @@ def main() -> None:
         if arguments.only in (None, name):
             print(name, file=sys.stderr, flush=True)
             points += list(record(name, shape))
+    version = importlib.metadata.version("xllamacpp")
     document = {
         "tool": "xllamacpp",
-        "version": importlib.metadata.version("xllamacpp"),
+        "version": version,
         "recipe": "tests/contract/record_fit_oracle.py",
         "unit": "MiB",
         "points": points,
@@ -95,7 +96,7 @@ def main() -> None:
     if arguments.only:
         print(text)
     else:
-        arguments.output.write_text(text, encoding="utf-8")
+        (HERE / f"fit_oracle-{version}.json").write_text(text, encoding="utf-8")
 
 
 def shapes() -> Iterator[tuple[str, Shape]]:

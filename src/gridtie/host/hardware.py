@@ -293,10 +293,11 @@ def _memory_module(raw: bytes) -> Optional[tuple[int, int]]:
 
 
 def measured_bandwidth(clock: Callable[[], float] = time.perf_counter, size: int = 64 << 20) -> Bandwidth:
-    """One core copies 64 MiB (more than caches hold) three times; the best counts. Takes some 50 ms."""
+    """One core copies 64 MiB (more than caches hold) eight times; the best counts, so that what else runs matters
+    less. Takes some 100 ms."""
     source, target = bytearray(size), bytearray(size)
     best = float("inf")
-    for _ in range(3):
+    for _ in range(8):
         started = clock()
         target[:] = source
         best = min(best, clock() - started)
