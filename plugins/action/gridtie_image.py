@@ -19,7 +19,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 def _module_util(name: str) -> ModuleType:
     """One of our module_utils. Ansible lets modules import them by name, but not plugins of a plain checkout."""
     spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/module_utils/{name}.py")
-    assert spec is not None and spec.loader is not None
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -22,7 +22,7 @@ def apt_sources(targets: str, host_release: str, suite: str) -> str:
     """
     lines: list[str] = []
     for line in targets.splitlines():
-        site, release, component = (line.split() + ["", "", ""])[:3]
+        site, release, component = [*line.split(), "", "", ""][:3]
         name, _, pocket = release.partition("-")
         if name != host_release or pocket not in ("", "updates", "security"):
             continue
@@ -72,6 +72,9 @@ def go_env(environment: dict[str, str], printed: str) -> str:
 
     ``printed`` is the output of ``go env GOPROXY GOSUMDB`` on the host, or empty. Nothing known leaves Go its defaults.
     """
-    values = (printed.splitlines() + ["", ""])[:2]
-    settings = {name: environment.get(name) or value.strip() for name, value in zip(("GOPROXY", "GOSUMDB"), values)}
+    proxy, database = [*printed.splitlines(), "", ""][:2]
+    settings = {
+        "GOPROXY": environment.get("GOPROXY") or proxy.strip(),
+        "GOSUMDB": environment.get("GOSUMDB") or database.strip(),
+    }
     return "".join(f"{name}={value}\n" for name, value in settings.items() if value)

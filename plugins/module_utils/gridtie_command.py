@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import threading
+from pathlib import Path
 from typing import Callable, Sequence
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
@@ -34,18 +35,20 @@ def follow(
     line: Callable[[str], None] = lambda text: None,
     environment: dict[str, str] | None = None,
     stdin: str = os.devnull,
+    directory: Path | None = None,
     keep_open: Sequence[int] = (),
 ) -> str:
     """Run a program to its end, hand every line it prints to ``line``, and return its output without credentials.
 
-    ``stdin`` is a file that it reads. ``keep_open`` are descriptors that it inherits: a lock that shall last as long as
-    it runs. Raises CommandError when it fails or takes longer than ``limit_s`` seconds.
+    ``stdin`` is a file that it reads, ``directory`` where it runs. ``keep_open`` are descriptors that it inherits: a
+    lock that shall last as long as it runs. Raises CommandError when it fails or takes longer than ``limit_s`` seconds.
     """
     output: list[str] = []
     late = threading.Event()
-    with open(stdin, "rb") as source, subprocess.Popen(
+    with Path(stdin).open("rb") as source, subprocess.Popen(
         list(arguments), env={**os.environ, **(environment or {})}, stdin=source, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, pass_fds=tuple(keep_open),
+        stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True, cwd=directory,
+        pass_fds=tuple(keep_open),
     ) as process:  # fmt: skip
 
         def end(mark: Callable[[], None] = lambda: None) -> None:
@@ -57,8 +60,7 @@ def follow(
         timer = threading.Timer(limit_s, end, [late.set])
         timer.start()
         try:
-            assert process.stdout is not None
-            for text in process.stdout:
+            for text in process.stdout or ():
                 text = redact(text.rstrip())
                 output.append(text)
                 line(text)

@@ -11,8 +11,13 @@ from typing import Any
 # The distribution's name of what `uname -m` says.
 DEB_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# What the router's image leaves out of the package: other programs' code. The router never imports it.
-_ROUTER_LEAVES_OUT = ("host/", "agents/", "bench/", "quality/", "report/", "sandbox.py", "cli.py")
+# All stations of a machine share the base: with the same one, Docker's build cache serves them all.
+BASE_REPOSITORY = "gridtie/base"
+
+# What of the package the router consists of; the rest belongs to other programs.
+_ROUTER_PARTS = (
+    "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
+)  # fmt: skip
 
 
 def content_hash(files: dict[str, bytes], facts: dict[str, Any]) -> str:
@@ -47,26 +52,24 @@ def _under(tree: dict[str, bytes], directory: str) -> dict[str, bytes]:
 
 
 def base_step(
-    tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, system: str, architecture: str, source: str
+    tree: dict[str, bytes], artefacts: dict[str, Any], system: str, architecture: str, source: str
 ) -> dict[str, Any]:
-    """The base image: the pinned distribution image (``source`` is ``registry``) or bootstrapped from the mirror.
+    """The base image: from the pinned distribution image (``source`` is `registry`), or bootstrapped from the mirror.
 
-    Both have the same content in the sense that matters and so the same tag: a registry that answers on one day and
-    not on the next rebuilds nothing.
+    Both give the same release with the same packages, and so they have the same tag: a registry that answers on one
+    day and not on the next rebuilds nothing. Where the host has a mirror, the bootstrap also stands by for a registry
+    that answers here but not to the Docker daemon.
     """
     distribution = system if system in artefacts["bootstrap"] else "debian"
     upstream = artefacts["images"][distribution]
     context = {**_under(tree, "compose/images/base/"), "apt-install": tree["compose/images/apt-install"]}
     facts = {"upstream": upstream, "suite": artefacts["bootstrap"][distribution], "architecture": architecture}
-    step: dict[str, Any] = {"name": "base", "reference": f"{prefix}/base:{content_hash(context, facts)}"}
-    if source == "registry":
-        return {**step, "kind": "build", "upstream": upstream, "arguments": {}, "files": context}
-    return {
-        **step,
-        "kind": "bootstrap",
-        "architecture": DEB_ARCHITECTURES[architecture],
-        "script": context["bootstrap.sh"].decode(),
-    }
+    step: dict[str, Any] = {"name": "base", "reference": f"{BASE_REPOSITORY}:{content_hash(context, facts)}"}
+    if system in artefacts["bootstrap"]:
+        step.update(architecture=DEB_ARCHITECTURES[architecture], script=context["bootstrap.sh"].decode())
+    if source == "packages" and "script" in step:
+        return {**step, "kind": "bootstrap"}
+    return {**step, "kind": "build", "upstream": upstream, "arguments": {}, "files": context}
 
 
 def engine_step(
@@ -106,7 +109,7 @@ def router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any
         "router.lock": tree["requirements/router.lock"],
     }
     for path, content in _under(tree, "src/gridtie/").items():
-        if not path.startswith(_ROUTER_LEAVES_OUT):
+        if path.startswith(_ROUTER_PARTS):
             context[f"gridtie/{path}"] = content
     return {
         "name": "router",
@@ -127,7 +130,7 @@ def steps(
     the image ``prefix`` and the ``base`` source, `registry` or `packages`. The last step is the image itself.
     """
     prefix, architecture = settings["prefix"], machine["architecture"]
-    base = base_step(tree, artefacts, prefix, machine["system"], architecture, settings["base"])
+    base = base_step(tree, artefacts, machine["system"], architecture, settings["base"])
     if name == "router":
         image = router_step(tree, prefix, base["reference"])
     else:

@@ -37,6 +37,11 @@ options:
     type: list
     elements: str
     default: []
+  bases:
+    description: Image repositories that several stations share; removed once no image made from them is left.
+    type: list
+    elements: str
+    default: []
   docker_host:
     description: Endpoint of the Docker; empty means the system's socket.
     type: str
@@ -72,7 +77,9 @@ class _Docker:
     def unavailable(self) -> str:
         if not self._cli:
             return "there is no docker command"
-        status, _, errors = gridtie_docker.run([self._cli, "version", "--format", "{{.Server.Version}}"], self._environment)
+        status, _, errors = gridtie_docker.run(
+            [self._cli, "version", "--format", "{{.Server.Version}}"], self._environment
+        )
         return "" if status == 0 else (errors.splitlines() or ["no answer"])[-1]
 
     def listed(self, *arguments: str) -> list[str]:
@@ -101,6 +108,7 @@ def main() -> None:
             "networks": {"type": "bool", "default": False},
             "volumes": {"type": "bool", "default": False},
             "images": {"type": "list", "elements": "str", "default": []},
+            "bases": {"type": "list", "elements": "str", "default": []},
             "docker_host": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
@@ -126,9 +134,19 @@ def main() -> None:
             "network", docker.listed("network", "ls", "--format", "{{.Name}}", "--filter", project), "network", "rm"
         )
     if given["volumes"]:
-        docker.remove("volume", docker.listed("volume", "ls", "--format", "{{.Name}}", "--filter", project), "volume", "rm")
-    for repository in given["images"]:
-        images = docker.listed("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={repository}")
+        docker.remove(
+            "volume", docker.listed("volume", "ls", "--format", "{{.Name}}", "--filter", project), "volume", "rm"
+        )
+    image = ("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "--filter")
+    repositories = list(given["images"])
+    # What gridtie_image builds carries this label, whichever station it belongs to.
+    made = [
+        name for name in docker.listed(*image, "label=io.gridtie.image") if name.rpartition(":")[0] not in repositories
+    ]
+    if not made:
+        repositories += given["bases"]
+    for repository in repositories:
+        images = docker.listed(*image, f"reference={repository}")
         # Not forced: an image that another project's container runs from stays.
         docker.remove("image", [image for image in images if not image.endswith(":<none>")], "image", "rm")
     diff = {"before": "".join(f"{name}\n" for name in docker.removed), "after": "", "before_header": "Docker"}

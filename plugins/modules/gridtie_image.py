@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_files, gridtie_pins
+from ..module_utils.gridtie_bootstrap import alone
+from ..module_utils.gridtie_build_sources import NoMirrorError
 from ..module_utils.gridtie_command import CommandError
-from ..module_utils.gridtie_images import Images, missing_cpu_flags
+from ..module_utils.gridtie_images import Images, missing_cpu_flags, not_reached
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
@@ -73,6 +74,10 @@ made:
   description: The steps that were carried out, with the seconds each took.
   type: list
   returned: success
+not_reached:
+  description: Whether a failure means that no connection was made, so that another source may be tried.
+  type: bool
+  returned: failure
 recorded:
   description: Digests that were not known before and are accepted from now on, as C(name@digest).
   type: list
@@ -88,9 +93,10 @@ class Maker:
         sources = {**given["package_settings"], **given["package_addresses"]}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
         self._pins_path = f"{given['config_dir']}/pins.json"
+        self._lock: list[int] = []
         self.recorded: list[str] = []
 
-    def name(self, step: dict[str, Any]) -> str | None:
+    def find(self, step: dict[str, Any]) -> str | None:
         """The name by which an image is run, where it is here already, else None."""
         if step["kind"] == "pull":
             digest = self._expected(step["reference"], step["digest"])
@@ -100,9 +106,16 @@ class Maker:
             named = f"{repository}@{digest}"
         else:
             named = step["reference"]
-        return named if self._images.digest(named) else None
+        return named if self._images.is_there(named) else None
 
-    def make(self, step: dict[str, Any]) -> str:
+    def ensure(self, step: dict[str, Any]) -> tuple[str, float]:
+        """The image's name and the seconds it took to make it, 0 where another run has made it meanwhile."""
+        started = time.monotonic()
+        with alone(step["name"]) as self._lock:
+            found = self.find(step)
+            return (found, 0.0) if found else (self._make(step), time.monotonic() - started)
+
+    def _make(self, step: dict[str, Any]) -> str:
         """Make one image and return the name by which it is run."""
         lacking = missing_cpu_flags(step.get("cpu_flags") or [])
         if lacking:
@@ -112,22 +125,28 @@ class Maker:
             )
         if step["kind"] == "pull":
             return self._pull(step["reference"], step["digest"])
-        if step["kind"] == "bootstrap":
-            gridtie_apt.install(gridtie_apt.missing(["mmdebstrap"]))
-            self._images.bootstrap(step)
+        if step["kind"] == "bootstrap" or (step.get("upstream") and not self._has_upstream(step)):
+            self._install("mmdebstrap")
+            self._images.bootstrap(step, self._lock)
         else:
-            if step.get("upstream"):
-                upstream = step["upstream"]
-                step["arguments"]["UPSTREAM"] = self._pull(upstream["reference"], upstream["digest"])
-            self._images.build(step, self._given["contexts"][step["name"]])
+            self._images.build(step, self._given["contexts"][step["name"]], self._lock)
         return str(step["reference"])
 
-    def ensure(self, step: dict[str, Any]) -> tuple[str, float]:
-        """The image's name and the seconds it took to make it, 0 where another run has made it meanwhile."""
-        started = time.monotonic()
-        with self._images.alone(step["reference"]):
-            found = self.name(step)
-            return (found, 0.0) if found else (self.make(step), time.monotonic() - started)
+    def _has_upstream(self, step: dict[str, Any]) -> bool:
+        """Pull what the base is made from. False where the daemon does not get there and the mirror can stand in."""
+        upstream = step["upstream"]
+        try:
+            step["arguments"]["UPSTREAM"] = self._pull(upstream["reference"], upstream["digest"])
+        except CommandError as error:
+            if "script" in step and not_reached(error.output):
+                return False
+            raise
+        return True
+
+    def _install(self, package: str) -> None:
+        missing = gridtie_apt.missing([package])
+        if missing:
+            gridtie_apt.install(missing)
 
     def _expected(self, reference: str, artefact: str | None) -> str | None:
         pins = gridtie_pins.read(read_text(self._pins_path))
@@ -135,11 +154,10 @@ class Maker:
 
     def _pull(self, reference: str, artefact: str | None) -> str:
         digest = self._expected(reference, artefact)
-        named = self._images.pull(reference, digest)
+        named = self._images.pull(reference, digest, self._lock)
         if digest is None:
             pins = gridtie_pins.read(read_text(self._pins_path))
             text = gridtie_pins.recorded(pins, reference, named.rpartition("@")[2])
-            os.makedirs(os.path.dirname(self._pins_path), mode=0o755, exist_ok=True)
             gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
             self.recorded.append(named)
         return named
@@ -161,9 +179,11 @@ def main() -> None:
         supports_check_mode=True,
     )
     steps = module.params["steps"]
+    if module.check_mode and not module.params["docker"].get("works", True):
+        module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
     try:
         maker = Maker(module.params)
-        found = maker.name(steps[-1])
+        found = maker.find(steps[-1])
         if found:
             module.exit_json(changed=False, image=found, made=[], recorded=[], needed=False)
         if module.check_mode or module.params["contexts"] is None:
@@ -173,10 +193,10 @@ def main() -> None:
             name, seconds = maker.ensure(step)
             if seconds:
                 made.append({"name": step["name"], "seconds": round(seconds, 1)})
-    except gridtie_pins.PinError as error:
+    except (gridtie_pins.PinError, NoMirrorError) as error:
         module.fail_json(msg=str(error))
     except (CommandError, gridtie_apt.PackageError) as error:
-        module.fail_json(msg=str(error), stdout=error.output)
+        module.fail_json(msg=str(error), stdout=error.output, not_reached=not_reached(error.output))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'the image'}: {error.strerror or error}")
     module.exit_json(changed=bool(made), image=name, made=made, recorded=maker.recorded, needed=False)

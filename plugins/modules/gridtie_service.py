@@ -15,8 +15,9 @@ DOCUMENTATION = r"""
 module: gridtie_service
 short_description: A service of the station's compose project, running and healthy
 description:
-  - Writes the compose files and merges the settings into the project's C(.env), which several services share; then
-    brings the service up and waits until it is healthy. A container that runs with these settings is left alone.
+  - Makes the directories, writes the compose files and merges the settings into the project's C(.env), which several
+    services share; then brings the service up and waits until it is healthy.
+  - A container that runs with these settings is left alone.
 options:
   directory:
     description: The compose project's directory.
@@ -30,6 +31,11 @@ options:
     description: The service.
     type: str
     required: true
+  directories:
+    description: Directories that the service's container is given, as M(gridtie_files) describes them.
+    type: list
+    elements: dict
+    default: []
   files:
     description: Compose files, name to content.
     type: dict
@@ -73,11 +79,17 @@ replaced:
 def _write(module: AnsibleModule, texts: dict[str, str]) -> list[dict[str, Any]]:
     """Bring directory and files in line; the changes, for a diff."""
     directory, check = module.params["directory"], module.check_mode
-    changes = [gridtie_files.ensure_directory({"path": directory, "mode": "0755"}, check)]
+    directories = [*module.params["directories"], {"path": directory, "mode": "0755"}]
+    changes = [gridtie_files.ensure_directory(entry, check) for entry in directories]
     for name, content in texts.items():
         # A proxy's address in the settings may hold credentials.
         secret = name == ".env"
-        entry = {"path": f"{directory}/{name}", "content": content, "mode": "0600" if secret else "0644", "secret": secret}
+        entry = {
+            "path": f"{directory}/{name}",
+            "content": content,
+            "mode": "0600" if secret else "0644",
+            "secret": secret,
+        }
         changes.append(gridtie_files.ensure_file(entry, check))
     return [change for change in changes if change]
 
@@ -89,6 +101,7 @@ def main() -> None:
             "directory": {"type": "path", "required": True},
             "project": {"type": "str", "required": True},
             "service": {"type": "str", "required": True},
+            "directories": {"type": "list", "elements": "dict", "default": []},
             "files": {"type": "dict", "required": True},
             "settings": {"type": "dict", "required": True},
             "docker": {"type": "dict", "required": True},
@@ -121,6 +134,8 @@ def main() -> None:
         if not current:
             project.up(given["service"])
         after = project.wait(given["service"], given["timeout_s"])
+    except KeyError as error:
+        module.fail_json(msg=f"there is no user or group {error} on this machine")
     except ValueError as error:
         module.fail_json(msg=f"a setting of {given['service']} cannot be written: {error}")
     except CommandError as error:

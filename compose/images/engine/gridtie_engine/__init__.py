@@ -1,1 +1,1 @@
-"""llama.cpp's own server, from the xllamacpp package, behind two faces: Ollama's `llama-server` and one process a model."""
+"""llama.cpp's own server, from the xllamacpp package: as Ollama's `llama-server`, and as an engine of its own."""

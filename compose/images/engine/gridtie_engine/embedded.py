@@ -31,7 +31,7 @@ GRACE = 5.0
 
 def log(message: str) -> None:
     """One line on the container's log."""
-    print(f"gridtie-engine: {message}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"gridtie-engine: {message}\n")
 
 
 class Server:
@@ -89,9 +89,7 @@ class Engine:
     def load(self) -> None:
         """Bring the servers in line with the manifest. Raises ManifestError and leaves them alone if it is unusable."""
         wanted = read(self._manifest)
-        changed = [
-            server for name, server in self._servers.items() if wanted.get(name) != server.model
-        ]
+        changed = [server for name, server in self._servers.items() if wanted.get(name) != server.model]
         self._stop(changed)
         for name, model in wanted.items():
             if name not in self._servers:
@@ -156,23 +154,29 @@ def serve(manifest: Path, command: Sequence[str]) -> int:
 
 
 def health(manifest: Path) -> int:
-    """0 when every listed model answers its health check, which llama.cpp's server does once the model is loaded."""
+    """0 when the server of every listed model answers.
+
+    One that is still loading answers 503 and counts: loading takes minutes for a large model and is no illness.
+    Whether a model can serve already, its users ask at the same address.
+    """
     try:
         models = read(manifest)
     except ManifestError as error:
         log(str(error))
         return 1
-    ill = [model.name for model in models.values() if not _answers(model.port)]
-    if ill:
-        log(f"not ready: {', '.join(ill)}")
-    return 1 if ill else 0
+    silent = [model.name for model in models.values() if not _answers(model.port)]
+    if silent:
+        log(f"no answer: {', '.join(silent)}")
+    return 1 if silent else 0
 
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=3) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=3):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == 503
+    except OSError:
         return False
 
 
@@ -184,5 +188,5 @@ def main(argv: Sequence[str]) -> int:
         case ["health"]:
             return health(MANIFEST)
         case _:
-            print("usage: gridtie-engine serve|health", file=sys.stderr)
+            sys.stderr.write("usage: gridtie-engine serve|health\n")
             return 2

@@ -124,23 +124,23 @@ def main(argv: Sequence[str]) -> int:
     try:
         args = parse(argv, os.environ)
         if args.list_devices:
-            print("Available devices:", *device_lines(), sep="\n")
+            sys.stdout.write("\n".join(["Available devices:", *device_lines(), ""]))
             return 0
         params = server_params(args) if args.model else None
     except UnknownFlagError as error:
-        print(f"llama-server: {error}; this launcher was made for Ollama 0.32.15", file=sys.stderr)
+        sys.stderr.write(f"llama-server: {error}; this launcher was made for Ollama 0.32.15\n")
         return 2
 
     # Blocked before the server starts its threads, so that the signal comes to sigwait below and to no thread.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     # Ollama reads stderr up to this line, then stops the process.
-    print(f"system_info: {llama.get_system_info()}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"system_info: {llama.get_system_info()}\n")
     server = None
     if params is not None:
         try:
             server = llama.Server(params)
         except RuntimeError as error:
-            print(f"llama-server: {args.model}: {error}", file=sys.stderr)
+            sys.stderr.write(f"llama-server: {args.model}: {error}\n")
             return 1
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     del server
