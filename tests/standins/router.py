@@ -194,6 +194,7 @@ class Station:
             drain_seconds=drain_seconds,
         )
         self.router: Router
+        self._wires: list[Wire] = []
 
     @property
     def port(self) -> int:
@@ -207,10 +208,14 @@ class Station:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for wire in self._wires:
+            wire.close()
         await self.router.stop()
 
     async def connect(self, **options: Any) -> Wire:
-        return Wire(*await asyncio.open_connection("127.0.0.1", self.port, **options))
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, **options))
+        self._wires.append(wire)
+        return wire
 
     async def ask(self, body: Any = None, **options: Any) -> Answered:
         """One request over a connection of its own."""

@@ -98,7 +98,8 @@ class Upstream:
                 self._arrived.set()
                 await self._play(turn, reader)
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+            if asked:
+                turn.closed.set()
         finally:
             self._writers.discard(writer)
             writer.transport.abort()

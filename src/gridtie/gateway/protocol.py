@@ -316,7 +316,7 @@ class Front(asyncio.Protocol):
         exchange, self._current = self._current, None
         self._reading = False
         self._closing = True
-        if self._exchange is None and not self._ready:
+        if self._exchange is None and not self._ready and self._lingering < 0:
             self._refuse(exchange or Exchange(self, self._service.request_id()), status, code, message)
 
     def _refuse(self, exchange: Exchange, status: int, code: str, message: str) -> None:
