@@ -251,7 +251,7 @@ def arguments_of(call: CalledFunction) -> msgspec.Raw:
     text = call.arguments.strip() or "{}"
     try:
         is_object = isinstance(msgspec.json.decode(text), dict)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         is_object = False
     if not is_object:
         what = f"the arguments of the earlier call of {call.name!r} are no JSON object"

@@ -115,7 +115,7 @@ def test_a_broken_data_url_is_refused(url: str) -> None:
         chat.data_url(url)
 
 
-@pytest.mark.parametrize("arguments", ["[1]", "{", "text"])
+@pytest.mark.parametrize("arguments", ["[1]", "{", "text", "[" * 100_000], ids=["list", "cut", "text", "deep"])
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     """OpenAI carries what a model wrote, valid or not; other dialects take objects only."""
     with pytest.raises(Untranslatable, match="'f'") as refusal:
