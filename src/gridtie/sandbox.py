@@ -185,7 +185,10 @@ def _tail(stream: IO[bytes], size: int = 600) -> str:
 
 
 def find(
-    config_dir: Path = Path("/etc/gridtie"), image: str | None = None, limits: Limits | None = None, retry_with: str = ""
+    config_dir: Path = Path("/etc/gridtie"),
+    image: str | None = None,
+    limits: Limits | None = None,
+    retry_with: str = "",
 ) -> Sandbox:
     """The sandbox of this station: Docker as the station uses it, and the station's own image, which has Python.
 

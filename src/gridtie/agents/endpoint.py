@@ -56,8 +56,9 @@ def find(environ: Mapping[str, str] | None = None, home: Path | None = None) -> 
     return Endpoint(base_url, key)
 
 
-def config_dir(environ: Mapping[str, str]) -> Path:
+def config_dir(environ: Mapping[str, str] | None = None) -> Path:
     """The directory of the station's configuration."""
+    environ = os.environ if environ is None else environ
     return Path(environ.get("GRIDTIE_CONFIG_DIR", "/etc/gridtie"))
 
 

@@ -12,7 +12,7 @@ from gridtie.agents.schema import Schema, SchemaMismatch, parse
 # seed nearly always ends in time.
 _SCHEMA_TRIES = 3
 # The first try of every agent is cautious; each further one is given more freedom, or it would say the same again.
-TEMPERATURES = (0.2, 0.5, 0.7, 0.8, 0.9, 1.0)
+TEMPERATURES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 class AgentFailed(Exception):
@@ -65,9 +65,7 @@ class Session:
         reason = ""
         for attempt in range(_SCHEMA_TRIES):
             try:
-                return parse(
-                    self.ask(agent, messages, attempt=attempt, max_tokens=max_tokens, schema=schema), schema
-                )
+                return parse(self.ask(agent, messages, attempt=attempt, max_tokens=max_tokens, schema=schema), schema)
             except SchemaMismatch as mismatch:
                 reason = str(mismatch)
         raise AgentFailed(f"the {agent} did not hold to its schema in {_SCHEMA_TRIES} tries; the last time {reason}")

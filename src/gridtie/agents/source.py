@@ -69,8 +69,9 @@ def _is_example(node: ast.stmt, function: str) -> bool:
 
 
 def _first_line(node: ast.stmt) -> int:
-    decorators = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+    return node.lineno
 
 
 def _find(tree: ast.Module, function: str) -> ast.FunctionDef | None:
@@ -107,7 +108,7 @@ def with_docstring(source: str, function: str, docstring: str) -> str:
     start = first.lineno - 1
     replaced = first.end_lineno or first.lineno
     existing = ast.get_docstring(node) is not None
-    indent = " " * first.col_offset
+    indent = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
     rest = lines[replaced if existing else start :] if len(node.body) > existing else [indent + "pass"]
     documented = "\n".join([*lines[:start], *_docstring_lines(docstring, indent), *rest]) + "\n"
     if behaviour(documented) != behaviour(source):
@@ -131,14 +132,14 @@ def _is_one_liner(node: ast.FunctionDef, source: str) -> bool:
 def _docstring_lines(docstring: str, indent: str) -> list[str]:
     """The docstring as source lines; closing quotes stand alone under a docstring of several lines."""
     wrapped = textwrap.wrap(f'"""{_safe(docstring)}', _DOCSTRING_WIDTH - len(indent))
-    if len(wrapped) == 1:
-        return [f'{indent}{wrapped[0]}"""']
-    return [*(indent + line for line in wrapped), indent + '"""']
+    closed = [f'{wrapped[0]}"""'] if len(wrapped) == 1 else [*wrapped, '"""']
+    return [indent + line for line in closed]
 
 
 def _safe(docstring: str) -> str:
+    """Text that cannot end the docstring: a quote at its end would join the closing ones."""
     escaped = docstring.replace("\\", "\\\\").replace('"""', "'''")
-    return escaped + " " if escaped.endswith('"') else escaped
+    return f'{escaped[:-1]}\\"' if escaped.endswith('"') else escaped
 
 
 def behaviour(source: str) -> str:

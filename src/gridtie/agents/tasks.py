@@ -64,27 +64,36 @@ REVERSE_STRING = Task(
 
 IS_PALINDROME = Task(
     name="is_palindrome",
-    level="tiny",
+    level="small",
     signature="is_palindrome(s)",
-    does="returns True if the string s reads the same forwards and backwards",
-    examples=(Example(("level",), True), Example(("python",), False)),
-    hidden=(
+    does=(
+        "returns True if the string s reads exactly the same forwards and backwards, spaces and capitals included, and "
+        "False if not"
+    ),
+    examples=(
+        Example(("level",), True),
+        Example(("python",), False),
         Example(("",), True),
+        Example(("never odd or even",), False),
+    ),
+    hidden=(
         Example(("x",), True),
+        Example(("Anna",), False),
+        Example(("nurses run",), False),
+        Example((" a ",), True),
         Example(("noon",), True),
         Example(("ab",), False),
         Example(("abca",), False),
         Example(("abcda",), False),
         Example(("abxyba",), False),
-        Example(("never odd or even",), False),
         Example(("12321",), True),
     ),
     reference="def is_palindrome(s):\n    return s == s[::-1]\n",
     mutants=(
-        "def is_palindrome(s):\n    return len(s) > 0 and s[0] == s[-1]\n",
         "def is_palindrome(s):\n    return s[:1] == s[-1:]\n",
         "def is_palindrome(s):\n    t = s.replace(' ', '')\n    return t == t[::-1]\n",
-        "def is_palindrome(s):\n    return bool(s) and s == s[::-1]\n",
+        "def is_palindrome(s):\n    return len(s) != 1 and s == s[::-1]\n",
+        "def is_palindrome(s):\n    return s.lower() == s[::-1].lower()\n",
         "def is_palindrome(s):\n    return len(s) % 2 == 1 and s == s[::-1]\n",
         "def is_palindrome(s):\n    return sorted(s) == sorted(s[::-1])\n",
         "def is_palindrome(s):\n    return s[:2] == s[-2:][::-1]\n",
@@ -95,7 +104,7 @@ IS_PALINDROME = Task(
 
 SUM_SQUARES = Task(
     name="sum_squares",
-    level="tiny",
+    level="small",
     signature="sum_squares(numbers)",
     does="returns the sum of the squares of a list of numbers",
     examples=(Example(([1, 2, 3],), 14), Example(([],), 0)),
@@ -162,7 +171,7 @@ COUNT_VOWELS = Task(
         Example(("Banana",), 3),
         Example(("rhythm",), 0),
         Example(("Queue",), 4),
-        Example(("I am, you are",), 7),
+        Example(("I am, you are",), 6),
         Example(("yay",), 1),
     ),
     reference="def count_vowels(s):\n    return sum(character in 'aeiou' for character in s.lower())\n",
@@ -170,7 +179,7 @@ COUNT_VOWELS = Task(
         "def count_vowels(s):\n    return sum(c in 'aeiou' for c in s)\n",
         "def count_vowels(s):\n    return len(set(s.lower()) & set('aeiou'))\n",
         "def count_vowels(s):\n    return sum(c in 'aeiouy' for c in s.lower())\n",
-        "def count_vowels(s):\n    return sum(c in 'aeio' for c in s.lower()) + s.lower().count('u') // 2 + (s == 'AEIOU')\n",
+        "def count_vowels(s):\n    return sum(c in 'aeio' for c in s.lower()) + ('u' in s.lower())\n",
     ),
     parameters={"s": _WORDS},
     returns=integer(0, 40),
@@ -361,13 +370,13 @@ PARSE_DURATION = Task(
     code_tokens=500,
 )
 
-DEFAULT = IS_PALINDROME
+DEFAULT = REVERSE_STRING
 TASKS = {
     task.name: task
     for task in (
-        IS_PALINDROME,
-        IS_EVEN,
         REVERSE_STRING,
+        IS_EVEN,
+        IS_PALINDROME,
         SUM_SQUARES,
         IS_PRIME,
         COUNT_VOWELS,

@@ -57,7 +57,9 @@ def score(run: Runner, task: Task, cases: Sequence[Example]) -> Score:
     calls = [case.arguments for case in cases]
     truth = outcomes_of(run, task.reference, task.function, calls)
     mutant = outcomes_of(run, task.mutants[0], task.function, calls)
-    right = [outcome.error is None and same(outcome.value, case.expected) for case, outcome in zip(cases, truth, strict=True)]
+    right = [
+        outcome.error is None and same(outcome.value, case.expected) for case, outcome in zip(cases, truth, strict=True)
+    ]
     caught = any(
         agrees and (outcome.error is not None or not same(outcome.value, case.expected))
         for agrees, case, outcome in zip(right, cases, mutant, strict=True)

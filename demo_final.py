@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Five agents (planner, coder, tester, reviewer, documenter) build one small feature through the router.
+
+Exit code 0: the hidden acceptance tests passed. 1: they did not, or an agent gave nothing usable. 2: the demo could
+not run (no router, no sandbox, a wrong argument). 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from pathlib import Path
+
+try:
+    import httpx  # noqa: F401 - asked for here, so that a missing environment is told in one sentence
+
+    from gridtie import sandbox
+    from gridtie.agents import account, endpoint, pipeline, tasks
+    from gridtie.agents.client import Client, Record, RequestFailed
+    from gridtie.agents.screen import Screen
+    from gridtie.agents.task import Task
+except ModuleNotFoundError as missing:
+    sys.stderr.write(
+        f"The module {missing.name!r} is not installed for {sys.executable}. Run `make demo`, which makes the "
+        "project's environment first, or use its interpreter: .venv/bin/python demo_final.py\n"
+    )
+    raise SystemExit(2) from None
+
+PASSED, FAILED, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    screen = Screen(sys.stdout)
+    if options.list_tasks:
+        return _list_tasks(screen)
+    task = tasks.TASKS[options.task]
+    try:
+        return _demonstrate(task, options, screen)
+    except KeyboardInterrupt:
+        screen.end_of_answer()
+        screen.line("Interrupted; the sandbox is gone.")
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo_final.py", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--model", default="coder", help="model or alias to ask the router for (default: coder)")
+    parser.add_argument(
+        "--environment",
+        default="dev",
+        choices=("dev", "test", "ci", "production"),
+        help="which routing rules apply (default: dev, which is local first)",
+    )
+    parser.add_argument(
+        "--task",
+        default=tasks.DEFAULT.name,
+        choices=sorted(tasks.TASKS),
+        metavar="TASK",
+        help=f"what to build (default: {tasks.DEFAULT.name}; see --list-tasks)",
+    )
+    parser.add_argument("--seed", type=_seed, default=1, help="0 to 1000000; another seed, another run (default: 1)")
+    parser.add_argument("--list-tasks", action="store_true", help="say what can be built, and stop")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the result to FILE")
+    parser.add_argument(
+        "--sandbox-image", metavar="IMAGE", help="image with python3 to run code in (default: the router's)"
+    )
+    return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal() or int(text) > 1_000_000:
+        raise argparse.ArgumentTypeError(f"found {text!r}, wanted a whole number from 0 to 1000000")
+    return int(text)
+
+
+def _list_tasks(screen: Screen) -> int:
+    for task in tasks.TASKS.values():
+        default = " (default)" if task is tasks.DEFAULT else ""
+        screen.line(f"{task.name}  [{task.level}]{default}", "bold")
+        screen.line(f"    {task.request}")
+    screen.line()
+    screen.line("tiny and small: a very small model may do; real: takes a real coding model. Rates: docs/demo.md")
+    return PASSED
+
+
+def _demonstrate(task: Task, options: argparse.Namespace, screen: Screen) -> int:
+    prepared = _prepare(options)
+    if isinstance(prepared, list):
+        _report_problems(prepared)
+        return COULD_NOT_RUN
+    client, box = prepared
+    with client:
+        _announce(task, options, screen, client, box)
+        started = time.monotonic()
+        try:
+            result = pipeline.build(task, client, box.run, options.seed, screen)
+        except (RequestFailed, sandbox.SandboxUnavailable) as error:
+            screen.end_of_answer()
+            _report_problems([str(error)])
+            return COULD_NOT_RUN
+        seconds = time.monotonic() - started
+        records = {reply.request_id: client.record(reply.request_id) for reply in result.replies if reply.request_id}
+    _close(task, result, records, seconds, screen)
+    if options.json is not None:
+        options.json.write_text(json.dumps(_as_json(task, options, result, records, seconds), indent=2) + "\n")
+    return PASSED if result.passed else FAILED
+
+
+def _prepare(options: argparse.Namespace) -> tuple[Client, sandbox.Sandbox] | list[str]:
+    """Everything that the demo needs, or the list of what is missing; nothing has been started by then."""
+    problems: list[str] = []
+    client: Client | None = None
+    box: sandbox.Sandbox | None = None
+    try:
+        client = Client(endpoint.find(), options.model, options.environment)
+        served = client.models()
+        if options.model not in served:
+            problems.append(
+                f"The router serves no model {options.model!r}; it has {', '.join(served) or 'none'}. "
+                "Name one of them with --model."
+            )
+    except (endpoint.EndpointMissing, RequestFailed) as error:
+        problems.append(str(error))
+    try:
+        # -B: as root, leave no root-owned byte code in the user's checkout.
+        again = shlex.join([sys.executable, "-B", *sys.argv])
+        box = sandbox.find(endpoint.config_dir(), options.sandbox_image, retry_with=again)
+    except sandbox.SandboxUnavailable as error:
+        problems.append(str(error))
+    if client is None or box is None or problems:
+        return problems
+    return client, box
+
+
+def _report_problems(problems: list[str]) -> None:
+    errors = Screen(sys.stderr)
+    errors.line("The demo could not run:", "bold", "red")
+    for problem in problems:
+        errors.line(f"  - {problem}")
+
+
+def _announce(task: Task, options: argparse.Namespace, screen: Screen, client: Client, box: sandbox.Sandbox) -> None:
+    limits = box.limits
+    screen.line("Five agents build one small feature", "bold")
+    screen.line(f"  order    {task.request}")
+    screen.line(f"  through  {client.endpoint.base_url}, model {options.model}, environment {options.environment}")
+    screen.line(f"  seed     {options.seed}")
+    screen.line(
+        f"  sandbox  a throwaway container for every execution: no network, read-only, no capabilities, "
+        f"{limits.seconds:g} s, {limits.memory_mb} MB, {limits.processes} processes"
+    )
+
+
+def _close(
+    task: Task, result: pipeline.Result, records: dict[str, Record | None], seconds: float, screen: Screen
+) -> None:
+    lines = account.lines(result.replies, records)
+    screen.table(account.HEADER, [line.cells() for line in lines], account.total(result.replies, records))
+    screen.line("first: time to the first token. " + account.remark(result.replies, records), "dim")
+    screen.line()
+    if result.passed:
+        screen.line(f"PASS  {task.function} passed its hidden tests, in {seconds:.1f} s", "bold", "green")
+        return
+    reason = result.failure or "the final file failed hidden tests"
+    screen.line(f"FAIL  {task.function}: {reason} ({seconds:.1f} s)", "bold", "red")
+    if task.level != "tiny":
+        screen.line(
+            "This task takes a real coding model; docs/demo.md has the rates that were measured with the small one."
+        )
+
+
+def _as_json(
+    task: Task,
+    options: argparse.Namespace,
+    result: pipeline.Result,
+    records: dict[str, Record | None],
+    seconds: float,
+) -> dict[str, object]:
+    hidden = result.hidden
+    return {
+        "schema": 1,
+        "task": task.name,
+        "model": options.model,
+        "environment": options.environment,
+        "seed": options.seed,
+        "passed": result.passed,
+        "failure": result.failure,
+        "hidden": {"passed": hidden.passed, "total": hidden.total} if hidden else None,
+        "coder_tries": result.coder_tries,
+        "seconds": round(seconds, 2),
+        "agents": [vars(line) for line in account.lines(result.replies, records)],
+        "requests": [reply.request_id for reply in result.replies],
+        "source": result.source,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

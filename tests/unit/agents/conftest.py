@@ -1,0 +1,57 @@
+"""What the tests of the agents share: a client that answers from a script, and a runner for our own trusted sources."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from gridtie.agents.client import Message, Reply
+from gridtie.agents.judge import Runner
+from gridtie.agents.schema import Schema
+from gridtie.sandbox import Execution
+
+
+class ScriptedClient:
+    """Gives prepared answers in order, and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        self._answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+
+    def ask(
+        self,
+        agent: str,
+        messages: Sequence[Message],
+        *,
+        temperature: float,
+        seed: int,
+        max_tokens: int,
+        schema: Schema | None = None,
+        on_text: Callable[[str], None] = lambda _text: None,
+    ) -> Reply:
+        self.asked.append({"agent": agent, "messages": list(messages), "temperature": temperature, "seed": seed})
+        text = self._answers.pop(0)
+        on_text(text)
+        return Reply(agent, text, "stop", 10, 5, 0.1, 0.2, None, "m", None, None)
+
+
+@pytest.fixture
+def scripted() -> type[ScriptedClient]:
+    return ScriptedClient
+
+
+@pytest.fixture
+def trusted_runner() -> Runner:
+    """Runs the sandbox's program in an ordinary process: for sources that are the project's own, never a model's."""
+
+    def run(program: str, stdin: str) -> Execution:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", program], input=stdin, capture_output=True, text=True, timeout=30, check=False
+        )
+        return Execution(done.stdout, "finished", done.returncode)
+
+    return run
