@@ -146,11 +146,11 @@ def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
 def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes: Wishes) -> Choice:
     """The models that a person named, and the probe. Raises CannotChoose with every reason at once.
 
-    A licence or an estimated speed is the person's own decision; memory, reachability and size are not.
+    Licence, size and estimated speed are the person's own decision; memory and what can be reached are not.
     """
     wanted = list(dict.fromkeys(names))
     wanted += [m.name for m in catalogue.models.values() if "probe" in m.purposes and m.name not in wanted][:1]
-    own_decision = replace(wishes, least_speed=0.0)
+    own_decision = replace(wishes, least_speed=0.0, max_download=0)
     problems: list[str] = []
     chosen: dict[str, Verdict] = {}
     for name in wanted:
