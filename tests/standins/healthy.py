@@ -126,6 +126,8 @@ class Healthy:
         self.engine: dict[str, tuple[int, str]] = {
             "/api/version": (200, json.dumps({"version": "0.32.15"})),
             "/api/ps": (200, json.dumps({"models": [{"name": MODEL, "size": 316 * MIB}]})),
+            "/api/tags": (200, json.dumps({"models": [{"name": MODEL}, {"name": "somebody/elses:1b"}]})),
+            "/v1/models": (200, json.dumps({"data": [{"id": MODEL}], "models": []})),
             "/health": (200, '{"status":"ok"}'),
         }
         # None: as they should be.

@@ -184,23 +184,24 @@ class Ledger:
             self._wake.wait(_DRAIN_SECONDS)
             self._wake.clear()
             closing = self._closing
-            stuck = not self._drain()
-            if closing and (stuck or not self._pending):
+            drained = False
+            try:
+                self._drain()
+                drained = True
+                if time.monotonic() - space_checked > _SPACE_SECONDS or self.fault:
+                    space_checked = time.monotonic()
+                    self._watch()
+            except Exception:
+                # The journal has every record; the next turn tries again, and `_watch` makes a fault of what goes on.
+                log.exception("ledger: %d records could not be stored; they stay in the journal", len(self._pending))
+            if closing and (not drained or not self._pending):
                 return
-            if time.monotonic() - space_checked > _SPACE_SECONDS or self.fault:
-                space_checked = time.monotonic()
-                self._watch()
 
-    def _drain(self) -> bool:
-        """Move what is pending into the store; False if the store refused."""
+    def _drain(self) -> None:
+        """Move what is pending into the store. Raises what the store raises."""
         while self._pending:
             batch = [self._pending[i] for i in range(min(_BATCH, len(self._pending)))]
-            try:
-                self._store.save([record for _, record in batch])
-            except Exception:
-                # The journal has them; the next turn tries again, and `_watch` makes a fault of it if it goes on.
-                log.exception("ledger: %d records could not be stored; they stay in the journal", len(self._pending))
-                return False
+            self._store.save([record for _, record in batch])
             for _, record in batch:
                 self._pending.popleft()
                 if isinstance(record, Entry):
@@ -209,9 +210,8 @@ class Ledger:
                 self._drained += len(batch)
                 self._moved.notify_all()
             if batch[-1][0] > self._kept_from:
+                self._journal.drop_before(batch[-1][0])
                 self._kept_from = batch[-1][0]
-                self._journal.drop_before(self._kept_from)
-        return True
 
     def _watch(self) -> None:
         """Set or clear `fault` by what the disk and the store look like now."""

@@ -148,6 +148,8 @@ ILL: list[tuple[str, Break, str]] = [
     ("engine.reachable", engine_says("/api/version", 0, "timed out"), "/api/version: timed out"),
     ("engine.reachable", engine_says("/api/version", 502, ""), "status 502"),
     ("engine.version", engine_says("/api/version", 200, '{"version":"0.31.0"}'), "0.31.0"),
+    ("engine.models", engine_says("/api/tags", 200, '{"models":[]}'), f"not offered: {MODEL}"),
+    ("engine.models", engine_says("/api/tags", 500, ""), "status 500"),
     ("engine.digests", another_manifest, "recorded as sha256:"),
     ("engine.digests", no_manifest, "not a model manifest"),
     ("engine.digests", lambda s: s.files.pop(manifest(s)), "No such file or directory"),
@@ -227,6 +229,13 @@ def test_the_embedded_engines_version_is_that_of_its_package(version: str, ok: b
     station.embedded()
     station.xllamacpp = version
     assert station.examine()["engine.version"].ok is ok
+
+
+def test_the_embedded_engine_names_its_models_in_openais_way() -> None:
+    station = Healthy()
+    station.embedded()
+    station.engine["/v1/models"] = (200, '{"data":[{"id":"another"}]}')
+    assert station.examine()["engine.models"].found == f"not offered: {MODEL}"
 
 
 def test_the_embedded_engines_file_is_hashed() -> None:

@@ -49,6 +49,25 @@ def _embedded_version(look: Look) -> str:
     return ran.out.strip() or ran.err.strip()[:200]
 
 
+def offered(look: Look) -> Finding:
+    wanted = {str(model["name"]) for model in look.models}
+    ollama = look.engine["kind"] == "ollama"
+    hops = look.from_router(sorted({model["url"] + ("/api/tags" if ollama else "/v1/models") for model in look.models}))
+    found: set[str] = set()
+    for hop in hops:
+        if hop.status != 200:
+            return bad(
+                f"{hop.url}: {hop.body if hop.status == 0 else f'status {hop.status}'}", "200", "run `make site`"
+            )
+        told = json.loads(hop.body)
+        found |= {model["name"] for model in told["models"]} if ollama else {model["id"] for model in told["data"]}
+    if missing := sorted(wanted - found):
+        return bad(
+            f"not offered: {', '.join(missing)}", ", ".join(sorted(wanted)), "run `make site`: it brings them in"
+        )
+    return good(", ".join(sorted(wanted)))
+
+
 def digests(look: Look) -> Finding:
     faults, read = [], 0
     for model in look.models:
@@ -96,5 +115,6 @@ def _fault(look: Look, path: Path, wanted: str, size: int) -> Optional[str]:
 CHECKS = (
     Check("engine.reachable", "the router reaches the engine", reachable, needs=("containers.exist",)),
     Check("engine.version", "the engine has the pinned version", version, needs=("engine.reachable",)),
+    Check("engine.models", "the engine offers every model of the station", offered, needs=("engine.reachable",)),
     Check("engine.digests", "the models on disk are the pinned ones", digests, needs=("config.station",)),
 )
