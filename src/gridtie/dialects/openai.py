@@ -40,6 +40,9 @@ class OpenAI:
         fields["model"] = _Raw(_encode(model))
         if stream and include_usage:
             fields["stream_options"] = _asking_usage(fields.get("stream_options"))
+        elif stream:
+            # The endpoint is known to reject the field, whoever put it in.
+            fields.pop("stream_options", None)
         return Call(path=CHAT_PATH, body=_encode(fields))
 
     def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:

@@ -58,10 +58,10 @@ _CONTEXT_TEXT = re.compile(r"context (size|length|window)", re.IGNORECASE)
 
 
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
-    """A non-2xx answer. The body is kept only where it can be the client's: never one about credentials."""
+    """A non-2xx answer. Its body is kept where it explains the client's own fault, and nowhere else."""
     error = read(body)
     failure = from_error(error, status, retry_after(headers))
-    if 400 <= status < 500 and failure.kind is not Failed.AUTH and error.type is not None:
+    if failure.kind is Failed.INVALID and error.type is not None:
         return msgspec.structs.replace(failure, body=body)
     return failure
 

@@ -67,6 +67,13 @@ def test_a_stream_asks_for_usage(options: str | None, sent: dict[str, object]) -
     assert sent == body_of(body, stream=True)["stream_options"]
 
 
+def test_an_endpoint_that_rejects_stream_options_never_sees_them() -> None:
+    """Not even where the client sent them: its usage is estimated then."""
+    body = b'{"messages":[],"stream":true,"stream_options":{"include_usage":true}}'
+
+    assert "stream_options" not in body_of(body, stream=True, include_usage=False)
+
+
 @pytest.mark.parametrize(("stream", "include_usage"), [(False, True), (True, False)])
 def test_usage_is_not_asked_where_it_must_not_be(stream: bool, include_usage: bool) -> None:
     """OpenAI rejects stream_options without a stream, and some endpoints reject it altogether."""
