@@ -27,7 +27,9 @@ def run(work: Callable[[], Awaitable[T]], seconds: float = 30.0) -> T:
 
     async def bounded() -> T:
         async with asyncio.timeout(seconds):
-            return await work()
+            found = await work()
+            await asyncio.sleep(0)  # connections that were just closed get to notice
+            return found
 
     return uvloop.run(bounded())
 

@@ -61,7 +61,7 @@ class Desk:
     def refuse(self, exchange: Exchange, ask: Ask, refusal: Refusal, form: Form) -> None:
         """Answer a request that is not even decided about; it is in the books all the same."""
         outcome = Outcome(ask, Plan(rule="", refusal=refusal), time(), monotonic())
-        Reply(exchange, form, self._books).refuse(outcome)
+        Reply(exchange, form, self._books).refuse(outcome, refusal)
 
     def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None, alias: str = "") -> Ask:
         """What is known of a request that could not be read further."""

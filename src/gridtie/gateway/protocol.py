@@ -356,7 +356,7 @@ class Front(asyncio.Protocol):
             return
         self._exchange = None
         exchange.listener = None
-        if not exchange.keep_alive or (self._closing and not self._ready):
+        if not exchange.keep_alive or self._service.draining or (self._closing and not self._ready):
             self._transport.close()
             return
         self._deadline, self._late = monotonic() + limits.KEEP_ALIVE_SECONDS, ""

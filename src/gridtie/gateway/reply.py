@@ -12,6 +12,7 @@ from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.exchange import Exchange
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.outcome import Outcome
+from gridtie.routing.plan import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,8 @@ class Reply:
         self._form = form
         self._books = books
 
-    def refuse(self, outcome: Outcome) -> None:
-        if outcome.plan.refusal is not None:
-            self._tell(outcome, from_refusal(outcome.plan.refusal))
+    def refuse(self, outcome: Outcome, refusal: Refusal) -> None:
+        self._tell(outcome, from_refusal(refusal))
 
     def answer(self, outcome: Outcome, body: bytes) -> None:
         try:

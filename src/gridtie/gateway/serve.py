@@ -42,6 +42,7 @@ from gridtie.ledger.prices import Prices
 from gridtie.ledger.store import StoreError
 from gridtie.routing.executor import Executor
 from gridtie.routing.health import Health
+from gridtie.routing.plan import Refusal
 from gridtie.routing.snapshot import World
 from gridtie.upstream.origin import ProxySettings
 from gridtie.upstream.pool import Pool
@@ -155,8 +156,9 @@ class Router:
                 await self.app.empty.wait()
         except TimeoutError:
             log.warning("%d connections did not end in time and are closed", len(self.app.fronts))
+        going = Refusal(status=503, code="going_down", message="the router is going down", retry_after=1)
         for execution in self.executor.under_way():
-            execution.abandon("the router is going down")
+            execution.abandon(going)
         await asyncio.sleep(0)  # what was just written leaves
         for front in tuple(self.app.fronts):
             front.abandon()

@@ -19,7 +19,7 @@ from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
 from gridtie.providers.target import Target
 from gridtie.routing.outcome import Outcome, summary
-from gridtie.routing.plan import Attempt
+from gridtie.routing.plan import Attempt, Refusal
 from gridtie.routing.ports import Client, Lease
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.endpoint import Endpoint
@@ -99,8 +99,7 @@ class Execution:
         if self.outcome.plan.refusal is None:
             self._advance()
         else:
-            self._stop()
-            self._client.refuse(self.outcome)
+            self.abandon(self.outcome.plan.refusal)
 
     def cancel(self) -> None:
         """The client has gone: upstream is stopped at once. Idempotent."""
@@ -115,10 +114,17 @@ class Execution:
         finally:
             self._release()
 
-    def abandon(self, message: str) -> None:
-        """The router is going down and this took too long: end it with an error."""
-        if not self._over:
-            self._fail(Failure(kind=Failed.TIMEOUT, message=message, status=503))
+    def abandon(self, refusal: Refusal) -> None:
+        """The router cannot or will not go on with it."""
+        if self._over:
+            return
+        if self._lease is not None or self._task is not None:
+            self._note("cancelled", refusal.message)
+        self._stop()
+        try:
+            self._client.refuse(self.outcome, refusal)
+        finally:
+            self._release()
 
     def pause(self) -> None:
         """The client takes no more for now, so no more is read for it."""
@@ -247,7 +253,7 @@ class Execution:
                 self._executor.begin(self.outcome, self._attempt)
             except LedgerError as error:
                 # What cannot be metered is not sent.
-                self.abandon(str(error))
+                self.abandon(Refusal(status=503, code="not_metered", message=str(error)))
                 return
         if self._stream:
             self._expect("first token", self._attempt.first_token)
@@ -263,7 +269,7 @@ class Execution:
         except Exception:
             self._task = None
             log.exception("%s: failed inside the router", self.outcome.ask.id)
-            self.abandon("the router failed; its log says why")
+            self.abandon(Refusal(status=500, code="internal_error", message="the router failed; its log says why"))
 
     # -- upstream's side (a Receiver) --------------------------------------------------------------------------------
 

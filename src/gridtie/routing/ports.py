@@ -6,7 +6,7 @@ from typing import Protocol
 
 from gridtie.dialects.types import Failure
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Attempt, Snapshot
+from gridtie.routing.plan import Attempt, Refusal, Snapshot
 
 
 class Lease(Protocol):
@@ -42,8 +42,8 @@ class Client(Protocol):
     or `left` instead. Nothing follows any of `answer`, `finish`, `refuse`, `fail` and `left`.
     """
 
-    def refuse(self, outcome: Outcome) -> None:
-        """The plan holds a refusal and nothing to try."""
+    def refuse(self, outcome: Outcome, refusal: Refusal) -> None:
+        """No answer, or no end to one, and that by the router's own doing."""
         ...
 
     def answer(self, outcome: Outcome, body: bytes) -> None:
@@ -67,7 +67,7 @@ class Client(Protocol):
         ...
 
     def fail(self, outcome: Outcome, failure: Failure) -> None:
-        """No answer, or no end to one."""
+        """No answer, or no end to one: upstream failed."""
         ...
 
     def left(self, outcome: Outcome) -> None:

@@ -419,8 +419,10 @@ class TestClientsThatLeave:
                 wire = await station.connect(limit=1024)
                 await wire.send(request(chat(stream=True), port=station.port))
                 await here.turn()
-                await asyncio.sleep(0.5)
                 (front,) = station.router.app.fronts
+                while not front._write_paused:
+                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.1)  # what had been read already has arrived
                 buffered = front._transport.get_write_buffer_size()
                 await asyncio.sleep(0.3)
                 later = front._transport.get_write_buffer_size()
