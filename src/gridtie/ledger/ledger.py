@@ -30,7 +30,7 @@ log = logging.getLogger("gridtie.ledger")
 # How often the drain looks for records: a bound on the size of a batch, not on what survives.
 _DRAIN_SECONDS = 0.2
 _BATCH = 500
-_SPACE_SECONDS = 5.0
+_WATCH_SECONDS = 5.0
 # Records wait in memory when the store fails (the journal has them too); beyond this it is a fault, not a delay.
 _MOST_PENDING = 50_000
 # Room for the rows of every request that may be in flight, twice over.
@@ -87,7 +87,7 @@ class Ledger:
         self._recorded = self._drained = 0
         self._kept_from = self._journal.segment
         self._wake, self._moved = threading.Event(), threading.Condition()
-        self._closing = False
+        self._closing = self._stuck = False
         self._thread = threading.Thread(target=self._drain_forever, name="ledger-drain", daemon=True)
         self._thread.start()
 
@@ -149,7 +149,7 @@ class Ledger:
         return report(self._store, self.database, since=since, until=until, by=by, key=key, price_date=self.prices.date)
 
     def spent(self, budget: Budget, now: float) -> float:
-        """US dollars of cloud spend in the budget's period around `now`, finished requests only."""
+        """US dollars of cloud spend in the budget's period around `now`; attempts in flight are not in it."""
         return self._spending.spent(budget, now)
 
     def flush(self, timeout: float = _FLUSH_SECONDS) -> None:
@@ -179,23 +179,31 @@ class Ledger:
     # -- the drain ---------------------------------------------------------------------------------------------------
 
     def _drain_forever(self) -> None:
-        space_checked = 0.0
+        watched = 0.0
         while True:
             self._wake.wait(_DRAIN_SECONDS)
             self._wake.clear()
             closing = self._closing
-            drained = False
-            try:
-                self._drain()
-                drained = True
-                if time.monotonic() - space_checked > _SPACE_SECONDS or self.fault:
-                    space_checked = time.monotonic()
-                    self._watch()
-            except Exception:
-                # The journal has every record; the next turn tries again, and `_watch` makes a fault of what goes on.
-                log.exception("ledger: %d records could not be stored; they stay in the journal", len(self._pending))
+            drained = self._drained_all()
             if closing and (not drained or not self._pending):
                 return
+            if time.monotonic() - watched > _WATCH_SECONDS or self.fault:
+                watched = time.monotonic()
+                self._watch()
+
+    def _drained_all(self) -> bool:
+        """Try to drain; False if something is in the way. Said once, not at every try."""
+        try:
+            self._drain()
+        except Exception:
+            if not self._stuck:
+                log.exception("ledger: %d records cannot be stored; they wait in the journal", len(self._pending))
+            self._stuck = True
+            return False
+        if self._stuck:
+            log.warning("ledger: the store has caught up with the journal")
+        self._stuck = False
+        return True
 
     def _drain(self) -> None:
         """Move what is pending into the store. Raises what the store raises."""

@@ -242,6 +242,20 @@ def test_a_store_that_fails_until_the_end_leaves_the_journal_for_the_next_start(
     assert (again.replayed, stored(again)) == (1, ["a"])
 
 
+def test_a_store_that_fails_for_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridtie.ledger.ledger._MOST_PENDING", 2)
+    monkeypatch.setattr("gridtie.ledger.ledger._WATCH_SECONDS", 0.0)
+    store = _stuck(tmp_path)
+    ledger = open_ledger(tmp_path, store=store)
+    for id in "abc":
+        ledger.record(local(id))
+    faulty = until(lambda: "3 records wait for" in ledger.fault)
+    store.stuck = False
+    well = until(lambda: ledger.fault == "")
+    ledger.close()
+    assert (faulty, well, stored(ledger)) == (True, True, ["a", "b", "c"])
+
+
 def test_recording_is_cheap(ledger: Ledger) -> None:
     """The promise is 10 microseconds of this thread; the bound leaves room for a busy machine."""
     rows = [local(f"{n:05}") for n in range(3000)]
