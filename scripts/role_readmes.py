@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write roles/*/README.md from the argument specs: `scripts/role_readmes.py`, or `--check` to see whether they agree."""
+"""Write roles/*/README.md from the argument specs; with `--check` only say which pages are not up to date."""
 
 from __future__ import annotations
 

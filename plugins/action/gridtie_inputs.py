@@ -35,7 +35,9 @@ def check_types(specs: dict[str, dict[str, Any]], values: dict[str, Any]) -> lis
     """One problem for each value that its spec does not allow."""
     problems = []
     for name, value in values.items():
-        spec = {key: part for key, part in specs[name].items() if key not in ("description", "default", "version_added")}
+        spec = {
+            key: part for key, part in specs[name].items() if key not in ("description", "default", "version_added")
+        }
         for message in ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
             wanted = specs[name].get("choices") or specs[name].get("type", "str")
             wanted = " or ".join(map(str, wanted)) if isinstance(wanted, list) else f"a value of type {wanted}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
@@ -82,10 +84,8 @@ class _Live:
 
     def next_task(self, name: str) -> None:
         self.task = name
-        try:
+        with contextlib.suppress(OSError):
             os.truncate(self._file, 0)
-        except OSError:
-            pass
 
     def clear(self) -> None:
         """Take the live line away, so that a lasting one can be written."""
@@ -99,7 +99,7 @@ class _Live:
 
     def _doing(self) -> str:
         try:
-            with open(self._file, encoding="utf-8", errors="replace") as file:
+            with Path(self._file).open(encoding="utf-8", errors="replace") as file:
                 return " ".join(file.read(400).split()) or self.task
         except OSError:
             return self.task
@@ -115,7 +115,8 @@ class _Live:
             if self._terminal:
                 turn += 1
                 width = shutil.get_terminal_size().columns - 1
-                line = f"  {_SPINNER[turn % 4]} {stage.title:<{_TITLE_WIDTH - 2}} {_duration(now - stage.started):>8}  {doing}"
+                title = f"{_SPINNER[turn % 4]} {stage.title:<{_TITLE_WIDTH - 2}}"
+                line = f"  {title} {_duration(now - stage.started):>8}  {doing}"
                 with self._pause:
                     if self.stage is stage:
                         os.write(1, b"\r\x1b[2K" + line[:width].encode())
@@ -124,7 +125,8 @@ class _Live:
                 last = now
                 same = " (still)" if doing == said else ""
                 said = doing
-                line = f"    {'':<{_TITLE_WIDTH - 2}} {_duration(now - stage.started):>8}  {doing}{same}\n"
+                elapsed = _duration(now - stage.started)
+                line = f"  {stage.title:<{_TITLE_WIDTH}} {elapsed:>10}  ...       {doing}{same}\n"
                 with self._pause:
                     os.write(1, line.encode())
 
@@ -143,8 +145,8 @@ class CallbackModule(DefaultCallback):
         self._check = False
         self._several_hosts = False
         self._directory = tempfile.mkdtemp(prefix="gridtie-progress-")
-        path = os.path.join(self._directory, "now")
-        with open(path, "w", encoding="utf-8"):
+        path = f"{self._directory}/now"
+        with Path(path).open("w", encoding="utf-8"):
             pass
         # Read back by the playbook, which hands it to the modules.
         os.environ["GRIDTIE_PROGRESS_FILE"] = path
@@ -192,7 +194,9 @@ class CallbackModule(DefaultCallback):
         """What Ansible counts, and where the time went."""
         for host in sorted(stats.processed):
             counts = stats.summarize(host)
-            line = f"{host}: changed={counts['changed']} failed={counts['failures']} unreachable={counts['unreachable']}"
+            line = (
+                f"{host}: changed={counts['changed']} failed={counts['failures']} unreachable={counts['unreachable']}"
+            )
             bad = counts["failures"] or counts["unreachable"]
             self._say(f"{line}  in {_duration(time.monotonic() - self._began)}", color="red" if bad else "green")
 
@@ -227,10 +231,10 @@ class CallbackModule(DefaultCallback):
         else:
             state, color = "ok", "green"
         elapsed = _duration(time.monotonic() - stage.started)
-        self._say(f"  {stage.title:<{_TITLE_WIDTH}} {elapsed:>8}  {state:<8}  {stage.note}".rstrip(), color=color)
+        self._say(f"  {stage.title:<{_TITLE_WIDTH}} {elapsed:>10}  {state:<8}  {stage.note}".rstrip(), color=color)
         if self._check:
             for name in stage.changed:
-                self._say(f"  {'':<{_TITLE_WIDTH}} {'':>8}  - {name}")
+                self._say(f"  {'':<{_TITLE_WIDTH}} {'':>10}  - {name}")
 
     # Results
 
@@ -328,7 +332,11 @@ def failure_lines(payload: dict[str, Any]) -> list[str]:
         text = str(payload.get(stream) or "").rstrip()
         if text and text not in message:
             kept = text.splitlines()[-_TAIL_LINES:]
-            lines += ["", f"{stream.replace('module_', '')} (the last {len(kept)} lines):", *(f"  {line}" for line in kept)]
+            lines += [
+                "",
+                f"{stream.replace('module_', '')} (the last {len(kept)} lines):",
+                *(f"  {line}" for line in kept),
+            ]
     everything = "\n".join(lines).lower()
     lines += ["", *(f"What to do: {hint}" for phrase, hint in _HINTS if phrase in everything)]
     return lines if lines[-1] else lines[:-1]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
-import subprocess
 import tempfile
-import threading
 import time
+from pathlib import Path
 from typing import Iterator
 
+from .gridtie_command import CommandError, follow
 from .gridtie_docker import run
 from .gridtie_progress import report
 
@@ -20,14 +18,12 @@ _INDEX_AGE_S = 12 * 3600
 _LOCK_WAIT_S = 300
 _OPTIONS = ["-q", "-y", "-o", f"DPkg::Lock::Timeout={_LOCK_WAIT_S}", "-o", "Acquire::Retries=3"]
 _LIMIT_S = 1800
+_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "APT_LISTCHANGES_FRONTEND": "none"}
+_IN_DIRECTORY = 'cd "$1" && shift && exec apt-get "$@"'
 
 
-class PackageError(Exception):
+class PackageError(CommandError):
     """apt or dpkg failed; ``output`` is what it printed."""
-
-    def __init__(self, message: str, output: str = "") -> None:
-        super().__init__(message)
-        self.output = output
 
 
 def missing(names: list[str]) -> list[str]:
@@ -41,40 +37,33 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if name not in installed]
 
 
-def _apt(arguments: list[str], what: str) -> str:
-    """Run apt-get or dpkg to its end, telling its last line as progress."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "APT_LISTCHANGES_FRONTEND": "none"}
+def _apt(arguments: list[str], what: str) -> None:
+    """Run apt-get or dpkg to its end, telling its steps as progress."""
     report(what)
-    lines: list[str] = []
-    with subprocess.Popen(
-        arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace",
-    ) as process:  # fmt: skip
-        timer = threading.Timer(_LIMIT_S, process.kill)
-        timer.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip())
-            if line.startswith(("Get:", "Unpacking", "Setting up", "Waiting for cache lock", "Err:")):
-                report(f"{what}: {line}")
-        timer.cancel()
-    output = "\n".join(lines)
-    if process.returncode != 0:
-        raise PackageError(f"{what} failed (exit status {process.returncode})", output)
-    return output
+
+    def tell(line: str) -> None:
+        if line.startswith(("Get:", "Unpacking", "Setting up", "Waiting for cache lock", "Err:")):
+            report(f"{what}: {line}")
+
+    try:
+        follow(arguments, what=what, limit_s=_LIMIT_S, line=tell, environment=_ENVIRONMENT)
+    except CommandError as error:
+        raise PackageError(str(error), error.output) from error
 
 
 def _repair() -> None:
     """Finish what a killed run left half configured; apt-get refuses to work before that."""
     _, unfinished, _ = run(["dpkg", "--audit"])
-    if unfinished or glob.glob("/var/lib/dpkg/updates/[0-9]*"):
-        _apt(["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"], "finishing an interrupted installation")
+    if unfinished or any(Path("/var/lib/dpkg/updates").glob("[0-9]*")):
+        _apt(
+            ["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"], "finishing an interrupted installation"
+        )
 
 
 def _index_is_fresh() -> bool:
-    stamps = [os.stat(path).st_mtime for path in glob.glob("/var/lib/apt/lists/*_Packages*")]
+    lists = Path("/var/lib/apt/lists")
     # Packages files carry the mirror's time; the directory is written by every update.
-    return bool(stamps) and time.time() - os.stat("/var/lib/apt/lists").st_mtime < _INDEX_AGE_S
+    return any(lists.glob("*_Packages*")) and time.time() - lists.stat().st_mtime < _INDEX_AGE_S
 
 
 def install(names: list[str]) -> None:
@@ -106,10 +95,10 @@ def install_from_release(names: list[str], release: str, site: str, keyring: str
         _apt(["apt-get", *_OPTIONS, *options, "update"], f"fetching the package index of {release}")
         # `apt-get download` writes to the working directory.
         _apt(
-            ["sh", "-c", 'cd "$1" && shift && exec apt-get "$@"', "sh", directory, *_OPTIONS, *options, "download", *names],
+            ["sh", "-c", _IN_DIRECTORY, "sh", directory, *_OPTIONS, *options, "download", *names],
             f"fetching {', '.join(names)} of {release}",
         )
-        files = sorted(glob.glob(f"{directory}/*.deb"))
+        files = sorted(map(str, Path(directory).glob("*.deb")))
         if len(files) != len(names):
             raise PackageError(f"{release} has not all of {', '.join(names)}")
         if not _index_is_fresh():
@@ -121,10 +110,10 @@ def install_from_release(names: list[str], release: str, site: str, keyring: str
 def _private_apt(release: str, site: str, keyring: str) -> Iterator[tuple[list[str], str]]:
     with tempfile.TemporaryDirectory(prefix="gridtie-apt-") as directory:
         # apt fetches as its own user, which must be able to write here.
-        os.chmod(directory, 0o755)
+        Path(directory).chmod(0o755)
         for part in ("lists/partial", "cache/archives/partial"):
-            os.makedirs(f"{directory}/{part}")
-        with open(f"{directory}/sources.list", "w", encoding="utf-8") as file:
+            Path(f"{directory}/{part}").mkdir(parents=True)
+        with Path(f"{directory}/sources.list").open("w", encoding="utf-8") as file:
             file.write(f"deb [signed-by={keyring}] {site} {release} main\n")
         yield [
             "-o", f"Dir::Etc::SourceList={directory}/sources.list", "-o", "Dir::Etc::SourceParts=/dev/null",

@@ -42,7 +42,7 @@ def _ollama_source(wanted: dict[str, Any], reach: dict[str, Any], gpus: list[str
         # to build the engine from other parts.
         raise Unmet(
             f"{upstream_title} answers with an error ({detail})",
-            "try again later or repair it; to compile Ollama from packages instead, set gridtie_ollama_source: packages",
+            "try again later or repair it; to compile Ollama instead, set gridtie_ollama_source: packages",
         )
     missing = _packages_missing(reach)
     if missing:

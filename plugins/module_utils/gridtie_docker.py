@@ -77,7 +77,15 @@ def inspect(host: str | None = None) -> dict[str, object]:
     """Docker as the calling user sees it, or the engine at ``host``. ``works`` means that the engine answered."""
     docker = find_docker()
     if docker is None:
-        return {"works": False, "cli": "", "host": "", "error": "no docker command", "compose": "", "buildx": "", "named": False}
+        return {
+            "works": False,
+            "cli": "",
+            "host": "",
+            "error": "no docker command",
+            "compose": "",
+            "buildx": "",
+            "named": False,
+        }
     host = host or endpoint(docker)
     _, output, errors = run([docker, "info", "--format", "{{json .}}"], {"DOCKER_HOST": host})
     found = parse_info(output)

@@ -10,6 +10,7 @@ import os
 import pwd
 import stat
 import tempfile
+from pathlib import Path
 from typing import Any
 
 
@@ -32,8 +33,8 @@ def write_atomically(path: str, content: bytes, mode: int, uid: int = -1, gid: i
 
     Mode and owner are set before the file gets its name, so that a secret is never readable in between.
     """
-    directory = os.path.dirname(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", dir=directory)
+    directory = Path(path).parent
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{Path(path).name}.", dir=directory)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -41,10 +42,10 @@ def write_atomically(path: str, content: bytes, mode: int, uid: int = -1, gid: i
             os.fchmod(file.fileno(), mode)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        Path(temporary).replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            Path(temporary).unlink()
         raise
 
 
@@ -74,16 +75,19 @@ def _diff(path: str, before: bytes, after: bytes, hidden: str | bool = False) ->
 def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
     """Make a directory as described, or say what is to be made; nothing where it is right already."""
     path, mode = entry["path"], int(str(entry.get("mode", "0755")), 8)
-    if not os.path.isdir(path):
+    if not Path(path).is_dir():
         if not check:
-            os.makedirs(path, exist_ok=True)
+            Path(path).mkdir(exist_ok=True, parents=True)
             os.chown(path, user_id(entry.get("owner")), group_id(entry.get("group")))
-            os.chmod(path, mode)
-        return {"path": path, "diff": {"before_header": path, "after_header": path, "before": "", "after": "directory\n"}}
+            Path(path).chmod(mode)
+        return {
+            "path": path,
+            "diff": {"before_header": path, "after_header": path, "before": "", "after": "directory\n"},
+        }
     wrong = _metadata(path, mode, *_owner(entry, check))
     if wrong and not check:
         os.chown(path, user_id(entry.get("owner")), group_id(entry.get("group")))
-        os.chmod(path, mode)
+        Path(path).chmod(mode)
     return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
 
 
@@ -103,26 +107,29 @@ def ensure_file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
     wanted = base64.b64decode(entry["content_base64"]) if binary else entry["content"].encode()
     uid, gid = _owner(entry, check)
     try:
-        with open(path, "rb") as file:
+        with Path(path).open("rb") as file:
             found: bytes | None = file.read()
     except FileNotFoundError:
         found = None
-    if found == wanted and not os.path.islink(path):
+    if found == wanted and not Path(path).is_symlink():
         wrong = _metadata(path, mode, uid, gid)
         if wrong and not check:
             os.chown(path, uid, gid)
-            os.chmod(path, mode)
+            Path(path).chmod(mode)
         return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
     if not check:
         write_atomically(path, wanted, mode, uid, gid)
-    return {"path": path, "diff": _diff(path, found or b"", wanted, "secret" if entry.get("secret") else binary and "binary")}
+    return {
+        "path": path,
+        "diff": _diff(path, found or b"", wanted, "secret" if entry.get("secret") else binary and "binary"),
+    }
 
 
 def ensure_link(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
     """Make a symbolic link. ``FileExistsError`` where something that is not a link has the name."""
     path, target = entry["path"], entry["target"]
-    if os.path.islink(path):
-        found = os.readlink(path)
+    if Path(path).is_symlink():
+        found = str(Path(path).readlink())
         if found == target:
             return None
     elif os.path.lexists(path):
@@ -131,8 +138,8 @@ def ensure_link(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
         found = ""
     if not check:
         temporary = f"{path}.new.{os.getpid()}"
-        os.symlink(target, temporary)
-        os.replace(temporary, path)
+        Path(temporary).symlink_to(target)
+        Path(temporary).replace(path)
     return {"path": path, "diff": _diff(path, f"-> {found}\n".encode() if found else b"", f"-> {target}\n".encode())}
 
 
@@ -142,10 +149,10 @@ def remove(path: str, check: bool) -> dict[str, Any] | None:
 
     if not os.path.lexists(path):
         return None
-    kind = "directory" if os.path.isdir(path) and not os.path.islink(path) else "file"
+    kind = "directory" if Path(path).is_dir() and not Path(path).is_symlink() else "file"
     if not check:
         if kind == "directory":
             shutil.rmtree(path)
         else:
-            os.unlink(path)
+            Path(path).unlink()
     return {"path": path, "diff": {"before_header": path, "after_header": path, "before": f"{kind}\n", "after": ""}}

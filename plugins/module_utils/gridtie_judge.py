@@ -62,15 +62,15 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
         place = needed_by_device.setdefault(disk["device"], {"free": disk["free"], "paths": []})
         place["paths"].append(disk["path"])
     # Images and build caches are what is big; directories on other file systems hold kilobytes, but the models.
-    for place in needed_by_device.values():
-        if place["free"] < wanted["min_disk_gb"] * _GIB:
-            problems.append(
-                problem(
-                    f"{place['free'] / _GIB:.1f} GiB free where {' and '.join(place['paths'])} will be; at least "
-                    f"{wanted['min_disk_gb']:g} are needed",
-                    "free some space, or set gridtie_state_dir to a larger file system",
-                )
-            )
+    problems.extend(
+        problem(
+            f"{place['free'] / _GIB:.1f} GiB free where {' and '.join(place['paths'])} will be; at least "
+            f"{wanted['min_disk_gb']:g} are needed",
+            "free some space, or set gridtie_state_dir to a larger file system",
+        )
+        for place in needed_by_device.values()
+        if place["free"] < wanted["min_disk_gb"] * _GIB
+    )
     return problems
 
 
@@ -88,8 +88,8 @@ def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
         return [
             problem(
                 f"the Docker that you chose does not answer at {docker['host']} ({docker['error']})",
-                "start it (Docker Desktop; systemctl --user start docker for rootless Docker), or unset DOCKER_HOST and "
-                "run: docker context use default",
+                "start it (Docker Desktop; systemctl --user start docker for rootless Docker), or unset DOCKER_HOST "
+                "and run: docker context use default",
             )
         ]
     version = tuple(int(part) for part in docker["version"].split(".")[:2] if part.isdigit())
@@ -108,7 +108,7 @@ def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
 def _port(port: dict[str, Any], project: str) -> list[dict[str, str]]:
     if not port["holder"] or port["project"] == project:
         return []
-    whose = port["container"] and f"the container {port['container']}" or port["holder"]
+    whose = (port["container"] and f"the container {port['container']}") or port["holder"]
     return [
         problem(
             f"port {port['number']} on this machine is taken by {whose}",

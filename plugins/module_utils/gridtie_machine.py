@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import pwd
 import shutil
+from pathlib import Path
 
 # Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
 SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
@@ -42,7 +44,7 @@ def parse_meminfo(text: str) -> dict[str, int]:
 def read_text(path: str) -> str:
     """The content of a file, or nothing where it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with Path(path).open(encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""
@@ -50,20 +52,18 @@ def read_text(path: str) -> str:
 
 def free_disk(path: str) -> dict[str, object]:
     """Free bytes for ordinary users on the file system that ``path`` is on, or will be on once it is made."""
-    existing = os.path.abspath(path)
-    while not os.path.exists(existing):
-        existing = os.path.dirname(existing)
-    return {"path": path, "device": os.stat(existing).st_dev, "free": shutil.disk_usage(existing).free}
+    existing = Path(path).resolve()
+    while not existing.exists():
+        existing = existing.parent
+    return {"path": path, "device": existing.stat().st_dev, "free": shutil.disk_usage(existing).free}
 
 
 def _person(account: pwd.struct_passwd) -> dict[str, object]:
     """Who typed the command: behind `sudo make site` it is not root. The key is copied to this person's home."""
     name = os.environ.get("SUDO_USER", "")
     if account.pw_uid == 0 and name:
-        try:
+        with contextlib.suppress(KeyError):
             account = pwd.getpwnam(name)
-        except KeyError:
-            pass
     return {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir}
 
 
@@ -78,7 +78,7 @@ def describe(disk_paths: list[str]) -> dict[str, object]:
         "memory": parse_meminfo(read_text("/proc/meminfo")),
         "disks": [free_disk(path) for path in disk_paths],
         # What sd_booted(3) looks at: PID 1 is systemd.
-        "init": "systemd" if os.path.isdir("/run/systemd/system") else "other",
+        "init": "systemd" if Path("/run/systemd/system").is_dir() else "other",
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),

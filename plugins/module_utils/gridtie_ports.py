@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pwd
+from pathlib import Path
 from typing import Iterator
 
 # State LISTEN in /proc/net/tcp (include/net/tcp_states.h).
@@ -22,19 +22,18 @@ def parse_listeners(table: str) -> Iterator[tuple[int, int, str]]:
 def _process_of(inode: str) -> str:
     """Name and pid of the process that holds the socket; empty where that may not be seen (another user's process)."""
     wanted = f"socket:[{inode}]"
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").iterdir():
+        # Processes end while they are looked at, and other users' may not be.
         with contextlib.suppress(OSError):
-            for descriptor in os.listdir(f"/proc/{pid}/fd"):
-                if os.readlink(f"/proc/{pid}/fd/{descriptor}") == wanted:
-                    with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
-                        return f"{file.read().strip()} (pid {pid})"
+            if process.name.isdigit() and any(str(file.readlink()) == wanted for file in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (pid {process.name})"
     return ""
 
 
 def holder(port: int) -> str:
     """The process that listens on the port, in words; empty where nobody does."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError), open(table, encoding="ascii") as file:
+        with contextlib.suppress(OSError), Path(table).open(encoding="ascii") as file:
             for listening, uid, inode in parse_listeners(file.read()):
                 if listening == port:
                     return _process_of(inode) or f"a process of the user {_user(uid)}"

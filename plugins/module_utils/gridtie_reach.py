@@ -10,6 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from functools import partial
+from pathlib import Path
 from typing import Callable
 
 # Long enough for a slow proxy's first answer, short enough for a person.
@@ -28,7 +29,7 @@ def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         bundle = os.environ.get(name)
-        if bundle and os.path.isfile(bundle):
+        if bundle and Path(bundle).is_file():
             context.load_verify_locations(cafile=bundle)
     return context
 
@@ -36,7 +37,10 @@ def _context() -> ssl.SSLContext:
 def _request(url: str) -> urllib.request.Request:
     parts = urllib.parse.urlsplit(url)
     credentials, _, place = parts.netloc.rpartition("@")
-    request = urllib.request.Request(urllib.parse.urlunsplit(parts._replace(netloc=place)), method="HEAD")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"{parts.scheme or 'no'} scheme; only http and https can be asked")
+    # S310: the scheme was checked.
+    request = urllib.request.Request(urllib.parse.urlunsplit(parts._replace(netloc=place)), method="HEAD")  # noqa: S310
     if credentials:
         import base64
 
@@ -51,8 +55,8 @@ def probe(url: str) -> dict[str, object]:
     The difference matters: another source is taken only for one that cannot be reached, never for one that answers
     with an error or with a certificate that is not trusted.
     """
-    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_context()))
     try:
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_context()))
         with opener.open(_request(url), timeout=TIMEOUT_S) as answer:
             return {"state": "ok", "detail": f"HTTP {answer.status}"}
     except urllib.error.HTTPError as error:

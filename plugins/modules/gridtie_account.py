@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import grp
-import os
 import pwd
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -60,10 +60,16 @@ account:
 
 
 def _rootless(host: str) -> dict[str, object]:
-    owner = os.stat(host[len("unix://") :])
+    owner = Path(host[len("unix://") :]).stat()
     account = pwd.getpwuid(owner.st_uid)
     group = grp.getgrgid(account.pw_gid).gr_name
-    return {"user": account.pw_name, "group": group, "uid": owner.st_uid, "gid": account.pw_gid, "container_user": "0:0"}
+    return {
+        "user": account.pw_name,
+        "group": group,
+        "uid": owner.st_uid,
+        "gid": account.pw_gid,
+        "container_user": "0:0",
+    }
 
 
 def _group_exists(name: str) -> bool:

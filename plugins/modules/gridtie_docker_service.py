@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -84,11 +84,15 @@ def _start(module: AnsibleModule) -> None:
     if module.params["init"] == "systemd":
         _call(module, "systemctl", "daemon-reload")
         verb = "restart" if module.params["restart"] else "start"
-        error = _call(module, "systemctl", "enable", "docker.service") or _call(module, "systemctl", verb, "docker.service")
+        error = _call(module, "systemctl", "enable", "docker.service") or _call(
+            module, "systemctl", verb, "docker.service"
+        )
     else:
         error = _call(module, module.params["supervisor"], "restart" if module.params["restart"] else "start")
     if error:
-        module.fail_json(msg=f"the Docker daemon could not be started: {error}", stdout=_log_tail(module.params["init"]))
+        module.fail_json(
+            msg=f"the Docker daemon could not be started: {error}", stdout=_log_tail(module.params["init"])
+        )
 
 
 def _wait(module: AnsibleModule) -> dict[str, object]:
@@ -108,12 +112,12 @@ def _wait(module: AnsibleModule) -> dict[str, object]:
 
 def _forget(module: AnsibleModule) -> None:
     supervisor, drop_in = module.params["supervisor"], module.params["drop_in"]
-    supervised = os.path.exists(supervisor) and gridtie_docker.run([supervisor, "status"])[0] == 0
+    supervised = Path(supervisor).exists() and gridtie_docker.run([supervisor, "status"])[0] == 0
     if supervised and not module.check_mode:
         error = _call(module, supervisor, "stop")
         if error:
             module.fail_json(msg=f"the Docker daemon could not be stopped: {error}", stdout=_log_tail("other"))
-    module.exit_json(changed=supervised or bool(drop_in and os.path.exists(drop_in)))
+    module.exit_json(changed=supervised or bool(drop_in and Path(drop_in).exists()))
 
 
 def main() -> None:

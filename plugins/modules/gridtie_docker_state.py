@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -63,7 +64,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         docker=docker,
-        ours=os.path.exists(module.params["marker"]),
+        ours=Path(module.params["marker"]).exists(),
         engine_installed=bool(shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")),
         vendor=vendor,
     )

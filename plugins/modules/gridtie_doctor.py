@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -70,7 +71,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    if module.check_mode and not os.path.exists(given["command"]):
+    if module.check_mode and not Path(given["command"]).exists():
         module.exit_json(changed=False, skipped=True, msg="there is no station to examine yet")
     report("examining the station")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -60,11 +60,11 @@ copied_to:
 
 def _copy(directory: str, key: str, endpoint: str) -> bool:
     """Runs as the person. The key is readable to nobody else."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    Path(directory).mkdir(mode=0o700, exist_ok=True, parents=True)
     changed = False
     for name, content, mode in (("key", key + "\n", 0o600), ("endpoint", endpoint + "\n", 0o644)):
-        path = os.path.join(directory, name)
-        if read_text(path) != content or os.stat(path).st_mode & 0o777 != mode:
+        path = f"{directory}/{name}"
+        if read_text(path) != content or Path(path).stat().st_mode & 0o777 != mode:
             gridtie_files.write_atomically(path, content.encode(), mode)
             changed = True
     return changed
@@ -96,7 +96,7 @@ def main() -> None:
         document = gridtie_keys.parse(read_text(keys_file))
     except gridtie_keys.KeyFileError as error:
         module.fail_json(
-            msg=f"{keys_file}: {error}. Correct it, or move it away: then a new one with the station's key alone is written."
+            msg=f"{keys_file}: {error}. Correct it, or move it away: then one with the station's key alone is written."
         )
     wanted = gridtie_keys.with_station_key(document, key, datetime.datetime.now(datetime.timezone.utc))
     changes = []
@@ -104,14 +104,21 @@ def main() -> None:
         (key_file, key + "\n", True),
         (keys_file, json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file), False),
     ):
-        entry = {"path": path, "content": content, "mode": "0640", "owner": "root", "group": given["group"], "secret": secret}
+        entry = {
+            "path": path,
+            "content": content,
+            "mode": "0640",
+            "owner": "root",
+            "group": given["group"],
+            "secret": secret,
+        }
         changes.append(gridtie_files.ensure_file(entry, check))
     done = [change for change in changes if change]
     person = given["person"]
     directory = ""
     copied = False
-    if person and os.path.isdir(person["home"]):
-        directory = os.path.join(person["home"], given["copy_dir"])
+    if person and Path(person["home"]).is_dir():
+        directory = f"{person['home']}/{given['copy_dir']}"
         uid, gid = int(person["uid"]), int(person["gid"])
         if check:
             copied = created or _copy_differs(directory, key, given["endpoint"])

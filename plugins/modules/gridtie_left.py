@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -51,7 +52,7 @@ def _size(path: str) -> int:
     for directory, _, files in os.walk(path):
         for name in files:
             try:
-                total += os.lstat(os.path.join(directory, name)).st_blocks * 512
+                total += (Path(directory) / name).lstat().st_blocks * 512
             except OSError:
                 continue
     return total
@@ -68,7 +69,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    left = [path for path in given["paths"] if os.path.isdir(path) and os.listdir(path)]
+    left = [path for path in given["paths"] if Path(path).is_dir() and any(Path(path).iterdir())]
     lines = [f"  {path}: {given['paths'][path]} ({_size(path) / 1e6:.1f} MB)" for path in left]
     lines += [f"  {what}" for what in given["always"]]
     if left and given["hint"]:

@@ -76,7 +76,9 @@ def main() -> None:
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
     listing = "".join(f"{name}\n" for name in names)
-    module.exit_json(changed=bool(names), installed=names, diff={"before": "", "after": listing, "after_header": "packages"})
+    module.exit_json(
+        changed=bool(names), installed=names, diff={"before": "", "after": listing, "after_header": "packages"}
+    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,11 @@ def asked(**changes: str) -> dict[str, Any]:
         pytest.param(asked(engine="embedded"), EVERYTHING, "embedded", "packages", id="an explicit engine is taken"),
         pytest.param(asked(source="packages"), EVERYTHING, "ollama", "packages", id="an explicit source is taken"),
         pytest.param(
-            asked(mirror_url="https://mirror"), {**RESTRICTED, "mirror": OK}, "ollama", "release", id="a mirror is upstream"
+            asked(mirror_url="https://mirror"),
+            {**RESTRICTED, "mirror": OK},
+            "ollama",
+            "release",
+            id="a mirror is upstream",
         ),
     ],
 )
@@ -49,9 +53,15 @@ def test_auto_takes_ollama_wherever_it_can_be_had(
     ("wanted", "reach", "says"),
     [
         pytest.param(asked(mode="native"), EVERYTHING, "containers only", id="native mode"),
-        pytest.param(asked(source="release"), RESTRICTED, "gridtie_ollama_source is release", id="release without registry"),
-        pytest.param(asked(engine="ollama"), {**RESTRICTED, "go": GONE}, "the Go module proxy", id="ollama from nowhere"),
-        pytest.param(asked(), {**PACKAGES, "registry": BROKEN}, "answers with an error", id="a registry that is broken"),
+        pytest.param(
+            asked(source="release"), RESTRICTED, "gridtie_ollama_source is release", id="release without registry"
+        ),
+        pytest.param(
+            asked(engine="ollama"), {**RESTRICTED, "go": GONE}, "the Go module proxy", id="ollama from nowhere"
+        ),
+        pytest.param(
+            asked(), {**PACKAGES, "registry": BROKEN}, "answers with an error", id="a registry that is broken"
+        ),
         pytest.param(
             asked(), {"apt": GONE, "pypi": GONE, "go": GONE, "registry": GONE}, "no answer from", id="no network at all"
         ),

@@ -22,8 +22,15 @@ WANTED = {
 }
 FREE_PORT = {"number": 8484, "holder": "", "container": "", "project": ""}
 NO_DOCKER = {"works": False, "cli": "", "host": "", "named": False, "error": "", "compose": "", "buildx": ""}
-DOCKER = {**NO_DOCKER, "works": True, "host": "unix:///var/run/docker.sock", "version": "26.1.5+dfsg1", "compose": "2.26.1",
-          "buildx": "0.13.1", "desktop": False}  # fmt: skip
+DOCKER = {
+    **NO_DOCKER,
+    "works": True,
+    "host": "unix:///var/run/docker.sock",
+    "version": "26.1.5+dfsg1",
+    "compose": "2.26.1",
+    "buildx": "0.13.1",
+    "desktop": False,
+}
 MACHINE = {
     "system": {"id": "debian", "version": "13", "name": "Debian 13", "codename": "trixie"},
     "architecture": "x86_64",
@@ -74,7 +81,11 @@ def test_a_plain_machine_has_nothing_in_the_way() -> None:
         ("disks", [{"path": "/var/lib/docker", "device": 1, "free": GIB}], "1.0 GiB free where /var/lib/docker"),
         ("docker", {**DOCKER, "version": "19.3.1"}, "Docker Engine 19.3.1"),
         ("docker", {**NO_DOCKER, "named": True, "host": "tcp://10.0.0.5:2375"}, "another machine"),
-        ("docker", {**NO_DOCKER, "named": True, "host": "unix:///run/user/1000/docker.sock"}, "that you chose does not answer"),
+        (
+            "docker",
+            {**NO_DOCKER, "named": True, "host": "unix:///run/user/1000/docker.sock"},
+            "that you chose does not answer",
+        ),
         ("reach.pypi", GONE, "the Python package index does not answer"),
         ("reach.apt", GONE, "package mirror does not answer"),
     ],
@@ -113,7 +124,7 @@ def test_only_somebody_else_can_have_taken_the_port(port: dict[str, str], taken:
 
 
 def test_a_provisioned_station_needs_no_network() -> None:
-    machine = changed("reach", {name: GONE for name in ("apt", "pypi", "go", "registry")})
+    machine = changed("reach", dict.fromkeys(("apt", "pypi", "go", "registry"), GONE))
     station = {"engine": {"kind": "ollama", "source": "packages", "why": "no registry then"}}
 
     assert found(machine, station=station) == ""

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 from plugins.module_utils import gridtie_keys
 
-NOW = datetime.datetime(2026, 11, 22, 14, 0, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 11, 22, 14, 0, tzinfo=datetime.UTC)
 
 
 def test_keys_are_whole_and_differ() -> None:

@@ -9,7 +9,9 @@ from plugins.module_utils import gridtie_docker, gridtie_machine, gridtie_ports,
 
 
 def test_os_release_is_read_with_and_without_quotes() -> None:
-    text = 'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n# comment\n'
+    text = (
+        'PRETTY_NAME="Debian GNU/Linux 13 (trixie)"\nID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n# comment\n'
+    )
 
     assert gridtie_machine.parse_os_release(text) == {
         "id": "debian", "version": "13", "codename": "trixie", "name": "Debian GNU/Linux 13 (trixie)",
@@ -41,7 +43,10 @@ def test_listeners_of_the_kernel_table() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ('{"ServerVersion": "26.1", "SecurityOptions": ["name=seccomp", "name=rootless"]}', {"rootless": True, "desktop": False}),
+        (
+            '{"ServerVersion": "26.1", "SecurityOptions": ["name=seccomp", "name=rootless"]}',
+            {"rootless": True, "desktop": False},
+        ),
         ('{"ServerVersion": "28.0", "OperatingSystem": "Docker Desktop"}', {"rootless": False, "desktop": True}),
         ('{"ServerVersion": "20.10", "SecurityOptions": null}', {"rootless": False, "desktop": False}),
     ],
