@@ -63,6 +63,8 @@ def _remote(provider: Provider, path: KeyPath) -> Iterator[Problem]:
         )
     if provider.locality == "local" and host in _PUBLIC_HOSTS:
         yield Problem(path=(*path, "locality"), what=f"{host} is not local", fix="remove `locality: local`")
+    if provider.ca_file is not None and not provider.ca_file.startswith("/"):
+        yield Problem(path=(*path, "ca_file"), what=f'"{provider.ca_file}" is relative', fix="write the whole path")
     if provider.type in ("anthropic", "ollama") and url.path.rstrip("/").endswith(("/v1", "/api")):
         yield Problem(
             path=where,

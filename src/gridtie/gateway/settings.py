@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import time
 from typing import TypeVar
@@ -23,6 +23,7 @@ from gridtie.config.watch import INTERVAL, Watcher
 from gridtie.gateway.keys import Keys
 from gridtie.providers.registry import Pricing, Targets
 from gridtie.routing.policy import Policy
+from gridtie.upstream import tls
 
 log = logging.getLogger("gridtie.config")
 
@@ -132,6 +133,8 @@ class Settings:
             targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=pricing)
         except ConfigError as error:
             raise file.located(error) from error
+        if problems := list(_authorities(file.routing)):
+            raise file.located(ConfigError(problems))
         return _Rules(file, station, targets, Policy(file.routing, targets), pricing)
 
     def _pricing(self) -> Pricing | None:
@@ -149,6 +152,19 @@ class Settings:
         if len(raw) > _MAX_SECRET_BYTES:
             raise ValueError("it is too large for a key")
         return raw.decode("ascii").strip()
+
+
+def _authorities(routing: Routing) -> Iterator[Problem]:
+    """Certificate files that cannot be used: said now, and not by the first request."""
+    for name, provider in routing.providers.items():
+        if provider.ca_file is None:
+            continue
+        try:
+            tls.context(provider.ca_file)
+        except OSError as error:  # ssl.SSLError is one
+            reason = error.strerror or str(error)
+            what = f"{provider.ca_file} cannot be used as certificate authorities: {reason}"
+            yield Problem(path=("providers", name, "ca_file"), what=what, fix="wanted: a readable PEM file")
 
 
 def _attempt(read: Callable[[], T]) -> tuple[T | None, ConfigError | None]:

@@ -44,6 +44,8 @@ async def get(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | Non
         raise Unanswered(f"its certificate is not trusted: {error.verify_message}", certain=True) from error
     except OSError as error:
         raise Unanswered(error.strerror or str(error), certain=True) from error
+    except ValueError as error:  # a host name that no resolver takes
+        raise Unanswered(f"its address cannot be used: {error}", certain=True) from error
 
 
 async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None) -> bytes:

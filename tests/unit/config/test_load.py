@@ -135,6 +135,7 @@ MEANINGS = [
     ("providers/openai/base_url", "http://c.example/v1", "would travel to c.example unencrypted"),
     ("providers/openai/locality", "local", "api.openai.com is not local"),
     ("providers/a", {"type": "anthropic", "base_url": "https://a.example/v1"}, "is added by the router"),
+    ("providers/openai/ca_file", "ca.pem", '"ca.pem" is relative; write the whole path'),
     ("providers/openai/max_in_flight", 0, "found 0, wanted more than 0 (requests)"),
     ("providers/openai/prices", {"gpt-5.4-mni": {"input": 1, "output": 1}}, 'did you mean "gpt-5.4-mini"?'),
     (

@@ -80,6 +80,20 @@ def test_a_missing_secret_is_named_with_the_line_of_its_provider(folder: Folder)
         Settings(folder.path)
 
 
+@pytest.mark.parametrize(("content", "says"), [(None, "No such file"), ("no certificate", "cannot be used")])
+def test_a_certificate_file_that_cannot_be_used_is_named(folder: Folder, content: str | None, says: str) -> None:
+    path = folder.path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    providers = house.document()["providers"]
+    providers["openai"]["ca_file"] = str(path)
+    folder.routing(providers=providers)
+
+    with pytest.raises(ConfigError, match=r"providers\.openai\.ca_file") as caught:
+        Settings(folder.path)
+    assert says in str(caught.value)
+
+
 def test_an_edit_is_in_force_after_a_reload(folder: Folder) -> None:
     settings = Settings(folder.path)
     before = settings.current

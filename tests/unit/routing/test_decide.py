@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridtie.config.load import ConfigError
 from gridtie.routing.decide import decide
-from gridtie.routing.plan import Plan, Snapshot, TargetState
+from gridtie.routing.plan import Ask, Plan, Snapshot, TargetState
 from gridtie.routing.policy import Policy
 from standins import house
 from standins.house import CLOUD, LARGE, SMALL
@@ -419,7 +420,7 @@ asks = st.builds(
 )
 
 
-def matches(when: dict[str, Any], asked: Any) -> bool:
+def matches(when: dict[str, Any], asked: Ask) -> bool:
     return (
         ("environment" not in when or asked.environment in when["environment"])
         and ("tags" not in when or bool(asked.tags & set(when["tags"])))
@@ -428,10 +429,22 @@ def matches(when: dict[str, Any], asked: Any) -> bool:
     )
 
 
+def relatives(asked: Ask) -> list[Ask]:
+    """The request and others that differ from it in one thing: a policy must not take one for another."""
+    replace = msgspec.structs.replace
+    return [
+        asked,
+        *(replace(asked, tags=frozenset(each)) for each in ((), ("private",), ("fast",), ("fast", "deep"))),
+        *(replace(asked, prompt_tokens=each) for each in (0, 150, 301)),
+        *(replace(asked, environment=each) for each in ("dev", "ci")),
+        *(replace(asked, agent=each) for each in (None, "tester")),
+    ]
+
+
 @settings(deadline=None)
-@given(rules, st.lists(asks, min_size=1, max_size=6), st.tuples(target_states, target_states, target_states))
+@given(rules, asks, st.tuples(target_states, target_states, target_states))
 def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
-    drawn: list[dict[str, Any]], asked: list[Any], known: tuple[TargetState, TargetState, TargetState]
+    drawn: list[dict[str, Any]], asked: Ask, known: tuple[TargetState, TargetState, TargetState]
 ) -> None:
     try:
         policy = house.policy(rules=drawn)
@@ -439,7 +452,7 @@ def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
         return  # a contradiction: such a file is never in force
     small, large, cloud = known
     snapshot = Snapshot(now=NOW, states=house.states(small=small, large=large, cloud=cloud))
-    for each in asked:  # one policy for all: what it remembers of one request must not leak into another
+    for each in relatives(asked):
         decision = decide(each, policy, snapshot)
         never = any(rule.get("never") == "cloud" and matches(rule["when"], each) for rule in drawn)
         if never or "private" in each.tags:
@@ -449,8 +462,22 @@ def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
 
 
 @settings(deadline=None)
+@given(rules, asks, target_states)
+def test_what_a_policy_remembers_of_one_request_never_changes_another(
+    drawn: list[dict[str, Any]], asked: Ask, cloud: TargetState
+) -> None:
+    try:
+        policy = house.policy(rules=drawn)
+    except ConfigError:
+        return
+    snapshot = Snapshot(now=NOW, states=house.states(cloud=cloud))
+    for each in relatives(asked):
+        assert decide(each, policy, snapshot) == decide(each, Policy(policy.routing, policy.targets), snapshot)
+
+
+@settings(deadline=None)
 @given(rules, asks, tags)
-def test_more_tags_never_lift_what_fewer_forbade(drawn: list[dict[str, Any]], asked: Any, more: frozenset[str]) -> None:
+def test_more_tags_never_lift_what_fewer_forbade(drawn: list[dict[str, Any]], asked: Ask, more: frozenset[str]) -> None:
     try:
         policy = house.policy(rules=drawn)
     except ConfigError:
