@@ -1,8 +1,13 @@
-"""Hands the model catalogue and its lock to the module: YAML is read on the controller, which has a YAML library."""
+"""Hands the model catalogue and its lock to the module: YAML is read on the controller, which has a YAML library.
+
+The caller's package sources go along, which sudo would lose on the way.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
+
+_PIP_SETTINGS = (
+    *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST"),
+    *("PIP_CERT", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT"),
+)
 
 
 class ActionModule(ActionBase):
@@ -30,5 +40,16 @@ class ActionModule(ActionBase):
             arguments.update(load_documents(*files))
         except CatalogueFileError as error:
             raise AnsibleActionFail(str(error)) from error
+        if self._connection.transport == "local":
+            arguments["network"] = {**arguments.get("network", {}), **pip_settings(os.environ, Path.home())}
         result.update(self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars))
         return result
+
+
+def pip_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
+    """What tells pip where packages are; the caller's own configuration file counts for root as well."""
+    settings = {name: environ[name] for name in _PIP_SETTINGS if environ.get(name)}
+    own = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
+    if "PIP_CONFIG_FILE" not in settings and own.is_file():
+        settings["PIP_CONFIG_FILE"] = str(own)
+    return settings

@@ -100,6 +100,10 @@ options:
     description: CA bundle for downloads; empty is the system's.
     type: str
     default: ""
+  network:
+    description: Environment variables for downloads, such as proxies and pip's settings. May hold credentials.
+    type: dict
+    default: {}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -145,6 +149,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "choose_again": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
     "ca_bundle": {"type": "str", "default": ""},
+    "network": {"type": "dict", "default": {}, "no_log": True},
 }
 
 
@@ -152,6 +157,9 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     given = module.params
+    os.environ.update({name: str(value) for name, value in given["network"].items() if value})
+    if given["ca_bundle"]:
+        os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
         done = supply(_order(module), module.check_mode)
     except (StockError, CatalogueError) as error:
