@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any
@@ -44,7 +45,8 @@ class Turn:
 class Upstream:
     """Listens on an ephemeral port; plays its behaviours in order and then the last one again and again."""
 
-    def __init__(self, *behaviours: Behaviour) -> None:
+    def __init__(self, *behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self._behaviours = list(behaviours)
         self.turns: list[Turn] = []
         # Connections over which anything was asked.
@@ -56,10 +58,12 @@ class Upstream:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     async def __aenter__(self) -> Upstream:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=32 * 1024 * 1024)
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self.port, ssl=self._tls, limit=32 * 1024 * 1024
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

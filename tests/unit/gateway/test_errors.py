@@ -1,0 +1,46 @@
+"""How failures look to clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridtie.dialects.types import Failed, Failure
+from gridtie.gateway.errors import Fault, from_failure
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code", "type"),
+    [
+        (Failure(kind=Failed.UNREACHABLE, message="m"), 502, "upstream_unreachable", "server_error"),
+        (Failure(kind=Failed.TIMEOUT, message="m"), 504, "upstream_timeout", "server_error"),
+        (Failure(kind=Failed.BROKEN, message="m", status=500), 502, "upstream_broken", "server_error"),
+        (Failure(kind=Failed.BUSY, message="m", status=429), 429, "busy", "rate_limit_error"),
+        (Failure(kind=Failed.BUSY, message="m", status=529), 503, "busy", "server_error"),
+        (Failure(kind=Failed.AUTH, message="m", status=401), 502, "upstream_refused_key", "server_error"),
+        (Failure(kind=Failed.MODEL_MISSING, message="m", status=404), 502, "upstream_model_missing", "server_error"),
+        (Failure(kind=Failed.CONTEXT, message="m"), 400, "context_length_exceeded", "invalid_request_error"),
+        (Failure(kind=Failed.CAPABILITY, message="m"), 400, "capability_missing", "invalid_request_error"),
+        (Failure(kind=Failed.INVALID, message="m", status=422), 422, "invalid_request", "invalid_request_error"),
+        (Failure(kind=Failed.INVALID, message="m"), 400, "invalid_request", "invalid_request_error"),
+    ],
+)
+def test_every_kind_has_its_status_code_and_type(failure: Failure, status: int, code: str, type: str) -> None:
+    fault = from_failure(failure)
+
+    assert (fault.status, fault.code, fault.type, fault.source) == (status, code, type, "upstream")
+
+
+def test_every_kind_of_failure_is_known() -> None:
+    assert all(isinstance(from_failure(Failure(kind=kind, message="m")), Fault) for kind in Failed)
+
+
+@pytest.mark.parametrize(("wait", "told"), [(0.2, 1), (7.0, 7), (7.1, 8), (None, 2)])
+def test_what_passes_by_itself_says_when_to_come_back(wait: float | None, told: int) -> None:
+    assert from_failure(Failure(kind=Failed.BUSY, message="m", retry_after=wait)).retry_after == told
+
+
+def test_a_context_that_is_too_small_is_told_in_tokens() -> None:
+    failure = Failure(kind=Failed.CONTEXT, message="too long", prompt_tokens=9000, context=8192)
+
+    assert "8192 tokens" in from_failure(failure).message
+    assert "9000" in from_failure(failure).message

@@ -1,0 +1,58 @@
+"""Which names the router answers to."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridtie.gateway.hosts import Hosts, ports
+
+HOSTS = Hosts(["Router.Internal", "other.internal:9000"], {8484, 18484})
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        (b"127.0.0.1:8484", True),
+        (b"localhost:8484", True),
+        (b"LOCALHOST:8484", True),
+        (b"[::1]:8484", True),
+        (b"localhost:18484", True),
+        (b"router.internal:8484", True),
+        (b"other.internal:9000", True),
+        (b"other.internal:8484", False),
+        (b"localhost", False),
+        (b"localhost:80", False),
+        (b"127.0.0.2:8484", False),
+        (b"127.0.0.1:8484.evil.example", False),
+        (b"evil.example:8484", False),
+        (b"localhost:8484, evil.example", False),
+        (b"", False),
+    ],
+)
+def test_names_and_ports_are_matched_exactly(host: bytes, allowed: bool) -> None:
+    assert HOSTS.allows(host) is allowed
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        (b"http://localhost:8484", True),
+        (b"https://router.internal:8484", True),
+        (b"http://evil.example", False),
+        (b"http://localhost:3000", False),
+        (b"chrome-extension://localhost:8484", False),
+        (b"http://localhost:8484@evil.example", False),
+        (b"null", False),
+        (b"", False),
+    ],
+)
+def test_only_pages_of_our_own_may_ask(origin: bytes, allowed: bool) -> None:
+    assert HOSTS.allows_origin(origin) is allowed
+
+
+def test_port_80_needs_no_port_in_the_name() -> None:
+    assert Hosts([], {80}).allows(b"localhost")
+
+
+def test_ports_come_from_endpoints() -> None:
+    assert ports("http://127.0.0.1:8484", "https://a", "http://b") == {8484, 443, 80}
