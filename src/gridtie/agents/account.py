@@ -70,8 +70,8 @@ def _line(agent: str, replies: Sequence[Reply], records: Mapping[str, Record | N
     later_tokens = sum(max(reply.tokens_out - 1, 0) for reply in replies)
     return Line(
         agent=agent,
-        model=_joined(_model(reply) for reply in replies),
-        where=_joined(reply.locality or "?" for reply in replies),
+        model=_joined(_model(reply, record) for reply, record in zip(replies, known, strict=True)),
+        where=_joined(_where(reply, record) for reply, record in zip(replies, known, strict=True)),
         requests=len(replies),
         tokens_in=sum(reply.tokens_in for reply in replies),
         tokens_out=sum(reply.tokens_out for reply in replies),
@@ -82,9 +82,17 @@ def _line(agent: str, replies: Sequence[Reply], records: Mapping[str, Record | N
     )
 
 
-def _model(reply: Reply) -> str:
-    """The model that really served; a target is `provider/model`, and model names may hold slashes of their own."""
-    return reply.target.partition("/")[2] if reply.target else reply.model
+def _model(reply: Reply, record: Record | None) -> str:
+    """The model that really served; a target is `provider/model`, and model names may hold slashes of their own.
+
+    The ledger goes before the header: an answer that was long in coming is opened before its target is known.
+    """
+    target = (record.target if record else None) or reply.target
+    return target.partition("/")[2] if target else reply.model
+
+
+def _where(reply: Reply, record: Record | None) -> str:
+    return (record.locality if record else None) or reply.locality or "?"
 
 
 def _joined(names: Iterable[str]) -> str:

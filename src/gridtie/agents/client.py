@@ -246,5 +246,5 @@ def _record(payload: Mapping[str, Any]) -> Record:
         rule=payload.get("rule"),
         cost_usd=payload.get("cost_usd"),
         baseline_usd=payload.get("baseline_usd"),
-        baseline_model=payload.get("baseline_model"),
+        baseline_model=payload.get("baseline"),
     )

@@ -49,7 +49,7 @@ def code(
 def messages(task: Task, plan: Plan, failed: Attempt | None) -> list[Message]:
     """The order with the plan; after a failure also the failed try and what was wrong with it."""
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(plan.steps, 1))
-    briefing = f"You are a careful Python programmer. The plan:\n{steps}\nEdge case: {plan.edge_case}"
+    briefing = f"You are a careful Python programmer. The plan:\n{steps}\nWatch for: {plan.watch_for}"
     order = f"{task.request} Reply with only the code."
     if failed is None:
         return [{"role": "system", "content": briefing}, {"role": "user", "content": order}]

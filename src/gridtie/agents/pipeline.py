@@ -58,7 +58,7 @@ def build(task: Task, client: Asks, run: Runner, seed: int, screen: Screen, advi
 
 def _write(task: Task, session: Session, run: Runner, screen: Screen, tries: list[coder.Attempt]) -> str:
     """Plan and code: what has to succeed before anything else makes sense."""
-    screen.agent(planner.NAME, "steps and an edge case, held to a schema")
+    screen.agent(planner.NAME, "steps and a case to watch for, held to a schema")
     plan = planner.plan(session, task)
     screen.result(f"{len(plan.steps)} steps; the answer holds to its schema", True)
     screen.agent(coder.NAME, f"writes the function; at most {coder.TRIES} tries against the public examples")

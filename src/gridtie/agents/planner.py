@@ -1,4 +1,4 @@
-"""The planner: turns an order into two or three steps and an edge case, held to a schema."""
+"""The planner: turns an order into a few steps and a case to watch for, held to a schema."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from gridtie.agents.session import Session
 from gridtie.agents.task import Task
 
 NAME = "planner"
-SCHEMA = record(steps=array(text(SENTENCE), 2, 4), edge_case=text(SENTENCE))
+SCHEMA = record(steps=array(text(SENTENCE), 2, 4), watch_for=text(SENTENCE))
 _TOKENS = 400
-_QUESTION = "{request}\n\nDo not write code yet. Plan it: two to four steps in short sentences, and one edge case."
+_QUESTION = (
+    "{request}\n\nDo not write code yet. Plan it: two to four steps in short sentences, and one case to watch for."
+)
 _EXAMPLE = (
     '{"steps": ["Start with the first number.", "Compare each number with the largest so far.", '
-    '"Return the largest number."], "edge_case": "The list may hold only one number."}'
+    '"Return the largest number."], "watch_for": "The list may hold only one number."}'
 )
 
 
@@ -24,7 +26,7 @@ class Plan:
     """Steps in order, each a short sentence, and one case that is easily overlooked."""
 
     steps: tuple[str, ...]
-    edge_case: str
+    watch_for: str
 
 
 def plan(session: Session, task: Task) -> Plan:
@@ -35,4 +37,4 @@ def plan(session: Session, task: Task) -> Plan:
         {"role": "user", "content": _QUESTION.format(request=task.request)},
     ]
     answer = session.ask_object(NAME, messages, SCHEMA, _TOKENS)
-    return Plan(tuple(answer["steps"]), answer["edge_case"])
+    return Plan(tuple(answer["steps"]), answer["watch_for"])

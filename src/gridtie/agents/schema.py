@@ -2,7 +2,9 @@
 
 The engine is asked to constrain its output with the same schema (`response_format`), so that a check here fails only
 where an answer was cut off or where an engine does not honour the schema. The subset is what llama.cpp's grammars and
-the strict mode of cloud APIs both know: no `maxLength`, hence lengths are part of the patterns.
+the strict mode of cloud APIs both know: no `maxLength`, hence lengths are part of the patterns. Some engines write the
+fields of an object in alphabetical order, so fields are named such that this is the order in which they make sense: a
+reason before a verdict, arguments before what is wanted.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class Screen:
         columns = shutil.get_terminal_size((_LOG_WIDTH, 24)).columns if self._live else _LOG_WIDTH
         self.width = max(40, min(columns, _WIDEST))
         self._column = 0
+        self._gap = ""
         self._word = ""
 
     def styled(self, text: str, *styles: str) -> str:
@@ -75,6 +76,7 @@ class Screen:
     def end_of_answer(self) -> None:
         """Finish the margin block, if one is open."""
         self._flush_word()
+        self._gap = ""
         if self._column:
             self._write("\n")
             self._column = 0
@@ -83,22 +85,23 @@ class Screen:
         word, self._word = self._word, ""
         if not word:
             return
-        if self._column > len(_MARGIN) and self._column + len(word) > self.width:
+        gap, self._gap = self._gap, ""
+        if self._column > len(_MARGIN) and self._column + len(gap) + len(word) > self.width:
+            # The gap falls away with the line's end: wrapped text has no blanks at its edges.
             self._write("\n")
-            self._column = 0
+            self._column, gap = 0, ""
         self._open_line()
-        self._write(self.styled(word, "dim"))
-        self._column += len(word)
+        self._write(gap + self.styled(word, "dim"))
+        self._column += len(gap) + len(word)
 
     def _space(self, part: str) -> None:
         if part == "\n":
+            self._gap = ""
             self._open_line()
             self._write("\n")
             self._column = 0
-        elif self._column + len(part) < self.width:
-            self._open_line()
-            self._write(part)
-            self._column += len(part)
+        else:
+            self._gap += part.expandtabs(4)
 
     def _open_line(self) -> None:
         if not self._column:

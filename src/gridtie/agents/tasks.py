@@ -8,7 +8,7 @@ from __future__ import annotations
 from gridtie.agents.schema import BOOLEAN, array, integer, text
 from gridtie.agents.task import Example, Task
 
-_WORDS = text("^[A-Za-z0-9 ,.!?'-]{0,32}$")
+_WORDS = text("^([A-Za-z0-9,.!?'-]{1,12}( [A-Za-z0-9,.!?'-]{1,12}){0,3})?$")
 _NUMBER = integer(-1000, 1000)
 _NUMBERS = array(_NUMBER, 0, 6)
 

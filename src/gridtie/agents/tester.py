@@ -19,11 +19,11 @@ _TOKENS = 500
 _CASES = (3, 4)
 _QUESTION = "{request}\n\nDo not write code. Write three or four test cases for it: arguments and the expected result."
 _EXAMPLE = (
-    '{"cases": [{"numbers": [3, 9, 2], "expected": 9}, {"numbers": [-4, -7], "expected": -4}, '
-    '{"numbers": [5], "expected": 5}]}'
+    '{"cases": [{"numbers": [3, 9, 2], "wanted": 9}, {"numbers": [-4, -7], "wanted": -4}, '
+    '{"numbers": [5], "wanted": 5}]}'
 )
 EXAMPLE_SCHEMA = record(
-    cases=array(record(numbers=array(integer(-1000, 1000), 1, 6), expected=integer(-1000, 1000)), *_CASES)
+    cases=array(record(numbers=array(integer(-1000, 1000), 1, 6), wanted=integer(-1000, 1000)), *_CASES)
 )
 
 
@@ -38,7 +38,7 @@ class Score:
 
 def schema_for(task: Task) -> Schema:
     """The schema of test cases for this task's parameters and result."""
-    return record(cases=array(record(**task.parameters, expected=task.returns), *_CASES))
+    return record(cases=array(record(**task.parameters, wanted=task.returns), *_CASES))
 
 
 def write_cases(session: Session, task: Task) -> list[Example]:
@@ -49,7 +49,7 @@ def write_cases(session: Session, task: Task) -> list[Example]:
         {"role": "user", "content": _QUESTION.format(request=task.request)},
     ]
     answer = session.ask_object(NAME, messages, schema_for(task), _TOKENS)
-    return [Example(tuple(case[name] for name in task.parameters), case["expected"]) for case in answer["cases"]]
+    return [Example(tuple(case[name] for name in task.parameters), case["wanted"]) for case in answer["cases"]]
 
 
 def score(run: Runner, task: Task, cases: Sequence[Example]) -> Score:

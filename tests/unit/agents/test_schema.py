@@ -42,6 +42,13 @@ def test_a_mismatch_names_its_place(change: dict[str, Any], place: str) -> None:
     assert str(caught.value).startswith(place)
 
 
+@pytest.mark.parametrize("task", TASKS.values(), ids=lambda task: task.name)
+def test_fields_come_in_alphabetical_order(task: Any) -> None:
+    """An engine that sorts fields writes them in the order in which they make sense."""
+    for shape in (planner.SCHEMA, reviewer.SCHEMA, tester.schema_for(task)["properties"]["cases"]["items"]):
+        assert shape["required"] == sorted(shape["required"])
+
+
 def test_an_answer_that_was_cut_off_is_refused() -> None:
     """JSON that ends in the middle is not an answer."""
     with pytest.raises(SchemaMismatch, match="not complete JSON"):
@@ -83,4 +90,4 @@ def test_test_case_schemas_forbid_unknown_fields(task: Any) -> None:
     case = tester.schema_for(task)["properties"]["cases"]["items"]
 
     assert case["additionalProperties"] is False
-    assert case["required"] == [*task.parameters, "expected"]
+    assert case["required"] == [*task.parameters, "wanted"]
