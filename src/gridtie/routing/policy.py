@@ -19,6 +19,10 @@ from gridtie.providers.target import Target
 from gridtie.routing import refusals
 from gridtie.routing.plan import Ask, Attempt, Plan, Refusal, Skip
 
+# The estimate is bytes / 4. Prose and code lie between 3 and 5 bytes a token; nothing that people send
+# lies above 8, so only a prompt of twice the estimate's context is clearly too large for it.
+CLEARLY_OVER = 2
+
 # What a request may need beyond plain chat; other words in `Ask.needs` would grow the memory.
 NEEDS = frozenset({"tools", "vision", "json"})
 
@@ -156,6 +160,7 @@ class _Worker:
                 local_only=bool(why_local),
             )
         providers = {c.target.provider: c.target.provider_slots for c in candidates}
+        contexts = [c.target.context for c in candidates if c.target.context is not None]
         return Route(
             rule=self.rule.name,
             baseline=self.alias.baseline,
@@ -165,7 +170,8 @@ class _Worker:
             max_cost=min(costs) if costs else None,
             budgets=budgets,
             plan=plan,
-            fits=2 * min((c.target.context for c in candidates if c.target.context is not None), default=1 << 60),
+            fits=CLEARLY_OVER
+            * min((c.target.context for c in candidates if c.target.context is not None), default=1 << 60),
             clear=tuple((c.target.id, _slots(c.target), True if c.target.probe_url else None) for c in candidates),
             provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
             refusal=refusal,
