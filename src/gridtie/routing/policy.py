@@ -170,8 +170,7 @@ class _Worker:
             max_cost=min(costs) if costs else None,
             budgets=budgets,
             plan=plan,
-            fits=CLEARLY_OVER
-            * min((c.target.context for c in candidates if c.target.context is not None), default=1 << 60),
+            fits=CLEARLY_OVER * min(contexts, default=1 << 60),
             clear=tuple((c.target.id, _slots(c.target), True if c.target.probe_url else None) for c in candidates),
             provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
             refusal=refusal,
