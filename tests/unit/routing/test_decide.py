@@ -441,7 +441,7 @@ def relatives(asked: Ask) -> list[Ask]:
     ]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(rules, asks, st.tuples(target_states, target_states, target_states))
 def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
     drawn: list[dict[str, Any]], asked: Ask, known: tuple[TargetState, TargetState, TargetState]
@@ -461,7 +461,7 @@ def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
         assert len(set(ids(decision))) == len(decision.attempts)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(rules, asks, target_states)
 def test_what_a_policy_remembers_of_one_request_never_changes_another(
     drawn: list[dict[str, Any]], asked: Ask, cloud: TargetState
@@ -475,7 +475,7 @@ def test_what_a_policy_remembers_of_one_request_never_changes_another(
         assert decide(each, policy, snapshot) == decide(each, Policy(policy.routing, policy.targets), snapshot)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(rules, asks, tags)
 def test_more_tags_never_lift_what_fewer_forbade(drawn: list[dict[str, Any]], asked: Ask, more: frozenset[str]) -> None:
     try:
