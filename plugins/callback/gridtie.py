@@ -38,6 +38,8 @@ _TAIL_LINES = 40
 _HINTS = (
     ("is not in the sudoers", "This user may not use sudo. Ask the machine's administrator, or run as root."),
     ("incorrect sudo password", "The sudo password was wrong: run the command again."),
+    # ansible-core 2.19 says it so, as soon as sudo asks a second time.
+    ("duplicate become password prompt", "The sudo password was wrong: run the command again."),
     ("missing sudo password", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
     ("a password is required", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
     ("no space left on device", "The disk is full: free some space (docker system df shows what Docker holds)."),
