@@ -60,7 +60,8 @@ def main() -> None:
     )
     docker = gridtie_docker.inspect(module.params["host"] or gridtie_docker.ROOT_SOCKET)
     docker["complete"] = bool(docker["works"] and docker["compose"] and docker["buildx"])
-    vendor = bool(shutil.which("dpkg-query")) and not gridtie_apt.missing(["docker-ce-cli"])
+    # Asked only where plugins have to be installed.
+    vendor = not docker["complete"] and bool(shutil.which("dpkg-query")) and not gridtie_apt.missing(["docker-ce-cli"])
     module.exit_json(
         changed=False,
         docker=docker,
