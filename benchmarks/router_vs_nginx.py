@@ -244,8 +244,9 @@ def main() -> None:
         wait_for(upstream)
         Path(directory).chmod(0o755)  # nginx's worker is another user
         for mode, connections in (("whole", CONNECTIONS), ("stream", STREAMS)):
-            for pid, port in under_test.values():
-                measure(pid, port, connections, 0.5, load_core, mode == "stream") if mode == "whole" else None
+            if mode == "whole":
+                for pid, port in under_test.values():
+                    measure(pid, port, connections, 1.0, load_core, False)  # connections, caches
             for _ in range(options.rounds):
                 for name, (pid, port) in under_test.items():
                     if mode == "stream" and name != "nginx" and name != "router":

@@ -58,7 +58,8 @@ class Execution:
     _call: Call
     _endpoint: Endpoint
     # What belongs to its answer; set by `on_head`.
-    _read: Callable[[bytes, bool], None]
+    # A function and not a bound method, which would make a cycle that only the garbage collector can free.
+    _read: Callable[[Execution, bytes, bool], None]
     _decoder: StreamDecoder
 
     # What a request does not pay for until it is set.
@@ -276,16 +277,16 @@ class Execution:
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
         self._status, self._headers = status, headers
         if not 200 <= status < 300:
-            self._read = self._read_error
+            self._read = Execution._read_error
         elif self._stream:
             self._decoder = self._codec.stream(
                 client_wants_usage=self._wants_usage,
                 prompt_estimate=self.outcome.ask.prompt_tokens,
                 created=int(time()),
             )
-            self._read = self._read_stream
+            self._read = Execution._read_stream
         else:
-            self._read = self._read_whole
+            self._read = Execution._read_whole
 
     def on_body(self, data: bytes, last: bool) -> None:
         if last:
@@ -294,7 +295,7 @@ class Execution:
             if last:
                 self._drained()
             return
-        self._read(data, last)
+        self._read(self, data, last)
 
     def on_error(self, error: Broken) -> None:
         self._connection = None
