@@ -66,7 +66,7 @@ class Sandbox:
         """The whole `docker run` command line for one execution."""
         limits = self.limits
         return [
-            self.docker, "run", "--rm", "--interactive", "--name", name, "--label", "gridtie.sandbox=1",
+            self.docker, "run", "--rm", "--interactive", "--name", name, "--label", f"gridtie.sandbox={os.getpid()}",
             "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges", "--user", _NOBODY, "--ipc", "none", "--hostname", "sandbox",
             "--tmpfs", "/tmp:rw,noexec,nosuid,nodev,size=16m", "--workdir", "/tmp",  # noqa: S108 - inside the container
@@ -83,45 +83,49 @@ class Sandbox:
         Raises SandboxUnavailable when the container itself cannot be started.
         """
         name = f"gridtie-sandbox-{secrets.token_hex(6)}"
-        with tempfile.TemporaryFile() as complaints:
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as complaints:
+            given.write(stdin.encode())
+            given.seek(0)
             process = subprocess.Popen(
                 self.arguments(name, program),
-                stdin=subprocess.PIPE,
+                stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                env=dict(self.environment) if self.environment is not None else None,
+                env=self._env(),
                 # Ctrl-C goes to this process only, which then removes the container in good order.
                 start_new_session=True,
             )
+            collector = _Collector(process.stdout, self.limits.output_bytes)
             try:
-                stdout, ending = self._attend(process, stdin)
+                ending = self._attend(process, collector)
             finally:
                 if process.poll() is None:
                     self._remove(name)
                     _reap(process)
+                collector.close()
             code = process.returncode
             if ending == "finished" and code in _DOCKER_FAILED:
                 raise SandboxUnavailable(f"The sandbox container did not start: {_tail(complaints)}")
         if ending == "finished" and code == _SIGKILL_EXIT:
             ending = "killed"
-        return Execution(stdout, ending, code if ending == "finished" else None)
+        return Execution(collector.text(), ending, code if ending == "finished" else None)
 
-    def _attend(self, process: subprocess.Popen[bytes], stdin: str) -> tuple[str, Ending]:
-        """Feed the program, collect its output up to the limit, and wait for its end up to the limit."""
-        collector = _Collector(process, self.limits.output_bytes)
-        feeder = threading.Thread(target=_feed, args=(process.stdin, stdin.encode()), daemon=True)
-        feeder.start()
+    def _attend(self, process: subprocess.Popen[bytes], collector: _Collector) -> Ending:
+        """Wait for the program's end, up to the limits of time and output."""
         collector.start()
         collector.join(self.limits.seconds)
         if collector.overflowed:
-            return collector.text(), "too much output"
+            return "too much output"
         if collector.is_alive():
-            return collector.text(), "timed out"
+            return "timed out"
         try:
             process.wait(timeout=_CLIENT_SECONDS)
         except subprocess.TimeoutExpired:
-            return collector.text(), "timed out"
-        return collector.text(), "finished"
+            return "timed out"
+        return "finished"
+
+    def _env(self) -> dict[str, str] | None:
+        return dict(self.environment) if self.environment is not None else None
 
     def _remove(self, name: str) -> None:
         """Kill and remove the container. It may just be ending by itself, so a refusal is not an error."""
@@ -130,7 +134,7 @@ class Sandbox:
             capture_output=True,
             check=False,
             timeout=_CLIENT_SECONDS,
-            env=dict(self.environment) if self.environment is not None else None,
+            env=self._env(),
             start_new_session=True,
         )
 
@@ -138,9 +142,9 @@ class Sandbox:
 class _Collector(threading.Thread):
     """Reads a process's output until its end or the limit; what lies beyond the limit is never held in memory."""
 
-    def __init__(self, process: subprocess.Popen[bytes], limit: int) -> None:
+    def __init__(self, stream: IO[bytes] | None, limit: int) -> None:
         super().__init__(daemon=True)
-        self._stream = process.stdout
+        self._stream = stream
         self._limit = limit
         self._held = bytearray()
         self.overflowed = False
@@ -155,19 +159,15 @@ class _Collector(threading.Thread):
                 self.overflowed = True
                 return
 
+    def close(self) -> None:
+        """Give the stream back; the process has ended by now, so the reader has, or is about to."""
+        if self.ident is not None:
+            self.join(_CLIENT_SECONDS)
+        if self._stream is not None and not self.is_alive():
+            self._stream.close()
+
     def text(self) -> str:
         return bytes(self._held).decode("utf-8", "replace")
-
-
-def _feed(stream: IO[bytes] | None, data: bytes) -> None:
-    if stream is None:
-        return
-    try:
-        stream.write(data)
-        stream.close()
-    except (BrokenPipeError, ValueError):
-        # The program ended, or was ended, without reading its input: its output tells the story.
-        return
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:

@@ -1,0 +1,93 @@
+"""The demo from the outside: a command, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from integration.station import Station
+
+ROOT = Path(__file__).parents[2]
+
+
+def _start(place: Station, *arguments: str) -> subprocess.Popen[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
+    return subprocess.Popen(
+        [sys.executable, "-B", str(ROOT / "demo_final.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ | {"GRIDTIE_CONFIG_DIR": str(place.config)},
+    )
+
+
+def _finish(process: subprocess.Popen[str], limit: float = 110) -> tuple[int, str, str]:
+    try:
+        out, err = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    return process.returncode, out, err
+
+
+@pytest.mark.parametrize("engine", ["station", "embedded_station"])
+def test_the_default_task_is_built_and_passes(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Five agents, hidden tests, a table with where it ran and what it cost: local, and nothing."""
+    place: Station = request.getfixturevalue(engine)
+    code, out, err = _finish(_start(place, "--model", "probe", "--json", str(tmp_path / "result.json")))
+    result = json.loads((tmp_path / "result.json").read_text())
+
+    assert (code, err) == (0, "")
+    assert "PASS  reverse_string passed its hidden tests" in out
+    assert [line["agent"] for line in result["agents"]] == ["planner", "coder", "tester", "reviewer", "documenter"]
+    assert {(line["model"], line["where"], line["cost_usd"]) for line in result["agents"]} == {
+        ("gridtie/smollm2:135m", "local", 0.0)
+    }
+    assert all(line["baseline_usd"] > 0 and line["tokens_out"] > 0 for line in result["agents"])
+
+
+def test_the_ledger_knows_every_request_with_its_agent(station: Station, tmp_path: Path) -> None:
+    """The figures in the table can be looked up."""
+    _finish(_start(station, "--model", "probe", "--seed", "2", "--json", str(tmp_path / "result.json")))
+    result = json.loads((tmp_path / "result.json").read_text())
+    with station.client() as client:
+        rows = [client.get(f"/gridtie/requests/{id}").raise_for_status().json() for id in result["requests"]]
+
+    assert {row["agent"] for row in rows} >= {"planner", "coder"}
+    assert {row["environment"] for row in rows} == {"dev"}
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(station: Station) -> None:
+    """Exit code 2, before anything starts."""
+    code, out, err = _finish(_start(station, "--model", "no-such-model"))
+
+    assert (code, out) == (2, "")
+    assert "serves no model 'no-such-model'; it has" in " ".join(err.split())
+
+
+def test_an_interrupt_ends_it_in_good_order(station: Station) -> None:
+    """Ctrl-C in the middle: exit code 130, no traceback, no container left."""
+    process = _start(station, "--model", "probe")
+    assert process.stdout is not None
+    while not process.stdout.readline().startswith("coder"):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    code, _out, err = _finish(process, 40)
+    listed = subprocess.run(
+        ["docker", "ps", "--quiet", "--filter", f"label=gridtie.sandbox={process.pid}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (code, err) == (130, "")
+    assert listed.stdout == ""
+    assert httpx.get(f"{station.endpoint}/healthz").status_code == 200
