@@ -49,6 +49,14 @@ def test_a_record_saved_twice_is_there_once_and_as_it_was_first(store: SqliteSto
     assert store.rows("SELECT id, status FROM requests") == [{"id": "a", "status": 200}]
 
 
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 120])
+def test_a_batch_of_any_size_is_kept_row_for_row(store: SqliteStore, count: int) -> None:
+    entries = [local(f"{number:03}", status=200 + number) for number in range(count)]
+    store.save([*entries, entries[0]])
+    kept = store.rows("SELECT id, status FROM requests ORDER BY id")
+    assert [(row["id"], row["status"]) for row in kept] == [(entry.id, entry.status) for entry in entries]
+
+
 def test_a_batch_is_kept_whole_or_not_at_all(store: SqliteStore) -> None:
     with pytest.raises(AttributeError):
         store.save([local("a"), object()])  # type: ignore[list-item]
