@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
@@ -42,7 +43,10 @@ class Line(Protocol):
         """The Date header line."""
         ...
 
-    def write(self, data: bytes) -> None: ...
+    @property
+    def write(self) -> Callable[[bytes], None]:
+        """Sends bytes."""
+        ...
 
     def finished(self, exchange: Exchange) -> None:
         """The answer is written."""
@@ -131,7 +135,7 @@ class Exchange:
     def write(self, data: bytes) -> None:
         """The next bytes of an answer that has begun."""
         if self._line is not None and data:
-            self._line.write(self._framed(data))
+            self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes of an answer that has begun."""

@@ -16,29 +16,6 @@ _encode = msgspec.json.Encoder().encode
 _BATCH = 256
 
 
-class Line(msgspec.Struct, omit_defaults=True):
-    """What one request's line says."""
-
-    time: str
-    level: str
-    id: str
-    key: str
-    environment: str
-    asked: str
-    status: int
-    duration: float
-    agent: str | None = None
-    rule: str = ""
-    target: str | None = None
-    attempts: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    first_token: float | None = None
-    cost_usd: float | None = None
-    complete: bool = True
-    error: str = ""
-
-
 class AccessLog:
     """One line per request; `None` as the stream turns it off."""
 
@@ -50,30 +27,8 @@ class AccessLog:
         """Note a request that has ended."""
         if self._stream is None:
             return
-        self._lines.append(
-            _encode(
-                Line(
-                    time=_iso(entry.time),
-                    level="info" if entry.status < 500 else "warning",
-                    id=entry.id,
-                    key=entry.key,
-                    environment=entry.environment,
-                    asked=entry.asked,
-                    status=entry.status,
-                    duration=round(entry.duration, 6),
-                    agent=entry.agent,
-                    rule=entry.rule,
-                    target=entry.target,
-                    attempts=len(entry.tries),
-                    input_tokens=entry.input_tokens,
-                    output_tokens=entry.output_tokens,
-                    first_token=entry.first_token,
-                    cost_usd=entry.cost_usd,
-                    complete=entry.complete,
-                    error=entry.error,
-                )
-            )
-        )
+        # The ledger's row as it is: it holds no prompt and no key, and is what reports are made of.
+        self._lines.append(_encode(entry))
         if len(self._lines) >= _BATCH:
             self.flush()
 

@@ -94,6 +94,7 @@ class Front(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self.write = self._transport.write
         self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER)
         if not self._service.opened(self):
             exchange = Exchange(self, self._service.request_id())
@@ -345,9 +346,6 @@ class Front(asyncio.Protocol):
 
     def date(self) -> bytes:
         return self._service.date_line
-
-    def write(self, data: bytes) -> None:
-        self._transport.write(data)
 
     def finished(self, exchange: Exchange) -> None:
         if exchange is not self._exchange:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -71,16 +72,14 @@ class Reply:
         else:
             self._exchange.begin(200, self._stream_fields(outcome), comment)
 
-    def commit(self, outcome: Outcome, data: bytes) -> None:
+    def commit(self, outcome: Outcome, data: bytes) -> Callable[[bytes], None]:
         if not self._exchange.started:
             self._exchange.begin(200, self._stream_fields(outcome), data)
-            return
-        # The headers left before it was known who would answer.
-        told = "; ".join(_headers(outcome).decode("latin-1").split("\r\n")[:-1])
-        self._exchange.write(self._form.comment(told) + data)
-
-    def more(self, data: bytes) -> None:
-        self._exchange.write(data)
+        else:
+            # The headers left before it was known who would answer.
+            told = "; ".join(_headers(outcome).decode("latin-1").split("\r\n")[:-1])
+            self._exchange.write(self._form.comment(told) + data)
+        return self._exchange.write
 
     def finish(self, outcome: Outcome, data: bytes) -> None:
         try:

@@ -61,6 +61,8 @@ class Execution:
     # A function and not a bound method, which would make a cycle that only the garbage collector can free.
     _read: Callable[[Execution, bytes, bool], None]
     _decoder: StreamDecoder
+    # Where the rest of a stream goes; set by the commit.
+    _more: Callable[[bytes], None]
 
     # What a request does not pay for until it is set.
     _index = 0
@@ -146,7 +148,7 @@ class Execution:
 
     def sweep(self, now: float) -> None:
         """Called ten times a second: end what is late, reassure who waits."""
-        if now >= self._deadline:
+        if now >= self._deadline or now >= self._end:
             self._expire(now)
         elif self._stream and now >= self._next_sign and not (self.outcome.committed or self._over):
             self._next_sign = now + SIGN_OF_LIFE
@@ -291,11 +293,10 @@ class Execution:
     def on_body(self, data: bytes, last: bool) -> None:
         if last:
             self._connection = None
-        if self._over:
-            if last:
-                self._drained()
-            return
-        self._read(self, data, last)
+        if not self._over:
+            self._read(self, data, last)
+        elif last:
+            self._drained()
 
     def on_error(self, error: Broken) -> None:
         self._connection = None
@@ -310,7 +311,15 @@ class Execution:
             self._attempt_failed(Failure(kind=kind, message=str(error)))
 
     def _read_stream(self, data: bytes, last: bool) -> None:
-        if (not data or self._take_chunk(self._decoder.feed(data))) and last:
+        chunk = self._decoder.feed(data) if data else Chunk()
+        outcome = self.outcome
+        if outcome.committed and not (chunk.done or last) and chunk.failure is None and chunk.usage is None:
+            # What nearly every read comes to; the same as below in fewer steps.
+            outcome.frames += chunk.frames
+            self._more(chunk.out)
+            if self._late == "between":
+                self._deadline = monotonic() + self._between
+        elif self._take_chunk(chunk) and last:
             chunk = self._decoder.eof()
             if not (chunk.done or chunk.failure):
                 chunk.failure = Failure(kind=Failed.BROKEN, message="upstream ended its stream before the answer was")
@@ -327,9 +336,7 @@ class Execution:
         if chunk.failure is not None or chunk.done:
             self._end_stream(chunk, chunk.out)
             return False
-        self._client.more(chunk.out)
-        if self._late == "between":
-            self._expect("between", self._between)
+        self._more(chunk.out)
         return True
 
     def _hold(self, chunk: Chunk) -> bool:
@@ -350,15 +357,14 @@ class Execution:
         self._held = []
         ends = chunk.failure is not None or chunk.done
         self._expect("between", self._between)
-        self._client.commit(outcome, b"" if ends else data)
+        self._more = self._client.commit(outcome, b"" if ends else data)
         if ends:
             self._end_stream(chunk, data)
         return not ends
 
     def _end_stream(self, chunk: Chunk, data: bytes) -> None:
         if chunk.failure is not None:
-            if data:
-                self._client.more(data)
+            self._more(data)
             self._attempt_failed(chunk.failure)
             return
         self._succeed()
@@ -490,8 +496,7 @@ class Execution:
     # -- time-outs ---------------------------------------------------------------------------------------------------
 
     def _expect(self, what: str, seconds: float) -> None:
-        deadline = monotonic() + seconds
-        self._deadline, self._late = (deadline, what) if deadline < self._end else (self._end, what)
+        self._deadline, self._late = monotonic() + seconds, what
 
     def _expire(self, now: float) -> None:
         if self._over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from gridtie.dialects.types import Failure
@@ -38,7 +39,7 @@ class World(Protocol):
 class Client(Protocol):
     """Who asked.
 
-    Hears `answer`, or `commit`, `more`... and `finish`; and at any point before the end `refuse`, `fail`
+    Hears `answer`, or `commit` and `finish`; and at any point before the end `refuse`, `fail`
     or `left` instead. Nothing follows any of `answer`, `finish`, `refuse`, `fail` and `left`.
     """
 
@@ -54,12 +55,8 @@ class Client(Protocol):
         """A stream that has to wait: nothing is decided yet, but it is being worked on."""
         ...
 
-    def commit(self, outcome: Outcome, data: bytes) -> None:
-        """The first content of a stream: no other target will answer any more."""
-        ...
-
-    def more(self, data: bytes) -> None:
-        """What comes next in a stream."""
+    def commit(self, outcome: Outcome, data: bytes) -> Callable[[bytes], None]:
+        """The first content of a stream: no other target will answer any more. Says where the rest goes."""
         ...
 
     def finish(self, outcome: Outcome, data: bytes) -> None:

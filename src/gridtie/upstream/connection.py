@@ -119,12 +119,16 @@ class Connection(asyncio.Protocol):
             return self._break("upstream switched protocols, which nobody asked for")
         except httptools.HttpParserError as error:
             return self._break(f"upstream does not speak HTTP/1.1: {error}")
-        if not self._head_handed_on:
-            if len(self._headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES and not self._head_seen):
-                return self._break(f"upstream's headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields")
-            if not self._head_seen:
-                return None
-        return self._hand_on(receiver)
+        if not self._head_handed_on and not self._hand_on_head(receiver):
+            return None
+        pieces = self._body
+        if self._complete:
+            self._release()
+            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), True)
+        elif pieces:
+            self._body = []
+            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), False)
+        return None
 
     def connection_lost(self, exc: Exception | None) -> None:
         receiver, self._receiver = self._receiver, None
@@ -170,20 +174,14 @@ class Connection(asyncio.Protocol):
 
     # ours
 
-    def _hand_on(self, receiver: Receiver) -> None:
-        if not self._head_handed_on:
+    def _hand_on_head(self, receiver: Receiver) -> bool:
+        """Whether the head is there, and whoever gets it wants the rest."""
+        if len(self._headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES and not self._head_seen):
+            self._break(f"upstream's headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields")
+        elif self._head_seen:
             self._head_handed_on = True
             receiver.on_head(self._status, self._headers)
-            if self._receiver is not receiver:
-                return  # it did not want the rest
-        pieces = self._body
-        if self._complete:
-            self._body = []
-            self._release()
-            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), True)
-        elif pieces:
-            self._body = []
-            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), False)
+        return self._head_handed_on and self._receiver is receiver
 
     def _release(self) -> None:
         self._receiver = None
