@@ -146,8 +146,9 @@ def release_step(artefacts: dict[str, Any], mirror: str) -> dict[str, Any]:
     return {
         "name": "engine-ollama",
         "kind": "pull",
-        "reference": mirrored(image["reference"], mirror),
+        "reference": image["reference"],
         "digest": image["digest"],
+        "pull_from": mirrored(image["reference"], mirror),
     }
 
 

@@ -17,12 +17,13 @@ from .gridtie_docker import run
 from .gridtie_machine import parse_os_release, read_text
 from .gridtie_progress import report
 
-# What a person reads while a stage of a Dockerfile runs.
-_STAGES = {
-    "python-build": "installing build tools",
-    "llama-cpp": "fetching llama.cpp's server",
-    "ollama-build": "compiling Ollama",
-    "dependencies": "fetching the router's requirements",
+# What a person reads while a step of a Dockerfile runs, by what the step's command holds.
+_STEPS = {
+    "gridtie-apt-install": "installing build tools",
+    "llama-cpp.lock": "fetching llama.cpp's server",
+    "go-toolchain.lock": "fetching the Go toolchain",
+    "go build": "compiling Ollama",
+    "router.lock": "fetching the router's requirements",
 }
 
 # How Go, and so Docker, words a connection that was not made.
@@ -163,7 +164,7 @@ def _pip_files(environment: dict[str, str]) -> list[str]:
 
 
 def _tell(name: str, line: str) -> None:
-    """Progress from BuildKit's plain output, such as `#12 [ollama-build 3/5] RUN ...`."""
-    step = re.match(r"#\d+ \[([\w-]+) (\d+)/(\d+)\]", line)
-    if step:
-        report(f"building {name}: {_STAGES.get(step.group(1), step.group(1))} ({step.group(2)}/{step.group(3)})")
+    """Progress from BuildKit's plain output, such as `#12 [ollama-build 3/5] RUN ... go build ...`."""
+    if re.match(r"#\d+ \[[\w-]+ \d+/\d+\] RUN ", line):
+        words = next((words for sign, words in _STEPS.items() if sign in line), None)
+        report(f"building the image {name}{': ' + words if words else ''}")

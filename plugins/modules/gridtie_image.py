@@ -102,7 +102,7 @@ class Maker:
             digest = self._expected(step["reference"], step["digest"])
             if digest is None:
                 return None
-            repository = step["reference"].rsplit(":", 1)[0]
+            repository = step["pull_from"].rsplit(":", 1)[0]
             named = f"{repository}@{digest}"
         else:
             named = step["reference"]
@@ -117,14 +117,8 @@ class Maker:
 
     def _make(self, step: dict[str, Any]) -> str:
         """Make one image and return the name by which it is run."""
-        lacking = missing_cpu_flags(step.get("cpu_flags") or [])
-        if lacking:
-            raise CommandError(
-                f"this processor lacks {', '.join(lacking)}, which llama.cpp's packaged build needs; "
-                "use Ollama's own release (gridtie_ollama_source: release) or another machine"
-            )
         if step["kind"] == "pull":
-            return self._pull(step["reference"], step["digest"])
+            return self._pull(step)
         if step["kind"] == "bootstrap" or (step.get("upstream") and not self._has_upstream(step)):
             self._install("mmdebstrap")
             self._images.bootstrap(step, self._lock)
@@ -134,9 +128,8 @@ class Maker:
 
     def _has_upstream(self, step: dict[str, Any]) -> bool:
         """Pull what the base is made from. False where the daemon does not get there and the mirror can stand in."""
-        upstream = step["upstream"]
         try:
-            step["arguments"]["UPSTREAM"] = self._pull(upstream["reference"], upstream["digest"])
+            step["arguments"]["UPSTREAM"] = self._pull(step["upstream"])
         except CommandError as error:
             if "script" in step and not_reached(error.output):
                 return False
@@ -152,9 +145,10 @@ class Maker:
         pins = gridtie_pins.read(read_text(self._pins_path))
         return gridtie_pins.expected(reference, artefact, pins, self._given["require_pins"])
 
-    def _pull(self, reference: str, artefact: str | None) -> str:
-        digest = self._expected(reference, artefact)
-        named = self._images.pull(reference, digest, self._lock)
+    def _pull(self, image: dict[str, Any]) -> str:
+        """Pull an image of a registry; its digest is checked, or recorded where none is known yet."""
+        reference, digest = image["reference"], self._expected(image["reference"], image["digest"])
+        named = self._images.pull(image.get("pull_from", reference), digest, self._lock)
         if digest is None:
             pins = gridtie_pins.read(read_text(self._pins_path))
             text = gridtie_pins.recorded(pins, reference, named.rpartition("@")[2])
@@ -188,6 +182,12 @@ def main() -> None:
             module.exit_json(changed=False, image=found, made=[], recorded=[], needed=False)
         if module.check_mode or module.params["contexts"] is None:
             module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
+        lacking = missing_cpu_flags(steps[-1].get("cpu_flags") or [])
+        if lacking:
+            module.fail_json(
+                msg=f"this processor lacks {', '.join(lacking)}, which llama.cpp's packaged build needs: use Ollama's "
+                "own release (gridtie_ollama_source: release) or another machine"
+            )
         made, name = [], ""
         for step in steps:
             name, seconds = maker.ensure(step)

@@ -1,3 +1,5 @@
+// Builds Ollama as an ordinary dependency, so that go.sum pins it and all that it needs by hash. To change the version:
+// edit it below and in config/artefacts.yaml, then `go mod tidy`.
 module gridtie.example/ollama
 
 go 1.26.0

@@ -1,0 +1,86 @@
+"""The compose project: its settings file, its services' hardening, and when a container stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from plugins.module_utils import gridtie_compose as compose
+
+COMPOSE = Path(__file__).resolve().parents[3] / "compose"
+
+
+def service(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["services"][name]
+    return found
+
+
+def test_settings_survive_being_written_and_read() -> None:
+    settings = {"GRIDTIE_HTTPS_PROXY": "http://u:p$w@proxy.example:3128", "GRIDTIE_NO_PROXY": "", "A": "b c #d"}
+
+    assert compose.parse_env(compose.render_env(settings)) == settings
+
+
+@pytest.mark.parametrize("value", ["it's", "two\nlines", "back\\slash"])
+def test_a_value_that_the_file_cannot_hold_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="GRIDTIE_X holds"):
+        compose.render_env({"GRIDTIE_X": value})
+
+
+def test_exported_variables_that_compose_would_prefer_are_found() -> None:
+    names = ["PATH", "GRIDTIE_PORT", "COMPOSE_FILE", "GRIDTIE_PROGRESS_FILE"]
+
+    assert compose.foreign_variables(names) == ["GRIDTIE_PORT", "COMPOSE_FILE"]
+
+
+@pytest.mark.parametrize("name", ["engine", "router"])
+def test_every_service_is_hardened_and_bounded(name: str) -> None:
+    declared = service(name)
+
+    assert (declared["read_only"], declared["cap_drop"]) == (True, ["ALL"])
+    assert declared["security_opt"] == ["no-new-privileges:true"]
+    assert declared["user"] == "${GRIDTIE_CONTAINER_USER:?}"
+    assert {"mem_limit", "pids_limit", "logging", "restart"} <= declared.keys()
+
+
+def test_the_engine_publishes_nothing_and_its_network_leads_nowhere() -> None:
+    networks = yaml.safe_load((COMPOSE / "compose.yaml").read_text())["networks"]
+
+    assert "ports" not in service("engine")
+    assert service("engine")["networks"] == ["engine"]
+    assert networks["engine"]["internal"] is True
+
+
+def test_the_router_is_published_on_loopback_alone() -> None:
+    assert service("router")["ports"] == ["127.0.0.1:${GRIDTIE_PORT:-8484}:8484"]
+
+
+def container(status: str = "running", health: str | None = "healthy", config: str = "abc") -> dict[str, Any]:
+    state: dict[str, Any] = {"Status": status, "ExitCode": 137}
+    if health:
+        state["Health"] = {"Status": health}
+    return {"State": state, "Config": {"Labels": {"com.docker.compose.config-hash": config}}}
+
+
+@pytest.mark.parametrize(
+    ("found", "word"),
+    [
+        ({}, "not there"),
+        (container(), "healthy"),
+        (container(health=None), "healthy"),
+        (container(health="starting"), "starting"),
+        (container(status="exited"), "exited (exit status 137)"),
+    ],
+)
+def test_a_containers_condition_in_a_word(found: dict[str, Any], word: str) -> None:
+    assert compose.condition(found) == word
+
+
+@pytest.mark.parametrize(
+    ("found", "stays"),
+    [(container(), True), (container(config="other"), False), (container(status="exited"), False), ({}, False)],
+)
+def test_only_a_running_container_with_these_settings_stays(found: dict[str, Any], stays: bool) -> None:
+    assert compose.is_current(found, "abc") is stays

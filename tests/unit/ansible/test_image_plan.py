@@ -1,0 +1,116 @@
+"""Which images are made, from what, under which tag."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from plugins.module_utils import gridtie_image_plan as plan
+
+ROOT = Path(__file__).resolve().parents[3]
+ARTEFACTS = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text())
+TREE = {
+    "compose/images/apt-install": b"#!/bin/sh\n",
+    "compose/images/base/Dockerfile": b"FROM x\n",
+    "compose/images/base/bootstrap.sh": b"#!/bin/sh\n",
+    "compose/images/engine/Dockerfile": b"FROM x\n",
+    "compose/images/engine/gridtie_engine/flags.py": b"",
+    "compose/images/engine/ollama/go.mod": b"module m\n",
+    "compose/images/router/Dockerfile": b"FROM x\n",
+    "requirements/router.lock": b"a==1\n",
+    "src/gridtie/__init__.py": b"",
+    "src/gridtie/gateway/serve.py": b"",
+    "src/gridtie/host/fit.py": b"",
+    "src/gridtie/sandbox.py": b"",
+}
+DEBIAN = {"system": "debian", "architecture": "x86_64"}
+
+
+def steps(
+    name: str, tree: dict[str, bytes] = TREE, *, source: str = "packages", **machine: str
+) -> list[dict[str, Any]]:
+    return plan.steps(tree, ARTEFACTS, name, {**DEBIAN, **machine}, {"prefix": "gridtie", "base": source})
+
+
+def tags(tree: dict[str, bytes]) -> dict[str, str]:
+    return {name: steps(name, tree)[-1]["reference"] for name in ("engine-embedded", "engine-ollama", "router")}
+
+
+@pytest.mark.parametrize(
+    ("path", "changes"),
+    [
+        ("compose/images/base/bootstrap.sh", {"engine-embedded", "engine-ollama", "router"}),
+        ("compose/images/apt-install", {"engine-embedded", "engine-ollama", "router"}),
+        ("compose/images/engine/gridtie_engine/flags.py", {"engine-embedded", "engine-ollama"}),
+        ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
+        ("requirements/router.lock", {"router"}),
+        ("src/gridtie/gateway/serve.py", {"router"}),
+        ("src/gridtie/host/fit.py", set()),
+        ("src/gridtie/sandbox.py", set()),
+    ],
+)
+def test_a_changed_file_gives_new_tags_to_the_images_it_goes_into(path: str, changes: set[str]) -> None:
+    before, after = tags(TREE), tags({**TREE, path: b"changed"})
+
+    assert {name for name in before if before[name] != after[name]} == changes
+
+
+def test_a_registry_that_answers_on_one_day_and_not_on_the_next_rebuilds_nothing() -> None:
+    bootstrapped, from_registry = steps("router"), steps("router", source="registry")
+
+    assert [step["kind"] for step in bootstrapped + from_registry] == ["bootstrap", "build", "build", "build"]
+    assert [step["reference"] for step in bootstrapped] == [step["reference"] for step in from_registry]
+
+
+@pytest.mark.parametrize(
+    ("system", "suite", "image"),
+    [("debian", "trixie", "debian"), ("ubuntu", "noble", "ubuntu"), ("fedora", None, "debian")],
+)
+def test_a_host_builds_on_its_own_distribution_and_others_on_debian(system: str, suite: str, image: str) -> None:
+    base = steps("router", source="registry", system=system)[0]
+
+    assert base.get("suite") == suite
+    assert base["upstream"] == ARTEFACTS["images"][image]
+
+
+def test_a_host_without_such_packages_takes_its_base_from_a_registry_in_any_case() -> None:
+    assert steps("router", system="fedora")[0]["kind"] == "build"
+
+
+def test_wheels_are_pinned_for_every_architecture() -> None:
+    line = plan.requirement("xllamacpp", ARTEFACTS["wheels"]["xllamacpp"]).decode()
+
+    assert line.startswith("xllamacpp==")
+    assert line.count("--hash=sha256:") == 2
+
+
+def test_the_archive_of_equal_files_is_equal_and_programs_are_executable() -> None:
+    archive = plan.archive({"b": b"", "a": b"#!/bin/sh\n"})
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = [(member.name, member.mode, member.mtime) for member in tar]
+
+    assert members == [("a", 0o755, 0), ("b", 0o644, 0)]
+
+
+def test_a_mirror_takes_the_place_of_the_registrys_host() -> None:
+    step = plan.release_step(ARTEFACTS, "http://mirror.example:5000/")
+
+    assert step["pull_from"] == f"mirror.example:5000/ollama/ollama:{ARTEFACTS['ollama']['version']}"
+    assert step["reference"] == ARTEFACTS["images"]["ollama"]["reference"]
+
+
+def test_ollamas_version_is_the_same_everywhere() -> None:
+    version = ARTEFACTS["ollama"]["version"]
+
+    assert f"github.com/ollama/ollama v{version} " in (ROOT / "compose/images/engine/ollama/go.mod").read_text()
+    assert ARTEFACTS["images"]["ollama"]["reference"].endswith(f":{version}")
+
+
+def test_go_sum_pins_every_module_by_hash() -> None:
+    lines = (ROOT / "compose/images/engine/ollama/go.sum").read_text().splitlines()
+
+    assert all(len(line.split()) == 3 and line.split()[2].startswith("h1:") for line in lines)
