@@ -57,6 +57,9 @@ class Connection(asyncio.Protocol):
         # Requests answered so far: above 0 the connection may be stale.
         self.served = 0
         self.idle_since = 0.0
+        # Pieces of the body out of one read. The parser appends to the list itself: one call less for each of them.
+        self._body: list[bytes] = []
+        self.on_body = self._body.append
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
 
@@ -67,7 +70,7 @@ class Connection(asyncio.Protocol):
         self._head_handed_on = False
         self._chunked_or_sized = False
         self._complete = False
-        self._body: list[bytes] = []
+        self._body.clear()
 
     @property
     def usable(self) -> bool:
@@ -123,11 +126,13 @@ class Connection(asyncio.Protocol):
             return None
         pieces = self._body
         if self._complete:
+            body = b"".join(pieces)
             self._release()
-            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), True)
+            receiver.on_body(body, True)
         elif pieces:
-            self._body = []
-            receiver.on_body(pieces[0] if len(pieces) == 1 else b"".join(pieces), False)
+            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            pieces.clear()
+            receiver.on_body(body, False)
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -156,9 +161,6 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         self._status = self._parser.get_status_code()
         self._head_seen = self._status >= 200
-
-    def on_body(self, body: bytes) -> None:
-        self._body.append(body)
 
     def on_message_complete(self) -> None:
         if self._status < 200:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import socket
 from collections.abc import Iterator
@@ -106,6 +107,28 @@ class TestAnswers:
                 return here.connections
 
         assert run(connections) == 1
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_request_leaves_nothing_for_the_garbage_collector(tmp_path: Path, streamed: bool) -> None:
+    async def leftovers() -> set[str]:
+        behaviour = stream("a", "b") if streamed else whole()
+        async with Upstream(behaviour) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            wire = await station.connect()
+            gc.collect()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for _ in range(3):
+                    await wire.send(request(chat(stream=streamed), port=station.port))
+                    await wire.answered()
+                await station.settled()
+                gc.collect()
+                return {type(each).__name__ for each in gc.garbage if type(each).__module__.startswith("gridtie.")}
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+
+    assert not run(leftovers) & {"Execution", "Outcome", "Exchange", "Reply", "Attempt", "Lease"}
 
 
 FAULTS = {
