@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
@@ -114,6 +115,8 @@ def _demonstrate(task: Task, options: argparse.Namespace, screen: Screen) -> int
 def _prepare(options: argparse.Namespace) -> tuple[Client, sandbox.Sandbox] | list[str]:
     """Everything that the demo needs, or the list of what is missing; nothing has been started by then."""
     problems: list[str] = []
+    if options.json is not None and not os.access(options.json.parent, os.W_OK):
+        problems.append(f"--json {options.json}: {options.json.parent} is not a directory that you may write to.")
     client: Client | None = None
     box: sandbox.Sandbox | None = None
     try:
@@ -127,14 +130,20 @@ def _prepare(options: argparse.Namespace) -> tuple[Client, sandbox.Sandbox] | li
     except (endpoint.EndpointMissing, RequestFailed) as error:
         problems.append(str(error))
     try:
-        # -B: as root, leave no root-owned byte code in the user's checkout.
-        again = shlex.join([sys.executable, "-B", *sys.argv])
-        box = sandbox.find(endpoint.config_dir(), options.sandbox_image, retry_with=again)
+        box = sandbox.find(endpoint.config_dir(), options.sandbox_image, retry_with=_again())
     except sandbox.SandboxUnavailable as error:
         problems.append(str(error))
     if client is None or box is None or problems:
         return problems
     return client, box
+
+
+def _again() -> str:
+    """This very command, for sudo: with the variables that choose the router, which sudo would drop."""
+    kept = [name for name in ("GRIDTIE_CONFIG_DIR", "OPENAI_API_KEY", "OPENAI_BASE_URL") if name in os.environ]
+    preserve = [f"--preserve-env={','.join(kept)}"] if kept else []
+    # -B: as root, leave no root-owned byte code in the user's checkout.
+    return shlex.join([*preserve, sys.executable, "-B", *sys.argv])
 
 
 def _report_problems(problems: list[str]) -> None:
@@ -147,12 +156,13 @@ def _report_problems(problems: list[str]) -> None:
 def _announce(task: Task, options: argparse.Namespace, screen: Screen, client: Client, box: sandbox.Sandbox) -> None:
     limits = box.limits
     screen.line("Five agents build one small feature", "bold")
-    screen.line(f"  order    {task.request}")
-    screen.line(f"  through  {client.endpoint.base_url}, model {options.model}, environment {options.environment}")
-    screen.line(f"  seed     {options.seed}")
-    screen.line(
-        f"  sandbox  a throwaway container for every execution: no network, read-only, no capabilities, "
-        f"{limits.seconds:g} s, {limits.memory_mb} MB, {limits.processes} processes"
+    screen.field("order", task.request)
+    screen.field("through", f"{client.endpoint.base_url}, model {options.model}, environment {options.environment}")
+    screen.field("seed", str(options.seed))
+    screen.field(
+        "sandbox",
+        "a throwaway container for every execution: no network, read-only, no capabilities, "
+        f"{limits.seconds:g} s, {limits.memory_mb} MB, {limits.processes} processes",
     )
 
 

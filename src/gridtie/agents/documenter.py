@@ -14,16 +14,20 @@ from gridtie.agents.task import Task
 NAME = "documenter"
 _TRIES = 4
 _TOKENS = 80
-_QUESTION = "```python\n{source}```\n\nWrite the docstring of `{function}`: one sentence that says what it returns."
-_EXAMPLE = "Return the largest number of a list that is not empty."
+_QUESTION = (
+    "This function was ordered with: {request}\n\n```python\n{source}```\n\n"
+    "Say in one short sentence what `{function}` returns, as its docstring."
+)
+_EXAMPLE = "Return the largest number of a list."
 
 
 def document(session: Session, task: Task, source: str) -> str:
     """`source` with a docstring in the task's function. Raises AgentFailed when no answer holds a sentence."""
+    shown = _QUESTION.format(request=worked_example.REQUEST, source=worked_example.CODE, function="largest")
     messages = [
-        {"role": "user", "content": _QUESTION.format(source=worked_example.CODE, function="largest")},
+        {"role": "user", "content": shown},
         {"role": "assistant", "content": _EXAMPLE},
-        {"role": "user", "content": _QUESTION.format(source=source, function=task.function)},
+        {"role": "user", "content": _QUESTION.format(request=task.request, source=source, function=task.function)},
     ]
     reason = ""
     for attempt in range(_TRIES):

@@ -36,7 +36,7 @@ class Screen:
 
     def styled(self, text: str, *styles: str) -> str:
         """`text` in terminal styles, or plain where colour is off."""
-        if not self._colour or not text:
+        if not self._colour or not text or not styles:
             return text
         return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
 
@@ -49,6 +49,12 @@ class Screen:
         )
         for part in wrapped or [""]:
             self._write(self.styled(part, *styles) + "\n")
+
+    def field(self, label: str, text: str) -> None:
+        """A labelled line; its continuation lines stand under the text, not under the label."""
+        lead = f"  {label:<8} "
+        wrapped = textwrap.wrap(text, self.width - len(lead), break_long_words=False, break_on_hyphens=False)
+        self._write(f"{self.styled(lead, 'dim')}{(chr(10) + ' ' * len(lead)).join(wrapped)}\n")
 
     def agent(self, name: str, purpose: str) -> None:
         """The heading of an agent's turn."""
