@@ -45,6 +45,10 @@ engine_installed:
   description: A daemon is installed, running or not.
   type: bool
   returned: always
+kernel_settings_writable:
+  description: Whether the daemon may change kernel settings. In a container or a small virtual machine it may not.
+  type: bool
+  returned: always
 vendor:
   description: The command line is docker-ce's, which has plugin packages of its own.
   type: bool
@@ -67,6 +71,7 @@ def main() -> None:
         docker=docker,
         ours=Path(module.params["marker"]).exists(),
         engine_installed=bool(shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")),
+        kernel_settings_writable=os.access("/proc/sys/net/ipv6/conf/all/disable_ipv6", os.W_OK),
         vendor=vendor,
     )
 
