@@ -47,7 +47,10 @@ def code(
 
 
 def messages(task: Task, plan: Plan, failed: Attempt | None) -> list[Message]:
-    """The order with the plan; after a failure also the failed try and what was wrong with it."""
+    """The order with the plan; after a failure the order with what was wrong.
+
+    The failed code and the plan are left out then: the plan may be what misled, and a small model copies what it sees.
+    """
     steps = "\n".join(f"{number}. {step}" for number, step in enumerate(plan.steps, 1))
     briefing = f"You are a careful Python programmer. The plan:\n{steps}\nWatch for: {plan.watch_for}"
     order = f"{task.request} Reply with only the code."
