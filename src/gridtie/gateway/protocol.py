@@ -107,8 +107,9 @@ class Front(asyncio.Protocol):
             self._lingering += len(data)
             if self._lingering > limits.LINGER_BYTES:
                 self._transport.abort()
-        elif self._exchange is not None or self._ready:
-            # One at a time. Reading goes on a little, or the end of the connection would go unnoticed.
+        elif self._exchange is not None or self._ready or self._write_paused:
+            # One at a time, and none before the last answer has been taken. Reading goes on a little, or the end of
+            # the connection would go unnoticed.
             self._held += data
             if len(self._held) > limits.PIPELINE_BYTES:
                 self._transport.pause_reading()
@@ -138,6 +139,8 @@ class Front(asyncio.Protocol):
         self._write_paused = 0.0
         if self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.resume()
+        elif self._exchange is None:
+            self._loop.call_soon(self._continue)
 
     # -- httptools ---------------------------------------------------------------------------------------------------
 
@@ -363,7 +366,7 @@ class Front(asyncio.Protocol):
 
     def _continue(self) -> None:
         """Take up what came while a request was in flight."""
-        if self._exchange is not None or self._transport.is_closing():
+        if self._exchange is not None or self._write_paused or self._transport.is_closing():
             return
         if self._ready:
             self._serve(self._ready.popleft())

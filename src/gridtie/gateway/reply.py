@@ -55,7 +55,7 @@ class Reply:
     def answer(self, outcome: Outcome, body: bytes) -> None:
         try:
             charge = self._books.settle(outcome)
-        except LedgerError as error:
+        except Exception as error:
             self._unmetered(outcome, error)
             return
         fields = JSON + _headers(outcome)
@@ -84,7 +84,7 @@ class Reply:
     def finish(self, outcome: Outcome, data: bytes) -> None:
         try:
             self._books.settle(outcome)
-        except LedgerError as error:
+        except Exception as error:
             self._unmetered(outcome, error)
         else:
             self._exchange.end(data)
@@ -105,9 +105,12 @@ class Reply:
             log.exception("%s: a failed request could not be entered", outcome.ask.id)
         self._error(outcome, fault)
 
-    def _unmetered(self, outcome: Outcome, error: LedgerError) -> None:
-        log.error("%s: not completed, since it could not be metered: %s", outcome.ask.id, error)
-        self._error(outcome, Fault(status=503, code="not_metered", message=str(error), retry_after=5))
+    def _unmetered(self, outcome: Outcome, error: Exception) -> None:
+        """Whatever went wrong with the books, the client must not wait for ever, nor get what nobody counted."""
+        known = isinstance(error, LedgerError)
+        log.error("%s: not completed, since it could not be metered: %s", outcome.ask.id, error, exc_info=not known)
+        message = str(error) if known else "the answer could not be metered; the router's log says why"
+        self._error(outcome, Fault(status=503, code="not_metered", message=message, retry_after=5))
 
     def _error(self, outcome: Outcome, fault: Fault) -> None:
         if self._exchange.started:

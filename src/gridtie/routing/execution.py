@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gridtie.config.schema import Routing
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.types import Call, Chunk, Codec, Failed, Failure, StreamDecoder, Untranslatable
@@ -444,14 +446,17 @@ class Execution:
     def _attempt_failed(self, failure: Failure) -> None:
         """This attempt is over without an answer: on to the next where that is still allowed."""
         outcome = self.outcome
+        if failure.kind is Failed.AUTH:
+            # For the operator alone: such messages quote parts of the key.
+            log.error("%s refuses our key: %s", self._target.id, failure.message)
+            failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})")
         self._note(failure.kind.value, failure.message)
         self._executor.world.failed(self._target.id, failure, monotonic())
-        if failure.kind is Failed.AUTH:
-            log.error("%s refuses our key: %s", self._target.id, failure.message)
-        self._close_attempt()
+        self._close()
         if outcome.committed or failure.kind is Failed.INVALID:
             self._fail(failure)
             return
+        self._release()
         self._last = failure
         self._held, self._held_bytes, self._held_frames = [], 0, 0
         outcome.target, outcome.usage, outcome.frames = None, None, 0

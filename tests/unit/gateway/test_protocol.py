@@ -9,7 +9,7 @@ import pytest
 
 from gridtie.gateway import limits, protocol
 from standins.router import KEY, Answered, Station, Wire, chat, request, routing, run
-from standins.scripted import Upstream, flood, silence, stream, whole
+from standins.scripted import Upstream, answer, flood, silence, stream, whole
 
 HOST = "Host: 127.0.0.1:{port}\r\n"
 AUTH = f"Authorization: Bearer {KEY}\r\n"
@@ -361,6 +361,25 @@ class TestBounds:
                 return await front.station.settled()
 
         assert run(send)
+
+    def test_the_next_request_waits_until_the_last_answer_has_been_taken(self, tmp_path: Path) -> None:
+        large = answer("x" * 8_000_000)
+
+        async def send() -> tuple[int, list[int], int]:
+            async with Front(tmp_path, whole(large), whole()) as front:
+                wire = await front.station.connect(limit=1024)
+                await wire.send(request(chat(), port=front.station.port))
+                await front.upstream.turn()
+                (each,) = front.station.router.app.fronts
+                while not each._write_paused:
+                    await asyncio.sleep(0.01)
+                await wire.send(request(chat(), port=front.station.port))
+                await asyncio.sleep(0.1)
+                before = len(front.upstream.turns)
+                answers = [await wire.answered() for _ in range(2)]
+                return before, [len(each.body) for each in answers], len(front.upstream.turns)
+
+        assert run(send) == (1, [len(large), len(answer())], 2)
 
     def test_too_many_connections_are_told_so(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, str]:

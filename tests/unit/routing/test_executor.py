@@ -261,6 +261,14 @@ class TestEndings:
 
         assert (answered.status, answered.headers["retry-after"]) == (429, "7")
 
+    def test_what_an_upstream_says_about_our_key_stays_with_the_operator(self, tmp_path: Path) -> None:
+        refuses = error("401 no", "Incorrect API key provided: sk-abc*****xyz")
+
+        answered, entry, _, _ = run(lambda: ask_both(tmp_path, refuses, refuses))
+
+        assert (answered.status, answered.error["code"]) == (502, "upstream_refused_key")
+        assert "sk-abc" not in answered.body.decode() + json.dumps(entry)
+
     def test_the_total_time_bounds_an_unstreamed_answer(self, tmp_path: Path) -> None:
         answered, _entry, _, _ = run(
             lambda: ask_both(tmp_path, silence(), whole(), timeouts="{connect: 0.2, total: 0.5, first_token: 0.4}")
