@@ -41,9 +41,9 @@ class Screen:
         return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{text}\x1b[0m"
 
     def line(self, text: str = "", *styles: str) -> None:
-        """One paragraph, wrapped at the width."""
-        indent = re.match(r" *", text)
-        hanging = indent.group() if indent else ""
+        """One paragraph or list item, wrapped at the width."""
+        lead = re.match(r" *(- )?", text)
+        hanging = " " * len(lead.group()) if lead else ""
         wrapped = textwrap.wrap(
             text, self.width, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
         )
