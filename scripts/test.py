@@ -26,8 +26,8 @@ BIN = Path(sys.executable).parent
 
 # Stations of the tests: their own compose projects, ports and directories.
 STATIONS = {
-    "GRIDTIE_TEST_STATION": {"project": "gridtie-test", "engine": "ollama", "port": 18484},
-    "GRIDTIE_TEST_EMBEDDED_STATION": {"project": "gridtie-test-embedded", "engine": "embedded", "port": 18485},
+    "GRIDTIE_TEST_STATION": {"project": "gridtie-test", "engine": "ollama", "port": 28484},
+    "GRIDTIE_TEST_EMBEDDED_STATION": {"project": "gridtie-test-embedded", "engine": "embedded", "port": 28485},
 }
 # A fixed place, so that what a killed run left is found and removed by the next one.
 STATIONS_ROOT = Path("/var/tmp/gridtie-test")
@@ -108,7 +108,6 @@ def station_variables(project: str, engine: str, port: int) -> dict[str, str]:
         "gridtie_state_dir": str(root / "state"),
         "gridtie_prefix": str(root / "opt"),
         "gridtie_bin_dir": str(root / "bin"),
-        "gridtie_personal_copy": "false",
     }
 
 
