@@ -24,13 +24,15 @@ from pathlib import Path
 CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
-# Stations of the tests: their own compose projects, ports and directories.
+# Stations of the tests: a project's name is also that of its containers, directories, account and command.
 STATIONS = {
-    "GRIDTIE_TEST_STATION": {"project": "gridtie-test", "engine": "ollama", "port": 28484},
-    "GRIDTIE_TEST_EMBEDDED_STATION": {"project": "gridtie-test-embedded", "engine": "embedded", "port": 28485},
+    "GRIDTIE_TEST_STATION": {"gridtie_project": "gridtie-test", "gridtie_engine": "ollama", "gridtie_port": "28484"},
+    "GRIDTIE_TEST_EMBEDDED_STATION": {
+        "gridtie_project": "gridtie-test-embedded",
+        "gridtie_engine": "embedded",
+        "gridtie_port": "28485",
+    },
 }
-# A fixed place, so that what a killed run left is found and removed by the next one.
-STATIONS_ROOT = Path("/var/tmp/gridtie-test")
 
 
 def run(*command: str | Path, **environment: str) -> bool:
@@ -88,27 +90,13 @@ def playbook(name: str, variables: dict[str, str]) -> bool:
 @contextmanager
 def stations() -> Iterator[dict[str, str] | None]:
     """Both test stations, provisioned; None where that failed. Removed in any case."""
-    settings = {variable: station_variables(**station) for variable, station in STATIONS.items()}
     try:
-        done = all(playbook("site.yml", variables) for variables in settings.values())
-        configs = {variable: values["gridtie_config_dir"] for variable, values in settings.items()}
+        done = all(playbook("site.yml", variables) for variables in STATIONS.values())
+        configs = {name: f"/etc/{variables['gridtie_project']}" for name, variables in STATIONS.items()}
         yield configs if done else None
     finally:
-        for variables in settings.values():
+        for variables in STATIONS.values():
             playbook("playbooks/reset.yml", {**variables, "gridtie_purge": "true"})
-
-
-def station_variables(project: str, engine: str, port: int) -> dict[str, str]:
-    root = STATIONS_ROOT / project
-    return {
-        "gridtie_project": project,
-        "gridtie_engine": engine,
-        "gridtie_port": str(port),
-        "gridtie_config_dir": str(root / "etc"),
-        "gridtie_state_dir": str(root / "state"),
-        "gridtie_prefix": str(root / "opt"),
-        "gridtie_bin_dir": str(root / "bin"),
-    }
 
 
 PARTS: dict[str, Callable[[], bool]] = {
