@@ -73,6 +73,13 @@ class Project:
             environment=self._environment,
         )
 
+    def change(self, container: dict[str, Any], verb: str) -> None:
+        """`restart` or `unpause` a container as it is."""
+        name = container["Name"].strip("/")
+        report(f"{verb} of {name}, which is {condition(container)}")
+        arguments = [self._cli, verb, container["Id"]]
+        follow(arguments, what=f"docker {verb} {name}", limit_s=_UP_LIMIT_S, environment=self._environment)
+
     def wait(self, service: str, timeout_s: float) -> dict[str, Any]:
         """The container once it is healthy. Raises CommandError with the end of its log when it does not become so."""
         deadline = time.monotonic() + timeout_s

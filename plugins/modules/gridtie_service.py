@@ -127,12 +127,19 @@ def main() -> None:
         project = gridtie_compose.Project(given["project"], given["directory"], given["docker"])
         before = project.container(given["service"])
         current = gridtie_compose.is_current(before, project.config_hash(given["service"]))
-        if current and gridtie_compose.condition(before) == "healthy":
+        found = gridtie_compose.condition(before)
+        if current and (found == "healthy" or (module.check_mode and found == "starting")):
             module.exit_json(changed=bool(changes), container=name, replaced=False, diff=diff)
         if module.check_mode:
-            module.exit_json(changed=bool(changes) or not current, container=name, replaced=not current, diff=diff)
+            module.exit_json(changed=True, container=name, replaced=not current, diff=diff)
+        if before and before["State"]["Paused"]:
+            # Compose neither replaces nor starts a paused container.
+            project.change(before, "unpause")
         if not current:
             project.up(given["service"])
+        elif found == "unhealthy":
+            # It hangs: nothing else restarts a container whose process does not end.
+            project.change(before, "restart")
         after = project.wait(given["service"], given["timeout_s"])
     except KeyError as error:
         module.fail_json(msg=f"there is no user or group {error} on this machine")
@@ -142,9 +149,10 @@ def main() -> None:
         module.fail_json(msg=str(error), stdout=error.output)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['directory']}: {error.strerror or error}")
-    started = (before.get("State") or {}).get("StartedAt") != after["State"]["StartedAt"]
     replaced = before.get("Id") != after["Id"]
-    module.exit_json(changed=bool(changes) or replaced or started, container=name, replaced=replaced, diff=diff)
+    # One that was merely starting is as it was.
+    touched = replaced or not current or found == "unhealthy"
+    module.exit_json(changed=bool(changes) or touched, container=name, replaced=replaced, diff=diff)
 
 
 if __name__ == "__main__":

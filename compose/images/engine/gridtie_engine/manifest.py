@@ -81,6 +81,6 @@ def _model(where: str, entry: Any, directory: Path) -> Model:
         kind = _REQUIRED.get(key) or _OPTIONAL[key]
         if isinstance(value, bool) or not isinstance(value, kind):
             raise ManifestError(f"{where}: {key}: {kind.__name__} expected, {value!r} found")
-        if kind is int and value < 1:
+        if isinstance(value, int) and value < 1:
             raise ManifestError(f"{where}: {key}: at least 1 expected, {value} found")
     return Model(**{**known, "path": directory / known["path"]})
