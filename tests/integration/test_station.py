@@ -154,7 +154,7 @@ def test_usage_counts_every_request_with_where_it_went(station: Station) -> None
         station.chat("Say hello.")
         after = client.get("/gridtie/usage").json()
 
-    assert after["requests"]["local"] == before["requests"]["local"] + 1
+    assert after["totals"]["local_requests"] == before["totals"]["local_requests"] + 1
 
 
 def test_the_embedded_engine_answers_through_its_router(embedded_station: Station) -> None:
