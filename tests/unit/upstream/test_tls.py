@@ -25,5 +25,5 @@ def test_a_renewed_ca_is_trusted_without_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="none.pem"):
+    with pytest.raises(OSError, match=r"none\.pem"):
         tls.context(str(tmp_path / "none.pem"))
