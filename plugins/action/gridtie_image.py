@@ -69,7 +69,8 @@ class ActionModule(ActionBase):
             return result
         try:
             arguments["contexts"] = self._transfer(contexts)
-            result.update(self._call(arguments, task_vars))
+            # What the first call foretold has not happened yet.
+            result.update({"changed": False, **self._call(arguments, task_vars)})
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
