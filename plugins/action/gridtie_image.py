@@ -62,13 +62,13 @@ class ActionModule(ActionBase):
         steps = self._steps(arguments)
         arguments["package_settings"] = self._environment_of_caller(_PACKAGE_SETTINGS)
         arguments["package_addresses"] = self._environment_of_caller(_PACKAGE_ADDRESSES)
-        contexts = {step["name"]: plan.archive(step.pop("files")) for step in steps if "files" in step}
+        files = {step["name"]: step.pop("files") for step in steps if "files" in step}
         arguments["steps"] = steps
         result.update(self._call(arguments, task_vars))
         if not result.get("needed") or self._task.check_mode or result.get("failed"):
             return result
         try:
-            arguments["contexts"] = self._transfer(contexts)
+            arguments["contexts"] = self._transfer({name: plan.archive(each) for name, each in files.items()})
             # What the first call foretold has not happened yet.
             result.update({"changed": False, **self._call(arguments, task_vars)})
         finally:
