@@ -1,11 +1,10 @@
 #!/usr/bin/python
-"""Keep the Docker daemon running, or forget what keeps it running."""
+"""Keep the Docker daemon running."""
 
 from __future__ import annotations
 
 import subprocess
 import time
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -26,19 +25,10 @@ options:
     description: The supervisor's script, for machines without systemd.
     type: path
     required: true
-  drop_in:
-    description: The systemd drop-in; it is about to be removed with O(state=forgotten).
-    type: path
   restart:
     description: The daemon's settings changed, so it is restarted.
     type: bool
     default: false
-  state:
-    description: >-
-      V(running), or V(forgotten): the supervisor goes away and its daemon stops. A daemon under systemd keeps running.
-    type: str
-    choices: [running, forgotten]
-    default: running
   timeout_s:
     description: Seconds until the daemon must answer.
     type: int
@@ -110,31 +100,17 @@ def _wait(module: AnsibleModule) -> dict[str, object]:
         time.sleep(0.5)
 
 
-def _forget(module: AnsibleModule) -> None:
-    supervisor, drop_in = module.params["supervisor"], module.params["drop_in"]
-    supervised = Path(supervisor).exists() and gridtie_docker.run([supervisor, "status"])[0] == 0
-    if supervised and not module.check_mode:
-        error = _call(module, supervisor, "stop")
-        if error:
-            module.fail_json(msg=f"the Docker daemon could not be stopped: {error}", stdout=_log_tail("other"))
-    module.exit_json(changed=supervised or bool(drop_in and Path(drop_in).exists()))
-
-
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec={
             "init": {"type": "str", "choices": ["systemd", "other"], "required": True},
             "supervisor": {"type": "path", "required": True},
-            "drop_in": {"type": "path"},
             "restart": {"type": "bool", "default": False},
-            "state": {"type": "str", "choices": ["running", "forgotten"], "default": "running"},
             "timeout_s": {"type": "int", "default": 90},
         },
         supports_check_mode=True,
     )
-    if module.params["state"] == "forgotten":
-        _forget(module)
     docker = gridtie_docker.inspect(gridtie_docker.ROOT_SOCKET)
     changed = module.params["restart"] or not docker["works"]
     if changed and not module.check_mode:

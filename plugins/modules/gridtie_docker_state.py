@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_docker
+from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
 module: gridtie_docker_state
@@ -22,7 +22,11 @@ options:
     type: str
     default: ""
   marker:
-    description: File that says that Docker was installed from here.
+    description: File that says which station installed Docker, in its first line.
+    type: path
+    required: true
+  prefix:
+    description: Directory that names this station.
     type: path
     required: true
 author: Gridtie contributors
@@ -30,7 +34,8 @@ author: Gridtie contributors
 EXAMPLES = r"""
 - name: Find out what is there
   gridtie_docker_state:
-    marker: /opt/gridtie/etc/docker-installed
+    marker: /etc/docker/installed-by-gridtie
+    prefix: /opt/gridtie
 """
 RETURN = r"""
 docker:
@@ -59,7 +64,11 @@ vendor:
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
-        argument_spec={"host": {"type": "str", "default": ""}, "marker": {"type": "path", "required": True}},
+        argument_spec={
+            "host": {"type": "str", "default": ""},
+            "marker": {"type": "path", "required": True},
+            "prefix": {"type": "path", "required": True},
+        },
         supports_check_mode=True,
     )
     docker = gridtie_docker.inspect(module.params["host"] or gridtie_docker.ROOT_SOCKET)
@@ -69,7 +78,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         docker=docker,
-        ours=Path(module.params["marker"]).exists(),
+        ours=read_text(module.params["marker"]).partition("\n")[0] == module.params["prefix"],
         engine_installed=bool(shutil.which("dockerd", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/bin")),
         kernel_settings_writable=os.access("/proc/sys/net/ipv6/conf/all/disable_ipv6", os.W_OK),
         vendor=vendor,
