@@ -100,8 +100,10 @@ class Sandbox:
                 ending = self._attend(process, collector)
             finally:
                 if process.poll() is None:
+                    # The client first: while it holds output that nobody reads, the daemon cannot end the container.
+                    process.kill()
+                    process.wait()
                     self._remove(name)
-                    _reap(process)
                 collector.close()
             code = process.returncode
             if ending == "finished" and code in _DOCKER_FAILED:
@@ -168,15 +170,6 @@ class _Collector(threading.Thread):
 
     def text(self) -> str:
         return bytes(self._held).decode("utf-8", "replace")
-
-
-def _reap(process: subprocess.Popen[bytes]) -> None:
-    """Wait for the Docker client, which ends with its container; force it if the daemon hangs."""
-    try:
-        process.wait(timeout=_CLIENT_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def _tail(stream: IO[bytes], size: int = 600) -> str:

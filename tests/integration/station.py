@@ -158,7 +158,8 @@ class Station:
         key.chmod(0o644)
 
         def configure(file: dict[str, Any]) -> None:
-            file["providers"]["standin"] = {
+            # The name of a price list, so that what is spent there has a price.
+            file["providers"]["openai"] = {
                 "type": "openai",
                 "base_url": f"https://{name}:8443/v1",
                 "locality": "cloud",
@@ -166,7 +167,7 @@ class Station:
                 "ca_file": "/etc/gridtie/cloud-ca/ca.pem",
             }
             for alias in ("probe", "coder", "chat"):
-                file["models"][alias]["cloud"] = {"provider": "standin", "model": model}
+                file["models"][alias]["cloud"] = {"provider": "openai", "model": model}
 
         try:
             with self.routing(configure):

@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 def _start(place: Station, *arguments: str) -> subprocess.Popen[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("OPENAI_")}
     return subprocess.Popen(
-        [sys.executable, "-B", str(ROOT / "demo_final.py"), *arguments],
+        # A runner in the background ignores interrupts, and what it starts would inherit that.
+        ["env", "--default-signal=INT", sys.executable, "-B", str(ROOT / "demo_final.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

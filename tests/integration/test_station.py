@@ -63,8 +63,9 @@ def test_with_the_engine_stopped_a_private_request_is_refused(station: Station) 
     with station.engine_stopped():
         answer = station.chat("Say hello.", headers={"x-gridtie-tags": "private"})
 
-    assert answer.status_code == 503
-    assert "private" in answer.json()["error"]["message"]
+    # 503 once a probe has found the engine gone, 502 where this very request found it.
+    assert answer.status_code in {502, 503}
+    assert {tried["locality"] for tried in station.record(answer).get("tries", [])} <= {"local"}
 
 
 @pytest.mark.usefixtures("with_cloud")
