@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
 
 import pydantic
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.sse import Frames, parse
-from gridtie.dialects.types import Chunk, Failed, StreamDecoder, Usage
+from gridtie.dialects.types import Failed, StreamDecoder, Usage
+from standins.decoded import run, sdk_chunks
 
 CODEC = codec("openai", "anthropic")
 REAL_EVENT = pydantic.TypeAdapter[RawMessageStreamEvent](RawMessageStreamEvent)
@@ -78,19 +77,6 @@ TOOLS = [
 
 def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
     return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50, created=1795356000)
-
-
-def run(stream: StreamDecoder, pieces: Iterable[bytes]) -> tuple[bytes, list[Chunk]]:
-    chunks = [stream.feed(piece) for piece in pieces]
-    chunks.append(stream.eof())
-    return b"".join(chunk.out for chunk in chunks), chunks
-
-
-def sdk_chunks(out: bytes) -> list[ChatCompletionChunk]:
-    *frames, last = Frames().feed(out)
-    assert last == b"data: [DONE]\n\n"
-    events = [parse(frame) for frame in frames]
-    return [ChatCompletionChunk.model_validate_json(event.data, strict=True) for event in events if event]
 
 
 def test_a_stream() -> None:

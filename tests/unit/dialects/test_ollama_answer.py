@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.sse import Frames, parse
-from gridtie.dialects.types import Chunk, Failed, StreamDecoder, Usage
+from gridtie.dialects.types import Failed, StreamDecoder, Usage
+from standins.decoded import run, sdk_chunks
 
 CODEC = codec("openai", "ollama")
 HEAD = {"model": "gridtie/smollm2:135m", "created_at": "2026-11-22T14:00:00.123456789Z"}
@@ -34,20 +33,6 @@ CALL = {"id": "call_abc", "function": {"index": 0, "name": "add", "arguments": {
 
 def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
     return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50)
-
-
-def run(stream: StreamDecoder, pieces: Iterable[bytes]) -> tuple[bytes, list[Chunk]]:
-    chunks = [stream.feed(piece) for piece in pieces]
-    chunks.append(stream.eof())
-    return b"".join(chunk.out for chunk in chunks), chunks
-
-
-def sdk_chunks(out: bytes) -> list[ChatCompletionChunk]:
-    """The frames as the official SDK types see them; the last one is the end mark."""
-    *frames, last = Frames().feed(out)
-    assert last == b"data: [DONE]\n\n"
-    events = [parse(frame) for frame in frames]
-    return [ChatCompletionChunk.model_validate_json(event.data, strict=True) for event in events if event]
 
 
 def test_a_stream() -> None:
