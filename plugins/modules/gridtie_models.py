@@ -48,6 +48,12 @@ options:
     description: C(auto), or a list of names; an entry C({name, gguf, sha256}) is a model file of your own.
     type: raw
     default: auto
+  purposes:
+    description: What C(auto) chooses a model for, one each, the most important first.
+    type: list
+    elements: str
+    choices: [code, chat]
+    default: [code]
   engine:
     description: For which engine.
     type: str
@@ -136,6 +142,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "catalogue": {"type": "dict", "required": True},
     "lock": {"type": "dict", "required": True},
     "models": {"type": "raw", "default": "auto"},
+    "purposes": {"type": "list", "elements": "str", "choices": ["code", "chat"], "default": ["code"]},
     "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
     "models_dir": {"type": "path", "required": True},
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
@@ -191,6 +198,7 @@ def _order(module: AnsibleModule) -> Order:
         kv_type=given["kv_type"],
         flash_attention=given["flash_attention"],
         max_download=int(given["max_download_gb"] * 1e9),
+        purposes=tuple(dict.fromkeys(given["purposes"])),
         require_pins=given["require_pins"],
         choose_again=given["choose_again"],
         deep=given["deep"],

@@ -15,6 +15,10 @@ from .fit import CONTEXT_STEP, GIB, Need, Settings, largest_context, need, token
 # Models are wanted with 32K tokens of context, which coding tools fill; 8K is the least that is useful to them.
 CONTEXTS = (32768, 8192)
 
+# What `auto` chooses a model for unless it is told otherwise, and what it can choose for. The probe is always there.
+PURPOSES = ("code",)
+CHOOSABLE = ("code", "chat")
+
 # Below this a person waits for every line (docs/models.md).
 LEAST_SPEED = 8.0
 
@@ -44,7 +48,8 @@ class Wishes:
 
     `unreachable` maps a kind of source (ollama, package, gguf) to the reason why it cannot be used from here;
     `present` names models that are already there and need no download. `together` counts chosen models as loaded at
-    the same time (the embedded engine runs one server each; Ollama unloads what is idle).
+    the same time (the embedded engine runs one server each; Ollama unloads what is idle). `purposes` are what `auto`
+    chooses a model for, one each, the most important first.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -54,6 +59,7 @@ class Wishes:
     unreachable: Mapping[str, str] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
     together: bool = False
+    purposes: Sequence[str] = PURPOSES
 
 
 @dataclass(frozen=True)
@@ -123,23 +129,28 @@ def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
 
 
 def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
-    """The best coding model that `auto` may take, and the probe. Raises CannotChoose when not even the probe fits."""
+    """The best model that `auto` may take for each purpose, and the probe. Raises CannotChoose when not even the probe
+    fits.
+    """
     probe = next((model for model in catalogue.models.values() if "probe" in model.purposes), None)
     verdicts = {name: judge(model, room, wishes) for name, model in catalogue.models.items()}
     if probe is None or verdicts[probe.name].refusals:
         reason = "; ".join(verdicts[probe.name].refusals) if probe else "the catalogue has none"
         raise CannotChoose(f"no model can be chosen: not even the probe ({probe.name if probe else '-'}): {reason}")
     left = _smaller(room, verdicts[probe.name]) if wishes.together else room
-    rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
-    usable = [rival for rival in rivals if not rival.refusals]
-    verdicts.update((rival.model.name, rival) for rival in rivals)
-    best = max(usable, key=_rank(wishes), default=None)
-    for verdict in usable:
-        verdicts[verdict.model.name] = replace(verdict, why=_why_not(verdict, best, wishes))
-    if best is not None:
-        verdicts[best.model.name] = replace(best, chosen=True, why=_why_best(best))
-    why = "the only model that can be used here" if best is None else "the small real model that is always there"
-    verdicts[probe.name] = replace(verdicts[probe.name], chosen=True, why=why)
+    chosen: dict[str, Verdict] = {}
+    for purpose in wishes.purposes:
+        rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
+        usable = [rival for rival in rivals if not rival.refusals and purpose in rival.model.purposes]
+        verdicts.update((rival.model.name, rival) for rival in rivals if rival.model.name not in chosen)
+        best = max(usable, key=_rank(purpose, wishes), default=None)
+        for verdict in usable:
+            verdicts[verdict.model.name] = replace(verdict, why=_why_not(verdict, best, purpose, wishes))
+        if best is not None and best.model.name not in chosen:
+            chosen[best.model.name] = replace(best, chosen=True, why=_why_best(best, purpose))
+            left = _smaller(left, best) if wishes.together else left
+    why = "the small real model that is always there" if chosen else "the only model that can be used here"
+    verdicts.update({**chosen, probe.name: replace(verdicts[probe.name], chosen=True, why=why)})
     return Choice(tuple(verdicts[name] for name in catalogue.models))
 
 
@@ -204,28 +215,36 @@ def _source(model: Model, wishes: Wishes) -> list[str]:
     return []
 
 
-def _rank(wishes: Wishes) -> Callable[[Verdict], tuple[bool, float, float]]:
-    """First who fits the full wanted context, then the score, then the speed."""
+def _rank(purpose: str, wishes: Wishes) -> Callable[[Verdict], tuple[bool, bool, float, float, float]]:
+    """First who fits the full wanted context, then the score, then the speed.
 
-    def key(verdict: Verdict) -> tuple[bool, float, float]:
-        score = -1.0 if verdict.score is None else verdict.score
-        return verdict.context >= wishes.contexts[0], score, verdict.speed or 0.0
+    The catalogue has no scores of chats: for `chat` a model that is made for it comes before one that is made for
+    code, and the larger before the smaller.
+    """
+
+    def key(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
+        model, whole = verdict.model, verdict.context >= wishes.contexts[0]
+        score, speed = -1.0 if verdict.score is None else verdict.score, verdict.speed or 0.0
+        made_for_chats = purpose == "chat" and model.purposes[0] == "chat"
+        return whole, made_for_chats, float(model.parameters if purpose == "chat" else 0), score, speed
 
     return key
 
 
-def _why_best(best: Verdict) -> str:
+def _why_best(best: Verdict, purpose: str) -> str:
+    if purpose == "chat":
+        return f"the largest chat model that fits with {best.context} tokens of context"
     score = "no published score" if best.score is None else f"coding score {best.score:g}"
     flag = " (estimated)" if best.score_estimated else ""
     return f"the best coding model that fits with {best.context} tokens of context ({score}{flag})"
 
 
-def _why_not(verdict: Verdict, best: Optional[Verdict], wishes: Wishes) -> str:
+def _why_not(verdict: Verdict, best: Optional[Verdict], purpose: str, wishes: Wishes) -> str:
     if best is None or verdict.model.name == best.model.name:
         return ""
     if verdict.context < wishes.contexts[0] <= best.context:
         return f"fits, but only with {verdict.context} tokens of context; {best.model.name} has {best.context}"
-    return f"fits, but {best.model.name} scores higher"
+    return f"fits, but {best.model.name} {'is made for chats or larger' if purpose == 'chat' else 'scores higher'}"
 
 
 def _for_any_use(model: Model) -> Model:

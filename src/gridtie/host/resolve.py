@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from .catalogue import Catalogue, Model, OllamaSource, Pin, Source
-from .choice import CONTEXTS, CannotChoose, Choice, Room, Wishes, choose_best, choose_named
+from .choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Room, Wishes, choose_best, choose_named
 from .fit import Settings
 from .stock import StockError, Wanted
 from .store import write_json
@@ -30,16 +30,20 @@ class Request:
     kv_type: str = "f16"
     flash_attention: bool = True
     max_download: int = 0
+    purposes: Sequence[str] = PURPOSES
 
     def document(self) -> dict[str, Any]:
         """What the remembered answer is valid for. The download limit only guards a new choice."""
-        return {
+        document = {
             "models": self.models if self.models == AUTO else list(self.models),
             "engine": self.engine,
             "parallel": self.parallel,
             "kv_type": self.kv_type,
             "flash_attention": self.flash_attention,
         }
+        # Only where it says something: what stations remember from before there were purposes stays valid.
+        unusual = self.models == AUTO and tuple(self.purposes) != PURPOSES
+        return {**document, "purposes": list(self.purposes)} if unusual else document
 
     def wishes(self, unreachable: Mapping[str, str], present: frozenset[str]) -> Wishes:
         settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
@@ -50,6 +54,7 @@ class Request:
             unreachable=unreachable,
             present=present,
             together=self.engine == "embedded",
+            purposes=tuple(self.purposes),
         )
 
 

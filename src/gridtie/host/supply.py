@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
 
 from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
-from .choice import Room, coding_score
+from .choice import PURPOSES, Room, coding_score
 from .fetch import FetchError
 from .fit import Settings, need
 from .gguf_header import GgufError, shape_of
@@ -78,6 +78,7 @@ class Order:
     kv_type: str = "f16"
     flash_attention: bool = True
     max_download: int = 0
+    purposes: Sequence[str] = PURPOSES
     require_pins: bool = False
     choose_again: bool = False
     deep: bool = False
@@ -175,7 +176,15 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
     else:
         listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
         names = [name for name in listed if name not in postponed]
-    return Request(names, order.engine, order.parallel, order.kv_type, order.flash_attention, order.max_download)
+    return Request(
+        names,
+        order.engine,
+        order.parallel,
+        order.kv_type,
+        order.flash_attention,
+        order.max_download,
+        order.purposes,
+    )
 
 
 def _resolve(order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], stock: Stock) -> Resolved:

@@ -290,7 +290,9 @@ def _worth(model: StationModel) -> tuple[float, int, int]:
 def _spellings(name: str, purpose: str) -> list[Callable[[StationModel], bool]]:
     """What a name in `models.*.local` may mean, the most exact meaning first."""
     if name == "auto":
-        return [lambda model: purpose in model.purposes]
+        # Scores are of code: a model that is made for chats comes before a better coder.
+        made_for_it = [lambda model: model.purposes[:1] == ["chat"]] if purpose == "chat" else []
+        return [*made_for_it, lambda model: purpose in model.purposes]
     return [
         lambda model: model.name == name,
         lambda model: model.catalogue == name,

@@ -9,6 +9,7 @@ import pytest
 
 from gridtie.catalogue import load
 from gridtie.host import choice as rules
+from gridtie.host.catalogue import Catalogue, Score
 from gridtie.host.choice import CannotChoose, Room, Verdict, Wishes, choose_best, choose_named, coding_score, judge
 from gridtie.host.fit import GIB, Settings
 
@@ -86,6 +87,43 @@ def test_servers_that_run_side_by_side_have_to_fit_together() -> None:
 
     assert chosen(barely)[0] == "qwen2.5-coder:7b"
     assert chosen(barely, wishes=replace(WISHES, together=True))[0] != "qwen2.5-coder:7b"
+
+
+@pytest.mark.parametrize(
+    ("gib", "best"), [(3, "llama3.2:1b"), (6, "llama3.2:3b"), (10, "llama3.1:8b"), (60, "llama3.3:70b")]
+)
+def test_for_chats_the_largest_model_made_for_them_is_taken(gib: float, best: str) -> None:
+    assert chosen(gib, wishes=replace(WISHES, purposes=("chat",)))[0] == best
+
+
+def test_each_purpose_gets_its_model_and_one_that_serves_both_is_taken_once() -> None:
+    both = replace(WISHES, purposes=("code", "chat"))
+
+    assert chosen(10, wishes=both) == ["qwen2.5-coder:7b", "llama3.1:8b", "smollm2:135m"]
+    assert chosen(0.9, wishes=both) == ["qwen2.5-coder:0.5b", "smollm2:135m"]
+
+
+def test_models_of_two_purposes_share_the_room_where_they_run_side_by_side() -> None:
+    both = replace(WISHES, purposes=("code", "chat"), together=True)
+    coder, chat = verdict("qwen2.5-coder:7b").need, verdict("llama3.1:8b").need
+    assert coder and chat and coder.total < 9 * GIB and chat.total < 10 * GIB < coder.total + chat.total
+
+    assert "llama3.1:8b" not in chosen(10, wishes=both)
+
+
+@pytest.mark.parametrize("purposes", [("code",), ("chat",), ("chat", "code")])
+@pytest.mark.parametrize("gib", [1, 2, 3, 4, 5, 6, 8, 12, 24, 48, 96])
+def test_auto_never_takes_a_licence_that_forbids_commercial_use(gib: float, purposes: tuple[str, ...]) -> None:
+    """Also where such a model would be the best by far."""
+    models = {
+        name: replace(model, scores=(Score("aider-edit", 99.0, "here"),)) if not model.license.commercial else model
+        for name, model in CATALOGUE.models.items()
+    }
+    tempting = replace(models["qwen2.5-coder:3b"], purposes=("chat", "code"))
+    catalogue = Catalogue({**models, tempting.name: tempting})
+    found = choose_best(catalogue, room(gib), replace(WISHES, purposes=purposes)).chosen
+
+    assert all(each.model.license.commercial for each in found)
 
 
 def test_every_model_has_a_verdict_with_a_reason() -> None:

@@ -255,6 +255,15 @@ def test_a_changed_request_is_chosen_anew_and_an_equal_one_is_not(station: Stati
     assert len(station.supply(choose_again=True).models) == 2
 
 
+def test_another_purpose_is_another_request_and_the_usual_one_is_as_it_always_was(station: Station) -> None:
+    station.supply()
+    assert "purposes" not in json.loads(station.place.resolved.read_text())["request"]
+
+    done = station.supply(purposes=("chat",))
+    assert [m["name"] for m in done.models] == ["gridtie/probe:1m"]
+    assert not station.supply(purposes=("chat",), room=pytest.fail).changed
+
+
 def test_the_reason_against_a_model_is_handed_on(station: Station) -> None:
     done = station.supply(probe=lambda: {"ollama": "unplugged"})
 

@@ -49,6 +49,15 @@ def test_auto_is_the_best_model_for_the_purpose_and_no_weaker_one_besides() -> N
     assert local("auto", "code") == [LARGE]
 
 
+def test_a_model_made_for_chats_answers_chats_also_beside_a_better_coder() -> None:
+    models = {"talk": {"local": "auto", "purpose": "chat"}, "write": {"local": "auto", "purpose": "code"}}
+    rules = house.routing(models={**house.document()["models"], **models})
+    targets = house.targets(rules, house.station(small={"purposes": ["chat", "code"]}))
+
+    assert ids(targets, "talk", "local") == [SMALL]
+    assert ids(targets, "write", "local") == [LARGE]
+
+
 def test_a_station_model_is_limited_by_what_was_provisioned() -> None:
     target = house.targets().by_id[LARGE]
 
