@@ -186,14 +186,22 @@ def chat(text: str = "hi", **fields: Any) -> dict[str, Any]:
 class Station:
     """A router that runs: `async with Station(directory, routing) as router`."""
 
-    def __init__(self, directory: Path, routing: str, *, drain_seconds: float = 5.0) -> None:
+    def __init__(
+        self, directory: Path, routing: str, *, drain_seconds: float = 5.0, certificate: Path | None = None
+    ) -> None:
+        """`certificate`, a PEM file with its key, makes it listen for TLS, too."""
+        self.config = configure(directory / "config", routing)
+        if certificate is not None:
+            (self.config / "tls").mkdir(exist_ok=True)
+            shutil.copy(certificate, self.config / "tls" / "server.pem")
         self._options = Options(
-            config_dir=configure(directory / "config", routing),
+            config_dir=self.config,
             state_dir=directory / "state",
             host="127.0.0.1",
             port=0,
             access_log=False,
             drain_seconds=drain_seconds,
+            tls=("127.0.0.1", 0) if certificate is not None else None,
         )
         self.router: Router
         self._wires: list[Wire] = []
@@ -215,7 +223,8 @@ class Station:
         await self.router.stop()
 
     async def connect(self, **options: Any) -> Wire:
-        wire = Wire(*await asyncio.open_connection("127.0.0.1", self.port, **options))
+        port = self.router.tls_port if "ssl" in options else self.port
+        wire = Wire(*await asyncio.open_connection("127.0.0.1", port, **options))
         self._wires.append(wire)
         return wire
 

@@ -53,6 +53,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     project: str = "gridtie"
     version: str = ""
     endpoint: str = "http://127.0.0.1:8484"
+    # Names by which the router may be asked beside those of loopback, as a Host header says them: with their port.
+    hosts: list[str] = []
 
 
 def load_station(path: Path) -> Station | None:

@@ -50,8 +50,10 @@ class App:
         self.generation = loaded
         self.limits = loaded.routing.limits
         self._keys = loaded.keys
-        own = [loaded.station.endpoint] if loaded.station is not None else []
-        self._hosts = Hosts(loaded.routing.defaults.allowed_hosts, {self._port, *ports(*own)})
+        station = loaded.station
+        names = [*loaded.routing.defaults.allowed_hosts, *(station.hosts if station is not None else ())]
+        own = [station.endpoint] if station is not None else []
+        self._hosts = Hosts(names, {self._port, *ports(*own)})
 
     def request_id(self) -> str:
         """A new id."""

@@ -4,7 +4,8 @@
 
 GRIDTIE_CONFIG_DIR     /etc/gridtie: llm_routing.yaml, station.json, keys.json, prices.json, secrets/
 GRIDTIE_STATE_DIR      /var/lib/gridtie: the ledger
-GRIDTIE_LISTEN         127.0.0.1:8484
+GRIDTIE_LISTEN         127.0.0.1:8484, without TLS: for this machine alone
+GRIDTIE_TLS_LISTEN     such as 0.0.0.0:8443, with TLS by tls/server.pem in the configuration; empty: nowhere
 GRIDTIE_ACCESS_LOG     off: no line per request on standard output
 GRIDTIE_DRAIN_SECONDS  25: how long requests in flight may go on after SIGTERM
 
@@ -30,6 +31,7 @@ import uvloop
 from gridtie.config.problems import ConfigError
 from gridtie.gateway.app import App
 from gridtie.gateway.books import Books
+from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, Certificate
 from gridtie.gateway.desk import Desk
 from gridtie.gateway.log import AccessLog, JsonFormatter
 from gridtie.gateway.protocol import Front
@@ -69,14 +71,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     access_log: bool
     drain_seconds: float
+    # Where TLS is listened for; None: nowhere.
+    tls: tuple[str, int] | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
         """Raises ValueError that names the variable, what it holds and what is wanted."""
-        listen = environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484")
-        host, colon, port = listen.rpartition(":")
-        if not colon or not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError(f"GRIDTIE_LISTEN is {listen!r}; wanted address:port, such as 127.0.0.1:8484")
+        host, port = _address("GRIDTIE_LISTEN", environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484"))
+        tls = environ.get("GRIDTIE_TLS_LISTEN", "")
         drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25")
         try:
             drain_seconds = float(drain)
@@ -88,11 +90,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             config_dir=Path(environ.get("GRIDTIE_CONFIG_DIR", "/etc/gridtie")),
             state_dir=Path(environ.get("GRIDTIE_STATE_DIR", "/var/lib/gridtie")),
-            host=host.strip("[]"),
-            port=int(port),
+            host=host,
+            port=port,
             access_log=access == "on",
             drain_seconds=drain_seconds,
+            tls=_address("GRIDTIE_TLS_LISTEN", tls) if tls else None,
         )
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{name} is {text!r}; wanted address:port, such as 127.0.0.1:8484")
+    return host.strip("[]"), int(port)
 
 
 class Router:
@@ -119,18 +129,17 @@ class Router:
         self.desk = Desk(self.settings, self.executor, self.books)
         self.station = Station(self.desk, self.ledger, self.telemetry, self.world, loop)
         self.health = Health(self.world)
-        self._server: asyncio.AbstractServer | None = None
+        self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
+        self._servers: list[asyncio.Server] = []
         self._watch: asyncio.Task[None] | None = None
         self.app: App
         self.port = 0
+        # 0: TLS is not spoken.
+        self.tls_port = 0
 
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
-        options = self._options
-        self._server = await self._loop.create_server(
-            lambda: Front(self.app, self._loop), options.host, options.port, backlog=_BACKLOG, start_serving=False
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+        self.port, self.tls_port = await self._bind()
         routes = [*self.station.routes(), *(route for surface in SURFACES for route in surface(self.desk).routes())]
         self.app = App(routes, self.telemetry, self.sweeper, self.port)
         self._reloaded(self.settings.current)
@@ -140,15 +149,48 @@ class Router:
         self.app.sweep(self._loop.time())
         self.sweeper.start()
         self._watch = self._loop.create_task(self.settings.watch(), name="watch configuration")
-        await self._server.start_serving()
-        log.info("listening on %s:%d", options.host, self.port)
+        for server in self._servers:
+            await server.start_serving()
+        log.info("listening on %s:%d", self._options.host, self.port)
+        if self._options.tls:
+            log.info("listening with TLS on %s:%d", self._options.tls[0], self.tls_port)
+
+    async def _bind(self) -> tuple[int, int]:
+        """The ports without and with TLS, bound but not served yet."""
+        options, certificate = self._options, self._certificate
+        try:
+            plain = await self._loop.create_server(
+                lambda: Front(self.app, self._loop), options.host, options.port, backlog=_BACKLOG, start_serving=False
+            )
+            self._servers.append(plain)
+            if options.tls is None or certificate is None:
+                return _port(plain), 0
+            secure = await self._loop.create_server(
+                lambda: Front(self.app, self._loop),
+                *options.tls,
+                backlog=_BACKLOG,
+                start_serving=False,
+                ssl=certificate.context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+                ssl_shutdown_timeout=SHUTDOWN_SECONDS,
+            )
+            self._servers.append(secure)
+        except OSError:
+            self._shut()
+            raise
+        return _port(plain), _port(secure)
+
+    def _shut(self) -> bool:
+        """Listen no longer; whether it had been listened."""
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
+        return bool(servers)
 
     async def stop(self) -> None:
         """Take no more requests, let those in flight end for a while, then end them; idempotent."""
-        if self._server is None:
+        if not self._shut():
             return
-        server, self._server = self._server, None
-        server.close()
         self.station.draining = True
         self.app.drain()
         try:
@@ -181,6 +223,8 @@ class Router:
         self.health.update(loaded.targets.by_id)
         self.desk.reload(loaded)
         self.app.reload(loaded)
+        if self._certificate is not None:
+            self._certificate.refresh()
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         for target, state in self.world.snapshot(0.0).states.items():
@@ -194,10 +238,18 @@ class Router:
         yield "gridtie_config_error", "1: the files as they are cannot be used", {}, error
 
 
+def _port(server: asyncio.Server) -> int:
+    return int(server.sockets[0].getsockname()[1])
+
+
 def _prices(loaded: Loaded) -> Prices:
     if not isinstance(loaded.pricing, Prices):
         raise TypeError(f"prices of the type {type(loaded.pricing).__name__} found, Prices wanted")
     return loaded.pricing
+
+
+def _listened(options: Options) -> list[tuple[str, int]]:
+    return [(options.host, options.port), *([options.tls] if options.tls else [])]
 
 
 async def run(environ: Mapping[str, str]) -> int:
@@ -218,8 +270,8 @@ async def run(environ: Mapping[str, str]) -> int:
     try:
         await router.start()
     except OSError as error:
-        where = f"{options.host}:{options.port}"
-        _complain(f"cannot listen on {where}: {error.strerror}; free it or set GRIDTIE_LISTEN")
+        where = " or ".join(f"{host}:{port}" for host, port in _listened(options))
+        _complain(f"cannot listen on {where}: {error.strerror}; free it, or set GRIDTIE_LISTEN and GRIDTIE_TLS_LISTEN")
         await asyncio.to_thread(router.ledger.close)
         return EXIT_CANNOT_RUN
     gc.collect()

@@ -20,6 +20,7 @@ from gridtie.config.problems import ConfigError, Problem
 from gridtie.config.schema import Routing
 from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
+from gridtie.gateway.certificate import DIRECTORY as CERTIFICATES
 from gridtie.gateway.keys import Keys
 from gridtie.providers.registry import Pricing, Targets
 from gridtie.routing.policy import Policy
@@ -94,7 +95,7 @@ class Settings:
 
     async def watch(self, interval: float = INTERVAL) -> None:
         """Reload whenever a file changes, until cancelled."""
-        await Watcher(self.directory, self.reload, subdirectories=(SECRETS,), interval=interval).run()
+        await Watcher(self.directory, self.reload, subdirectories=(SECRETS, CERTIFICATES), interval=interval).run()
 
     async def reload(self) -> None:
         """Read the files again. What is wrong with them is logged and kept in `current.error`; it never raises."""
