@@ -14,7 +14,7 @@ from gridtie.host.doctor.check import Check, Result, examine
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
 from gridtie.host.doctor.probe import Owned, Ran
-from gridtie.host.hardware import Graphics
+from gridtie.host.gpu import Graphics
 
 CONFIG = Path("/etc/gridtie")
 STATE = Path("/var/lib/gridtie")

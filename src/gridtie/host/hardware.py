@@ -15,13 +15,13 @@ from typing import Any, Callable, Optional
 
 from .choice import Room
 from .fit import GPU_CONTEXT, MARGIN
+from .gpu import Graphics, read_survey
 
 # The share of what memory modules can do that llama.cpp's generation reaches on a CPU (llmfit's measured 0.55).
 ENGINE_SHARE_OF_PEAK = 0.55
 # Of what one core copies (reads and writes counted), generation on all cores read 0.6 with SmolLM2 on two cores.
 ENGINE_SHARE_OF_COPY = 0.6
 
-_VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 # Memory that cgroup v1 reports where no limit is set (PAGE_COUNTER_MAX); real limits are far below.
 _NO_LIMIT = 1 << 62
 _DMI_MEMORY_DEVICE = 17
@@ -43,18 +43,6 @@ class Memory:
     total: int
     available: int
     limited_by: str = ""
-
-
-@dataclass(frozen=True)
-class Graphics:
-    """One graphics controller of the PCI bus. `memory` is None where neither sysfs nor the driver's tool tells."""
-
-    vendor: str
-    device: str
-    address: str
-    memory: Optional[int] = None
-    free: Optional[int] = None
-    driver: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,38 +177,8 @@ def _reclaimable(group: Path) -> int:
 
 
 def read_graphics(root: Path) -> tuple[Graphics, ...]:
-    """Every display controller (PCI class 03) of a vendor that engines support."""
-    cards = []
-    for device in sorted((root / "sys/bus/pci/devices").glob("*")):
-        vendor = _VENDORS.get(_text(device / "vendor"))
-        if vendor and _text(device / "class").startswith("0x03"):
-            driver = device / "driver"
-            cards.append(
-                Graphics(
-                    vendor=vendor,
-                    device=_text(device / "device"),
-                    address=device.name,
-                    memory=_number(device / "mem_info_vram_total") or _nvidia_memory(root, device.name),
-                    free=_amd_free(device),
-                    driver=driver.resolve().name if driver.exists() else "",
-                )
-            )
-    return tuple(cards)
-
-
-def _amd_free(device: Path) -> Optional[int]:
-    total, used = _number(device / "mem_info_vram_total"), _number(device / "mem_info_vram_used")
-    return None if total is None or used is None else total - used
-
-
-def _nvidia_memory(root: Path, address: str) -> Optional[int]:
-    """Graphics memory as NVIDIA's driver names it in /proc, where the version does."""
-    text = _text(root / "proc/driver/nvidia/gpus" / address / "information")
-    for line in text.splitlines():
-        if line.startswith("Video Memory:"):
-            number, unit = line.split(":", 1)[1].split()[:2]
-            return int(number) << {"MB": 20, "MiB": 20, "GB": 30, "GiB": 30}[unit]
-    return None
+    """Every graphics card below `root` that computes: no management chips and no virtual displays."""
+    return read_survey(root).graphics
 
 
 def ask_nvidia_smi() -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol, Sequence
 
 from gridtie.host import ask
-from gridtie.host.hardware import Graphics, read_graphics
+from gridtie.host.gpu import Graphics
+from gridtie.host.hardware import read_graphics
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from gridtie.host.ask import Answer
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.probe import Ran
-from gridtie.host.hardware import Graphics
+from gridtie.host.gpu import Graphics
 from standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy, answer, failure, sockets
 
 Break = Callable[[Healthy], object]
