@@ -115,6 +115,7 @@ class Healthy:
         self.owners: dict[Path, int] = {}
         self.unreadable: set[Path] = set()
         self.docker = Ran(0, "27.1.0\n", "")
+        self.daemon = {"SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True, "PidsLimit": True}
         self.containers = {
             "gridtie-router-1": _container(
                 "gridtie/router:abc", {"8484/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8484"}]}
@@ -153,6 +154,8 @@ class Healthy:
         match list(argv[3:]):
             case ["version", *_]:
                 return self.docker
+            case ["info", *_]:
+                return Ran(0, json.dumps(self.daemon), "")
             case ["inspect", "--type", "container", name]:
                 found = self.containers.get(name)
                 return Ran(0, json.dumps([found]), "") if found else Ran(1, "[]", f"No such object: {name}")

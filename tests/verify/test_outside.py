@@ -48,9 +48,19 @@ def test_its_processes_have_no_capabilities_and_can_gain_none(machine: Any, cont
 
 
 def test_it_does_not_run_as_root(machine: Any, container: str) -> None:
+    """Root of the machine, that is: a rootless Docker maps its containers' root to an ordinary user."""
     _, status = machine.inside(container, "cat /proc/1/status")
     uids = next(line for line in status.splitlines() if line.startswith("Uid:")).split()[1:]
-    assert "0" not in uids
+    _, ranges = machine.inside(container, "cat /proc/1/uid_map")
+    assert 0 not in {_outside(int(uid), ranges) for uid in uids}
+
+
+def _outside(uid: int, ranges: str) -> int:
+    """The user's number on the machine; a line of uid_map holds first inside, first outside, how many."""
+    for first, outside, count in (map(int, line.split()) for line in ranges.splitlines()):
+        if first <= uid < first + count:
+            return outside + uid - first
+    pytest.fail(f"user {uid} is in no range of {ranges!r}", pytrace=False)
 
 
 @pytest.mark.parametrize("path", ["/gridtie-was-here", "/etc/gridtie-was-here", "/usr/gridtie-was-here"])

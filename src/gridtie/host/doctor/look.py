@@ -112,6 +112,12 @@ class Look:
         return self.probe.run(["docker", *(["--host", host] if host else []), *words], timeout=timeout)
 
     @functools.cached_property
+    def daemon(self) -> dict[str, Any]:
+        """What the daemon says of itself (`docker info`); empty where it does not answer."""
+        ran = self.docker("info", "--format", "{{json .}}")
+        return dict(json.loads(ran.out)) if ran.status == 0 else {}
+
+    @functools.cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
         """Role -> `docker inspect` of its container; without those that do not exist."""
         found = {}

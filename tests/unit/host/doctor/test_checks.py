@@ -261,6 +261,20 @@ def test_a_card_that_is_there_is_said_and_is_no_failure() -> None:
     assert "NVIDIA 0x2684 at 0000:01:00.0: present and not used" in result.found
 
 
+def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> None:
+    station = Healthy()
+    station.daemon["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=rootless"]
+    for container in station.containers.values():
+        container["Config"]["User"] = "0:0"
+    assert station.examine()["containers.hardened"].ok
+
+
+def test_limits_that_this_docker_does_not_enforce_are_said() -> None:
+    station = Healthy()
+    station.daemon.update(MemoryLimit=False, PidsLimit=False)
+    assert "does not enforce memory and process limits" in station.examine()["containers.hardened"].found
+
+
 @pytest.mark.parametrize("address", ["0100007F:2124", "0101007F:2124"])
 def test_all_of_127_is_loopback(address: str) -> None:
     station = Healthy()

@@ -51,21 +51,32 @@ def image(look: Look) -> Finding:
 
 def hardened(look: Look) -> Finding:
     wanted = "a user that is not root, read-only, no capabilities, no new privileges, memory and process limits"
+    # Root of a rootless Docker's containers is the ordinary user whom that Docker belongs to.
+    rootless = any("rootless" in option for option in look.daemon.get("SecurityOptions") or ())
     soft = [
-        f"{name}: {', '.join(gaps)}" for role, name in look.containers.items() if (gaps := _gaps(look.inspection(role)))
+        f"{name}: {', '.join(gaps)}"
+        for role, name in look.containers.items()
+        if (gaps := _gaps(look.inspection(role), rootless))
     ]
     if soft:
         return bad("; ".join(soft), wanted, "run `make site`; do not start the containers by hand")
-    return good(", ".join(look.containers.values()), wanted)
+    return good(", ".join(look.containers.values()) + _unenforced(look.daemon), wanted)
 
 
-def _gaps(inspection: dict[str, Any]) -> list[str]:
+def _unenforced(daemon: dict[str, Any]) -> str:
+    """What this Docker accepts and does not enforce; a rootless one needs cgroup v2 for limits."""
+    limits = {"memory": "MemoryLimit", "process": "PidsLimit"}
+    missing = [name for name, field in limits.items() if daemon.get(field) is False]
+    return f"; this Docker does not enforce {' and '.join(missing)} limits (no cgroups)" if missing else ""
+
+
+def _gaps(inspection: dict[str, Any], rootless: bool) -> list[str]:
     """What a container has beyond what is declared."""
     host = inspection["HostConfig"]
     user = str(inspection["Config"].get("User") or "").split(":")[0]
     mounts = [mount.get("Source", "") for mount in inspection.get("Mounts", ())]
     gaps = {
-        "runs as root": user in ("", "0", "root"),
+        "runs as root": user in ("", "0", "root") and not rootless,
         "is privileged": host.get("Privileged"),
         "has a writable root": not host.get("ReadonlyRootfs"),
         "keeps capabilities": "ALL" not in [cap.upper() for cap in host.get("CapDrop") or ()]
