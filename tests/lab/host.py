@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,10 @@ RUN = (
     "--tmpfs=/run", "--tmpfs=/run/lock", "--tmpfs=/tmp:exec",
     "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw", "--env=container=docker", "--stop-signal=SIGRTMIN+3",
 )  # fmt: skip
+
+# A Docker that was not installed from here knows nothing of kernel settings that it may not change; and a rootless
+# one can mount /proc for its containers only where nothing of it is hidden.
+WHOLE_KERNEL = ("--security-opt=systempaths=unconfined",)
 
 
 @dataclass(frozen=True)
@@ -112,12 +116,24 @@ def bundle() -> str | None:
 
 
 @contextmanager
-def host(image: str, *, keep: bool = False) -> Iterator[Host]:
-    """A booted lab host with the checkout on it; gone afterwards, with its volume."""
+def host(
+    image: str,
+    *,
+    hostname: str = "lab",
+    options: Sequence[str] = (),
+    variables: Mapping[str, str] | None = None,
+    keep: bool = False,
+) -> Iterator[Host]:
+    """A booted lab host with the checkout on it; gone afterwards, with its volume.
+
+    `options` are more arguments of `docker run`; `variables` take the place of `environment()`, which is what the
+    machine's owner configured for everybody.
+    """
     name = f"gridtie-lab-{uuid.uuid4().hex[:8]}"
-    variables = [f"--env={key}={value}" for key, value in environment().items()]
+    known = environment() if variables is None else dict(variables)
     ca = [f"--volume={bundle()}:{CA_INSIDE}:ro"] if bundle() else []
-    command = ["docker", "run", "--detach", "--name", name, "--hostname", "lab", *RUN, *variables, *ca]
+    command = ["docker", "run", "--detach", "--name", name, "--hostname", hostname, *RUN, *ca, *options]
+    command += [f"--env={key}={value}" for key, value in known.items()]
     subprocess.run([*command, f"--volume={name}:/var/lib/docker", image], check=True, capture_output=True)
     try:
         machine = Host(name)
@@ -125,9 +141,9 @@ def host(image: str, *, keep: bool = False) -> Iterator[Host]:
         machine.root("useradd --create-home --shell /bin/bash dev")
         machine.root("echo 'dev ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/dev")
         # A login and sudo see what the machine's owner configured for everybody.
-        lines = "\n".join(f"{key}={value}" for key, value in environment().items())
+        lines = "\n".join(f"{key}={value}" for key, value in known.items())
         machine.root(f"printf '%s\\n' '{lines}' >> /etc/environment")
-        machine.root("echo 'Defaults env_keep += \"" + " ".join(environment()) + "\"' > /etc/sudoers.d/network")
+        machine.root("echo 'Defaults env_keep += \"" + " ".join(known) + "\"' > /etc/sudoers.d/network")
         machine.take_checkout()
         yield machine
     finally:
