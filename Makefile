@@ -9,11 +9,12 @@ SHELL := /bin/sh
 # PART    some parts of the tests alone:                    make test PART="lint unit"
 ARGS ?=
 PART ?=
+VERSION ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site verify demo test reset lock venv
+.PHONY: help site verify demo test reset lock venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -42,6 +43,10 @@ reset: ## remove what `make site` made; models, ledger and keys stay unless PURG
 
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)
+
+artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
+	@scripts/venv site
+	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
 
 venv: ## only the virtual environment that the commands above use
 	@scripts/venv site

@@ -8,6 +8,7 @@ beside it, where upstream has native libraries, and that there are no GPU backen
     with mirror.serve() as server:
         server.url                     # for gridtie_mirror_url
         server.old, server.new         # the versions
+        server.pin(host, server.old)   # into the config/artefacts.yaml of a host's checkout
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from typing import Any
 import yaml
 
 from lab import image
-from lab.host import bundle
+from lab.host import Host, bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
@@ -98,6 +99,16 @@ class Server:
             f"(cd $tree; {change});"
             f"pack-release $tree {SERVED}/ollama/v{version} {self.file}; rm -r $tree"
         )
+
+    def pin(self, machine: Host, version: str) -> None:
+        """Have the machine's checkout pin that version with this mirror's checksums: what a person would commit.
+
+        The pinned checksums are upstream's, and these archives are not upstream's. The command needs a Python
+        environment in the checkout (`make venv`).
+        """
+        command = f".venv/bin/python -m gridtie.artefacts {version} --from {self.url}"
+        result = machine.run(f"{command} --replace --partial --no-images --no-module")
+        assert result.code == 0, str(result)
 
     def requests(self) -> list[str]:
         """The access log so far: one line a request."""

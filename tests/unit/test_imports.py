@@ -22,6 +22,7 @@ ALLOWED = {
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
     "agents": {"sandbox"},
+    "artefacts": {"host"},
 }
 
 # Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.

@@ -1,0 +1,7 @@
+"""Keeps config/artefacts.yaml: which version of Ollama is pinned, and the checksums and digests that prove it."""
+
+from gridtie.artefacts.edit import EditError
+from gridtie.artefacts.update import ArtefactsError, Offer, updated
+from gridtie.artefacts.upstream import archive_sums, image_digest
+
+__all__ = ["ArtefactsError", "EditError", "Offer", "archive_sums", "image_digest", "updated"]

@@ -1,0 +1,97 @@
+"""What config/artefacts.yaml becomes with what was found upstream. Pure: text in, text out, or every reason why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from gridtie.artefacts.edit import set_value, sort_children
+
+_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# Where archives are listed: the one that every machine of a kind needs, and what is unpacked over it.
+_GROUPS = ("archives", "extras")
+
+
+class ArtefactsError(Exception):
+    """The file must not be changed like this; the message lists every reason, one a line."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a source has: sha256 of the archives by file name, digest of images by their key in the file."""
+
+    version: str
+    sums: Mapping[str, str]
+    images: Mapping[str, str] = field(default_factory=dict)
+    llama_cpp: str = ""
+
+
+def updated(text: str, offer: Offer, *, replace: bool = False, partial: bool = False) -> str:
+    """The file's text with the offered version and everything that belongs to it.
+
+    A checksum or digest that is recorded already for the same version must be the offered one, unless `replace`. Every
+    archive that the file names must be offered, unless `partial`: then what is not offered keeps its checksum while the
+    version stays, and loses it with a new version. Raises ArtefactsError.
+    """
+    document = yaml.safe_load(text)
+    problems = list(_problems(document, offer, replace, partial))
+    if problems:
+        raise ArtefactsError("\n".join(problems))
+    text = set_value(text, ("ollama", "version"), f'"{offer.version}"')
+    if offer.llama_cpp:
+        text = set_value(text, ("ollama", "llama_cpp"), offer.llama_cpp)
+    same = document["ollama"]["version"] == offer.version
+    for group, name, entry in _archives(document):
+        sha256 = offer.sums.get(entry["file"]) or (entry["sha256"] if same else None)
+        text = set_value(text, ("ollama", group, name, "sha256"), sha256 or "null")
+    for group in _GROUPS:
+        text = sort_children(text, ("ollama", group))
+    text = set_value(text, ("images", "ollama", "reference"), _reference(document, offer.version))
+    for name, image in document["images"].items():
+        digest = offer.images.get(name) or (image["digest"] if same or name != "ollama" else None)
+        text = set_value(text, ("images", name, "digest"), digest or "null")
+    return text
+
+
+def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial: bool) -> Iterator[str]:
+    if not _VERSION.fullmatch(offer.version):
+        yield f"{offer.version!r} is no version of Ollama; wanted is one such as 0.32.15, without a v"
+    same = document["ollama"]["version"] == offer.version
+    missing = sorted(entry["file"] for _, _, entry in _archives(document) if entry["file"] not in offer.sums)
+    if missing and not partial:
+        yield (
+            f"the list of sums does not name {', '.join(missing)}: upstream renamed them (then change the names in the "
+            "file), or the source holds only a part (then say --partial)"
+        )
+    if same and not replace:
+        for group, name, entry in _archives(document):
+            yield from _differs(f"{group}.{name}", entry["file"], entry["sha256"], offer.sums.get(entry["file"]))
+        for name, image in document["images"].items():
+            yield from _differs(f"images.{name}", image["reference"], image["digest"], offer.images.get(name))
+    for name, digest in offer.images.items():
+        if name not in document["images"] or not _DIGEST.fullmatch(digest):
+            yield f"images.{name}: {digest!r:.90} is no digest of an image in the file"
+
+
+def _differs(where: str, what: str, recorded: str | None, offered: str | None) -> Iterator[str]:
+    if recorded and offered and recorded != offered:
+        yield (
+            f"{where}: {what} is recorded with {recorded} and offered with {offered}. A release does not change: one "
+            "of the two is not upstream's. If it is the recorded one, say --replace"
+        )
+
+
+def _archives(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    for group in _GROUPS:
+        for name, entry in document["ollama"][group].items():
+            yield group, name, entry
+
+
+def _reference(document: Mapping[str, Any], version: str) -> str:
+    repository, _, _ = document["images"]["ollama"]["reference"].rpartition(":")
+    return f"{repository}:{version}"
