@@ -60,6 +60,12 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
                 what=f'"{name}" is looked for on the station, and no provider has the type station',
                 fix=f"add one, or write provider/model with a local provider: {listed(known)}",
             )
+    elif provider.type == "pool":
+        yield Problem(
+            path=path,
+            what=f'"{provider_name}" is a pool, whose models are found by their names alone',
+            fix=f'write "{model}"',
+        )
     elif provider.locality != "local":
         yield Problem(
             path=path,

@@ -13,32 +13,42 @@ from gridtie.config.names import RESERVED, well_named
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Provider, Routing
 
+# What the playbook provisioned: station.json says where it is, and it is never a cloud.
+BY_NATURE = ("station", "pool")
+
 # Not local, whatever a file says: a slip of the pen here would send private prompts away.
 _PUBLIC_HOSTS = frozenset({"api.openai.com", "api.anthropic.com", "openrouter.ai", "ollama.com"})
 
 
 def providers(routing: Routing) -> Iterator[Problem]:
     """What is wrong with the providers."""
-    stations = [name for name, provider in routing.providers.items() if provider.type == "station"]
-    for name in stations[1:]:
-        yield Problem(
-            path=("providers", name), what=f'"{stations[0]}" is a station already', fix="a machine is one station"
-        )
+    for kind, fix in (("station", "a machine is one station"), ("pool", "a machine has one pool")):
+        named = [name for name, provider in routing.providers.items() if provider.type == kind]
+        for name in named[1:]:
+            yield Problem(path=("providers", name), what=f'"{named[0]}" is a {kind} already', fix=fix)
     for name, provider in routing.providers.items():
         path = ("providers", name)
         yield from well_named(name, path)
         if name in RESERVED:
             yield Problem(path=path, what=f'"{name}" has a meaning of its own in rules', fix="choose another name")
-        yield from _station(provider, path) if provider.type == "station" else _remote(provider, path)
+        yield from _provisioned(provider, path) if provider.type in BY_NATURE else _remote(provider, path)
+        if provider.type != "pool":
+            yield from _only_of_pools(provider, path)
         yield from _priced(routing, name, provider, path)
 
 
-def _station(provider: Provider, path: KeyPath) -> Iterator[Problem]:
+def _only_of_pools(provider: Provider, path: KeyPath) -> Iterator[Problem]:
+    for key in ("prefer", "private"):
+        if getattr(provider, key) is not None:
+            yield Problem(path=(*path, key), what=f"only a provider of type pool has {key}", fix="remove it")
+
+
+def _provisioned(provider: Provider, path: KeyPath) -> Iterator[Problem]:
     for key in ("base_url", "key_file", "ca_file"):
         if getattr(provider, key) is not None:
             yield Problem(
                 path=(*path, key),
-                what="a station is what was provisioned on this machine, and says itself where it is",
+                what=f"a {provider.type} is what was provisioned, and says itself where it is",
                 fix=f"remove {key}, or give the provider the type of what answers there (ollama, openai)",
             )
 

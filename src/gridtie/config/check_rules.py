@@ -69,6 +69,8 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
             if provider is None:
                 yield unknown("provider", name, routing.providers, here)
                 continue
+            if provider.type == "pool":
+                yield Problem(path=here, what=f'"{name}" is a pool, which is part of `local`', fix='write "local"')
             locality = provider.locality
         if locality == rule.never:
             yield Problem(

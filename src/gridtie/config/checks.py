@@ -13,7 +13,7 @@ import msgspec
 from gridtie.config.check_models import models
 from gridtie.config.check_providers import providers
 from gridtie.config.check_rules import rules, shadowed
-from gridtie.config.names import repeated, unknown, well_named
+from gridtie.config.names import RELAY, repeated, unknown, well_named
 from gridtie.config.problems import KeyPath, Problem
 from gridtie.config.schema import Routing
 
@@ -40,6 +40,9 @@ def _environments(routing: Routing) -> Iterator[Problem]:
     yield from repeated(routing.environments, items, "environment")
     for name, item in zip(routing.environments, items, strict=True):
         yield from well_named(name, item)
+        if name == RELAY:
+            what = f'"{RELAY}" is the environment of what other stations\' routers pass on'
+            yield Problem(path=item, what=what, fix="choose another name")
 
 
 def _budgets(routing: Routing) -> Iterator[Problem]:

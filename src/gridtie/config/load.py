@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from gridtie.config import source
+from gridtie.config.check_providers import BY_NATURE
 from gridtie.config.checks import check
 from gridtie.config.convert import convert
 from gridtie.config.problems import ConfigError, Problem
@@ -49,7 +50,7 @@ def judge(found: source.Source) -> Routing:
     """The routing that plain data describe. Raises `ConfigError` with all that is wrong."""
     routing, problems = convert(found.data, Routing)
     if routing is not None:
-        routing = _local_stations(routing)
+        routing = _local_by_nature(routing)
         problems = [*_station_in_the_cloud(found), *check(routing)]
     if problems or routing is None:
         located = [found.locate(problem) for problem in problems]
@@ -57,11 +58,11 @@ def judge(found: source.Source) -> Routing:
     return routing
 
 
-def _local_stations(routing: Routing) -> Routing:
-    """A station is this machine: local without saying so."""
+def _local_by_nature(routing: Routing) -> Routing:
+    """A station is this machine, and a pool are machines of the same inventory: local without saying so."""
     local: Locality = "local"
     providers = {
-        name: msgspec.structs.replace(provider, locality=local) if provider.type == "station" else provider
+        name: msgspec.structs.replace(provider, locality=local) if provider.type in BY_NATURE else provider
         for name, provider in routing.providers.items()
     }
     return msgspec.structs.replace(routing, providers=providers)
@@ -70,7 +71,9 @@ def _local_stations(routing: Routing) -> Routing:
 def _station_in_the_cloud(found: source.Source) -> list[Problem]:
     """Asked of the text, since the type cannot tell a written `cloud` from the default."""
     return [
-        Problem(path=("providers", name, "locality"), what="a station is local by nature", fix="remove the key")
+        Problem(
+            path=("providers", name, "locality"), what=f"a {provider['type']} is local by nature", fix="remove the key"
+        )
         for name, provider in found.data["providers"].items()
-        if provider["type"] == "station" and provider.get("locality") == "cloud"
+        if provider["type"] in BY_NATURE and provider.get("locality") == "cloud"
     ]

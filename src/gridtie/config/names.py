@@ -13,6 +13,8 @@ SURFACES = ("openai", "anthropic", "ollama")
 PURPOSES = ("code", "chat", "probe")
 # The tag that every request may carry to stay on this machine; no rule can loosen it.
 PRIVATE = "private"
+# The environment of requests that another station's router passes on; no key of a person may claim it.
+RELAY = "relay"
 # Words of `use` and `local`, so no names of providers.
 RESERVED = ("local", "cloud", "auto")
 

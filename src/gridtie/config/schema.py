@@ -11,7 +11,8 @@ from typing import Literal
 import msgspec
 
 Locality = Literal["local", "cloud"]
-ProviderType = Literal["station", "openai", "anthropic", "ollama"]
+ProviderType = Literal["station", "pool", "openai", "anthropic", "ollama"]
+Preference = Literal["better", "always", "never"]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,15 +30,16 @@ class Price(Struct, frozen=True):
 class Provider(Struct, frozen=True):
     """Somewhere that models are served.
 
-    `station` is what the playbook provisioned on this machine (read from station.json);
-    the other types name a wire dialect and need `base_url`.
+    `station` is what the playbook provisioned on this machine, `pool` the routers of the machines that the
+    inventory put beside it (both are read from station.json); the other types name a wire dialect and need
+    `base_url`.
     """
 
     type: ProviderType
     # OpenAI-compatible: with /v1. Anthropic and Ollama: without a path.
     base_url: str | None = None
     # A provider with no declared locality counts as cloud: a prompt never leaves by omission.
-    # (A station is local by nature; the loader sets it.)
+    # (A station and its pool are local by nature; the loader sets it.)
     locality: Locality = "cloud"
     # A file that holds the key and nothing else; relative to the routing file's directory.
     key_file: str | None = None
@@ -47,6 +49,11 @@ class Provider(Struct, frozen=True):
     include_usage: bool = True
     # PEM file of a private certificate authority; None: the machine's own list.
     ca_file: str | None = None
+    # Of a pool: whether its models stand before the station's own in `local`. `better`: those that are better, by
+    # coding score, else by size.
+    prefer: Preference | None = None
+    # Of a pool: whether requests tagged `private` may go there. They stay on this machine by omission.
+    private: bool | None = None
     # Model name -> price; wins over the price snapshot.
     prices: dict[str, Price] = {}
 

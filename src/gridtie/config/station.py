@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.config.problems import ConfigError, Problem
 
@@ -44,6 +45,16 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Another station, whose router takes requests of this one. Its files are named relative to station.json."""
+
+    name: str  # as the inventory calls it
+    url: str  # of its router, without a path: https://gpu-server:8443
+    key_file: str
+    ca_file: str
+    models: list[StationModel]
+
+
 class Station(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. Keys that this version does not know are left for the versions that do."""
 
@@ -55,6 +66,7 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = "http://127.0.0.1:8484"
     # Names by which the router may be asked beside those of loopback, as a Host header says them: with their port.
     hosts: list[str] = []
+    pool: list[Member] = []
 
 
 def load_station(path: Path) -> Station | None:
@@ -71,7 +83,7 @@ def load_station(path: Path) -> Station | None:
         raise _error(path, f"not the facts of a station: {error}") from error
     problems = [
         problem
-        for model in station.models
+        for model in (*station.models, *(each for member in station.pool for each in member.models))
         for problem in (
             f"{model.name}: parallel is {model.parallel}, wanted 1 or more" if model.parallel < 1 else "",
             f"{model.name}: context is {model.context}, wanted 1 or more" if model.context < 1 else "",
@@ -79,9 +91,16 @@ def load_station(path: Path) -> Station | None:
         )
         if problem
     ]
+    problems += [
+        f"{member.name}: url {member.url!r} is not https, so key and prompts would travel in clear text"
+        for member in station.pool
+        if not member.url.startswith("https://")
+    ]
     if problems:
         raise ConfigError([Problem(file=str(path), what=what, fix=_FIX) for what in problems])
-    return station
+    # The router reads it in a container, where the directory has another name than on the host.
+    pool = [replace(member, ca_file=str(path.parent / member.ca_file)) for member in station.pool]
+    return replace(station, pool=pool)
 
 
 def _error(path: Path, what: str) -> ConfigError:

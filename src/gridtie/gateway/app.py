@@ -99,6 +99,9 @@ class App:
                 found = "this key is not known" if presented else "no key was sent"
                 message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
                 return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
+            if head.key.relay and not route.relay:
+                message = f'"{head.key.name}" is the key of another router, which has no business at {route.path}'
+                return self._no(exchange, 403, "relay_not_allowed", message)
         head.route, head.generation = route, self.generation
         return True
 

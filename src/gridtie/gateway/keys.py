@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from gridtie.config.names import RELAY
 from gridtie.config.problems import ConfigError, Problem
 from gridtie.routing import refusals
 from gridtie.routing.plan import Refusal
@@ -25,6 +26,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     environments: tuple[str, ...]
     admin: bool = False
+    # Another station's router: it may ask for this station's own engine, and for nothing else.
+    relay: bool = False
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,6 +35,9 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     sha256: str
     environments: tuple[str, ...]
     admin: bool = False
+    relay: bool = False
+    # Written by the playbook, which takes it away again when its name leaves the inventory.
+    managed: bool = False
     created: str = ""
 
 
@@ -59,7 +65,9 @@ class Keys:
             raise _error(path, faults)
         return cls(
             {
-                bytes.fromhex(row.sha256): Key(name=row.name, environments=row.environments, admin=row.admin)
+                bytes.fromhex(row.sha256): Key(
+                    name=row.name, environments=row.environments, admin=row.admin, relay=row.relay
+                )
                 for row in file.keys
             }
         )
@@ -93,6 +101,10 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
             yield f'key "{row.name}": the name is empty or taken'
         if not row.environments or "" in row.environments:
             yield f'key "{row.name}": it has no environment'
+        if row.relay is not (row.environments == (RELAY,)):
+            yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
+        if row.relay and row.admin:
+            yield f'key "{row.name}": a relay is no admin'
         names.add(row.name)
         digests.add(row.sha256)
 

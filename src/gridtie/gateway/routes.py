@@ -19,6 +19,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     post: Handler | None = None
     # Without a key it says nothing about anybody's requests.
     public: bool = False
+    # Another station's router may ask here.
+    relay: bool = False
 
     def handler(self, method: bytes) -> Handler | None:
         """Who answers a method; HEAD is GET without the body."""

@@ -134,7 +134,7 @@ class Settings:
             targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=pricing)
         except ConfigError as error:
             raise file.located(error) from error
-        if problems := list(_authorities(file.routing)):
+        if problems := [*_authorities(file.routing), *_member_authorities(station)]:
             raise file.located(ConfigError(problems))
         return _Rules(file, station, targets, Policy(file.routing, targets), pricing)
 
@@ -166,6 +166,16 @@ def _authorities(routing: Routing) -> Iterator[Problem]:
             reason = error.strerror or str(error)
             what = f"{provider.ca_file} cannot be used as certificate authorities: {reason}"
             yield Problem(path=("providers", name, "ca_file"), what=what, fix="wanted: a readable PEM file")
+
+
+def _member_authorities(station: Station | None) -> Iterator[Problem]:
+    for member in station.pool if station is not None else ():
+        try:
+            tls.context(member.ca_file)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            what = f"{member.ca_file}, by which {member.name} is known, cannot be used: {reason}"
+            yield Problem(what=what, fix="run `ansible-playbook site.yml` again: it writes this file")
 
 
 def _attempt(read: Callable[[], T]) -> tuple[T | None, ConfigError | None]:

@@ -64,6 +64,7 @@ def run_list(args: Namespace) -> int:
         return 0
     for row in rows:
         rights = ", ".join(row.environments) + (" (admin)" if row.admin else "")
+        rights += " (from the inventory)" if row.managed else ""
         sys.stdout.write(f"{row.name:<20} {row.created:<20} {rights}\n")
     return 0
 

@@ -93,6 +93,7 @@ def text(report: Mapping[str, Any], database: Path, words: list[str]) -> str:
         f"Refused: {totals['refused']}. Broken off: {totals['broken_off']}. Left by the client: {totals['cancelled']}.",
         f"Cloud attempts that gave no answer and may have billed: {totals['cloud_attempts_lost']}; "
         f"cut off by the end of the router: {len(report['unfinished'])}.",
+        *_relayed(report["relayed"]),
         "Gaps: requests without a known price (left out of the sums), or with estimated tokens.",
         "",
         "Recompute every figure from the ledger file:",
@@ -101,6 +102,14 @@ def text(report: Mapping[str, Any], database: Path, words: list[str]) -> str:
         f"  sudo sqlite3 -readonly -header {shlex.quote(str(database))} {shlex.quote(report['sql']['headline'])}",
     ]
     return "\n".join(lines)
+
+
+def _relayed(figures: Mapping[str, Any]) -> list[str]:
+    """Nothing on a station that nobody else asks."""
+    if not figures["requests"]:
+        return []
+    tokens = f"{figures['input_tokens']:,} tokens in, {figures['output_tokens']:,} out"
+    return [f"For other stations, which count them: {figures['requests']:,} requests, {tokens}; in no figure above."]
 
 
 def recompute(report: Mapping[str, Any], database: Path) -> int:
@@ -114,7 +123,12 @@ def recompute(report: Mapping[str, Any], database: Path) -> int:
         found = {name: [dict(row) for row in reader.execute(sql)] for name, sql in report["sql"].items()}
     finally:
         reader.close()
-    stated = {"totals": [report["totals"]], "groups": report["groups"], "unfinished": report["unfinished"]}
+    stated = {
+        "totals": [report["totals"]],
+        "relayed": [report["relayed"]],
+        "groups": report["groups"],
+        "unfinished": report["unfinished"],
+    }
     differing = [
         f"{name} {line.get('group', '')} {figure}: the report says {value}, the ledger says {again.get(figure)}"
         for name, lines in stated.items()

@@ -1,10 +1,10 @@
 """The station's keys: /etc/gridtie/keys.json, written here on the host and read by the router.
 
 The form, which `gridtie.gateway.keys` reads:
-`{"schema": 1, "keys": [{"name", "sha256", "environments", "admin", "created"}]}`. A key is `gt-` and 32 random
-bytes in base64url; only the SHA-256 of that text is stored, so that the file gives no key away. The first
-environment is the one that the key's requests are in by default. A change is in force within seconds: the router
-watches the directory, and the file is replaced as one.
+`{"schema": 1, "keys": [{"name", "sha256", "environments", "admin", "relay", "managed", "created"}]}`. A key is
+`gt-` and 32 random bytes in base64url; only the SHA-256 of that text is stored, so that the file gives no key away.
+The first environment is the one that the key's requests are in by default. A change is in force within seconds: the
+router watches the directory, and the file is replaced as one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ RANDOM_BYTES = 32
 
 # Key names and environments go into headers, labels and reports.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# The one environment of another station's router.
+RELAY = "relay"
 # Readable to the router's group, to nobody else.
 _MODE = 0o640
 
@@ -45,6 +47,10 @@ class KeyRow:
     sha256: str
     environments: Tuple[str, ...]
     admin: bool = False
+    # Another station's router: it may ask for this station's own engine, and for nothing else.
+    relay: bool = False
+    # The inventory's: the playbook takes it away again when its name is no longer there.
+    managed: bool = False
     created: str = ""
 
 
@@ -95,7 +101,7 @@ def add(
         if any(row.name == name for row in rows):
             raise KeysError(f'there is a key "{name}" already; revoke it first (`gridtie keys revoke {name}`)')
         created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        row = KeyRow(name, digest(key), tuple(dict.fromkeys(environments)), admin, created)
+        row = KeyRow(name, digest(key), tuple(dict.fromkeys(environments)), admin, created=created)
         if any(other.sha256 == row.sha256 for other in rows):
             raise KeysError("the given key is stored already under another name")
         _write(directory, [*rows, row])
@@ -115,13 +121,21 @@ def revoke(directory: Path, name: str) -> None:
 def _row(row: Dict[str, Any]) -> KeyRow:
     environments = tuple(str(name) for name in row["environments"])
     return KeyRow(
-        str(row["name"]), str(row["sha256"]), environments, bool(row.get("admin")), str(row.get("created", ""))
+        str(row["name"]),
+        str(row["sha256"]),
+        environments,
+        admin=bool(row.get("admin")),
+        relay=bool(row.get("relay")),
+        managed=bool(row.get("managed")),
+        created=str(row.get("created", "")),
     )
 
 
 def _check(name: str, environments: Sequence[str]) -> None:
     if not environments:
         raise KeysError("a key needs at least one environment (--environment dev)")
+    if RELAY in environments:
+        raise KeysError(f'"{RELAY}" is for the routers of other stations, whose keys the playbook makes (gridtie_pool)')
     for word in (name, *environments):
         if not _NAME.fullmatch(word):
             raise KeysError(f"{word!r} is no name; wanted letters, digits, dots and dashes, 64 at most")

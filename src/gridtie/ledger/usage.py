@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gridtie.config.names import RELAY
 from gridtie.ledger.store import Store
 
 # What a report can be grouped by: columns of the view.
@@ -54,6 +55,10 @@ _SUMS = {
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
 # What the first sentence says: short enough to be typed.
 _HEADLINE = ", ".join(f"{_SUMS[name]} AS {name}" for name in ("requests", "cost_usd", "baseline_usd", "saved_usd"))
+_RELAYED = (
+    "count(*) AS requests, coalesce(sum(input_tokens), 0) AS input_tokens,"
+    " coalesce(sum(output_tokens), 0) AS output_tokens"
+)
 _ATTEMPT = "id, target, time, key, environment, reserve_usd"
 
 
@@ -93,7 +98,9 @@ def report(
     """The report on requests that arrived in [since, until); of all keys, or of one. Raises `UsageError`."""
     if by is not None and by not in GROUPS:
         raise UsageError(f"by={by!r} found; wanted one of {', '.join(GROUPS)}")
-    within = f"time >= {since!r} AND time < {until!r}" + (f" AND key = {_quoted(key)}" if key is not None else "")
+    period = f"time >= {since!r} AND time < {until!r}" + (f" AND key = {_quoted(key)}" if key is not None else "")
+    # What other stations' routers passed on is counted where it was asked: here it would be counted twice.
+    within = f"{period} AND environment <> {_quoted(RELAY)}"
     statements = {
         "headline": _select(_HEADLINE, "metered", within),
         "totals": _select(_FIGURES, "metered", within),
@@ -102,6 +109,7 @@ def report(
             "DISTINCT baseline, price_date", "metered", f"{within} AND baseline <> ''", "ORDER BY 1, 2"
         ),
     }
+    statements["relayed"] = _select(_RELAYED, "metered", f"{period} AND environment = {_quoted(RELAY)}")
     if by is not None:
         statements["groups"] = _select(f'{by} AS "group", {_FIGURES}', "metered", within, f"GROUP BY {by} ORDER BY 1")
     found = {name: store.rows(sql) for name, sql in statements.items()}
@@ -116,6 +124,7 @@ def report(
         "key": key,
         "totals": totals,
         "groups": found.get("groups", []),
+        "relayed": found["relayed"][0],
         "unfinished": found["unfinished"],
         "baselines": baselines,
         "price_dates": dates,

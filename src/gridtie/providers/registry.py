@@ -9,10 +9,13 @@ import msgspec
 
 from gridtie.config.problems import ConfigError, Problem, listed
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
-from gridtie.config.station import Station, StationModel
+from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
+from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
 from gridtie.providers.target import Target
-from gridtie.providers.wire import auth_headers, base_url, probe_url, station_base_url, station_probe_url
+from gridtie.providers.wire import Headers, auth_headers, base_url, probe_url, station_base_url, station_probe_url
+
+_RUN_AGAIN = "run `ansible-playbook site.yml` again: it makes the key and hands it over"
 
 # key_file -> the key in it. Raises OSError or ValueError with a reason.
 ReadSecret = Callable[[str], str]
@@ -131,13 +134,17 @@ class _Builder:
         self._routing = routing
         self._station = station
         self._station_name = next((name for name, it in routing.providers.items() if it.type == "station"), None)
+        self._pool_name = next((name for name, it in routing.providers.items() if it.type == "pool"), None)
+        self._read_secret = read_secret
         self._problems: list[Problem] = []
         self._headers = {name: self._auth(name, it, read_secret) for name, it in routing.providers.items()}
         self._by_id: dict[str, Target] = {}
 
     def build(self, pricing: Pricing | None) -> Targets:
-        station_models = self._station_models()
-        aliases = {name: self._alias(name, model, station_models) for name, model in self._routing.models.items()}
+        station_models, pool_models = self._station_models(), self._pool_models()
+        aliases = {
+            name: self._alias(name, model, station_models, pool_models) for name, model in self._routing.models.items()
+        }
         for rule in self._routing.rules:
             for item in rule.use:
                 if item not in ("local", "cloud"):
@@ -171,7 +178,7 @@ class _Builder:
 
     # Targets
 
-    def _station_models(self) -> list[tuple[StationModel, Target]]:
+    def _station_models(self) -> list[Pair]:
         """The station's models with their targets, best first."""
         name = self._station_name
         if name is None or self._station is None:
@@ -189,6 +196,7 @@ class _Builder:
                 probe_url=station_probe_url(model.dialect, model.url),
                 context=model.context,
                 slots=model.parallel,
+                own=True,
                 provider_slots=limit,
                 capabilities=frozenset(model.capabilities) | {"chat"},
                 score=model.score,
@@ -198,17 +206,36 @@ class _Builder:
             pairs.append((model, target))
         return pairs
 
+    def _pool_models(self) -> list[Pair]:
+        """The models of the pool's members with their targets, best first."""
+        name = self._pool_name
+        if name is None or self._station is None:
+            return []
+        pairs = list(members(name, self._routing.providers[name], self._station.pool, self._relay_auth))
+        self._by_id.update((target.id, target) for _, target in pairs)
+        return sorted(pairs, key=lambda pair: _worth(pair[0]), reverse=True)
+
+    def _relay_auth(self, member: Member) -> Headers:
+        try:
+            return auth_headers("openai", self._read_secret(member.key_file))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            what = f"the key for {member.name}, {member.key_file}, cannot be used: {reason}"
+            self._problems.append(Problem(path=("providers", str(self._pool_name)), what=what, fix=_RUN_AGAIN))
+            return ()
+
     def _reference(self, ref: str) -> Target | None:
         """`provider/model`; None for a station that has no such model."""
         name, _, model = ref.partition("/")
-        return self._by_id.get(ref) or (None if name == self._station_name else self._remote(name, model))
+        provisioned = name in (self._station_name, self._pool_name)
+        return self._by_id.get(ref) or (None if provisioned else self._remote(name, model))
 
     def _remote(self, name: str, model: str) -> Target:
         provider = self._routing.providers[name]
         id = f"{name}/{model}"
         target = self._by_id.get(id)
         if target is None:
-            dialect = "openai" if provider.type == "station" else provider.type
+            dialect = "openai" if provider.type == "station" or provider.type == "pool" else provider.type
             target = self._by_id[id] = Target(
                 id=id,
                 provider=name,
@@ -226,10 +253,9 @@ class _Builder:
 
     # Aliases
 
-    def _alias(self, name: str, model: Model, station_models: list[tuple[StationModel, Target]]) -> Alias:
+    def _alias(self, name: str, model: Model, station_models: list[Pair], pool_models: list[Pair]) -> Alias:
         names = [model.local] if isinstance(model.local, str) else model.local or []
-        found = [self._local(each, model.purpose, station_models) for each in names]
-        local = tuple(dict.fromkeys(target for target in found if target is not None))
+        local = self._local_order(names, model.purpose, station_models, pool_models)
         cloud = () if model.cloud is None else (self._remote(model.cloud.provider, model.cloud.model),)
         return Alias(
             name=name,
@@ -241,15 +267,27 @@ class _Builder:
             no_cloud="" if cloud else f'no cloud is configured for "{name}" (models.{name}.cloud in llm_routing.yaml)',
         )
 
-    def _local(self, name: str, purpose: str, models: list[tuple[StationModel, Target]]) -> Target | None:
+    def _local_order(self, names: list[str], purpose: str, own: list[Pair], pool: list[Pair]) -> tuple[Target, ...]:
+        """What an alias's local names mean here, best first."""
+        found = [self._local(each, purpose, own) for each in names]
+        targets = list(dict.fromkeys(target for target in found if target is not None))
+        there = [] if purpose == OWN_PURPOSE else [pair for each in names for pair in self._there(each, purpose, pool)]
+        best = next((model for model, target in own if target in targets), None)
+        prefer = self._routing.providers[self._pool_name].prefer if self._pool_name is not None else None
+        return tuple(order(targets, best, there, prefer or "better"))
+
+    def _local(self, name: str, purpose: str, models: list[Pair]) -> Target | None:
         first, slash, _ = name.partition("/")
         if slash and first in self._routing.providers:
             return self._reference(name)
-        for matches in _spellings(name, purpose):
-            for model, target in models:
-                if matches(model):
-                    return target
-        return None
+        return next((target for _, target in _matching(name, purpose, models)), None)
+
+    def _there(self, name: str, purpose: str, pool: list[Pair]) -> list[Pair]:
+        """What a name means in the pool: the best model of each member."""
+        best: dict[str, Pair] = {}
+        for model, target in _matching(name, purpose, pool):
+            best.setdefault(target.provider, (model, target))
+        return list(best.values())
 
     def _why_no_local(self, alias: str, names: list[str], purpose: str) -> str:
         if not names:
@@ -261,7 +299,7 @@ class _Builder:
             return f'no model of this station is for "{purpose}"; it has: {have}'
         return f"this station does not have {listed(names)}; it has: {have}"
 
-    def _own_names(self, station_models: list[tuple[StationModel, Target]]) -> dict[str, Alias]:
+    def _own_names(self, station_models: list[Pair]) -> dict[str, Alias]:
         """Local models by their own names, by id, and those of the station also by their name in the catalogue."""
         names: dict[str, Target] = {}
         for model, target in station_models:
@@ -285,6 +323,14 @@ class _Builder:
 def _worth(model: StationModel) -> tuple[float, int, int]:
     """Order of the station's models: score, then context, then size."""
     return (-1.0 if model.score is None else model.score, model.context, model.bytes)
+
+
+def _matching(name: str, purpose: str, models: list[Pair]) -> list[Pair]:
+    """The models that a name means, best first, by the most exact of its meanings."""
+    for matches in _spellings(name, purpose):
+        if found := [pair for pair in models if matches(pair[0])]:
+            return found
+    return []
 
 
 def _spellings(name: str, purpose: str) -> list[Callable[[StationModel], bool]]:

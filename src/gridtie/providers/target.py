@@ -17,6 +17,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     locality: Locality
     dialect: Dialect
     base_url: str
+    # This station's own engine: what another station's router may ask for.
+    own: bool = False
+    # Whether requests tagged `private` may go there.
+    private: bool = True
     # Says without inference how a local engine is; "": never probed.
     probe_url: str = ""
     # Exact for local models (we set it); None where it is not known.

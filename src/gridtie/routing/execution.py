@@ -23,6 +23,7 @@ from gridtie.providers.target import Target
 from gridtie.routing.outcome import Outcome, summary
 from gridtie.routing.plan import Attempt, Refusal
 from gridtie.routing.ports import Client, Lease
+from gridtie.routing.refusals import barred
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.endpoint import Endpoint
 from gridtie.upstream.errors import Broken, ConnectFailed, ConnectTimeout
@@ -221,11 +222,11 @@ class Execution:
 
     def _open(self) -> None:
         """Find a connection, now that the slot is ours."""
-        if self.outcome.plan.local_only and self._target.locality != "local":
+        if why := self._forbidden():
             # `decide` never plans this. Should it ever, this is the last place where it can be stopped.
-            log.error("%s: a plan for a local-only request names %s", self.outcome.ask.id, self._target.id)
+            log.error("%s: the plan names %s, but %s", self.outcome.ask.id, self._target.id, why)
             self._close_attempt()
-            self._skip(Failure(kind=Failed.CAPABILITY, message="this request must not leave for a cloud"))
+            self._skip(Failure(kind=Failed.CAPABILITY, message=why))
             return self._advance()
         self.outcome.attempts += 1
         connection = self._endpoint.bucket.take()
@@ -236,6 +237,11 @@ class Execution:
             self._resendable = False
             self._run(self._connect())
         return None
+
+    def _forbidden(self) -> str:
+        if self.outcome.plan.local_only and self._target.locality != "local":
+            return "this request must not leave for a cloud"
+        return barred(self.outcome.ask, self._target)
 
     async def _connect(self) -> None:
         seconds = max(0.0, min(self._routing.timeouts.connect, self._end - monotonic()))

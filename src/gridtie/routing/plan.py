@@ -47,6 +47,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     agent: str | None = None
     tags: frozenset[str] = frozenset()
+    # Passed on by another station's router: for this station's own engine, and for nothing else.
+    relayed: bool = False
     stream: bool = False
     # Of "tools", "vision", "json": what the target must be able to do.
     needs: frozenset[str] = frozenset()

@@ -85,13 +85,14 @@ class Policy:
             ask.needs,
             ask.surface,
             ask.agent if ask.agent in self._agents else None,
+            ask.relayed,
             bisect_right(self._sizes, ask.prompt_tokens) if self._sizes else 0,
         )
         route = self._routes.get(key)
         if route is None:
             route = self._worked_out(ask, alias)
             # Only what the configuration bounds is kept: a client cannot fill the memory with invented names.
-            known = self.targets.named(alias) is not None and ask.environment in self._environments
+            known = self.targets.named(alias) is not None and (ask.relayed or ask.environment in self._environments)
             if known and ask.needs <= NEEDS:
                 self._routes[key] = route
         return route
@@ -100,10 +101,15 @@ class Policy:
         alias = self.targets.named(name)
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
-        rules = [rule for rule in self.routing.rules if _matches(rule, ask, name)]
+        # The rules are for this station's own people. What another one's router passes on was decided by its rules.
+        rules = [_RELAY] if ask.relayed else [rule for rule in self.routing.rules if _matches(rule, ask, name)]
         if not rules:
             return Route(rule="", refusal=refusals.no_rule(ask.environment, name))
         return _Worker(self, ask, alias, rules).route()
+
+
+# A relay waits for a short answer before it; then the asking machine's own engine is the faster way.
+_RELAY = Rule(name="relay", use=["local"], never="cloud", max_wait=10.0)
 
 
 def _above(rule: Rule) -> int | None:
@@ -137,6 +143,8 @@ class _Worker:
         self.ask, self.alias, self.rules, self.rule = ask, alias, rules, rules[0]
         self.skipped: list[Skip] = []
         self.forbidden = self._forbidden()
+        # What a relay's request saves is counted where it came from.
+        self.baseline = "" if ask.relayed else alias.baseline
 
     def route(self) -> Route:
         chosen = self._chosen()
@@ -156,14 +164,14 @@ class _Worker:
                 attempts=tuple(candidate.warm for candidate in candidates),
                 skipped=skipped,
                 refusal=refusal,
-                baseline=self.alias.baseline,
+                baseline=self.baseline,
                 local_only=bool(why_local),
             )
         providers = {c.target.provider: c.target.provider_slots for c in candidates}
         contexts = [c.target.context for c in candidates if c.target.context is not None]
         return Route(
             rule=self.rule.name,
-            baseline=self.alias.baseline,
+            baseline=self.baseline,
             candidates=candidates,
             skipped=skipped,
             local_only=why_local,
@@ -207,6 +215,8 @@ class _Worker:
     def _allowed(self, target: Target, stands_in: bool) -> bool:
         if why := self.forbidden.get(target.locality):
             self._skip(target.id, why, "policy")
+        elif barred := refusals.barred(self.ask, target):
+            self._skip(target.id, barred, "policy")
         elif lacking := self.ask.needs - target.capabilities:
             self._skip(target.id, f"it cannot do {listed(sorted(lacking))}", "capability")
         elif stands_in and target.locality == "local" and (low := self._below_floor(target)):

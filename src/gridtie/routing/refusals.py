@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from gridtie.config.names import PRIVATE
 from gridtie.config.problems import listed
-from gridtie.routing.plan import Refusal, Skip, SkipCode
+from gridtie.providers.target import Target
+from gridtie.routing.plan import Ask, Refusal, Skip, SkipCode
 
-__all__ = ["SkipCode", "environment_not_allowed", "no_rule", "nothing_left", "unknown_model"]
+__all__ = ["SkipCode", "barred", "environment_not_allowed", "no_rule", "nothing_left", "unknown_model"]
 
 # Seconds until a stopped engine has been looked at again, and a busy slot may be free.
 RETRY_SOON = 2
+
+
+def barred(ask: Ask, target: Target) -> str:
+    """Why a request must not go to a target whatever the rules say; "" where it may."""
+    if ask.relayed and not target.own:
+        return "another station's router may ask for this station's own engine only"
+    if PRIVATE in ask.tags and not target.private:
+        return f"the request is tagged {PRIVATE}, and the pool is not declared for that (private: true at its provider)"
+    return ""
 
 
 def unknown_model(name: str, names: Sequence[str], closest: Callable[[str, Iterable[str]], str]) -> Refusal:

@@ -89,7 +89,7 @@ def test_all_problems_are_named_in_the_order_of_their_lines() -> None:
 
     assert complaints(text).splitlines() == [
         "r.yaml:1: version: found 2, wanted 1",
-        "r.yaml:2: providers.x.type: found 'opena', wanted one of station, openai, anthropic, ollama; "
+        "r.yaml:2: providers.x.type: found 'opena', wanted one of station, pool, openai, anthropic, ollama; "
         'did you mean "openai"?',
         'r.yaml:5: rules[0].usse: unknown key; did you mean "use"?',
         'r.yaml:5: rules[0]: the key "use" is missing; wanted: a list of text',
@@ -122,7 +122,7 @@ REMOTE = {"type": "openai", "base_url": "https://gpu.example/v1"}
 
 MEANINGS = [
     ("providers/station/locality", "cloud", "a station is local by nature"),
-    ("providers/station/base_url", "http://x", "a station is what was provisioned on this machine"),
+    ("providers/station/base_url", "http://x", "a station is what was provisioned, and says itself"),
     ("providers/second", STATION, '"station" is a station already'),
     ("providers/local", REMOTE, '"local" has a meaning of its own'),
     ("providers/a b", REMOTE, "does not fit a header"),
@@ -181,6 +181,11 @@ MEANINGS = [
     ("defaults/baseline", "mini", '"mini" is no `provider/model`'),
     ("defaults/allowed_hosts", ["http://x"], "is no host name"),
     ("environments", [], "environments: the list is empty"),
+    ("environments", ["dev", "relay"], '"relay" is the environment of what other stations'),
+    ("providers/x", {"type": "pool", "base_url": "https://x"}, "a pool is what was provisioned, and says itself"),
+    ("providers/x", {"type": "pool", "locality": "cloud"}, "a pool is local by nature"),
+    ("providers/station/private", True, "only a provider of type pool has private"),
+    ("providers/openai/prefer", "always", "only a provider of type pool has prefer"),
 ]
 
 

@@ -134,3 +134,18 @@ class TestCommand:
         main(["keys", "add", "alice", "--environment", "dev"])
         assert main(["keys", "revoke", "bob"]) == 2
         assert 'there is no key "bob"; there are: alice' in capsys.readouterr().err
+
+
+def test_what_the_playbook_wrote_of_a_key_survives_a_change_by_hand(tmp_path: Path) -> None:
+    row = {"name": "relay.laptop", "sha256": "0" * 64, "environments": ["relay"], "relay": True, "managed": True}
+    (tmp_path / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+
+    keys.add(tmp_path, "alice", ["dev"])
+
+    kept = keys.read(tmp_path)[0]
+    assert (kept.relay, kept.managed, kept.environments) == (True, True, ("relay",))
+
+
+def test_the_environment_of_relays_is_nobody_elses(tmp_path: Path) -> None:
+    with pytest.raises(KeysError, match="other stations"):
+        keys.add(tmp_path, "alice", ["relay"])

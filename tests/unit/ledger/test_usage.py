@@ -34,10 +34,14 @@ ROWS = [
 ]
 
 
+# What another station's router passed on: counted there.
+RELAYED = local("p1", environment="relay", rule="relay", key="relay.laptop", baseline="", baseline_usd=None)
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     opened = open_ledger(tmp_path)
-    for row in ROWS:
+    for row in (*ROWS, RELAYED):
         opened.record(row)
     yield opened
     opened.close()
@@ -202,3 +206,14 @@ def test_times_are_read_as_people_write_them(text: str, seconds: float) -> None:
 def test_a_time_that_is_none_is_refused_with_examples(text: str) -> None:
     with pytest.raises(UsageError, match="wanted 24h, 7d"):
         moment(text, NOON)
+
+
+def test_what_other_stations_passed_on_is_told_apart_and_in_no_other_figure(ledger: Ledger) -> None:
+    report = usage(ledger, by="environment")
+
+    assert report["relayed"] == {
+        "requests": 1,
+        "input_tokens": RELAYED.input_tokens,
+        "output_tokens": RELAYED.output_tokens,
+    }
+    assert "relay" not in {group["group"] for group in report["groups"]}

@@ -69,8 +69,8 @@ class OpenAI:
     def routes(self) -> Iterable[Route]:
         """The paths it answers."""
         return (
-            Route(path="/v1/chat/completions", post=self.chat),
-            Route(path="/v1/models", get=self.models),
+            Route(path="/v1/chat/completions", post=self.chat, relay=True),
+            Route(path="/v1/models", get=self.models, relay=True),
             Route(path="/v1/models/", get=self.model),
         )
 
@@ -127,6 +127,7 @@ def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
         key=key.name if key is not None else "",
         agent=claimed.agent,
         tags=claimed.tags,
+        relayed=key is not None and key.relay,
         stream=bool(chat.stream),
         needs=needs,
         prompt_tokens=len(body) // _BYTES_PER_TOKEN,
