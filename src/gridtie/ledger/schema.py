@@ -1,4 +1,4 @@
-"""The SQLite schema of the ledger, and how an older one becomes the present one.
+"""The SQLite schema of the ledger, and the steps by which an older one becomes the present one (see migrate).
 
 Statements, not code: `sqlite3` on any machine reads the same tables and views that the reports are made from.
 """

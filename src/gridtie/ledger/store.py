@@ -13,7 +13,8 @@ import msgspec
 
 from gridtie.ledger.entry import Entry, Try
 from gridtie.ledger.journal import Begin, Record
-from gridtie.ledger.schema import MIGRATIONS, VERSION
+from gridtie.ledger.migrate import MigrationError, migrate
+from gridtie.ledger.schema import MIGRATIONS
 
 # Tries that were never sent anywhere.
 _NOT_SENT = frozenset({"skipped"})
@@ -71,28 +72,28 @@ class SqliteStore:
     """One file in WAL mode: readers, `sqlite3` on the host among them, never wait for the writer."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create. Raises `StoreError`."""
+        """Open or create; an older schema is brought to the present one. Raises `StoreError`."""
         self.path = path
         try:
             self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-            self._prepare()
+            try:
+                self._prepare()
+            except BaseException:
+                self._writer.close()
+                raise
+        except MigrationError as error:
+            raise StoreError(str(error)) from error
         except sqlite3.Error as error:
             raise StoreError(
                 f"{path}: {error}; the file must be a ledger of gridtie in a directory that this process may write"
             ) from error
 
     def _prepare(self) -> None:
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StoreError(
-                f"{self.path}: ledger schema {version} found, {VERSION} is the newest this gridtie knows; "
-                "start the newer gridtie that wrote it, or move the file away"
-            )
+        # First, since it changes nothing about a ledger that is not for us.
+        migrate(self._writer, self.path, MIGRATIONS)
         self._writer.execute("PRAGMA journal_mode = WAL")
         # The journal covers the death of the process; a sync per batch would only cover power loss, and not fully.
         self._writer.execute("PRAGMA synchronous = NORMAL")
-        for number in range(version, VERSION):
-            self._writer.executescript(f"BEGIN; {MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT;")
 
     def save(self, records: Iterable[Record]) -> None:
         writer = self._writer
