@@ -116,6 +116,7 @@ class Healthy:
         self.unreadable: set[Path] = set()
         self.docker = Ran(0, "27.1.0\n", "")
         self.daemon = {"SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True, "PidsLimit": True}
+        self.cgroups = True
         self.containers = {
             "gridtie-router-1": _container(
                 "gridtie/router:abc", {"8484/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8484"}]}
@@ -165,6 +166,10 @@ class Healthy:
                 return Ran(0, self.xllamacpp + "\n", "")
             case ["network", "inspect", "--format", _, *names]:
                 return self.networks or Ran(0, "".join(f"{name} true\n" for name in names), "")
+            case ["top", "gridtie-engine-1", *_] if not self.cgroups:
+                return Ran(1, "", "Error response from daemon: unable to get all container pids")
+            case ["exec", "gridtie-engine-1", "sh", "-c", script] if "VmRSS" in script:
+                return Ran(0, "".join(f"VmRSS:\t{kib:>8} kB\n" for kib in self.resident_kib), "")
             case ["top", "gridtie-engine-1", *_]:
                 rows = "".join(f"{number} {kib}\n" for number, kib in enumerate(self.resident_kib))
                 return Ran(0, "PID RSS\n" + rows, "")

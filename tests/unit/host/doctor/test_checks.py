@@ -269,6 +269,12 @@ def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> No
     assert station.examine()["containers.hardened"].ok
 
 
+def test_without_cgroups_the_container_is_asked_for_its_memory() -> None:
+    station = Healthy()
+    station.cgroups = False
+    assert station.examine()["memory.fit"].found == Healthy().examine()["memory.fit"].found
+
+
 def test_limits_that_this_docker_does_not_enforce_are_said() -> None:
     station = Healthy()
     station.daemon.update(MemoryLimit=False, PidsLimit=False)

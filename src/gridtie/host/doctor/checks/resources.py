@@ -58,8 +58,13 @@ def _loaded(look: Look) -> tuple[list[Mapping[str, Any]], Optional[int]]:
 
 def _resident(look: Look) -> int:
     """Resident bytes of all processes of the engine's container."""
-    ran = look.docker("top", look.containers["engine"], "-eo", "pid,rss")
-    return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines()[1:])
+    container = look.containers["engine"]
+    ran = look.docker("top", container, "-eo", "pid,rss")
+    if ran.status == 0:
+        return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines()[1:])
+    # Without cgroups (a rootless Docker on cgroup v1) only the container itself knows which processes it has.
+    ran = look.docker("exec", container, "sh", "-c", "grep -h ^VmRSS: /proc/[0-9]*/status")
+    return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines())
 
 
 def disk(look: Look) -> Finding:
