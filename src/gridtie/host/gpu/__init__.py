@@ -4,6 +4,7 @@
 """
 
 from .card import CUDA, DISCRETE, INTEGRATED, MANAGEMENT, ROCM, VIRTUAL, VULKAN, Graphics
+from .needs import Need, Verdict, verdict
 from .survey import Survey, read_survey
 
 __all__ = [
@@ -15,6 +16,9 @@ __all__ = [
     "VIRTUAL",
     "VULKAN",
     "Graphics",
+    "Need",
     "Survey",
+    "Verdict",
     "read_survey",
+    "verdict",
 ]

@@ -70,7 +70,7 @@ _PACKAGES = re.compile(
 
 def read_access(root: Path) -> Access:
     """The ways to a card below `root`."""
-    packages = _packages(root)
+    packages = driver_packages(root)
     daemon = _daemon(root)
     return Access(
         nodes=_nodes(root),
@@ -123,7 +123,7 @@ def _daemon(root: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _packages(root: Path) -> dict[str, tuple[str, str]]:
+def driver_packages(root: Path) -> dict[str, tuple[str, str]]:
     """Name -> (wanted state, version) of the drivers' packages that dpkg has installed."""
     found = {}
     for name, body in _PACKAGES.findall(text(root / "var/lib/dpkg/status")):

@@ -61,6 +61,20 @@ def read_module(root: Path, kernel: str, name: str) -> Module:
     )
 
 
+def describe(root: Path, kernel: str, name: str) -> tuple[Path, bytes] | None:
+    """The file of a module and as much of it as `read_module` reads, for a record."""
+    file = _module_file(root, kernel, name)
+    if file is None:
+        return None
+    content = _content(file)
+    told = [f"{key}={value}".encode() for key in ("license", "version") if (value := _modinfo(content, key))]
+    # A line end follows in a record.
+    told += [_SIGNATURE.strip()] if content.endswith(_SIGNATURE) else [b""]
+    # Named without its compression, for the bytes are no longer compressed.
+    plain = file.with_name(file.name.split(".ko")[0] + ".ko")
+    return plain, b"\0".join([b"", *told])
+
+
 def _proc_version(proc: str) -> str:
     """From /proc/driver/nvidia/version: "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.95.05  …"."""
     found = re.search(r"Kernel Module\s+(?:for \S+\s+)?(\d+(?:\.\d+)+)", proc)
