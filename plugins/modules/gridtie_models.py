@@ -18,7 +18,7 @@ from ..module_utils.gridtie_host.fetch import Fetcher
 from ..module_utils.gridtie_host.hardware import read_hardware, room_in_memory
 from ..module_utils.gridtie_host.obtain import Means
 from ..module_utils.gridtie_host.stock import StockError
-from ..module_utils.gridtie_host.supply import Order, Place, supply
+from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
 
 DOCUMENTATION = r"""
 module: gridtie_models
@@ -102,6 +102,32 @@ options:
     description: Read and hash every blob, also those that did not change since they were last hashed.
     type: bool
     default: false
+  seed:
+    description: >-
+      A directory or an uncompressed tar on the host with manifests and blobs in Ollama's layout. What it has and what
+      the lock allows is taken over, checked, instead of fetched.
+    type: path
+  prune:
+    description: >-
+      Remove the models that this module brought and that are no longer wanted, with the files that no other model of
+      the store needs. In check mode they are named.
+    type: bool
+    default: false
+  adopted_store:
+    description: >-
+      The store of an Ollama that somebody else installed. Models are brought into it under our own names; what is
+      written there gets that store's owner.
+    type: str
+    default: ""
+  ollama_url:
+    description: Where the router reaches Ollama.
+    type: str
+    default: http://engine:11434
+  state:
+    description: With C(absent), take away all that this module brought, and nothing else.
+    type: str
+    choices: [present, absent]
+    default: present
   ca_bundle:
     description: CA bundle for downloads; empty is the system's.
     type: str
@@ -155,6 +181,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "require_pins": {"type": "bool", "default": False},
     "choose_again": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
+    "seed": {"type": "path"},
+    "prune": {"type": "bool", "default": False},
+    "adopted_store": {"type": "str", "default": ""},
+    "ollama_url": {"type": "str", "default": OLLAMA_URL},
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "ca_bundle": {"type": "str", "default": ""},
     "network": {"type": "dict", "default": {}, "no_log": True},
 }
@@ -168,6 +199,9 @@ def main() -> None:
     if given["ca_bundle"]:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
+        if given["state"] == "absent":
+            gone = withdraw(_place(module), module.check_mode)
+            module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone)
         done = supply(_order(module), module.check_mode)
     except (StockError, CatalogueError) as error:
         module.fail_json(msg=str(error))
@@ -184,15 +218,16 @@ def main() -> None:
 
 def _order(module: AnsibleModule) -> Order:
     given = module.params
-    root = Path(given["models_dir"])
+    place = _place(module)
     return Order(
-        place=Place(root, _owner(module)),
+        place=place,
         catalogue=parse(given["catalogue"]),
         lock=parse_lock(given["lock"]),
         models=given["models"],
         engine=given["engine"],
-        means=Means(root / "incoming", given["registry"], Fetcher(given["ca_bundle"])),
+        means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"])),
         room=_room,
+        ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
         kv_type=given["kv_type"],
@@ -202,8 +237,14 @@ def _order(module: AnsibleModule) -> Order:
         require_pins=given["require_pins"],
         choose_again=given["choose_again"],
         deep=given["deep"],
+        seed=Path(given["seed"]) if given["seed"] else None,
+        prune=given["prune"],
         say=gridtie_progress.report,
     )
+
+
+def _place(module: AnsibleModule) -> Place:
+    return Place(Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"]))
 
 
 def _room() -> Room:
@@ -216,6 +257,17 @@ def _unreachable(registry: str) -> dict[str, str]:
     if answer["state"] == "ok":
         return {}
     return {"ollama": f"the model library {answer['url']} does not answer ({answer['detail']})"}
+
+
+def _adopted(store: str) -> Optional[tuple[Path, tuple[int, int]]]:
+    """Somebody else's store and its owner; one that its engine has not made yet belongs to whom its directory does."""
+    if not store:
+        return None
+    existing = Path(store)
+    while not existing.exists():
+        existing = existing.parent
+    found = existing.stat()
+    return Path(store), (found.st_uid, found.st_gid)
 
 
 def _owner(module: AnsibleModule) -> Optional[tuple[int, int]]:

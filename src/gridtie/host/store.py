@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any, BinaryIO, Iterable, Iterator, Optional
 
 REGISTRY = "registry.ollama.ai"  # Baked into every plain model name (Ollama: types/model/name.go).
 NAMESPACE = "gridtie"
@@ -22,6 +23,9 @@ MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 MODEL_TYPE = "application/vnd.ollama.image.model"
 PARAMS_TYPE = "application/vnd.ollama.image.params"
+
+# How files that are being written begin, directly below the store; what a killed run left is known by it.
+SCRATCH = ".gridtie-"
 
 _CHUNK = 1 << 20
 
@@ -81,6 +85,13 @@ def parse_manifest(raw: bytes) -> Manifest:
     return Manifest(config, tuple(layers), raw)
 
 
+def _parse_file(path: Path) -> Manifest:
+    try:
+        return parse_manifest(path.read_bytes())
+    except (OSError, StoreError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
 def build_manifest(config: Layer, layers: tuple[Layer, ...]) -> Manifest:
     """A manifest of our own; the same parts always give the same bytes, so the same digest."""
     document = {
@@ -125,10 +136,21 @@ class Store:
 
     def names(self) -> Iterator[str]:
         """Every model's name, as Ollama lists it."""
-        base = self.root / "manifests" / REGISTRY
-        for path in sorted(base.glob("*/*/*")):
-            namespace, model, tag = path.relative_to(base).parts
-            yield f"{model}:{tag}" if namespace == "library" else f"{namespace}/{model}:{tag}"
+        base = self.root / "manifests"
+        return self.names_of(path.relative_to(self.root) for path in base.glob("*/*/*/*"))
+
+    @staticmethod
+    def names_of(paths: Iterable[Path]) -> Iterator[str]:
+        """The names that belong to manifests at these paths below a store's root; those of other registries not."""
+        for path in sorted(paths):
+            if len(path.parts) == 5 and path.parts[1] == REGISTRY:
+                _, _, namespace, model, tag = path.parts
+                yield f"{model}:{tag}" if namespace == "library" else f"{namespace}/{model}:{tag}"
+
+    def every_manifest(self) -> Iterator[tuple[Path, Manifest]]:
+        """All manifests of the store, of whatever registry. Raises StoreError at one that cannot be read."""
+        for path in sorted((self.root / "manifests").glob("*/*/*/*")):
+            yield path, _parse_file(path)
 
     def has(self, layer: Layer, checked: Checked) -> bool:
         """Whether the blob is there whole: right size, and right content as far as `checked` knows or finds."""
@@ -144,11 +166,15 @@ class Store:
         self._place(self.blob(digest), content)
         return Layer(media_type, digest, len(content))
 
-    def add_file(self, path: Path, digest: str) -> None:
-        """Move a complete, checked file of the same file system into the store."""
+    def add_file(self, path: Path, digest: str, as_it_is: bool = False) -> None:
+        """Move a complete, checked file of the same file system into the store.
+
+        `as_it_is` leaves owner and mode alone: the file has another name elsewhere.
+        """
         target = self.blob(digest)
         self.make_directory(target.parent)
-        self.hand_over(path)
+        if not as_it_is:
+            self.hand_over(path)
         path.replace(target)
         _sync(target.parent)
 
@@ -158,6 +184,14 @@ class Store:
         if missing:
             raise StoreError(f"{name}: the manifest names blobs that are not there: {', '.join(missing)}")
         self._place(self.manifest_path(name), manifest.raw)
+
+    def remove(self, name: str) -> None:
+        """Make the model invisible; its blobs stay. Directories that become empty go, as with `ollama rm`."""
+        path = self.manifest_path(name)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # Other tags or models live there.
+            path.parent.rmdir()
+            path.parent.parent.rmdir()
 
     def make_directory(self, path: Path) -> None:
         if path.is_dir():
@@ -175,7 +209,7 @@ class Store:
     def _place(self, path: Path, content: bytes) -> None:
         """Write a small file at once. The scratch file lies outside `blobs` and `manifests`: Ollama reads those."""
         self.make_directory(path.parent)
-        descriptor, name = tempfile.mkstemp(dir=self.root, prefix=".")
+        descriptor, name = tempfile.mkstemp(dir=self.root, prefix=SCRATCH)
         scratch = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -232,6 +266,19 @@ def sha256_of(path: Path) -> str:
         while block := file.read(_CHUNK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def copy_and_hash(file: BinaryIO, target: Path, size: Optional[int] = None) -> str:
+    """Copy `size` bytes (all that there are) and give their sha256: what was hashed is what was written."""
+    found, left = hashlib.sha256(), size
+    with target.open("wb") as copy:
+        while block := file.read(_CHUNK if left is None else min(_CHUNK, left)):
+            found.update(block)
+            copy.write(block)
+            left = None if left is None else left - len(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    return found.hexdigest()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -7,40 +7,55 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
+from .bring import bring_all, check_disk
+from .brought import Brought
 from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
 from .choice import PURPOSES, Room, coding_score
 from .fetch import FetchError
 from .fit import Settings, need
 from .gguf_header import GgufError, shape_of
 from .obtain import Means, ObtainError
+from .prune import Prunable, prunable, prune
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
-from .stock import Stock, StockError, Wanted, bring_all, check_disk, clear_scratch
-from .store import Checked, Manifest, Store, own_name, write_json
+from .seed import DirectorySeed, Seed, SeedError, open_seed
+from .stock import Stock, StockError, Wanted, clear_scratch
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, write_json
 from .user_models import describe, fetch, find_file, parse_entry
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
+ENGINES = ("ollama", "embedded")
 OLLAMA_URL = "http://engine:11434"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Directories of a station's models: both stores, what is under way, and what was decided, on one file system."""
+    """Directories of a station's models: both stores, what is under way, and what was decided."""
 
     root: Path
     owner: Optional[tuple[int, int]] = None
+    # Of an Ollama that somebody else installed, its store and that store's owner.
+    adopted: Optional[tuple[Path, tuple[int, int]]] = None
 
     def store(self, engine: str) -> Store:
+        if self.adopted and engine == "ollama":
+            return Store(*self.adopted)
         return Store(self.root / engine, self.owner)
 
     @property
     def incoming(self) -> Path:
-        return self.root / "incoming"
+        """On the file system of the store, so that what is complete gets there by a rename."""
+        return self.adopted[0] / ".gridtie" if self.adopted else self.root / "incoming"
+
+    @property
+    def brought(self) -> Path:
+        return self.root / "brought.json"
 
     @property
     def resolved(self) -> Path:
@@ -74,6 +89,8 @@ class Order:
     means: Means
     room: Callable[[], Room]
     probe: Callable[[], Mapping[str, str]]
+    # Where the router reaches Ollama.
+    ollama_url: str = OLLAMA_URL
     parallel: int = 1
     kv_type: str = "f16"
     flash_attention: bool = True
@@ -82,6 +99,8 @@ class Order:
     require_pins: bool = False
     choose_again: bool = False
     deep: bool = False
+    seed: Optional[Path] = None
+    prune: bool = False
     say: Callable[[str], None] = field(default=lambda message: None)
 
 
@@ -104,7 +123,9 @@ def supply(order: Order, check: bool = False) -> Supplied:
     """Bring the station's models to what the order says; with `check` only say what would be. Raises StockError."""
     if check:
         return _supply(order, check)
-    order.place.store(order.engine).make_directory(order.place.root / order.engine)
+    Store(order.place.root, order.place.owner).make_directory(order.place.root)
+    store = order.place.store(order.engine)
+    store.make_directory(store.root)
     with _alone(order.place.root / ".lock"):
         clear_scratch(order.place.incoming, order.place.store(order.engine))
         return _supply(order, check)
@@ -112,13 +133,11 @@ def supply(order: Order, check: bool = False) -> Supplied:
 
 def _supply(order: Order, check: bool) -> Supplied:
     place = order.place
-    other = "embedded" if order.engine == "ollama" else "ollama"
-    stock = Stock(
-        store=place.store(order.engine),
-        checked=Checked(place.checked, order.deep),
-        whole=order.engine == "ollama",
-        other=place.store(other),
-    )
+    checked = Checked(place.checked, order.deep)
+    brought = Brought(place.brought)
+    stock = Stock(place.store(order.engine), checked, order.engine, brought, _seeds(order, checked))
+    if brought.is_new and not check:
+        _note_earlier(stock)
     remarks: list[str] = []
     catalogue, own_pins, postponed = _with_user_models(order, stock, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
@@ -129,17 +148,78 @@ def _supply(order: Order, check: bool) -> Supplied:
     wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
     before = _served(stock, wanted, resolved, request, place)
     if check:
-        check_disk(stock, wanted)
+        check_disk(stock.store, [stock.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [stock.find(item) for item in wanted]
     else:
         found = list(bring_all(stock, wanted, order.means, order.say))
-        remarks += _recorded(stock, station_pins, place.pins)
+        remarks += [*_recorded(stock, station_pins, place.pins), *stock.remarks]
     models = [_described(order, stock, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+    keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
+    superfluous = _prunable(place, brought, keep) if order.prune else []
+    remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
     after = _intended(wanted, resolved, request, listing)
+    if superfluous:
+        before["superfluous"] = [name for each in superfluous for name in each.names]
+        after["superfluous"] = []
     if not check:
         _write(place, request, resolved, listing)
+        if order.prune:
+            _prune(superfluous, place, brought)
     return Supplied(before, after, models, resolved.others, remarks)
+
+
+def _seeds(order: Order, checked: Checked) -> list[Seed]:
+    """What lies on this host already: the other engine's store, and what a person brought."""
+    others = [order.place.store(engine) for engine in ENGINES if engine != order.engine]
+    seeds: list[Seed] = [DirectorySeed(store, checked) for store in others]
+    try:
+        return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
+    except (SeedError, OSError) as error:
+        raise StockError(f"gridtie_models_seed: {error}") from error
+
+
+def withdraw(place: Place, check: bool = False) -> list[str]:
+    """Take away everything that the station brought, from a store that belongs to somebody else; what went, in words.
+
+    Raises StockError.
+    """
+    brought = Brought(place.brought)
+    found = _prunable(place, brought, frozenset())
+    if not check:
+        _prune(found, place, brought)
+        if place.adopted and place.incoming.is_dir():
+            place.incoming.rmdir()
+    return [_told(each, check) for each in found]
+
+
+def _prunable(place: Place, brought: Brought, keep: Collection[str]) -> list[Prunable]:
+    try:
+        found = [prunable(engine, place.store(engine), brought, keep) for engine in ENGINES]
+    except StoreError as error:
+        raise StockError(f"nothing was pruned, for nobody can tell which files this needs: {error}") from error
+    return [each for each in found if each.names or each.blobs]
+
+
+def _prune(found: Sequence[Prunable], place: Place, brought: Brought) -> None:
+    for each in found:
+        prune(each, brought)
+    # All that is wanted is there: what is left was begun for something else.
+    for leftover in place.incoming.glob("*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _told(found: Prunable, check: bool) -> str:
+    names = ", ".join(found.names) or "files of a model that is gone"
+    return f"{'to be removed' if check else 'removed'}: {names} ({found.bytes / 1e9:.2f} GB)"
+
+
+def _note_earlier(stock: Stock) -> None:
+    """A station from before there was a record of what it brought: the namespace was its own."""
+    for name in stock.store.names():
+        manifest = stock.store.read(name) if name.startswith(f"{NAMESPACE}/") else None
+        if manifest:
+            stock.brought.note(stock.engine, name, manifest.digest)
 
 
 def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
@@ -156,10 +236,12 @@ def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogu
                 raise StockError(
                     f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
                 )
-            path = find_file(own, [store for store in (stock.store, stock.other) if store])
-            if path is None and check and own.remote:
+            path = find_file(own, stock.stores)
+            if path is None and check and (own.remote or stock.seeded(own.digest)):
                 postponed.append(own.name)
                 continue
+            if path is None and stock.take_over(own.digest, order.means):
+                path = stock.store.blob(own.digest)
             models[own.name] = describe(own, path or fetch(own, order.means))
         except (CatalogueError, GgufError, ObtainError, FetchError) as error:
             raise StockError(str(error)) from error
@@ -192,7 +274,11 @@ def _resolve(order: Order, request: Request, catalogue: Catalogue, pins: Mapping
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
-    present = frozenset(name for name in catalogue.models if stock.store.read(own_name(name)) is not None)
+    present = frozenset(
+        name
+        for name, model in catalogue.models.items()
+        if stock.store.read(own_name(name)) is not None or stock.at_hand(model, pins.get(name, Pin()))
+    )
     return resolve(catalogue, request, order.room(), order.probe(), present)
 
 
@@ -233,7 +319,7 @@ def _described(
         "name": wanted.own_name,
         "catalogue": model.name,
         "dialect": "openai" if embedded else "ollama",
-        "url": f"http://engine:{EMBEDDED_PORT + index}" if embedded else OLLAMA_URL,
+        "url": f"http://engine:{EMBEDDED_PORT + index}" if embedded else order.ollama_url,
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",

@@ -28,6 +28,10 @@ class UserModel:
         return Pin(gguf=self.sha256)
 
     @property
+    def digest(self) -> str:
+        return f"sha256:{self.sha256}"
+
+    @property
     def remote(self) -> bool:
         return self.location.startswith(("http://", "https://"))
 
@@ -50,7 +54,7 @@ def parse_entry(entry: Mapping[str, Any]) -> UserModel:
 
 def find_file(entry: UserModel, stores: Sequence[Store]) -> Optional[Path]:
     """The file, where it can be looked into without fetching it: a store's blob, or the path that was named."""
-    blobs = [store.blob(f"sha256:{entry.sha256}") for store in stores]
+    blobs = [store.blob(entry.digest) for store in stores]
     return next((path for path in [*blobs, *([] if entry.remote else [Path(entry.location)])] if path.is_file()), None)
 
 

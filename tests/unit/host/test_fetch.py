@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,37 @@ def test_an_error_that_stays_is_told_at_once(
 def test_a_server_that_stays_down_is_given_up_after_six_tries(fetcher: Fetcher, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"after 6 tries: .*refused"):
         fetcher.download("http://127.0.0.1:9/x", tmp_path / "p", "", lambda _: None)
+
+
+def test_a_line_that_is_cut_again_and_again_gets_there_while_it_brings_something(
+    registry: Registry, tmp_path: Path, pauses: list[float]
+) -> None:
+    registry.cut_after = [1000] * 9
+    fetch(registry, Fetcher(pause=pauses.append, gain=1000), tmp_path / "p")
+
+    assert pauses == [1.0] * 9
+    assert (tmp_path / "p").read_bytes() == CONTENT
+
+
+def test_the_pause_that_a_server_asks_for_is_kept(
+    registry: Registry, fetcher: Fetcher, tmp_path: Path, pauses: list[float]
+) -> None:
+    registry.statuses, registry.retry_after = [429, 503], "7"
+    fetch(registry, fetcher, tmp_path / "p")
+
+    assert pauses == [7.0, 7.0]
+
+
+def test_a_full_disk_is_told_at_once(
+    registry: Registry, fetcher: Fetcher, tmp_path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gridtie.host.fetch.os.fsync", full)
+    with pytest.raises(FetchError, match="No space left on device"):
+        fetch(registry, fetcher, tmp_path / "p")
+    assert not pauses
 
 
 def test_a_small_document_has_a_limit(registry: Registry, fetcher: Fetcher) -> None:
