@@ -5,16 +5,18 @@ SHELL := /bin/sh
 # ARGS    more arguments for the command behind a target:  make site ARGS="-e gridtie_engine=embedded"
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
 # PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
+# MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone:                    make test PART="lint unit"
 ARGS ?=
 PART ?=
+MODELS ?=
 VERSION ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site verify demo test reset lock venv artefacts
+.PHONY: help site verify demo test reset pins pages lock venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -40,6 +42,15 @@ test: ## all tests of the project itself, with their set-up
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site
 	@scripts/playbook playbooks/reset.yml $(check) $(verbose) $(purge) $(ARGS)
+
+pins: ## write the digests of models into config/models.lock.yaml, as their sources have them now
+	@scripts/venv site
+	@.venv/bin/python scripts/pin_models.py $(MODELS) $(ARGS)
+
+pages: ## write the pages again that are made from data: docs/models.md, the READMEs of the roles
+	@scripts/venv site
+	@.venv/bin/python scripts/models_page.py
+	@.venv/bin/python scripts/role_readmes.py
 
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)

