@@ -261,9 +261,17 @@ def test_a_card_that_is_there_is_said_and_is_no_failure() -> None:
     assert "NVIDIA 0x2684 at 0000:01:00.0: present and not used" in result.found
 
 
-def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]},
+        {"OperatingSystem": "Docker Desktop"},
+    ],
+    ids=["rootless", "desktop"],
+)
+def test_root_in_the_containers_of_a_persons_own_docker_is_that_person(said: dict[str, object]) -> None:
     station = Healthy()
-    station.daemon["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=rootless"]
+    station.daemon.update(said)
     for container in station.containers.values():
         container["Config"]["User"] = "0:0"
     assert station.examine()["containers.hardened"].ok
