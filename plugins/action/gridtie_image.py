@@ -50,7 +50,8 @@ def read_tree(root: Path) -> dict[str, bytes]:
 
 class ActionModule(ActionBase):
     """Arguments: ``name``, ``machine`` (preflight's facts), ``release`` (upstream's image instead of ours), ``prefix``,
-    ``base``, ``mirror_url``, and those of the module that the action does not work out itself.
+    ``base``, ``mirror_url``, ``builder`` (the host that makes it for this one, which then only says whether it is
+    ``missing``), and those of the module that the action does not work out itself.
     """
 
     TRANSFERS_FILES = True
@@ -59,12 +60,18 @@ class ActionModule(ActionBase):
         """Ask the module whether the image is there; if not, transfer the files and have it made."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        builder = arguments.pop("builder", "")
         steps = self._steps(arguments)
+        # What a registry serves, every host pulls by its digest.
+        elsewhere = builder not in ("", (task_vars or {}).get("inventory_hostname")) and steps[-1]["kind"] == "build"
         arguments["package_settings"] = self._environment_of_caller(_PACKAGE_SETTINGS)
         arguments["package_addresses"] = self._environment_of_caller(_PACKAGE_ADDRESSES)
         files = {step["name"]: step.pop("files") for step in steps if "files" in step}
         arguments["steps"] = steps
         result.update(self._call(arguments, task_vars))
+        if result.get("needed") and elsewhere:
+            result.update(missing=steps[-1]["reference"], changed=self._task.check_mode)
+            return result
         if not result.get("needed") or self._task.check_mode or result.get("failed"):
             return result
         try:

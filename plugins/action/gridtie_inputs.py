@@ -7,9 +7,11 @@ first role's mistakes are told. So the same argument specs are read here for all
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -20,6 +22,18 @@ from ansible.plugins.action import ActionBase
 _ROOT = Path(__file__).resolve().parents[2]
 # Names that tasks set while the playbook runs.
 _FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note)$")
+
+
+def _plugin_util(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/plugin_utils/{name}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+site = _plugin_util("gridtie_site_inputs")
 
 
 def load_specs(roles: Path) -> dict[str, dict[str, Any]]:
@@ -82,10 +96,13 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     return problems
 
 
-def check_routing(path: Path) -> list[dict[str, str]]:
-    """Every problem of the routing file, with file, line and key."""
+def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], list[str]]:
+    """Every problem of the routing file, with file, line and key; and the environments that it knows.
+
+    ``pool``: the hosts that it must have a provider for.
+    """
     if not path.is_file():
-        return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}]
+        return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}], []
     if str(_ROOT / "src") not in sys.path:
         # The package is installed in the project's own environment; another one has at least what it needs.
         sys.path.append(str(_ROOT / "src"))
@@ -97,7 +114,7 @@ def check_routing(path: Path) -> list[dict[str, str]]:
             "Use `make site`, or install requirements/site-*.lock into it."
         ) from error
     try:
-        load(path)
+        routing = load(path).routing
     except ConfigError as error:
         problems = []
         for entry in error.problems:
@@ -106,8 +123,12 @@ def check_routing(path: Path) -> list[dict[str, str]]:
             problems.append(
                 {"found": f"{where}: {key}" if where else key, "fix": entry.fix or "correct the routing file"}
             )
-        return problems
-    return []
+        return problems, []
+    if pool and not any(provider.type == "pool" for provider in routing.providers.values()):
+        found = f"gridtie_pool is set, and {path} has no provider of the type pool, so it would not be used"
+        fix = "add `pool: {type: pool}` to its providers, as config/llm_routing.yaml has it"
+        return [{"found": found, "fix": fix}], list(routing.environments)
+    return [], list(routing.environments)
 
 
 class ActionModule(ActionBase):
@@ -125,6 +146,8 @@ class ActionModule(ActionBase):
         values = {name: self._templar.template(task_vars[name]) for name in sorted(given & specs.keys())}
         problems = check_names(set(specs), given) + check_types(specs, values) + check_values(values)
         routing = values.get("gridtie_routing_file") or self._task.args["routing_file"]
-        problems += check_routing(Path(routing))
+        wrong, environments = check_routing(Path(routing), values.get("gridtie_pool") or [])
+        hosts = task_vars.get("groups", {}).get("all", [])
+        problems += wrong + site.problems(values, hosts, task_vars.get("inventory_hostname", ""), environments)
         result.update(changed=False, problems=problems)
         return result

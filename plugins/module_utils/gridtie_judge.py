@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 from .gridtie_choice import Unmet, choose
@@ -75,7 +74,7 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
     return problems
 
 
-def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
+def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
     if docker["named"] and not docker["host"].startswith("unix://"):
         return [
             problem(
@@ -103,34 +102,17 @@ def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
         ]
     if docker.get("desktop") and not (docker["compose"] and docker["buildx"]):
         return [problem("Docker Desktop lacks the compose or buildx plugin", "reinstall or upgrade Docker Desktop")]
-    return _shares(docker.get("shares"), mounted)
+    return []
 
 
-def _shares(shares: list[str] | None, mounted: list[str]) -> list[dict[str, str]]:
-    """Docker Desktop runs in a virtual machine that sees nothing but what is shared with it."""
-    hidden = [
-        path for path in mounted if shares and not any(PurePosixPath(path).is_relative_to(shared) for shared in shares)
-    ]
-    if not hidden:
-        return []
-    return [
-        problem(
-            f"Docker Desktop shares only {', '.join(shares or [])} with containers, and the station needs "
-            + ", ".join(hidden),
-            "share them, too (Docker Desktop: Settings, Resources, File sharing), or name other places with "
-            "-e gridtie_state_dir=... and -e gridtie_ca_bundle=...",
-        )
-    ]
-
-
-def _port(port: dict[str, Any], project: str) -> list[dict[str, str]]:
+def _port(port: dict[str, Any], project: str, variable: str = "gridtie_port") -> list[dict[str, str]]:
     if not port["holder"] or port["project"] == project:
         return []
     whose = (port["container"] and f"the container {port['container']}") or port["holder"]
     return [
         problem(
             f"port {port['number']} on this machine is taken by {whose}",
-            f"stop it, or choose another port: -e gridtie_port={port['number'] + 1}",
+            f"stop it, or choose another port: -e {variable}={port['number'] + 1}",
         )
     ]
 
@@ -165,9 +147,7 @@ def judge(
     first run is through: later everything is here, and a second run works without a network.
     """
     provisioned = bool(station)
-    problems = (
-        _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"], wanted["mounted"])
-    )
+    problems = _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"])
     problems += _port(port, wanted["project"])
     choice = None
     try:
@@ -179,6 +159,13 @@ def judge(
     if not provisioned:
         problems += _sources(machine["reach"], choice, machine["docker"])
     return choice, problems
+
+
+def judge_site(tls_port: dict[str, Any] | None, no_accounts: list[str], wanted: dict[str, Any]) -> list[dict[str, str]]:
+    """What stands in the way of other machines and of people: a port that is taken, accounts that are not there."""
+    problems = _port(tls_port, wanted["project"], "gridtie_tls_port") if tls_port else []
+    fix = "make the account (adduser), or give another one as `user`"
+    return problems + [problem(f"gridtie_people: there is no account {name} here", fix) for name in no_accounts]
 
 
 def listing(problems: list[dict[str, str]]) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+from dataclasses import dataclass
 from typing import Any, Callable
 
 # 32 random bytes, in base64url without padding, after a prefix that secret scanners can look for.
@@ -44,14 +45,130 @@ def parse(text: str) -> dict[str, Any]:
 
 def with_station_key(document: dict[str, Any], key: str, now: datetime.datetime) -> dict[str, Any]:
     """The document with this key as the station's own; the keys of others stay as they are."""
-    digest = hashlib.sha256(key.encode()).hexdigest()
+    hashed = digest(key)
     mine = [entry for entry in document["keys"] if entry.get("name") == "station"]
-    if len(mine) == 1 and mine[0].get("sha256") == digest:
+    if len(mine) == 1 and mine[0].get("sha256") == hashed:
         return document
-    created = now.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-    station = {"name": "station", "sha256": digest, "environments": ENVIRONMENTS, "admin": True, "created": created}
+    station = {"name": "station", "sha256": hashed, "environments": ENVIRONMENTS, "admin": True, "created": _stamp(now)}
     others = [entry for entry in document["keys"] if entry.get("name") != "station"]
     return {**document, "keys": [station, *others]}
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a key: the name, the rights, and the account whose home directory gets it."""
+
+    name: str
+    environments: tuple[str, ...]
+    admin: bool
+    uid: int
+    gid: int
+    home: str
+    # The day from which on keys are good; an older one is replaced. "" takes any.
+    since: str = ""
+
+
+def digest(key: str) -> str:
+    """What is stored of a key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def too_old(created: str, since: str) -> bool:
+    """Whether a key of this time is to be replaced; both are ISO, so that they compare as text."""
+    return bool(since) and created < since
+
+
+def with_people(
+    document: dict[str, Any], people: list[Person], held: dict[str, str], now: datetime.datetime
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The document with exactly these people's keys among those of the inventory, and every person's key.
+
+    ``held`` is what people have in their files. It counts only where its hash is the stored one: nobody brings a key of
+    his own, least of all another one's.
+    """
+    stored = {row["name"]: row for row in document["keys"] if row.get("managed") and not row.get("relay")}
+    rows, keys = [], {}
+    for person in people:
+        key = held.get(person.name, "")
+        row = stored.get(person.name, {})
+        created = str(row.get("created", ""))
+        if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since):
+            key, created = new_key(), _stamp(now)
+        keys[person.name] = key
+        rows.append(
+            {
+                "name": person.name,
+                "sha256": digest(key),
+                "environments": list(person.environments),
+                "admin": person.admin,
+                "managed": True,
+                "created": created,
+            }
+        )
+    names = {person.name for person in people}
+    taken = [row["name"] for row in document["keys"] if row["name"] in names and not row.get("managed")]
+    if taken:
+        raise KeyFileError(
+            f"it has a key {', '.join(taken)} that was added by hand; revoke it (`gridtie keys revoke`), or give the "
+            "person in gridtie_people another name"
+        )
+    return _with(document, set(stored), rows), keys
+
+
+def with_relays(document: dict[str, Any], relays: dict[str, str], now: datetime.datetime) -> dict[str, Any]:
+    """The document with exactly these stations' relay keys: name to SHA-256.
+
+    "" stands for a station that is declared and did not take part in this run: its key stays as it is.
+    """
+    stored = {row["name"]: row for row in document["keys"] if row.get("relay")}
+    rows = []
+    for host, wanted in sorted(relays.items()):
+        name = f"relay.{host}"
+        before = stored.get(name)
+        if before is not None and wanted in ("", before["sha256"]):
+            rows.append(before)
+        elif wanted:
+            row = {"name": name, "sha256": wanted, "environments": ["relay"], "admin": False, "relay": True}
+            rows.append({**row, "managed": True, "created": _stamp(now)})
+    return _with(document, set(stored), rows)
+
+
+def _with(document: dict[str, Any], before: set[str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The document with these rows instead of those that bore the names ``before``; whoever stays keeps the place."""
+    new = {row["name"]: row for row in rows}
+    kept = [new.pop(row["name"], None) if row["name"] in before else row for row in document["keys"]]
+    return {**document, "keys": [*(row for row in kept if row is not None), *new.values()]}
+
+
+def _stamp(now: datetime.datetime) -> str:
+    return now.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def read_as_user(uid: int, gid: int, path: str) -> str:
+    """A person's file, read with the person's rights; "" where there is none.
+
+    As root a link in the home directory would be followed to anything.
+    """
+    receive, send = os.pipe()
+
+    def read() -> bool:
+        os.close(receive)
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            return False
+        os.write(send, os.read(handle, 4096))
+        return True
+
+    try:
+        as_user(uid, gid, read)
+    except OSError:
+        return ""
+    finally:
+        os.close(send)
+        with os.fdopen(receive, "rb") as answer:
+            text = answer.read().decode("ascii", "replace").strip()
+    return text
 
 
 def as_user(uid: int, gid: int, work: Callable[[], bool]) -> bool:

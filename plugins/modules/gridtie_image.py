@@ -55,10 +55,6 @@ options:
     description: The same for addresses of package sources, which may hold credentials.
     type: dict
     default: {}
-  proxies:
-    description: C(HTTP_PROXY), C(HTTPS_PROXY) and C(NO_PROXY) for what the images are made from. Empty ones are none.
-    type: dict
-    default: {}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -94,8 +90,7 @@ class Maker:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
-        proxies = {name: value for name, value in given["proxies"].items() if value}
-        sources = {**given["package_settings"], **given["package_addresses"], **proxies}
+        sources = {**given["package_settings"], **given["package_addresses"]}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
         self._pins_path = f"{given['config_dir']}/pins.json"
         self._lock: list[int] = []
@@ -174,7 +169,6 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
-            "proxies": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )

@@ -1,22 +1,29 @@
 #!/usr/bin/python
-"""The station's own key and its copy for the person who runs the playbook. Keys never appear in the result."""
+"""The station's own key, the keys of its people, and those it has for other stations. None appears in the result."""
 
 from __future__ import annotations
 
 import datetime
 import json
+import pwd
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_files, gridtie_keys
+from ..module_utils.gridtie_keys import Person
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
 module: gridtie_keys
-short_description: The station's key
+short_description: The keys of a station
 description:
-  - Makes the key once and writes it to C(station.key), its SHA-256 to C(keys.json), whose other entries stay.
+  - Makes the station's key once and writes it to C(station.key), its SHA-256 to C(keys.json).
+  - Makes a key for each of O(people) and writes it into the person's home directory alone. The key of somebody who is
+    no longer among them is forgotten, and with that refused. Keys that were added by hand stay.
+  - Makes a key for each of O(pool), for which the other station gets its SHA-256.
 options:
   config_dir:
     description: The station's configuration directory; it must be there.
@@ -33,6 +40,22 @@ options:
     description: Directory of the copy, below that home.
     type: str
     default: .config/gridtie
+  people:
+    description: >-
+      Each with C(name), C(user) (the account on this machine), C(environments), C(admin), and C(since), the day before
+      which a key is too old.
+    type: list
+    elements: dict
+    default: []
+  pool:
+    description: Other stations whose routers this one asks.
+    type: list
+    elements: str
+    default: []
+  pool_since:
+    description: The day before which a key for the pool is too old.
+    type: str
+    default: ""
   endpoint:
     description: The address that is written beside the copy.
     type: str
@@ -50,6 +73,10 @@ RETURN = r"""
 created:
   description: Whether a new key was made.
   type: bool
+  returned: always
+relays:
+  description: Of each key for O(pool) the SHA-256, by the other station's name.
+  type: dict
   returned: always
 copied_to:
   description: Where the person's copy is; empty where there is none.
@@ -74,6 +101,52 @@ def _copy_differs(directory: str, key: str, endpoint: str) -> bool:
     return read_text(f"{directory}/key") != key + "\n" or read_text(f"{directory}/endpoint") != endpoint + "\n"
 
 
+def _accounts(people: list[dict[str, Any]]) -> list[Person]:
+    """Raises KeyError for an account that is not there."""
+    found = []
+    for person in people:
+        account = pwd.getpwnam(person.get("user") or person["name"])
+        found.append(
+            Person(
+                name=person["name"],
+                environments=tuple(person.get("environments") or ["dev", "test"]),
+                admin=bool(person.get("admin")),
+                uid=account.pw_uid,
+                gid=account.pw_gid,
+                home=account.pw_dir,
+                since=str(person.get("since") or ""),
+            )
+        )
+    return found
+
+
+def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] | None], dict[str, str]]:
+    """The changes, and the SHA-256 of the key for each station."""
+    changes, digests = [], {}
+    for name in given["pool"]:
+        path = f"{given['config_dir']}/secrets/pool-{name}"
+        key = read_text(path).strip()
+        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"]):
+            key = gridtie_keys.new_key()
+        changes.append(_secret(path, key, given["group"], check))
+        digests[name] = gridtie_keys.digest(key)
+    wanted = {f"pool-{name}" for name in given["pool"]}
+    secrets = Path(given["config_dir"], "secrets")
+    gone = [path for path in secrets.glob("pool-*") if path.name not in wanted] if secrets.is_dir() else []
+    changes += [gridtie_files.remove(str(path), check) for path in sorted(gone)]
+    return changes, digests
+
+
+def _made(path: str) -> str:
+    moment = datetime.datetime.fromtimestamp(Path(path).stat().st_mtime, datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _secret(path: str, key: str, group: str, check: bool) -> dict[str, Any] | None:
+    entry = {"path": path, "content": key + "\n", "mode": "0640", "owner": "root", "group": group, "secret": True}
+    return gridtie_files.ensure_file(entry, check)
+
+
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
@@ -83,6 +156,9 @@ def main() -> None:
             "person": {"type": "dict"},
             "copy_dir": {"type": "str", "default": ".config/gridtie"},
             "endpoint": {"type": "str", "required": True},
+            "people": {"type": "list", "elements": "dict", "default": []},
+            "pool": {"type": "list", "elements": "str", "default": []},
+            "pool_since": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
@@ -98,37 +174,46 @@ def main() -> None:
         module.fail_json(
             msg=f"{keys_file}: {error}. Correct it, or move it away: then one with the station's key alone is written."
         )
-    wanted = gridtie_keys.with_station_key(document, key, datetime.datetime.now(datetime.timezone.utc))
-    changes = []
-    for path, content, secret in (
-        (key_file, key + "\n", True),
-        (keys_file, json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file), False),
-    ):
-        entry = {
-            "path": path,
-            "content": content,
-            "mode": "0640",
-            "owner": "root",
-            "group": given["group"],
-            "secret": secret,
+    now = datetime.datetime.now(datetime.timezone.utc)
+    wanted = gridtie_keys.with_station_key(document, key, now)
+    try:
+        people = _accounts(given["people"])
+        held = {
+            each.name: gridtie_keys.read_as_user(each.uid, each.gid, f"{each.home}/{given['copy_dir']}/key")
+            for each in people
         }
-        changes.append(gridtie_files.ensure_file(entry, check))
+        wanted, keys = gridtie_keys.with_people(wanted, people, held, now)
+    except KeyError as error:
+        module.fail_json(msg=f"gridtie_people: there is no account {error} on this machine; make it, or name another")
+    except gridtie_keys.KeyFileError as error:
+        module.fail_json(msg=f"{keys_file}: {error}")
+    text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file)
+    entry = {"path": keys_file, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
+    pool, relays = _pool_keys(given, check)
+    changes = [_secret(key_file, key, given["group"], check), gridtie_files.ensure_file(entry, check), *pool]
     done = [change for change in changes if change]
-    person = given["person"]
-    directory = ""
-    copied = False
-    if person and Path(person["home"]).is_dir():
+    # Whoever has a key of his own does not get the station's, which may do everything.
+    copies = [(each.uid, each.gid, each.home, keys[each.name]) for each in people]
+    person, directory = given["person"], ""
+    if person and Path(person["home"]).is_dir() and int(person["uid"]) not in {each.uid for each in people}:
         directory = f"{person['home']}/{given['copy_dir']}"
-        uid, gid = int(person["uid"]), int(person["gid"])
+        copies.append((int(person["uid"]), int(person["gid"]), person["home"], key))
+    copied = False
+    for uid, gid, home, own in copies:
+        place = f"{home}/{given['copy_dir']}"
         if check:
-            copied = created or _copy_differs(directory, key, given["endpoint"])
-        else:
-            try:
-                copied = gridtie_keys.as_user(uid, gid, lambda: _copy(directory, key, given["endpoint"]))
-            except OSError as error:
-                module.fail_json(msg=f"{directory}: {error}")
+            copied = _copy_differs(place, own, given["endpoint"]) or copied
+            continue
+        try:
+            copied = gridtie_keys.as_user(uid, gid, partial(_copy, place, own, given["endpoint"])) or copied
+        except OSError as error:
+            module.fail_json(msg=f"{place}: {error}")
     module.exit_json(
-        changed=bool(done) or copied, created=created, copied_to=directory, diff=[change["diff"] for change in done]
+        changed=bool(done) or copied,
+        created=created,
+        copied_to=directory,
+        relays=relays,
+        diff=[change["diff"] for change in done],
     )
 
 

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -66,9 +64,7 @@ def main() -> None:
             **{name: partial(str, url) for name, url in module.params["probe"].items()},
         }
     probes = gridtie_reach.Probes(targets)
-    machine["docker"] = docker = gridtie_docker.inspect()
-    if docker.get("desktop") and sys.platform == "linux":
-        docker["shares"] = gridtie_docker.desktop_shares(str(Path.home()))
+    machine["docker"] = gridtie_docker.inspect()
     machine["reach"] = probes.results()
     module.exit_json(changed=False, machine=machine)
 

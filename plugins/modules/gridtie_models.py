@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_progress, gridtie_reach
+from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.choice import Room
 from ..module_utils.gridtie_host.fetch import Fetcher
@@ -203,6 +203,8 @@ def main() -> None:
             gone = withdraw(_place(module), module.check_mode)
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone)
         done = supply(_order(module), module.check_mode)
+    except gridtie_apt.PackageError as error:
+        module.fail_json(msg=str(error), stdout=error.output)
     except (StockError, CatalogueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
@@ -225,7 +227,7 @@ def _order(module: AnsibleModule) -> Order:
         lock=parse_lock(given["lock"]),
         models=given["models"],
         engine=given["engine"],
-        means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"])),
+        means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
         room=_room,
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
@@ -241,6 +243,11 @@ def _order(module: AnsibleModule) -> Order:
         prune=given["prune"],
         say=gridtie_progress.report,
     )
+
+
+def _install_pip() -> None:
+    """A host that is reached over SSH has no virtual environment of ours to take pip from."""
+    gridtie_apt.install(["python3-pip"])
 
 
 def _place(module: AnsibleModule) -> Place:

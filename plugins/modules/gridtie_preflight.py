@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import pwd
+from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -38,6 +39,14 @@ options:
     description: The router's port.
     type: raw
     default: 0
+  tls_port:
+    description: The router's port for other machines; 0 where it has none.
+    type: raw
+    default: 0
+  people:
+    description: Who gets a key, each with C(name) or C(user), an account of this machine.
+    type: raw
+    default: []
   input_problems:
     description: Problems of variables and files that were found before.
     type: list
@@ -104,6 +113,21 @@ def _port(number: int, docker: dict[str, Any]) -> dict[str, Any]:
     return port
 
 
+def _tls_port(number: Any, docker: dict[str, Any]) -> dict[str, Any] | None:
+    """Who holds the port for other machines; none where there is none, or no number."""
+    return _port(int(number), docker) if str(number).isdigit() and int(number) else None
+
+
+def _missing_accounts(people: Any) -> Iterator[str]:
+    for person in people if isinstance(people, list) else []:
+        if isinstance(person, dict) and person.get("name"):
+            name = str(person.get("user") or person["name"])
+            try:
+                pwd.getpwnam(name)
+            except KeyError:
+                yield name
+
+
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
@@ -113,6 +137,8 @@ def main() -> None:
             "judge": {"type": "bool", "default": True},
             "config_dir": {"type": "path", "required": True},
             "port": {"type": "raw", "default": 0},
+            "tls_port": {"type": "raw", "default": 0},
+            "people": {"type": "raw", "default": []},
             "input_problems": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -128,6 +154,11 @@ def main() -> None:
         port = {"number": 0, "holder": "", "container": "", "project": ""}
     choice, problems = gridtie_judge.judge(machine, module.params["wanted"], station, port)
     problems = inputs + problems
+    problems += gridtie_judge.judge_site(
+        _tls_port(module.params["tls_port"], machine["docker"]),
+        list(_missing_accounts(module.params["people"])),
+        module.params["wanted"],
+    )
     if problems:
         module.fail_json(msg=gridtie_judge.listing(problems), problems=problems)
     module.exit_json(changed=False, machine=machine, choice=choice, station=station)

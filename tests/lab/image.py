@@ -45,14 +45,14 @@ def mirror() -> str:
     raise LookupError("no Debian archive among this machine's package sources; run `apt-get update` first")
 
 
-def build(distribution: Distribution = TRIXIE) -> str:
-    """Tag of an image of a bare machine; it is bootstrapped unless an equal one is there."""
-    recipe = f"{distribution} {PACKAGES} {mirror()}"
+def build(distribution: Distribution = TRIXIE, more: tuple[str, ...] = ()) -> str:
+    """Tag of an image of a bare machine, with `more` packages; it is bootstrapped unless an equal one is there."""
+    recipe = f"{distribution} {PACKAGES + more} {mirror()}"
     tag = f"gridtie-lab/{distribution.name}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0:
         return tag
     source = f"deb {mirror()} {distribution.suite} {distribution.components}"
-    bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}"]
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES + more)}"]
     with subprocess.Popen([*bootstrap, distribution.suite, "-", source], stdout=subprocess.PIPE) as archive:
         command = ["docker", "import", "--change", 'CMD ["/lib/systemd/systemd"]', "-", tag]
         subprocess.run(command, stdin=archive.stdout, check=True, capture_output=True)

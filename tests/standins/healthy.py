@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ class Healthy:
     """A `Probe` of a station on which every check holds. Every attribute may be changed before it is looked at."""
 
     def __init__(self) -> None:
+        self.certificate_names = ["gpu-server", "10.0.0.7"]
+        self.certificate_days = 60.0
         self.station = copy.deepcopy(STATION)
         self.files: dict[Path, str] = {CONFIG / name: "{}" for name in ("models.yaml", "prices.json", "keys.json")}
         self.files |= {CONFIG / "llm_routing.yaml": ROUTING, CONFIG / "station.key": KEY}
@@ -115,12 +118,7 @@ class Healthy:
         self.owners: dict[Path, int] = {}
         self.unreadable: set[Path] = set()
         self.docker = Ran(0, "27.1.0\n", "")
-        self.daemon: dict[str, object] = {
-            "SecurityOptions": ["name=seccomp,profile=default"],
-            "OperatingSystem": "Debian GNU/Linux 13 (trixie)",
-            "MemoryLimit": True,
-            "PidsLimit": True,
-        }
+        self.daemon = {"SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True, "PidsLimit": True}
         self.cgroups = True
         self.containers = {
             "gridtie-router-1": _container(
@@ -258,7 +256,27 @@ class Healthy:
     def graphics(self) -> tuple[Graphics, ...]:
         return self.cards
 
+    def certificate_ends(self, address: str, port: int, name: str, trusted: Path) -> float:
+        self.read(trusted)
+        if name not in self.certificate_names:
+            raise ssl.SSLCertVerificationError(1, f"certificate is not valid for '{name}'")
+        return self.now() + self.certificate_days * 86400
+
+    def now(self) -> float:
+        return 1_800_000_000.0
+
     # -- for tests ---------------------------------------------------------------------------------------------------
+
+    def serves_a_team(self) -> None:
+        """Let other machines in."""
+        self.station["expected"] |= {
+            "tls": {"address": "0.0.0.0", "port": 8443, "names": ["gpu-server", "10.0.0.7"]},
+            "published_ports": ["127.0.0.1:8484", "0.0.0.0:8443"],
+        }
+        ports = self.containers["gridtie-router-1"]["NetworkSettings"]["Ports"]
+        ports["8443/tcp"] = [{"HostIp": "0.0.0.0", "HostPort": "8443"}]
+        self.files[Path("/proc/net/tcp")] = sockets("0100007F:2124", "00000000:20FB")
+        self.files[CONFIG / "tls" / "server.pem"] = "key and certificate"
 
     def embedded(self) -> None:
         """Make it a station with the embedded engine."""

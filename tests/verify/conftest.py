@@ -97,6 +97,7 @@ class Machine:
         command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{self.port}"]
         for option, value in (("-F", backend.ssh_config), ("-i", backend.ssh_identity_file), ("-p", backend.host.port)):
             command += [option, str(value)] if value else []
+        command += shlex.split(backend.ssh_extra_args or "")
         user = f"{backend.host.user}@" if backend.host.user else ""
         with subprocess.Popen([*command, user + backend.host.name]) as tunnel:
             try:

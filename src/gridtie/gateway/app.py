@@ -51,9 +51,9 @@ class App:
         self.limits = loaded.routing.limits
         self._keys = loaded.keys
         station = loaded.station
-        names = [*loaded.routing.defaults.allowed_hosts, *(station.hosts if station is not None else ())]
         own = [station.endpoint] if station is not None else []
-        self._hosts = Hosts(names, {self._port, *ports(*own)})
+        declared = station.hosts if station is not None else ()
+        self._hosts = Hosts(loaded.routing.defaults.allowed_hosts, {self._port, *ports(*own)}, declared)
 
     def request_id(self) -> str:
         """A new id."""

@@ -12,9 +12,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 class Hosts:
     """The allow-list of Host headers, worked out once."""
 
-    def __init__(self, names: Iterable[str], ports: Iterable[int]) -> None:
-        """`names` come with their own port or are reached at one of `ports`."""
-        allowed = set()
+    def __init__(self, names: Iterable[str], ports: Iterable[int], exact: Iterable[str] = ()) -> None:
+        """`names` come with their own port or are reached at one of `ports`; `exact` are whole Host headers."""
+        allowed = {name.lower() for name in exact}
         for name in (*LOOPBACK, *(name.lower() for name in names)):
             if _has_port(name):
                 allowed.add(name)

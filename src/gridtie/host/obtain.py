@@ -14,7 +14,7 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Optional, Sequence
 
 from .catalogue import GgufSource, PackageSource, Pin
 from .fetch import Fetcher
@@ -36,12 +36,14 @@ class Means:
 
     `registry` is the base URL that speaks Ollama's pull protocol (the library itself or a mirror of plain files);
     `pip` is a command that runs pip, empty to look for one; it finds index, proxy and CA in its own configuration.
+    `install_pip` brings one to a host that has none.
     """
 
     incoming: Path
     registry: str
     fetcher: Fetcher = field(default_factory=Fetcher)
     pip: Sequence[str] = ()
+    install_pip: Optional[Callable[[], None]] = None
     progress: Callable[[str], None] = field(default=lambda message: None)
 
     def partial(self, digest: str) -> Path:
@@ -141,7 +143,7 @@ def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:
     listing = folder / "requirements.txt"
     listing.write_text(requirement + "\n", encoding="utf-8")
     command = [
-        *(means.pip or find_pip()),
+        *(means.pip or find_pip(means.install_pip)),
         *("download", "--no-deps", "--only-binary=:all:", "--no-input", "--disable-pip-version-check"),
         *(["--require-hashes"] if pin.package else []),
         *("--progress-bar=off", "--dest", str(folder), "--requirement", str(listing)),
@@ -158,12 +160,25 @@ def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:
     return wheels[0]
 
 
-def find_pip() -> list[str]:
-    """The first pip of this host: of the interpreter that runs this, of the system's Python, or on PATH."""
+def find_pip(install: Optional[Callable[[], None]] = None) -> list[str]:
+    """The first pip of this host: of the interpreter that runs this, of the system's Python, or on PATH.
+
+    Where there is none, `install` brings one. Raises ObtainError where there is none then.
+    """
+    if found := _pip():
+        return found
+    if install is not None:
+        install()
+        if found := _pip():
+            return found
+    raise ObtainError("pip was not found on this host; install it (Debian, Ubuntu: apt install python3-pip)")
+
+
+def _pip() -> list[str]:
     for command in ([sys.executable, "-m", "pip"], ["/usr/bin/python3", "-m", "pip"], ["pip3"], ["pip"]):
         if shutil.which(command[0]) and _answers([*command, "--version"]):
             return command
-    raise ObtainError("pip was not found on this host; install it (Debian, Ubuntu: apt install python3-pip)")
+    return []
 
 
 def _answers(command: Sequence[str]) -> bool:

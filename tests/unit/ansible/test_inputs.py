@@ -69,10 +69,76 @@ def test_the_projects_routing_file_is_right_and_a_broken_one_is_told_with_its_li
     bad.write_text(good.read_text(encoding="utf-8") + "\nsurprise: 1\n", encoding="utf-8")
     line = len(bad.read_text(encoding="utf-8").splitlines())
 
-    assert inputs.check_routing(good) == []
-    assert f"{bad}:{line}" in inputs.check_routing(bad)[0]["found"]
-    assert "surprise" in inputs.check_routing(bad)[0]["found"]
+    assert inputs.check_routing(good, []) == ([], ["dev", "test", "ci", "production"])
+    assert f"{bad}:{line}" in inputs.check_routing(bad, [])[0][0]["found"]
+    assert "surprise" in inputs.check_routing(bad, [])[0][0]["found"]
 
 
 def test_a_routing_file_that_is_not_there_is_told(inputs: ModuleType, tmp_path: Path) -> None:
-    assert "no such routing file" in inputs.check_routing(tmp_path / "none.yaml")[0]["found"]
+    assert "no such routing file" in inputs.check_routing(tmp_path / "none.yaml", [])[0][0]["found"]
+
+
+def test_a_pool_that_the_routing_file_does_not_know_would_be_without_effect(inputs: ModuleType, tmp_path: Path) -> None:
+    text = (ROOT / "config/llm_routing.yaml").read_text(encoding="utf-8")
+    without = tmp_path / "llm_routing.yaml"
+    start = text.index("  # The routers of the machines")
+    without.write_text(text[:start] + text[text.index("  # No cloud is configured") :], encoding="utf-8")
+
+    assert inputs.check_routing(ROOT / "config/llm_routing.yaml", ["gpu"])[0] == []
+    assert inputs.check_routing(without, [])[0] == []
+    assert "no provider of the type pool" in inputs.check_routing(without, ["gpu"])[0][0]["found"]
+
+
+SOUND: dict[str, Any] = {
+    "gridtie_listen": "0.0.0.0",
+    "gridtie_tls": "project",
+    "gridtie_port": 8484,
+    "gridtie_tls_port": 8443,
+    "gridtie_address": "gpu-server.lan",
+    "gridtie_tls_names": ["10.0.0.7", "fe80::1"],
+    "gridtie_tls_days": 90,
+    "gridtie_tls_renew_days": 30,
+    "gridtie_people": [{"name": "alice", "environments": ["dev"], "since": "2026-11-24"}, {"name": "bob"}],
+    "gridtie_pool": ["gpu-server"],
+    "gridtie_networks": ["gridtie-jobs"],
+    "gridtie_engine_mode": "container",
+}
+
+
+def site_problems(inputs: ModuleType, **changes: Any) -> list[str]:
+    found = inputs.site.problems({**SOUND, **changes}, ["gpu-server", "laptop"], "laptop", ["dev", "production"])
+    return [problem["found"] for problem in found]
+
+
+def test_a_sound_site_has_no_problem(inputs: ModuleType) -> None:
+    assert site_problems(inputs) == []
+    assert site_problems(inputs, gridtie_listen="", gridtie_tls="off") == []
+    assert site_problems(inputs, gridtie_listen="127.0.0.1", gridtie_tls="off") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({"gridtie_tls": "off"}, "gridtie_listen is 0.0.0.0, where others than this machine reach it"),
+        ({"gridtie_listen": "10.0.0.7", "gridtie_tls": "off"}, "gridtie_tls is off"),
+        ({"gridtie_listen": "everywhere"}, "gridtie_listen is 'everywhere'"),
+        ({"gridtie_tls_port": 8484}, "both 8484"),
+        ({"gridtie_tls_names": ["https://gpu"]}, "'https://gpu' is no host name"),
+        ({"gridtie_tls_renew_days": 90}, "every run would renew it"),
+        ({"gridtie_tls": "given"}, "gridtie_tls_certificate is ''"),
+        ({"gridtie_people": [{"name": "a b"}]}, "the name 'a b'"),
+        ({"gridtie_people": [{"name": "station"}]}, "the name 'station'"),
+        ({"gridtie_people": [{"name": "relay.laptop"}]}, "the name 'relay.laptop'"),
+        ({"gridtie_people": [{"name": "alice"}, {"name": "alice"}]}, "alice twice"),
+        ({"gridtie_people": [{"name": "alice", "environments": ["prod"]}]}, "the environment 'prod'"),
+        ({"gridtie_people": [{"name": "alice", "environments": []}]}, "has no environment"),
+        ({"gridtie_people": [{"name": "alice", "since": "yesterday"}]}, "since of alice"),
+        ({"gridtie_pool": ["laptop"]}, "names laptop itself"),
+        ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
+        ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),
+        ({"gridtie_engine_mode": "native"}, "can join no other"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_with_a_site_is_named(inputs: ModuleType, changes: dict[str, Any], wanted: str) -> None:
+    assert any(wanted in found for found in site_problems(inputs, **changes))

@@ -239,3 +239,10 @@ def test_checking_from_the_command_line_tells_good_from_bad(tmp_path: Path, caps
 
     assert (main([str(SHIPPED)]), main([str(bad)]), main([])) == (0, 1, 2)
     assert "bad.yaml:1: version: found 2, wanted 1" in capsys.readouterr().err
+
+
+def test_the_runners_routing_file_knows_no_cloud() -> None:
+    routing = parse((SHIPPED.parents[1] / "inventories/ci/llm_routing.yaml").read_bytes(), "ci.yaml").routing
+
+    assert {provider.locality for provider in routing.providers.values()} == {"local"}
+    assert {rule.never for rule in routing.rules} == {"cloud"}

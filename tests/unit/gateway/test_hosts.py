@@ -6,7 +6,7 @@ import pytest
 
 from gridtie.gateway.hosts import Hosts, ports
 
-HOSTS = Hosts(["Router.Internal", "other.internal:9000"], {8484, 18484})
+HOSTS = Hosts(["Router.Internal", "other.internal:9000"], {8484, 18484}, ["gpu-server", "[fe80::1]:8443"])
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,9 @@ HOSTS = Hosts(["Router.Internal", "other.internal:9000"], {8484, 18484})
         (b"router.internal:8484", True),
         (b"other.internal:9000", True),
         (b"other.internal:8484", False),
+        (b"GPU-server", True),
+        (b"gpu-server:8484", False),
+        (b"[fe80::1]:8443", True),
         (b"localhost", False),
         (b"localhost:80", False),
         (b"127.0.0.2:8484", False),

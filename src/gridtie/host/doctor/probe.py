@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import socket
+import ssl
 import subprocess
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol, Sequence
@@ -12,6 +15,10 @@ from typing import Any, Mapping, Optional, Protocol, Sequence
 from gridtie.host import ask
 from gridtie.host.gpu import Graphics
 from gridtie.host.hardware import read_graphics
+
+_HANDSHAKE_SECONDS = 5.0
+# X509_V_FLAG_PARTIAL_CHAIN of OpenSSL; the ssl module has had a name for it since Python 3.10.
+_PARTIAL_CHAIN = 0x80000
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,17 @@ class Probe(Protocol):
 
     def graphics(self) -> tuple[Graphics, ...]: ...
 
+    def certificate_ends(self, address: str, port: int, name: str, trusted: Path) -> float:
+        """When the certificate that is shown there ends (Unix time), if it is the one in `trusted` and for `name`.
+
+        Raises OSError, of which ssl.SSLError is one.
+        """
+        ...
+
+    def now(self) -> float:
+        """Unix time."""
+        ...
+
 
 class HostProbe:
     """This machine."""
@@ -117,6 +135,20 @@ class HostProbe:
     def free_bytes(self, directory: Path) -> int:
         found = os.statvfs(directory)
         return found.f_bavail * found.f_frsize
+
+    def certificate_ends(self, address: str, port: int, name: str, trusted: Path) -> float:
+        context = ssl.create_default_context(cafile=str(trusted))
+        # The very certificate on disk, whoever signed it: that others trust its authority is their check.
+        context.verify_flags |= ssl.VerifyFlags(_PARTIAL_CHAIN)
+        with (
+            socket.create_connection((address, port), timeout=_HANDSHAKE_SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname=name) as wrapped,
+        ):
+            found = wrapped.getpeercert() or {}
+        return float(ssl.cert_time_to_seconds(str(found["notAfter"])))
+
+    def now(self) -> float:
+        return time.time()
 
     def graphics(self) -> tuple[Graphics, ...]:
         return read_graphics(Path("/"))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
+import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +14,9 @@ import pytest
 
 from gridtie.host.ask import Answer
 from gridtie.host.doctor.checks import CHECKS
-from gridtie.host.doctor.probe import Ran
+from gridtie.host.doctor.probe import HostProbe, Ran
 from gridtie.host.gpu import Graphics
+from standins.authority import make_authority
 from standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy, answer, failure, sockets
 
 Break = Callable[[Healthy], object]
@@ -205,7 +210,7 @@ def test_it_fails_where_its_promise_is_broken(id: str, broken: Break, found: str
 
 
 def test_every_check_has_a_failure_here_except_where_a_card_is_only_said() -> None:
-    tested = {id for id, _, _ in ILL} | {"router.origin", "router.host"}
+    tested = {id for id, _, _ in ILL} | {"router.origin", "router.host", "network.tls"}
     assert {check.id for check in CHECKS} - tested == {"gpu.present"}
 
 
@@ -261,17 +266,9 @@ def test_a_card_that_is_there_is_said_and_is_no_failure() -> None:
     assert "NVIDIA 0x2684 at 0000:01:00.0: present and not used" in result.found
 
 
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]},
-        {"OperatingSystem": "Docker Desktop"},
-    ],
-    ids=["rootless", "desktop"],
-)
-def test_root_in_the_containers_of_a_persons_own_docker_is_that_person(said: dict[str, object]) -> None:
+def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> None:
     station = Healthy()
-    station.daemon.update(said)
+    station.daemon["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=rootless"]
     for container in station.containers.values():
         container["Config"]["User"] = "0:0"
     assert station.examine()["containers.hardened"].ok
@@ -328,3 +325,64 @@ def test_a_kernel_without_ipv6_is_fine() -> None:
     station = Healthy()
     del station.files[Path("/proc/net/tcp6")]
     assert station.examine()["network.listening"].ok
+
+
+def team(*breaks: Break) -> Healthy:
+    """A station that lets other machines in, ill in these ways."""
+    station = Healthy()
+    station.serves_a_team()
+    for each in breaks:
+        each(station)
+    return station
+
+
+@pytest.mark.parametrize("id", ["network.published", "network.listening", "network.tls"])
+def test_what_was_declared_for_other_machines_holds(id: str) -> None:
+    result = team().examine()[id]
+    assert result.ok, result
+
+
+@pytest.mark.parametrize(
+    ("id", "broken", "found"),
+    [
+        ("network.published", bound("router", {"1/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8484"}]}), "0.0.0.0:8484"),
+        ("network.listening", file("/proc/net/tcp", sockets(EVERYWHERE_V4)), "0.0.0.0 port 8484"),
+        ("network.tls", has(certificate_names=["gpu-server"]), "as 10.0.0.7: certificate is not valid"),
+        ("network.tls", has(certificate_days=6.0), "good for 6 days"),
+        ("network.tls", lambda station: station.files.pop(CONFIG / "tls" / "server.pem"), "No such file"),
+    ],
+)
+def test_anything_else_is_found(id: str, broken: Break, found: str) -> None:
+    result = team(broken).examine()[id]
+    assert not result.ok
+    assert found in result.found
+    assert result.fix
+
+
+def test_a_real_certificate_is_examined_as_its_clients_do(tmp_path: Path) -> None:
+    """By its names and its end, and against what is on disk, whoever signed it."""
+    make_authority(tmp_path / "ours", "gpu-server")
+    make_authority(tmp_path / "other", "gpu-server")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "ours" / "server.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        server = threading.Thread(target=_handshakes, args=(listener, context, 3))
+        server.start()
+        try:
+            probe = HostProbe()
+            ends = probe.certificate_ends("127.0.0.1", port, "gpu-server", tmp_path / "ours" / "server.pem")
+            assert 1 < (ends - probe.now()) / 86400 <= 2
+            with pytest.raises(ssl.SSLCertVerificationError):
+                probe.certificate_ends("127.0.0.1", port, "elsewhere", tmp_path / "ours" / "server.pem")
+            with pytest.raises(ssl.SSLCertVerificationError):
+                probe.certificate_ends("127.0.0.1", port, "gpu-server", tmp_path / "other" / "server.pem")
+        finally:
+            server.join()
+
+
+def _handshakes(listener: socket.socket, context: ssl.SSLContext, count: int) -> None:
+    for _ in range(count):
+        raw, _ = listener.accept()
+        with contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as wrapped:
+            wrapped.recv(1)

@@ -1,12 +1,12 @@
-"""Nothing of the station listens beyond loopback."""
+"""The station listens on loopback, and beyond it exactly where the inventory declares, with TLS."""
 
 from __future__ import annotations
 
 import ipaddress
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
@@ -17,6 +17,9 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h, TCP_LISTEN).
 _LISTEN = "0A"
 
+# A run renews certificates a month before their end (gridtie_tls_renew_days); a week is time enough to ask why not.
+_LEAST_DAYS = 7
+
 
 def published(look: Look) -> Finding:
     wanted = sorted(look.station["expected"]["published_ports"])
@@ -24,20 +27,43 @@ def published(look: Look) -> Finding:
     if found != wanted:
         return bad(f"published: {', '.join(found) or 'nothing'}", ", ".join(wanted), "run `make site`")
     wide = [binding for binding in found if not is_loopback(binding.rpartition(":")[0].strip("[]"))]
-    if wide:
-        return bad(f"published beyond loopback: {', '.join(wide)}", "loopback only", "run `make site`")
+    if undeclared := [binding for binding in wide if binding != _declared(look)]:
+        return bad(f"published beyond loopback: {', '.join(undeclared)}", _wanted(look), "run `make site`")
     return good(f"{', '.join(found)}; the engine publishes nothing")
 
 
 def listening(look: Look) -> Finding:
     ports = {port for role in look.containers for _, port in _bindings(look, role)}
     ports.add(urllib.parse.urlsplit(look.endpoint).port or 80)
-    wide = [f"{address} port {port}" for address, port in _listeners(look) if port in ports and not address.is_loopback]
-    if wide:
+    wide = [(address, port) for address, port in _listeners(look) if port in ports and not address.is_loopback]
+    if undeclared := [f"{address} port {port}" for address, port in wide if not _is_declared(look, address, port)]:
         return bad(
-            f"listening on {', '.join(wide)}", "loopback only", "find who listens with `ss -ltnp`; run `make site`"
+            f"listening on {', '.join(undeclared)}", _wanted(look), "find who listens with `ss -ltnp`; run `make site`"
         )
-    return good(f"ports {', '.join(map(str, sorted(ports)))} listen on loopback only")
+    return good(f"ports {', '.join(map(str, sorted(ports)))} listen on {_wanted(look)}")
+
+
+def secured(look: Look) -> Finding:
+    tls = _tls(look)
+    wanted = f"a certificate for {', '.join(tls.get('names') or ()) or 'nobody'}, good for {_LEAST_DAYS} days or more"
+    if not tls:
+        return good("no other machine is let in", "TLS wherever other machines are let in")
+    address = ipaddress.ip_address(tls["address"])
+    asked = ("::1" if address.version == 6 else "127.0.0.1") if address.is_unspecified else str(address)
+    days = []
+    for name in tls["names"]:
+        try:
+            ends = look.probe.certificate_ends(asked, int(tls["port"]), name, look.config_dir / "tls" / "server.pem")
+        except OSError as error:
+            reason = getattr(error, "verify_message", "") or str(error)
+            return bad(
+                f"{asked} port {tls['port']}, as {name}: {reason}", wanted, "run `make site`: it makes a new one"
+            )
+        days.append((ends - look.probe.now()) / 86400)
+    found = f"{asked} port {tls['port']} shows the certificate on disk, good for {int(min(days))} days"
+    if min(days) < _LEAST_DAYS:
+        return bad(found, wanted, "run `make site`: it renews the certificate in time")
+    return good(found, wanted)
 
 
 def confined(look: Look) -> Finding:
@@ -52,6 +78,28 @@ def confined(look: Look) -> Finding:
     if open_ones:
         return bad(f"it is on {', '.join(open_ones)}, which leads out", wanted, "run `make site`")
     return good(f"it is on {', '.join(names)} alone", wanted)
+
+
+def _tls(look: Look) -> Mapping[str, Any]:
+    """What the inventory declares for other machines; empty where it declares nothing."""
+    return dict(look.station["expected"].get("tls") or {})
+
+
+def _declared(look: Look) -> str:
+    tls = _tls(look)
+    return f"{tls['address']}:{tls['port']}" if tls else ""
+
+
+def _wanted(look: Look) -> str:
+    return f"loopback, and {_declared(look)} with TLS" if _tls(look) else "loopback only"
+
+
+def _is_declared(look: Look, address: Address, port: int) -> bool:
+    tls = _tls(look)
+    if not tls or port != int(tls["port"]):
+        return False
+    declared = ipaddress.ip_address(tls["address"])
+    return declared == address or (declared.is_unspecified and address.is_unspecified)
 
 
 def _bindings(look: Look, role: str) -> Iterator[tuple[str, int]]:
@@ -87,7 +135,13 @@ def _address(text: str) -> Address:
 
 
 CHECKS = (
-    Check("network.published", "only the router is published, on loopback", published, needs=("containers.exist",)),
+    Check("network.published", "only the router is published, where declared", published, needs=("containers.exist",)),
     Check("network.confined", "the engine reaches nothing outside", confined, needs=("containers.exist",)),
-    Check("network.listening", "nothing of ours listens beyond loopback", listening, needs=("containers.exist",)),
+    Check(
+        "network.listening",
+        "nothing of ours listens beyond what was declared",
+        listening,
+        needs=("containers.exist",),
+    ),
+    Check("network.tls", "other machines are let in with TLS only", secured, needs=("containers.running",)),
 )

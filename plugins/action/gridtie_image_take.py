@@ -1,0 +1,55 @@
+"""Bring an image from the controller to a host and load it there; what has arrived before is not sent again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """Arguments: ``reference``, ``docker``, and ``cache``, a directory on the controller."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Send the parts that are not there yet, and load them."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given = self._task.args
+        reference = given["reference"]
+        cache = Path(given["cache"]).expanduser() / reference.replace("/", "_").replace(":", "_")
+        try:
+            packed = json.loads((cache / "index.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            raise AnsibleActionFail(
+                f"{reference} was not handed over by the host that makes it (no {cache}/index.json); look at what went "
+                "wrong there, or set gridtie_share_images: false"
+            ) from error
+        # Where whoever logs in may write, and the same place in the next run.
+        there = self._remote_expand_user(f"~/.ansible/gridtie-parts/{cache.name}")
+        self._low_level_execute_command(f"mkdir -p -m 700 {self._connection._shell.quote(there)}", sudoable=False)
+        arguments = {"directory": there, "parts": packed["parts"]}
+        whole = self._execute_module(
+            "gridtie_image_parts", module_args={"state": "there", **arguments}, task_vars=task_vars
+        )
+        if whole.get("failed"):
+            return {**result, **whole}
+        for part in packed["parts"]:
+            if part not in whole["parts"]:
+                self._connection.put_file(str(cache / part["name"]), f"{there}/{part['name']}")
+        loaded = self._execute_module(
+            "gridtie_image_parts",
+            module_args={
+                "state": "loaded",
+                "reference": reference,
+                "docker": given["docker"],
+                "layers": packed["layers"],
+                **arguments,
+            },
+            task_vars=task_vars,
+        )
+        loaded.pop("invocation", None)
+        return {**result, **loaded}

@@ -1,0 +1,390 @@
+"""Two workstations and a shared server, made by one run of the playbook from the variables of inventories/team.
+
+The controller is this machine; it reaches the hosts over SSH. The tests are the chapters of one story and run in the
+order they stand in.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import image
+from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host
+from standins.authority import make_authority
+
+# A team's machines have SSH and Docker already: what is new here is what lies between them.
+PACKAGES = ("openssh-server", "docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables")
+SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+SERVER, WORKSTATIONS = "gpu-server", ("alice-laptop", "bob-desktop")
+
+# Only one small model can be had here. The server's is no better than the workstation's, so its place before that one
+# has to be asked for; what `better` means is proven by unit tests.
+PREFER = "prefer: better"
+
+
+@dataclass
+class Team:
+    """The hosts, and the means to provision them."""
+
+    hosts: dict[str, Host]
+    addresses: dict[str, str]
+    directory: Path
+
+    def __getitem__(self, name: str) -> Host:
+        return self.hosts[name]
+
+    def play(self, playbook: str, *arguments: str) -> Result:
+        """Run a playbook against all of them."""
+        own = {"ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_HOME": str(self.directory / "ansible")}
+        program = str(Path(sys.executable).parent / "ansible-playbook")
+        command = [program, str(CHECKOUT / playbook), "-i", str(self.directory / "inventory"), *arguments]
+        done = subprocess.run(
+            command, cwd=CHECKOUT, env={**os.environ, **own}, capture_output=True, text=True, check=False, timeout=840
+        )
+        return Result(done.returncode, done.stdout + done.stderr, 0.0)
+
+    def write_inventory(self, **changes: dict[str, Any]) -> None:
+        """The hosts as they are, with the group variables that the project ships; `changes` by host name."""
+        login = {
+            "ansible_user": "dev",
+            "ansible_ssh_private_key_file": str(self.directory / "key"),
+            "ansible_ssh_common_args": SSH,
+            "ansible_python_interpreter": "/usr/bin/python3",
+        }
+        people = {
+            "alice-laptop": {"gridtie_people": [{"name": "alice", "environments": ["dev", "production"]}]},
+            "bob-desktop": {"gridtie_people": [{"name": "bob"}]},
+        }
+
+        def variables(name: str) -> dict[str, Any]:
+            own = changes.get(name.replace("-", "_"), {})
+            return {"ansible_host": self.addresses[name], **people.get(name, {}), **own}
+
+        document = {
+            "all": {
+                "vars": {**login, **changes.get("all", {})},
+                "children": {
+                    "servers": {"hosts": {SERVER: variables(SERVER)}},
+                    "workstations": {"hosts": {name: variables(name) for name in WORKSTATIONS}},
+                },
+            }
+        }
+        directory = self.directory / "inventory"
+        shutil.copytree(CHECKOUT / "inventories/team/group_vars", directory / "group_vars", dirs_exist_ok=True)
+        (directory / "hosts.yml").write_text(yaml.safe_dump(document))
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    directory = tmp_path_factory.mktemp("team")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "key")], check=True)
+    network = f"gridtie-lab-{uuid.uuid4().hex[:8]}"
+    subprocess.run(["docker", "network", "create", network], check=True, capture_output=True)
+    try:
+        with ExitStack() as stack:
+            tag = image.build(more=PACKAGES)
+            hosts = {}
+            for name in (SERVER, *WORKSTATIONS):
+                machine = hosts[name] = stack.enter_context(host(tag, hostname=name, options=("--network", network)))
+                let_docker_work(machine)
+                _let_in(machine, (directory / "key.pub").read_text().strip())
+            # Docker's own bridge has an address, too.
+            shown = {name: machine.root("ip -4 -o addr show eth0") for name, machine in hosts.items()}
+            addresses = {name: line.split()[3].partition("/")[0] for name, line in shown.items()}
+            found = Team(hosts, addresses, directory)
+            found["alice-laptop"].root("useradd --create-home alice")
+            found["bob-desktop"].root("useradd --create-home bob")
+            (directory / "routing.yaml").write_text(routing("always"))
+            found.write_inventory(all=shortcuts(directory))
+            yield found
+    finally:
+        subprocess.run(["docker", "network", "rm", network], check=True, capture_output=True)
+
+
+def shortcuts(directory: Path) -> dict[str, Any]:
+    """What makes it quick here: the engine that needs no compiler, and the one model that can be had."""
+    return {
+        "gridtie_engine": "embedded",
+        "gridtie_models": ["smollm2:135m"],
+        "gridtie_routing_file": str(directory / "routing.yaml"),
+        "gridtie_ca_certificate": str(directory / "ca/ca.pem"),
+        "gridtie_ca_key": str(directory / "ca/ca.key"),
+        "gridtie_share_cache": str(directory / "images"),
+        # Where this machine's network has an authority of its own, the lab hosts have it, too.
+        **({"gridtie_ca_bundle": CA_INSIDE} if bundle() else {}),
+    }
+
+
+def routing(prefer: str) -> str:
+    """The project's routing file with another preference: here all hosts have the same model."""
+    text = (CHECKOUT / "config/llm_routing.yaml").read_text()
+    assert PREFER in text
+    return text.replace(PREFER, f"prefer: {prefer}")
+
+
+def let_docker_work(machine: Host) -> None:
+    """In a container's container /proc/sys is read-only, so that Docker cannot turn IPv6 off where there is none."""
+    drop_in = "/etc/systemd/system/docker.service.d/lab.conf"
+    lines = "[Service]\\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\\n"
+    machine.root(f"mkdir -p $(dirname {drop_in}) && printf '{lines}' > {drop_in}")
+    machine.root("systemctl daemon-reload && systemctl restart docker")
+
+
+def _let_in(machine: Host, key: str) -> None:
+    machine.root("install -d -m 700 -o dev -g dev /home/dev/.ssh")
+    machine.root(f"echo '{key}' > /home/dev/.ssh/authorized_keys && chown dev: /home/dev/.ssh/authorized_keys")
+
+
+# Asks as an application of a person does: with that person's files. Prints what came back.
+ASK = """
+import json, pathlib, sys, urllib.error, urllib.request
+place = pathlib.Path.home() / ".config/gridtie"
+body = {"model": "coder", "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}
+request = urllib.request.Request(
+    (place / "endpoint").read_text().strip() + "/v1/chat/completions",
+    json.dumps(body).encode(),
+    {"Authorization": "Bearer " + (sys.argv[1] if len(sys.argv) > 1 else (place / "key").read_text().strip()),
+     "Content-Type": "application/json"},
+)
+try:
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content = json.load(answer)
+        print(json.dumps({"status": 200, "target": answer.headers["x-gridtie-target"],
+                          "attempts": answer.headers["x-gridtie-attempts"],
+                          "text": content["choices"][0]["message"]["content"]}))
+except urllib.error.HTTPError as error:
+    print(json.dumps({"status": error.code, "said": json.load(error)["error"]["code"]}))
+"""
+
+OWN, POOL = "station/gridtie/smollm2:135m", "pool.gpu-server/gridtie/smollm2:135m"
+
+
+def ask(machine: Host, person: str, *key: str) -> dict[str, Any]:
+    """One chat of a person on a workstation, with the person's own key unless another is given."""
+    machine.root(f"cat > /tmp/ask.py <<'END'\n{ASK}\nEND\nchmod 644 /tmp/ask.py")
+    result = machine.run(f"python3 /tmp/ask.py {' '.join(key)}", user=person, cwd="/")
+    assert result.code == 0, result
+    found: dict[str, Any] = json.loads(result.output.splitlines()[-1])
+    return found
+
+
+def target(machine: Host, person: str = "alice") -> str:
+    """Who answers a person's request."""
+    answered = ask(machine, person)
+    assert answered["status"] == 200, answered
+    assert answered["text"].strip()
+    return str(answered["target"])
+
+
+def wait_for(wanted: str, machine: Host, limit: float = 30) -> None:
+    """Return once a request is answered there."""
+    deadline = time.monotonic() + limit
+    while (found := target(machine)) != wanted:
+        assert time.monotonic() < deadline, f"{found} answers, and not {wanted}"
+        time.sleep(0.5)
+
+
+def usage(machine: Host) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(machine.root("gridtie usage --json"))
+    return report
+
+
+def recap(result: Result) -> dict[str, str]:
+    """Host -> the counts of the last lines."""
+    assert result.code == 0, result
+    lines = [line for line in result.output.splitlines() if re.match(r"[\w-]+ *: .*changed=", line)]
+    return {line.partition(":")[0].strip(): line for line in lines}
+
+
+def test_what_would_let_others_in_without_tls_is_refused_before_anything_is_changed(team: Team) -> None:
+    result = team.play("site.yml", "--limit", SERVER, "-e", "gridtie_tls=off")
+
+    assert result.code != 0
+    assert "Nothing has been changed" in result.output
+    assert "gridtie_listen is 0.0.0.0" in result.output
+    assert team[SERVER].root("ls -d /etc/gridtie 2>/dev/null; true") == ""
+
+
+def test_one_run_provisions_all_of_them(team: Team) -> None:
+    assert set(recap(team.play("site.yml"))) == {SERVER, *WORKSTATIONS}
+
+
+def test_images_were_built_once_and_handed_to_the_others(team: Team) -> None:
+    """The others have no base image that they could have built from."""
+    images = {
+        name: machine.root("docker images --format '{{.Repository}}'").split() for name, machine in team.hosts.items()
+    }
+    running = {
+        machine.root("docker inspect --format '{{.Image}}' gridtie-router-1 gridtie-engine-1")
+        for machine in team.hosts.values()
+    }
+
+    assert [name for name, found in images.items() if "gridtie/base" in found] == [SERVER]
+    assert len(running) == 1
+
+
+def test_a_workstations_request_is_answered_by_the_server(team: Team) -> None:
+    assert target(team["alice-laptop"], "alice") == POOL
+    assert target(team["bob-desktop"], "bob") == POOL
+
+
+def test_it_is_counted_where_it_was_asked_and_not_on_the_server(team: Team) -> None:
+    before = usage(team["alice-laptop"]), usage(team[SERVER])
+    target(team["alice-laptop"])
+    after = usage(team["alice-laptop"]), usage(team[SERVER])
+
+    assert after[0]["totals"]["local_requests"] == before[0]["totals"]["local_requests"] + 1
+    assert after[0]["totals"]["saved_usd"] > before[0]["totals"]["saved_usd"]
+    assert after[1]["relayed"]["requests"] == before[1]["relayed"]["requests"] + 1
+    assert after[1]["totals"] == before[1]["totals"]
+
+
+def test_the_server_is_reached_with_tls_and_a_key_only(team: Team) -> None:
+    address = team.addresses[SERVER]
+    with socket.create_connection((address, 8443), timeout=5) as plain:
+        plain.sendall(b"GET /v1/models HTTP/1.1\r\nHost: gpu-server:8443\r\n\r\n")
+        with suppress(ConnectionError):
+            assert b"HTTP/" not in plain.recv(4096)
+    with pytest.raises(OSError):
+        socket.create_connection((address, 8484), timeout=5).close()
+
+    context = ssl.create_default_context(cafile=team.directory / "ca/ca.pem")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"https://{address}:8443/v1/models", context=context, timeout=5)
+    assert refused.value.code == 401
+
+
+def test_keys_lie_where_their_owner_alone_reads_them(team: Team) -> None:
+    alice, server = team["alice-laptop"], team[SERVER]
+    modes = alice.root("stat -c '%a %U' /home/alice/.config/gridtie/key /etc/gridtie/secrets/pool-gpu-server").split(
+        "\n"
+    )
+
+    assert modes[:2] == ["600 alice", "640 root"]
+    assert server.root("find / -xdev -name 'ca.key' 2>/dev/null; true") == ""
+    assert (team.directory / "ca/ca.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_run_changes_nothing_and_tells_no_secret(team: Team) -> None:
+    result = team.play("site.yml", "-vvv")
+    secrets = [team["alice-laptop"].root("cat /home/alice/.config/gridtie/key").strip()]
+    secrets += [team["alice-laptop"].root("cat /etc/gridtie/secrets/pool-gpu-server").strip()]
+    secrets += team[SERVER].root("grep -v -- ----- /etc/gridtie/tls/server.pem").split()[:2]
+
+    assert all(re.search(r"changed=0\b", line) for line in recap(result).values()), result
+    assert len(recap(result)) == 3
+    assert [secret for secret in secrets if secret in result.output] == []
+
+
+def test_every_check_holds_over_ssh(team: Team) -> None:
+    assert len(recap(team.play("playbooks/verify.yml"))) == 3
+
+
+@pytest.mark.parametrize("container", ["gridtie-router-1", "gridtie-engine-1"])
+def test_while_the_server_is_down_the_own_engine_answers_and_the_server_again_afterwards(
+    team: Team, container: str
+) -> None:
+    team[SERVER].root(f"docker stop --time 1 {container}")
+    try:
+        assert target(team["alice-laptop"]) == OWN
+    finally:
+        team[SERVER].root(f"docker start {container}")
+    wait_for(POOL, team["alice-laptop"])
+
+
+def authority(team: Team) -> Any:
+    """The team's authority, as the playbook uses it."""
+    path = CHECKOUT / "plugins/plugin_utils/gridtie_certificates.py"
+    spec = importlib.util.spec_from_file_location("gridtie_certificates", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    now = datetime.datetime.now(datetime.UTC)
+    directory = team.directory / "ca"
+    return module.Authority.ensure(
+        directory / "ca.pem", directory / "ca.key", days=3650, renew_days=0, now=now, check=False
+    )[0]
+
+
+def replace(machine: Host, path: str, text: str) -> None:
+    """Put another content into a file, in one step, with its owner and mode."""
+    machine.root(f"cp -p {path} {path}.new && cat > {path}.new <<'END'\n{text}END\nmv {path}.new {path}")
+
+
+def test_a_server_of_another_authority_is_not_asked(team: Team, tmp_path: Path) -> None:
+    alice, path = team["alice-laptop"], "/etc/gridtie/tls/pool-gpu-server.pem"
+    trusted = alice.root(f"cat {path}")
+    make_authority(tmp_path)
+    replace(alice, path, (tmp_path / "ca.pem").read_text())
+    try:
+        wait_for(OWN, alice)
+    finally:
+        replace(alice, path, trusted)
+    wait_for(POOL, alice)
+
+
+@pytest.mark.parametrize(("case", "own_name", "days"), [("for another name", False, 10), ("expired", True, -1)])
+def test_a_certificate_that_is_not_in_order_is_not_trusted(team: Team, case: str, own_name: bool, days: int) -> None:
+    names = [team.addresses[SERVER] if own_name else "other-server", SERVER]
+    begins = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
+    text = authority(team).issue(names, days=30 + days, now=begins)
+    replace(team[SERVER], "/etc/gridtie/tls/server.pem", text)
+    # The workstation's open connections are of before: none is left after a pause of the router.
+    team[SERVER].root("docker restart --time 1 gridtie-router-1")
+
+    wait_for(OWN, team["alice-laptop"])
+
+
+def test_the_next_run_renews_it_without_a_restart(team: Team) -> None:
+    server = team[SERVER]
+    started = server.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1")
+
+    result = team.play("site.yml", "--limit", SERVER)
+
+    assert re.search(r"changed=[1-9]", recap(result)[SERVER]), result
+    assert server.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1") == started
+    wait_for(POOL, team["alice-laptop"])
+
+
+def test_who_leaves_the_inventory_loses_the_key_and_nothing_else_changes(team: Team) -> None:
+    """In a run that the server takes no part in."""
+    bob = team["bob-desktop"]
+    key = bob.root("cat /home/bob/.config/gridtie/key").strip()
+    team.write_inventory(
+        all=shortcuts(team.directory), bob_desktop={"gridtie_people": [{"name": "bob2", "user": "bob"}]}
+    )
+
+    recap(team.play("site.yml", "--limit", "bob-desktop"))
+
+    assert ask(bob, "bob", key) == {"status": 401, "said": "invalid_key"}
+    assert target(bob, "bob") == POOL
+    assert target(team["alice-laptop"]) == POOL
+
+
+def test_a_reset_takes_all_of_it_away(team: Team) -> None:
+    recap(team.play("playbooks/reset.yml", "-e", '{"gridtie_purge": true}'))
+
+    for machine in team.hosts.values():
+        assert machine.root("ls -d /etc/gridtie /var/lib/gridtie /opt/gridtie 2>/dev/null; true") == ""
+        assert machine.root("docker ps -aq --filter label=com.docker.compose.project=gridtie") == ""

@@ -1,0 +1,67 @@
+"""Who asks whom in an inventory, also where a run touches only some of its hosts."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("gridtie_team", ROOT / "plugins/filter/gridtie_team.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+team = _load()
+SITE = {"url": "https://gpu:8443", "authority": "PEM"}
+MODELS = [{"name": "big"}]
+INVENTORY: dict[str, Any] = {
+    "gpu": {"gridtie_resolved_site": SITE, "gridtie_resolved_models": MODELS},
+    "one": {"gridtie_pool": ["gpu"], "gridtie_resolved_relays": {"gpu": "1" * 64}},
+    "two": {"gridtie_pool": ["gpu"]},
+    "alone": {},
+}
+MEMBER = {
+    "name": "gpu",
+    "url": "https://gpu:8443",
+    "key_file": "secrets/pool-gpu",
+    "ca_file": "tls/pool-gpu.pem",
+    "models": MODELS,
+}
+
+
+def test_a_member_is_described_by_what_it_found_out_in_this_run() -> None:
+    assert team.members(["gpu"], INVENTORY, {}) == [MEMBER]
+    assert team.authorities(["gpu"], INVENTORY, "/tls") == [{"path": "/tls/pool-gpu.pem", "content": "PEM"}]
+
+
+def test_a_member_that_takes_no_part_stays_as_it_was() -> None:
+    assert team.members(["gpu"], {"gpu": {}}, {"pool": [MEMBER]}) == [MEMBER]
+    assert team.members(["gpu"], {"gpu": {}}, {}) == []
+    assert team.authorities(["gpu"], {"gpu": {}}, "/tls") == []
+
+
+def test_a_server_accepts_those_who_have_it_in_their_pool() -> None:
+    assert team.relays("gpu", INVENTORY) == {"one": "1" * 64, "two": ""}
+    assert team.relays("one", INVENTORY) == {}
+
+
+def runs(engine: str, architecture: str = "x86_64") -> dict[str, Any]:
+    return {
+        "gridtie_machine": {"architecture": architecture, "system": {"id": "debian"}},
+        "gridtie_resolved_choice": {"engine": engine, "mode": "container", "source": "packages"},
+    }
+
+
+def test_the_first_host_of_a_kind_makes_the_images_for_the_others() -> None:
+    hosts = {"a": runs("ollama"), "b": runs("embedded"), "c": runs("ollama"), "d": runs("ollama", "aarch64")}
+
+    made = {name: team.builder(name, list(hosts), hosts) for name in hosts}
+
+    assert made == {"a": "a", "b": "b", "c": "a", "d": "d"}
