@@ -20,7 +20,7 @@ from openai.types.chat import (
 
 from standins.behaviour import BY_MODEL, HUGE, Behaviour, Refusal
 from standins.cloud import Cloud
-from standins.fixtures import RouterProcess, routing_file
+from standins.fixtures import RouterProcess, routing_file, strict_openai
 
 TEXT = Behaviour().text
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
@@ -67,11 +67,7 @@ def router(shared_cloud: Cloud, authority: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture
 def client(router: RouterProcess, cloud: Cloud) -> Iterator[openai.OpenAI]:
-    http = openai.DefaultHttpxClient(trust_env=False)
-    with openai.OpenAI(
-        base_url=f"{router.url}/v1", api_key=router.key, max_retries=0, http_client=http, timeout=30,
-        _strict_response_validation=True,
-    ) as made:  # fmt: skip
+    with strict_openai(router, timeout=30) as made:
         yield made
 
 

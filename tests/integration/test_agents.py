@@ -12,7 +12,7 @@ import pytest
 
 from gridtie import sandbox
 from gridtie.agents import coder, documenter, planner, reviewer, tester
-from gridtie.agents.client import Client
+from gridtie.agents.client import Client, Question
 from gridtie.agents.endpoint import Endpoint
 from gridtie.agents.judge import judge
 from gridtie.agents.schema import check
@@ -89,9 +89,7 @@ def test_the_same_seed_gives_the_same_answer_and_another_one_does_not(place: Sta
     """Seeds reach the engine: without that, a second try would be the first again."""
     messages = [{"role": "user", "content": "Tell me a very short story about a fox."}]
     with Client(Endpoint(f"{place.endpoint}/v1", place.key), "probe", "test") as client:
-        texts = [
-            client.ask("planner", messages, temperature=0.9, seed=seed, max_tokens=24).text for seed in (11, 11, 11, 12)
-        ]
+        texts = [client.ask(Question("planner", messages, 0.9, seed, 24)).text for seed in (11, 11, 11, 12)]
 
     # The first answer may come from a cold prompt cache, which rounds differently; the next two may not differ.
     assert texts[1] == texts[2]

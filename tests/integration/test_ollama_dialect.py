@@ -18,7 +18,7 @@ from gridtie.dialects.types import Failed, Failure
 from integration.station import Station
 from standins.behaviour import Behaviour
 from standins.cloud import Cloud
-from standins.fixtures import RouterProcess, routing_file
+from standins.fixtures import RouterProcess, routing_file, strict_openai
 
 CODEC = codec("openai", "ollama")
 # A red pixel.
@@ -156,11 +156,7 @@ def router(
 
 @pytest.fixture
 def client(router: RouterProcess, cloud: Cloud) -> Iterator[openai.OpenAI]:
-    http = openai.DefaultHttpxClient(trust_env=False)
-    with openai.OpenAI(
-        base_url=f"{router.url}/v1", api_key=router.key, max_retries=0, http_client=http, timeout=110,
-        _strict_response_validation=True,
-    ) as made:  # fmt: skip
+    with strict_openai(router, timeout=110) as made:
         yield made
 
 

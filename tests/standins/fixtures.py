@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import openai
 import pytest
 
 from standins.authority import make_authority
@@ -146,3 +147,16 @@ def routing_file(cloud: Cloud, authority: Path, aliases: dict[str, dict[str, Any
             ],
         } | more
     )  # fmt: skip
+
+
+@contextmanager
+def strict_openai(router: RouterProcess, *, timeout: float) -> Iterator[openai.OpenAI]:
+    """The official SDK in front of a router: no second try, and an answer that is not of the documented form is an
+    error.
+    """
+    http = openai.DefaultHttpxClient(trust_env=False)
+    with openai.OpenAI(
+        base_url=f"{router.url}/v1", api_key=router.key, max_retries=0, http_client=http, timeout=timeout,
+        _strict_response_validation=True,
+    ) as client:  # fmt: skip
+        yield client

@@ -44,6 +44,18 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What an agent asks. With a schema, the answer is JSON that holds to it."""
+
+    agent: str
+    messages: Sequence[Message]
+    temperature: float
+    seed: int
+    max_tokens: int
+    schema: Schema | None = None
+
+
+@dataclass(frozen=True)
 class Reply:
     """One complete answer. Times are seconds since the request was sent; tokens are the engine's own count."""
 
@@ -94,27 +106,18 @@ class Client:
             raise RequestFailed(f"{url} answered {_refusal(answer.status_code, answer.content)}")
         return [str(entry["id"]) for entry in answer.json()["data"]]
 
-    def ask(
-        self,
-        agent: str,
-        messages: Sequence[Message],
-        *,
-        temperature: float,
-        seed: int,
-        max_tokens: int,
-        schema: Schema | None = None,
-        on_text: OnText = lambda _text: None,
-    ) -> Reply:
+    def ask(self, question: Question, on_text: OnText = lambda _text: None) -> Reply:
         """One streamed completion; `on_text` gets each piece as it arrives. Raises RequestFailed.
 
         A router that is busy (429, 503) is asked again after the time that it names, a few times.
         """
+        agent, schema = question.agent, question.schema
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": list(messages),
-            "temperature": temperature,
-            "seed": seed,
-            "max_tokens": max_tokens,
+            "messages": list(question.messages),
+            "temperature": question.temperature,
+            "seed": question.seed,
+            "max_tokens": question.max_tokens,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from gridtie.agents.client import Message, Reply
+from gridtie.agents.client import Message, OnText, Question, Reply
 from gridtie.agents.schema import Schema, SchemaMismatch, parse
 
 # A schema is enforced by the engine's grammar, so only an answer that runs out of tokens misses it; a second or third
@@ -22,23 +22,13 @@ class AgentFailed(Exception):
 class Asks(Protocol):
     """What a session needs of a client."""
 
-    def ask(
-        self,
-        agent: str,
-        messages: Sequence[Message],
-        *,
-        temperature: float,
-        seed: int,
-        max_tokens: int,
-        schema: Schema | None = None,
-        on_text: Callable[[str], None] = ...,
-    ) -> Reply: ...
+    def ask(self, question: Question, on_text: OnText) -> Reply: ...
 
 
 class Session:
     """Hands the agents' questions to the client. Try number n of every agent has a seed of its own."""
 
-    def __init__(self, client: Asks, seed: int, on_text: Callable[[str], None] = lambda _text: None) -> None:
+    def __init__(self, client: Asks, seed: int, on_text: OnText = lambda _text: None) -> None:
         self._client = client
         self._seed = seed
         self._on_text = on_text
@@ -48,15 +38,9 @@ class Session:
         self, agent: str, messages: Sequence[Message], *, attempt: int, max_tokens: int, schema: Schema | None = None
     ) -> str:
         """The text of one answer; `attempt` counts from 0 and decides seed and temperature."""
-        reply = self._client.ask(
-            agent,
-            messages,
-            temperature=TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)],
-            seed=self._seed * 100 + attempt,
-            max_tokens=max_tokens,
-            schema=schema,
-            on_text=self._on_text,
-        )
+        temperature = TEMPERATURES[min(attempt, len(TEMPERATURES) - 1)]
+        question = Question(agent, messages, temperature, self._seed * 100 + attempt, max_tokens, schema)
+        reply = self._client.ask(question, self._on_text)
         self.replies.append(reply)
         return reply.text
 

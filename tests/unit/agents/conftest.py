@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 
-from gridtie.agents.client import Message, Reply
+from gridtie.agents.client import OnText, Question, Reply
 from gridtie.agents.judge import Runner
-from gridtie.agents.schema import Schema
 from gridtie.sandbox import Execution
 
 
@@ -20,23 +17,13 @@ class ScriptedClient:
 
     def __init__(self, *answers: str) -> None:
         self._answers = list(answers)
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Question] = []
 
-    def ask(
-        self,
-        agent: str,
-        messages: Sequence[Message],
-        *,
-        temperature: float,
-        seed: int,
-        max_tokens: int,
-        schema: Schema | None = None,
-        on_text: Callable[[str], None] = lambda _text: None,
-    ) -> Reply:
-        self.asked.append({"agent": agent, "messages": list(messages), "temperature": temperature, "seed": seed})
+    def ask(self, question: Question, on_text: OnText) -> Reply:
+        self.asked.append(question)
         text = self._answers.pop(0)
         on_text(text)
-        return Reply(agent, text, "stop", 10, 5, 0.1, 0.2, None, "m", None, None)
+        return Reply(question.agent, text, "stop", 10, 5, 0.1, 0.2, None, "m", None, None)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from gridtie.agents import client as module
-from gridtie.agents.client import Client, Reply, RequestFailed
+from gridtie.agents.client import Client, Question, Reply, RequestFailed
 from gridtie.agents.endpoint import Endpoint
-from gridtie.agents.schema import BOOLEAN, record
+from gridtie.agents.schema import BOOLEAN, Schema, record
 
 Handler = Callable[[httpx.Request], httpx.Response]
 USAGE = {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}}
@@ -44,8 +44,8 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[[Handler], Client]:
     return make
 
 
-def _ask(client: Client, **more: Any) -> Reply:
-    return client.ask("planner", [{"role": "user", "content": "q"}], temperature=0.2, seed=5, max_tokens=9, **more)
+def _ask(client: Client, schema: Schema | None = None, **more: Any) -> Reply:
+    return client.ask(Question("planner", [{"role": "user", "content": "q"}], 0.2, 5, 9, schema), **more)
 
 
 def test_a_stream_becomes_a_reply_with_its_usage(connect: Callable[[Handler], Client]) -> None:

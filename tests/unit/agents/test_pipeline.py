@@ -54,11 +54,11 @@ def test_a_right_solution_passes_with_its_docstring(bench: Bench) -> None:
 def test_a_failed_public_example_is_fed_back_with_another_seed_and_temperature(bench: Bench) -> None:
     """The second try knows what was wrong with the first."""
     result = bench(PLAN, WRONG, RIGHT, *ADVICE, DOCSTRING)
-    first, second = (asked for asked in bench.client.asked if asked["agent"] == "coder")
+    first, second = (asked for asked in bench.client.asked if asked.agent == "coder")
 
     assert result.passed
-    assert "reverse_string('abc') returned 'abc', but must return 'cba'" in second["messages"][-1]["content"]
-    assert (first["seed"], first["temperature"]) != (second["seed"], second["temperature"])
+    assert "reverse_string('abc') returned 'abc', but must return 'cba'" in second.messages[-1]["content"]
+    assert (first.seed, first.temperature) != (second.seed, second.temperature)
 
 
 def test_the_coder_gives_up_after_a_bounded_number_of_tries(bench: Bench) -> None:
@@ -82,7 +82,7 @@ def test_hidden_tests_decide_although_everybody_approved(bench: Bench) -> None:
 def test_no_agent_is_shown_a_hidden_case(bench: Bench) -> None:
     """Not even the reviewer and the documenter, who come last, and not after failures."""
     bench(PLAN, WRONG, WRONG, RIGHT, *ADVICE, DOCSTRING)
-    said = "\n".join(message["content"] for asked in bench.client.asked for message in asked["messages"])
+    said = "\n".join(message["content"] for asked in bench.client.asked for message in asked.messages)
 
     assert "reverse_string(s)" in said
     assert not [case for case in TASK.hidden if repr(case.arguments[0]) in said]
