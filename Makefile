@@ -16,7 +16,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site verify demo test reset pins pages lock venv artefacts
+.PHONY: help site verify demo test reset pins pages lock oracle venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -47,9 +47,10 @@ pins: ## write the digests of models into config/models.lock.yaml, as their sour
 	@scripts/venv site
 	@.venv/bin/python scripts/pin_models.py $(MODELS) $(ARGS)
 
-pages: ## write the pages again that are made from data: docs/models.md, the READMEs of the roles
+pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, the READMEs of the roles
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
+	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/role_readmes.py
 
 lock: ## write the lock files again from pyproject.toml
@@ -58,6 +59,9 @@ lock: ## write the lock files again from pyproject.toml
 artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
+
+oracle: ## record anew what llama.cpp's server reserves, for the tests of memory fit
+	@scripts/record-fit-oracle
 
 venv: ## only the virtual environment that the commands above use
 	@scripts/venv site

@@ -46,7 +46,7 @@ def _memory(model: Model, context: int) -> str:
         return "not predicted"
     if context > model.shape.context_length:
         return "-"
-    return f"{need(model.shape, model.file.bytes, Settings(context)).total / GIB:.1f}"
+    return f"{need(model.shape, model.file.tensors, Settings(context)).total / GIB:.1f}"
 
 
 def scores(catalogue: Catalogue) -> str:

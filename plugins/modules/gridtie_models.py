@@ -13,10 +13,10 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
-from ..module_utils.gridtie_host.choice import Room
 from ..module_utils.gridtie_host.fetch import Fetcher
-from ..module_utils.gridtie_host.hardware import read_hardware, room_in_memory
+from ..module_utils.gridtie_host.machine import this_machine
 from ..module_utils.gridtie_host.obtain import Means
+from ..module_utils.gridtie_host.rooms import room_for
 from ..module_utils.gridtie_host.stock import StockError
 from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
 
@@ -96,6 +96,10 @@ options:
     default: false
   choose_again:
     description: Forget the earlier choice.
+    type: bool
+    default: false
+  graphics:
+    description: Whether the engine computes on graphics cards where it can; off counts main memory alone.
     type: bool
     default: false
   deep:
@@ -180,6 +184,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "max_download_gb": {"type": "float", "default": 0},
     "require_pins": {"type": "bool", "default": False},
     "choose_again": {"type": "bool", "default": False},
+    "graphics": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
     "seed": {"type": "path"},
     "prune": {"type": "bool", "default": False},
@@ -228,7 +233,7 @@ def _order(module: AnsibleModule) -> Order:
         models=given["models"],
         engine=given["engine"],
         means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
-        room=_room,
+        room=lambda: room_for(this_machine(), given["graphics"]),
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
@@ -252,10 +257,6 @@ def _install_pip() -> None:
 
 def _place(module: AnsibleModule) -> Place:
     return Place(Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"]))
-
-
-def _room() -> Room:
-    return room_in_memory(read_hardware(cpus=len(os.sched_getaffinity(0))))
 
 
 def _unreachable(registry: str) -> dict[str, str]:

@@ -1,7 +1,9 @@
-"""Records what llama.cpp's own server says it would reserve, for every shape of the catalogue.
+"""Records what llama.cpp's own server says it would reserve, for every shape of the catalogue and for random ones.
 
-    python -m venv /tmp/oracle && /tmp/oracle/bin/pip install xllamacpp==2026.8.10566 gguf pyyaml
-    PYTHONPATH=src:tests /tmp/oracle/bin/python tests/contract/record_fit_oracle.py
+    make oracle        # both versions, some three minutes
+
+One model alone, to look at it: `--only smollm2:135m`, with src and tests on PYTHONPATH, in an environment that
+scripts/record-fit-oracle made below .cache/.
 
 Recipe: write a header-only GGUF of the true shape (`standins.shape_gguf`), start the server on it with `fit_params` and
 a verbose log, read its dry run ("fitting params to device memory", nothing allocated), and stop it before it loads the
@@ -9,8 +11,8 @@ model for real. The dry run of the server is the reference for servers: `llama-f
 logits for every token of a batch, which a server does not.
 
 The record lies beside this file, one for each version of the tool; `test_fit_oracle.py` holds the formula against all:
-2026.8.10566 is the build that stations run (config/artefacts.yaml), 2026.10.11549 a later one, which reserves a little
-more and which the formula follows exactly.
+2026.8.10566 is the build that stations run (config/artefacts.yaml), 2026.10.11549 a later one, whose graph keeps one
+embedding more of each token.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.metadata
+import itertools
 import json
+import random
 import re
 import subprocess
 import sys
@@ -28,29 +32,24 @@ from pathlib import Path
 from typing import Any
 
 from gridtie.catalogue import Shape, load
+from gridtie.host.catalogue import Experts
+from gridtie.host.fit import ubatch_of
 from standins import shape_gguf
+
+# context, parallel, KV type, flash attention, ubatch
+Point = tuple[int, int, str, bool, int]
 
 HERE = Path(__file__).parent
 CATALOGUE = HERE.parents[1] / "config" / "models.yaml"
 
-# context, parallel, KV type, flash attention, ubatch. Ollama's and llama-server's batches, a context that is not a
-# multiple of 256, several sequences; a quantised cache needs flash attention.
-POINTS = [
-    (2048, 1, "f16", True, 512),
-    (2048, 2, "f16", True, 512),
-    (5000, 1, "f16", True, 1024),
-    (8192, 1, "f16", True, 512),
-    (8192, 1, "f16", True, 1024),
-    (8192, 1, "q8_0", True, 1024),
-    (8192, 1, "q4_0", True, 1024),
-    (8192, 4, "f16", True, 1024),
-    (32768, 1, "f16", True, 1024),
-    (32768, 2, "f16", True, 2048),
-    (2048, 1, "f16", False, 512),
-    (8192, 1, "f16", False, 1024),
-    (8192, 2, "f16", False, 1024),
-    (32768, 1, "f16", False, 1024),
-]
+# A context that is no multiple of 256 is among them.
+CONTEXTS = (2048, 5000, 8192, 16384, 32768)
+PARALLEL = (1, 2, 4)
+# KV type and flash attention; a quantised cache needs it.
+KINDS = (("f16", True), ("q8_0", True), ("q4_0", True), ("f16", False))
+COLUMNS = ("model", "context", "parallel", "kv_type", "flash_attention", "ubatch", "file", "weights", "kv", "compute")
+# Random shapes are the same for everybody.
+SEED, SHAPES, POINTS_EACH = 2026, 120, 3
 
 _SERVER = """
 import sys, xllamacpp
@@ -79,24 +78,78 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="record one model, to look at it (nothing is written)")
     arguments = parser.parse_args()
-    points = []
+    rows = []
     for name, shape in shapes():
         if arguments.only in (None, name):
             print(name, file=sys.stderr, flush=True)
-            points += list(record(name, shape))
+            rows += list(record(name, shape, list(points(shape))))
+    if arguments.only:
+        print("\n".join(json.dumps(row) for row in rows))
+        return
+    drawn = []
+    for number in range(SHAPES):
+        draw = random.Random(SEED * 1000 + number)
+        shape = random_shape(draw)
+        found = list(record(str(number), shape, [random_point(draw) for _ in range(POINTS_EACH)]))
+        drawn.append({"shape": dataclasses.asdict(shape), "points": found})
     version = importlib.metadata.version("xllamacpp")
     document = {
         "tool": "xllamacpp",
         "version": version,
         "recipe": "tests/contract/record_fit_oracle.py",
         "unit": "MiB",
-        "points": points,
+        "columns": COLUMNS,
+        "points": rows,
+        "random": drawn,
     }
-    text = json.dumps(document, indent=None).replace('{"model"', '\n{"model"') + "\n"
-    if arguments.only:
-        print(text)
-    else:
-        (HERE / f"fit_oracle-{version}.json").write_text(text, encoding="utf-8")
+    text = json.dumps(document, separators=(",", ":")).replace("[[", "[\n[").replace("],[", "],\n[") + "\n"
+    (HERE / f"fit_oracle-{version}.json").write_text(text, encoding="utf-8")
+
+
+def points(shape: Shape) -> Iterator[Point]:
+    """Every combination that the model was trained for: with Ollama's batch, and with llama-server's own."""
+    for context, parallel, (kv, flash) in itertools.product(CONTEXTS, PARALLEL, KINDS):
+        if context <= shape.context_length:
+            own = ubatch_of("ollama", context * parallel)
+            yield context, parallel, kv, flash, own
+            if own != 512 and parallel == 1:
+                yield context, parallel, kv, flash, 512
+
+
+def random_shape(draw: random.Random) -> Shape:
+    """A shape that a real model could have.
+
+    Feed-forward blocks from 2.1 to 5.5 times the embedding (known models: 2.3 to 5.3), where they are dense; experts
+    that together are at least twice as wide; heads whose queries are once or twice the embedding.
+    """
+    architecture = draw.choice(("llama", "llama", "qwen2", "qwen3", "qwen3moe"))
+    # A quantised cache wants a multiple of 32.
+    length = draw.choice((64, 64, 96, 128, 128, 128, 256))
+    heads = draw.choice((8, 12, 14, 16, 20, 24, 28, 32, 40, 48, 56, 64))
+    shared = draw.choice([count for count in (1, 2, 4, 5, 7, 8) if heads % count == 0])
+    width = heads * length // (2 if architecture.startswith("qwen3") and draw.random() < 0.5 else 1)
+    used = draw.choice((4, 6, 8))
+    inner = max(256, int(width * draw.uniform(2, 5) / used) // 64 * 64)
+    mixture = architecture == "qwen3moe"
+    return Shape(
+        architecture=architecture,
+        context_length=131072,
+        block_count=draw.choice((16, 24, 32, 48, 64)),
+        embedding_length=width,
+        head_count=heads,
+        head_count_kv=heads // shared,
+        key_length=length,
+        value_length=length,
+        vocab_size=draw.choice((32000, 49152, 128256, 151936)),
+        feed_forward_length=0 if mixture else int(width * draw.uniform(2.1, 5.5)) // 64 * 64,
+        experts=Experts(draw.choice((8, 32, 64)), used, inner) if mixture else None,
+    )
+
+
+def random_point(draw: random.Random) -> Point:
+    kv, flash = draw.choice(KINDS)
+    context = int(2 ** draw.uniform(9, 15.5))
+    return context, draw.choice((1, 1, 2, 3, 4, 8)), kv, flash, draw.choice((128, 512, 512, 1024, 2048))
 
 
 def shapes() -> Iterator[tuple[str, Shape]]:
@@ -109,22 +162,14 @@ def shapes() -> Iterator[tuple[str, Shape]]:
             yield f"{model.name}+mla", dataclasses.replace(model.shape, mla_cache=True)
 
 
-def record(name: str, shape: Shape) -> Iterator[dict[str, Any]]:
+def record(name: str, shape: Shape, wanted: list[Point]) -> Iterator[list[Any]]:
     with tempfile.TemporaryDirectory(prefix="gridtie-oracle-") as folder:
         path = Path(folder) / "shape.gguf"
         shape_gguf.write(path, shape)
-        for context, parallel, kv, flash, ubatch in POINTS:
-            if context <= shape.context_length:
-                yield {
-                    "model": name,
-                    "context": context,
-                    "parallel": parallel,
-                    "kv_type": kv,
-                    "flash_attention": flash,
-                    "ubatch": ubatch,
-                    "file": path.stat().st_size,
-                    **dry_run(path, context, parallel, kv, flash, ubatch),
-                }
+        for point in wanted:
+            found = dry_run(path, *point)
+            compute = round(found["compute"] + found["output"], 2)
+            yield [name, *point, path.stat().st_size, found["weights"], found["kv"], compute]
 
 
 def dry_run(path: Path, *point: Any) -> dict[str, float]:

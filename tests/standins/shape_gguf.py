@@ -70,7 +70,7 @@ def _attention(shape: Shape) -> list[TensorShape]:
     ]
     if shape.architecture == "qwen2":
         parts += [("attn_q.bias", (queries,)), ("attn_k.bias", (keys,)), ("attn_v.bias", (values,))]
-    if shape.architecture == "qwen3moe":
+    if shape.architecture in ("qwen3", "qwen3moe"):
         parts += [("attn_q_norm.weight", (shape.key_length,)), ("attn_k_norm.weight", (shape.key_length,))]
     return parts
 

@@ -22,9 +22,9 @@ from gridtie.host.catalogue import (
     Shape,
     Source,
 )
-from gridtie.host.choice import Room
 from gridtie.host.fetch import Fetcher
 from gridtie.host.obtain import Means
+from gridtie.host.placement import Room
 from gridtie.host.store import Store
 from gridtie.host.supply import Order, Place, Supplied, supply
 from standins import shape_gguf

@@ -73,11 +73,21 @@ class Shape:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The model file: size in bytes, how sure that is, and the quantisation's name."""
+    """The model file: size in bytes, how sure that is, and the quantisation's name.
+
+    `header` is what comes before the tensors, above all the tokenizer, which is not loaded as weights: 2 % of a very
+    small model, a thousandth of a large one. 0 where it is not known.
+    """
 
     bytes: int
     size: str
     quantisation: str
+    header: int = 0
+
+    @property
+    def tensors(self) -> int:
+        """Bytes of weights, at most."""
+        return self.bytes - self.header
 
 
 @dataclass(frozen=True)
@@ -387,8 +397,15 @@ def _experts(table: _Table) -> Experts:
 
 
 def _file(table: _Table) -> ModelFile:
-    parsed = ModelFile(table.count("bytes"), table.choice("size", SIZE_CERTAINTY), table.text("quantisation"))
+    parsed = ModelFile(
+        bytes=table.count("bytes"),
+        size=table.choice("size", SIZE_CERTAINTY),
+        quantisation=table.text("quantisation"),
+        header=table.count("header", default=0, least=0),
+    )
     table.done()
+    if parsed.header >= parsed.bytes:
+        raise table.fail("header", f"{parsed.header} is not less than the whole file's {parsed.bytes} bytes")
     return parsed
 
 

@@ -10,10 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional, Sequence
 
 from .catalogue import Catalogue, Model
-from .fit import CONTEXT_STEP, GIB, Need, Settings, largest_context, need, tokens_per_second
+from .fit import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
+from .placement import Placement, Room, place
 
 # Models are wanted with 32K tokens of context, which coding tools fill; 8K is the least that is useful to them.
-CONTEXTS = (32768, 8192)
+CONTEXTS = (32768, 16384, 8192)
+
+# A model with less than the wanted context is taken where its score is more than this many times as good as that of
+# the best one with all of it (docs/decisions/0005-context-or-quality.md).
+SHORT_CONTEXT_WORTH = 1.5
 
 # What `auto` chooses a model for unless it is told otherwise, and what it can choose for. The probe is always there.
 PURPOSES = ("code",)
@@ -29,27 +34,13 @@ HUMANEVAL_OFFSET = -69.56
 
 
 @dataclass(frozen=True)
-class Room:
-    """Where models will live: `total` and `available` bytes of one memory, after its margin is taken off.
-
-    `bandwidth` is an estimate in bytes a second, None where nothing is known; `bandwidth_source` says whence.
-    """
-
-    name: str
-    total: int
-    available: int
-    bandwidth: Optional[float] = None
-    bandwidth_source: str = ""
-
-
-@dataclass(frozen=True)
 class Wishes:
     """What the station wants of a model.
 
     `unreachable` maps a kind of source (ollama, package, gguf) to the reason why it cannot be used from here;
     `present` names models that are already there and need no download. `together` counts chosen models as loaded at
     the same time (the embedded engine runs one server each; Ollama unloads what is idle). `purposes` are what `auto`
-    chooses a model for, one each, the most important first.
+    chooses a model for, one each, the most important first. `partly` allows a model to lie partly in main memory.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -60,11 +51,14 @@ class Wishes:
     present: frozenset[str] = frozenset()
     together: bool = False
     purposes: Sequence[str] = PURPOSES
+    partly: bool = False
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found about one model. `refusals` is empty when `auto` may take it; `need` is at `context`."""
+    """What was found about one model. `refusals` is empty when `auto` may take it; `need` and `placement` are at
+    `context`, and so is `largest_parallel`. `speed` is an estimate, None where it does not fit or nothing is known.
+    """
 
     model: Model
     context: int
@@ -74,6 +68,8 @@ class Verdict:
     score: Optional[float]
     score_estimated: bool
     refusals: tuple[str, ...]
+    largest_parallel: int = 0
+    placement: Optional[Placement] = None
     why: str = ""
     chosen: bool = False
 
@@ -110,22 +106,35 @@ def coding_score(model: Model) -> tuple[Optional[float], bool]:
 def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
     """Everything that speaks for or against one model in this room."""
     score, estimated = coding_score(model)
-    refusals: list[str] = []
-    context, needed, largest, speed = 0, None, 0, None
     if model.hybrid:
-        refusals.append("its memory cannot be predicted (attention and recurrent layers mixed)")
-    else:
-        context, needed = _context(model, room, wishes)
-        settings = replace(wishes.settings, context=context)
-        largest = largest_context(model.shape, model.file.bytes, room.available, settings)
-        speed = tokens_per_second(model, settings, room.bandwidth) if room.bandwidth else None
-        refusals += _fits(needed, context, largest, room)
+        unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
+        refusals = unknown + _source(model, wishes) + _licence(model)
+        return Verdict(model, 0, None, 0, None, score, estimated, tuple(refusals))
+
+    def placed(settings: Settings) -> Placement:
+        return place(need(model.shape, model.file.tensors, settings), model.shape.block_count, room)
+
+    settings = _settings(model, wishes, lambda wanted: placed(wanted).whole)
+    needed, placement = need(model.shape, model.file.tensors, settings), placed(settings)
+    largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
+    seconds = placement.seconds(read_per_token(model, settings))
+    speed = 1 / seconds if seconds else None
+    refusals = _fits(settings.context, needed, placement, largest, speed, room, wishes)
     refusals += _source(model, wishes)
-    if speed is not None and speed < wishes.least_speed:
+    if speed is not None and speed < wishes.least_speed and not refusals:
         refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {wishes.least_speed:g} are wanted")
-    if not model.license.commercial:
-        refusals.append(f"its licence ({model.license.id}) forbids commercial use")
-    return Verdict(model, context, needed, largest, speed, score, estimated, tuple(refusals))
+    return Verdict(
+        model=model,
+        context=settings.context,
+        need=needed,
+        largest_context=largest,
+        speed=speed,
+        score=score,
+        score_estimated=estimated,
+        refusals=tuple(refusals + _licence(model)),
+        largest_parallel=largest_parallel(settings, lambda wanted: placed(wanted).whole),
+        placement=placement,
+    )
 
 
 def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
@@ -143,11 +152,11 @@ def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
         rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
         usable = [rival for rival in rivals if not rival.refusals and purpose in rival.model.purposes]
         verdicts.update((rival.model.name, rival) for rival in rivals if rival.model.name not in chosen)
-        best = max(usable, key=_rank(purpose, wishes), default=None)
+        best, second = _best(usable, purpose, wishes)
         for verdict in usable:
             verdicts[verdict.model.name] = replace(verdict, why=_why_not(verdict, best, purpose, wishes))
         if best is not None and best.model.name not in chosen:
-            chosen[best.model.name] = replace(best, chosen=True, why=_why_best(best, purpose))
+            chosen[best.model.name] = replace(best, chosen=True, why=_why_best(best, second, purpose))
             left = _smaller(left, best) if wishes.together else left
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
     verdicts.update({**chosen, probe.name: replace(verdicts[probe.name], chosen=True, why=why)})
@@ -157,11 +166,12 @@ def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
 def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes: Wishes) -> Choice:
     """The models that a person named, and the probe. Raises CannotChoose with every reason at once.
 
-    Licence, size and estimated speed are the person's own decision; memory and what can be reached are not.
+    Licence, size, estimated speed, and whether a part may lie in main memory are the person's own decision; memory in
+    all and what can be reached are not.
     """
     wanted = list(dict.fromkeys(names))
     wanted += [m.name for m in catalogue.models.values() if "probe" in m.purposes and m.name not in wanted][:1]
-    own_decision = replace(wishes, least_speed=0.0, max_download=0)
+    own_decision = replace(wishes, least_speed=0.0, max_download=0, partly=True)
     problems: list[str] = []
     chosen: dict[str, Verdict] = {}
     for name in wanted:
@@ -172,7 +182,7 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes:
             continue
         verdict = judge(_for_any_use(model), room, own_decision)
         problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
-        why = "named" if name in names else "the small real model that is always there"
+        why = "named" + _partly(verdict, room) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
         room = _smaller(room, verdict) if wishes.together else room
     if problems:
@@ -181,26 +191,48 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes:
     return Choice((*chosen.values(), *rest))
 
 
-def _context(model: Model, room: Room, wishes: Wishes) -> tuple[int, Need]:
-    """The first wanted context that fits, else the last one; never more than the model was trained for."""
-    context, needed = 0, Need(0, 0, 0)
+def _settings(model: Model, wishes: Wishes, fits: Callable[[Settings], bool]) -> Settings:
+    """With the first wanted context that fits, else the last one; never more than the model was trained for."""
+    settings = wishes.settings
     for wanted in wishes.contexts:
-        context = min(wanted, model.shape.context_length)
-        needed = need(model.shape, model.file.bytes, replace(wishes.settings, context=context))
-        if needed.total <= room.available:
+        settings = replace(wishes.settings, context=min(wanted, model.shape.context_length))
+        if fits(settings):
             break
-    return context, needed
+    return settings
 
 
-def _fits(needed: Need, context: int, largest: int, room: Room) -> list[str]:
-    if needed.total <= room.available:
+def _fits(
+    context: int, needed: Need, placement: Placement, largest: int, speed: Optional[float], room: Room, wishes: Wishes
+) -> list[str]:
+    if placement.whole or (wishes.partly and placement.possible):
         return []
     short = needed.total - room.available
+    lacks = f"{short / GIB:.1f} GiB too little" if short > 0 else "which is too little once every card has its buffers"
     hint = f"the largest context that fits is {largest}" if largest >= CONTEXT_STEP else "no context fits"
-    return [
+    text = (
         f"does not fit: {needed.total / GIB:.1f} GiB at {context} tokens of context, {room.available / GIB:.1f} GiB "
-        f"of {room.name} can be used, {short / GIB:.1f} GiB too little; {hint}"
-    ]
+        f"of {room.name} can be used, {lacks}; {hint}"
+    )
+    if 0 < short <= room.in_use:
+        text += f"; other programs hold {room.in_use / GIB:.1f} GiB"
+    if placement.possible:
+        pace = f"at an estimated {speed:.1f} tokens/s" if speed else "at an unknown speed"
+        text += (
+            f"; {placement.layers} of {placement.of_layers} layers would, the rest on the processor, {pace}: "
+            "name it in gridtie_models to have it so"
+        )
+    return [text]
+
+
+def _partly(verdict: Verdict, room: Room) -> str:
+    placement = verdict.placement
+    if placement is None or placement.whole or not placement.possible:
+        return ""
+    return f", with {placement.layers} of {placement.of_layers} layers on {room.name} and the rest on the processor"
+
+
+def _licence(model: Model) -> list[str]:
+    return [] if model.license.commercial else [f"its licence ({model.license.id}) forbids commercial use"]
 
 
 def _source(model: Model, wishes: Wishes) -> list[str]:
@@ -231,12 +263,26 @@ def _rank(purpose: str, wishes: Wishes) -> Callable[[Verdict], tuple[bool, bool,
     return key
 
 
-def _why_best(best: Verdict, purpose: str) -> str:
+def _best(usable: Sequence[Verdict], purpose: str, wishes: Wishes) -> tuple[Optional[Verdict], Optional[Verdict]]:
+    """The best model, and the one with all the wanted context that it was preferred to, if there is one."""
+    best = max(usable, key=_rank(purpose, wishes), default=None)
+    if best is None or purpose != "code" or best.context < wishes.contexts[0]:
+        return best, None
+    sharpest = max(usable, key=lambda verdict: verdict.score or 0.0)
+    if (sharpest.score or 0.0) > SHORT_CONTEXT_WORTH * (best.score or 0.0):
+        return sharpest, best
+    return best, None
+
+
+def _why_best(best: Verdict, second: Optional[Verdict], purpose: str) -> str:
     if purpose == "chat":
         return f"the largest chat model that fits with {best.context} tokens of context"
     score = "no published score" if best.score is None else f"coding score {best.score:g}"
     flag = " (estimated)" if best.score_estimated else ""
-    return f"the best coding model that fits with {best.context} tokens of context ({score}{flag})"
+    text = f"the best coding model that fits with {best.context} tokens of context ({score}{flag})"
+    if second is None:
+        return text
+    return f"{text}; {second.model.name} would have {second.context}, but scores {second.score or 0:g}"
 
 
 def _why_not(verdict: Verdict, best: Optional[Verdict], purpose: str, wishes: Wishes) -> str:
@@ -252,4 +298,7 @@ def _for_any_use(model: Model) -> Model:
 
 
 def _smaller(room: Room, verdict: Verdict) -> Room:
-    return replace(room, available=room.available - (verdict.need.total if verdict.need else 0))
+    taken = verdict.need.total if verdict.need else 0
+    widest = max(room.cards, key=lambda card: card.available, default=None)
+    cards = tuple(replace(c, available=max(0, c.available - taken)) if c is widest else c for c in room.cards)
+    return replace(room, available=max(0, room.available - taken), cards=cards)

@@ -8,14 +8,18 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 
 from .catalogue import Catalogue, parse
-from .choice import CONTEXTS, CannotChoose, Choice, Room, Verdict, Wishes, choose_best, judge
+from .choice import CONTEXTS, CannotChoose, Choice, Wishes, choose_best, judge
 from .fit import GIB, KV_BYTES, Settings
-from .hardware import Hardware, ask_nvidia_smi, read_hardware, room_in_memory, room_on_graphics
+from .fit_text import document, explanation, fits, header, overview
+from .hardware import Hardware, ProfileError, from_document
+from .loaded import read_loaded
+from .machine import this_machine
 from .place import PlaceError, config_dir
-from .table import table
+from .placement import Room
+from .rooms import room_for, room_in_memory
 
 
 def register(commands: Any) -> None:
@@ -31,8 +35,10 @@ def register(commands: Any) -> None:
     parser.add_argument("--kv-type", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
     parser.add_argument("--no-flash-attention", action="store_true", help="count without flash attention")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
-    parser.add_argument("--device", choices=("memory", "graphics"), default="memory", help="where models live")
+    parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
     parser.add_argument("--free", type=float, metavar="GIB", help="pretend that this much can be used")
+    parser.add_argument("--total", action="store_true", help="as if no other program held memory")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="another machine, recorded with --json")
     parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.set_defaults(run=run)
@@ -42,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises PlaceError."""
     directory = config_dir(os.environ)
     catalogue = _catalogue(args.catalogue or default_catalogue(directory, Path(sys.argv[0])))
-    hardware = read_hardware(cpus=_usable_cpus(), driver_report=ask_nvidia_smi)
+    hardware = _recorded(args.profile) if args.profile else _this_machine(directory)
     room = _room(hardware, args)
     wishes = _wishes(args, _engine(directory))
     if args.why:
@@ -51,38 +57,9 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"hardware": hardware.as_document(), "room": asdict(room), "models": _documents(choice)})
     else:
-        sys.stdout.write(_header(hardware, room, wishes) + overview(choice.verdicts))
+        sys.stdout.write(header(hardware, room, wishes) + overview(choice.verdicts))
         sys.stdout.write("\n* chosen by `gridtie_models: auto`   ~ estimated   `gridtie fit --why MODEL` says more\n")
-    return 0 if any(_fits(verdict, room) for verdict in choice.verdicts) else 1
-
-
-def overview(verdicts: tuple[Verdict, ...]) -> str:
-    """The verdicts as aligned text, one model a line; `--why` has the whole reason."""
-    head = ("MODEL", "CONTEXT", "NEEDS", "LARGEST", "~TOK/S", "SCORE", "VERDICT")
-    return table(head, [_row(verdict) for verdict in verdicts], right=range(1, 6)) + "\n"
-
-
-def document(verdict: Verdict) -> dict[str, Any]:
-    """One verdict for programs: bytes, tokens, tokens a second, percent."""
-    need = verdict.need
-    return {
-        "name": verdict.model.name,
-        "chosen": verdict.chosen,
-        "usable": not verdict.refusals,
-        "context": verdict.context,
-        "largest_context": verdict.largest_context,
-        "need": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total}
-        if need
-        else None,
-        "bytes": verdict.model.file.bytes,
-        "bytes_are": verdict.model.file.size,
-        "estimated_tokens_per_second": None if verdict.speed is None else round(verdict.speed, 1),
-        "score": verdict.score,
-        "score_estimated": verdict.score_estimated,
-        "license": verdict.model.license.id,
-        "why": verdict.why or "; ".join(verdict.refusals),
-        "refusals": list(verdict.refusals),
-    }
+    return 0 if any(fits(verdict) for verdict in choice.verdicts) else 1
 
 
 def default_catalogue(config: Path, program: Path) -> Path:
@@ -120,18 +97,39 @@ def _engine(directory: Path) -> str:
     return kind
 
 
-def _usable_cpus() -> Optional[int]:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
+def _this_machine(directory: Path) -> Hardware:
+    try:
+        return replace(this_machine(), loaded=read_loaded(directory))
+    except OSError as error:
+        raise PlaceError(f"this machine cannot be looked at: {error}; describe it with --profile") from None
+
+
+def _recorded(path: Path) -> Hardware:
+    try:
+        return from_document(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ProfileError, TypeError, ValueError) as error:
+        raise PlaceError(
+            f"the profile {path} cannot be used: {error}; record one with `gridtie fit --json > FILE` on that machine"
+        ) from None
 
 
 def _room(hardware: Hardware, args: argparse.Namespace) -> Room:
-    room = room_in_memory(hardware)
-    if args.device == "graphics":
-        rooms = [found for found in map(room_on_graphics, hardware.graphics) if found]
-        if not rooms:
-            raise PlaceError("no graphics card whose memory is known was found; leave --device out to use main memory")
-        room = max(rooms, key=lambda found: found.available)
-    return room if args.free is None else replace(room, available=int(args.free * GIB))
+    room = room_in_memory(hardware) if args.device == "memory" else room_for(hardware)
+    if args.device == "graphics" and room.name == "memory":
+        reasons = "; ".join(f"{card.title}: {card.reason}" for card in hardware.graphics) or "none was found"
+        raise PlaceError(f"no graphics card that the engine would use ({reasons}); leave --device out")
+    if args.total:
+        room = _emptied(room)
+    return room if args.free is None else replace(room, available=int(args.free * GIB), cards=(), in_use=0)
+
+
+def _emptied(room: Room) -> Room:
+    """The room when no other program holds any of it."""
+    share = room.in_use / max(1, sum(card.total - card.available for card in room.cards))
+    cards = tuple(
+        replace(card, available=card.available + int(share * (card.total - card.available))) for card in room.cards
+    )
+    return replace(room, available=room.available + room.in_use, cards=cards, in_use=0)
 
 
 def _wishes(args: argparse.Namespace, engine: str) -> Wishes:
@@ -160,60 +158,7 @@ def _why(args: argparse.Namespace, catalogue: Catalogue, room: Room, wishes: Wis
         _print_json(document(verdict))
     else:
         sys.stdout.write(explanation(verdict, room))
-    return 0 if _fits(verdict, room) else 1
-
-
-def explanation(verdict: Verdict, room: Room) -> str:
-    """Everything about one model, for people."""
-    model, need = verdict.model, verdict.need
-    lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
-    if need:
-        parts = f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f} + compute {need.compute / GIB:.2f}"
-        lines += [
-            f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
-            f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
-            f"  can be used  {room.available / GIB:.2f} GiB of {room.name}",
-            f"  context      at most {verdict.largest_context} here; trained for {model.shape.context_length}",
-        ]
-    if verdict.speed is not None:
-        lines.append(f"  speed        about {verdict.speed:.1f} tokens/s ({room.bandwidth_source})")
-    lines += [f"  score        {s.value:g} on {s.benchmark} ({s.source})" for s in model.scores]
-    lines += [f"  note         {model.note}"] if model.note else []
-    reasons = list(verdict.refusals) or [verdict.why or "usable"]
-    lines += [f"  verdict      {reasons[0]}", *(f"               {reason}" for reason in reasons[1:])]
-    return "\n".join(lines) + "\n"
-
-
-def _fits(verdict: Verdict, room: Room) -> bool:
-    return verdict.need is not None and verdict.need.total <= room.available
-
-
-def _header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
-    gpus = ", ".join(f"{card.vendor} {card.device} at {card.address}" for card in hardware.graphics) or "none"
-    speed = f", reads about {room.bandwidth / 1e9:.0f} GB/s ({room.bandwidth_source})" if room.bandwidth else ""
-    limit = f" (limited by {hardware.memory.limited_by})" if hardware.memory.limited_by else ""
-    attention = "on" if wishes.settings.flash_attention else "off"
-    return (
-        f"processor  {hardware.processor.model}, {hardware.processor.count} usable\n"
-        f"memory     {hardware.memory.total / GIB:.1f} GiB{limit}, {room.available / GIB:.1f} GiB of {room.name} for "
-        f"models{speed}\n"
-        f"graphics   {gpus}\n"
-        f"counted    for {wishes.settings.engine}, {wishes.settings.parallel} at once, "
-        f"{wishes.settings.kv_type} cache, flash attention {attention}\n\n"
-    )
-
-
-def _row(verdict: Verdict) -> tuple[str, ...]:
-    score = "-" if verdict.score is None else f"{verdict.score:.1f}{'~' if verdict.score_estimated else ''}"
-    return (
-        ("* " if verdict.chosen else "  ") + verdict.model.name,
-        str(verdict.context or "-"),
-        f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-",
-        str(verdict.largest_context or "-"),
-        "-" if verdict.speed is None else f"{verdict.speed:.0f}",
-        score,
-        verdict.why or "; ".join(refusal.split(":")[0] for refusal in verdict.refusals) or "usable",
-    )
+    return 0 if fits(verdict) else 1
 
 
 def _documents(choice: Choice) -> list[dict[str, Any]]:

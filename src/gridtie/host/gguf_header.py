@@ -17,6 +17,8 @@ _STRING, _ARRAY = 8, 9
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 # A header beyond these is damaged or hostile; the largest known vocabularies have some 260,000 entries.
 _MOST_KEYS, _MOST_ITEMS, _MOST_TEXT = 4096, 4 << 20, 16 << 20
+# Tensors begin at a multiple of this unless `general.alignment` says otherwise.
+_ALIGNMENT = 32
 # llama.cpp's names of `general.file_type` (llama.h, llama_ftype).
 _FILE_TYPES = {
     0: "F32",
@@ -45,10 +47,12 @@ class GgufError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """The metadata and the tensors' sizes. `parameters` counts the elements of all tensors."""
+    """The metadata and the tensors' sizes. `parameters` counts the elements of all tensors; `size` is where in the file
+    they begin, in bytes."""
 
     metadata: Mapping[str, Any]
     tensors: Mapping[str, tuple[int, ...]]
+    size: int = 0
 
     @property
     def architecture(self) -> str:
@@ -143,7 +147,10 @@ def _header(file: BinaryIO) -> Header:
         (count,) = _unpack(file, "<I")
         tensors[name] = _unpack(file, f"<{min(count, 8)}Q")
         _unpack(file, "<IQ")
-    return Header(metadata, tensors)
+    alignment = metadata.get("general.alignment", _ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"its alignment is {alignment!r}")
+    return Header(metadata, tensors, -(-file.tell() // alignment) * alignment)
 
 
 def _value(file: BinaryIO, kind: int) -> Any:

@@ -6,25 +6,17 @@ What cannot be read is None or absent, never guessed; bandwidth is always an est
 
 from __future__ import annotations
 
-import struct
+import re
 import subprocess
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
-from .choice import Room
-from .fit import GPU_CONTEXT, MARGIN
-from .gpu import Graphics, read_survey
-
-# The share of what memory modules can do that llama.cpp's generation reaches on a CPU (llmfit's measured 0.55).
-ENGINE_SHARE_OF_PEAK = 0.55
-# Of what one core copies (reads and writes counted), generation on all cores read 0.6 with SmolLM2 on two cores.
-ENGINE_SHARE_OF_COPY = 0.6
+from .bandwidth import Bandwidth, dimm_bandwidth, measured_bandwidth
+from .gpu import INTEGRATED, Graphics, read_survey
 
 # Memory that cgroup v1 reports where no limit is set (PAGE_COUNTER_MAX); real limits are far below.
 _NO_LIMIT = 1 << 62
-_DMI_MEMORY_DEVICE = 17
 
 
 @dataclass(frozen=True)
@@ -46,22 +38,74 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Bandwidth:
-    """Bytes a second that the engine can be expected to read from memory: an estimate, with its source."""
+class Loaded:
+    """A model that the engine holds now (Ollama's /api/ps): its size, and the part of it on graphics cards."""
 
-    bytes_per_second: float
-    source: str
+    name: str
+    size: int
+    vram: int
 
 
 @dataclass(frozen=True)
 class Hardware:
+    """One machine at one moment.
+
+    `shared` is how much of main memory an AMD processor's own graphics may take at most (GTT). `metal_limit` is set on
+    a Mac alone: how much of its memory graphics may take. `engine_memory` is main memory of the engine's idle models
+    that the kernel does not count as available.
+    """
+
     processor: Processor
     memory: Memory
     graphics: tuple[Graphics, ...] = ()
     bandwidth: Optional[Bandwidth] = None
+    shared: Optional[int] = None
+    metal_limit: Optional[int] = None
+    loaded: tuple[Loaded, ...] = ()
+    engine_memory: int = 0
 
     def as_document(self) -> dict[str, Any]:
+        """What `gridtie fit --json` prints and `--profile` reads."""
         return asdict(self)
+
+
+class ProfileError(ValueError):
+    """A recorded profile cannot be used; the message names the key."""
+
+
+def from_document(document: Any) -> Hardware:
+    """A recorded machine. Unknown keys of `hardware` are errors, and so is a missing one that has no default."""
+    if isinstance(document, Mapping) and "hardware" in document:
+        document = document["hardware"]
+    return Hardware(
+        **{
+            **_known(Hardware, document, "hardware"),
+            "processor": Processor(**_lists(_known(Processor, document.get("processor"), "processor"))),
+            "memory": Memory(**_known(Memory, document.get("memory"), "memory")),
+            "graphics": tuple(Graphics(**_known(Graphics, card, "graphics")) for card in document.get("graphics", ())),
+            "loaded": tuple(Loaded(**_known(Loaded, model, "loaded")) for model in document.get("loaded", ())),
+            "bandwidth": Bandwidth(**_known(Bandwidth, document["bandwidth"], "bandwidth"))
+            if document.get("bandwidth")
+            else None,
+        }
+    )
+
+
+def _known(kind: Any, document: Any, where: str) -> dict[str, Any]:
+    if not isinstance(document, Mapping):
+        raise ProfileError(f"{where}: a mapping was expected, this is {document!r:.60}")
+    names = {field.name: field.default is MISSING for field in fields(kind)}
+    for key in document:
+        if key not in names:
+            raise ProfileError(f"{where}.{key}: unknown key; known are {', '.join(sorted(names))}")
+    for key, needed in names.items():
+        if needed and key not in document:
+            raise ProfileError(f"{where}.{key} is missing")
+    return dict(document)
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
 
 
 def no_report() -> str:
@@ -89,27 +133,14 @@ def read_hardware(
     if any(card.vendor == "NVIDIA" for card in graphics):
         reported = parse_nvidia_smi(driver_report())
         graphics = tuple(_with_report(card, reported) for card in graphics)
-    return Hardware(read_processor(root, cpus), read_memory(root), graphics, bandwidth)
-
-
-def room_in_memory(hardware: Hardware) -> Room:
-    """The room for models in main memory: what is available, less the margin that llama.cpp keeps as well."""
-    memory, bandwidth = hardware.memory, hardware.bandwidth
-    return Room(
-        name="memory",
-        total=memory.total,
-        available=max(0, memory.available - MARGIN),
-        bandwidth=bandwidth.bytes_per_second if bandwidth else None,
-        bandwidth_source=bandwidth.source if bandwidth else "",
+    return Hardware(
+        processor=read_processor(root, cpus),
+        memory=read_memory(root),
+        graphics=graphics,
+        bandwidth=bandwidth,
+        shared=_shared(root, graphics),
+        engine_memory=read_engine_memory(root),
     )
-
-
-def room_on_graphics(card: Graphics) -> Optional[Room]:
-    """The room on a card whose memory is known, less margin and driver context. None where it is not known."""
-    if card.memory is None:
-        return None
-    free = card.memory if card.free is None else card.free
-    return Room(f"{card.vendor} graphics memory", card.memory, max(0, free - MARGIN - GPU_CONTEXT))
 
 
 def read_processor(root: Path, cpus: Optional[int] = None) -> Processor:
@@ -181,6 +212,27 @@ def read_graphics(root: Path) -> tuple[Graphics, ...]:
     return read_survey(root).graphics
 
 
+def _shared(root: Path, graphics: tuple[Graphics, ...]) -> Optional[int]:
+    """Main memory that the engine may take through an AMD processor's graphics: amdgpu's GTT, less what is used."""
+    for card in graphics:
+        if card.vendor == "AMD" and card.kind == INTEGRATED and card.usable_by_engine:
+            device = root / "sys/bus/pci/devices" / card.address
+            total, used = _number(device / "mem_info_gtt_total"), _number(device / "mem_info_gtt_used")
+            return None if total is None else total - (used or 0)
+    return None
+
+
+def read_engine_memory(root: Path) -> int:
+    """Private memory of llama.cpp's servers: caches and buffers. The weights are file pages, which the kernel already
+    counts as available."""
+    total = 0
+    for process in (root / "proc").glob("[0-9]*"):
+        if b"llama-server" in _bytes(process / "cmdline")[:512]:
+            anonymous = re.search(r"^RssAnon:\s+(\d+) kB", _text(process / "status"), re.M)
+            total += int(anonymous.group(1)) * 1024 if anonymous else 0
+    return total
+
+
 def ask_nvidia_smi() -> str:
     """Memory of NVIDIA cards from the driver's own tool, as `parse_nvidia_smi` reads it; empty where it cannot tell."""
     query = "--query-gpu=pci.bus_id,memory.total,memory.free"
@@ -218,56 +270,18 @@ def parse_nvidia_smi(text: str) -> dict[str, tuple[int, int]]:
     return found
 
 
-def dimm_bandwidth(root: Path) -> Optional[Bandwidth]:
-    """From the firmware's list of memory modules (DMI type 17; readable to root only). None where there is none."""
-    speeds = []
-    for entry in sorted((root / "sys/firmware/dmi/entries").glob(f"{_DMI_MEMORY_DEVICE}-*")):
-        try:
-            raw = (entry / "raw").read_bytes()
-        except OSError:
-            return None
-        module = _memory_module(raw)
-        if module:
-            speeds.append(module)
-    if not speeds:
-        return None
-    # Modules that share a channel do not add up and the table does not name channels, so 128 bits are counted: two
-    # channels, which is what laptops and desktops have; on servers the estimate stays on the low side.
-    rate = min(rate for rate, _ in speeds)
-    width = min(128, sum(width for _, width in speeds))
-    peak = width / 8 * rate * 1e6
-    return Bandwidth(peak * ENGINE_SHARE_OF_PEAK, f"estimated from memory modules at {rate} MT/s, {width} bits wide")
-
-
-def _memory_module(raw: bytes) -> Optional[tuple[int, int]]:
-    """(transfers a second in millions, data width in bits) of a populated slot (SMBIOS 3, structure type 17)."""
-    if len(raw) < 0x22:
-        return None
-    width, size = struct.unpack_from("<HH", raw, 0x0A)
-    configured = struct.unpack_from("<H", raw, 0x20)[0] or struct.unpack_from("<H", raw, 0x15)[0]
-    if size in (0, 0xFFFF) or configured in (0, 0xFFFF) or width in (0, 0xFFFF):
-        return None
-    return configured, width
-
-
-def measured_bandwidth(clock: Callable[[], float] = time.perf_counter, size: int = 64 << 20) -> Bandwidth:
-    """One core copies 64 MiB (more than caches hold) eight times; the best counts, so that what else runs matters
-    less. Takes some 100 ms."""
-    source, target = bytearray(size), bytearray(size)
-    best = float("inf")
-    for _ in range(8):
-        started = clock()
-        target[:] = source
-        best = min(best, clock() - started)
-    traffic = 2 * size / max(best, 1e-9)
-    return Bandwidth(traffic * ENGINE_SHARE_OF_COPY, f"estimated from a copy by one core ({traffic / 1e9:.0f} GB/s)")
-
-
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return ""
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _number(path: Path) -> Optional[int]:

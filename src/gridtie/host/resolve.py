@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from .catalogue import Catalogue, Model, OllamaSource, Pin, Source
-from .choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Room, Wishes, choose_best, choose_named
+from .choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Wishes, choose_best, choose_named
 from .fit import Settings
+from .placement import Room
 from .stock import StockError, Wanted
 from .store import write_json
 

@@ -16,11 +16,12 @@ from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Seque
 from .bring import bring_all, check_disk
 from .brought import Brought
 from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
-from .choice import PURPOSES, Room, coding_score
+from .choice import PURPOSES, coding_score
 from .fetch import FetchError
 from .fit import Settings, need
 from .gguf_header import GgufError, shape_of
 from .obtain import Means, ObtainError
+from .placement import Room
 from .prune import Prunable, prunable, prune
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
 from .seed import DirectorySeed, Seed, SeedError, open_seed
@@ -310,10 +311,11 @@ def _described(
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
     settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
-    size, shape = model.file.bytes, model.shape
+    size, tensors, shape = model.file.bytes, model.file.tensors, model.shape
     if found:
         # The file is the authority; the catalogue's figures were good enough to choose by.
-        size, shape = found.model.size, shape_of(stock.header(found))
+        header = stock.header(found)
+        size, tensors, shape = found.model.size, found.model.size - header.size, shape_of(header)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -328,7 +330,7 @@ def _described(
         "purposes": list(model.purposes),
         "score": coding_score(model)[0],
         "bytes": size,
-        "predicted_bytes": need(shape, size, settings).total,
+        "predicted_bytes": need(shape, tensors, settings).total,
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }

@@ -74,7 +74,7 @@ def describe(entry: UserModel, path: Path) -> Model:
         license=License(str(header.metadata.get("general.license", "unknown")), commercial=True),
         parameters=header.parameters,
         shape=shape_of(header),
-        file=ModelFile(path.stat().st_size, "exact", header.quantisation),
+        file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size),
         capabilities=_capabilities(header),
         purposes=("code", "chat"),
         sources=(GgufSource(entry.location),),

@@ -60,4 +60,4 @@ def test_a_page_without_marks_is_refused(pages: ModuleType) -> None:
 def test_the_figures_of_one_line_are_those_of_the_catalogue_and_of_memory_fit(pages: ModuleType) -> None:
     line = next(line for line in pages.sizes(CATALOGUE).splitlines() if "`qwen2.5-coder:7b`" in line)
 
-    assert line == "| `qwen2.5-coder:7b` | 7.6B | 4.68 | 5.1 | 6.5 | 32,768 | Apache-2.0 |"
+    assert line == "| `qwen2.5-coder:7b` | 7.6B | 4.68 | 5.1 | 6.4 | 32,768 | Apache-2.0 |"

@@ -10,8 +10,9 @@ import pytest
 from gridtie.catalogue import load
 from gridtie.host import choice as rules
 from gridtie.host.catalogue import Catalogue, Score
-from gridtie.host.choice import CannotChoose, Room, Verdict, Wishes, choose_best, choose_named, coding_score, judge
+from gridtie.host.choice import CannotChoose, Verdict, Wishes, choose_best, choose_named, coding_score, judge
 from gridtie.host.fit import GIB, Settings
+from gridtie.host.placement import Device, Room
 
 CATALOGUE = load(Path(__file__).parents[3] / "config" / "models.yaml")
 WISHES = Wishes(settings=Settings(0))
@@ -32,7 +33,7 @@ def verdict(name: str, gib: float = 1000, bandwidth: float | None = None, wishes
 @pytest.mark.parametrize(
     ("gib", "best"),
     [
-        (1.5, "qwen2.5-coder:0.5b"),
+        (1.2, "qwen2.5-coder:0.5b"),
         (3, "qwen2.5-coder:1.5b"),
         (7, "qwen2.5-coder:7b"),
         (15, "qwen2.5-coder:14b"),
@@ -54,6 +55,51 @@ def test_a_better_score_does_not_make_up_for_a_short_context() -> None:
     assert verdict("qwen2.5-coder:14b", 11).context == 8192
 
     assert chosen(11)[0] == "qwen2.5-coder:7b"
+
+
+def test_a_much_better_score_does() -> None:
+    """With 6.3 GiB, as an 8 GB card has, the 1.5b model (31.6) has room for 32K, the 7b one (57.9) for 16K."""
+    best = choose_best(CATALOGUE, room(6.3), WISHES).chosen[0]
+
+    assert (best.model.name, best.context) == ("qwen2.5-coder:7b", 16384)
+    assert "qwen2.5-coder:1.5b would have 32768, but scores 31.6" in best.why
+
+
+def on_card(gib: float, behind: float = 32) -> Room:
+    card = Device("card", int(gib * GIB), int(gib * GIB), 500e9)
+    return Room("card", card.total, card.available, 500e9, cards=(card,), behind=Device("memory", 0, int(behind * GIB)))
+
+
+def test_auto_never_takes_a_model_that_lies_partly_in_main_memory_and_says_how_much_would_fit() -> None:
+    found = judge(CATALOGUE.models["qwen2.5-coder:14b"], on_card(6), WISHES)
+
+    assert "of 49 layers would, the rest on the processor, at an unknown speed" in found.refusals[0]
+    assert "name it in gridtie_models to have it so" in found.refusals[0]
+
+
+def test_a_person_may_name_a_model_that_lies_partly_in_main_memory() -> None:
+    found = choose_named(CATALOGUE, ["qwen2.5-coder:14b"], on_card(6), WISHES).chosen[0]
+
+    assert "layers on card and the rest on the processor" in found.why
+
+
+def test_a_named_model_that_even_main_memory_cannot_take_is_refused() -> None:
+    with pytest.raises(CannotChoose, match=r"llama3\.3:70b: does not fit"):
+        choose_named(CATALOGUE, ["llama3.3:70b"], on_card(6, behind=8), WISHES)
+
+
+def test_memory_that_other_programs_hold_is_named_where_it_would_help() -> None:
+    crowded = replace(room(4), in_use=8 * GIB)
+
+    assert "other programs hold 8.0 GiB" in judge(CATALOGUE.models["qwen2.5-coder:7b"], crowded, WISHES).refusals[0]
+    assert "other programs" not in judge(CATALOGUE.models["llama3.3:70b"], crowded, WISHES).refusals[0]
+
+
+def test_the_most_requests_at_once_are_those_that_fit_with_the_context() -> None:
+    """4.4 GiB of weights and 0.7 of compute leave room for six caches of 1.75."""
+    found = verdict("qwen2.5-coder:7b", 16)
+
+    assert (found.context, found.largest_parallel) == (32768, 6)
 
 
 def test_models_with_less_context_are_taken_where_nothing_has_the_wanted_one() -> None:
@@ -83,10 +129,11 @@ def test_not_even_the_probe_fitting_is_an_error_with_the_reason() -> None:
 def test_servers_that_run_side_by_side_have_to_fit_together() -> None:
     one = verdict("qwen2.5-coder:7b").need
     assert one is not None
-    barely = one.total / GIB + 0.01
+    barely = room(one.total / GIB + 0.01)
+    alone, beside = (choose_best(CATALOGUE, barely, replace(WISHES, together=flag)).chosen[0] for flag in (False, True))
 
-    assert chosen(barely)[0] == "qwen2.5-coder:7b"
-    assert chosen(barely, wishes=replace(WISHES, together=True))[0] != "qwen2.5-coder:7b"
+    assert (alone.model.name, alone.context) == ("qwen2.5-coder:7b", 32768)
+    assert (beside.model.name, beside.context) == ("qwen2.5-coder:7b", 16384)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +185,7 @@ def test_every_model_has_a_verdict_with_a_reason() -> None:
     [
         ("qwen3-coder-next:latest", 1000, None, WISHES, "its memory cannot be predicted"),
         ("qwen2.5-coder:3b", 1000, None, WISHES, "its licence (Qwen-Research) forbids commercial use"),
-        ("qwen2.5-coder:32b", 21.0, None, WISHES, "does not fit: 21.1 GiB at 8192 tokens"),
+        ("qwen2.5-coder:32b", 20.5, None, WISHES, "does not fit: 21.0 GiB at 8192 tokens"),
         ("llama3.3:70b", 8, None, WISHES, "35.0 GiB too little; no context fits"),
         ("qwen2.5-coder:7b", 1000, 12e9, WISHES, "too slow: an estimated 2.5 tokens/s, 8 are wanted"),
         ("qwen2.5-coder:7b", 1000, None, replace(WISHES, max_download=10**9), "too big a download: 4.7 GB"),

@@ -14,6 +14,7 @@ from gridtie.host import cli_fit
 from gridtie.host.place import PlaceError
 
 CONFIG = Path(__file__).parents[3] / "config"
+MACHINES = Path(__file__).parents[2] / "fixtures" / "hardware"
 Fit = Callable[..., int]
 
 
@@ -26,6 +27,7 @@ def documents() -> str:
 def fit(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
     """Runs `gridtie fit ...` with the station's directory under tmp_path."""
     monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setattr(cli_fit, "read_loaded", lambda directory: ())
     (tmp_path / "models.json").write_text(documents)
 
     def run(*arguments: str) -> int:
@@ -78,6 +80,83 @@ def test_context_parallel_and_cache_type_are_counted(
     fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
 
     assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+
+
+def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit("--profile", str(MACHINES / "nvidia-2x24gb.json")) == 0
+    out = capsys.readouterr().out
+
+    assert "44.3 GiB of 2 cards" in out
+    assert "* qwen2.5-coder:32b" in out
+
+
+def test_what_json_says_of_a_machine_is_a_profile_of_it(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fit("--profile", str(MACHINES / "mac-16gb.json"), "--json")
+    first = capsys.readouterr().out
+    (tmp_path / "again.json").write_text(first)
+    fit("--profile", str(tmp_path / "again.json"), "--json")
+
+    assert capsys.readouterr().out == first
+
+
+def test_main_memory_can_be_asked_for_beside_a_card(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--device", "memory", "--json")
+
+    assert json.loads(capsys.readouterr().out)["room"]["name"] == "memory"
+
+
+def test_what_others_hold_can_be_left_out(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = str(MACHINES / "laptop-8gb.json")
+
+    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b") == 1
+    assert "other programs hold 2.9 GiB" in capsys.readouterr().out
+    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b", "--total") == 0
+
+
+def test_one_model_in_full_says_where_it_lies_and_how_many_requests_fit(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--profile", str(MACHINES / "nvidia-2x24gb.json"), "--why", "qwen2.5-coder:32b")
+    out = capsys.readouterr().out
+
+    assert "wholly in 2 cards, split over 2 cards" in out
+    assert "at most 2 requests with 32768 tokens each" in out
+
+
+def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--why", "qwen2.5-coder:14b") == 1
+    out = capsys.readouterr().out
+
+    assert "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory" in out
+    assert "about 5.6 tokens/s, an estimate" in out
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ({"total": 1, "available": 1, "free": 1}, r"memory\.free: unknown key"),
+        ({"total": 1}, r"memory\.available is missing"),
+        (None, "memory: a mapping was expected"),
+    ],
+)
+def test_a_profile_that_is_not_as_it_should_be_is_refused_by_the_key(
+    fit: Fit, tmp_path: Path, memory: dict[str, int] | None, message: str
+) -> None:
+    profile = json.loads((MACHINES / "mac-16gb.json").read_text())
+    profile["hardware"]["memory"] = memory
+    (tmp_path / "odd.json").write_text(json.dumps(profile))
+
+    with pytest.raises(PlaceError, match=rf"odd\.json cannot be used: {message}"):
+        fit("--profile", str(tmp_path / "odd.json"))
+
+
+def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
+    with pytest.raises(PlaceError, match="Iris Xe Graphics: part of the processor"):
+        fit("--profile", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
 
 
 def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:

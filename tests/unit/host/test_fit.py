@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
 from gridtie.host.catalogue import Experts, License, Model, ModelFile, Shape
-from gridtie.host.fit import GIB, MIB, Settings, kv_bytes, largest_context, need, padded_context, tokens_per_second
+from gridtie.host.fit import (
+    GIB,
+    MIB,
+    MOST_PARALLEL,
+    Settings,
+    kv_bytes,
+    largest_context,
+    largest_parallel,
+    need,
+    padded_context,
+    read_per_token,
+)
 
 SMALL = Shape("llama", 8192, 30, 576, 9, 3, 64, 64, 49152, feed_forward_length=1536)
 LLAMA_8B = Shape("llama", 131072, 32, 4096, 32, 8, 128, 128, 128256, feed_forward_length=14336)
@@ -61,9 +73,27 @@ def test_the_batch_is_the_engines_own_choice(engine: str, context: int, parallel
 
 
 def test_a_batch_is_never_larger_than_the_context() -> None:
-    tiny = need(SMALL, 0, Settings(256))
+    tiny = need(SMALL, 0, Settings(200))
 
-    assert tiny.compute == 256 * (2 * 256 + 12 * 1536 + 20 * 576) + 4 * SMALL.vocab_size
+    assert tiny.compute == 200 * (2 * 256 + 12 * 1536 + 16 * 576) + 4 * SMALL.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("build", "kv_type", "copies"), [(10566, "f16", 4), (10566, "q8_0", 3), (11549, "f16", 5), (11549, "q8_0", 5)]
+)
+def test_how_often_an_embedding_is_kept_depends_on_the_build_and_on_the_rotation_of_a_quantised_cache(
+    build: int, kv_type: str, copies: int
+) -> None:
+    found = need(SMALL, 0, Settings(512, kv_type=kv_type, build=build)).compute
+
+    assert found == 512 * (2 * 512 + 12 * 1536 + 4 * copies * 576) + 4 * SMALL.vocab_size
+
+
+def test_a_head_that_cannot_be_rotated_leaves_the_copies_of_a_plain_cache() -> None:
+    odd = dataclasses.replace(SMALL, key_length=48, value_length=48)
+    plain, quantised = (need(odd, 0, Settings(512, kv_type=kind)).compute for kind in ("f16", "q8_0"))
+
+    assert plain == quantised
 
 
 def test_flash_attention_saves_gigabytes_at_32k() -> None:
@@ -85,24 +115,39 @@ def test_an_unknown_cache_type_is_refused_with_the_known_ones() -> None:
 def test_a_mixture_is_counted_by_the_experts_that_work() -> None:
     dense, mixed = (need(shape, 0, Settings(2048)).compute for shape in (LLAMA_8B, MIXTURE))
 
-    assert (dense - mixed) == 512 * (12 * 14336 - 2 * (12 * 1024 + 4 * 4096))
+    assert (dense - mixed) == 512 * (12 * 14336 + 16 * 4096 - 2 * (12 * 1024 + 4 * 4096) - 20 * 4096)
+
+
+def within(budget: int, weights: int, shape: Shape = LLAMA_8B) -> Callable[[Settings], bool]:
+    return lambda settings: need(shape, weights, settings).total <= budget
 
 
 def test_the_largest_context_fits_and_the_next_step_does_not() -> None:
-    budget = 8 * GIB
-    found = largest_context(LLAMA_8B, 5 * GIB, budget, Settings(0))
+    fits = within(8 * GIB, 5 * GIB)
+    found = largest_context(LLAMA_8B, Settings(0), fits)
 
-    assert (
-        need(LLAMA_8B, 5 * GIB, Settings(found)).total <= budget < need(LLAMA_8B, 5 * GIB, Settings(found + 256)).total
-    )
+    assert fits(Settings(found))
+    assert not fits(Settings(found + 256))
 
 
 def test_the_largest_context_is_never_beyond_the_trained_one() -> None:
-    assert largest_context(SMALL, 0, 1000 * GIB, Settings(0)) == 8192
+    assert largest_context(SMALL, Settings(0), within(1000 * GIB, 0, SMALL)) == 8192
 
 
 def test_no_context_fits_where_the_weights_alone_do_not() -> None:
-    assert largest_context(SMALL, 2 * GIB, 1 * GIB, Settings(0)) == 0
+    assert largest_context(SMALL, Settings(0), within(1 * GIB, 2 * GIB, SMALL)) == 0
+
+
+def test_the_largest_parallelism_fits_and_one_more_does_not() -> None:
+    fits = within(10 * GIB, 5 * GIB)
+    found = largest_parallel(Settings(8192), fits)
+
+    assert fits(Settings(8192, found))
+    assert not fits(Settings(8192, found + 1))
+
+
+def test_the_largest_parallelism_ends_where_nobody_runs_more() -> None:
+    assert largest_parallel(Settings(256), within(1000 * GIB, 0, SMALL)) == MOST_PARALLEL
 
 
 def test_a_mixture_reads_only_its_active_share_for_a_token() -> None:
@@ -113,13 +158,13 @@ def test_a_mixture_reads_only_its_active_share_for_a_token() -> None:
         license=License("x", True),
         parameters=1000,
         shape=dataclasses.replace(SMALL, block_count=1, head_count_kv=1, key_length=1, value_length=1),
-        file=ModelFile(10**9, "exact", "Q4_0"),
+        file=ModelFile(10**9 + 5000, "exact", "Q4_0", header=5000),
         capabilities=(),
         purposes=(),
         sources=(),
     )
     mixture = dataclasses.replace(dense, active_parameters=100)
-    slow, fast = (tokens_per_second(model, Settings(2048), 10e9) for model in (dense, mixture))
+    cache = 2048 * 2 * 2
 
-    assert slow == pytest.approx(10, rel=0.01)
-    assert fast == pytest.approx(100, rel=0.01)
+    assert read_per_token(dense, Settings(2048)) == 10**9 + cache
+    assert read_per_token(mixture, Settings(2048)) == 10**8 + cache

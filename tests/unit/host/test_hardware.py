@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import pytest
 
 from gridtie.host.fit import GIB, MIB
 from gridtie.host.hardware import (
-    Bandwidth,
-    dimm_bandwidth,
-    measured_bandwidth,
     parse_nvidia_smi,
+    read_engine_memory,
     read_graphics,
     read_hardware,
     read_memory,
     read_processor,
-    room_in_memory,
-    room_on_graphics,
 )
 
 CPUINFO = """processor\t: 0
@@ -47,12 +42,6 @@ class Tree:
     def pci(self, address: str, vendor: str, kind: str = "0x030000", **files: str) -> None:
         for name, content in {"vendor": vendor, "device": "0x2684", "class": kind, **files}.items():
             self.write(f"sys/bus/pci/devices/{address}/{name}", content + "\n")
-
-    def module(self, number: int, rate: int = 3200, width: int = 64, size: int = 8192) -> None:
-        raw = bytearray(0x22)
-        struct.pack_into("<HH", raw, 0x0A, width, size)
-        struct.pack_into("<H", raw, 0x20, rate)
-        self.write(f"sys/firmware/dmi/entries/17-{number}/raw", bytes(raw))
 
 
 @pytest.fixture
@@ -164,51 +153,15 @@ def test_cards_that_share_the_machines_memory_have_none_of_their_own() -> None:
     assert parse_nvidia_smi("0000000F:01:00.0, [N/A], [N/A]\n") == {}
 
 
-def test_room_on_a_card_leaves_the_margin_and_the_drivers_context(tree: Tree) -> None:
-    tree.pci("0000:02:00.0", "0x1002", mem_info_vram_total=str(16 * GIB), mem_info_vram_used=str(GIB))
-    room = room_on_graphics(read_graphics(tree.root)[0])
+def test_private_memory_of_the_engines_servers_is_added_up_and_nobody_elses(tree: Tree) -> None:
+    for pid, program, anonymous in ((7, "/opt/lib/llama-server", 2048), (8, "/usr/bin/python3", 4096)):
+        tree.write(f"proc/{pid}/cmdline", f"{program}\0--model\0x")
+        tree.write(f"proc/{pid}/status", f"VmRSS:  9999999 kB\nRssAnon:  {anonymous} kB\nRssFile:  9000000 kB\n")
 
-    assert room and room.available == 15 * GIB - GIB - GIB // 2
-
-
-def test_room_in_memory_leaves_a_gibibyte(tree: Tree) -> None:
-    assert room_in_memory(read_hardware(tree.root, measure=False)).available == 11 * GIB
-
-
-@pytest.mark.parametrize(
-    ("modules", "gigabytes"),
-    [
-        ([(3200, 64)], 25.6),
-        ([(3200, 64)] * 2, 51.2),
-        ([(3200, 64)] * 4, 51.2),
-        ([(6400, 16)] * 8, 102.4),
-        ([(6400, 32), (5600, 32)], 44.8),
-    ],
-    ids=["one", "two", "four on two channels", "soldered", "mixed"],
-)
-def test_bandwidth_is_estimated_from_the_memory_modules(
-    tree: Tree, modules: list[tuple[int, int]], gigabytes: float
-) -> None:
-    for number, (rate, width) in enumerate(modules):
-        tree.module(number, rate, width)
-    tree.module(99, size=0)
-    found = dimm_bandwidth(tree.root)
-
-    assert found and found.bytes_per_second == pytest.approx(gigabytes * 1e9 * 0.55)
-    assert found.source.startswith("estimated from memory modules")
+    assert read_engine_memory(tree.root) == 2048 * 1024
 
 
 def test_without_a_list_of_modules_the_copy_is_measured(tree: Tree) -> None:
     found = read_hardware(tree.root).bandwidth
 
-    assert dimm_bandwidth(tree.root) is None
     assert found and found.source.startswith("estimated from a copy by one core")
-
-
-def test_the_best_copy_counts() -> None:
-    times = iter(
-        [0.0, 4.0, 10.0, 11.0, *(moment for start in range(6) for moment in (20.0 + start * 9, 25.0 + start * 9))]
-    )
-    found = measured_bandwidth(lambda: next(times), size=1000)
-
-    assert found == Bandwidth(pytest.approx(2000 * 0.6), "estimated from a copy by one core (0 GB/s)")  # type: ignore[arg-type]

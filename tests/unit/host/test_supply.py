@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from gridtie.host.catalogue import Catalogue, Pin
-from gridtie.host.choice import Room
 from gridtie.host.fit import Settings, need
+from gridtie.host.placement import Room
 from gridtie.host.stock import StockError
 from gridtie.host.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
 from standins.model_registry import serving
@@ -297,7 +297,7 @@ def test_a_file_of_the_users_that_the_disk_cannot_hold_is_not_begun(
 
 @pytest.mark.parametrize("engine", ["ollama", "embedded"])
 def test_another_context_or_parallelism_makes_another_model_of_the_same_files(station: Stocked, engine: str) -> None:
-    """Eight requests at once leave room for 8K each."""
+    """Eight requests at once leave room for 16K each."""
     weights, total = len(station.weights), need(SHAPE, len(station.weights), Settings(32768, engine=engine)).total
     tight = replace(AMPLE, total=2 * total, available=2 * total)
     first = station.supply(engine=engine, room=lambda: tight).models[0]
@@ -307,7 +307,7 @@ def test_another_context_or_parallelism_makes_another_model_of_the_same_files(st
     station.asked.unlink()
     second = station.supply(engine=engine, room=lambda: tight, parallel=8).models[0]
 
-    assert (first["context"], second["context"]) == (32768, 8192)
+    assert (first["context"], second["context"]) == (32768, 16384)
     assert not station.registry.requests and not station.asked.exists()
     assert (before.st_ino, before.st_mtime_ns) == (blob.stat().st_ino, blob.stat().st_mtime_ns)
     assert station.store(engine).read("gridtie/coder:1b").model.size == weights  # type: ignore[union-attr]

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Write the generated parts of docs/memory-fit.md: what `gridtie fit` says on each machine of tests/fixtures/hardware.
+
+scripts/fit_docs.py            write them
+scripts/fit_docs.py --check    say whether they are as they should be, by the exit status
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "src"))
+
+from gridtie.catalogue import Catalogue, load  # noqa: E402
+from gridtie.host.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
+from gridtie.host.fit import GIB  # noqa: E402
+from gridtie.host.fit_text import FAST, overview  # noqa: E402
+from gridtie.host.hardware import from_document  # noqa: E402
+from gridtie.host.placement import Room  # noqa: E402
+from gridtie.host.rooms import room_for  # noqa: E402
+
+PAGE = ROOT / "docs" / "memory-fit.md"
+PROFILES = ROOT / "tests" / "fixtures" / "hardware"
+_PART = re.compile(r"(<!-- fit:([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.S)
+
+
+def page(text: str) -> str:
+    """The page with its generated parts as they should be."""
+    catalogue = load(ROOT / "config" / "models.yaml")
+
+    def part(found: re.Match[str]) -> str:
+        name = found.group(2)
+        return found.group(1) + (summary(catalogue) if name == "summary" else details(catalogue, name)) + found.group(3)
+
+    return _PART.sub(part, text)
+
+
+def names() -> list[str]:
+    """Profiles in the order of the memory that they have for models."""
+    found = {path.stem: judged_room(path.stem).available for path in PROFILES.glob("*.json")}
+    return sorted(found, key=lambda name: found[name])
+
+
+def judged_room(name: str) -> Room:
+    return room_for(from_document(json.loads((PROFILES / f"{name}.json").read_text(encoding="utf-8"))))
+
+
+def judged(catalogue: Catalogue, name: str) -> tuple[Room, Choice]:
+    room = judged_room(name)
+    return room, choose_best(catalogue, room, Wishes())
+
+
+def summary(catalogue: Catalogue) -> str:
+    lines = ["| machine | for models | takes | context | needs | ~tokens/s |", "|---|---|---|---|---|---|"]
+    for name in names():
+        room, choice = judged(catalogue, name)
+        best = choice.chosen[0]
+        assert best.need and best.speed
+        pace = f"{best.speed:.0f}" if best.speed < FAST else f"{FAST}+"
+        lines.append(
+            f"| [{name}](#{name}) | {room.available / GIB:.1f} GiB of {room.name} | {best.model.name} | {best.context} "
+            f"| {best.need.total / GIB:.1f} GiB | {pace} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def details(catalogue: Catalogue, name: str) -> str:
+    """What was taken, and what scores better or nearly as well but was not."""
+    _, choice = judged(catalogue, name)
+    best = choice.chosen[0]
+    shown = [v for v in choice.verdicts if v.chosen or _rival(v, best)]
+    return f"```\n$ gridtie fit --profile tests/fixtures/hardware/{name}.json\n{overview(tuple(shown))}```\n"
+
+
+def _rival(verdict: Verdict, best: Verdict) -> bool:
+    return (verdict.score or 0) > 0.8 * (best.score or 0) and not verdict.model.hybrid
+
+
+def main() -> None:
+    """Entry point."""
+    old = PAGE.read_text(encoding="utf-8")
+    new = page(old)
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if new == old else "docs/memory-fit.md is not as scripts/fit_docs.py writes it")
+    PAGE.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

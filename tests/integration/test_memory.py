@@ -1,0 +1,126 @@
+"""Memory that the real engine takes for the small model, at several contexts and parallelisms, against the prediction.
+
+Beside the station's engine a second one runs from the same image with the same models, once for each parallelism: that
+is a setting of the server, not of a request.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gridtie.catalogue import load
+from gridtie.host.fit import MIB, Settings, need
+from integration.station import Station, docker
+
+CONTEXTS = (2048, 4096, 8192)
+SMALL = load(Path(__file__).parents[2] / "config" / "models.yaml").models["smollm2:135m"]
+
+
+class Engine:
+    """One Ollama container, and what it and its kernel say of the memory of its model."""
+
+    def __init__(self, name: str, model: str, parallel: int) -> None:
+        self.name, self.model, self.parallel = name, model, parallel
+        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        self.http = httpx.Client(base_url=f"http://{address}:11434", timeout=110)
+
+    def wait(self, limit: float = 60) -> None:
+        deadline = time.monotonic() + limit
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise TimeoutError(docker("logs", "--tail", "20", self.name))
+            time.sleep(0.2)
+
+    def _answers(self) -> bool:
+        try:
+            return self.http.get("/api/version").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def fill(self, context: int) -> None:
+        """Load the model and have it read one batch, so that the buffers that are reserved are also touched."""
+        asked = {
+            "model": self.model,
+            "prompt": "word " * 500,
+            "raw": True,
+            "stream": False,
+            "options": {"num_ctx": context, "num_predict": 1},
+        }
+        answer = self.http.post("/api/generate", json=asked)
+        assert answer.status_code == 200, answer.text
+
+    def reserved(self) -> int:
+        """As Ollama says."""
+        (found,) = self.http.get("/api/ps").json()["models"]
+        return int(found["size"])
+
+    def resident(self) -> int:
+        """Of the model's server process, in the kernel's words."""
+        rows = docker("top", self.name, "-eo", "pid,rss,args").splitlines()[1:]
+        return next(int(row.split()[1]) * 1024 for row in rows if "--model" in row)
+
+
+@pytest.fixture(scope="module", params=[1, 2, 4])
+def engine(station: Station, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The station's engine once more, with that many requests at once and no memory for old prompts."""
+    told = json.loads(docker("inspect", station.engine))[0]
+    name = f"{station.project}-memory-{uuid.uuid4().hex[:8]}"
+    model = next(each["name"] for each in station.facts["models"] if "probe" in each["purposes"])
+    mount = next(each for each in told["Mounts"] if each["Destination"] == "/models")
+    ours = {"OLLAMA_NUM_PARALLEL": str(request.param), "LLAMA_ARG_CACHE_RAM": "0"}
+    environment = {**dict(text.split("=", 1) for text in told["Config"]["Env"]), **ours}
+    docker(
+        "run", "--detach", "--rm", "--name", name, "--user", told["Config"]["User"], "--cap-drop=ALL", "--read-only",
+        "--tmpfs", "/tmp:size=256m,mode=1777", "--volume", f"{mount['Source']}:/models:ro",
+        *(word for pair in environment.items() for word in ("--env", "=".join(pair))),
+        told["Config"]["Image"], *told["Config"]["Cmd"],
+    )  # fmt: skip
+    try:
+        found = Engine(name, model, request.param)
+        found.wait()
+        yield found
+    finally:
+        docker("rm", "--force", name)
+
+
+def predicted(context: int, parallel: int) -> int:
+    return need(SMALL.shape, SMALL.file.tensors, Settings(context, parallel)).total
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_the_engine_reserves_what_was_predicted(engine: Engine, context: int) -> None:
+    """Within half a percent of what Ollama says, which reads it from the server's log."""
+    engine.fill(context)
+
+    assert engine.reserved() == pytest.approx(predicted(context, engine.parallel), rel=0.005)
+
+
+def test_resident_memory_grows_with_the_context_as_predicted(engine: Engine) -> None:
+    """What does not depend on the context (the program, its libraries, its threads) is the same on both sides. A tenth
+    is allowed: of the compute buffers, the pages count that were touched.
+    """
+    seen = {}
+    for context in (CONTEXTS[0], CONTEXTS[-1]):
+        engine.fill(context)
+        seen[context] = engine.resident()
+    grown = seen[CONTEXTS[-1]] - seen[CONTEXTS[0]]
+
+    assert grown == pytest.approx(
+        predicted(CONTEXTS[-1], engine.parallel) - predicted(CONTEXTS[0], engine.parallel), rel=0.1
+    )
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_resident_memory_is_the_prediction_and_the_program(engine: Engine, context: int) -> None:
+    """The program with its Python and libraries takes 20 to 100 MiB beside the model."""
+    engine.fill(context)
+    beside = engine.resident() - predicted(context, engine.parallel)
+
+    assert 20 * MIB <= beside <= 100 * MIB
