@@ -95,10 +95,11 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"gridtie_image: name is {name!r}; it is one of {', '.join(_NAMES)}")
         machine = arguments.pop("machine")
         release, mirror = arguments.pop("release", False), arguments.pop("mirror_url", "")
+        variant = arguments.pop("variant", "")
         settings = {"prefix": arguments.pop("prefix", "gridtie"), "base": arguments.pop("base", "packages")}
         artefacts = yaml.safe_load((_ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
         if release:
-            return [plan.release_step(artefacts, mirror)]
+            return [plan.release_step(artefacts, mirror, variant)]
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
         return plan.steps(read_tree(_ROOT), artefacts, name, facts, settings)
 

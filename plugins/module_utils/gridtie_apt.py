@@ -66,6 +66,12 @@ def _index_is_fresh() -> bool:
     return any(lists.glob("*_Packages*")) and time.time() - lists.stat().st_mtime < _INDEX_AGE_S
 
 
+def update() -> None:
+    """Fetch the package index, after a source was added. Every source must answer."""
+    _repair()
+    _apt(["apt-get", *_OPTIONS, "-o", "APT::Update::Error-Mode=any", "update"], "fetching the package index")
+
+
 def install(names: list[str]) -> None:
     """Install packages of the machine's own release."""
     _repair()

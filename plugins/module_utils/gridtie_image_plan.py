@@ -140,15 +140,19 @@ def steps(
     return [{**step, "suite": suite} if suite else step for step in (base, image)]
 
 
-def release_step(artefacts: dict[str, Any], mirror: str) -> dict[str, Any]:
-    """Upstream's own Ollama image, pulled. ``mirror`` is a registry that stands in for upstream's, or empty."""
+def release_step(artefacts: dict[str, Any], mirror: str, variant: str = "") -> dict[str, Any]:
+    """Upstream's own Ollama image, pulled. ``mirror`` is a registry that stands in for upstream's, or empty.
+
+    ``variant`` is `rocm` for the image with AMD's libraries: the same tag with that word behind it.
+    """
     image = artefacts["images"]["ollama"]
+    reference = f"{image['reference']}-{variant}" if variant else image["reference"]
     return {
         "name": "engine-ollama",
         "kind": "pull",
-        "reference": image["reference"],
-        "digest": image["digest"],
-        "pull_from": mirrored(image["reference"], mirror),
+        "reference": reference,
+        "digest": (image.get("variants") or {}).get(variant) if variant else image["digest"],
+        "pull_from": mirrored(reference, mirror),
     }
 
 

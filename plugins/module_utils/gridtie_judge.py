@@ -135,6 +135,25 @@ def _sources(reach: dict[str, Any], choice: dict[str, Any] | None, docker: dict[
     ]
 
 
+def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[str]) -> list[dict[str, str]]:
+    """A supported card beside an engine that cannot use it. Nobody shall find that out from how slow it is."""
+    if not choice or choice["kept"] or choice["source"] != "packages" or gpu_off(wanted.get("gpu")):
+        return []
+    engine = "Ollama compiled from packages" if choice["engine"] == "ollama" else "llama.cpp's server from a package"
+    return [
+        problem(
+            f"{', '.join(gpus)} would lie idle: {engine} computes on the processor alone",
+            "give this machine a way to where Ollama's own builds with GPU libraries are (HTTPS_PROXY, "
+            "gridtie_mirror_url), or say that the GPU shall stay idle: gridtie_gpu: off",
+        )
+    ] if gpus else []  # fmt: skip
+
+
+def gpu_off(value: Any) -> bool:
+    """Whether `gridtie_gpu` says off. YAML reads the bare word as false."""
+    return str(value).lower() in ("off", "false", "no")
+
+
 def judge(
     machine: dict[str, Any],
     wanted: dict[str, Any],
@@ -156,6 +175,7 @@ def judge(
         problems.append(problem(str(unmet), unmet.fix))
     except KeyError:
         pass  # A variable of the wrong type or value: it has its own line in the list.
+    problems += _idle_gpu(wanted, choice, machine.get("gpus") or [])
     if not provisioned:
         problems += _sources(machine["reach"], choice, machine["docker"])
     return choice, problems

@@ -25,13 +25,14 @@ def redact(url: str) -> str:
     return urllib.parse.urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
 
 
-def _context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def context() -> ssl.SSLContext:
+    """TLS that trusts what this machine was told to trust, by whichever variable."""
+    made = ssl.create_default_context()
     for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         bundle = os.environ.get(name)
         if bundle and Path(bundle).is_file():
-            context.load_verify_locations(cafile=bundle)
-    return context
+            made.load_verify_locations(cafile=bundle)
+    return made
 
 
 def _request(url: str) -> urllib.request.Request:
@@ -56,7 +57,7 @@ def probe(url: str) -> dict[str, object]:
     with an error or with a certificate that is not trusted.
     """
     try:
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_context()))
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context()))
         with opener.open(_request(url), timeout=TIMEOUT_S) as answer:
             return {"state": "ok", "detail": f"HTTP {answer.status}"}
     except urllib.error.HTTPError as error:

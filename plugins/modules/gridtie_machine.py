@@ -8,7 +8,7 @@ from typing import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_docker, gridtie_machine, gridtie_reach, gridtie_sources
+from ..module_utils import gridtie_docker, gridtie_graphics, gridtie_machine, gridtie_reach, gridtie_sources
 
 DOCUMENTATION = r"""
 module: gridtie_machine
@@ -29,6 +29,10 @@ options:
     description: Whether package sources and O(probe) are asked.
     type: bool
     default: true
+  gpu_root:
+    description: Directory below which graphics cards are looked for.
+    type: path
+    default: /
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -51,6 +55,7 @@ def main() -> None:
             "disk_paths": {"type": "list", "elements": "path", "default": []},
             "probe": {"type": "dict", "default": {}},
             "sources": {"type": "bool", "default": True},
+            "gpu_root": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,
     )
@@ -65,6 +70,10 @@ def main() -> None:
         }
     probes = gridtie_reach.Probes(targets)
     machine["docker"] = gridtie_docker.inspect()
+    docker_version = str(machine["docker"].get("version") or "")
+    machine["graphics"] = gridtie_graphics.describe(module.params["gpu_root"], docker_version=docker_version)
+    # What a build for the processor alone would leave idle.
+    machine["gpus"] = machine["graphics"]["expected"]
     machine["reach"] = probes.results()
     module.exit_json(changed=False, machine=machine)
 

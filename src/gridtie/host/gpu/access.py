@@ -43,6 +43,8 @@ class Access:
     # What /etc/docker/daemon.json says: the runtime is known; it is the default (never set from here).
     docker_runtime: bool = False
     docker_default_runtime: str = ""
+    # Whether it switches CDI on: needed by Docker 25.0 to 28.1.
+    docker_cdi: bool = False
     # Packages of drivers that apt may not touch.
     held: tuple[str, ...] = ()
     # Installed driver packages of dpkg, name to version.
@@ -79,6 +81,7 @@ def read_access(root: Path) -> Access:
         cdi=_cdi(root),
         cdi_refresh=any((root / place / unit).exists() for place in _UNIT_DIRECTORIES for unit in _REFRESH_UNITS),
         docker_runtime="nvidia" in (daemon.get("runtimes") or {}),
+        docker_cdi=(daemon.get("features") or {}).get("cdi") is True,
         docker_default_runtime=str(daemon.get("default-runtime") or ""),
         held=tuple(sorted(name for name, (state, _) in packages.items() if state == "hold")),
         packages=tuple(sorted((name, version) for name, (_, version) in packages.items())),
