@@ -15,7 +15,7 @@ from gridtie.host.doctor.check import Check, Result, examine
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
 from gridtie.host.doctor.probe import Owned, Ran
-from gridtie.host.gpu import Graphics
+from gridtie.host.gpu import Survey
 
 CONFIG = Path("/etc/gridtie")
 STATE = Path("/var/lib/gridtie")
@@ -148,7 +148,7 @@ class Healthy:
         self.row = {"input_tokens": 42, "output_tokens": 8, "cost_usd": 0.0}
         self.config = {"digest": _hex(ROUTING.encode()), "loaded_at": 1.0, "error": None}
         self.free = 100 * 1024 * MIB
-        self.cards: tuple[Graphics, ...] = ()
+        self.graphics = Survey()
         self.chats = 0
 
     # -- what a check may do -----------------------------------------------------------------------------------------
@@ -253,8 +253,8 @@ class Healthy:
         assert directory == STATE
         return self.free
 
-    def graphics(self) -> tuple[Graphics, ...]:
-        return self.cards
+    def survey(self) -> Survey:
+        return self.graphics
 
     def certificate_ends(self, address: str, port: int, name: str, trusted: Path) -> float:
         self.read(trusted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import socket
 import ssl
 import subprocess
@@ -13,8 +14,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol, Sequence
 
 from gridtie.host import ask
-from gridtie.host.gpu import Graphics
-from gridtie.host.hardware import read_graphics
+from gridtie.host.gpu import Survey, read_survey
 
 _HANDSHAKE_SECONDS = 5.0
 # X509_V_FLAG_PARTIAL_CHAIN of OpenSSL; the ssl module has had a name for it since Python 3.10.
@@ -76,7 +76,7 @@ class Probe(Protocol):
         """Raises OSError."""
         ...
 
-    def graphics(self) -> tuple[Graphics, ...]: ...
+    def survey(self) -> Survey: ...
 
     def certificate_ends(self, address: str, port: int, name: str, trusted: Path) -> float:
         """When the certificate that is shown there ends (Unix time), if it is the one in `trusted` and for `name`.
@@ -150,5 +150,5 @@ class HostProbe:
     def now(self) -> float:
         return time.time()
 
-    def graphics(self) -> tuple[Graphics, ...]:
-        return read_graphics(Path("/"))
+    def survey(self) -> Survey:
+        return read_survey(Path("/"), platform.machine())

@@ -15,7 +15,6 @@ import pytest
 from gridtie.host.ask import Answer
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.probe import HostProbe, Ran
-from gridtie.host.gpu import Graphics
 from standins.authority import make_authority
 from standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy, answer, failure, sockets
 
@@ -209,9 +208,10 @@ def test_it_fails_where_its_promise_is_broken(id: str, broken: Break, found: str
     assert result.wanted and result.fix and not result.blocked_by
 
 
-def test_every_check_has_a_failure_here_except_where_a_card_is_only_said() -> None:
+def test_every_check_has_a_failure_here_except_those_of_graphics_cards() -> None:
     tested = {id for id, _, _ in ILL} | {"router.origin", "router.host", "network.tls"}
-    assert {check.id for check in CHECKS} - tested == {"gpu.present"}
+    # Those are in test_graphics.py.
+    assert {check.id for check in CHECKS} - tested == {"gpu.ready", "gpu.used"}
 
 
 @pytest.mark.parametrize(("id", "header"), [("router.origin", "Origin"), ("router.host", "Host")])
@@ -256,14 +256,6 @@ def test_large_files_are_hashed_only_when_asked(deep: bool, ok: bool, monkeypatc
     station = Healthy()
     spoilt(station)
     assert station.examine(deep=deep)["engine.digests"].ok is ok
-
-
-def test_a_card_that_is_there_is_said_and_is_no_failure() -> None:
-    station = Healthy()
-    station.cards = (Graphics("NVIDIA", "0x2684", "0000:01:00.0"),)
-    result = station.examine()["gpu.present"]
-    assert result.ok
-    assert "NVIDIA 0x2684 at 0000:01:00.0: present and not used" in result.found
 
 
 def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> None:

@@ -1,7 +1,17 @@
 """Every check, in the order in which a person would look: what is there, does it run, does it answer, is it right."""
 
 from gridtie.host.doctor.check import Check
-from gridtie.host.doctor.checks import accounting, containers, engine, files, generation, network, resources, router
+from gridtie.host.doctor.checks import (
+    accounting,
+    containers,
+    engine,
+    files,
+    generation,
+    graphics,
+    network,
+    resources,
+    router,
+)
 
 CHECKS: tuple[Check, ...] = (
     *files.CHECKS,
@@ -12,4 +22,5 @@ CHECKS: tuple[Check, ...] = (
     *accounting.CHECKS,
     *network.CHECKS,
     *resources.CHECKS,
+    *graphics.CHECKS,
 )

@@ -1,0 +1,120 @@
+"""Drivers on a real Debian, as far as that goes without a card: sources, package names, check mode, refused keys.
+
+The machine's graphics are a record of another machine (`gridtie_gpu_root`); apt and the archive are real.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridtie.host.gpu.recipes import driver
+from gridtie.host.gpu.record import unpack
+from gridtie.host.gpu.system import System
+from lab import image
+from lab.host import CHECKOUT, Host, host
+
+CASE = "/var/tmp/recorded"
+PLAY = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - gridtie_gpu: {root: %(root)s, docker_version: "28.3.0"}
+      register: seen
+    - ansible.builtin.include_role: {name: gpu, public: true}
+      vars:
+        gridtie_gpu_root: %(root)s
+        gridtie_gpu_install_drivers: true
+        gridtie_docker: {version: "28.3.0"}
+        gridtie_machine: {graphics: "{{ seen.graphics }}", system: {name: Debian 13}}
+"""
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[Host]:
+    """A Debian 13 machine."""
+    with host(image.build()) as machine:
+        machine.root("apt-get -q update", limit=300)
+        yield machine
+
+
+def current_kernel(machine: Host) -> str:
+    """Of the archive: the headers of the kernel in a record are no longer there."""
+    listed = machine.root("apt-cache depends linux-headers-amd64")
+    return next(line.split("linux-headers-")[1] for line in listed.splitlines() if "Depends: linux-headers-6" in line)
+
+
+def recorded(machine: Host, case: str) -> str:
+    """The record of a machine with the archive's kernel, as text."""
+    text = (CHECKOUT / f"tests/fixtures/gpu/{case}.tree").read_text()
+    return text.replace("6.12.57+deb13-amd64", current_kernel(machine))
+
+
+def place(machine: Host, text: str) -> None:
+    """Put the recorded tree on the machine."""
+    with tempfile.TemporaryDirectory() as root:
+        unpack(text, Path(root))
+        packed = subprocess.run(["tar", "-c", "-C", root, "."], check=True, capture_output=True).stdout
+    inside = f"rm -rf {CASE} && mkdir {CASE} && tar -x -C {CASE} --no-same-owner"
+    subprocess.run(["docker", "exec", "-i", machine.name, "sh", "-c", inside], input=packed, check=True)
+
+
+def play(machine: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the role on the machine, from here."""
+    with tempfile.TemporaryDirectory() as directory:
+        book = Path(directory) / "play.yml"
+        book.write_text(PLAY % {"root": CASE})
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", f"{machine.name},", str(book)]
+        variables = {"ansible_connection": "community.docker.docker", "ansible_python_interpreter": "/usr/bin/python3"}
+        return subprocess.run(
+            [*command, "-e", json.dumps(variables), "-v", *arguments],
+            cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600,
+        )  # fmt: skip
+
+
+def test_check_mode_tells_what_would_be_installed_and_touches_nothing(bare: Host) -> None:
+    place(bare, recorded(bare, "rtx-3090-no-driver"))
+    before = bare.root("ls /etc/apt/sources.list.d; dpkg -l | sha256sum")
+    done = play(bare, "--check")
+
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "nvidia-open-kernel-dkms" in done.stdout
+    assert bare.root("ls /etc/apt/sources.list.d; dpkg -l | sha256sum") == before
+
+
+def test_a_key_that_cannot_be_fetched_stops_the_run_and_leaves_no_source(bare: Host) -> None:
+    # Nothing answers there on this network; on another one the key is NVIDIA's, and the fingerprint decides.
+    bare.root("echo '127.0.0.1 nvidia.github.io' >> /etc/hosts")
+    done = play(bare)
+
+    assert done.returncode != 0
+    assert "nvidia.github.io/libnvidia-container/gpgkey cannot be fetched" in done.stdout + done.stderr
+    assert "toolkit" not in bare.root("ls /etc/apt/sources.list.d")
+
+
+def test_debians_non_free_components_were_added_once_and_are_signed_by_debian(bare: Host) -> None:
+    source = bare.root("cat /etc/apt/sources.list.d/gridtie-non-free.sources")
+
+    assert "Components: contrib non-free non-free-firmware" in source
+    assert "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg" in source
+
+
+@pytest.mark.parametrize(
+    ("capability", "module"),
+    [("8.6", "nvidia-open-kernel-dkms"), ("7.0", "nvidia-kernel-dkms")],
+    ids=["Ampere", "Volta"],
+)
+def test_the_archive_has_every_package_of_the_recipe(capability: str, module: str, bare: Host) -> None:
+    system = System(family="debian", version="13", codename="trixie", kernel=current_kernel(bare))
+    packages = driver(system, (capability,)).packages
+    planned = bare.root(f"apt-get install --simulate --no-install-recommends {' '.join(packages)}")
+
+    assert module in packages
+    assert f"Inst {module} (550." in planned
+    assert "Inst firmware-nvidia-gsp (550." in planned
