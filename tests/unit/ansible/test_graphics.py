@@ -43,7 +43,7 @@ DOCKER = {
 }  # fmt: skip
 WANTED = {
     "engine": "auto", "mode": "container", "source": "auto", "mirror_url": "", "project": "gridtie",
-    "min_memory_gb": 2.0, "min_disk_gb": 6.0, "gpu": "auto",
+    "min_memory_gb": 2.0, "min_disk_gb": 6.0, "gpu": "auto", "mounted": [],
 }  # fmt: skip
 PORT = {"number": 8484, "holder": "", "container": "", "project": ""}
 
