@@ -53,6 +53,7 @@ def lint() -> bool:
             run(BIN / "ruff", "format", "--check", "--quiet", "."),
             run(BIN / "ruff", "check", "--quiet", "."),
             run(BIN / "mypy"),
+            run(BIN / "mypy", "-p", "plugins"),
             run(BIN / "yamllint", "--strict", "."),
             run(BIN / "ansible-lint", "--offline", "-q"),
         ]

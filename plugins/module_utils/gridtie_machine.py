@@ -8,6 +8,7 @@ import platform
 import pwd
 import shutil
 from pathlib import Path
+from typing import Any
 
 # Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
 SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
@@ -67,7 +68,7 @@ def _person(account: pwd.struct_passwd) -> dict[str, object]:
     return {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir}
 
 
-def describe(disk_paths: list[str]) -> dict[str, object]:
+def describe(disk_paths: list[str]) -> dict[str, Any]:
     """The machine as one dictionary; the names in it are what the judgement and the summary read."""
     account = pwd.getpwuid(os.getuid())
     root = os.getuid() == 0

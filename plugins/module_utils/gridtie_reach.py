@@ -88,7 +88,11 @@ class Probes:
     def _work(self, name: str, find: Callable[[], str]) -> None:
         url = find()
         if url:
-            late = {"url": redact(url), "state": "unreachable", "detail": f"no answer within {TIMEOUT_S:.0f} s"}
+            late: dict[str, object] = {
+                "url": redact(url),
+                "state": "unreachable",
+                "detail": f"no answer within {TIMEOUT_S:.0f} s",
+            }
             self._results[name] = late
             self._results[name] = {**late, **probe(url)}
 
