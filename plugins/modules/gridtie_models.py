@@ -11,11 +11,12 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
+from ..module_utils import gridtie_apt, gridtie_docker, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
 from ..module_utils.gridtie_host.machine import this_machine
 from ..module_utils.gridtie_host.obtain import Means
+from ..module_utils.gridtie_host.prove import at_host
 from ..module_utils.gridtie_host.rooms import room_for
 from ..module_utils.gridtie_host.stock import StockError
 from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
@@ -67,6 +68,14 @@ options:
     description: Base URL that speaks Ollama's pull protocol.
     type: str
     default: https://registry.ollama.ai
+  container:
+    description: The engine's container, where it runs in one.
+    type: str
+    default: ""
+  docker:
+    description: The Docker that runs it, as the fact C(gridtie_docker).
+    type: dict
+    default: {}
   owner:
     description: User that the engine runs as.
     type: str
@@ -176,6 +185,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
     "models_dir": {"type": "path", "required": True},
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
+    "container": {"type": "str", "default": ""},
+    "docker": {"type": "dict", "default": {}},
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "parallel": {"type": "int", "default": 1},
@@ -246,6 +257,7 @@ def _order(module: AnsibleModule) -> Order:
         deep=given["deep"],
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
+        reach=lambda url: _reached(url, given["container"], given["docker"]),
         say=gridtie_progress.report,
     )
 
@@ -253,6 +265,18 @@ def _order(module: AnsibleModule) -> Order:
 def _install_pip() -> None:
     """A host that is reached over SSH has no virtual environment of ours to take pip from."""
     gridtie_apt.install(["python3-pip"])
+
+
+def _reached(url: str, container: str, docker: dict[str, Any]) -> str:
+    """A native engine is where the router finds it; a container has an address of its own on this host."""
+    if not container:
+        return url
+    host = ["--host", docker["host"]] if docker.get("host") else []
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    command = [docker.get("cli") or "docker", *host, "inspect", "--type", "container", "--format", form, container]
+    _, output, _ = gridtie_docker.run(command)
+    addresses = output.split()
+    return at_host(url, addresses[0]) if addresses else url
 
 
 def _place(module: AnsibleModule) -> Place:

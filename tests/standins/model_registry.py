@@ -1,6 +1,7 @@
 """A model registry of plain files, as Ollama's pull protocol wants it, with faults on demand.
 
-It serves /v2/<namespace>/<model>/manifests/<tag> and .../blobs/<digest>, honours Range, and can cut a transfer short,
+It serves /v2/<namespace>/<model>/manifests/<tag> and .../blobs/<digest>, honours Range, names each blob's Location (as
+Ollama's own puller wants it before it asks for ranges), and can cut a transfer short,
 send damaged bytes or answer with an error status a given number of times. Everything that was asked is recorded.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from gridtie.host.store import CONFIG_TYPE, MODEL_TYPE, PARAMS_TYPE, Layer, Manifest, build_manifest
+from gridtie.host.store import CONFIG_TYPE, MANIFEST_TYPE, MODEL_TYPE, PARAMS_TYPE, Layer, Manifest, build_manifest
 
 
 @dataclass
@@ -29,10 +30,16 @@ class Registry:
     retry_after: str = ""
     damaged: int = 0
 
-    def add_model(self, name: str, weights: bytes, parameters: bytes = b'{"stop":["<|end|>"]}') -> Manifest:
+    def add_model(
+        self,
+        name: str,
+        weights: bytes,
+        parameters: bytes = b'{"stop":["<|end|>"]}',
+        configuration: bytes = b'{"model_format":"gguf"}',
+    ) -> Manifest:
         """Publish a model of the library; gives its manifest."""
         model, _, tag = name.partition(":")
-        parts = [(CONFIG_TYPE, b'{"model_format":"gguf"}'), (MODEL_TYPE, weights), (PARAMS_TYPE, parameters)]
+        parts = [(CONFIG_TYPE, configuration), (MODEL_TYPE, weights), (PARAMS_TYPE, parameters)]
         layers = [self._add_blob(model, kind, content) for kind, content in parts]
         manifest = build_manifest(layers[0], tuple(layers[1:]))
         self.files[f"/v2/library/{model}/manifests/{tag}"] = manifest.raw
@@ -73,7 +80,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range", "")
-        self.served.requests.append((self.path, asked))
+        if self.command == "GET":
+            self.served.requests.append((self.path, asked))
         blob = "/blobs/" in self.path
         content = self.served.files.get(self.path)
         if blob and self.served.statuses:
@@ -83,18 +91,26 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._send(content, asked, blob)
 
+    do_HEAD = do_GET
+
     def _send(self, content: bytes, asked: str, blob: bool) -> None:
         if blob and self.served.damaged:
             self.served.damaged -= 1
             content = bytes(len(content))
-        start = int(match[1]) if (match := re.fullmatch(r"bytes=(\d+)-", asked)) else 0
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", asked)
+        start, end = (int(match[1]), int(match[2] or len(content) - 1)) if match else (0, len(content) - 1)
         if start >= len(content) > 0 and asked:
             self._empty(416)
             return
-        body = content[start:]
+        body = content[start : end + 1]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", "application/octet-stream" if blob else MANIFEST_TYPE)
+        if blob:
+            self.send_header("Location", self.path)
         self.end_headers()
+        if self.command == "HEAD":
+            return
         most = self.served.cut_after.pop(0) if blob and self.served.cut_after else len(body)
         with suppress(ConnectionError):  # Clients are killed by some tests.
             self.wfile.write(body[:most])

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
+from .ask import Unreachable
 from .bring import bring_all, check_disk
 from .brought import Brought
 from .catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
@@ -22,6 +23,7 @@ from .fit import Settings, need
 from .gguf_header import GgufError, shape_of
 from .obtain import Means, ObtainError
 from .placement import Room
+from .prove import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
 from .seed import DirectorySeed, Seed, SeedError, open_seed
@@ -63,6 +65,11 @@ class Place:
         return self.root / "resolved.json"
 
     @property
+    def proofs(self) -> Path:
+        """Which models have answered."""
+        return self.root / "proved.json"
+
+    @property
     def pins(self) -> Path:
         return self.root / "pins.json"
 
@@ -102,6 +109,8 @@ class Order:
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
+    # The address at which this host reaches the engine that station.json names; None asks no model for an answer.
+    reach: Optional[Callable[[str], str]] = None
     say: Callable[[str], None] = field(default=lambda message: None)
 
 
@@ -165,6 +174,7 @@ def _supply(order: Order, check: bool) -> Supplied:
         after["superfluous"] = []
     if not check:
         _write(place, request, resolved, listing)
+        remarks += _proved(order, stock, models)
         if order.prune:
             _prune(superfluous, place, brought)
     return Supplied(before, after, models, resolved.others, remarks)
@@ -178,6 +188,37 @@ def _seeds(order: Order, checked: Checked) -> list[Seed]:
         return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
     except (SeedError, OSError) as error:
         raise StockError(f"gridtie_models_seed: {error}") from error
+
+
+def _proved(order: Order, stock: Stock, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new answer once. Raises StockError for those that cannot; remarks on those not asked."""
+    if order.reach is None:
+        return []
+    proofs = Proofs(order.place.proofs, order.engine, again=order.deep)
+    problems, remarks = [], []
+    for model in proofs.missing(models):
+        problem, remark = _asked(model, order.reach(str(model["url"])), order.say)
+        if problem and stock.whole:
+            stock.store.remove(str(model["name"]))
+        elif not problem:
+            proofs.add(model)
+        problems += [problem] if problem else []
+        remarks += [remark] if remark else []
+    if problems:
+        raise StockError("\n".join(problems))
+    return remarks
+
+
+def _asked(model: Mapping[str, Any], url: str, say: Callable[[str], None]) -> tuple[str, str]:
+    """Why it does not run, or why it could not be asked; both empty where it answered."""
+    try:
+        answers(model, url, say)
+    except DoesNotRun as error:
+        wrong = f"{model['name']} is whole ({model['digest']}) and does not run: {error}. It is not offered; choose "
+        return wrong + "another model, or a version of the engine that can load it", ""
+    except Unreachable as error:
+        return "", f"{model['name']} could not be asked for an answer from here: {error}"
+    return "", ""
 
 
 def withdraw(place: Place, check: bool = False) -> list[str]:
