@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Dict, Iterator, Sequence
 
 from .gridtie_command import CommandError, follow
 from .gridtie_docker import run
@@ -53,9 +53,12 @@ def _locked(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def root_filesystem(
-    script: str, suite: str, architecture: str, sources: str, keep_open: Sequence[int]
+    script: str, suite: str, architecture: str, sources: str, keep_open: Sequence[int], network: Dict[str, str]
 ) -> Iterator[Path]:
-    """A tar of the root filesystem that the bootstrap script makes; gone afterwards. ``sources`` are apt's lines."""
+    """A tar of the root filesystem that the bootstrap script makes; gone afterwards.
+
+    ``sources`` are apt's lines, ``network`` the variables with the proxies to reach them by.
+    """
     if not shutil.which("mmdebstrap"):
         raise CommandError("mmdebstrap is not installed; it makes the base image where no container registry answers")
     directory = WORKPLACE / "bootstrap"
@@ -72,7 +75,7 @@ def root_filesystem(
             ["sh", "-c", 'exec sh bootstrap.sh "$@" >root.tar', "sh", suite, architecture, "sources.list"],
             what="bootstrapping the base image",
             limit_s=LIMIT_S,
-            environment={"TMPDIR": str(directory)},
+            environment={**network, "TMPDIR": str(directory)},
             directory=directory,
             keep_open=keep_open,
         )

@@ -67,6 +67,16 @@ def pip_conf(environment: dict[str, str], files: Iterable[str], certificates: st
     return "[global]\n" + "".join(f"{line}\n" for line in lines)
 
 
+def proxies(environment: dict[str, str]) -> dict[str, str]:
+    """The variables that name proxies, in both spellings: some programs read only the small ones, some the others."""
+    found = {}
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        value = environment.get(name) or environment.get(name.lower())
+        if value:
+            found.update({name: value, name.lower(): value})
+    return found
+
+
 def go_env(environment: dict[str, str], printed: str) -> str:
     """A Go environment file: where modules come from, as the environment says, else as the host's Go does.
 

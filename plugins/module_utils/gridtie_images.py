@@ -6,12 +6,13 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any, Sequence
 
 from .gridtie_bootstrap import LIMIT_S, apt_targets, root_filesystem
-from .gridtie_build_sources import apt_sources, go_env, pip_conf
+from .gridtie_build_sources import apt_sources, go_env, pip_conf, proxies
 from .gridtie_command import CommandError, follow
 from .gridtie_docker import run
 from .gridtie_machine import parse_os_release, read_text
@@ -25,6 +26,9 @@ _STEPS = {
     "go build": "compiling Ollama",
     "router.lock": "fetching the router's requirements",
 }
+
+# Name of a build's secret -> the variable that BuildKit reads it from, so that no process list shows it.
+_SECRETS = {"apt_sources": "GRIDTIE_APT", "pip_conf": "GRIDTIE_PIP", "go_env": "GRIDTIE_GO", "proxy": "GRIDTIE_PROXY"}
 
 # How Go, and so Docker, words a connection that was not made.
 _NOT_REACHED = (
@@ -54,7 +58,8 @@ class Images:
     def bootstrap(self, step: dict[str, Any], lock: Sequence[int]) -> None:
         """Make the base image from the distribution mirror."""
         sources = self._apt_sources(step["suite"])
-        with root_filesystem(step["script"], step["suite"], step["architecture"], sources, lock) as tar:
+        network = proxies(self._package_environment)
+        with root_filesystem(step["script"], step["suite"], step["architecture"], sources, lock, network) as tar:
             report("importing the base image")
             follow(
                 [self._docker, "import", "--change", 'CMD ["/bin/sh"]', str(tar), step["reference"]],
@@ -74,11 +79,7 @@ class Images:
             arguments += ["--target", step["target"]]
         for name, value in sorted(step["arguments"].items()):
             arguments += ["--build-arg", f"{name}={value}"]
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
-            # Without a value: taken from the environment, so that no process list shows it.
-            if environment.get(name) or os.environ.get(name):
-                arguments += ["--build-arg", name]
-        for secret, variable in (("apt_sources", "GRIDTIE_APT"), ("pip_conf", "GRIDTIE_PIP"), ("go_env", "GRIDTIE_GO")):
+        for secret, variable in _SECRETS.items():
             if variable in environment:
                 arguments += ["--secret", f"id={secret},env={variable}"]
         if self._ca_bundle:
@@ -127,6 +128,9 @@ class Images:
         sources = {
             "GRIDTIE_PIP": pip_conf(self._package_environment, files, "/run/secrets/ca" if self._ca_bundle else ""),
             "GRIDTIE_GO": go_env(self._package_environment, printed),
+            "GRIDTIE_PROXY": "".join(
+                f"export {name}={shlex.quote(value)}\n" for name, value in proxies(self._package_environment).items()
+            ),
         }
         if step.get("suite"):
             sources["GRIDTIE_APT"] = self._apt_sources(step["suite"])

@@ -55,6 +55,10 @@ options:
     description: The same for addresses of package sources, which may hold credentials.
     type: dict
     default: {}
+  proxies:
+    description: C(HTTP_PROXY), C(HTTPS_PROXY) and C(NO_PROXY) for what the images are made from. Empty ones are none.
+    type: dict
+    default: {}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -90,7 +94,8 @@ class Maker:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
-        sources = {**given["package_settings"], **given["package_addresses"]}
+        proxies = {name: value for name, value in given["proxies"].items() if value}
+        sources = {**given["package_settings"], **given["package_addresses"], **proxies}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
         self._pins_path = f"{given['config_dir']}/pins.json"
         self._lock: list[int] = []
@@ -169,6 +174,7 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
+            "proxies": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 
 import pytest
-from plugins.module_utils.gridtie_build_sources import NoMirrorError, apt_sources, go_env, pip_conf
+from plugins.module_utils.gridtie_build_sources import NoMirrorError, apt_sources, go_env, pip_conf, proxies
 
 DEBIAN_12 = """\
 http://mirror.example/debian bookworm main
@@ -88,3 +88,14 @@ def test_go_modules_come_from_where_the_environment_or_else_the_hosts_go_says(
     environment: dict[str, str], printed: str, wanted: str
 ) -> None:
     assert go_env(environment, printed) == wanted
+
+
+def test_a_proxy_is_named_in_both_spellings_and_an_empty_one_in_none() -> None:
+    given = {"https_proxy": "http://u:p@proxy:3128", "HTTP_PROXY": "", "NO_PROXY": "localhost", "PATH": "/bin"}
+
+    assert proxies(given) == {
+        "HTTPS_PROXY": "http://u:p@proxy:3128",
+        "https_proxy": "http://u:p@proxy:3128",
+        "NO_PROXY": "localhost",
+        "no_proxy": "localhost",
+    }
