@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 # A healthy daemon answers in a tenth of a second; one that starts up or hangs shall not hold the run.
 _TIMEOUT_S = 15.0
@@ -60,6 +61,20 @@ def parse_info(text: str) -> dict[str, object]:
         "desktop": "Docker Desktop" in (info.get("OperatingSystem") or ""),
         "data_root": info.get("DockerRootDir", ""),
     }
+
+
+def desktop_shares(home: str) -> list[str]:
+    """The directories that Docker Desktop for Linux lets containers see: its setting, or the home directory."""
+    # settings.json until Desktop 4.34, settings-store.json since; both may leave out what was never changed.
+    for name in ("settings-store.json", "settings.json"):
+        try:
+            settings = json.loads(Path(f"{home}/.docker/desktop/{name}").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        found = next((value for key, value in settings.items() if key.lower() == "filesharingdirectories"), None)
+        if found:
+            return [str(directory) for directory in found]
+    return [home]
 
 
 def plugin_version(docker: str, plugin: str) -> str:

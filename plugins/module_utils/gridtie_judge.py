@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from .gridtie_choice import Unmet, choose
@@ -74,7 +75,7 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
     return problems
 
 
-def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
+def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
     if docker["named"] and not docker["host"].startswith("unix://"):
         return [
             problem(
@@ -102,7 +103,24 @@ def _docker(docker: dict[str, Any]) -> list[dict[str, str]]:
         ]
     if docker.get("desktop") and not (docker["compose"] and docker["buildx"]):
         return [problem("Docker Desktop lacks the compose or buildx plugin", "reinstall or upgrade Docker Desktop")]
-    return []
+    return _shares(docker.get("shares"), mounted)
+
+
+def _shares(shares: list[str] | None, mounted: list[str]) -> list[dict[str, str]]:
+    """Docker Desktop runs in a virtual machine that sees nothing but what is shared with it."""
+    hidden = [
+        path for path in mounted if shares and not any(PurePosixPath(path).is_relative_to(shared) for shared in shares)
+    ]
+    if not hidden:
+        return []
+    return [
+        problem(
+            f"Docker Desktop shares only {', '.join(shares or [])} with containers, and the station needs "
+            + ", ".join(hidden),
+            "share them, too (Docker Desktop: Settings, Resources, File sharing), or name other places with "
+            "-e gridtie_state_dir=... and -e gridtie_ca_bundle=...",
+        )
+    ]
 
 
 def _port(port: dict[str, Any], project: str, variable: str = "gridtie_port") -> list[dict[str, str]]:
@@ -166,7 +184,9 @@ def judge(
     first run is through: later everything is here, and a second run works without a network.
     """
     provisioned = bool(station)
-    problems = _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"])
+    problems = (
+        _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"], wanted["mounted"])
+    )
     problems += _port(port, wanted["project"])
     choice = None
     try:

@@ -16,6 +16,9 @@ description:
   - Makes a system user and group without a login.
   - A rootless Docker maps its own user to root inside containers and every other one to a number that owns nothing
     here. There the account is the user that the engine runs as, and containers run as their root, which is that user.
+    Docker Desktop does the same with the files that it shares.
+  - A rootless Docker keeps a view of /etc from when it was started. A directory that is made there later does not exist
+    for it, so the configuration then lives beside the state and O(config_dir) is a link to it.
 options:
   user:
     description: Name of the system user.
@@ -30,12 +33,16 @@ options:
     type: path
     required: true
   rootless:
-    description: Whether the Docker that is used is rootless.
+    description: Whether the Docker that is used is a person's own, rootless or Docker Desktop.
     type: bool
     default: false
   docker_host:
     description: Endpoint of that Docker.
     type: str
+    default: ""
+  config_dir:
+    description: The station's configuration; it is not made.
+    type: path
     default: ""
   state:
     description: V(absent) removes the system account. The user of a rootless Docker stays.
@@ -53,13 +60,17 @@ EXAMPLES = r"""
 """
 RETURN = r"""
 account:
-  description: Its C(user), C(group), C(uid), C(gid), and C(container_user), which is how a compose file names it.
+  description:
+    - Its C(user), C(group), C(uid), C(gid), and C(container_user), which is how a compose file names it.
+    - With a person's own Docker also C(config_mount), the directory of the configuration as that Docker sees it.
   type: dict
   returned: always
 """
 
 
-def _rootless(host: str) -> dict[str, object]:
+def _rootless(host: str, config_dir: str, state_dir: str) -> dict[str, object]:
+    # A directory that was there before this station stays what it is.
+    kept = Path(config_dir).is_dir() and not Path(config_dir).is_symlink()
     owner = Path(host[len("unix://") :]).stat()
     account = pwd.getpwuid(owner.st_uid)
     group = grp.getgrgid(account.pw_gid).gr_name
@@ -69,6 +80,7 @@ def _rootless(host: str) -> dict[str, object]:
         "uid": owner.st_uid,
         "gid": account.pw_gid,
         "container_user": "0:0",
+        "config_mount": config_dir if kept else f"{state_dir}/config",
     }
 
 
@@ -112,6 +124,7 @@ def main() -> None:
             "home": {"type": "path", "required": True},
             "rootless": {"type": "bool", "default": False},
             "docker_host": {"type": "str", "default": ""},
+            "config_dir": {"type": "path", "default": ""},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
@@ -120,7 +133,7 @@ def main() -> None:
     if given["state"] == "absent":
         _remove(module)
     if given["rootless"]:
-        module.exit_json(changed=False, account=_rootless(given["docker_host"]))
+        module.exit_json(changed=False, account=_rootless(given["docker_host"], given["config_dir"], given["home"]))
     found = _find(given["user"], given["group"])
     if found:
         module.exit_json(changed=False, account=found)

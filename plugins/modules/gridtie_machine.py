@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Callable
 
 from ansible.module_utils.basic import AnsibleModule
@@ -69,8 +71,10 @@ def main() -> None:
             **{name: partial(str, url) for name, url in module.params["probe"].items()},
         }
     probes = gridtie_reach.Probes(targets)
-    machine["docker"] = gridtie_docker.inspect()
-    docker_version = str(machine["docker"].get("version") or "")
+    machine["docker"] = docker = gridtie_docker.inspect()
+    if docker.get("desktop") and sys.platform == "linux":
+        docker["shares"] = gridtie_docker.desktop_shares(str(Path.home()))
+    docker_version = str(docker.get("version") or "")
     machine["graphics"] = gridtie_graphics.describe(module.params["gpu_root"], docker_version=docker_version)
     # What a build for the processor alone would leave idle.
     machine["gpus"] = machine["graphics"]["expected"]

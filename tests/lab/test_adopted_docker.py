@@ -132,7 +132,7 @@ def test_an_ordinary_users_rootless_docker_carries_the_station(rootless: Host) -
 def test_what_its_containers_write_belongs_to_that_user(rootless: Host) -> None:
     succeeded(rootless.run("gridtie usage"))
 
-    assert set(rootless.root("find /var/lib/gridtie -printf '%U\\n'").split()) == {"1000"}
+    assert set(rootless.root("find /var/lib/gridtie/ledger -printf '%U\\n'").split()) == {"1000"}
 
 
 def test_on_rootless_docker_a_second_run_changes_nothing(rootless: Host) -> None:
@@ -156,3 +156,68 @@ def test_a_purge_leaves_the_users_docker_running(rootless: Host) -> None:
     succeeded(rootless.run("make reset PURGE=1"))
 
     assert succeeded(rootless.run("docker ps --all --quiet")) == ""
+
+
+# -- Docker Desktop ----------------------------------------------------------------------------------------------------
+
+# Docker Desktop cannot be had without its download site, nor run without a virtual machine. What it is to a station
+# stands in for it: another daemon, that calls itself so, behind a socket of the user's own that a context names, and
+# that lets containers reach files as that user does (root inside is that user).
+DESKTOP = """
+systemctl --machine=dev@ --user disable --now docker 2>/dev/null || true
+printf 'dev:1000:1\\ndev:100000:65535\\n' | tee /etc/subuid >/etc/subgid
+install -d -o dev -g dev /home/dev/.docker /home/dev/.docker/desktop
+mkdir -p /srv/desktop /var/lib/docker/desktop
+mount --bind /var/lib/docker/desktop /srv/desktop
+sed 's/^PRETTY_NAME=.*/PRETTY_NAME="Docker Desktop"/' /etc/os-release >/run/desktop-release
+cat >/etc/systemd/system/desktop.service <<'END'
+[Service]
+Type=notify
+BindPaths=/run/desktop-release:/usr/lib/os-release
+# Without sight of docker-ce's containerd it starts one of its own, in its own view of the file systems.
+TemporaryFileSystem=/run/containerd
+ExecStart=/usr/bin/dockerd --host=unix:///home/dev/.docker/desktop/docker.sock --group=dev --userns-remap=dev:dev \\
+    --data-root=/srv/desktop --exec-root=/run/desktop --pidfile=/run/desktop.pid --bridge=none
+ExecStartPost=/bin/chown dev:dev /home/dev/.docker/desktop/docker.sock
+END
+systemctl daemon-reload
+systemctl start desktop
+"""
+CONTEXT = (
+    "docker context create desktop-linux --docker host=unix:///home/dev/.docker/desktop/docker.sock"
+    f" && docker context use desktop-linux && sudo cat {IMAGES} | docker load"
+)
+SHARE = """echo '{"FilesharingDirectories": ["/home", "/var/lib/gridtie", "/etc/ssl", "/usr/local/share"]}'"""
+
+
+@pytest.fixture(scope="module")
+def desktop(machine: Host) -> Host:
+    """The ordinary user has Docker Desktop and has chosen it."""
+    machine.root(f"set -eu\n{DESKTOP}")
+    succeeded(machine.run(CONTEXT, cwd="/home/dev"))
+    return machine
+
+
+def test_docker_desktop_that_does_not_share_the_stations_files_is_said_before_anything_changes(desktop: Host) -> None:
+    result = desktop.run(SITE)
+
+    assert result.code != 0
+    assert "Docker Desktop shares only /home/dev with containers" in result.output
+    assert "/var/lib/gridtie" in result.output
+    assert desktop.run("ls -d /etc/gridtie /opt/gridtie /var/lib/gridtie").code != 0
+
+
+def test_docker_desktop_carries_the_station(desktop: Host) -> None:
+    before, installed = system_docker(desktop), packages(desktop)
+    succeeded(desktop.run(f"{SHARE} >~/.docker/desktop/settings-store.json"))
+
+    output = succeeded(desktop.run(SITE))
+
+    assert "unix:///home/dev/.docker/desktop/docker.sock" in output
+    assert "PASS" in output
+    assert system_docker(desktop) == before
+    assert packages(desktop) == installed
+
+
+def test_on_docker_desktop_a_second_run_changes_nothing(desktop: Host) -> None:
+    assert "changed=0" in succeeded(desktop.run(SITE))

@@ -118,7 +118,12 @@ class Healthy:
         self.owners: dict[Path, int] = {}
         self.unreadable: set[Path] = set()
         self.docker = Ran(0, "27.1.0\n", "")
-        self.daemon = {"SecurityOptions": ["name=seccomp,profile=default"], "MemoryLimit": True, "PidsLimit": True}
+        self.daemon: dict[str, object] = {
+            "SecurityOptions": ["name=seccomp,profile=default"],
+            "OperatingSystem": "Debian GNU/Linux 13 (trixie)",
+            "MemoryLimit": True,
+            "PidsLimit": True,
+        }
         self.cgroups = True
         self.containers = {
             "gridtie-router-1": _container(

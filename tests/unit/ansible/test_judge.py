@@ -19,6 +19,7 @@ WANTED = {
     "mirror_url": "",
     "min_memory_gb": 2.0,
     "min_disk_gb": 6.0,
+    "mounted": ["/var/lib/gridtie", "/etc/ssl/ca.pem"],
 }
 FREE_PORT = {"number": 8484, "holder": "", "container": "", "project": ""}
 NO_DOCKER = {"works": False, "cli": "", "host": "", "named": False, "error": "", "compose": "", "buildx": ""}
@@ -140,3 +141,21 @@ def test_the_list_numbers_the_problems_and_says_what_to_do() -> None:
         "  2. no disk",
         "     What to do: buy one",
     ]
+
+
+@pytest.mark.parametrize(
+    ("shares", "says"),
+    [
+        (
+            ["/home/dev"],
+            "shares only /home/dev with containers, and the station needs /var/lib/gridtie, /etc/ssl/ca.pem",
+        ),
+        (["/home", "/etc", "/var/lib/gridtie"], ""),
+        (["/home", "/et", "/var/lib/gridtie/"], "needs /etc/ssl/ca.pem"),
+        (["/"], ""),
+    ],
+)
+def test_docker_desktop_must_share_what_the_station_mounts(shares: list[str], says: str) -> None:
+    machine = changed("docker", {**DOCKER, "desktop": True, "shares": shares, "named": True})
+
+    assert found(machine).endswith(says) if says else not found(machine)

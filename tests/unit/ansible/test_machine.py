@@ -58,6 +58,25 @@ def test_kinds_of_docker_are_told_apart(text: str, expected: dict[str, bool]) ->
     assert {name: info[name] for name in expected} == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "shares"),
+    [
+        ("settings-store.json", '{"FilesharingDirectories": ["/home", "/srv"]}', ["/home", "/srv"]),
+        ("settings.json", '{"filesharingDirectories": ["/data"]}', ["/data"]),
+        ("settings-store.json", '{"AutoStart": true}', None),
+        ("settings-store.json", "{", None),
+    ],
+)
+def test_docker_desktops_setting_says_what_it_shares_else_it_is_the_home(
+    name: str, text: str, shares: list[str] | None, tmp_path: Path
+) -> None:
+    settings = tmp_path / ".docker" / "desktop" / name
+    settings.parent.mkdir(parents=True)
+    settings.write_text(text)
+
+    assert gridtie_docker.desktop_shares(str(tmp_path)) == (shares or [str(tmp_path)])
+
+
 @pytest.mark.parametrize("text", ["", "Cannot connect", '{"ServerVersion": ""}'])
 def test_a_docker_that_does_not_answer_has_no_facts(text: str) -> None:
     assert gridtie_docker.parse_info(text) == {}

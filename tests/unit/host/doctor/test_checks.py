@@ -258,9 +258,17 @@ def test_large_files_are_hashed_only_when_asked(deep: bool, ok: bool, monkeypatc
     assert station.examine(deep=deep)["engine.digests"].ok is ok
 
 
-def test_root_in_the_containers_of_a_rootless_docker_is_an_ordinary_user() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"]},
+        {"OperatingSystem": "Docker Desktop"},
+    ],
+    ids=["rootless", "desktop"],
+)
+def test_root_in_the_containers_of_a_persons_own_docker_is_that_person(said: dict[str, object]) -> None:
     station = Healthy()
-    station.daemon["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=rootless"]
+    station.daemon.update(said)
     for container in station.containers.values():
         container["Config"]["User"] = "0:0"
     assert station.examine()["containers.hardened"].ok

@@ -51,8 +51,9 @@ def image(look: Look) -> Finding:
 
 def hardened(look: Look) -> Finding:
     wanted = "a user that is not root, read-only, no capabilities, no new privileges, memory and process limits"
-    # Root of a rootless Docker's containers is the ordinary user whom that Docker belongs to.
+    # Root in the containers of a rootless Docker or of Docker Desktop is the ordinary user whom that Docker belongs to.
     rootless = any("rootless" in option for option in look.daemon.get("SecurityOptions") or ())
+    rootless = rootless or "Docker Desktop" in look.daemon.get("OperatingSystem", "")
     soft = [
         f"{name}: {', '.join(gaps)}"
         for role, name in look.containers.items()
