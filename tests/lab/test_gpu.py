@@ -30,9 +30,10 @@ PLAY = """
     - ansible.builtin.include_role: {name: gpu, public: true}
       vars:
         gridtie_gpu_root: %(root)s
-        gridtie_gpu_install_drivers: true
+        gridtie_gpu_install_drivers: "{{ install | default(true) }}"
         gridtie_docker: {version: "28.3.0"}
         gridtie_machine: {graphics: "{{ seen.graphics }}", system: {name: Debian 13}}
+    - ansible.builtin.debug: {msg: "on={{ gridtie_resolved_gpu.backend }} by={{ gridtie_resolved_gpu.overlay }}"}
 """
 
 
@@ -76,6 +77,35 @@ def play(machine: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
             [*command, "-e", json.dumps(variables), "-v", *arguments],
             cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("case", "off", "says"),
+    [
+        ("rtx-3090-ready", False, "on=cuda by=engine.nvidia.yaml"),
+        ("rx-7900-xtx", False, "on=rocm by=engine.amd.yaml"),
+        ("rtx-3090-ready", True, "on= by="),
+        ("no-gpu-recorded", False, "on= by="),
+    ],
+)
+def test_the_role_hands_on_what_the_engine_computes_on_and_changes_nothing(
+    case: str, off: bool, says: str, bare: Host
+) -> None:
+    place(bare, recorded(bare, case))
+    # YAML's bare word off, as a person writes it.
+    done = play(bare, *(["-e", "{gridtie_gpu: off}"] if off else []))
+
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert says in done.stdout
+    assert "changed=0" in done.stdout
+
+
+def test_without_leave_nothing_is_installed_and_the_commands_are_told(bare: Host) -> None:
+    place(bare, recorded(bare, "rtx-3090-no-driver"))
+    done = play(bare, "-e", "{install: false}")
+
+    assert "changed=0" in done.stdout
+    assert "sudo apt-get install linux-headers-" in done.stdout
 
 
 def test_check_mode_tells_what_would_be_installed_and_touches_nothing(bare: Host) -> None:
