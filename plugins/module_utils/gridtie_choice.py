@@ -1,8 +1,12 @@
-"""Which engine a station runs and where it comes from: decided purely, from what was asked and what answers."""
+"""Which engine a station runs, how, and where it comes from: decided purely, from what was asked and what answers."""
 
 from __future__ import annotations
 
 from typing import Any
+
+# The oldest Ollama that is adopted: since 0.30 llama.cpp's server itself refuses a chat that does not fit, with both
+# numbers. Older ones cut it.
+OLDEST_ADOPTED = (0, 30)
 
 
 class Unmet(Exception):
@@ -23,78 +27,161 @@ def _packages_missing(reach: dict[str, Any]) -> list[str]:
     return [title for name, title in names.items() if _state(reach, name) in ("unreachable", "error")]
 
 
-def _ollama_source(wanted: dict[str, Any], reach: dict[str, Any], gpus: list[str]) -> tuple[str, str]:
+def _upstream(wanted: dict[str, Any], mode: str) -> tuple[str, str, str]:
+    """Who has upstream's own build for this mode: the probe's name, a title, and what is taken from there."""
+    pinned = "the pinned archive is used" if mode == "native" else "the pinned image is used"
+    if wanted.get("mirror_url"):
+        return "mirror", "the mirror", pinned
+    if mode == "native":
+        return "release", "Ollama's release page", pinned
+    return "registry", "a container registry", pinned
+
+
+def _ollama_source(wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str]) -> tuple[str, str]:
     """The source of Ollama and the reason, or ``Unmet``."""
     asked = wanted["source"]
-    upstream = "mirror" if wanted.get("mirror_url") else "registry"
-    upstream_title = "the mirror" if upstream == "mirror" else "a container registry"
-    upstream_state = _state(reach, upstream)
-    if upstream_state == "ok" and asked in ("auto", "release"):
-        return "release", f"{upstream_title} answered, so the pinned image is used"
+    upstream, title, pinned = _upstream(wanted, mode)
+    state = _state(reach, upstream)
+    if state == "ok" and asked in ("auto", "release"):
+        return "release", f"{title} answered, so {pinned}"
     detail = reach.get(upstream, {}).get("detail", "not asked")
     if asked == "release":
         raise Unmet(
-            f"gridtie_ollama_source is release, and {upstream_title} does not answer ({detail})",
+            f"gridtie_ollama_source is release, and {title} does not answer ({detail})",
             "give this machine a way to it (HTTPS_PROXY, gridtie_mirror_url), or set gridtie_ollama_source: auto",
         )
-    if asked == "auto" and upstream_state == "error":
+    if asked == "auto" and state == "error":
         # An answer that is wrong (a server error, a certificate nobody trusts) is something to look at, not a reason
         # to build the engine from other parts.
         raise Unmet(
-            f"{upstream_title} answers with an error ({detail})",
+            f"{title} answers with an error ({detail})",
             "try again later or repair it; to compile Ollama instead, set gridtie_ollama_source: packages",
         )
     missing = _packages_missing(reach)
     if missing:
         raise Unmet(
-            f"Ollama can come neither from {upstream_title} ({detail}) nor from packages: no answer from "
-            + ", ".join(missing),
+            f"Ollama can come neither from {title} ({detail}) nor from packages: no answer from " + ", ".join(missing),
             "repair the network or the proxy settings, or set gridtie_mirror_url",
         )
     if asked == "auto":
-        why = f"no container registry answered ({detail}), so Ollama is compiled from package registries"
+        why = f"{title} did not answer ({detail}), so Ollama is compiled from package registries"
         if gpus:
             why += f"; this build uses the CPU only, and {gpus[0]} stays idle"
         return "packages", why
     return "packages", "gridtie_ollama_source is packages"
 
 
+def _against_native(wanted: dict[str, Any], host: dict[str, Any]) -> str:
+    """Why a service of this machine cannot be the engine; empty where it can."""
+    if host.get("init") not in ("systemd", "launchd"):
+        return "this machine is not run by systemd"
+    if host.get("confined_docker"):
+        return (
+            "containers of a rootless Docker or of Docker Desktop have no way to a service on this machine's loopback"
+        )
+    if wanted.get("networks"):
+        return "gridtie_networks needs a router that can join networks, and beside a native engine it cannot"
+    return ""
+
+
+def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any], host: dict[str, Any]) -> str:
+    """How Ollama runs: as a service where that is possible, unless it was asked or decided otherwise."""
+    if wanted["mode"] == "container":
+        return "container"
+    against = _against_native(wanted, host)
+    if wanted["mode"] == "native":
+        if against:
+            raise Unmet(f"gridtie_engine_mode is native, and {against}", "set gridtie_engine_mode: auto or container")
+        return "native"
+    if stored.get("kind") == "ollama" and stored.get("mode"):
+        return str(stored["mode"])
+    if against or host.get("own_ollama"):
+        return "container"
+    # Upstream's image, where its archives cannot be had, before an Ollama that is compiled.
+    upstream, _, _ = _upstream(wanted, "native")
+    image_only = _state(reach, upstream) != "ok" and _state(reach, "registry") == "ok"
+    return "container" if image_only and wanted["source"] != "packages" and not wanted.get("mirror_url") else "native"
+
+
+def _adopted(wanted: dict[str, Any], stored: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
+    """The Ollama that somebody else runs here as a service, if it is to be used as it is; else empty."""
+    found: dict[str, Any] = host.get("ollama") or {}
+    if not found or wanted["source"] != "auto" or wanted["mode"] == "container" or _against_native(wanted, host):
+        return {}
+    if stored and not stored.get("adopted") and wanted["mode"] == "auto":
+        return {}
+    version = tuple(int(part) for part in str(found.get("version", "")).split(".")[:2] if part.isdigit())
+    if version >= OLDEST_ADOPTED:
+        return found
+    if wanted["mode"] == "native":
+        raise Unmet(
+            f"the Ollama {found.get('version') or 'of an unknown version'} of {found['unit']} cuts what does not fit "
+            "without a word, and it is never replaced from here",
+            "upgrade it to 0.30 or newer, or set gridtie_engine_mode: container for an engine beside it",
+        )
+    return {}
+
+
 def choose(
-    wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any], gpus: list[str] | None = None
+    wanted: dict[str, Any],
+    stored: dict[str, Any],
+    reach: dict[str, Any],
+    gpus: list[str] | None = None,
+    host: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The engine, its mode and its source, with the reason.
 
-    ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``), ``stored`` the ``engine`` of the
-    station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the probes by name.
+    ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``), ``stored`` the
+    ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the
+    probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless Docker or
+    Docker Desktop), ``ollama`` (another service that is an Ollama; see gridtie_services) and ``own_ollama`` (a person
+    runs one by hand).
     """
-    if wanted["mode"] == "native":
-        raise Unmet(
-            "gridtie_engine_mode is native, and this version runs engines in containers only",
-            "set gridtie_engine_mode: auto or container",
-        )
+    host = host or {}
     engine = wanted["engine"]
     if engine == "auto" and stored.get("kind"):
         engine = stored["kind"]
     if engine == "embedded":
-        why = stored.get("why") if wanted["engine"] == "auto" and stored.get("kind") == "embedded" else None
-        return _choice("embedded", "packages", why or "gridtie_engine is embedded", bool(stored))
-    source_kept = wanted["source"] == "auto" and stored.get("kind") == "ollama" and stored.get("source")
-    if source_kept:
-        return _choice("ollama", stored["source"], stored.get("why", "kept from the first run"), True)
-    if wanted["source"] != "auto" and stored.get("kind") == "ollama" and stored.get("source") == wanted["source"]:
-        return _choice("ollama", stored["source"], stored.get("why", "kept from the first run"), True)
+        return _embedded(wanted, stored)
+    if stored.get("adopted") and not host.get("ollama"):
+        stored = {}  # Whoever installed it took it away.
+    adopted = _adopted(wanted, stored, host)
+    if adopted:
+        why = f"{adopted['unit']} was here and is used as it is"
+        return _choice("ollama", "native", "adopted", why, bool(stored), adopted)
+    mode = _mode(wanted, stored, reach, host)
+    asked_anew = wanted["source"] not in ("auto", stored.get("source")) or stored.get("mode", mode) != mode
+    if stored.get("kind") == "ollama" and stored.get("source") and not asked_anew and not stored.get("adopted"):
+        return _choice("ollama", mode, stored["source"], stored.get("why", "kept from the first run"), True)
     try:
-        source, why = _ollama_source(wanted, reach, gpus or [])
+        source, why = _ollama_source(wanted, mode, reach, gpus or [])
     except Unmet as unmet:
-        embedded_possible = _state(reach, "pypi") != "unreachable" and _state(reach, "apt") != "unreachable"
-        # Only where Ollama was not asked for, in no variable, may the other engine take its place.
-        if wanted["engine"] != "auto" or wanted["source"] != "auto" or not embedded_possible or stored:
+        if not _may_be_embedded(wanted, stored, reach):
             raise
-        if _state(reach, "registry") == "error" or _state(reach, "mirror") == "error":
-            raise
-        return _choice("embedded", "packages", f"{unmet}, so llama.cpp's own server is used", False)
-    return _choice("ollama", source, why, False)
+        return _choice("embedded", "container", "packages", f"{unmet}, so llama.cpp's own server is used", False)
+    return _choice("ollama", mode, source, why, False)
 
 
-def _choice(engine: str, source: str, why: str, kept: bool) -> dict[str, Any]:
-    return {"engine": engine, "mode": "container", "source": source, "why": why, "kept": kept}
+def _embedded(wanted: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    if wanted["mode"] == "native":
+        raise Unmet(
+            "gridtie_engine_mode is native, and llama.cpp's own server runs in a container only",
+            "set gridtie_engine_mode: auto, or gridtie_engine: ollama",
+        )
+    kept = wanted["engine"] == "auto" and stored.get("kind") == "embedded"
+    why = stored.get("why") if kept else None
+    return _choice("embedded", "container", "packages", why or "gridtie_engine is embedded", bool(stored))
+
+
+def _may_be_embedded(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any]) -> bool:
+    """Only where Ollama was asked for in no variable, and nothing answered wrongly, may the other engine stand in."""
+    asked = any(wanted[name] != "auto" for name in ("engine", "mode", "source"))
+    wrong = any(_state(reach, name) == "error" for name in ("registry", "release", "mirror"))
+    possible = all(_state(reach, name) != "unreachable" for name in ("pypi", "apt"))
+    return possible and not asked and not wrong and not stored
+
+
+def _choice(
+    engine: str, mode: str, source: str, why: str, kept: bool, adopted: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    return {"engine": engine, "mode": mode, "source": source, "why": why, "kept": kept, "adopted": adopted or {}}

@@ -172,15 +172,28 @@ def gpu_off(value: Any) -> bool:
     return str(value).lower() in ("off", "false", "no")
 
 
+def _host(machine: dict[str, Any]) -> dict[str, Any]:
+    """What a native engine depends on."""
+    docker = machine["docker"]
+    return {
+        "init": machine["init"],
+        "confined_docker": bool(docker.get("rootless") or docker.get("desktop")),
+        "ollama": machine.get("ollama") or {},
+        "own_ollama": machine.get("own_ollama", False),
+    }
+
+
 def judge(
     machine: dict[str, Any],
     wanted: dict[str, Any],
     station: dict[str, Any],
     port: dict[str, Any],
+    engine_port: dict[str, Any] | None = None,
 ) -> tuple[dict[str, Any] | None, list[dict[str, str]]]:
     """The engine that will run here (none where it cannot be decided) and everything that stands in the way.
 
-    ``station`` is the ``station.json`` of an earlier run, or empty. Unreachable sources are a problem only before the
+    ``station`` is the ``station.json`` of an earlier run, or empty; ``engine_port`` who holds the port of a native
+    engine. Unreachable sources are a problem only before the
     first run is through: later everything is here, and a second run works without a network.
     """
     provisioned = bool(station)
@@ -190,12 +203,14 @@ def judge(
     problems += _port(port, wanted["project"])
     choice = None
     try:
-        choice = choose(wanted, station.get("engine") or {}, machine["reach"], machine.get("gpus"))
+        choice = choose(wanted, station.get("engine") or {}, machine["reach"], machine.get("gpus"), _host(machine))
     except Unmet as unmet:
         problems.append(problem(str(unmet), unmet.fix))
     except KeyError:
         pass  # A variable of the wrong type or value: it has its own line in the list.
     problems += _idle_gpu(wanted, choice, machine.get("gpus") or [])
+    if engine_port and choice and choice["mode"] == "native" and not choice["adopted"]:
+        problems += _port(engine_port, wanted["project"], "gridtie_engine_port")
     if not provisioned:
         problems += _sources(machine["reach"], choice, machine["docker"])
     return choice, problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import grp
 import os
 import platform
 import pwd
@@ -59,6 +60,13 @@ def free_disk(path: str) -> dict[str, object]:
     return {"path": path, "device": existing.stat().st_dev, "free": shutil.disk_usage(existing).free}
 
 
+def _is_group(name: str) -> bool:
+    try:
+        return bool(grp.getgrnam(name))
+    except KeyError:
+        return False
+
+
 def _person(account: pwd.struct_passwd) -> dict[str, object]:
     """Who typed the command: behind `sudo make site` it is not root. The key is copied to this person's home."""
     name = os.environ.get("SUDO_USER", "")
@@ -79,6 +87,8 @@ def describe(disk_paths: list[str]) -> dict[str, Any]:
         "memory": parse_meminfo(read_text("/proc/meminfo")),
         "disks": [free_disk(path) for path in disk_paths],
         # What sd_booted(3) looks at: PID 1 is systemd.
+        # Groups that own device nodes of graphics cards.
+        "gpu_groups": [name for name in ("render", "video") if _is_group(name)],
         "init": "systemd" if Path("/run/systemd/system").is_dir() else "other",
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),

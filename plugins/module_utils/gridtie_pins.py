@@ -25,14 +25,16 @@ def read(text: str) -> dict[str, Any]:
     return dict(pins)
 
 
-def expected(reference: str, artefact: str | None, pins: dict[str, Any], require: bool) -> str | None:
-    """The digest that the image must have, or None where the first use decides.
+def expected(
+    reference: str, artefact: str | None, pins: dict[str, Any], require: bool, kind: str = "images"
+) -> str | None:
+    """The digest that the image (of ``kind`` `files`: the file) must have, or None where the first use decides.
 
     ``artefact`` is the digest in config/artefacts.yaml, which outranks what this station recorded.
     """
     if artefact:
         return artefact
-    recorded = pins["images"].get(reference)
+    recorded = pins.get(kind, {}).get(reference)
     if recorded is None and require:
         raise PinError(
             f"{reference} has no digest in config/artefacts.yaml, and gridtie_require_pins is on: "
@@ -41,7 +43,7 @@ def expected(reference: str, artefact: str | None, pins: dict[str, Any], require
     return None if recorded is None else str(recorded)
 
 
-def recorded(pins: dict[str, Any], reference: str, digest: str) -> str:
+def recorded(pins: dict[str, Any], reference: str, digest: str, kind: str = "images") -> str:
     """The text of pins.json with one more digest."""
-    images = {**pins["images"], reference: digest}
-    return json.dumps({**pins, "images": dict(sorted(images.items()))}, indent=2) + "\n"
+    known = {**pins.get(kind, {}), reference: digest}
+    return json.dumps({**pins, kind: dict(sorted(known.items()))}, indent=2) + "\n"

@@ -19,24 +19,40 @@ def parse_listeners(table: str) -> Iterator[tuple[int, int, str]]:
             yield int(fields[1].rpartition(":")[2], 16), int(fields[7]), fields[9]
 
 
-def _process_of(inode: str) -> str:
-    """Name and pid of the process that holds the socket; empty where that may not be seen (another user's process)."""
+def _pid_of(inode: str) -> int:
+    """The process that holds the socket; 0 where that may not be seen (another user's process)."""
     wanted = f"socket:[{inode}]"
     for process in Path("/proc").iterdir():
         # Processes end while they are looked at, and other users' may not be.
         with contextlib.suppress(OSError):
             if process.name.isdigit() and any(str(file.readlink()) == wanted for file in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text(encoding='utf-8').strip()} (pid {process.name})"
-    return ""
+                return int(process.name)
+    return 0
 
 
-def holder(port: int) -> str:
-    """The process that listens on the port, in words; empty where nobody does."""
+def _listening(port: int) -> Iterator[tuple[int, str]]:
+    """Owner's uid and socket inode of whoever listens on the port."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError), Path(table).open(encoding="ascii") as file:
             for listening, uid, inode in parse_listeners(file.read()):
                 if listening == port:
-                    return _process_of(inode) or f"a process of the user {_user(uid)}"
+                    yield uid, inode
+
+
+def process_on(port: int) -> int:
+    """The process that listens on the port; 0 where nobody does or it may not be seen."""
+    return next((pid for _, inode in _listening(port) if (pid := _pid_of(inode))), 0)
+
+
+def holder(port: int) -> str:
+    """The process that listens on the port, in words; empty where nobody does."""
+    for uid, inode in _listening(port):
+        pid = _pid_of(inode)
+        with contextlib.suppress(OSError):
+            if pid:
+                name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+                return f"{name} (pid {pid})"
+        return f"a process of the user {_user(uid)}"
     return ""
 
 

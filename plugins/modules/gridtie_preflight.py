@@ -9,7 +9,7 @@ from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_docker, gridtie_judge, gridtie_ports
+from ..module_utils import gridtie_docker, gridtie_judge, gridtie_ports, gridtie_services
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
@@ -41,6 +41,10 @@ options:
     default: 0
   tls_port:
     description: The router's port for other machines; 0 where it has none.
+    type: raw
+    default: 0
+  engine_port:
+    description: The port of a native engine.
     type: raw
     default: 0
   people:
@@ -110,12 +114,36 @@ def _port(number: int, docker: dict[str, Any]) -> dict[str, Any]:
         if output:
             container, _, project = output.splitlines()[0].partition(" ")
             port.update(container=container, project=project, holder=port["holder"] or container)
+        elif port["holder"]:
+            port.update(_on_host_network(gridtie_ports.process_on(number), docker))
     return port
 
 
-def _tls_port(number: Any, docker: dict[str, Any]) -> dict[str, Any] | None:
-    """Who holds the port for other machines; none where there is none, or no number."""
+def _on_host_network(process: int, docker: dict[str, Any]) -> dict[str, str]:
+    """The container whose main process this is, among those that publish nothing since they share the host's network:
+    the router beside a native engine.
+    """
+    cli, environment = docker["cli"], {"DOCKER_HOST": docker["host"]}
+    _, names, _ = gridtie_docker.run([cli, "ps", "--quiet", "--filter", "network=host"], environment)
+    template = '{{.State.Pid}} {{.Name}} {{index .Config.Labels "com.docker.compose.project"}}'
+    _, output, _ = gridtie_docker.run([cli, "inspect", "--format", template, *names.split()], environment)
+    for pid, name, project in (line.split(" ", 2) for line in output.splitlines()):
+        if pid == str(process):
+            return {"container": name.lstrip("/"), "project": project}
+    return {}
+
+
+def _held(number: Any, docker: dict[str, Any]) -> dict[str, Any] | None:
+    """Who holds a port; none where it is not wanted (0), or no number."""
     return _port(int(number), docker) if str(number).isdigit() and int(number) else None
+
+
+def _engine_port(number: Any, project: str, docker: dict[str, Any]) -> dict[str, Any] | None:
+    """Who holds the port of a native engine; the station's own engine is recognised by its unit."""
+    held = _held(number, docker)
+    if held and held["holder"] and gridtie_services.unit_on(int(number)) == gridtie_services.engine_unit(project):
+        held["project"] = project
+    return held
 
 
 def _missing_accounts(people: Any) -> Iterator[str]:
@@ -138,6 +166,7 @@ def main() -> None:
             "config_dir": {"type": "path", "required": True},
             "port": {"type": "raw", "default": 0},
             "tls_port": {"type": "raw", "default": 0},
+            "engine_port": {"type": "raw", "default": 0},
             "people": {"type": "raw", "default": []},
             "input_problems": {"type": "list", "elements": "dict", "default": []},
         },
@@ -152,12 +181,16 @@ def main() -> None:
         port = _port(int(module.params["port"]), machine["docker"])
     except (TypeError, ValueError):  # Named in the list of inputs already.
         port = {"number": 0, "holder": "", "container": "", "project": ""}
-    choice, problems = gridtie_judge.judge(machine, module.params["wanted"], station, port)
+    wanted, project = module.params["wanted"], str(module.params["wanted"].get("project", ""))
+    if machine["init"] == "systemd":
+        machine.update(gridtie_services.find_ollama(module.params["engine_port"], project))
+    engine_port = _engine_port(module.params["engine_port"], project, machine["docker"])
+    choice, problems = gridtie_judge.judge(machine, wanted, station, port, engine_port)
     problems = inputs + problems
     problems += gridtie_judge.judge_site(
-        _tls_port(module.params["tls_port"], machine["docker"]),
+        _held(module.params["tls_port"], machine["docker"]),
         list(_missing_accounts(module.params["people"])),
-        module.params["wanted"],
+        wanted,
     )
     if problems:
         module.fail_json(msg=gridtie_judge.listing(problems), problems=problems)

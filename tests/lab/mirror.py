@@ -145,6 +145,7 @@ def build() -> str:
     given: dict[str, Any] = {
         "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
         "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
+        "proxies": {},
     }  # fmt: skip
     maker = Maker(given)
     if maker.find(step) is None:

@@ -35,7 +35,6 @@ class Machine:
         self._prefix = "" if host.user().name == "root" else "sudo -n "
         self.station: dict[str, Any] = json.loads(self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.json"))
         self.router: str = self.station["expected"]["router_container"]
-        self.engine: str = self.station["engine"]["container"]
         self.port = urllib.parse.urlsplit(self.station["endpoint"]).port or 80
 
     def root(self, command: str) -> str:
@@ -56,6 +55,13 @@ class Machine:
         docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
         found: list[dict[str, Any]] = json.loads(self.root(f"{docker} inspect {shlex.quote(container)}"))
         return found[0]
+
+    def part(self, name: str) -> Container | Service:
+        """The router, or the engine: a container, or a service of systemd."""
+        engine = self.station["engine"]
+        if name == "engine" and engine["mode"] == "native":
+            return Service(self, engine["unit"])
+        return Container(self, self.router if name == "router" else engine["container"])
 
     def doctor(self) -> dict[str, Any]:
         """The doctor's document, whatever the verdict."""
@@ -105,6 +111,64 @@ class Machine:
                 yield port
             finally:
                 tunnel.terminate()
+
+
+class Container:
+    """A container of the station, as it is from inside."""
+
+    def __init__(self, machine: Machine, name: str) -> None:
+        self._machine = machine
+        self._name = name
+
+    def read(self, file: str) -> str:
+        """A file of its main process's directory in /proc."""
+        return self._machine.inside(self._name, f"cat /proc/1/{file}")[1]
+
+    def touch(self, path: str) -> tuple[int, str]:
+        return self._machine.inside(self._name, f"touch {shlex.quote(path)}")
+
+    def limits(self) -> tuple[int, int]:
+        """Bytes of memory, and processes; 0 is no limit."""
+        host = self._machine.inspect(self._name)["HostConfig"]
+        return int(host["Memory"]), int(host["PidsLimit"] or 0)
+
+    def ways_out(self) -> list[str]:
+        """Published ports, and networks that lead somewhere."""
+        settings = self._machine.inspect(self._name)["NetworkSettings"]
+        open_ones = [name for name in settings["Networks"] if not self._machine.inspect(name)["Internal"]]
+        return [port for port, bindings in (settings["Ports"] or {}).items() if bindings] + open_ones
+
+
+class Service:
+    """A service of systemd, as it is from inside."""
+
+    def __init__(self, machine: Machine, unit: str) -> None:
+        self._machine = machine
+        self._told = dict(
+            line.split("=", 1)
+            for line in machine.root(f"systemctl show --all {shlex.quote(unit)}").splitlines()
+            if "=" in line
+        )
+        self._process = self._told["MainPID"]
+
+    def read(self, file: str) -> str:
+        return self._machine.root(f"cat /proc/{self._process}/{file}")
+
+    def touch(self, path: str) -> tuple[int, str]:
+        """By root, in the mounts that the service sees: not its user but the mounts are asked."""
+        prefix = "" if self._machine.host.user().name == "root" else "sudo -n "
+        done = self._machine.host.run(f"{prefix}nsenter --target {self._process} --mount touch {shlex.quote(path)}")
+        return int(done.rc), str(done.stdout) + str(done.stderr)
+
+    def limits(self) -> tuple[int, int]:
+        told = (self._told[name] for name in ("MemoryMax", "TasksMax"))
+        memory, tasks = (int(value) if value.isdigit() else 0 for value in told)
+        return memory, tasks
+
+    def ways_out(self) -> list[str]:
+        """Everything but this machine, unless systemd denies it."""
+        denied = set(self._told.get("IPAddressDeny", "").split())
+        return sorted({"0.0.0.0/0", "::/0"} - denied)
 
 
 def _wait_until_open(port: int, tunnel: subprocess.Popen[bytes], limit: float = 15.0) -> None:

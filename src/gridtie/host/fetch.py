@@ -40,6 +40,10 @@ class FetchError(Exception):
     """A download failed for good."""
 
 
+class NotReachedError(FetchError):
+    """No connection was made. Only this is a reason to take another source: an answer that is wrong is not."""
+
+
 @dataclass(frozen=True)
 class Fetcher:
     """How to download: CA bundle, seconds without a byte before a try is given up, pauses between tries.
@@ -80,7 +84,7 @@ class Fetcher:
         if fresh:
             raise FetchError(
                 f"{shown(url)} has the wrong content: sha256 {found}, wanted {sha256}. Nothing was kept. Either the "
-                "source was changed or something on the way changes files; compare with the pin in models.lock.yaml"
+                "source was changed or something on the way changes files; compare with its pin"
             )
         self.download(url, partial, sha256, progress)
 
@@ -134,22 +138,25 @@ class Fetcher:
         `got` tells how many bytes there are by now.
         """
         tries, had = 0, got()
+        kind: type[FetchError] = FetchError
         while True:
             try:
                 return work()
             except urllib.error.HTTPError as error:
                 error.close()
                 reason, passing, pause = f"HTTP {error.code}", error.code in _PASSING, _asked_pause(error)
+                kind = FetchError
             except (OSError, http.client.HTTPException) as error:
                 cause = getattr(error, "reason", error)
                 reason, passing, pause = str(cause) or type(error).__name__, _may_pass(cause), 0.0
+                kind = NotReachedError if passing and not got() else FetchError
             have = got()
             tries, had = (1, have) if have >= had + self.gain else (tries + 1, had)
             if not passing or tries == _TRIES:
                 break
             self.pause(max(float(2 ** (tries - 1)), pause))
         after = f" after {tries} tries" if tries > 1 else ""
-        raise FetchError(f"{shown(url)} cannot be fetched{after}: {reason}")
+        raise kind(f"{shown(url)} cannot be fetched{after}: {reason}")
 
 
 @functools.lru_cache(maxsize=4)

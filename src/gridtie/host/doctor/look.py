@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
@@ -97,6 +98,21 @@ class Look:
             named["engine"] = str(self.engine["container"])
         return named
 
+    @property
+    def native(self) -> bool:
+        """Whether the engine is a service of this machine."""
+        return self.engine.get("mode") == "native"
+
+    @property
+    def log(self) -> str:
+        """The command that shows the engine's log."""
+        return f"journalctl -u {self.engine['unit']}" if self.native else f"docker logs {self.engine['container']}"
+
+    @property
+    def store(self) -> Path:
+        """Where the engine's models lie; an Ollama that was here before has its own place for them."""
+        return Path(str(self.engine.get("store") or self.state_dir / "models" / str(self.engine["kind"])))
+
     def probe_model(self) -> Mapping[str, Any]:
         """The small real model that every station has. Raises `NotThere`."""
         for model in self.models:
@@ -133,10 +149,54 @@ class Look:
             raise NotThere(f"there is no container {self.containers[role]}", "a running container", "run `make site`")
         return self.inspected[role]
 
-    def environment(self, role: str) -> dict[str, str]:
-        """The environment variables that a container was made with. Raises `NotThere`."""
-        pairs = (text.partition("=") for text in self.inspection(role)["Config"].get("Env") or ())
+    def engine_environment(self) -> dict[str, str]:
+        """The environment variables that the engine was given. Raises `NotThere`."""
+        given = (
+            shlex.split(self.service.get("Environment", ""))
+            if self.native
+            else self.inspection("engine")["Config"].get("Env") or ()
+        )
+        pairs = (text.partition("=") for text in given)
         return {name: value for name, _, value in pairs}
+
+    @functools.cached_property
+    def service(self) -> dict[str, str]:
+        """What systemd says of the native engine's unit. Raises `NotThere`."""
+        unit = str(self.engine["unit"])
+        ran = self.probe.run(["systemctl", "show", "--all", unit])
+        if ran.status != 0:
+            raise NotThere(f"systemd does not answer: {ran.err.strip()[:200]}", f"{unit}, running", "see `systemctl`")
+        return dict(line.split("=", 1) for line in ran.out.splitlines() if "=" in line)
+
+    def engine_resident(self) -> int:
+        """Resident bytes of all processes of the engine. Raises `NotThere`."""
+        return self._service_resident() if self.native else self._container_resident()
+
+    def _service_resident(self) -> int:
+        """The service's main process and all that descend from it."""
+        parents, resident = {}, {}
+        for name in self.probe.names(Path("/proc")):
+            if name.isdigit():
+                try:
+                    status = self.probe.read(Path("/proc") / name / "status")
+                except OSError:  # It has ended meanwhile.
+                    continue
+                fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+                parents[name] = fields.get("PPid", "").strip()
+                resident[name] = int(fields.get("VmRSS", "0").split()[0]) * 1024
+        family = {self.service.get("MainPID", "")}
+        while more := {name for name, parent in parents.items() if parent in family} - family:
+            family |= more
+        return sum(resident.get(name, 0) for name in family)
+
+    def _container_resident(self) -> int:
+        container = self.containers["engine"]
+        ran = self.docker("top", container, "-eo", "pid,rss")
+        if ran.status == 0:
+            return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines()[1:])
+        # Without cgroups (a rootless Docker on cgroup v1) only the container itself knows which processes it has.
+        ran = self.docker("exec", container, "sh", "-c", "grep -h ^VmRSS: /proc/[0-9]*/status")
+        return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines())
 
     def from_router(self, urls: Sequence[str]) -> list[Hop]:
         """GET each URL from inside the router's container. Raises `NotThere`."""

@@ -68,6 +68,10 @@ class Probe(Protocol):
         """Raises OSError."""
         ...
 
+    def resolved(self, path: Path) -> Path:
+        """Where a link leads in the end. Raises OSError."""
+        ...
+
     def sha256(self, path: Path) -> str:
         """Hex digest of a file. Raises OSError."""
         ...
@@ -124,6 +128,9 @@ class HostProbe:
 
     def names(self, directory: Path) -> list[str]:
         return sorted(path.name for path in directory.iterdir())
+
+    def resolved(self, path: Path) -> Path:
+        return path.resolve(strict=True)
 
     def sha256(self, path: Path) -> str:
         digest = hashlib.sha256()

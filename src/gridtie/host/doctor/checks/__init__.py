@@ -11,11 +11,13 @@ from gridtie.host.doctor.checks import (
     network,
     resources,
     router,
+    service,
 )
 
 CHECKS: tuple[Check, ...] = (
     *files.CHECKS,
     *containers.CHECKS,
+    *service.CHECKS,
     *engine.CHECKS,
     *router.CHECKS,
     *generation.CHECKS,

@@ -57,7 +57,7 @@ def hardened(look: Look) -> Finding:
     soft = [
         f"{name}: {', '.join(gaps)}"
         for role, name in look.containers.items()
-        if (gaps := _gaps(look.inspection(role), rootless))
+        if (gaps := _gaps(look.inspection(role), rootless, look.native))
     ]
     if soft:
         return bad("; ".join(soft), wanted, "run `make site`; do not start the containers by hand")
@@ -71,8 +71,8 @@ def _unenforced(daemon: dict[str, Any]) -> str:
     return f"; this Docker does not enforce {' and '.join(missing)} limits (no cgroups)" if missing else ""
 
 
-def _gaps(inspection: dict[str, Any], rootless: bool) -> list[str]:
-    """What a container has beyond what is declared."""
+def _gaps(inspection: dict[str, Any], rootless: bool, native: bool) -> list[str]:
+    """What a container has beyond what is declared. Beside a native engine the router is on the host's network."""
     host = inspection["HostConfig"]
     user = str(inspection["Config"].get("User") or "").split(":")[0]
     mounts = [mount.get("Source", "") for mount in inspection.get("Mounts", ())]
@@ -89,7 +89,7 @@ def _gaps(inspection: dict[str, Any], rootless: bool) -> list[str]:
         "has no memory limit": not (host.get("Memory") or 0) > 0,
         "shares the host's processes": host.get("PidMode") == "host",
         "shares the host's IPC": host.get("IpcMode") == "host",
-        "shares the host's network": host.get("NetworkMode") == "host",
+        "shares the host's network": host.get("NetworkMode") == "host" and not native,
         "holds the Docker socket": any(source.endswith("docker.sock") for source in mounts),
     }
     return [gap for gap, there in gaps.items() if there]

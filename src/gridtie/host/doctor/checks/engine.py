@@ -1,4 +1,4 @@
-"""The engine, seen from the router's container: it publishes no port that could be asked from here."""
+"""The engine, seen from where the router is: in a container it publishes no port that could be asked from here."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ def reachable(look: Look) -> Finding:
         f"{hop.url}: {hop.body if hop.status == 0 else f'status {hop.status}'}" for hop in hops if hop.status != 200
     ]
     if silent:
-        container = look.containers.get("engine", "the engine")
-        return bad("; ".join(silent), "status 200", f"see `docker logs {container}`; `make site` starts it again")
+        return bad("; ".join(silent), "status 200", f"see `{look.log}`; `make site` starts it again")
     return good(f"{', '.join(hop.url for hop in hops)} from {look.containers['router']}")
 
 
@@ -95,7 +94,7 @@ def _stored(look: Look, model: Mapping[str, Any]) -> tuple[str, list[File]]:
     Ollama's digest is the manifest's, which names every file; the embedded engine has only the file with the weights.
     """
     kind = look.engine["kind"]
-    store = Store(look.state_dir / "models" / kind)
+    store = Store(look.store)
     manifest = parse_manifest(look.probe.read(store.manifest_path(model["name"])).encode())
     ollama = kind == "ollama"
     layers = manifest.blobs if ollama else (manifest.model,)

@@ -96,16 +96,18 @@ def placed(look: Look) -> list[Placed]:
 
 def _why_idle(look: Look, survey: Survey) -> str:
     """All that can be seen from here is right, so what is left are the engine's own reasons and known traps."""
-    native = look.engine.get("mode") == "native"
-    unit = look.engine.get("unit") or "the engine's unit"
-    log = f"journalctl -u {unit}" if native else f"docker logs {look.containers['engine']}"
-    again = f"sudo systemctl restart {unit}" if native else f"docker restart {look.containers['engine']}"
-    steps = [f"start the engine again (`{again}`): systemd, when it reads its units anew, takes cards from containers"]
+    if look.native:
+        steps = [f"start the engine again (`sudo systemctl restart {look.engine['unit']}`)"]
+    else:
+        again = f"docker restart {look.containers['engine']}"
+        steps = [
+            f"start the engine again (`{again}`): systemd, when it reads its units anew, takes cards from containers"
+        ]
     if any(card.vendor == "NVIDIA" for card in survey.expected):
         steps.append("after a suspend first `sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm`")
     if any(card.backend == "rocm" for card in survey.expected):
         steps.append("ROCm 7 wants AMD's driver of that generation (a time-out of 30 s in the log says so)")
-    return "; ".join([*steps, f"`{log}` says what it found", OFF])
+    return "; ".join([*steps, f"`{look.log}` says what it found", OFF])
 
 
 def _off(look: Look) -> bool:

@@ -17,6 +17,8 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h, TCP_LISTEN).
 _LISTEN = "0A"
 
+_UNIT_FIX = "run `make site`; `systemctl cat {unit}` shows which drop-in changes it"
+
 # A run renews certificates a month before their end (gridtie_tls_renew_days); a week is time enough to ask why not.
 _LEAST_DAYS = 7
 
@@ -29,12 +31,15 @@ def published(look: Look) -> Finding:
     wide = [binding for binding in found if not is_loopback(binding.rpartition(":")[0].strip("[]"))]
     if undeclared := [binding for binding in wide if binding != _declared(look)]:
         return bad(f"published beyond loopback: {', '.join(undeclared)}", _wanted(look), "run `make site`")
-    return good(f"{', '.join(found)}; the engine publishes nothing")
+    return good(f"{', '.join(found) or 'nothing'}; the engine publishes nothing", ", ".join(wanted) or "nothing")
 
 
 def listening(look: Look) -> Finding:
     ports = {port for role in look.containers for _, port in _bindings(look, role)}
-    ports.add(urllib.parse.urlsplit(look.endpoint).port or 80)
+    urls = [look.endpoint, *(model["url"] for model in look.models if look.native)]
+    ports.update(urllib.parse.urlsplit(url).port or 80 for url in urls)
+    if _tls(look):
+        ports.add(int(_tls(look)["port"]))
     wide = [(address, port) for address, port in _listeners(look) if port in ports and not address.is_loopback]
     if undeclared := [f"{address} port {port}" for address, port in wide if not _is_declared(look, address, port)]:
         return bad(
@@ -68,8 +73,8 @@ def secured(look: Look) -> Finding:
 
 def confined(look: Look) -> Finding:
     wanted = "internal networks only, which lead nowhere"
-    if "engine" not in look.containers:
-        return good("the engine runs natively, on loopback")
+    if look.native:
+        return _kept_in(look)
     names = sorted(look.inspection("engine")["NetworkSettings"]["Networks"])
     ran = look.docker("network", "inspect", "--format", "{{.Name}} {{.Internal}}", *names)
     open_ones = [line.split()[0] for line in ran.out.splitlines() if line.split()[1] != "true"]
@@ -78,6 +83,16 @@ def confined(look: Look) -> Finding:
     if open_ones:
         return bad(f"it is on {', '.join(open_ones)}, which leads out", wanted, "run `make site`")
     return good(f"it is on {', '.join(names)} alone", wanted)
+
+
+def _kept_in(look: Look) -> Finding:
+    """A service is kept in by systemd, which lets it talk to this machine alone."""
+    if look.engine.get("adopted"):
+        return good(f"{look.engine['unit']} was here before and keeps its own settings")
+    denied = look.service.get("IPAddressDeny", "").split()
+    if {"::/0", "0.0.0.0/0"} <= set(denied):
+        return good(f"{look.engine['unit']} may talk to this machine alone")
+    return bad(f"IPAddressDeny={' '.join(denied)}", "IPAddressDeny=any", _UNIT_FIX.format(unit=look.engine["unit"]))
 
 
 def _tls(look: Look) -> Mapping[str, Any]:

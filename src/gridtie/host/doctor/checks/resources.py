@@ -31,8 +31,8 @@ def memory(look: Look) -> Finding:
     loaded, stated = _loaded(look)
     names = ", ".join(str(model["name"]) for model in loaded)
     predicted = sum(int(model["predicted_bytes"]) for model in loaded)
-    cache = int(look.environment("engine").get(CACHE_VARIABLE, CACHE_DEFAULT_MIB)) * MIB
-    used = _resident(look)
+    cache = int(look.engine_environment().get(CACHE_VARIABLE, CACHE_DEFAULT_MIB)) * MIB
+    used = look.engine_resident()
     on_cards = _on_cards(look)
     tolerance = TOLERANCE_ON_CARDS if on_cards else TOLERANCE
     # What is in graphics memory is no process's resident memory; weights that were read on the way there may still be.
@@ -48,7 +48,7 @@ def memory(look: Look) -> Finding:
         wanted += f", reserved within {tolerance:.0%} of the prediction"
         ok = ok and abs(stated - predicted) <= tolerance * predicted
     if not ok:
-        return bad(found, wanted, "see what runs in the engine (`docker top`), and compare with `gridtie fit --why`")
+        return bad(found, wanted, f"see the engine's log (`{look.log}`), and compare with `gridtie fit --why`")
     return good(found, wanted)
 
 
@@ -68,17 +68,6 @@ def _on_cards(look: Look) -> int:
         return 0
     names = {model["name"] for model in look.models}
     return sum(model.on_cards for model in placed(look) if model.name in names)
-
-
-def _resident(look: Look) -> int:
-    """Resident bytes of all processes of the engine's container."""
-    container = look.containers["engine"]
-    ran = look.docker("top", container, "-eo", "pid,rss")
-    if ran.status == 0:
-        return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines()[1:])
-    # Without cgroups (a rootless Docker on cgroup v1) only the container itself knows which processes it has.
-    ran = look.docker("exec", container, "sh", "-c", "grep -h ^VmRSS: /proc/[0-9]*/status")
-    return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines())
 
 
 def disk(look: Look) -> Finding:
