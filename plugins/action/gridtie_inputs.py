@@ -77,6 +77,9 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     port = str(values.get("gridtie_port", ""))
     if port.isdigit() and not 1 <= int(port) <= 65535:
         problems.append({"found": f"gridtie_port is {port}", "fix": "choose a port from 1 to 65535, such as 8484"})
+    at_once = str(values.get("gridtie_models_parallel", "auto"))
+    if at_once != "auto" and not (at_once.isdigit() and int(at_once)):
+        problems.append({"found": f"gridtie_models_parallel is {at_once}", "fix": "choose auto, or a number from 1 on"})
     project = str(values.get("gridtie_project", "gridtie"))
     # What Docker Compose takes as a project name.
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", project):

@@ -6,12 +6,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_docker, gridtie_progress, gridtie_reach
+from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
 from ..module_utils.gridtie_host.machine import this_machine
@@ -280,7 +282,11 @@ def _reached(url: str, container: str, docker: dict[str, Any]) -> str:
 
 
 def _place(module: AnsibleModule) -> Place:
-    return Place(Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"]))
+    place = Place(Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"]))
+    if module.params["state"] == "absent" and not place.adopted:
+        # After a reset nothing else tells whose store it was.
+        return replace(place, adopted=_adopted(Brought(place.brought).adopted))
+    return place
 
 
 def _unreachable(registry: str) -> dict[str, str]:

@@ -26,9 +26,21 @@ class Brought:
         self.is_new = document is None
         self._names: dict[str, dict[str, str]] = _tables(document, "names")
         self._doomed: dict[str, list[str]] = _tables(document, "doomed")
+        self._adopted = str((document or {}).get("adopted") or "") if isinstance(document, dict) else ""
 
     def names(self, engine: str) -> Mapping[str, str]:
         return dict(self._names.get(engine, {}))
+
+    @property
+    def adopted(self) -> str:
+        """The store of somebody else's Ollama that the station put models into; empty where there was none."""
+        return self._adopted
+
+    def note_adopted(self, store: str) -> None:
+        with self._lock:
+            if self._adopted != store:
+                self._adopted = store
+                self._save()
 
     def note(self, engine: str, name: str, digest: str) -> None:
         """The station is about to make this model visible."""
@@ -58,7 +70,7 @@ class Brought:
 
     def _save(self) -> None:
         self.is_new = False
-        write_json(self._path, {"schema": 1, "names": self._names, "doomed": self._doomed})
+        write_json(self._path, {"schema": 1, "names": self._names, "doomed": self._doomed, "adopted": self._adopted})
 
 
 def _read(path: Path) -> Any:

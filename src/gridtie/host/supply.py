@@ -148,6 +148,8 @@ def _supply(order: Order, check: bool) -> Supplied:
     stock = Stock(place.store(order.engine), checked, order.engine, brought, _seeds(order, checked))
     if brought.is_new and not check:
         _note_earlier(stock)
+    if place.adopted and not check:
+        brought.note_adopted(str(place.adopted[0]))
     remarks: list[str] = []
     catalogue, own_pins, postponed = _with_user_models(order, stock, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]

