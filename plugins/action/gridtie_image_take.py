@@ -28,9 +28,7 @@ class ActionModule(ActionBase):
                 f"{reference} was not handed over by the host that makes it (no {cache}/index.json); look at what went "
                 "wrong there, or set gridtie_share_images: false"
             ) from error
-        # Where whoever logs in may write, and the same place in the next run.
-        there = self._remote_expand_user(f"~/.ansible/gridtie-parts/{cache.name}")
-        self._low_level_execute_command(f"mkdir -p -m 700 {self._connection._shell.quote(there)}", sudoable=False)
+        there = self._place(f"~/.ansible/gridtie-parts/{cache.name}")
         arguments = {"directory": there, "parts": packed["parts"]}
         whole = self._execute_module(
             "gridtie_image_parts", module_args={"state": "there", **arguments}, task_vars=task_vars
@@ -53,3 +51,14 @@ class ActionModule(ActionBase):
         )
         loaded.pop("invocation", None)
         return {**result, **loaded}
+
+    def _place(self, directory: str) -> str:
+        """Make a directory where whoever logs in may write, and the next run finds it; its whole path.
+
+        Files are put there without the rights of the user that the task becomes, whose home "~" would be otherwise.
+        """
+        path: str = self._remote_expand_user(directory, sudoable=False)
+        made = self._low_level_execute_command(f"mkdir -p -m 700 {self._connection._shell.quote(path)}", sudoable=False)
+        if made["rc"]:
+            raise AnsibleActionFail(f"{path} could not be made for the parts of an image: {made['stderr'].strip()}")
+        return path

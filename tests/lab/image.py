@@ -16,6 +16,9 @@ PACKAGES = (
     "git", "make", "python3",
 )  # fmt: skip
 
+# What machines with a job have already: Docker and SSH. One list, so that it is one image for all of them.
+DOCKER = ("openssh-server", "docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables")
+
 
 @dataclass(frozen=True)
 class Distribution:

@@ -13,8 +13,6 @@ from lab import image
 from lab.host import Host, host
 from lab.test_team import let_docker_work
 
-# A runner has Docker.
-PACKAGES = ("docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables")
 ASK = """
 import json, os, urllib.request
 body = {"model": "coder", "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}
@@ -30,7 +28,7 @@ with urllib.request.urlopen(request, timeout=60) as answer:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Host]:
-    with host(image.build(more=PACKAGES), hostname="runner") as machine:
+    with host(image.build(more=image.DOCKER), hostname="runner") as machine:
         let_docker_work(machine)
         done = machine.run('make site ARGS="-i inventories/ci -e gridtie_engine=embedded"')
         assert done.code == 0, str(done)

@@ -33,8 +33,6 @@ from lab import image
 from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host
 from standins.authority import make_authority
 
-# A team's machines have SSH and Docker already: what is new here is what lies between them.
-PACKAGES = ("openssh-server", "docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables")
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 SERVER, WORKSTATIONS = "gpu-server", ("alice-laptop", "bob-desktop")
 
@@ -103,7 +101,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     subprocess.run(["docker", "network", "create", network], check=True, capture_output=True)
     try:
         with ExitStack() as stack:
-            tag = image.build(more=PACKAGES)
+            tag = image.build(more=image.DOCKER)
             hosts = {}
             for name in (SERVER, *WORKSTATIONS):
                 machine = hosts[name] = stack.enter_context(host(tag, hostname=name, options=("--network", network)))
@@ -184,7 +182,7 @@ def ask(machine: Host, person: str, *key: str) -> dict[str, Any]:
     """One chat of a person on a workstation, with the person's own key unless another is given."""
     machine.root(f"cat > /tmp/ask.py <<'END'\n{ASK}\nEND\nchmod 644 /tmp/ask.py")
     result = machine.run(f"python3 /tmp/ask.py {' '.join(key)}", user=person, cwd="/")
-    assert result.code == 0, result
+    assert result.code == 0, str(result)
     found: dict[str, Any] = json.loads(result.output.splitlines()[-1])
     return found
 
@@ -212,7 +210,7 @@ def usage(machine: Host) -> dict[str, Any]:
 
 def recap(result: Result) -> dict[str, str]:
     """Host -> the counts of the last lines."""
-    assert result.code == 0, result
+    assert result.code == 0, str(result)
     lines = [line for line in result.output.splitlines() if re.match(r"[\w-]+ *: .*changed=", line)]
     return {line.partition(":")[0].strip(): line for line in lines}
 
@@ -292,7 +290,7 @@ def test_a_second_run_changes_nothing_and_tells_no_secret(team: Team) -> None:
     secrets += [team["alice-laptop"].root("cat /etc/gridtie/secrets/pool-gpu-server").strip()]
     secrets += team[SERVER].root("grep -v -- ----- /etc/gridtie/tls/server.pem").split()[:2]
 
-    assert all(re.search(r"changed=0\b", line) for line in recap(result).values()), result
+    assert all(re.search(r"changed=0\b", line) for line in recap(result).values()), str(result)
     assert len(recap(result)) == 3
     assert [secret for secret in secrets if secret in result.output] == []
 
@@ -362,7 +360,7 @@ def test_the_next_run_renews_it_without_a_restart(team: Team) -> None:
 
     result = team.play("site.yml", "--limit", SERVER)
 
-    assert re.search(r"changed=[1-9]", recap(result)[SERVER]), result
+    assert re.search(r"changed=[1-9]", recap(result)[SERVER]), str(result)
     assert server.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1") == started
     wait_for(POOL, team["alice-laptop"])
 
