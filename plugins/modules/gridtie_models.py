@@ -13,6 +13,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_docker, gridtie_progress, gridtie_reach
+from ..module_utils.gridtie_host.ask import Unreachable
 from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
@@ -270,15 +271,24 @@ def _install_pip() -> None:
 
 
 def _reached(url: str, container: str, docker: dict[str, Any]) -> str:
-    """A native engine is where the router finds it; a container has an address of its own on this host."""
+    """A native engine is where the router finds it; a container has an address of its own on this host.
+
+    Raises Unreachable: a person's own Docker has networks that this host is not in. What has such an address here, if
+    anything, is somebody else.
+    """
     if not container:
         return url
+    if docker.get("rootless") or docker.get("desktop"):
+        kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker"
+        raise Unreachable(f"{container} runs in {kind}, whose networks this host is not in")
     host = ["--host", docker["host"]] if docker.get("host") else []
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
     command = [docker.get("cli") or "docker", *host, "inspect", "--type", "container", "--format", form, container]
     _, output, _ = gridtie_docker.run(command)
     addresses = output.split()
-    return at_host(url, addresses[0]) if addresses else url
+    if not addresses:
+        raise Unreachable(f"{container} has no address")
+    return at_host(url, addresses[0])
 
 
 def _place(module: AnsibleModule) -> Place:

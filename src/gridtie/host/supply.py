@@ -109,7 +109,8 @@ class Order:
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
-    # The address at which this host reaches the engine that station.json names; None asks no model for an answer.
+    # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
+    # an answer.
     reach: Optional[Callable[[str], str]] = None
     say: Callable[[str], None] = field(default=lambda message: None)
 
@@ -199,7 +200,7 @@ def _proved(order: Order, stock: Stock, models: Sequence[Mapping[str, Any]]) -> 
     proofs = Proofs(order.place.proofs, order.engine, again=order.deep)
     problems, remarks = [], []
     for model in proofs.missing(models):
-        problem, remark = _asked(model, order.reach(str(model["url"])), order.say)
+        problem, remark = _asked(model, order.reach, order.say)
         if problem and stock.whole:
             stock.store.remove(str(model["name"]))
         elif not problem:
@@ -211,10 +212,10 @@ def _proved(order: Order, stock: Stock, models: Sequence[Mapping[str, Any]]) -> 
     return remarks
 
 
-def _asked(model: Mapping[str, Any], url: str, say: Callable[[str], None]) -> tuple[str, str]:
+def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[[str], None]) -> tuple[str, str]:
     """Why it does not run, or why it could not be asked; both empty where it answered."""
     try:
-        answers(model, url, say)
+        answers(model, reach(str(model["url"])), say)
     except DoesNotRun as error:
         wrong = f"{model['name']} is whole ({model['digest']}) and does not run: {error}. It is not offered; choose "
         return wrong + "another model, or a version of the engine that can load it", ""

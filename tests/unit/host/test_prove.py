@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gridtie.host import prove
+from gridtie.host.ask import Unreachable
 from gridtie.host.prove import at_host
 from gridtie.host.stock import StockError
 from standins import httpd, model_registry
@@ -91,6 +92,18 @@ def test_an_engine_that_cannot_be_reached_is_said_once_and_asked_with_the_next_d
     assert not station.supply().remarks and not asked(engine)
     station.supply(deep=True)
     assert asked(engine) == ["gridtie/coder:1b", "gridtie/probe:1m"]
+
+
+def test_an_engine_that_this_host_has_no_way_to_is_a_remark_with_the_reason(
+    station: Stocked, engine: httpd.Httpd
+) -> None:
+    def nowhere(url: str) -> str:
+        raise Unreachable("it runs in a rootless Docker")
+
+    done = station.supply(reach=nowhere)
+
+    assert done.remarks[-1].endswith("could not be asked for an answer from here: it runs in a rootless Docker")
+    assert not engine.asked and not station.supply().remarks
 
 
 def test_check_mode_asks_nobody(station: Stocked, engine: httpd.Httpd) -> None:
