@@ -270,7 +270,8 @@ def test_the_server_is_reached_with_tls_and_a_key_only(team: Team) -> None:
     context = ssl.create_default_context(cafile=team.directory / "ca/ca.pem")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(f"https://{address}:8443/v1/models", context=context, timeout=5)
-    assert refused.value.code == 401
+    with refused.value as answer:
+        assert answer.code == 401
 
 
 def test_keys_lie_where_their_owner_alone_reads_them(team: Team) -> None:
