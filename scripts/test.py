@@ -75,7 +75,8 @@ def integration() -> bool:
 
 
 def lab() -> bool:
-    return container_engine() and pytest("-n", "0", "tests/lab", "--timeout", "1800")
+    # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
+    return container_engine() and pytest("-n", "2", "--dist", "loadfile", "tests/lab", "--timeout", "1800")
 
 
 def container_engine() -> bool:

@@ -6,9 +6,12 @@ has no container registry.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import subprocess
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 # git, make and Python are what the README asks for; the rest makes it a machine: an init system, sudo, a network.
 PACKAGES = (
@@ -51,15 +54,22 @@ def mirror() -> str:
 def build(distribution: Distribution = TRIXIE, more: tuple[str, ...] = ()) -> str:
     """Tag of an image of a bare machine, with `more` packages; it is bootstrapped unless an equal one is there."""
     recipe = f"{distribution} {PACKAGES + more} {mirror()}"
-    tag = f"gridtie-lab/{distribution.name}:{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode == 0:
-        return tag
+    name = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    tag = f"gridtie-lab/{distribution.name}:{name}"
+    # Test files run side by side: whoever comes second to an image waits for it.
+    with (Path(tempfile.gettempdir()) / f"gridtie-lab-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode:
+            _bootstrap(distribution, PACKAGES + more, tag)
+    return tag
+
+
+def _bootstrap(distribution: Distribution, packages: tuple[str, ...], tag: str) -> None:
     source = f"deb {mirror()} {distribution.suite} {distribution.components}"
-    bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES + more)}"]
+    bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     with subprocess.Popen([*bootstrap, distribution.suite, "-", source], stdout=subprocess.PIPE) as archive:
         command = ["docker", "import", "--change", 'CMD ["/lib/systemd/systemd"]', "-", tag]
         subprocess.run(command, stdin=archive.stdout, check=True, capture_output=True)
     if archive.returncode:
         subprocess.run(["docker", "image", "rm", tag], check=True, capture_output=True)
         raise RuntimeError(f"bootstrapping {distribution.name} from {mirror()} failed with {archive.returncode}")
-    return tag
