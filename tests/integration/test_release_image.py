@@ -42,7 +42,7 @@ def maker(config: Path, *, require_pins: bool = False) -> Maker:
     return Maker(
         {
             "docker": {"cli": cli, "host": host}, "ca_bundle": "", "config_dir": str(config), "contexts": {},
-            "require_pins": require_pins, "package_settings": {}, "package_addresses": {},
+            "require_pins": require_pins, "package_settings": {}, "package_addresses": {}, "proxies": {},
         }
     )  # fmt: skip
 
