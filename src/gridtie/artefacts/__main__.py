@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from gridtie.artefacts.module import set_version
-from gridtie.artefacts.update import ArtefactsError, Offer, updated
+from gridtie.artefacts.update import ArtefactsError, Offer, references, updated
 from gridtie.artefacts.upstream import archive_sums, image_digest
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -28,7 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     version = args.version or document["ollama"]["version"]
     try:
         sums = archive_sums(version, args.source)
-        images = {} if args.no_images else _digests(document, version, args.registry)
+        wanted = {} if args.no_images else references(document, version)
+        images = {name: image_digest(reference, args.registry) for name, reference in wanted.items()}
         offer = Offer(version, sums, images)
         updated(text, offer, replace=args.replace, partial=args.partial)  # All objections, before Go changes a file.
         llama_cpp = "" if args.no_module else set_version(args.module, version)
@@ -45,12 +46,6 @@ def main(argv: list[str] | None = None) -> int:
     scratch.replace(file)
     sys.stdout.write(f"{file}: Ollama {version}, written\n")
     return 0
-
-
-def _digests(document: dict[str, dict[str, dict[str, str]]], version: str, registry: str) -> dict[str, str]:
-    references = {name: image["reference"] for name, image in document["images"].items()}
-    references["ollama"] = f"{references['ollama'].rpartition(':')[0]}:{version}"
-    return {name: image_digest(reference, registry) for name, reference in references.items()}
 
 
 def _arguments() -> argparse.ArgumentParser:

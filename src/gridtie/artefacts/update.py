@@ -23,12 +23,22 @@ class ArtefactsError(Exception):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source has: sha256 of the archives by file name, digest of images by their key in the file."""
+    """What a source has: sha256 of the archives by file name, digest of images by their name (see `references`)."""
 
     version: str
     sums: Mapping[str, str]
     images: Mapping[str, str] = field(default_factory=dict)
     llama_cpp: str = ""
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image of the file, where its digest stands there, and whether another version of Ollama is another image."""
+
+    reference: str
+    digest: str | None
+    path: tuple[str, ...]
+    released: bool
 
 
 def updated(text: str, offer: Offer, *, replace: bool = False, partial: bool = False) -> str:
@@ -51,11 +61,17 @@ def updated(text: str, offer: Offer, *, replace: bool = False, partial: bool = F
         text = set_value(text, ("ollama", group, name, "sha256"), sha256 or "null")
     for group in _GROUPS:
         text = sort_children(text, ("ollama", group))
-    text = set_value(text, ("images", "ollama", "reference"), _reference(document, offer.version))
-    for name, image in document["images"].items():
-        digest = offer.images.get(name) or (image["digest"] if same or name != "ollama" else None)
-        text = set_value(text, ("images", name, "digest"), digest or "null")
+    images = dict(_images(document, offer.version))
+    text = set_value(text, ("images", "ollama", "reference"), images["ollama"].reference)
+    for name, image in images.items():
+        digest = offer.images.get(name) or (image.digest if same or not image.released else None)
+        text = set_value(text, image.path, digest or "null")
     return text
+
+
+def references(document: Mapping[str, Any], version: str) -> dict[str, str]:
+    """What to ask a registry for, by name: `ollama` and `ollama.rocm` have the tags of that version."""
+    return {name: image.reference for name, image in _images(document, version)}
 
 
 def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial: bool) -> Iterator[str]:
@@ -71,10 +87,11 @@ def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial:
     if same and not replace:
         for group, name, entry in _archives(document):
             yield from _differs(f"{group}.{name}", entry["file"], entry["sha256"], offer.sums.get(entry["file"]))
-        for name, image in document["images"].items():
-            yield from _differs(f"images.{name}", image["reference"], image["digest"], offer.images.get(name))
+        for name, image in _images(document, offer.version):
+            yield from _differs(f"images.{name}", image.reference, image.digest, offer.images.get(name))
+    known = references(document, offer.version)
     for name, digest in offer.images.items():
-        if name not in document["images"] or not _DIGEST.fullmatch(digest):
+        if name not in known or not _DIGEST.fullmatch(digest):
             yield f"images.{name}: {digest!r:.90} is no digest of an image in the file"
 
 
@@ -92,6 +109,12 @@ def _archives(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[s
             yield group, name, entry
 
 
-def _reference(document: Mapping[str, Any], version: str) -> str:
-    repository, _, _ = document["images"]["ollama"]["reference"].rpartition(":")
-    return f"{repository}:{version}"
+def _images(document: Mapping[str, Any], version: str) -> Iterator[tuple[str, _Image]]:
+    """Every image of the file by its name; Ollama's own, variants among them, as that version of it is called."""
+    for name, entry in document["images"].items():
+        released = name == "ollama"
+        reference = f"{entry['reference'].rpartition(':')[0]}:{version}" if released else entry["reference"]
+        yield name, _Image(reference, entry["digest"], ("images", name, "digest"), released)
+        for variant, digest in entry.get("variants", {}).items():
+            path = ("images", name, "variants", variant)
+            yield f"{name}.{variant}", _Image(f"{reference}-{variant}", digest, path, released)

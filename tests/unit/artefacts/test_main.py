@@ -76,15 +76,19 @@ def test_a_version_that_the_mirror_does_not_have_changes_nothing(httpd: Httpd, f
 
 def test_digests_of_images_are_those_of_the_bytes_that_a_registry_sent(httpd: Httpd, file: Path) -> None:
     offer(httpd, "9.9.9", f"{'a' * 64}  ./{FILE}\n")
-    content = {name: f'{{"of": "{name}"}}'.encode() for name in ("ollama/ollama", "library/debian", "library/ubuntu")}
-    for name, tag in (("ollama/ollama", "9.9.9"), ("library/debian", "trixie-slim"), ("library/ubuntu", "noble")):
-        httpd.answers[f"/v2/{name}/manifests/{tag}"] = (200, content[name])
+    tags = ("ollama/ollama:9.9.9", "ollama/ollama:9.9.9-rocm", "library/debian:trixie-slim", "library/ubuntu:noble")
+    digests = {}
+    for name, _, tag in (each.partition(":") for each in tags):
+        content = f'{{"of": "{name}:{tag}"}}'.encode()
+        httpd.answers[f"/v2/{name}/manifests/{tag}"] = (200, content)
+        digests[f"{name}:{tag}"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
 
     assert run(httpd, file, "9.9.9", "--partial", "--registry", httpd.url) == 0
 
     images = yaml.safe_load(file.read_text())["images"]
-    assert images["ollama"]["digest"] == "sha256:" + hashlib.sha256(content["ollama/ollama"]).hexdigest()
-    assert images["ubuntu"]["digest"] == "sha256:" + hashlib.sha256(content["library/ubuntu"]).hexdigest()
+    assert images["ollama"]["digest"] == digests["ollama/ollama:9.9.9"]
+    assert images["ollama"]["variants"] == {"rocm": digests["ollama/ollama:9.9.9-rocm"]}
+    assert images["ubuntu"]["digest"] == digests["library/ubuntu:noble"]
 
 
 def test_a_registry_that_tells_another_digest_than_it_sends_is_refused(httpd: Httpd) -> None:

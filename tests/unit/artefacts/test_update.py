@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from gridtie.artefacts.update import ArtefactsError, Offer, updated
+from gridtie.artefacts.update import ArtefactsError, Offer, references, updated
 
 TEXT = (Path(__file__).parents[3] / "config/artefacts.yaml").read_text(encoding="utf-8")
 PINNED = yaml.safe_load(TEXT)
@@ -16,6 +17,7 @@ VERSION = PINNED["ollama"]["version"]
 FILES = [entry["file"] for group in ("archives", "extras") for entry in PINNED["ollama"][group].values()]
 SUMS = {file: f"ab{number:062x}" for number, file in enumerate(FILES, start=1)}
 DIGEST = f"sha256:{'d' * 64}"
+ROCM_DIGEST = f"sha256:{'c' * 64}"
 OTHER = "9.9.9"
 
 
@@ -25,13 +27,17 @@ def read(text: str) -> dict[str, Any]:
 
 
 def test_a_new_version_brings_its_own_sums_names_and_digest() -> None:
-    new = read(updated(TEXT, Offer(OTHER, SUMS, {"ollama": DIGEST}, "b12345")))
+    new = read(updated(TEXT, Offer(OTHER, SUMS, {"ollama": DIGEST, "ollama.rocm": ROCM_DIGEST}, "b12345")))
 
     assert new["ollama"]["version"] == OTHER
     assert new["ollama"]["llama_cpp"] == "b12345"
     found = {e["file"]: e["sha256"] for g in ("archives", "extras") for e in new["ollama"][g].values()}
     assert found == SUMS
-    assert new["images"]["ollama"] == {"reference": f"docker.io/ollama/ollama:{OTHER}", "digest": DIGEST}
+    assert new["images"]["ollama"] == {
+        "reference": f"docker.io/ollama/ollama:{OTHER}",
+        "digest": DIGEST,
+        "variants": {"rocm": ROCM_DIGEST},
+    }
 
 
 def test_everything_else_of_the_file_stays_as_people_wrote_it() -> None:
@@ -49,10 +55,35 @@ def test_the_projects_own_file_is_sorted() -> None:
     assert updated(TEXT, Offer(VERSION, {}), partial=True) == TEXT
 
 
-def test_a_digest_of_the_old_version_does_not_stay_with_the_new_one() -> None:
-    new = read(updated(TEXT, Offer(OTHER, SUMS)))
+@pytest.fixture
+def complete() -> str:
+    """The file with every digest of Ollama's images recorded."""
+    images = {"ollama": DIGEST, "ollama.rocm": ROCM_DIGEST}
+    return updated(TEXT, Offer(VERSION, {}, images), partial=True, replace=True)
 
-    assert new["images"]["ollama"]["digest"] is None
+
+def test_digests_of_the_old_version_do_not_stay_with_the_new_one(complete: str) -> None:
+    new = read(updated(complete, Offer(OTHER, SUMS)))["images"]["ollama"]
+
+    assert (new["digest"], new["variants"]) == (None, {"rocm": None})
+
+
+def test_a_new_digest_of_one_image_does_not_keep_the_old_one_of_its_variant(complete: str) -> None:
+    new = read(updated(complete, Offer(OTHER, SUMS, {"ollama": f"sha256:{'e' * 64}"})))["images"]["ollama"]
+
+    assert new["variants"] == {"rocm": None}
+
+
+def test_digests_stay_with_their_version(complete: str) -> None:
+    assert updated(complete, Offer(VERSION, {}), partial=True) == complete
+
+
+def test_a_registry_is_asked_for_every_image_of_the_new_version() -> None:
+    assert references(PINNED, OTHER) == {
+        "ollama": f"docker.io/ollama/ollama:{OTHER}",
+        "ollama.rocm": f"docker.io/ollama/ollama:{OTHER}-rocm",
+        **{name: PINNED["images"][name]["reference"] for name in ("debian", "ubuntu")},
+    }
 
 
 def test_a_source_that_lacks_an_archive_is_refused_and_every_name_is_told() -> None:
@@ -80,11 +111,10 @@ def test_another_sum_for_the_same_version_needs_to_be_wanted() -> None:
     assert new["ollama"]["archives"]["x86_64"]["sha256"] == SUMS[PINNED["ollama"]["archives"]["x86_64"]["file"]]
 
 
-def test_another_digest_for_the_same_version_needs_to_be_wanted() -> None:
-    recorded = updated(TEXT, Offer(VERSION, {}, {"ollama": DIGEST}), partial=True, replace=True)
-
-    with pytest.raises(ArtefactsError, match=r"images\.ollama"):
-        updated(recorded, Offer(VERSION, {}, {"ollama": f"sha256:{'e' * 64}"}), partial=True)
+@pytest.mark.parametrize("image", ["ollama", "ollama.rocm"])
+def test_another_digest_for_the_same_version_needs_to_be_wanted(complete: str, image: str) -> None:
+    with pytest.raises(ArtefactsError, match=rf"images\.{re.escape(image)}: docker\.io"):
+        updated(complete, Offer(VERSION, {}, {image: f"sha256:{'e' * 64}"}), partial=True)
 
 
 @pytest.mark.parametrize("version", ["v0.32.15", "latest", "0.32", "0.32.15; rm", ""])
@@ -93,7 +123,7 @@ def test_what_is_no_version_is_refused(version: str) -> None:
         updated(TEXT, Offer(version, SUMS))
 
 
-@pytest.mark.parametrize("images", [{"ollama": "sha256:abc"}, {"unknown": DIGEST}])
+@pytest.mark.parametrize("images", [{"ollama": "sha256:abc"}, {"unknown": DIGEST}, {"ollama.cuda": DIGEST}])
 def test_what_is_no_digest_of_an_image_in_the_file_is_refused(images: dict[str, str]) -> None:
     with pytest.raises(ArtefactsError, match="digest"):
         updated(TEXT, Offer(OTHER, SUMS, images))
