@@ -50,6 +50,13 @@ class Means:
         self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self.incoming / digest.replace(":", "-")
 
+    def scratch(self, suffix: str) -> Path:
+        """A new file of nobody else's, for what a later run cannot continue."""
+        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(suffix, dir=self.incoming)
+        os.close(descriptor)
+        return Path(name)
+
     def begun(self, digest: str) -> int:
         """Bytes of it that an earlier run left."""
         path = self.incoming / digest.replace(":", "-")
@@ -126,7 +133,7 @@ def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     if not path.is_file():
         raise ObtainError(f"{path} is not there; wanted was a GGUF file on this host")
     means.progress(f"copying {path.name}")
-    scratch = means.partial(path.name + ".copy")
+    scratch = means.scratch(".copy")
     with path.open("rb") as file:
         found = copy_and_hash(file, scratch)
     if pin.gguf and found != pin.gguf:

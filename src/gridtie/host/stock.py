@@ -245,7 +245,8 @@ class Stock:
     # Models that are one file
 
     def _gguf(self, wanted: Wanted, means: Means) -> Manifest:
-        with self._locks[wanted.pin.gguf or wanted.own_name]:
+        # By digest, as a library's layers: one file may be wanted in both ways.
+        with self._locks[f"sha256:{wanted.pin.gguf}" if wanted.pin.gguf else wanted.own_name]:
             layer = self._known_gguf(wanted, means) or self._new_gguf(wanted, means)
         self._learn(wanted, Pin(gguf=layer.digest.split(":")[1], package=wanted.pin.package))
         header = read_header(self.store.blob(layer.digest))

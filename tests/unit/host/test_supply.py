@@ -4,21 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from gridtie.host import obtain
 from gridtie.host.catalogue import Catalogue, Pin
+from gridtie.host.fetch import Fetcher
 from gridtie.host.fit import Settings, need
 from gridtie.host.placement import Room
 from gridtie.host.stock import StockError
 from gridtie.host.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
+from standins import shape_gguf
 from standins.model_registry import serving
 from standins.stocked import AMPLE, SHAPE, Stocked
+
+
+@dataclass(frozen=True)
+class Patient(Fetcher):
+    """Before it downloads the content of one sha256 it waits for another download of it, and notes where one comes."""
+
+    sha256: str = ""
+    met: list[str] = field(default_factory=list)
+    _both: threading.Barrier = field(default_factory=lambda: threading.Barrier(2))
+
+    def download(self, url: str, partial: Path, sha256: str, progress: Callable[[int], None]) -> None:
+        if sha256 == self.sha256:
+            try:
+                self._both.wait(1.0)
+                self.met.append(url)
+            except threading.BrokenBarrierError:
+                self._both.reset()
+        super().download(url, partial, sha256, progress)
 
 
 @pytest.fixture
@@ -210,6 +232,43 @@ def test_a_file_of_the_users_is_served_and_left_alone(station: Stocked, tmp_path
     assert path.read_bytes() == station.weights and path.stat().st_nlink == 1
     path.unlink()
     assert not station.supply(models=[entry]).changed
+
+
+def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: Stocked) -> None:
+    station.registry.files["/mine.gguf"] = station.weights
+    sha256 = hashlib.sha256(station.weights).hexdigest()
+    fetcher = Patient(sha256=sha256)
+    entry = {"name": "mine:1", "gguf": station.registry.url + "/mine.gguf", "sha256": sha256}
+    done = station.supply(models=[entry, "coder:1b"], means=replace(station.order.means, fetcher=fetcher))
+
+    assert [m["name"] for m in done.models][:2] == ["gridtie/mine:1", "gridtie/coder:1b"]
+    assert not fetcher.met
+    assert not station.registry.ranges(f"sha256:{sha256}")
+
+
+def test_two_files_of_one_name_do_not_mix(station: Stocked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are being copied before either is whole."""
+    both, real = threading.Barrier(2, timeout=20), obtain.copy_and_hash
+
+    def together(*given: Any) -> str:
+        both.wait()
+        found = real(*given)
+        both.wait()
+        return found
+
+    entries = []
+    for number, vocabulary in enumerate((101, 102)):
+        path = tmp_path / str(number) / "model.gguf"
+        path.parent.mkdir()
+        shape_gguf.write(path, replace(SHAPE, vocab_size=vocabulary))
+        entries.append({"name": f"mine:{number}", "gguf": str(path), "sha256": sha256_of(path)})
+    monkeypatch.setattr(obtain, "copy_and_hash", together)
+    done = station.supply(models=entries)
+
+    served = [station.store().read(str(model["name"])) for model in done.models[:2]]
+    assert [each and sha256_of(station.store().blob(each.model.digest)) for each in served] == [
+        entry["sha256"] for entry in entries
+    ]
 
 
 def test_a_file_by_url_is_fetched_checked_and_served(station: Stocked) -> None:
