@@ -14,9 +14,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
 from standins.router import KEY, ROOT, Wire, chat, configure, request, routing, run
 from standins.scripted import Upstream, silence, stream, whole
+
+# How long a process may take for what it does in a second or two where it has a processor to itself. Other tests,
+# builds and engines share the machine: a tenth of a processor must do.
+PATIENCE_S = 45.0
+# A test, in which up to two processes start one after another; below pytest's own limit, to be told where it hangs.
+LIMIT_S = 100.0
 
 
 def free_port() -> int:
@@ -52,7 +59,7 @@ class Process:
         )
 
     async def listening(self) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while self.child.returncode is None:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -65,7 +72,7 @@ class Process:
 
     async def ended(self) -> tuple[int, str, str]:
         """Exit status, standard output, standard error."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             out, errors = await self.child.communicate()
         return self.child.returncode or 0, out.decode(), errors.decode()
 
@@ -85,7 +92,9 @@ class Process:
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False) as client:
             return await client.get(
-                f"http://127.0.0.1:{self.port}{path}", headers={"authorization": f"Bearer {KEY}"}, timeout=10
+                f"http://127.0.0.1:{self.port}{path}",
+                headers={"authorization": f"Bearer {KEY}"},
+                timeout=PATIENCE_S,
             )
 
 
@@ -115,7 +124,7 @@ class TestStart:
             await router.start()
             return await router.ended()
 
-        status, _, errors = run(start)
+        status, _, errors = run(start, LIMIT_S)
 
         assert status == 2
         assert all(word in errors for word in ("rulez", "tim", "llm_routing.yaml:", "keys.json"))
@@ -126,7 +135,7 @@ class TestStart:
             await router.start()
             return await router.ended()
 
-        status, _, errors = run(start)
+        status, _, errors = run(start, LIMIT_S)
 
         assert status == 2
         assert "GRIDTIE_LISTEN is '8484'; wanted address:port" in errors
@@ -142,7 +151,7 @@ class TestStart:
                 await router.start()
                 return await router.ended()
 
-        status, _, errors = run(start)
+        status, _, errors = run(start, LIMIT_S)
 
         assert status == 3
         assert "cannot listen on 127.0.0.1:" in errors
@@ -155,7 +164,7 @@ class TestStart:
                 await second.start()
                 return await second.ended()
 
-        status, _, errors = run(start)
+        status, _, errors = run(start, LIMIT_S)
 
         assert status == 3
         assert "in use by another router process" in errors
@@ -181,7 +190,7 @@ class TestGoingDown:
                     code, _, _ = await ending
                     return body.decode(), whole, refused, code
 
-        body, whole, refused, code = run(drain)
+        body, whole, refused, code = run(drain, LIMIT_S)
 
         assert body.rstrip().endswith("data: [DONE]")
         assert (whole, refused, code) == (True, 1, 0)
@@ -199,7 +208,7 @@ class TestGoingDown:
                     await ending
                     return answered.status, answered.error, rows(tmp_path)
 
-        status, error, entries = run(drain)
+        status, error, entries = run(drain, LIMIT_S)
 
         assert (status, error["message"]) == (503, "the router is going down")
         assert [row[1] for row in entries] == [503]
@@ -213,8 +222,12 @@ def rows(directory: Path) -> list[tuple[object, ...]]:
     return found
 
 
-def test_after_kill_9_under_load_every_answered_request_is_in_the_ledger(tmp_path: Path) -> None:
-    async def ask(router: Process, seen: set[str]) -> None:
+# At the first answers, in the midst of draining, and after several batches of the drain.
+@pytest.mark.parametrize("after", [1, 100, 1000])
+def test_after_kill_9_under_load_every_answered_request_is_in_the_ledger(tmp_path: Path, after: int) -> None:
+    """Killed once so many answers were seen whole: by the clock it would be few on a busy machine."""
+
+    async def ask(router: Process, seen: set[str], enough: asyncio.Event) -> None:
         """Ask over one connection until the router dies; note what was seen whole."""
         wire = await router.connect()
         streamed = False
@@ -226,6 +239,8 @@ def test_after_kill_9_under_load_every_answered_request_is_in_the_ledger(tmp_pat
                 if not answered.whole:
                     break
                 seen.add(answered.headers["x-gridtie-request-id"])
+                if len(seen) >= after:
+                    enough.set()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -233,24 +248,30 @@ def test_after_kill_9_under_load_every_answered_request_is_in_the_ledger(tmp_pat
 
     async def kill() -> tuple[set[str], list[tuple[object, ...]]]:
         seen: set[str] = set()
+        enough = asyncio.Event()
         async with Upstream(stream_or_whole) as here:
             rules = routing(here.url, use="[local]")
             async with process(tmp_path, rules, GRIDTIE_ACCESS_LOG="off") as router:
-                asking = [asyncio.ensure_future(ask(router, seen)) for _ in range(8)]
-                await asyncio.sleep(1.0)
+                asking = [asyncio.ensure_future(ask(router, seen, enough)) for _ in range(8)]
+                await enough.wait()
                 router.child.kill()
                 await asyncio.gather(*asking)
-                await router.ended()
+                status, _, _ = await router.ended()
+                assert status == -signal.SIGKILL
             async with process(tmp_path, rules, GRIDTIE_ACCESS_LOG="off") as again:
                 report = (await again.get("/gridtie/usage")).json()
                 assert report["totals"]["requests"] >= len(seen)
                 await again.stop()
         return seen, rows(tmp_path)
 
-    seen, entries = run(kill, 60)
+    seen, entries = run(kill, LIMIT_S)
+    kept = [str(row[0]) for row in entries]
 
-    assert len(seen) > 20
-    assert seen <= {str(row[0]) for row in entries}
+    assert len(seen) >= after
+    assert seen <= set(kept)
+    assert len(kept) == len(set(kept))
+    # Of each connection at most the one row that was written and whose answer was not seen whole.
+    assert len(set(kept) - seen) <= 8
 
 
 async def stream_or_whole(turn: object) -> None:
@@ -279,7 +300,7 @@ class TestReload:
                     await router.stop()
                     return told, error
 
-        told, error = run(edit)
+        told, error = run(edit, LIMIT_S)
 
         assert told == ["all", "other", "other", "other"]
         assert error is not None
@@ -314,7 +335,7 @@ class TestLog:
                     wire.close()
                     return await router.stop()
 
-        _, out, errors = run(ask)
+        _, out, errors = run(ask, LIMIT_S)
         lines = [json.loads(line) for line in out.splitlines()]
 
         assert [(line["status"], line["rule"], line["target"]) for line in lines] == [(200, "all", "here/small")]
