@@ -6,6 +6,7 @@ was begun lies in `incoming`, beside the store on the same file system, and is c
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -125,7 +126,9 @@ def pin_of_package(source: PackageSource, means: Means) -> Pin:
 def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
     if source.location.startswith(("http://", "https://")):
-        ready = means.partial(f"sha256:{pin.gguf}") if pin.gguf else means.partial(_file_name(source.location))
+        # Without a pin the address tells one file from another: many are called model.gguf.
+        address = hashlib.sha256(source.location.encode()).hexdigest()
+        ready = means.partial(f"sha256:{pin.gguf}" if pin.gguf else f"url:{address}")
         meter = Meter(_file_name(source.location), 0, means.progress)
         means.fetcher.download(source.location, ready, pin.gguf, meter.at)
         return ready
