@@ -86,9 +86,9 @@ def describe(disk_paths: list[str]) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "memory": parse_meminfo(read_text("/proc/meminfo")),
         "disks": [free_disk(path) for path in disk_paths],
-        # What sd_booted(3) looks at: PID 1 is systemd.
         # Groups that own device nodes of graphics cards.
         "gpu_groups": [name for name in ("render", "video") if _is_group(name)],
+        # What sd_booted(3) looks at: PID 1 is systemd.
         "init": "systemd" if Path("/run/systemd/system").is_dir() else "other",
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),
