@@ -93,9 +93,14 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
         if against:
             raise Unmet(f"gridtie_engine_mode is native, and {against}", "set gridtie_engine_mode: auto or container")
         return "native"
-    if stored.get("kind") == "ollama" and stored.get("mode"):
+    if stored.get("mode") == "native" and against:
+        raise Unmet(
+            f"the engine of this station is a service, and {against}",
+            "undo that, or set gridtie_engine_mode: container to have the engine in a container from now on",
+        )
+    if stored.get("mode"):
         return str(stored["mode"])
-    if against or host.get("own_ollama"):
+    if against or host.get("ollama") or host.get("own_ollama"):
         return "container"
     # Upstream's image, where its archives cannot be had, before an Ollama that is compiled.
     upstream, _, _ = _upstream(wanted, "native")
@@ -105,10 +110,18 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
 
 def _adopted(wanted: dict[str, Any], stored: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
     """The Ollama that somebody else runs here as a service, if it is to be used as it is; else empty."""
-    found: dict[str, Any] = host.get("ollama") or {}
-    if not found or wanted["source"] != "auto" or wanted["mode"] == "container" or _against_native(wanted, host):
+    if wanted["source"] != "auto" or wanted["mode"] == "container" or _against_native(wanted, host):
         return {}
-    if stored and not stored.get("adopted") and wanted["mode"] == "auto":
+    if stored and not stored.get("adopted") and wanted["mode"] in ("auto", stored.get("mode")):
+        return {}
+    found: dict[str, Any] = host.get("ollama") or {}
+    if not found:
+        if host.get("silent"):
+            raise Unmet(
+                f"{host['silent']}, which is this station's engine, is installed and does not answer",
+                f"start it (sudo systemctl start {host['silent']}; journalctl -u {host['silent']} has its log), remove "
+                "it, or set gridtie_engine_mode: container for an engine of the station's own",
+            )
         return {}
     version = tuple(int(part) for part in str(found.get("version", "")).split(".")[:2] if part.isdigit())
     if version >= OLDEST_ADOPTED:
@@ -134,8 +147,8 @@ def choose(
     ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``), ``stored`` the
     ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the
     probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless Docker or
-    Docker Desktop), ``ollama`` (another service that is an Ollama; see gridtie_services) and ``own_ollama`` (a person
-    runs one by hand).
+    Docker Desktop), ``ollama`` (another service that is an Ollama; see gridtie_services), ``own_ollama`` (a person
+    runs one by hand or in a container) and ``silent`` (the service that was adopted, where it does not answer now).
     """
     host = host or {}
     engine = wanted["engine"]
@@ -143,15 +156,17 @@ def choose(
         engine = stored["kind"]
     if engine == "embedded":
         return _embedded(wanted, stored)
-    if stored.get("adopted") and not host.get("ollama"):
-        stored = {}  # Whoever installed it took it away.
+    if stored.get("kind") != "ollama":
+        stored = {}  # Of another engine nothing stays.
     adopted = _adopted(wanted, stored, host)
     if adopted:
         why = f"{adopted['unit']} was here and is used as it is"
-        return _choice("ollama", "native", "adopted", why, bool(stored), adopted)
+        return _choice("ollama", "native", "adopted", why, bool(stored.get("adopted")), adopted)
+    if stored.get("adopted") and not _against_native(wanted, host):
+        stored = {}  # Whoever installed it took it away, or it is not to be used any more.
     mode = _mode(wanted, stored, reach, host)
     asked_anew = wanted["source"] not in ("auto", stored.get("source")) or stored.get("mode", mode) != mode
-    if stored.get("kind") == "ollama" and stored.get("source") and not asked_anew and not stored.get("adopted"):
+    if stored.get("source") and not asked_anew:
         return _choice("ollama", mode, stored["source"], stored.get("why", "kept from the first run"), True)
     try:
         source, why = _ollama_source(wanted, mode, reach, gpus or [])
@@ -168,9 +183,9 @@ def _embedded(wanted: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
             "gridtie_engine_mode is native, and llama.cpp's own server runs in a container only",
             "set gridtie_engine_mode: auto, or gridtie_engine: ollama",
         )
-    kept = wanted["engine"] == "auto" and stored.get("kind") == "embedded"
-    why = stored.get("why") if kept else None
-    return _choice("embedded", "container", "packages", why or "gridtie_engine is embedded", bool(stored))
+    kept = stored.get("kind") == "embedded"
+    why = stored.get("why") if kept and wanted["engine"] == "auto" else None
+    return _choice("embedded", "container", "packages", why or "gridtie_engine is embedded", kept)
 
 
 def _may_be_embedded(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any]) -> bool:

@@ -180,6 +180,7 @@ def _host(machine: dict[str, Any]) -> dict[str, Any]:
         "confined_docker": bool(docker.get("rootless") or docker.get("desktop")),
         "ollama": machine.get("ollama") or {},
         "own_ollama": machine.get("own_ollama", False),
+        "silent": machine.get("silent", ""),
     }
 
 
@@ -193,8 +194,8 @@ def judge(
     """The engine that will run here (none where it cannot be decided) and everything that stands in the way.
 
     ``station`` is the ``station.json`` of an earlier run, or empty; ``engine_port`` who holds the port of a native
-    engine. Unreachable sources are a problem only before the
-    first run is through: later everything is here, and a second run works without a network.
+    engine. Unreachable sources are a problem only before the first run is through: later everything is here, and a
+    second run works without a network.
     """
     provisioned = bool(station)
     problems = (

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import pwd
 import re
-import shlex
 import urllib.request
 from typing import Any, Iterable
 
 from .gridtie_docker import run
+from .gridtie_host.place import is_loopback
 from .gridtie_machine import read_text
 from .gridtie_ports import process_on
 
+# The variable that marks a station's own native engine: what its configuration comes to.
+STAMP = "GRIDTIE_STAMP"
 _ASK_S = 3.0
 
 
@@ -28,14 +30,24 @@ def unit_of(cgroups: str) -> str:
     return found[1] if found else ""
 
 
-def environment(text: str) -> dict[str, str]:
-    """The property Environment: assignments, quoted where they need it."""
-    return dict(word.split("=", 1) for word in shlex.split(text) if "=" in word)
+def variables(text: str) -> dict[str, str]:
+    """The environment of a process, from its /proc/PID/environ."""
+    return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
 
 
-def store_of(variables: dict[str, str], home: str) -> str:
+def store_of(environment: dict[str, str], home: str) -> str:
     """Where an Ollama keeps its models (envconfig.Models of its source)."""
-    return variables.get("OLLAMA_MODELS") or f"{variables.get('HOME') or home}/.ollama/models"
+    return environment.get("OLLAMA_MODELS") or f"{environment.get('HOME') or home}/.ollama/models"
+
+
+def is_exposed(host: str) -> bool:
+    """Whether an OLLAMA_HOST lets other machines in (envconfig.Host of its source); without one they are not."""
+    place = host.strip(" \"'").rpartition("://")[2].partition("/")[0]
+    if not place:
+        return False
+    bare = place.count(":") > 1 and not place.startswith("[")
+    name = place if bare else place.rpartition(":")[0] if re.search(r":\d*$", place) else place
+    return not is_loopback(name.strip("[]"))
 
 
 def engine_unit(project: str) -> str:
@@ -51,31 +63,45 @@ def unit_on(port: int) -> str:
 
 def find_ollama(port: Any, project: str) -> dict[str, Any]:
     """Who listens on Ollama's port: ``ollama``, a service of somebody else's (``unit``, ``url``, ``version``, ``user``,
-    ``store``, ``exposed``), or ``own_ollama``, whether it is a program that a person runs by hand.
+    ``store``, ``exposed``), or ``own_ollama``, whether it is one that cannot be adopted: a program that a person runs by
+    hand, a container, the engine of another station.
 
     Neither where nobody listens, the station's own engine does, or it is something else.
     """
     nothing: dict[str, Any] = {"ollama": {}, "own_ollama": False}
     if not str(port).isdigit():
         return nothing
-    unit = unit_on(int(port))
+    process = process_on(int(port))
+    unit = unit_of(read_text(f"/proc/{process}/cgroup")) if process else ""
     version = told_version(f"http://127.0.0.1:{port}") if unit != engine_unit(project) else ""
     if not version:
         return nothing
-    if not unit:
+    told = show(unit, ("User", "MainPID")) if unit else {}
+    # Docker's service listens for its containers, by a child of its main process.
+    environment = variables(read_text(f"/proc/{process}/environ")) if told.get("MainPID") == str(process) else {}
+    if not environment or STAMP in environment:
         return {**nothing, "own_ollama": True}
-    told = show(unit, ("User", "Environment"))
-    variables = environment(told.get("Environment", ""))
     user = told.get("User") or "root"
     ollama = {
         "unit": unit,
         "url": f"http://127.0.0.1:{port}",
         "version": version,
         "user": user,
-        "store": store_of(variables, _home(user)),
-        "exposed": not variables.get("OLLAMA_HOST", "127.0.0.1").startswith(("127.", "localhost", "http://127.")),
+        # What it was started with, whether its unit says so or a file that the unit names.
+        "store": store_of(environment, _home(user)),
+        "exposed": is_exposed(environment.get("OLLAMA_HOST", "")),
     }
     return {**nothing, "ollama": ollama}
+
+
+def silent(engine: dict[str, Any], found: dict[str, Any]) -> str:
+    """The unit of the service that a station adopted (``engine`` of its station.json) where it is installed and is not
+    what ``find_ollama`` found; else empty.
+    """
+    if not engine.get("adopted") or found:
+        return ""
+    unit = str(engine["unit"])
+    return unit if show(unit, ("LoadState",)).get("LoadState") == "loaded" else ""
 
 
 def _home(user: str) -> str:
@@ -98,8 +124,7 @@ def told_version(url: str) -> str:
 def running_environment(unit: str) -> dict[str, str]:
     """The variables that a service's main process was started with; empty where it does not run."""
     process = show(unit, ("MainPID",)).get("MainPID", "0")
-    text = read_text(f"/proc/{process}/environ") if process != "0" else ""
-    return dict(pair.split("=", 1) for pair in text.split("\0") if "=" in pair)
+    return variables(read_text(f"/proc/{process}/environ")) if process != "0" else {}
 
 
 def journal(unit: str, lines: int = 40) -> str:

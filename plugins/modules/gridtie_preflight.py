@@ -125,9 +125,14 @@ def _on_host_network(process: int, docker: dict[str, Any]) -> dict[str, str]:
     """
     cli, environment = docker["cli"], {"DOCKER_HOST": docker["host"]}
     _, names, _ = gridtie_docker.run([cli, "ps", "--quiet", "--filter", "network=host"], environment)
-    template = '{{.State.Pid}} {{.Name}} {{index .Config.Labels "com.docker.compose.project"}}'
+    template = '{{.State.Pid}}\t{{.Name}}\t{{index .Config.Labels "com.docker.compose.project"}}'
     _, output, _ = gridtie_docker.run([cli, "inspect", "--format", template, *names.split()], environment)
-    for pid, name, project in (line.split(" ", 2) for line in output.splitlines()):
+    return container_of(process, output)
+
+
+def container_of(process: int, inspected: str) -> dict[str, str]:
+    """The container whose main process this is, among lines of process, name and compose project (which may lack)."""
+    for pid, name, project, *_ in (f"{line}\t\t".split("\t") for line in inspected.splitlines()):
         if pid == str(process):
             return {"container": name.lstrip("/"), "project": project}
     return {}
@@ -184,6 +189,7 @@ def main() -> None:
     wanted, project = module.params["wanted"], str(module.params["wanted"].get("project", ""))
     if machine["init"] == "systemd":
         machine.update(gridtie_services.find_ollama(module.params["engine_port"], project))
+        machine["silent"] = gridtie_services.silent(station.get("engine") or {}, machine["ollama"])
     engine_port = _engine_port(module.params["engine_port"], project, machine["docker"])
     choice, problems = gridtie_judge.judge(machine, wanted, station, port, engine_port)
     problems = inputs + problems

@@ -129,7 +129,7 @@ class Unit:
         return False
 
     def runs_with(self, stamp: str) -> bool:
-        return gridtie_services.running_environment(self.name).get("GRIDTIE_STAMP") == stamp
+        return gridtie_services.running_environment(self.name).get(gridtie_services.STAMP) == stamp
 
     def wait(self, url: str, version: str, limit_s: float) -> None:
         """Return once it answers as that version. Raises UnitError."""

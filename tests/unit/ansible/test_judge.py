@@ -159,3 +159,71 @@ def test_docker_desktop_must_share_what_the_station_mounts(shares: list[str], sa
     machine = changed("docker", {**DOCKER, "desktop": True, "shares": shares, "named": True})
 
     assert found(machine).endswith(says) if says else not found(machine)
+
+
+# -- a native engine --------------------------------------------------------------------------------------------------
+
+ENGINE_PORT = {"number": 11434, "holder": "python3 (pid 9)", "container": "", "project": ""}
+ARCHIVES = {**MACHINE["reach"], "release": OK}
+SERVICE = {"unit": "ollama.service", "url": "http://127.0.0.1:11434", "version": "0.32.15"}
+
+
+@pytest.mark.parametrize(
+    ("engine_port", "says"),
+    [
+        ({**ENGINE_PORT}, "port 11434 on this machine is taken by python3 (pid 9)"),
+        ({**ENGINE_PORT, "project": "gridtie"}, ""),
+        ({**ENGINE_PORT, "holder": ""}, ""),
+        (None, ""),
+    ],
+    ids=["somebody else", "the station's own engine", "nobody", "not asked"],
+)
+def test_the_port_of_a_native_engine_must_be_free_or_its_own(engine_port: dict[str, Any] | None, says: str) -> None:
+    assert found(changed("reach", ARCHIVES), engine_port=engine_port) == says
+
+
+def test_who_finds_the_engines_port_taken_is_told_which_variable_to_change() -> None:
+    _, problems = judge(changed("reach", ARCHIVES), WANTED, {}, FREE_PORT, ENGINE_PORT)
+
+    assert "-e gridtie_engine_port=11435" in problems[0]["fix"]
+
+
+def test_an_adopted_engine_needs_no_free_port() -> None:
+    machine = {**changed("reach", ARCHIVES), "ollama": SERVICE}
+
+    choice, problems = judge(machine, WANTED, {}, FREE_PORT, {**ENGINE_PORT, "holder": "ollama (pid 9)"})
+
+    assert problems == []
+    assert choice is not None
+    assert choice["adopted"] == SERVICE
+
+
+@pytest.mark.parametrize(
+    "seen", [{"own_ollama": True}, {"ollama": {**SERVICE, "version": "0.24.0"}}], ids=["by hand", "too old"]
+)
+def test_a_container_beside_another_ollama_does_not_need_its_port(seen: dict[str, Any]) -> None:
+    machine = {**changed("reach", {**ARCHIVES, "registry": OK}), **seen}
+
+    choice, problems = judge(machine, WANTED, {}, FREE_PORT, {**ENGINE_PORT, "holder": "ollama (pid 9)"})
+
+    assert problems == []
+    assert choice is not None
+    assert choice["mode"] == "container"
+
+
+@pytest.mark.parametrize(("rootless", "desktop"), [(True, False), (False, True)], ids=["rootless", "desktop"])
+def test_a_persons_own_docker_means_a_container(rootless: bool, desktop: bool) -> None:
+    machine = changed("reach", {**ARCHIVES, "registry": OK})
+    machine["docker"] = {**DOCKER, "rootless": rootless, "desktop": desktop, "shares": ["/"]}
+
+    choice, _ = judge(machine, WANTED, {}, FREE_PORT)
+
+    assert choice is not None
+    assert choice["mode"] == "container"
+
+
+def test_an_adopted_service_that_does_not_answer_is_on_the_list() -> None:
+    station = {"engine": {"kind": "ollama", "mode": "native", "source": "adopted", "adopted": True}}
+    machine = {**changed("reach", ARCHIVES), "silent": "ollama.service"}
+
+    assert "ollama.service, which is this station's engine" in found(machine, station=station)
