@@ -60,7 +60,7 @@ class Trees:
         scratch = self.directory / _SCRATCH
         if scratch.exists():
             shutil.rmtree(scratch)
-        scratch.mkdir(parents=True, mode=0o755)
+        scratch.mkdir(parents=True)
         return scratch
 
     def finish(self, scratch: Path, name: str, version: str) -> None:
@@ -71,7 +71,12 @@ class Trees:
                 f"the program in this release says that it is {found or 'nothing'}, wanted {version}; nothing was "
                 "changed: compare config/artefacts.yaml with what its source has"
             )
+        _open_to_readers(scratch)
+        self.directory.chmod(0o755)
         os.sync()
+        damaged = self.directory / name
+        if damaged.exists():
+            shutil.rmtree(damaged)
         scratch.replace(self.directory / name)
 
     def others(self, keep: Iterable[str]) -> list[Path]:
@@ -102,15 +107,16 @@ def take_from_image(docker: list[str], image: str, into: Path) -> None:
             follow(command, what=f"copying {source}", limit_s=_UNPACK_LIMIT_S)
     finally:
         follow([*docker, "rm", "--force", container], what="removing the container", limit_s=60)
-    _own(into)
-
-
-def _own(tree: Path) -> None:
-    """Docker keeps the image's numbers of users and its modes; the tree is root's, and everybody may read it."""
-    for path in [tree, *tree.rglob("*")]:
+    # Docker keeps the image's numbers of users.
+    for path in [into, *into.rglob("*")]:
         os.chown(path, 0, 0, follow_symlinks=False)
+
+
+def _open_to_readers(tree: Path) -> None:
+    """Everybody may read it and run what can be run, whatever root's umask was; only its owner may write it."""
+    for path in [tree, *tree.rglob("*")]:
         if not path.is_symlink():
-            path.chmod((path.stat().st_mode & 0o755) | 0o444)
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
 
 
 def told_version(program: Path) -> str:

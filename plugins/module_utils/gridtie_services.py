@@ -63,8 +63,8 @@ def unit_on(port: int) -> str:
 
 def find_ollama(port: Any, project: str) -> dict[str, Any]:
     """Who listens on Ollama's port: ``ollama``, a service of somebody else's (``unit``, ``url``, ``version``, ``user``,
-    ``store``, ``exposed``), or ``own_ollama``, whether it is one that cannot be adopted: a program that a person runs by
-    hand, a container, the engine of another station.
+    ``store``, ``exposed``), or ``own_ollama``, whether it is one that cannot be adopted: a program that a person runs
+    by hand, a container, the engine of another station.
 
     Neither where nobody listens, the station's own engine does, or it is something else.
     """

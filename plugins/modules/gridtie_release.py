@@ -129,16 +129,27 @@ class Maker:
 
     def make(self) -> str:
         """Make the tree; its directory."""
+        archives = [self._fetch(archive) for archive in self._given["archives"]]
         scratch = self._trees.begin()
-        if self._given["image"]:
-            docker = self._given["docker"]
-            take_from_image([docker["cli"], "--host", docker["host"]], self._given["image"], scratch)
-        for archive in self._given["archives"]:
-            unpack(self._fetch(archive), scratch)
-        self._trees.finish(scratch, self.name, self._given["version"])
+        try:
+            self._fill(scratch, archives)
+            self._trees.finish(scratch, self.name, self._given["version"])
+        except (ReleaseError, CommandError):
+            shutil.rmtree(scratch, ignore_errors=True)
+            if self.recorded:  # No checksum says that it is right: the next run shall not continue with it.
+                shutil.rmtree(self._incoming, ignore_errors=True)
+            raise
+        self._record()
         for path in [*self._trees.others([self.name]), self._incoming]:
             shutil.rmtree(path, ignore_errors=True)
         return self.find()
+
+    def _fill(self, scratch: Path, archives: list[Path]) -> None:
+        if self._given["image"]:
+            docker = self._given["docker"]
+            take_from_image([docker["cli"], "--host", docker["host"]], self._given["image"], scratch)
+        for archive in archives:
+            unpack(archive, scratch)
 
     @property
     def _incoming(self) -> Path:
@@ -152,24 +163,26 @@ class Maker:
         )
 
     def _fetch(self, archive: dict[str, Any]) -> Path:
-        """The checked archive. One without a known checksum is recorded."""
+        """The checked archive."""
+        file = archive["file"]
         # The version is part of the name: a remainder of another one is no beginning of this.
-        target = self._incoming / f"{self._given['version']}-{archive['file']}"
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        expected = self._sums[archive["file"]]
-        url = f"{self._given['base_url']}/{archive['file']}"
-        meter = Meter(archive["file"], 0, report)
-        Fetcher(self._given["ca_bundle"]).download(url, target, expected or "", meter.at)
-        if expected is None:
-            self._record(archive["file"], sha256_of(target))
+        target = self._incoming / f"{self._given['version']}-{file}"
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        meter = Meter(file, 0, report)
+        url = f"{self._given['base_url']}/{file}"
+        Fetcher(self._given["ca_bundle"]).download(url, target, self._sums[file] or "", meter.at)
+        if self._sums[file] is None:
+            self._sums[file] = sha256_of(target)
+            self.recorded.append(f"{file}@{self._sums[file]}")
         return target
 
-    def _record(self, file: str, sha256: str) -> None:
-        pins = gridtie_pins.read(read_text(self._pins_path))
-        text = gridtie_pins.recorded(pins, f"{self._given['version']}/{file}", sha256, kind="files")
-        gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
-        self._sums[file] = sha256
-        self.recorded.append(f"{file}@{sha256}")
+    def _record(self) -> None:
+        """Accept nothing else from now on than what came at the first use, and ran."""
+        for entry in self.recorded:
+            file, _, sha256 = entry.rpartition("@")
+            pins = gridtie_pins.read(read_text(self._pins_path))
+            text = gridtie_pins.recorded(pins, f"{self._given['version']}/{file}", sha256, kind="files")
+            gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def chosen(choice: dict[str, Any]) -> tuple[str, str, str]:
         ),
         pytest.param(asked(), EVERYTHING, SYSTEMD, "ollama", "native", "release", id="systemd runs the archive"),
         pytest.param(
-            asked(), {**EVERYTHING, "registry": GONE}, SYSTEMD, "ollama", "native", "release", id="no registry is needed"
+            asked(), {**EVERYTHING, "registry": GONE}, SYSTEMD, "ollama", "native", "release", id="no registry needed"
         ),
         pytest.param(asked(), RESTRICTED, SYSTEMD, "ollama", "native", "packages", id="a service that is compiled"),
         pytest.param(
@@ -130,10 +130,10 @@ def test_auto_takes_the_best_that_can_be_had(
             asked(mode="native", networks=["ci"]), EVERYTHING, SYSTEMD, "gridtie_networks", id="native with networks"
         ),
         pytest.param(
-            asked(mode="native"), EVERYTHING, WITH_OLD_SERVICE, "0.24.0 of ollama.service", id="native beside an old one"
+            asked(mode="native"), EVERYTHING, WITH_OLD_SERVICE, "0.24.0 of ollama.service", id="beside an old one"
         ),
         pytest.param(
-            asked(mode="native", engine="embedded"), EVERYTHING, SYSTEMD, "in a container only", id="native and embedded"
+            asked(mode="native", engine="embedded"), EVERYTHING, SYSTEMD, "in a container only", id="embedded"
         ),
         pytest.param(
             asked(mode="native", source="release"), IMAGES_ONLY, SYSTEMD, "Ollama's release page does not answer",

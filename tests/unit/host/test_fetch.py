@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.host.fetch import Fetcher, FetchError, shown
+from gridtie.host.fetch import Fetcher, FetchError, NotReachedError, shown
 from standins.model_registry import Registry, serving
 
 CONTENT = bytes(range(256)) * 40
@@ -104,6 +104,24 @@ def test_an_error_that_stays_is_told_at_once(
 def test_a_server_that_stays_down_is_given_up_after_six_tries(fetcher: Fetcher, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match=r"after 6 tries: .*refused"):
         fetcher.download("http://127.0.0.1:9/x", tmp_path / "p", "", lambda _: None)
+
+
+def test_a_connection_that_was_never_made_is_told_apart(fetcher: Fetcher, tmp_path: Path) -> None:
+    with pytest.raises(NotReachedError):
+        fetcher.download("http://127.0.0.1:9/x", tmp_path / "p", "", lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "cut_after"), [([404], []), ([503] * 6, []), ([], [10] * 6)], ids=["not there", "broken", "cut"]
+)
+def test_a_server_that_answered_was_reached(
+    registry: Registry, fetcher: Fetcher, tmp_path: Path, statuses: list[int], cut_after: list[int]
+) -> None:
+    registry.statuses, registry.cut_after = statuses, cut_after
+
+    with pytest.raises(FetchError) as raised:
+        fetch(registry, fetcher, tmp_path / "p")
+    assert not isinstance(raised.value, NotReachedError)
 
 
 def test_a_line_that_is_cut_again_and_again_gets_there_while_it_brings_something(
