@@ -89,6 +89,50 @@ _HARD: dict[str, Any] = {
 }
 
 
+# Of `systemctl show --all gridtie-engine.service` with the role's unit and a real Ollama on a lab host (systemd 257).
+UNIT = """\
+Type=exec
+Restart=always
+MainPID=335
+Result=success
+UID=996
+ExecStart={ path=/opt/gridtie/ollama/current/bin/ollama ; argv[]=/opt/gridtie/ollama/current/bin/ollama serve ; \
+ignore_errors=no ; start_time=[Fri 2026-11-27 22:26:58 UTC] ; stop_time=[n/a] ; pid=335 ; code=(null) ; status=0/0 }
+ControlGroup=/system.slice/gridtie-engine.service
+MemoryMax=12884901888
+MemorySwapMax=0
+TasksMax=1024
+IPAddressAllow=::1/128 127.0.0.0/8
+IPAddressDeny=::/0 0.0.0.0/0
+Environment=HOME=/var/cache/gridtie-engine OLLAMA_HOST=127.0.0.1:11434 LLAMA_ARG_CACHE_RAM=256 "A=it's a \\"b\\" 5%"
+CapabilityBoundingSet=
+User=gridtie
+PrivateTmp=yes
+PrivateDevices=no
+ProtectClock=no
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectHome=yes
+ProtectSystem=strict
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictNamespaces=yes
+ProtectHostname=yes
+Id=gridtie-engine.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+NeedDaemonReload=no
+"""
+TREE = Path("/opt/gridtie/ollama/0.32.15-0123456789ab")
+
+
 def _container(image: str, ports: Mapping[str, Any], environment: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "State": {"Running": True, "Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
@@ -140,6 +184,9 @@ class Healthy:
             "/v1/models": (200, json.dumps({"data": [{"id": MODEL}], "models": []})),
             "/health": (200, '{"status":"ok"}'),
         }
+        # What systemd says of the engine's service; empty where there is none. Where links lead.
+        self.unit: dict[str, str] = {}
+        self.links: dict[Path, Path] = {}
         # None: as they should be.
         self.networks: Ran | None = None
         self.xllamacpp = "0.4.0"
@@ -159,6 +206,8 @@ class Healthy:
     # -- what a check may do -----------------------------------------------------------------------------------------
 
     def run(self, argv: Sequence[str], timeout: float = 10.0) -> Ran:
+        if list(argv[:3]) == ["systemctl", "show", "--all"]:
+            return self._show(argv[3])
         assert list(argv[:3]) == ["docker", "--host", "unix:///var/run/docker.sock"]
         match list(argv[3:]):
             case ["version", *_]:
@@ -182,6 +231,12 @@ class Healthy:
                 rows = "".join(f"{number} {kib}\n" for number, kib in enumerate(self.resident_kib))
                 return Ran(0, "PID RSS\n" + rows, "")
         raise AssertionError(f"no check runs {argv}")
+
+    def _show(self, unit: str) -> Ran:
+        assert unit == self.station["engine"]["unit"]
+        if not self.unit:
+            return Ran(1, "", "System has not been booted with systemd as init system (PID 1). Can't operate.")
+        return Ran(0, "".join(f"{name}={value}\n" for name, value in self.unit.items()), "")
 
     def _hop(self, url: str) -> tuple[int, str]:
         path = "/" + url.split("/", 3)[3]
@@ -246,10 +301,15 @@ class Healthy:
         return Owned(self.modes.get(path, 0o640), self.owners.get(path, 0), len(self.read(path)))
 
     def names(self, directory: Path) -> list[str]:
-        found = {path.name for path in self.files if path.parent == directory}
+        found = {path.relative_to(directory).parts[0] for path in self.files if directory in path.parents}
         if not found:
             raise FileNotFoundError(2, "No such file or directory", str(directory))
         return sorted(found | ({"station.json"} if directory == CONFIG else set()))
+
+    def resolved(self, path: Path) -> Path:
+        if path not in self.links:
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return self.links[path]
 
     def sha256(self, path: Path) -> str:
         return _hex(self.read(path).encode())
@@ -290,6 +350,48 @@ class Healthy:
         moved = {path: text for path, text in self.files.items() if "ollama" in path.parts}
         self.files |= {Path(str(path).replace("/models/ollama/", "/models/embedded/")): t for path, t in moved.items()}
         for path in moved:
+            del self.files[path]
+
+    def native(self) -> None:
+        """Make it a station whose engine is a service of the machine."""
+        engine = self.station["engine"]
+        del engine["container"], engine["image"], self.containers["gridtie-engine-1"]
+        engine |= {
+            "mode": "native", "unit": "gridtie-engine.service", "url": "http://127.0.0.1:11434", "tree": str(TREE),
+        }  # fmt: skip
+        self.station["models"][0]["url"] = engine["url"]
+        self.station["expected"]["published_ports"] = []
+        router = self.containers["gridtie-router-1"]
+        router["HostConfig"]["NetworkMode"] = "host"
+        router["NetworkSettings"] = {"Ports": {}, "Networks": {"host": {}}}
+        self.unit = dict(line.split("=", 1) for line in UNIT.splitlines())
+        self.links[TREE.parent / "current"] = TREE
+        self.files[TREE / "bin/ollama"] = "program"
+        self.modes[TREE / "bin/ollama"] = 0o755
+        self.files[Path("/proc/net/tcp")] = sockets("0100007F:2124", "0100007F:2CAA")
+        # Ollama, the server of the loaded model, and a program that is none of them.
+        family = ((335, 1, self.resident_kib[0]), (412, 335, self.resident_kib[1]), (815, 1, 9_000_000))
+        for process, parent, kib in family:
+            self.files[Path(f"/proc/{process}/status")] = (
+                f"Name:\tollama\nPid:\t{process}\nPPid:\t{parent}\nVmRSS:\t{kib:>8} kB\n"
+            )
+
+    def adopted(self) -> None:
+        """Make it a station that uses an Ollama that was here before, as it is."""
+        self.native()
+        engine = self.station["engine"]
+        del engine["tree"]
+        engine |= {
+            "source": "adopted", "adopted": True, "unit": "ollama.service", "user": "ollama",
+            "store": "/usr/share/ollama/.ollama/models",
+        }  # fmt: skip
+        self.unit |= dict.fromkeys(
+            ("NoNewPrivileges", "PrivateTmp", "ProtectHome", "RestrictNamespaces", "RestrictSUIDSGID"), "no"
+        )
+        self.unit |= {"Id": "ollama.service", "User": "ollama", "IPAddressDeny": "", "MemoryMax": "infinity"}
+        moved = {path: text for path, text in self.files.items() if "ollama" in path.parts and STATE in path.parents}
+        for path, text in moved.items():
+            self.files[Path(engine["store"], path.relative_to(STATE / "models/ollama"))] = text
             del self.files[path]
 
     def examine(self, checks: Sequence[Check] = CHECKS, key: str = KEY, deep: bool = False) -> dict[str, Result]:

@@ -16,17 +16,17 @@ from gridtie.host.ask import Answer
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.probe import HostProbe, Ran
 from standins.authority import make_authority
-from standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy, answer, failure, sockets
+from standins.healthy import CONFIG, MIB, MODEL, STATE, TREE, Healthy, answer, failure, sockets
 
 Break = Callable[[Healthy], object]
 
 
 @pytest.mark.parametrize("id", [check.id for check in CHECKS])
-@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+@pytest.mark.parametrize("engine", ["ollama", "embedded", "native", "adopted"])
 def test_it_holds_on_a_healthy_station(id: str, engine: str) -> None:
     station = Healthy()
-    if engine == "embedded":
-        station.embedded()
+    if engine != "ollama":
+        getattr(station, engine)()
     result = station.examine()[id]
     assert result.ok, result
 
@@ -208,8 +208,136 @@ def test_it_fails_where_its_promise_is_broken(id: str, broken: Break, found: str
     assert result.wanted and result.fix and not result.blocked_by
 
 
+# -- a native engine: a service of the machine ------------------------------------------------------------------------
+
+
+def unit(**properties: str | None) -> Break:
+    """Another value of the service's properties; None: systemd does not know the property."""
+
+    def change(station: Healthy) -> None:
+        station.unit.update({name: value for name, value in properties.items() if value is not None})
+        for name in (name for name, value in properties.items() if value is None):
+            del station.unit[name]
+
+    return change
+
+
+OLDER = TREE.with_name("0.31.0-0123456789ab")
+ELSEWHERE = "{ path=/usr/bin/ollama ; argv[]=/usr/bin/ollama serve ; ignore_errors=no ; status=0/0 }"
+SERVICE_ILL: list[tuple[str, Break, str]] = [
+    ("service.running", unit(ActiveState="failed", Result="exit-code"), "gridtie-engine.service is failed (exit-code)"),
+    ("service.running", unit(ActiveState="activating"), "is activating"),
+    ("service.running", unit(UnitFileState="disabled"), "gridtie-engine.service is disabled"),
+    ("service.running", has(unit={}), "systemd does not answer: System has not been booted with systemd"),
+    ("service.program", lambda s: s.links.update({TREE.parent / "current": OLDER}), f"{OLDER}; started as"),
+    ("service.program", lambda s: s.links.clear(), "current: No such file"),
+    ("service.program", unit(ExecStart=ELSEWHERE), "started as { path=/usr/bin/ollama"),
+    ("service.program", lambda s: s.files.pop(TREE / "bin/ollama"), "bin/ollama: No such file"),
+    ("service.program", mode(TREE / "bin/ollama", 0o775), "others than root may change"),
+    ("service.program", lambda s: s.owners.update({TREE / "bin/ollama": 994}), "others than root may change"),
+    *(
+        ("service.hardened", unit(**{name: value}), f"{name}={value}")
+        for name, value in {
+            "NoNewPrivileges": "no", "ProtectSystem": "full", "ProtectHome": "no", "PrivateTmp": "no",
+            "CapabilityBoundingSet": "cap_sys_admin", "RestrictNamespaces": "no", "RestrictSUIDSGID": "no",
+            "LockPersonality": "no", "ProtectKernelModules": "no", "ProtectKernelTunables": "no",
+            "ProtectControlGroups": None,
+        }.items()
+    ),
+    ("service.hardened", unit(User=""), "runs as root"),
+    ("service.hardened", unit(User="root"), "runs as root"),
+    ("service.hardened", unit(MemoryMax="infinity"), "no memory limit"),
+    ("service.hardened", unit(MemoryMax=None), "no memory limit"),
+    ("network.confined", unit(IPAddressDeny=""), "IPAddressDeny="),
+    ("network.confined", unit(IPAddressDeny="0.0.0.0/0"), "IPAddressDeny=0.0.0.0/0"),
+    ("network.listening", file("/proc/net/tcp", sockets("0100007F:2124", "00000000:2CAA")), "0.0.0.0 port 11434"),
+    ("network.listening", file("/proc/net/tcp", sockets("00000000:2124", "0100007F:2CAA")), "0.0.0.0 port 8484"),
+    ("network.published", bound("router", at("0.0.0.0")), "published: 0.0.0.0:11434"),
+    ("containers.running", container("router", "State", Running=False, Status="exited"), "router-1 is exited"),
+    ("containers.hardened", container("router", "HostConfig", PidMode="host"), "shares the host's processes"),
+    ("engine.reachable", engine_says("/api/version", 0, "refused"), "http://127.0.0.1:11434/api/version: refused"),
+    ("memory.fit", file("/proc/412/status", "PPid:\t335\nVmRSS:\t2000000 kB\n"), "resident 1986 MiB"),
+    ("memory.fit", unit(MainPID="815"), "resident 8789 MiB"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id", "broken", "found"), SERVICE_ILL, ids=[f"{id}-{n}" for n, (id, _, _) in enumerate(SERVICE_ILL)]
+)
+def test_it_fails_where_a_service_breaks_its_promise(id: str, broken: Break, found: str) -> None:
+    station = Healthy()
+    station.native()
+    broken(station)
+    result = station.examine()[id]
+    assert not result.ok
+    assert found in result.found
+    assert result.wanted and result.fix and not result.blocked_by
+
+
+def test_the_fix_of_a_service_names_its_own_log() -> None:
+    station = Healthy()
+    station.native()
+    station.unit["ActiveState"] = "failed"
+    assert "journalctl -u gridtie-engine.service" in station.examine()["service.running"].fix
+
+
+def test_processes_that_end_while_memory_is_counted_are_left_out() -> None:
+    station = Healthy()
+    station.native()
+    station.files[Path("/proc/999/status")] = ""
+    station.unreadable.add(Path("/proc/999/status"))
+    assert station.examine()["memory.fit"].ok
+
+
+def test_the_memory_of_other_services_is_not_counted() -> None:
+    station = Healthy()
+    station.native()
+    assert station.examine()["memory.fit"].found == Healthy().examine()["memory.fit"].found
+
+
+def test_beside_a_container_nobody_asks_systemd() -> None:
+    results = Healthy().examine()
+    assert {results[id].found for id in ("service.running", "service.program", "service.hardened")} == {
+        "the engine runs in a container"
+    }
+
+
+@pytest.mark.parametrize("id", ["service.program", "service.hardened", "network.confined"])
+def test_of_a_service_that_was_here_before_nothing_is_promised(id: str) -> None:
+    station = Healthy()
+    station.adopted()
+    assert "ollama.service was here before" in station.examine()[id].found
+
+
+@pytest.mark.parametrize(
+    ("id", "broken", "found"),
+    [
+        ("service.running", unit(ActiveState="inactive", Result="success"), "ollama.service is inactive"),
+        ("engine.version", engine_says("/api/version", 200, '{"version":"0.33.0"}'), "0.33.0"),
+        ("engine.models", engine_says("/api/tags", 200, '{"models":[]}'), f"not offered: {MODEL}"),
+        ("engine.digests", spoilt, "does not hold what its name says"),
+    ],
+)
+def test_but_it_must_run_and_have_the_stations_models(id: str, broken: Break, found: str) -> None:
+    station = Healthy()
+    station.adopted()
+    broken(station)
+    result = station.examine()[id]
+    assert not result.ok
+    assert found in result.found
+
+
+def test_where_other_machines_reach_a_service_that_was_here_before_it_is_told() -> None:
+    station = Healthy()
+    station.adopted()
+    station.files[Path("/proc/net/tcp")] = sockets("0100007F:2124", "00000000:2CAA")
+    result = station.examine()["network.listening"]
+    assert result.ok
+    assert "ollama.service, which was here before, on 0.0.0.0 port 11434" in result.found
+
+
 def test_every_check_has_a_failure_here_except_those_of_graphics_cards() -> None:
-    tested = {id for id, _, _ in ILL} | {"router.origin", "router.host", "network.tls"}
+    tested = {id for id, _, _ in (*ILL, *SERVICE_ILL)} | {"router.origin", "router.host", "network.tls"}
     # Those are in test_graphics.py.
     assert {check.id for check in CHECKS} - tested == {"gpu.ready", "gpu.used"}
 

@@ -57,6 +57,17 @@ def test_a_supported_card_that_lies_idle_fails_with_what_to_do(case: str) -> Non
     assert "docker logs" in result.fix
 
 
+def test_beside_a_service_the_fix_names_the_service() -> None:
+    made = station("rtx-3090-ready")
+    made.native()
+    result = used(made)
+
+    assert "lies idle" in result.found
+    assert "sudo systemctl restart gridtie-engine.service" in result.fix
+    assert "journalctl -u gridtie-engine.service" in result.fix
+    assert "docker" not in result.fix
+
+
 def test_a_driver_that_shows_the_card_is_no_proof() -> None:
     made = station("rtx-3090-ready")
 

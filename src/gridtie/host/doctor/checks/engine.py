@@ -34,7 +34,8 @@ def version(look: Look) -> Finding:
     wanted = str(look.engine["version"])
     found = _ollama_version(look) if look.engine["kind"] == "ollama" else _embedded_version(look)
     if found != wanted:
-        return bad(found, wanted, "run `make site`: it brings the engine to the pinned version")
+        fix = "looks at the service anew" if look.engine.get("adopted") else "brings the engine to the pinned version"
+        return bad(found, wanted, f"run `make site`: it {fix}")
     return good(found, wanted)
 
 

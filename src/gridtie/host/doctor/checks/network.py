@@ -27,7 +27,7 @@ def published(look: Look) -> Finding:
     wanted = sorted(look.station["expected"]["published_ports"])
     found = sorted(f"{host}:{port}" for role in look.containers for host, port in _bindings(look, role))
     if found != wanted:
-        return bad(f"published: {', '.join(found) or 'nothing'}", ", ".join(wanted), "run `make site`")
+        return bad(f"published: {', '.join(found) or 'nothing'}", ", ".join(wanted) or "nothing", "run `make site`")
     wide = [binding for binding in found if not is_loopback(binding.rpartition(":")[0].strip("[]"))]
     if undeclared := [binding for binding in wide if binding != _declared(look)]:
         return bad(f"published beyond loopback: {', '.join(undeclared)}", _wanted(look), "run `make site`")
@@ -35,9 +35,10 @@ def published(look: Look) -> Finding:
 
 
 def listening(look: Look) -> Finding:
-    ports = {port for role in look.containers for _, port in _bindings(look, role)}
-    urls = [look.endpoint, *(model["url"] for model in look.models if look.native)]
-    ports.update(urllib.parse.urlsplit(url).port or 80 for url in urls)
+    ports = {port for role in look.containers for _, port in _bindings(look, role)} | {_port(look.endpoint)}
+    engine = {_port(model["url"]) for model in look.models if look.native}
+    # An Ollama that was here before keeps its own address, which is told and not judged.
+    ports |= set() if look.engine.get("adopted") else engine
     if _tls(look):
         ports.add(int(_tls(look)["port"]))
     wide = [(address, port) for address, port in _listeners(look) if port in ports and not address.is_loopback]
@@ -45,7 +46,13 @@ def listening(look: Look) -> Finding:
         return bad(
             f"listening on {', '.join(undeclared)}", _wanted(look), "find who listens with `ss -ltnp`; run `make site`"
         )
-    return good(f"ports {', '.join(map(str, sorted(ports)))} listen on {_wanted(look)}")
+    others = sorted({f"{address} port {port}" for address, port in _listeners(look) if port in engine - ports})
+    kept = f"; {look.engine['unit']}, which was here before, on {', '.join(others)}" if others else ""
+    return good(f"ports {', '.join(map(str, sorted(ports)))} listen on {_wanted(look)}{kept}")
+
+
+def _port(url: str) -> int:
+    return urllib.parse.urlsplit(url).port or 80
 
 
 def secured(look: Look) -> Finding:
