@@ -102,9 +102,13 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
         return str(stored["mode"])
     if against or host.get("ollama") or host.get("own_ollama"):
         return "container"
-    # Upstream's image, where its archives cannot be had, before an Ollama that is compiled.
     upstream, _, _ = _upstream(wanted, "native")
-    image_only = _state(reach, upstream) != "ok" and _state(reach, "registry") == "ok"
+    state = _state(reach, upstream)
+    compiled = wanted["source"] == "packages" or (wanted["source"] == "auto" and state in ("unreachable", "unknown"))
+    if compiled and not host.get("runs_compiled"):
+        return "container"
+    # Upstream's image, where its archives cannot be had, before an Ollama that is compiled.
+    image_only = state != "ok" and _state(reach, "registry") == "ok"
     return "container" if image_only and wanted["source"] != "packages" and not wanted.get("mirror_url") else "native"
 
 
@@ -147,8 +151,9 @@ def choose(
     ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``), ``stored`` the
     ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the
     probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless Docker or
-    Docker Desktop), ``ollama`` (another service that is an Ollama; see gridtie_services), ``own_ollama`` (a person
-    runs one by hand or in a container) and ``silent`` (the service that was adopted, where it does not answer now).
+    Docker Desktop), ``runs_compiled`` (what is compiled in the base image runs here), ``ollama`` (another service that
+    is an Ollama; see gridtie_services), ``own_ollama`` (a person runs one by hand or in a container) and ``silent``
+    (the service that was adopted, where it does not answer now).
     """
     host = host or {}
     engine = wanted["engine"]
@@ -174,6 +179,12 @@ def choose(
         if not _may_be_embedded(wanted, stored, reach):
             raise
         return _choice("embedded", "container", "packages", f"{unmet}, so llama.cpp's own server is used", False)
+    if mode == "native" and source == "packages" and not host.get("runs_compiled"):
+        raise Unmet(
+            f"{why}, and what is compiled here runs as a service on Debian 13 and Ubuntu 24.04 alone",
+            "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives (HTTPS_PROXY, "
+            "gridtie_mirror_url)",
+        )
     return _choice("ollama", mode, source, why, False)
 
 

@@ -178,6 +178,7 @@ def _host(machine: dict[str, Any]) -> dict[str, Any]:
     return {
         "init": machine["init"],
         "confined_docker": bool(docker.get("rootless") or docker.get("desktop")),
+        "runs_compiled": machine.get("runs_compiled", False),
         "ollama": machine.get("ollama") or {},
         "own_ollama": machine.get("own_ollama", False),
         "silent": machine.get("silent", ""),

@@ -13,6 +13,9 @@ from typing import Any
 
 # Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
 SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
+# What is compiled in the base image (of these releases: `bootstrap` in config/artefacts.yaml) needs their C library and
+# Python to run outside of it.
+COMPILED_FOR = {"debian": "trixie", "ubuntu": "noble"}
 # Spelled as `uname -m` does.
 SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
 
@@ -76,12 +79,19 @@ def _person(account: pwd.struct_passwd) -> dict[str, object]:
     return {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir}
 
 
+def runs_compiled(system: dict[str, str]) -> bool:
+    """Whether an Ollama that was compiled in the base image runs on this system as it is."""
+    return COMPILED_FOR.get(system["id"], "") == system["codename"] != ""
+
+
 def describe(disk_paths: list[str]) -> dict[str, Any]:
     """The machine as one dictionary; the names in it are what the judgement and the summary read."""
     account = pwd.getpwuid(os.getuid())
     root = os.getuid() == 0
+    system = parse_os_release(read_text("/etc/os-release"))
     return {
-        "system": parse_os_release(read_text("/etc/os-release")),
+        "system": system,
+        "runs_compiled": runs_compiled(system),
         "architecture": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory": parse_meminfo(read_text("/proc/meminfo")),
