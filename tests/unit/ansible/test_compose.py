@@ -53,6 +53,22 @@ def test_the_engine_publishes_nothing_and_its_network_leads_nowhere() -> None:
     assert networks["engine"]["internal"] is True
 
 
+def test_the_engines_health_is_asked_with_what_its_image_surely_has() -> None:
+    engine = yaml.safe_load((COMPOSE / "engine.ollama.yaml").read_text())["services"]["engine"]
+    checks = [engine["healthcheck"]["test"], service("router")["healthcheck"]["test"]]
+
+    assert engine["healthcheck"]["test"] == ["CMD-SHELL", "ollama list >/dev/null"]
+    assert not [check for check in checks if "curl" in str(check) or "wget" in str(check)]
+
+
+def test_beside_a_native_engine_the_router_is_on_the_machines_network_and_its_loopback_alone() -> None:
+    text = (COMPOSE / "router.native.yaml").read_text().replace("!reset ", "")
+    router = yaml.safe_load(text)["services"]["router"]
+
+    assert (router["network_mode"], router["ports"], router["networks"]) == ("host", [], None)
+    assert router["environment"] == {"GRIDTIE_LISTEN": "127.0.0.1:${GRIDTIE_PORT:-8484}"}
+
+
 def test_the_router_is_published_on_loopback_alone() -> None:
     assert service("router")["ports"] == ["127.0.0.1:${GRIDTIE_PORT:-8484}:8484"]
 

@@ -257,6 +257,14 @@ def test_the_release_that_runs_stays_whole_while_another_is_made_and_afterwards(
     assert content(trees.directory).items() >= before.items()
 
 
+def test_no_library_of_the_release_before_is_left_in_the_new_one(maker: Make, trees: Trees) -> None:
+    (trees.directory / "old/lib/ollama/libggml-cuda-11.so").write_text("of an older build")
+
+    tree = Path(maker().make())
+
+    assert sorted(path.name for path in (tree / "lib/ollama").iterdir()) == ["libggml.so", "llama-server"]
+
+
 def test_downloads_and_older_releases_are_gone_when_a_release_is_there(maker: Make, trees: Trees) -> None:
     release(trees.directory / "older")
 

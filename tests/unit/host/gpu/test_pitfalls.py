@@ -1,4 +1,4 @@
-"""What went wrong in other people's roles and installers, one test each."""
+"""What went wrong in other people's roles and installers, one test each; docs/testing.md has the list."""
 
 from __future__ import annotations
 
