@@ -34,7 +34,7 @@ def _upstream(wanted: dict[str, Any], mode: str) -> tuple[str, str, str]:
         return "mirror", "the mirror", pinned
     if mode == "native":
         return "release", "Ollama's release page", pinned
-    return "registry", "a container registry", pinned
+    return "registry", "the container registry", pinned
 
 
 def _ollama_source(wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str]) -> tuple[str, str]:
