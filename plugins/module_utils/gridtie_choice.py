@@ -181,7 +181,7 @@ def choose(
         return _choice("embedded", "container", "packages", f"{unmet}, so llama.cpp's own server is used", False)
     if mode == "native" and source == "packages" and not host.get("runs_compiled"):
         raise Unmet(
-            f"{why}, and what is compiled here runs as a service on Debian 13 and Ubuntu 24.04 alone",
+            f"{why}, and what is compiled runs as a service on Debian 12 and 13 and Ubuntu 24.04 alone",
             "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives (HTTPS_PROXY, "
             "gridtie_mirror_url)",
         )

@@ -13,9 +13,6 @@ from typing import Any
 
 # Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
 SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
-# What is compiled in the base image (of these releases: `bootstrap` in config/artefacts.yaml) needs their C library and
-# Python to run outside of it.
-COMPILED_FOR = {"debian": "trixie", "ubuntu": "noble"}
 # Spelled as `uname -m` does.
 SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
 
@@ -80,8 +77,11 @@ def _person(account: pwd.struct_passwd) -> dict[str, object]:
 
 
 def runs_compiled(system: dict[str, str]) -> bool:
-    """Whether an Ollama that was compiled in the base image runs on this system as it is."""
-    return COMPILED_FOR.get(system["id"], "") == system["codename"] != ""
+    """Whether an Ollama that was compiled in the base image runs on this system as it is.
+
+    It asks for glibc 2.34, and its llama.cpp server for Python 3.10: all supported releases have both.
+    """
+    return (system["id"], system["version"]) in SUPPORTED_SYSTEMS
 
 
 def describe(disk_paths: list[str]) -> dict[str, Any]:

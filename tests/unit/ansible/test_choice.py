@@ -19,7 +19,7 @@ NOWHERE = dict.fromkeys(("apt", "pypi", "go", "registry", "release", "mirror"), 
 PLAIN: dict[str, Any] = {"init": "other"}
 SYSTEMD: dict[str, Any] = {"init": "systemd", "runs_compiled": True}
 # Neither its C library nor its Python are those of the base image.
-DEBIAN_12: dict[str, Any] = {"init": "systemd", "runs_compiled": False}
+OTHER_SYSTEM: dict[str, Any] = {"init": "systemd", "runs_compiled": False}
 SERVICE = {
     "unit": "ollama.service",
     "url": "http://127.0.0.1:11434",
@@ -97,12 +97,12 @@ def chosen(choice: dict[str, Any]) -> tuple[str, str, str]:
             asked(mode="native", source="release"), EVERYTHING, SYSTEMD, "ollama", "native", "release",
             id="all of it explicit",
         ),
-        pytest.param(asked(), EVERYTHING, DEBIAN_12, "ollama", "native", "release", id="archives run anywhere"),
+        pytest.param(asked(), EVERYTHING, OTHER_SYSTEM, "ollama", "native", "release", id="archives run anywhere"),
         pytest.param(
-            asked(), RESTRICTED, DEBIAN_12, "ollama", "container", "packages", id="compiled for another system"
+            asked(), RESTRICTED, OTHER_SYSTEM, "ollama", "container", "packages", id="compiled for another system"
         ),
         pytest.param(
-            asked(source="packages"), EVERYTHING, DEBIAN_12, "ollama", "container", "packages",
+            asked(source="packages"), EVERYTHING, OTHER_SYSTEM, "ollama", "container", "packages",
             id="packages on an older system",
         ),
         pytest.param(
@@ -150,14 +150,14 @@ def test_auto_takes_the_best_that_can_be_had(
             id="native from a release page that is gone",
         ),
         pytest.param(
-            asked(mode="native"), RESTRICTED, DEBIAN_12, "on Debian 13 and", id="a service compiled for another"
+            asked(mode="native"), RESTRICTED, OTHER_SYSTEM, "on Debian 12 and 13 and", id="a service compiled for another"
         ),
         pytest.param(
-            asked(mode="native", source="packages"), EVERYTHING, DEBIAN_12, "on Debian 13 and",
+            asked(mode="native", source="packages"), EVERYTHING, OTHER_SYSTEM, "on Debian 12 and 13 and",
             id="a service from packages on an older system",
         ),
         pytest.param(
-            asked(), {**RESTRICTED, "release": BROKEN}, DEBIAN_12, "release page answers with an error",
+            asked(), {**RESTRICTED, "release": BROKEN}, OTHER_SYSTEM, "release page answers with an error",
             id="a broken release page on an older system",
         ),
         pytest.param(

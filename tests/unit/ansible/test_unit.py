@@ -239,10 +239,15 @@ def rendered(template: str, **values: Any) -> str:
 
 @pytest.fixture
 def unit() -> dict[str, list[str]]:
-    """The role's unit as systemd reads it: values by name."""
+    """The role's unit on a machine with a card, as systemd reads it: values by name."""
+    return read_unit(on_cards=True)
+
+
+def read_unit(*, on_cards: bool) -> dict[str, list[str]]:
     text = rendered(
         "engine.service.j2", gridtie_user="gridtie", gridtie_group="gridtie", _engine_limit="12g",
-        _ollama_current="/opt/gridtie/ollama/current", _ollama_gpu_groups=["render", "video"],
+        _ollama_current="/opt/gridtie/ollama/current", _ollama_on_cards=on_cards,
+        gridtie_machine={"gpu_groups": ["render", "video"]},
     )  # fmt: skip
     found: dict[str, list[str]] = {}
     for name, value in (line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] not in "#["):
@@ -266,13 +271,20 @@ def test_the_hardening_does_not_cost_the_graphics_card(unit: dict[str, list[str]
     assert unit["SupplementaryGroups"] == ["render video"]
 
 
+def test_without_a_card_it_gets_no_device_nodes_and_no_groups_of_theirs() -> None:
+    unit = read_unit(on_cards=False)
+
+    assert unit["PrivateDevices"] == ["yes"]
+    assert "SupplementaryGroups" not in unit
+
+
 def test_models_lie_apart_from_programs_so_that_an_upgrade_cannot_lose_them() -> None:
     variables = yaml.safe_load((ROOT / "roles/engine_ollama/vars/main.yml").read_text())
 
     assert variables["_ollama_trees"].startswith("{{ gridtie_prefix }}/")
     assert variables["_ollama_store"].startswith("{{ gridtie_state_dir }}/")
-    assert variables["_ollama_environment"]["OLLAMA_MODELS"] == "{{ _ollama_store }}"
-    assert variables["_ollama_environment"]["OLLAMA_NOPRUNE"] == "1"
+    assert variables["_ollama_settings"]["OLLAMA_MODELS"] == "{{ _ollama_store }}"
+    assert variables["_ollama_settings"]["OLLAMA_NOPRUNE"] == "1"
 
 
 def test_a_setting_reaches_the_service_as_it_is() -> None:
