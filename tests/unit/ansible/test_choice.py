@@ -150,11 +150,11 @@ def test_auto_takes_the_best_that_can_be_had(
             id="native from a release page that is gone",
         ),
         pytest.param(
-            asked(mode="native"), RESTRICTED, OTHER_SYSTEM, "on Debian 12 and 13 and", id="a service compiled for another"
+            asked(mode="native"), RESTRICTED, OTHER_SYSTEM, "on Debian 12 and 13 and", id="a service on another system"
         ),
         pytest.param(
             asked(mode="native", source="packages"), EVERYTHING, OTHER_SYSTEM, "on Debian 12 and 13 and",
-            id="a service from packages on an older system",
+            id="a service from packages on another system",
         ),
         pytest.param(
             asked(), {**RESTRICTED, "release": BROKEN}, OTHER_SYSTEM, "release page answers with an error",
