@@ -47,7 +47,7 @@ curl -fsS 127.0.0.1:11434/api/copy -d '{{"source": "{model}", "destination": "mi
 # What belongs to whoever installed it: program, libraries, unit, account, model.
 THEIRS = (
     "sha256sum /usr/local/bin/ollama /etc/systemd/system/ollama.service; ls -ld --time-style=full-iso"
-    " /usr/local/bin/ollama /usr/share/ollama; ls /etc/systemd/system; getent passwd ollama;"
+    " /usr/local/bin/ollama /usr/share/ollama; ls -d /etc/systemd/system/*ollama*; getent passwd ollama;"
     " cat /usr/share/ollama/.ollama/models/manifests/registry.ollama.ai/library/mine/latest"
 )
 
