@@ -37,7 +37,9 @@ def _upstream(wanted: dict[str, Any], mode: str) -> tuple[str, str, str]:
     return "registry", "the container registry", pinned
 
 
-def _ollama_source(wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str]) -> tuple[str, str]:
+def _ollama_source(
+    wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str], on_mac: bool
+) -> tuple[str, str]:
     """The source of Ollama and the reason, or ``Unmet``."""
     asked = wanted["source"]
     upstream, title, pinned = _upstream(wanted, mode)
@@ -57,6 +59,13 @@ def _ollama_source(wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpu
             f"{title} answers with an error ({detail})",
             "try again later or repair it; to compile Ollama instead, set gridtie_ollama_source: packages",
         )
+    if on_mac:
+        said = "gridtie_ollama_source is packages" if asked == "packages" else f"{title} does not answer ({detail})"
+        raise Unmet(
+            f"{said}, and on a Mac Ollama is not compiled: that gives a program for Linux, without Metal",
+            "give this Mac a way to upstream's release (HTTPS_PROXY, gridtie_mirror_url), or run `brew install ollama` "
+            "and `brew services start ollama`: what runs is used as it is",
+        )
     missing = _packages_missing(reach)
     if missing:
         raise Unmet(
@@ -71,9 +80,22 @@ def _ollama_source(wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpu
     return "packages", "gridtie_ollama_source is packages"
 
 
+def _on_mac(host: dict[str, Any]) -> bool:
+    return host.get("init") == "launchd"
+
+
+def _how_to_start(host: dict[str, Any]) -> str:
+    unit = host["silent"]
+    if _on_mac(host):
+        return f"brew services start ollama, or launchctl kickstart gui/$(id -u)/{unit}"
+    return f"sudo systemctl start {unit}; journalctl -u {unit} has its log"
+
+
 def _against_native(wanted: dict[str, Any], host: dict[str, Any]) -> str:
     """Why a service of this machine cannot be the engine; empty where it can."""
-    if host.get("init") not in ("systemd", "launchd"):
+    if _on_mac(host):
+        return ""  # Containers of every Docker there reach the Mac by a name.
+    if host.get("init") != "systemd":
         return "this machine is not run by systemd"
     if host.get("confined_docker"):
         return (
@@ -100,6 +122,8 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
         )
     if stored.get("mode"):
         return str(stored["mode"])
+    if _on_mac(host):
+        return "native"  # A container is in a virtual machine without Metal: only where it was asked for.
     if against or host.get("ollama") or host.get("own_ollama"):
         return "container"
     upstream, _, _ = _upstream(wanted, "native")
@@ -123,7 +147,7 @@ def _adopted(wanted: dict[str, Any], stored: dict[str, Any], host: dict[str, Any
         if host.get("silent"):
             raise Unmet(
                 f"{host['silent']}, which is this station's engine, is installed and does not answer",
-                f"start it (sudo systemctl start {host['silent']}; journalctl -u {host['silent']} has its log), remove "
+                f"start it ({_how_to_start(host)}), remove "
                 "it, or set gridtie_engine_mode: container for an engine of the station's own",
             )
         return {}
@@ -151,9 +175,9 @@ def choose(
     ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``), ``stored`` the
     ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the
     probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless Docker or
-    Docker Desktop), ``runs_compiled`` (what is compiled in the base image runs here), ``ollama`` (another service that
-    is an Ollama; see gridtie_services), ``own_ollama`` (a person runs one by hand or in a container) and ``silent``
-    (the service that was adopted, where it does not answer now).
+    Docker Desktop, no obstacle on a Mac), ``runs_compiled`` (what is compiled in the base image runs here), ``ollama``
+    (another service that is an Ollama; see gridtie_services), ``own_ollama`` (a person runs one by hand or in a
+    container) and ``silent`` (the service that was adopted, where it does not answer now).
     """
     host = host or {}
     engine = wanted["engine"]
@@ -174,9 +198,9 @@ def choose(
     if stored.get("source") and not asked_anew:
         return _choice("ollama", mode, stored["source"], stored.get("why", "kept from the first run"), True)
     try:
-        source, why = _ollama_source(wanted, mode, reach, gpus or [])
+        source, why = _ollama_source(wanted, mode, reach, gpus or [], _on_mac(host))
     except Unmet as unmet:
-        if not _may_be_embedded(wanted, stored, reach):
+        if _on_mac(host) or not _may_be_embedded(wanted, stored, reach):
             raise
         return _choice("embedded", "container", "packages", f"{unmet}, so llama.cpp's own server is used", False)
     if mode == "native" and source == "packages" and not host.get("runs_compiled"):

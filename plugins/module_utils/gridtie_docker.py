@@ -34,8 +34,8 @@ def run(arguments: list[str], environment: dict[str, str] | None = None) -> tupl
 
 
 def find_docker() -> str | None:
-    """The command line; a service's PATH may lack /usr/local/bin, where Docker Desktop puts it."""
-    return shutil.which("docker", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin")
+    """The command line; a service's PATH may lack the places where Docker Desktop and Homebrew put it."""
+    return shutil.which("docker", path=os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/opt/homebrew/bin")
 
 
 def endpoint(docker: str) -> str:
@@ -60,6 +60,8 @@ def parse_info(text: str) -> dict[str, object]:
         "rootless": any("rootless" in option for option in info.get("SecurityOptions") or []),
         "desktop": "Docker Desktop" in (info.get("OperatingSystem") or ""),
         "data_root": info.get("DockerRootDir", ""),
+        # Less than the machine's where Docker runs in a virtual one.
+        "memory": info.get("MemTotal", 0),
     }
 
 

@@ -9,21 +9,25 @@ import hashlib
 import os
 import pwd
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 
 def user_id(name: str | int | None) -> int:
-    """The numeric user of a name; -1 (leave as it is) where none is given. ``KeyError`` where there is no such user."""
-    if name is None:
+    """The numeric user of a name; -1 (leave as it is) where none is given. ``KeyError`` where there is no such user.
+
+    On a Mac a station is a person's own: what is root's elsewhere stays that person's, since only root gives away.
+    """
+    if name is None or sys.platform == "darwin":
         return -1
     return int(name) if str(name).isdigit() else pwd.getpwnam(str(name)).pw_uid
 
 
 def group_id(name: str | int | None) -> int:
-    """The numeric group of a name; -1 (leave as it is) where none is given."""
-    if name is None:
+    """The numeric group of a name, as ``user_id``."""
+    if name is None or sys.platform == "darwin":
         return -1
     return int(name) if str(name).isdigit() else grp.getgrnam(str(name)).gr_gid
 

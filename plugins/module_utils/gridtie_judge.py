@@ -18,9 +18,47 @@ def problem(found: str, fix: str) -> dict[str, str]:
     return {"found": found, "fix": fix}
 
 
+def on_mac(machine: dict[str, Any]) -> bool:
+    return bool(machine["init"] == "launchd")
+
+
+def _mac(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, str]]:
+    """A station on a Mac is a person's own: nothing is root's, and all of it lies where Docker's machine looks."""
+    problems, home = [], machine["user"]["home"]
+    if machine["user"]["uid"] == 0:
+        problems.append(problem("this runs as root, and a station on a Mac belongs to a person", "run it without sudo"))
+    outside = [path for path in wanted["mounted"] if not PurePosixPath(path).is_relative_to(home)]
+    if outside:
+        problems.append(
+            problem(
+                f"{' and '.join(outside)} lie outside {home}: root's, and hidden from Docker's virtual machine",
+                "use the inventory inventories/mac (`make site` does on a Mac), or the variables that it sets",
+            )
+        )
+    docker = machine["docker"]
+    if not docker["works"]:
+        problems.append(
+            problem(
+                f"no Docker answers ({docker['error']}), and none is installed on a Mac from here",
+                "start the one that you have: Docker Desktop (open -a Docker), Colima (colima start) or OrbStack "
+                "(open -a OrbStack)",
+            )
+        )
+    elif not (docker["compose"] and docker["buildx"]):
+        problems.append(
+            problem(
+                "Docker lacks the compose or buildx plugin",
+                "Docker Desktop and OrbStack bring both; beside Colima: brew install docker-compose docker-buildx, and "
+                "link them as `brew info` of each says",
+            )
+        )
+    return problems
+
+
 def _system(machine: dict[str, Any]) -> list[dict[str, str]]:
     system, problems = machine["system"], []
-    if (system["id"], system["version"]) not in SUPPORTED_SYSTEMS and not machine["docker"]["works"]:
+    supported = (system["id"], system["version"]) in SUPPORTED_SYSTEMS or on_mac(machine)
+    if not supported and not machine["docker"]["works"]:
         problems.append(
             problem(
                 f"{system['name']} is not a system that Docker can be installed on from here",
@@ -75,7 +113,8 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
     return problems
 
 
-def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
+def _docker(machine: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
+    docker = machine["docker"]
     if docker["named"] and not docker["host"].startswith("unix://"):
         return [
             problem(
@@ -84,7 +123,7 @@ def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
             )
         ]
     if not docker["works"]:
-        if not docker["named"]:
+        if not docker["named"] or on_mac(machine):
             return []
         return [
             problem(
@@ -101,7 +140,7 @@ def _docker(docker: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
                 "upgrade it to 20.10 or newer",
             )
         ]
-    if docker.get("desktop") and not (docker["compose"] and docker["buildx"]):
+    if docker.get("desktop") and not on_mac(machine) and not (docker["compose"] and docker["buildx"]):
         return [problem("Docker Desktop lacks the compose or buildx plugin", "reinstall or upgrade Docker Desktop")]
     return _shares(docker.get("shares"), mounted)
 
@@ -135,8 +174,9 @@ def _port(port: dict[str, Any], project: str, variable: str = "gridtie_port") ->
     ]
 
 
-def _sources(reach: dict[str, Any], choice: dict[str, Any] | None, docker: dict[str, Any]) -> list[dict[str, str]]:
+def _sources(machine: dict[str, Any], choice: dict[str, Any] | None) -> list[dict[str, str]]:
     """Sources without which the first run cannot end well."""
+    reach, docker = machine["reach"], machine["docker"]
     titles = {"pypi": "the Python package index", "apt": "the distribution's package mirror"}
     needed = {"pypi": "the router is built from it"}
     if not (docker["works"] and docker["compose"] and docker["buildx"]):
@@ -199,9 +239,8 @@ def judge(
     second run works without a network.
     """
     provisioned = bool(station)
-    problems = (
-        _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine["docker"], wanted["mounted"])
-    )
+    problems = _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine, wanted["mounted"])
+    problems += _mac(machine, wanted) if on_mac(machine) else []
     problems += _port(port, wanted["project"])
     choice = None
     try:
@@ -214,7 +253,7 @@ def judge(
     if engine_port and choice and choice["mode"] == "native" and not choice["adopted"]:
         problems += _port(engine_port, wanted["project"], "gridtie_engine_port")
     if not provisioned:
-        problems += _sources(machine["reach"], choice, machine["docker"])
+        problems += _sources(machine, choice)
     return choice, problems
 
 

@@ -86,20 +86,27 @@ def runs_compiled(system: dict[str, str]) -> bool:
 
 def describe(disk_paths: list[str]) -> dict[str, Any]:
     """The machine as one dictionary; the names in it are what the judgement and the summary read."""
-    account = pwd.getpwuid(os.getuid())
-    root = os.getuid() == 0
     system = parse_os_release(read_text("/etc/os-release"))
     return {
+        **describe_surroundings(disk_paths),
         "system": system,
         "runs_compiled": runs_compiled(system),
         "architecture": platform.machine(),
         "cpus": len(os.sched_getaffinity(0)),
         "memory": parse_meminfo(read_text("/proc/meminfo")),
-        "disks": [free_disk(path) for path in disk_paths],
         # Groups that own device nodes of graphics cards.
         "gpu_groups": [name for name in ("render", "video") if _is_group(name)],
         # What sd_booted(3) looks at: PID 1 is systemd.
         "init": "systemd" if Path("/run/systemd/system").is_dir() else "other",
+    }
+
+
+def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
+    """What is asked in the same way on every system: disks, and whose machine it is."""
+    account = pwd.getpwuid(os.getuid())
+    root = os.getuid() == 0
+    return {
+        "disks": [free_disk(path) for path in disk_paths],
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),

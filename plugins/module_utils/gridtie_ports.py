@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import pwd
+import sys
 from pathlib import Path
 from typing import Iterator
+
+from .gridtie_docker import run
 
 # State LISTEN in /proc/net/tcp (include/net/tcp_states.h).
 _LISTEN = "0A"
@@ -39,13 +42,29 @@ def _listening(port: int) -> Iterator[tuple[int, str]]:
                     yield uid, inode
 
 
+def parse_lsof(text: str) -> tuple[int, str]:
+    """The first process and its command in the output of `lsof -Fpc`; 0 where there is none."""
+    fields = {line[:1]: line[1:] for line in reversed(text.splitlines())}
+    return int(fields.get("p", 0)), fields.get("c", "")
+
+
+def _on_mac(port: int) -> tuple[int, str]:
+    """Of other users' processes a Mac tells nothing without root's rights."""
+    return parse_lsof(run(["lsof", "-nP", f"-iTCP:{port}", "-sTCP:LISTEN", "-Fpc"])[1])
+
+
 def process_on(port: int) -> int:
     """The process that listens on the port; 0 where nobody does or it may not be seen."""
+    if sys.platform == "darwin":
+        return _on_mac(port)[0]
     return next((pid for _, inode in _listening(port) if (pid := _pid_of(inode))), 0)
 
 
 def holder(port: int) -> str:
     """The process that listens on the port, in words; empty where nobody does."""
+    if sys.platform == "darwin":
+        process, name = _on_mac(port)
+        return f"{name} (pid {process})" if process else ""
     for uid, inode in _listening(port):
         pid = _pid_of(inode)
         with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Trees of Ollama for a native engine: unpacked beside each other, each under a name that says what is in it.
 
-A tree has upstream's layout (`bin/ollama`, `lib/ollama/*`). It is made under another name and renamed when it is whole
-and its program has run, so what is there under its name is right.
+A tree has upstream's layout (`bin/ollama`, `lib/ollama/*`; for a Mac `ollama` with its libraries beside it). It is made
+under another name and renamed when it is whole and its program has run, so what is there under its name is right.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Iterable
 
 from .gridtie_command import CommandError, follow
 from .gridtie_progress import report
 
-PROGRAM = "bin/ollama"
+# Where the program is in upstream's archive. In the one for a Mac it is at the top, says scripts/build_darwin.sh of
+# Ollama's source; the pinned one was not looked into from here, so that Linux's layout is taken as well.
+PROGRAMS = ("ollama", "bin/ollama") if sys.platform == "darwin" else ("bin/ollama",)
 # A tree that is being made, and downloads that a later run continues.
 _SCRATCH = ".new"
 INCOMING = ".incoming"
@@ -53,7 +56,7 @@ class Trees:
         return link.readlink().name if link.is_symlink() else ""
 
     def has(self, name: str) -> bool:
-        return (self.directory / name / PROGRAM).is_file()
+        return bool(program_of(self.directory / name))
 
     def begin(self) -> Path:
         """An empty directory for a new tree; what a killed run left of one goes."""
@@ -65,7 +68,7 @@ class Trees:
 
     def finish(self, scratch: Path, name: str, version: str) -> None:
         """Prove that the program runs here and is that version, then give the tree its name. Raises ReleaseError."""
-        found = told_version(scratch / PROGRAM)
+        found = told_version(scratch / program_of(scratch))
         if found != version:
             raise ReleaseError(
                 f"the program in this release says that it is {found or 'nothing'}, wanted {version}; nothing was "
@@ -91,9 +94,14 @@ def unpack(archive: Path, into: Path) -> None:
     command = ["tar", "--extract", "--file", str(archive), "--directory", str(into)]
     command += ["--no-same-owner", "--no-same-permissions"]
     follow(command, what=f"unpacking {archive.name}", limit_s=_UNPACK_LIMIT_S)
-    if not (into / PROGRAM).is_file():
+    if not program_of(into):
         found = ", ".join(sorted(path.name for path in into.iterdir())) or "nothing"
-        raise ReleaseError(f"{archive.name} holds {found}; wanted {PROGRAM}, as upstream's archives have it")
+        raise ReleaseError(f"{archive.name} holds {found}; wanted {PROGRAMS[0]}, as upstream's archives have it")
+
+
+def program_of(tree: Path) -> str:
+    """Where the program is in a tree; empty where it is not."""
+    return next((name for name in PROGRAMS if (tree / name).is_file()), "")
 
 
 def take_from_image(docker: list[str], image: str, into: Path) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import grp
+import os
 import pwd
+import sys
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -17,6 +19,7 @@ description:
   - A rootless Docker maps its own user to root inside containers and every other one to a number that owns nothing
     here. There the account is the user that the engine runs as, and containers run as their root, which is that user.
     Docker Desktop does the same with the files that it shares.
+  - On a Mac the account is the person who runs this, and none is made.
   - A rootless Docker keeps a view of /etc from when it was started. A directory that is made there later does not exist
     for it, so the configuration then lives beside the state and O(config_dir) is a link to it.
 options:
@@ -84,6 +87,18 @@ def _rootless(host: str, config_dir: str, state_dir: str) -> dict[str, object]:
     }
 
 
+def _own() -> dict[str, object]:
+    """A Mac's person. Virtual machines of Docker show files with the owner that they have on the Mac."""
+    account = pwd.getpwuid(os.getuid())
+    return {
+        "user": account.pw_name,
+        "group": grp.getgrgid(account.pw_gid).gr_name,
+        "uid": account.pw_uid,
+        "gid": account.pw_gid,
+        "container_user": f"{account.pw_uid}:{account.pw_gid}",
+    }
+
+
 def _group_exists(name: str) -> bool:
     try:
         grp.getgrnam(name)
@@ -130,6 +145,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    if sys.platform == "darwin":
+        module.exit_json(changed=False, account=_own())
     if given["state"] == "absent":
         _remove(module)
     if given["rootless"]:

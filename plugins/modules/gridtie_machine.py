@@ -10,7 +10,14 @@ from typing import Callable
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_docker, gridtie_graphics, gridtie_machine, gridtie_reach, gridtie_sources
+from ..module_utils import (
+    gridtie_docker,
+    gridtie_graphics,
+    gridtie_mac,
+    gridtie_machine,
+    gridtie_reach,
+    gridtie_sources,
+)
 
 DOCUMENTATION = r"""
 module: gridtie_machine
@@ -61,7 +68,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    machine = gridtie_machine.describe(module.params["disk_paths"])
+    describe = gridtie_mac.describe if sys.platform == "darwin" else gridtie_machine.describe
+    machine = describe(module.params["disk_paths"])
     targets: dict[str, Callable[[], str]] = {}
     if module.params["sources"]:
         targets = {
@@ -70,6 +78,8 @@ def main() -> None:
             "go": gridtie_sources.go_proxy,
             **{name: partial(str, url) for name, url in module.params["probe"].items()},
         }
+    if not machine["system"]["codename"]:  # A system without apt's packages.
+        targets.pop("apt", None)
     probes = gridtie_reach.Probes(targets)
     machine["docker"] = docker = gridtie_docker.inspect()
     if docker.get("desktop") and sys.platform == "linux":

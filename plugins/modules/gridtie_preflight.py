@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import json
 import pwd
+from types import ModuleType
 from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_docker, gridtie_judge, gridtie_ports, gridtie_services
+from ..module_utils import gridtie_docker, gridtie_judge, gridtie_launchd, gridtie_ports, gridtie_services
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
@@ -143,10 +144,10 @@ def _held(number: Any, docker: dict[str, Any]) -> dict[str, Any] | None:
     return _port(int(number), docker) if str(number).isdigit() and int(number) else None
 
 
-def _engine_port(number: Any, project: str, docker: dict[str, Any]) -> dict[str, Any] | None:
+def _engine_port(number: Any, project: str, docker: dict[str, Any], services: ModuleType) -> dict[str, Any] | None:
     """Who holds the port of a native engine; the station's own engine is recognised by its unit."""
     held = _held(number, docker)
-    if held and held["holder"] and gridtie_services.unit_on(int(number)) == gridtie_services.engine_unit(project):
+    if held and held["holder"] and services.unit_on(int(number)) == services.engine_unit(project):
         held["project"] = project
     return held
 
@@ -187,10 +188,11 @@ def main() -> None:
     except (TypeError, ValueError):  # Named in the list of inputs already.
         port = {"number": 0, "holder": "", "container": "", "project": ""}
     wanted, project = module.params["wanted"], str(module.params["wanted"].get("project", ""))
-    if machine["init"] == "systemd":
-        machine.update(gridtie_services.find_ollama(module.params["engine_port"], project))
-        machine["silent"] = gridtie_services.silent(station.get("engine") or {}, machine["ollama"])
-    engine_port = _engine_port(module.params["engine_port"], project, machine["docker"])
+    services = gridtie_launchd if machine["init"] == "launchd" else gridtie_services
+    if machine["init"] in ("systemd", "launchd"):
+        machine.update(services.find_ollama(module.params["engine_port"], project))
+        machine["silent"] = services.silent(station.get("engine") or {}, machine["ollama"])
+    engine_port = _engine_port(module.params["engine_port"], project, machine["docker"], services)
     choice, problems = gridtie_judge.judge(machine, wanted, station, port, engine_port)
     problems = inputs + problems
     problems += gridtie_judge.judge_site(

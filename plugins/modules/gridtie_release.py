@@ -19,9 +19,10 @@ from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_progress import report
 from ..module_utils.gridtie_release import (
     INCOMING,
-    PROGRAM,
+    PROGRAMS,
     ReleaseError,
     Trees,
+    program_of,
     take_from_image,
     tree_name,
     unpack,
@@ -94,6 +95,10 @@ EXAMPLES = r"""
 RETURN = r"""
 tree:
   description: The tree's directory.
+  type: str
+  returned: success
+program:
+  description: Where the program is in the tree.
   type: str
   returned: success
 recorded:
@@ -209,8 +214,9 @@ def main() -> None:
         found = maker.find()
         if found or module.check_mode:
             foretold = found or f"{given['directory']}/{maker.name or given['version']}"
-            diff = {} if found else {"before": "", "after": f"{foretold}/{PROGRAM}\n", "after_header": "release"}
-            module.exit_json(changed=not found, tree=foretold, recorded=[], diff=diff)
+            program = program_of(Path(foretold)) or PROGRAMS[0]
+            diff = {} if found else {"before": "", "after": f"{foretold}/{program}\n", "after_header": "release"}
+            module.exit_json(changed=not found, tree=foretold, program=program, recorded=[], diff=diff)
         tree = maker.make()
     except NotReachedError as error:
         module.fail_json(msg=str(error), not_reached=True)
@@ -220,7 +226,7 @@ def main() -> None:
         module.fail_json(msg=str(error), stdout=error.output, not_reached=False)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['directory']}: {error.strerror or error}", not_reached=False)
-    module.exit_json(changed=True, tree=tree, recorded=maker.recorded)
+    module.exit_json(changed=True, tree=tree, program=program_of(Path(tree)), recorded=maker.recorded)
 
 
 if __name__ == "__main__":

@@ -355,3 +355,76 @@ def test_the_embedded_engine_is_kept_only_where_it_was(stored: dict[str, Any], k
 
 def test_a_station_with_the_embedded_engine_says_why_it_has_it() -> None:
     assert choose(asked(), EMBEDDED, EVERYTHING, host=SYSTEMD)["why"] == "no Go modules then"
+
+
+MAC = {"init": "launchd", "confined_docker": True}
+RELEASE = {**PACKAGES, "release": OK, "registry": OK}
+OFFLINE = {**RELEASE, "release": GONE}
+BREW = {"unit": "homebrew.mxcl.ollama", "url": "http://127.0.0.1:11434", "version": "0.32.3"}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "stored", "reach", "host", "mode", "source"),
+    [
+        pytest.param(asked(), {}, RELEASE, MAC, "native", "release", id="upstream's archive, whatever Docker it is"),
+        pytest.param(
+            asked(networks=["ci"]), {}, RELEASE, MAC, "native", "release", id="the router is in a container of networks"
+        ),
+        pytest.param(
+            asked(), {}, RELEASE, {**MAC, "own_ollama": True}, "native", "release", id="the app's does not lead to one"
+        ),
+        pytest.param(
+            asked(mirror_url="https://mirror"), {}, {**OFFLINE, "mirror": OK}, MAC, "native", "release", id="a mirror"
+        ),
+        pytest.param(asked(), {}, RELEASE, {**MAC, "ollama": BREW}, "native", "adopted", id="Homebrew's is adopted"),
+        pytest.param(asked(), {}, OFFLINE, {**MAC, "ollama": BREW}, "native", "adopted", id="and needs no network"),
+        pytest.param(
+            asked(mode="container"), {}, RELEASE, {**MAC, "ollama": BREW}, "container", "release", id="as it was asked"
+        ),
+        pytest.param(
+            asked(), {"kind": "ollama", "mode": "container", "source": "release"}, RELEASE, MAC, "container", "release",
+            id="what it came to stays",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mac_runs_upstreams_ollama_with_metal(
+    wanted: dict[str, Any],
+    stored: dict[str, Any],
+    reach: dict[str, Any],
+    host: dict[str, Any],
+    mode: str,
+    source: str,
+) -> None:
+    choice = choose(wanted, stored, reach, [], host)
+
+    assert (choice["engine"], choice["mode"], choice["source"]) == ("ollama", mode, source)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reach", "says"),
+    [
+        pytest.param(asked(source="packages"), RELEASE, "gridtie_ollama_source is packages", id="packages asked for"),
+        pytest.param(
+            asked(source="packages", mode="container"), RELEASE, "on a Mac Ollama is not compiled", id="in a container"
+        ),
+        pytest.param(asked(), OFFLINE, "Ollama's release page does not answer", id="no image, and no other engine"),
+    ],
+)
+def test_ollama_is_never_compiled_on_a_mac(wanted: dict[str, Any], reach: dict[str, Any], says: str) -> None:
+    with pytest.raises(Unmet, match=says) as raised:
+        choose(wanted, {}, reach, [], MAC)
+    assert "brew install ollama" in raised.value.fix
+
+
+def test_an_old_ollama_of_homebrews_is_left_alone() -> None:
+    choice = choose(asked(), {}, RELEASE, [], {**MAC, "ollama": {**BREW, "version": "0.24.0"}})
+
+    assert (choice["mode"], choice["source"]) == ("native", "release")
+
+
+def test_how_to_start_homebrews_is_told_in_words_of_a_mac() -> None:
+    with pytest.raises(Unmet, match="does not answer") as raised:
+        choose(asked(), ADOPTED, RELEASE, [], {**MAC, "silent": "homebrew.mxcl.ollama"})
+
+    assert "brew services start ollama" in raised.value.fix
+    assert "systemctl" not in raised.value.fix

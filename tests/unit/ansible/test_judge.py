@@ -227,3 +227,56 @@ def test_an_adopted_service_that_does_not_answer_is_on_the_list() -> None:
     machine = {**changed("reach", ARCHIVES), "silent": "ollama.service"}
 
     assert "ollama.service, which is this station's engine" in found(machine, station=station)
+
+
+HOME = "/Users/dev"
+MAC: dict[str, Any] = {
+    **MACHINE,
+    "system": {"id": "macos", "version": "15.3.1", "name": "macOS 15.3.1", "codename": ""},
+    "architecture": "aarch64",
+    "init": "launchd",
+    "user": {"name": "dev", "uid": 501, "home": HOME},
+    "docker": {**DOCKER, "named": True, "host": f"unix://{HOME}/.docker/run/docker.sock", "desktop": True},
+    "reach": {"pypi": OK, "release": OK, "registry": OK},
+}
+ON_MAC = {**WANTED, "mounted": [f"{HOME}/.gridtie/var", f"{HOME}/.gridtie/ca.pem"]}
+
+
+def test_a_mac_needs_neither_apt_nor_systemd_nor_root() -> None:
+    choice, problems = judge(MAC, ON_MAC, {}, FREE_PORT)
+
+    assert problems == []
+    assert choice and (choice["mode"], choice["source"]) == ("native", "release")
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "says"),
+    [
+        ({"docker": {**NO_DOCKER, "error": "no docker command"}}, ON_MAC, "no Docker answers (no docker command)"),
+        ({"docker": {**MAC["docker"], "works": False}}, ON_MAC, "no Docker answers"),
+        ({"docker": {**MAC["docker"], "buildx": ""}}, ON_MAC, "lacks the compose or buildx plugin"),
+        ({"user": {**MAC["user"], "uid": 0}}, ON_MAC, "runs as root"),
+        ({}, WANTED, "/var/lib/gridtie and /etc/ssl/ca.pem lie outside /Users/dev"),
+    ],
+    ids=["no docker", "docker is not started", "no plugin", "root", "directories of Linux"],
+)
+def test_what_stands_in_the_way_on_a_mac_is_named_once(
+    changes: dict[str, Any], wanted: dict[str, Any], says: str
+) -> None:
+    _, problems = judge({**MAC, **changes}, wanted, {}, FREE_PORT)
+
+    assert len(problems) == 1
+    assert says in problems[0]["found"]
+
+
+def test_every_docker_of_a_mac_is_named_where_none_answers() -> None:
+    _, problems = judge({**MAC, "docker": {**NO_DOCKER, "error": "no docker command"}}, ON_MAC, {}, FREE_PORT)
+
+    assert all(name in problems[0]["fix"] for name in ("Docker Desktop", "Colima", "OrbStack"))
+
+
+def test_ollamas_app_holds_the_port_of_a_macs_engine() -> None:
+    held = {"number": 11434, "holder": "ollama (pid 7)", "container": "", "project": ""}
+    _, problems = judge({**MAC, "own_ollama": True}, ON_MAC, {}, FREE_PORT, held)
+
+    assert [entry["found"] for entry in problems] == ["port 11434 on this machine is taken by ollama (pid 7)"]
