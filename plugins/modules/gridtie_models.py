@@ -6,6 +6,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -17,9 +18,10 @@ from ..module_utils.gridtie_host.ask import Unreachable
 from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
+from ..module_utils.gridtie_host.hardware import Hardware, in_docker
 from ..module_utils.gridtie_host.machine import this_machine
 from ..module_utils.gridtie_host.obtain import Means
-from ..module_utils.gridtie_host.prove import at_host
+from ..module_utils.gridtie_host.prove import at_host, from_host
 from ..module_utils.gridtie_host.rooms import room_for
 from ..module_utils.gridtie_host.stock import StockError
 from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
@@ -247,7 +249,7 @@ def _order(module: AnsibleModule) -> Order:
         models=given["models"],
         engine=given["engine"],
         means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
-        room=lambda: room_for(this_machine(), given["graphics"]),
+        room=lambda: room_for(_hardware(given["container"], given["docker"]), given["graphics"]),
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
@@ -260,9 +262,14 @@ def _order(module: AnsibleModule) -> Order:
         deep=given["deep"],
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
-        reach=lambda url: _reached(url, given["container"], given["docker"]),
+        reach=lambda url: _reached(from_host(url), given["container"], given["docker"]),
         say=gridtie_progress.report,
     )
+
+
+def _hardware(container: str, docker: dict[str, Any]) -> Hardware:
+    """What the engine finds; its container perhaps in a virtual machine of Docker."""
+    return in_docker(this_machine(), int(docker.get("memory") or 0)) if container else this_machine()
 
 
 def _install_pip() -> None:
@@ -278,8 +285,8 @@ def _reached(url: str, container: str, docker: dict[str, Any]) -> str:
     """
     if not container:
         return url
-    if docker.get("rootless") or docker.get("desktop"):
-        kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker"
+    if docker.get("rootless") or docker.get("desktop") or sys.platform == "darwin":
+        kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker or a virtual machine"
         raise Unreachable(f"{container} runs in {kind}, whose networks this host is not in")
     host = ["--host", docker["host"]] if docker.get("host") else []
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"

@@ -146,6 +146,8 @@ def _container(image: str, ports: Mapping[str, Any], environment: Sequence[str] 
 class Healthy:
     """A `Probe` of a station on which every check holds. Every attribute may be changed before it is looked at."""
 
+    mac = False
+
     def __init__(self) -> None:
         self.certificate_names = ["gpu-server", "10.0.0.7"]
         self.certificate_days = 60.0

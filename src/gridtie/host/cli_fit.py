@@ -14,8 +14,8 @@ from .catalogue import Catalogue, parse
 from .choice import CONTEXTS, CannotChoose, Choice, Wishes, choose_best, judge
 from .fit import GIB, KV_BYTES, Settings
 from .fit_text import document, explanation, fits, header, overview
-from .hardware import Hardware, ProfileError, from_document
-from .loaded import read_loaded
+from .hardware import Hardware, ProfileError, from_document, in_docker
+from .loaded import read_loaded, virtual_memory
 from .machine import this_machine
 from .place import PlaceError, config_dir
 from .placement import Room
@@ -99,9 +99,10 @@ def _engine(directory: Path) -> str:
 
 def _this_machine(directory: Path) -> Hardware:
     try:
-        return replace(this_machine(), loaded=read_loaded(directory))
+        found = replace(this_machine(), loaded=read_loaded(directory))
     except OSError as error:
         raise PlaceError(f"this machine cannot be looked at: {error}; describe it with --profile") from None
+    return in_docker(found, virtual_memory(directory))
 
 
 def _recorded(path: Path) -> Hardware:

@@ -69,6 +69,23 @@ class Hardware:
         return asdict(self)
 
 
+# What is not for the engine in Docker's virtual machine: the limit of the router's container. What its own system takes
+# is within the margin that is kept free anyway.
+BESIDE_ENGINE = 512 << 20
+
+
+def in_docker(hardware: Hardware, total: int) -> Hardware:
+    """What containers find of a machine whose Docker says that it has `total` bytes.
+
+    Less than the machine has: it runs in a virtual machine (Docker Desktop, Colima, OrbStack), which is given no
+    graphics. How much of its memory is in use cannot be seen from outside.
+    """
+    if not 0 < total < hardware.memory.total:
+        return hardware
+    memory = Memory(total, max(0, total - BESIDE_ENGINE), "Docker's virtual machine")
+    return replace(hardware, memory=memory, graphics=(), shared=None, metal_limit=None)
+
+
 class ProfileError(ValueError):
     """A recorded profile cannot be used; the message names the key."""
 

@@ -12,6 +12,7 @@ from .doctor.look import Look, NotThere
 from .doctor.probe import HostProbe
 from .hardware import Loaded
 from .place import state_dir
+from .prove import from_host
 
 # Where an Ollama of this machine listens unless a station says otherwise.
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -28,12 +29,21 @@ def read_loaded(config: Path) -> tuple[Loaded, ...]:
     except (OSError, ValueError, KeyError, TypeError):
         return parse_ps(_get(DEFAULT_URL + "/api/ps"))
     if not container:
-        return parse_ps(_get(url + "/api/ps")) or parse_ps(_get(DEFAULT_URL + "/api/ps"))
+        return parse_ps(_get(from_host(url) + "/api/ps")) or parse_ps(_get(DEFAULT_URL + "/api/ps"))
     look = Look(HostProbe(), config, state_dir(os.environ), "", "")
     try:
         return parse_ps(look.from_router([url + "/api/ps"])[0].body)
     except (NotThere, OSError, ValueError, LookupError):
         return ()
+
+
+def virtual_memory(config: Path) -> int:
+    """What Docker has on a Mac, where the station's engine runs in it; 0 elsewhere."""
+    look = Look(HostProbe(), config, state_dir(os.environ), "", "")
+    try:
+        return int(look.daemon.get("MemTotal") or 0) if look.probe.mac and not look.native else 0
+    except (NotThere, LookupError, ValueError):
+        return 0
 
 
 def parse_ps(text: str) -> tuple[Loaded, ...]:

@@ -60,6 +60,11 @@ def answers(model: Mapping[str, Any], url: str, say: Callable[[str], None]) -> N
         _generated(send("POST", f"{url}/completion", body=body, timeout=ANSWER_S), "tokens_predicted")
 
 
+def from_host(url: str) -> str:
+    """A URL that a container was given, as this host reaches it: containers on a Mac know the Mac by a name."""
+    return at_host(url, "127.0.0.1") if urlsplit(url).hostname == "host.docker.internal" else url
+
+
 def at_host(url: str, host: str) -> str:
     """The same port and scheme at another host."""
     parts = urlsplit(url)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
-from gridtie.host.fit import GIB, MIB
+from gridtie.host.fit import GIB, MARGIN, MIB
+from gridtie.host.hardware import BESIDE_ENGINE, in_docker
 from gridtie.host.mac import metal_limit, read_mac
+from gridtie.host.prove import from_host
+from gridtie.host.rooms import room_for
+
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "mac"
 
 VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
 Pages free:                               65536.
@@ -54,3 +62,36 @@ def test_a_mac_with_an_intel_processor_counts_as_main_memory() -> None:
 def test_a_system_that_does_not_tell_its_memory_is_an_error() -> None:
     with pytest.raises(OSError, match=r"sysctl does not tell hw\.memsize"):
         read_mac(lambda command: "")
+
+
+@pytest.mark.parametrize("kind", ["desktop", "colima", "orbstack"])
+def test_what_runs_in_docker_has_the_virtual_machines_memory_and_no_metal(kind: str) -> None:
+    total = json.loads((FIXTURES / f"docker-{kind}.json").read_text())["MemTotal"]
+    found = read_mac(lambda command: (FIXTURES / f"{command[0]}.txt").read_text())
+
+    native, contained = room_for(found), room_for(in_docker(found, total))
+
+    assert native.name == "unified memory (Metal)"
+    # Six GiB are free; Metal alone would take up to 10.67.
+    assert native.available == 6 * GIB - MARGIN
+    assert (contained.name, contained.total) == ("memory", total)
+    assert contained.available == total - BESIDE_ENGINE - MARGIN
+
+
+@pytest.mark.parametrize("total", [0, 16 * GIB, 17 * GIB], ids=["no Docker", "as much", "more"])
+def test_a_docker_with_the_machines_own_memory_takes_nothing_from_it(total: int) -> None:
+    found = read_mac(lambda command: mac()[command[0]])
+
+    assert in_docker(found, total) == found
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://host.docker.internal:11434", "http://127.0.0.1:11434"),
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11434"),
+        ("http://engine:11434", "http://engine:11434"),
+    ],
+)
+def test_the_name_of_the_mac_is_one_for_containers_alone(url: str, here: str) -> None:
+    assert from_host(url) == here

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
+from gridtie.host import launchd
 from gridtie.host.ask import Answer
 from gridtie.host.doctor.probe import Probe, Ran
 
@@ -106,7 +107,19 @@ class Look:
     @property
     def log(self) -> str:
         """The command that shows the engine's log."""
+        if self.native and self.probe.mac:
+            return f"tail {self.state_dir}/engine.log"
         return f"journalctl -u {self.engine['unit']}" if self.native else f"docker logs {self.engine['container']}"
+
+    @property
+    def metal(self) -> bool:
+        """Whether the engine is to compute with a Mac's graphics."""
+        return self.probe.mac and self.native and self.probe.survey().system.architecture == "arm64"
+
+    @property
+    def keeper(self) -> int:
+        """Who owns the configuration: root, or the person whose station a Mac's is."""
+        return self.probe.owned(self.config_dir / "station.json").uid if self.probe.mac else 0
 
     @property
     def store(self) -> Path:
@@ -161,12 +174,22 @@ class Look:
 
     @functools.cached_property
     def service(self) -> dict[str, str]:
-        """What systemd says of the native engine's unit. Raises `NotThere`."""
+        """What systemd says of the native engine's unit, or launchd in systemd's words. Raises `NotThere`."""
         unit = str(self.engine["unit"])
+        if self.probe.mac:
+            return self._agent(unit)
         ran = self.probe.run(["systemctl", "show", "--all", unit])
         if ran.status != 0:
             raise NotThere(f"systemd does not answer: {ran.err.strip()[:200]}", f"{unit}, running", "see `systemctl`")
         return dict(line.split("=", 1) for line in ran.out.splitlines() if "=" in line)
+
+    def _agent(self, label: str) -> dict[str, str]:
+        processes = launchd.parse_list(self.probe.run(["launchctl", "list"]).out)
+        try:
+            described = launchd.parse_agent(self.probe.read(Path.home() / launchd.AGENTS / f"{label}.plist"))
+        except (OSError, ValueError):
+            described = {}
+        return launchd.as_service(processes.get(label, 0), described)
 
     def engine_resident(self) -> int:
         """Resident bytes of all processes of the engine. Raises `NotThere`."""
@@ -174,6 +197,16 @@ class Look:
 
     def _service_resident(self) -> int:
         """The service's main process and all that descend from it."""
+        parents, resident = self._processes()
+        family = {self.service.get("MainPID", "")}
+        while more := {name for name, parent in parents.items() if parent in family} - family:
+            family |= more
+        return sum(resident.get(name, 0) for name in family)
+
+    def _processes(self) -> tuple[dict[str, str], dict[str, int]]:
+        """Of each process its parent and its resident bytes."""
+        if self.probe.mac:
+            return launchd.parse_ps(self.probe.run(["ps", "-axo", "pid=,ppid=,rss="]).out)
         parents, resident = {}, {}
         for name in self.probe.names(Path("/proc")):
             if name.isdigit():
@@ -184,10 +217,7 @@ class Look:
                 fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
                 parents[name] = fields.get("PPid", "").strip()
                 resident[name] = int(fields.get("VmRSS", "0").split()[0]) * 1024
-        family = {self.service.get("MainPID", "")}
-        while more := {name for name, parent in parents.items() if parent in family} - family:
-            family |= more
-        return sum(resident.get(name, 0) for name in family)
+        return parents, resident
 
     def _container_resident(self) -> int:
         container = self.containers["engine"]

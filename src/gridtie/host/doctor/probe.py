@@ -8,6 +8,7 @@ import platform
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,9 @@ class Owned:
 
 class Probe(Protocol):
     """What a check can do to a machine: look."""
+
+    # Whether it is a Mac: there other tools tell, and a station belongs to a person.
+    mac: bool
 
     def run(self, argv: Sequence[str], timeout: float = 10.0) -> Ran: ...
 
@@ -96,6 +100,8 @@ class Probe(Protocol):
 
 class HostProbe:
     """This machine."""
+
+    mac = sys.platform == "darwin"
 
     def run(self, argv: Sequence[str], timeout: float = 10.0) -> Ran:
         # Messages are matched in English, whatever the caller's language.

@@ -29,7 +29,8 @@ def present(look: Look) -> Finding:
 
 
 def secret(look: Look) -> Finding:
-    wanted = "owned by root, nothing for other users, not writable by the group"
+    owner = "whose station it is" if look.probe.mac else "root"
+    wanted = f"owned by {owner}, nothing for other users, not writable by the group"
     directory = look.config_dir / "secrets"
     try:
         keys = [directory / name for name in look.probe.names(directory)]
@@ -44,7 +45,7 @@ def secret(look: Look) -> Finding:
 def _open(look: Look, path: Path) -> str:
     """What is wrong with a secret file's owner and mode; "" if nothing is."""
     owned = look.probe.owned(path)
-    if owned.uid != 0:
+    if owned.uid != look.keeper:
         return f"{path} belongs to user {owned.uid}"
     return f"{path} has mode {owned.mode:04o}" if owned.mode & 0o027 else ""
 

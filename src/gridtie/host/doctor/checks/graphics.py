@@ -61,11 +61,11 @@ def _fix(need: Need) -> str:
 def used(look: Look) -> Finding:
     """Whether the engine computes on the cards that are there."""
     survey = look.probe.survey()
-    if not survey.expected:
+    if not survey.expected and not look.metal:
         return good("no card that the engine supports: it computes on the processor")
     if _off(look):
         return good("gridtie_gpu is off: the engine computes on the processor")
-    cards = ", ".join(card.title for card in survey.expected)
+    cards = ", ".join(card.title for card in survey.expected) or "Metal"
     wanted = f"models on {cards}"
     engine = look.engine
     if engine["kind"] != "ollama" or engine.get("source") == "packages":
@@ -96,7 +96,9 @@ def placed(look: Look) -> list[Placed]:
 
 def _why_idle(look: Look, survey: Survey) -> str:
     """All that can be seen from here is right, so what is left are the engine's own reasons and known traps."""
-    if look.native:
+    if look.probe.mac:
+        steps = [f"start the engine again (`launchctl kickstart -k gui/$(id -u)/{look.engine['unit']}`)"]
+    elif look.native:
         steps = [f"start the engine again (`sudo systemctl restart {look.engine['unit']}`)"]
     else:
         again = f"docker restart {look.containers['engine']}"

@@ -10,6 +10,7 @@ from typing import Any, Union
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
+from gridtie.host.launchd import parse_lsof
 from gridtie.host.place import is_loopback
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -43,8 +44,9 @@ def listening(look: Look) -> Finding:
         ports.add(int(_tls(look)["port"]))
     wide = [(address, port) for address, port in _listeners(look) if port in ports and not address.is_loopback]
     if undeclared := [f"{address} port {port}" for address, port in wide if not _is_declared(look, address, port)]:
+        tool = "lsof -nP -iTCP -sTCP:LISTEN" if look.probe.mac else "ss -ltnp"
         return bad(
-            f"listening on {', '.join(undeclared)}", _wanted(look), "find who listens with `ss -ltnp`; run `make site`"
+            f"listening on {', '.join(undeclared)}", _wanted(look), f"find who listens with `{tool}`; run `make site`"
         )
     others = sorted({f"{address} port {port}" for address, port in _listeners(look) if port in engine - ports})
     kept = f"; {look.engine['unit']}, which was here before, on {', '.join(others)}" if others else ""
@@ -96,6 +98,8 @@ def _kept_in(look: Look) -> Finding:
     """A service is kept in by systemd, which lets it talk to this machine alone."""
     if look.engine.get("adopted"):
         return good(f"{look.engine['unit']} was here before and keeps its own settings")
+    if look.probe.mac:
+        return good("launchd confines no agent; it has no cloud models (OLLAMA_NO_CLOUD)")
     denied = look.service.get("IPAddressDeny", "").split()
     if {"::/0", "0.0.0.0/0"} <= set(denied):
         return good(f"{look.engine['unit']} may talk to this machine alone")
@@ -135,6 +139,10 @@ def _bindings(look: Look, role: str) -> Iterator[tuple[str, int]]:
 
 
 def _listeners(look: Look) -> Iterator[tuple[Address, int]]:
+    if look.probe.mac:
+        ran = look.probe.run(["lsof", "-nP", "-iTCP", "-sTCP:LISTEN", "-Fn"])
+        yield from ((ipaddress.ip_address(address), port) for address, port in parse_lsof(ran.out))
+        return
     for name in ("tcp", "tcp6"):
         try:
             text = look.probe.read(Path("/proc/net") / name)

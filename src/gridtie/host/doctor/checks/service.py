@@ -34,7 +34,8 @@ def running(look: Look) -> Finding:
         found = f"{unit} is {state.get('ActiveState', 'not there')} ({state.get('Result', 'no result')})"
         return bad(found, wanted, f"see `{look.log}`; `make site` starts it")
     if state.get("UnitFileState") not in ("enabled", "enabled-runtime", "static", "alias"):
-        return bad(f"{unit} is {state.get('UnitFileState')}", wanted, f"sudo systemctl enable {unit}")
+        fix = "run `make site`" if look.probe.mac else f"sudo systemctl enable {unit}"
+        return bad(f"{unit} is {state.get('UnitFileState')}", wanted, fix)
     return good(f"{unit} is active ({state.get('UnitFileState')})", wanted)
 
 
@@ -46,15 +47,19 @@ def program(look: Look) -> Finding:
     found = look.probe.resolved(Path(wanted).parent / "current")
     if str(found) != wanted or f"{Path(wanted).parent}/current/" not in look.service.get("ExecStart", ""):
         return bad(f"{found}; started as {look.service.get('ExecStart', '')[:120]}", wanted, "run `make site`")
-    owned = look.probe.owned(found / "bin/ollama")
-    if owned.uid != 0 or owned.mode & 0o022:
-        return bad(f"others than root may change {found}/bin/ollama", "root's, and read-only", "run `make site`")
+    start = found / str(look.engine.get("program") or "bin/ollama")
+    owned = look.probe.owned(start)
+    if owned.uid != look.keeper or owned.mode & 0o022:
+        owner = "the person" if look.probe.mac else "root"
+        return bad(f"others than {owner} may change {start}", f"{owner}'s, and read-only", "run `make site`")
     return good(str(found), wanted)
 
 
 def hardened(look: Look) -> Finding:
     if (left := _left_alone(look)) is not None:
         return left
+    if look.probe.mac:
+        return good("launchd confines no agent: it runs as the person whose station this is")
     soft = [f"{name}={look.service.get(name)}" for name, value in _HARD.items() if look.service.get(name) != value]
     soft += ["runs as root"] if look.service.get("User") in ("", "root", "0", None) else []
     soft += ["no memory limit"] if look.service.get("MemoryMax", "") in _UNLIMITED else []
