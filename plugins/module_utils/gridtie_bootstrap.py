@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Dict, Iterator, Sequence
@@ -15,8 +16,8 @@ from .gridtie_docker import run
 from .gridtie_machine import read_text
 from .gridtie_progress import report
 
-# Root's own directory, unlike /tmp: nobody else can put something in the way.
-WORKPLACE = Path("/var/cache/gridtie")
+# Root's own directory, unlike /tmp: nobody else can put something in the way. On a Mac, the person's.
+WORKPLACE = Path.home() / "Library/Caches/gridtie" if sys.platform == "darwin" else Path("/var/cache/gridtie")
 
 # A bootstrap takes half a minute, compiling Ollama one to five; slow mirrors and processors stretch that.
 LIMIT_S = 3600
