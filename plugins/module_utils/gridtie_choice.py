@@ -124,16 +124,25 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
         return str(stored["mode"])
     if _on_mac(host):
         return "native"  # A container is in a virtual machine without Metal: only where it was asked for.
-    if against or host.get("ollama") or host.get("own_ollama"):
-        return "container"
+    return "container" if _rather_container(wanted, reach, host) else "native"
+
+
+def _rather_container(wanted: dict[str, Any], reach: dict[str, Any], host: dict[str, Any]) -> str:
+    """Why `auto` means a container here; empty where it means a service."""
+    if against := _against_native(wanted, host):
+        return against
+    if host.get("ollama") or host.get("own_ollama"):
+        return "an Ollama that is not the station's has the port"
     upstream, _, _ = _upstream(wanted, "native")
     state = _state(reach, upstream)
     compiled = wanted["source"] == "packages" or (wanted["source"] == "auto" and state in ("unreachable", "unknown"))
     if compiled and not host.get("runs_compiled"):
-        return "container"
+        return "what is compiled does not run on this system as it is"
     # Upstream's image, where its archives cannot be had, before an Ollama that is compiled.
     image_only = state != "ok" and _state(reach, "registry") == "ok"
-    return "container" if image_only and wanted["source"] != "packages" and not wanted.get("mirror_url") else "native"
+    if image_only and wanted["source"] != "packages" and not wanted.get("mirror_url"):
+        return "Ollama's release page did not answer"
+    return ""
 
 
 def _adopted(wanted: dict[str, Any], stored: dict[str, Any], host: dict[str, Any]) -> dict[str, Any]:
@@ -209,6 +218,8 @@ def choose(
             "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives (HTTPS_PROXY, "
             "gridtie_mirror_url)",
         )
+    if wanted["mode"] == "auto" and mode == "container" and not stored and not _on_mac(host):
+        why += f"; in a container: {_rather_container(wanted, reach, host)}"
     return _choice("ollama", mode, source, why, False)
 
 

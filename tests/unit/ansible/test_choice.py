@@ -428,3 +428,17 @@ def test_how_to_start_homebrews_is_told_in_words_of_a_mac() -> None:
 
     assert "brew services start ollama" in raised.value.fix
     assert "systemctl" not in raised.value.fix
+
+
+@pytest.mark.parametrize(
+    ("host", "says"),
+    [
+        (PLAIN, "not run by systemd"),
+        (BY_HAND, "not the station's has the port"),
+        (OTHER_SYSTEM, "does not run on this"),
+    ],
+    ids=["no systemd", "run by hand", "another system"],
+)
+def test_auto_says_why_it_means_a_container(host: dict[str, Any], says: str) -> None:
+    assert says in choose(asked(), {}, RESTRICTED, host=host)["why"]
+    assert says not in choose(asked(mode="container"), {}, RESTRICTED, host=host)["why"]
