@@ -18,7 +18,7 @@ NOWHERE = dict.fromkeys(("apt", "pypi", "go", "registry", "release", "mirror"), 
 
 PLAIN: dict[str, Any] = {"init": "other"}
 SYSTEMD: dict[str, Any] = {"init": "systemd", "runs_compiled": True}
-# Neither its C library nor its Python are those of the base image.
+# Its C library or its Python may be too old for what is compiled.
 OTHER_SYSTEM: dict[str, Any] = {"init": "systemd", "runs_compiled": False}
 SERVICE = {
     "unit": "ollama.service",
