@@ -16,7 +16,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site verify demo test reset pins pages lock oracle venv artefacts
+.PHONY: help site upgrade verify demo test reset pins pages lock oracle venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -26,6 +26,10 @@ help: ## this list
 site: ## turn this machine into a working, verified station (run again: changes nothing)
 	@scripts/venv site
 	@scripts/playbook site.yml $(check) $(verbose) $(ARGS)
+
+upgrade: ## switch the engine to the pinned version; back by itself where that does not work
+	@scripts/venv site
+	@scripts/playbook playbooks/upgrade.yml $(check) $(verbose) $(ARGS)
 
 verify: ## prove that the station works: every check, from inside and outside
 	@scripts/venv site

@@ -13,15 +13,14 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_docker, gridtie_progress, gridtie_reach
-from ..module_utils.gridtie_host.ask import Unreachable
+from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
+from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
 from ..module_utils.gridtie_host.hardware import Hardware, in_docker
 from ..module_utils.gridtie_host.machine import this_machine
 from ..module_utils.gridtie_host.obtain import Means
-from ..module_utils.gridtie_host.prove import at_host, from_host
 from ..module_utils.gridtie_host.rooms import room_for
 from ..module_utils.gridtie_host.stock import StockError
 from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
@@ -262,7 +261,7 @@ def _order(module: AnsibleModule) -> Order:
         deep=given["deep"],
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
-        reach=lambda url: _reached(from_host(url), given["container"], given["docker"]),
+        reach=lambda url: reached(url, given["container"], given["docker"]),
         say=gridtie_progress.report,
     )
 
@@ -275,27 +274,6 @@ def _hardware(container: str, docker: dict[str, Any]) -> Hardware:
 def _install_pip() -> None:
     """A host that is reached over SSH has no virtual environment of ours to take pip from."""
     gridtie_apt.install(["python3-pip"])
-
-
-def _reached(url: str, container: str, docker: dict[str, Any]) -> str:
-    """A native engine is where the router finds it; a container has an address of its own on this host.
-
-    Raises Unreachable: a person's own Docker has networks that this host is not in. What has such an address here, if
-    anything, is somebody else.
-    """
-    if not container:
-        return url
-    if docker.get("rootless") or docker.get("desktop") or sys.platform == "darwin":
-        kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker or a virtual machine"
-        raise Unreachable(f"{container} runs in {kind}, whose networks this host is not in")
-    host = ["--host", docker["host"]] if docker.get("host") else []
-    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    command = [docker.get("cli") or "docker", *host, "inspect", "--type", "container", "--format", form, container]
-    _, output, _ = gridtie_docker.run(command)
-    addresses = output.split()
-    if not addresses:
-        raise Unreachable(f"{container} has no address")
-    return at_host(url, addresses[0])
 
 
 def _place(module: AnsibleModule) -> Place:

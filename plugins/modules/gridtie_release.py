@@ -34,7 +34,7 @@ short_description: A release of Ollama, fetched, checked and unpacked beside the
 description:
   - Fetches upstream's archives (continued where an earlier run stopped), compares each with its sha256 before anything
     is unpacked, and unpacks them into a new tree. The tree gets its name when it is whole and its program has run.
-  - Switches nothing. Of earlier trees, the one that runs is kept, so that there is a way back.
+  - Switches nothing. Of earlier trees, the one that runs and those of O(keep) stay, so that there is a way back.
 options:
   directory:
     description: Where the trees lie.
@@ -75,6 +75,11 @@ options:
     description: The CA bundle that downloads trust.
     type: str
     default: ""
+  keep:
+    description: Earlier trees that stay, by their directories.
+    type: list
+    elements: path
+    default: []
   network:
     description: Variables about proxies. May hold credentials.
     type: dict
@@ -145,7 +150,8 @@ class Maker:
                 shutil.rmtree(self._incoming, ignore_errors=True)
             raise
         self._record()
-        for path in [*self._trees.others([self.name]), self._incoming]:
+        kept = [self.name, *(Path(path).name for path in self._given["keep"])]
+        for path in [*self._trees.others(kept), self._incoming]:
             shutil.rmtree(path, ignore_errors=True)
         return self.find()
 
@@ -203,6 +209,7 @@ def main() -> None:
             "config_dir": {"type": "path", "required": True},
             "require_pins": {"type": "bool", "default": False},
             "ca_bundle": {"type": "str", "default": ""},
+            "keep": {"type": "list", "elements": "path", "default": []},
             "network": {"type": "dict", "default": {}, "no_log": True},
         },
         supports_check_mode=True,

@@ -1,4 +1,4 @@
-"""The module that brings models asks an engine only where this host really reaches it."""
+"""An engine is asked only where this host really reaches it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from plugins.module_utils.gridtie_host.ask import Unreachable
-from plugins.modules.gridtie_models import _reached
+from plugins.module_utils.gridtie_engine_address import reached
 
 URL = "http://engine:8081"
 
@@ -21,20 +21,20 @@ def docker(directory: Path, addresses: str, **facts: Any) -> dict[str, Any]:
 
 
 def test_a_native_engine_is_where_the_router_finds_it() -> None:
-    assert _reached("http://127.0.0.1:11434", "", {}) == "http://127.0.0.1:11434"
+    assert reached("http://127.0.0.1:11434", "", {}) == "http://127.0.0.1:11434"
 
 
 def test_a_container_is_asked_at_its_own_address(tmp_path: Path) -> None:
-    assert _reached(URL, "gridtie-engine-1", docker(tmp_path, "172.18.0.2 172.19.0.2")) == "http://172.18.0.2:8081"
+    assert reached(URL, "gridtie-engine-1", docker(tmp_path, "172.18.0.2 172.19.0.2")) == "http://172.18.0.2:8081"
 
 
 @pytest.mark.parametrize(("kind", "said"), [("rootless", "a rootless Docker"), ("desktop", "Docker Desktop")])
 def test_an_address_in_a_persons_own_docker_is_none_of_this_host(tmp_path: Path, kind: str, said: str) -> None:
     """Another machine may have it here."""
     with pytest.raises(Unreachable, match=f"gridtie-engine-1 runs in {said}"):
-        _reached(URL, "gridtie-engine-1", docker(tmp_path, "172.18.0.2", **{kind: True}))
+        reached(URL, "gridtie-engine-1", docker(tmp_path, "172.18.0.2", **{kind: True}))
 
 
 def test_a_container_without_an_address_is_not_looked_for_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="gridtie-engine-1 has no address"):
-        _reached(URL, "gridtie-engine-1", docker(tmp_path, ""))
+        reached(URL, "gridtie-engine-1", docker(tmp_path, ""))

@@ -1,0 +1,89 @@
+"""What an upgrade of the engine has to do: decided purely, from what station.json says, what is pinned and what runs.
+
+While an upgrade is under way, station.json has the key ``upgrade`` with the engine that it left (``before``) and how
+fast that was (``speed``). So a run that was killed is taken up again with the same way back.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Refused(Exception):
+    """Nothing was changed, and nothing will be; the message says why and what to do."""
+
+
+def plan(station: dict[str, Any], choice: dict[str, Any], pinned: str, told: str) -> dict[str, Any]:
+    """``needed``, ``why``, ``before`` (the engine to go back to), ``to``, ``speed`` (what is known of the one before),
+    ``measure`` (whether the engine that runs is the one before, so that it can be measured).
+
+    ``choice`` is what the preflight made of station.json and the variables, ``told`` the version that the running
+    engine tells; empty where it does not answer.
+    """
+    if not station:
+        raise Refused("this machine has no station to upgrade (there is no station.json): run `make site`")
+    engine, under_way = station["engine"], station.get("upgrade") or {}
+    if left_alone := _left_alone(engine):
+        return _plan(False, left_alone, engine, pinned)
+    _same(engine, choice)
+    if under_way:
+        before = under_way["before"]
+        why = f"an upgrade from {before['version']} that did not come to its end goes on"
+        known = under_way.get("speed") or {}
+        return _plan(True, why, before, pinned, known, measure=not known and told == before["version"])
+    recorded = engine["version"]
+    if told == recorded == pinned:
+        return _plan(False, f"Ollama {pinned} runs already, the pinned version", engine, pinned)
+    if told == recorded:
+        return _plan(True, f"Ollama {recorded} runs, {pinned} is pinned", engine, pinned, measure=True)
+    if told == pinned:
+        # `make site` was killed between the switch and its record.
+        return _plan(True, f"Ollama {pinned} runs, and station.json still has {recorded}", engine, pinned)
+    found = f"says that it is {told}" if told else "does not answer"
+    raise Refused(
+        f"the engine {found}, and station.json has {recorded}; an upgrade starts from an engine that works, to have "
+        "something to compare with and to go back to. `make site` brings the engine to the pinned version without that"
+    )
+
+
+def _left_alone(engine: dict[str, Any]) -> str:
+    """Why this engine is not upgraded from here; empty where it is."""
+    if engine.get("adopted"):
+        return (
+            f"{engine.get('unit', 'the engine')} with Ollama {engine.get('version', '')} was here before the station "
+            "and is never upgraded from here: upgrade it the way it was installed, then run `make site`"
+        )
+    if engine["kind"] != "ollama":
+        return (
+            "llama.cpp's own server is a package in its image and has no earlier version to go back to: `make site` "
+            "brings it to the pinned one"
+        )
+    return ""
+
+
+def _same(engine: dict[str, Any], choice: dict[str, Any]) -> None:
+    """Raises Refused where the variables ask for another engine than the one that is here."""
+    here = {"engine": engine["kind"], "mode": engine["mode"], "source": engine["source"]}
+    asked = {name: choice[name] for name in here}
+    if asked != here:
+        raise Refused(
+            f"the variables ask for {_told(asked)}, and the station runs {_told(here)}: an upgrade changes the version "
+            "alone. Run `make site` for the rest, or leave out the variables gridtie_engine, gridtie_engine_mode and "
+            "gridtie_ollama_source"
+        )
+
+
+def _told(choice: dict[str, Any]) -> str:
+    return f"{choice['engine']} ({choice['mode']}, {choice['source']})"
+
+
+def _plan(
+    needed: bool,
+    why: str,
+    before: dict[str, Any],
+    to: str,
+    speed: dict[str, Any] | None = None,
+    *,
+    measure: bool = False,
+) -> dict[str, Any]:
+    return {"needed": needed, "why": why, "before": before, "to": to, "speed": speed or {}, "measure": measure}
