@@ -6,7 +6,6 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional

@@ -1,0 +1,250 @@
+"""Upgrades of a native engine between real releases: one that works, some that do not, and some that are killed.
+
+The tests are the chapters of one story and run in the order they stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import image, mirror
+from lab.host import Host, Result, host
+
+UNIT = "gridtie-engine.service"
+CURRENT = "/opt/gridtie/ollama/current"
+STATION = "/etc/gridtie/station.json"
+# One chat by way of the router; the ledger has a row more for it.
+ASK = (
+    'curl -fsS http://127.0.0.1:8484/v1/chat/completions -H "Authorization: Bearer $(cat ~/.config/gridtie/key)"'
+    " -H 'Content-Type: application/json'"
+    ' -d \'{"model": "coder", "max_tokens": 8, "messages": [{"role": "user", "content": "Say hello."}]}\''
+)
+# Rows of the ledger in a form that does not change as long as they do not.
+ROWS = (
+    "import sqlite3; ledger = sqlite3.connect('file:/var/lib/gridtie/ledger/ledger.sqlite?mode=ro', uri=True);"
+    "print(*ledger.execute('SELECT * FROM requests ORDER BY rowid'), sep='\\n')"
+)
+SPEED = re.compile(r"(before|after) +[\d.]+ tokens/s \([\d.]+ to [\d.]+ in the middle half of 7 runs\)")
+
+# What is wrong with the broken releases.
+DOES_NOT_RUN = "printf '#!/bin/sh\\nexit 1\\n' >bin/ollama"
+CANNOT_SERVE = "printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >lib/ollama/llama-server"
+# It is stopped four fifths of the time.
+SLOW = r"""cat >lib/ollama/slowly <<'END'
+#!/bin/sh
+"$(dirname "$0")/llama-server-itself" "$@" & child=$!
+trap 'kill -CONT $child; kill $child; exit' TERM INT
+while kill -STOP $child; do sleep 0.08; kill -CONT $child; sleep 0.02; done
+wait $child
+END
+chmod 755 lib/ollama/slowly
+mv lib/ollama/llama-server lib/ollama/llama-server-itself
+mv lib/ollama/slowly lib/ollama/llama-server"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[mirror.Server]:
+    with mirror.serve() as running:
+        for version, change in (("0.32.97", SLOW), ("0.32.98", CANNOT_SERVE), ("0.32.99", DOES_NOT_RUN)):
+            running.add_release(version, like=running.new, change=change)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def station(server: mirror.Server) -> Iterator[Host]:
+    """A station with the older release as a service, which has answered somebody."""
+    with host(image.build()) as machine:
+        succeeded(machine.run("make venv"))
+        server.pin(machine, server.old)
+        succeeded(site(machine, server))
+        succeeded(machine.run(ASK))
+        yield machine
+
+
+def succeeded(result: Result) -> str:
+    assert result.code == 0, str(result)
+    return result.output
+
+
+def failed(result: Result) -> str:
+    assert result.code != 0, str(result)
+    return " ".join(result.output.split())
+
+
+def make(machine: Host, target: str, server: mirror.Server, *variables: str) -> Result:
+    given = " ".join(f"-e {each}" for each in (f"gridtie_mirror_url={server.url}", *variables))
+    return machine.run(f"make {target} ARGS='{given}'", limit=1500)
+
+
+def site(machine: Host, server: mirror.Server) -> Result:
+    return make(machine, "site", server)
+
+
+def upgrade(machine: Host, server: mirror.Server, *variables: str) -> Result:
+    return make(machine, "upgrade", server, *variables)
+
+
+def told_version(machine: Host) -> str:
+    """What the running engine says that it is."""
+    return str(json.loads(machine.root("curl -fsS http://127.0.0.1:11434/api/version"))["version"])
+
+
+def recorded(machine: Host) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(machine.root(f"cat {STATION}"))
+    return found
+
+
+def rows(machine: Host) -> list[str]:
+    return machine.root(f'python3 -c "{ROWS}"').splitlines()
+
+
+def kept(machine: Host) -> str:
+    """What no upgrade may touch: models, keys, the routing file."""
+    return machine.root(
+        "find /var/lib/gridtie/models/ollama /etc/gridtie/secrets /etc/gridtie/station.key /home/dev/.config/gridtie"
+        " /etc/gridtie/llm_routing.yaml -type f -exec sha256sum {} + | sort -k2"
+    )
+
+
+def healthy_at(machine: Host, version: str) -> None:
+    """That version runs, is the one that was recorded, and the doctor and an ordinary person agree that it serves."""
+    assert told_version(machine) == version
+    assert recorded(machine)["engine"]["version"] == version
+    assert "upgrade" not in recorded(machine)
+    assert json.loads(succeeded(machine.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
+    succeeded(machine.run(ASK))
+
+
+def test_check_mode_says_what_would_change_and_changes_nothing(station: Host, server: mirror.Server) -> None:
+    server.pin(station, server.new)
+    before = station.root(f"ls -l /opt/gridtie/ollama; cat {STATION}")
+
+    output = succeeded(station.run(f"make upgrade CHECK=1 ARGS='-e gridtie_mirror_url={server.url}'"))
+
+    assert re.search(r"Engine .*would change", output)
+    assert station.root(f"ls -l /opt/gridtie/ollama; cat {STATION}") == before
+    healthy_at(station, server.old)
+
+
+def test_an_upgrade_switches_verifies_and_says_what_it_measured(station: Host, server: mirror.Server) -> None:
+    before, ledger = kept(station), rows(station)
+
+    output = succeeded(upgrade(station, server))
+
+    assert f"Ollama {server.old} -> {server.new}" in output
+    assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
+    healthy_at(station, server.new)
+    assert kept(station) == before
+    assert rows(station)[: len(ledger)] == ledger
+
+
+def test_a_second_upgrade_has_nothing_to_do_and_says_so(station: Host, server: mirror.Server) -> None:
+    output = succeeded(upgrade(station, server))
+
+    assert "changed=0" in output
+    assert f"Ollama {server.new} runs already" in output
+
+
+def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Host, server: mirror.Server) -> None:
+    assert "changed=0" in succeeded(site(station, server))
+
+
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [("0.32.99", "does not run on this machine"), ("0.32.98", "checks do not hold")],
+    ids=["does not run", "cannot serve"],
+)
+def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server, version: str, reason: str) -> None:
+    before, ledger, station_json = kept(station), rows(station), recorded(station)
+    server.pin(station, version)
+
+    output = failed(upgrade(station, server))
+
+    assert f"The upgrade from Ollama {server.new} to {version} failed" in output
+    assert reason in output
+    assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
+    healthy_at(station, server.new)
+    assert recorded(station) == station_json
+    assert kept(station) == before
+    assert rows(station)[: len(ledger)] == ledger
+
+
+def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, server: mirror.Server) -> None:
+    server.pin(station, "0.32.97")
+
+    output = failed(upgrade(station, server, "gridtie_upgrade_min_speed=0.9"))
+
+    assert "became slower" in output
+    assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
+    healthy_at(station, server.new)
+
+
+def test_else_it_is_a_warning_and_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
+    assert "WARNING: slower" in succeeded(upgrade(station, server))
+    healthy_at(station, "0.32.97")
+    server.pin(station, server.new)
+    fetched = archives(server)
+
+    assert f"Ollama 0.32.97 -> {server.new}" in succeeded(upgrade(station, server))
+
+    healthy_at(station, server.new)
+    assert archives(server) == fetched
+
+
+def archives(server: mirror.Server) -> int:
+    """How often an archive was fetched from the mirror."""
+    return sum(server.file in line for line in server.requests())
+
+
+# When it is killed: the way back is written down; the link is switched; the new version is recorded, not yet verified.
+MOMENTS = {
+    "before the switch": f"grep -q '\"upgrade\"' {STATION}",
+    "after the switch": f"readlink {CURRENT} | grep -q '^{{version}}-'",
+    "before the verdict": f"python3 -c 'import json; "
+    f"""assert json.load(open("{STATION}"))["engine"]["version"] == "{{version}}"' 2>/dev/null""",
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_one_that_is_killed_and_run_again_comes_to_its_end(station: Host, server: mirror.Server, moment: str) -> None:
+    start = told_version(station)
+    target = server.old if start == server.new else server.new
+    server.pin(station, target)
+
+    kill_at(station, server, MOMENTS[moment].format(version=target))
+    assert recorded(station)["upgrade"]["before"]["version"] == start
+
+    output = succeeded(upgrade(station, server))
+    assert f"Ollama {start} -> {target}" in output
+    assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
+    healthy_at(station, target)
+    assert "changed=0" in succeeded(upgrade(station, server))
+
+
+def test_one_that_is_killed_and_then_fails_still_knows_the_way_back(station: Host, server: mirror.Server) -> None:
+    start = told_version(station)
+    server.pin(station, "0.32.98")
+
+    kill_at(station, server, MOMENTS["after the switch"].format(version="0.32.98"))
+    assert told_version(station) == "0.32.98"
+
+    assert f"Ollama {start} runs again, and the doctor says PASS" in failed(upgrade(station, server))
+    healthy_at(station, start)
+
+
+def kill_at(machine: Host, server: mirror.Server, moment: str) -> None:
+    """Start an upgrade and kill -9 all of it as soon as the shell command `moment` succeeds."""
+    command = f"make upgrade ARGS='-e gridtie_mirror_url={server.url}'"
+    with machine.start(command) as process:
+        deadline = time.monotonic() + 600
+        while machine.run(moment, user="root", cwd="/").code != 0:
+            assert process.poll() is None, f"it came to its end before: {process.stdout and process.stdout.read()}"
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        machine.run("pkill -9 -f 'make upgrade|scripts/playbook|ansible-playbook|AnsiballZ'; true", user="root", cwd="/")
