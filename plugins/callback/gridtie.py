@@ -189,6 +189,12 @@ class CallbackModule(DefaultCallback):
             for summary in self._summaries:
                 self._say(summary)
             self._say("")
+            # At the end, since a failure that the playbook itself answers is nobody's to mend.
+            if stats.failures or stats.dark:
+                self._say(
+                    "Run the same command again when that is done: it goes on where it stopped. -v shows every task."
+                )
+                self._say("")
             self._totals(stats)
         shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -318,7 +324,6 @@ class CallbackModule(DefaultCallback):
         self._say(f"\n{_host(result)}: {name} failed", color="red")
         for line in failure_lines(payload):
             self._say(line)
-        self._say("\nRun the same command again when that is done: it goes on where it stopped. -v shows every task.")
 
     def _say(self, line: str, color: str | None = None) -> None:
         self._live.clear()

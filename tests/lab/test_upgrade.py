@@ -1,4 +1,4 @@
-"""Upgrades of a native engine between real releases: one that works, some that do not, and some that are killed.
+"""Upgrades between real versions of Ollama: some that work, some that do not, and some that are killed.
 
 The tests are the chapters of one story and run in the order they stand in.
 """
@@ -6,15 +6,19 @@ The tests are the chapters of one story and run in the order they stand in.
 from __future__ import annotations
 
 import json
+import platform
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from lab import image, mirror
 from lab.host import Host, Result, host
+from lab.mirror import plan, read_tree
 
 UNIT = "gridtie-engine.service"
 CURRENT = "/opt/gridtie/ollama/current"
@@ -247,4 +251,86 @@ def kill_at(machine: Host, server: mirror.Server, moment: str) -> None:
             assert process.poll() is None, f"it came to its end before: {process.stdout and process.stdout.read()}"
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        machine.run("pkill -9 -f 'make upgrade|scripts/playbook|ansible-playbook|AnsiballZ'; true", user="root", cwd="/")
+        machine.run(
+            "pkill -9 -f 'make upgrade|scripts/playbook|ansible-playbook|AnsiballZ'; true", user="root", cwd="/"
+        )
+
+
+# -- in a container ----------------------------------------------------------------------------------------------------
+#
+# Images that are compiled from package sources, since no registry can be had here. They were made for the mirror.
+
+CONTAINED = ("gridtie_engine_mode=container", "gridtie_ollama_source=packages")
+ENGINE = "gridtie-engine-1"
+BROKEN = "0.32.98"
+
+
+def sources(version: str) -> tuple[dict[str, bytes], str]:
+    """The Go module's files that compile this version, and the name of the image that a station makes of them."""
+    tree, artefacts = read_tree(mirror.ROOT), yaml.safe_load((mirror.ROOT / "config/artefacts.yaml").read_text())
+    if version != artefacts["ollama"]["version"]:
+        tree, artefacts = mirror.at_version(tree, artefacts, version)
+    machine = {"system": "debian", "architecture": platform.machine()}
+    settings = {"prefix": "gridtie", "base": "packages"}
+    steps = plan.steps(tree, artefacts, "engine-ollama", machine, settings)
+    files = [f"compose/images/engine/ollama/{name}" for name in ("go.mod", "go.sum")]
+    return {name: tree[name] for name in files}, str(steps[-1]["reference"])
+
+
+def pin_sources(machine: Host, server: mirror.Server, version: str) -> None:
+    server.pin(machine, version)
+    for name, content in sources(version)[0].items():
+        write = ["docker", "exec", "-i", "--user", "dev", machine.name, "sh", "-c", f"cat >/home/dev/gridtie/{name}"]
+        subprocess.run(write, input=content, check=True)
+
+
+def image_of(machine: Host) -> str:
+    return machine.root(f"docker inspect --format '{{{{.Config.Image}}}}' {ENGINE}").strip()
+
+
+@pytest.fixture(scope="module")
+def contained(station: Host, server: mirror.Server) -> Host:
+    """The station again, with the older version in a container; the images of both are there, and a broken one."""
+    for version in (server.old, server.new):
+        reference = sources(version)[1]
+        made = reference.replace("gridtie/", f"{mirror.PREFIX}/", 1)
+        pipe = f"docker save {made} | docker exec -i {station.name} docker load"
+        subprocess.run(["sh", "-c", pipe], check=True, capture_output=True)
+        station.root(f"docker tag {made} {reference}")
+    station.root(
+        "printf '#!/bin/sh\\nexit 1\\n' >/root/llama-server && chmod 755 /root/llama-server &&"
+        f"docker create --name broken {sources(server.new)[1]} &&"
+        "docker cp /root/llama-server broken:/usr/lib/ollama/llama-server &&"
+        f"docker commit broken {sources(BROKEN)[1]} && docker rm broken"
+    )
+    pin_sources(station, server, server.old)
+    succeeded(make(station, "site", server, *CONTAINED))
+    assert image_of(station) == sources(server.old)[1]
+    return station
+
+
+def test_a_container_is_upgraded_the_same_way(contained: Host, server: mirror.Server) -> None:
+    pin_sources(contained, server, server.new)
+
+    output = succeeded(upgrade(contained, server))
+
+    assert f"Ollama {server.old} -> {server.new}" in output
+    assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
+    assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[1]
+    assert json.loads(succeeded(contained.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
+    assert "changed=0" in succeeded(upgrade(contained, server))
+    assert "changed=0" in succeeded(site(contained, server))
+
+
+def test_a_container_that_fails_goes_back_to_the_image_before(contained: Host, server: mirror.Server) -> None:
+    before, ledger, station_json = kept(contained), rows(contained), recorded(contained)
+    pin_sources(contained, server, BROKEN)
+
+    output = failed(upgrade(contained, server))
+
+    assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
+    assert image_of(contained) == sources(server.new)[1]
+    assert recorded(contained) == station_json
+    assert kept(contained) == before
+    assert rows(contained)[: len(ledger)] == ledger
+    succeeded(contained.run(ASK))
