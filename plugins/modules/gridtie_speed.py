@@ -19,7 +19,8 @@ short_description: How fast the engine generates, compared with an earlier measu
 description:
   - Asks the engine itself, not the router, several times for a text of its own, after one that is not counted. Changes
     nothing.
-  - Fails where the engine cannot generate, and where it is slower than O(least_share) of O(before) beyond chance.
+  - Fails where the engine cannot generate, where it cannot be reached and could be O(before), and where it is slower
+    than O(least_share) of O(before) beyond chance.
     Where it cannot be measured, RV(problem) says why; that is a failure if O(least_share) is set.
 options:
   model:
@@ -103,10 +104,12 @@ def main() -> None:
         module.fail_json(msg=f"{given['model']} does not run: {error}", verdict="")
     except (NotMeasured, Unreachable) as error:
         # From the host of a rootless Docker no container can be reached; the doctor asks by way of the router.
-        if given["least_share"] > 0:
+        if given["before"] and isinstance(error, Unreachable):
             module.fail_json(
-                msg=f"gridtie_upgrade_min_speed is set, and the speed cannot be measured: {error}", verdict=""
+                msg=f"the engine could be measured before, and now it cannot be reached: {error}", verdict=""
             )
+        if given["least_share"] > 0:
+            module.fail_json(msg=f"gridtie_upgrade_min_speed is set, and nothing was measured: {error}", verdict="")
         module.exit_json(**{**nothing, "problem": str(error)})
     told = {**nothing, "speed": speed.document(), "stage_note": str(speed)}
     before = from_document(given["before"])

@@ -20,6 +20,8 @@ LEAST_TOKENS = 16
 LEAST_RUNS = 5
 # A run that was too short is made up for by another one, so often as there are runs.
 _TRIES = 2
+# Seconds for one text of a model that is loaded: half a token a second.
+RUN_S = 150.0
 # Less is nobody's concern, however sure it is: a machine that got warmer loses as much.
 WORTH_SAYING = 0.05
 
@@ -97,7 +99,7 @@ def measure(url: str, model: str, runs: int, say: Callable[[str], None] = lambda
     rates: list[float] = []
     for number in range(1, _TRIES * runs + 1):
         say(f"measuring the speed of {model}, run {len(rates) + 1} of {runs}")
-        rate = rate_of(_generate(url, model, _prompt(number), ANSWER_S))
+        rate = rate_of(_generate(url, model, _prompt(number), RUN_S))
         rates += [rate] if rate else []
         if len(rates) == runs:
             break
