@@ -20,8 +20,8 @@ from lab import image, mirror
 from lab.host import Host, Result, host
 from lab.mirror import plan, read_tree
 
-UNIT = "gridtie-engine.service"
 CURRENT = "/opt/gridtie/ollama/current"
+VARIABLES = "/home/dev/variables.yml"
 STATION = "/etc/gridtie/station.json"
 # One chat by way of the router; the ledger has a row more for it.
 ASK = """python3 -c '
@@ -66,7 +66,10 @@ def station(server: mirror.Server) -> Iterator[Host]:
     with host(image.build()) as machine:
         succeeded(machine.run("make venv"))
         server.pin(machine, server.old)
-        succeeded(site(machine, server))
+        # The mirror has no other model.
+        variables = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL]}
+        machine.root(f"echo '{json.dumps(variables)}' >{VARIABLES}")
+        succeeded(site(machine))
         succeeded(machine.run(ASK))
         yield machine
 
@@ -81,17 +84,17 @@ def failed(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def make(machine: Host, target: str, server: mirror.Server, *variables: str) -> Result:
-    given = " ".join(f"-e {each}" for each in (f"gridtie_mirror_url={server.url}", *variables))
+def make(machine: Host, target: str, *variables: str) -> Result:
+    given = " ".join(f"-e {each}" for each in (f"@{VARIABLES}", *variables))
     return machine.run(f"make {target} ARGS='{given}'", limit=1500)
 
 
-def site(machine: Host, server: mirror.Server) -> Result:
-    return make(machine, "site", server)
+def site(machine: Host, *variables: str) -> Result:
+    return make(machine, "site", *variables)
 
 
-def upgrade(machine: Host, server: mirror.Server, *variables: str) -> Result:
-    return make(machine, "upgrade", server, *variables)
+def upgrade(machine: Host, *variables: str) -> Result:
+    return make(machine, "upgrade", *variables)
 
 
 def told_version(machine: Host) -> str:
@@ -130,7 +133,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(station: Host, se
     server.pin(station, server.new)
     before = station.root(f"ls -l /opt/gridtie/ollama; cat {STATION}")
 
-    output = succeeded(station.run(f"make upgrade CHECK=1 ARGS='-e gridtie_mirror_url={server.url}'"))
+    output = succeeded(station.run(f"make upgrade CHECK=1 ARGS='-e @{VARIABLES}'"))
 
     assert re.search(r"Engine .*would change", output)
     assert station.root(f"ls -l /opt/gridtie/ollama; cat {STATION}") == before
@@ -140,7 +143,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(station: Host, se
 def test_an_upgrade_switches_verifies_and_says_what_it_measured(station: Host, server: mirror.Server) -> None:
     before, ledger = kept(station), rows(station)
 
-    output = succeeded(upgrade(station, server))
+    output = succeeded(upgrade(station))
 
     assert f"Ollama {server.old} -> {server.new}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
@@ -150,14 +153,14 @@ def test_an_upgrade_switches_verifies_and_says_what_it_measured(station: Host, s
 
 
 def test_a_second_upgrade_has_nothing_to_do_and_says_so(station: Host, server: mirror.Server) -> None:
-    output = succeeded(upgrade(station, server))
+    output = succeeded(upgrade(station))
 
     assert "changed=0" in output
     assert f"Ollama {server.new} runs already" in output
 
 
 def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Host, server: mirror.Server) -> None:
-    assert "changed=0" in succeeded(site(station, server))
+    assert "changed=0" in succeeded(site(station))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +172,7 @@ def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server
     before, ledger, station_json = kept(station), rows(station), recorded(station)
     server.pin(station, version)
 
-    output = failed(upgrade(station, server))
+    output = failed(upgrade(station))
 
     assert f"The upgrade from Ollama {server.new} to {version} failed" in output
     assert reason in output
@@ -183,7 +186,7 @@ def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server
 def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, server: mirror.Server) -> None:
     server.pin(station, "0.32.97")
 
-    output = failed(upgrade(station, server, "gridtie_upgrade_min_speed=0.9"))
+    output = failed(upgrade(station, "gridtie_upgrade_min_speed=0.9"))
 
     assert "became slower" in output
     assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
@@ -191,12 +194,12 @@ def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, 
 
 
 def test_else_it_is_a_warning_and_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
-    assert "WARNING: slower" in succeeded(upgrade(station, server))
+    assert "WARNING: slower" in succeeded(upgrade(station))
     healthy_at(station, "0.32.97")
     server.pin(station, server.new)
     fetched = archives(server)
 
-    assert f"Ollama 0.32.97 -> {server.new}" in succeeded(upgrade(station, server))
+    assert f"Ollama 0.32.97 -> {server.new}" in succeeded(upgrade(station))
 
     healthy_at(station, server.new)
     assert archives(server) == fetched
@@ -222,31 +225,30 @@ def test_one_that_is_killed_and_run_again_comes_to_its_end(station: Host, server
     target = server.old if start == server.new else server.new
     server.pin(station, target)
 
-    kill_at(station, server, MOMENTS[moment].format(version=target))
+    kill_at(station, MOMENTS[moment].format(version=target))
     assert recorded(station)["upgrade"]["before"]["version"] == start
 
-    output = succeeded(upgrade(station, server))
+    output = succeeded(upgrade(station))
     assert f"Ollama {start} -> {target}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
     healthy_at(station, target)
-    assert "changed=0" in succeeded(upgrade(station, server))
+    assert "changed=0" in succeeded(upgrade(station))
 
 
 def test_one_that_is_killed_and_then_fails_still_knows_the_way_back(station: Host, server: mirror.Server) -> None:
     start = told_version(station)
     server.pin(station, "0.32.98")
 
-    kill_at(station, server, MOMENTS["after the switch"].format(version="0.32.98"))
+    kill_at(station, MOMENTS["after the switch"].format(version="0.32.98"))
     assert told_version(station) == "0.32.98"
 
-    assert f"Ollama {start} runs again, and the doctor says PASS" in failed(upgrade(station, server))
+    assert f"Ollama {start} runs again, and the doctor says PASS" in failed(upgrade(station))
     healthy_at(station, start)
 
 
-def kill_at(machine: Host, server: mirror.Server, moment: str) -> None:
+def kill_at(machine: Host, moment: str) -> None:
     """Start an upgrade and kill -9 all of it as soon as the shell command `moment` succeeds."""
-    command = f"make upgrade ARGS='-e gridtie_mirror_url={server.url}'"
-    with machine.start(command) as process:
+    with machine.start(f"make upgrade ARGS='-e @{VARIABLES}'") as process:
         deadline = time.monotonic() + 600
         while machine.run(moment, user="root", cwd="/").code != 0:
             assert process.poll() is None, f"it came to its end before: {process.stdout and process.stdout.read()}"
@@ -305,7 +307,7 @@ def contained(station: Host, server: mirror.Server) -> Host:
         f"docker commit broken {sources(BROKEN)[1]} && docker rm broken"
     )
     pin_sources(station, server, server.old)
-    succeeded(make(station, "site", server, *CONTAINED))
+    succeeded(site(station, *CONTAINED))
     assert image_of(station) == sources(server.old)[1]
     return station
 
@@ -313,21 +315,21 @@ def contained(station: Host, server: mirror.Server) -> Host:
 def test_a_container_is_upgraded_the_same_way(contained: Host, server: mirror.Server) -> None:
     pin_sources(contained, server, server.new)
 
-    output = succeeded(upgrade(contained, server))
+    output = succeeded(upgrade(contained))
 
     assert f"Ollama {server.old} -> {server.new}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
     assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[1]
     assert json.loads(succeeded(contained.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
-    assert "changed=0" in succeeded(upgrade(contained, server))
-    assert "changed=0" in succeeded(site(contained, server))
+    assert "changed=0" in succeeded(upgrade(contained))
+    assert "changed=0" in succeeded(site(contained))
 
 
 def test_a_container_that_fails_goes_back_to_the_image_before(contained: Host, server: mirror.Server) -> None:
     before, ledger, station_json = kept(contained), rows(contained), recorded(contained)
     pin_sources(contained, server, BROKEN)
 
-    output = failed(upgrade(contained, server))
+    output = failed(upgrade(contained))
 
     assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
     assert image_of(contained) == sources(server.new)[1]
