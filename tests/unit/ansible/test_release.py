@@ -230,6 +230,7 @@ def maker(trees: Trees, upstream: Registry, tmp_path: Path) -> Make:
             "directory": str(trees.directory), "version": NEW, "base_url": f"{upstream.url}/blobs",
             "archives": [{"file": "ollama.tgz", "sha256": sha256}], "image": "", "docker": {},
             "config_dir": str(tmp_path / "config"), "require_pins": False, "ca_bundle": "",
+            "keep": [],
         }  # fmt: skip
         return Maker({**given, **changes})
 
@@ -271,6 +272,15 @@ def test_downloads_and_older_releases_are_gone_when_a_release_is_there(maker: Ma
     tree = maker().make()
 
     assert {path.name for path in trees.directory.iterdir()} == {"current", "old", Path(tree).name}
+
+
+def test_the_way_back_of_an_upgrade_that_was_killed_stays(maker: Make, trees: Trees) -> None:
+    """What runs then need not be what ran well before."""
+    before = release(trees.directory / "before")
+
+    maker(keep=[str(before)]).make()
+
+    assert {"before", "old"} <= {path.name for path in trees.directory.iterdir()}
 
 
 def test_a_wrong_checksum_is_told_and_nothing_was_unpacked(maker: Make, trees: Trees) -> None:
