@@ -11,7 +11,7 @@ from ..module_utils import gridtie_progress
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_host.ask import Unreachable
 from ..module_utils.gridtie_host.prove import DoesNotRun
-from ..module_utils.gridtie_host.speed import NotMeasured, compare, from_document, measure
+from ..module_utils.gridtie_host.speed import NotMeasured, compare, from_document, measure, objection
 
 DOCUMENTATION = r"""
 module: gridtie_speed
@@ -95,6 +95,7 @@ def main() -> None:
     )
     given = module.params
     nothing: dict[str, Any] = {"changed": False, "speed": {}, "slower": False, "verdict": "", "problem": ""}
+    before = from_document(given["before"])
     if module.check_mode:
         module.exit_json(**{**nothing, "problem": "nothing is measured in check mode"})
     try:
@@ -103,16 +104,10 @@ def main() -> None:
     except DoesNotRun as error:
         module.fail_json(msg=f"{given['model']} does not run: {error}", verdict="")
     except (NotMeasured, Unreachable) as error:
-        # From the host of a rootless Docker no container can be reached; the doctor asks by way of the router.
-        if given["before"] and isinstance(error, Unreachable):
-            module.fail_json(
-                msg=f"the engine could be measured before, and now it cannot be reached: {error}", verdict=""
-            )
-        if given["least_share"] > 0:
-            module.fail_json(msg=f"gridtie_upgrade_min_speed is set, and nothing was measured: {error}", verdict="")
+        if why := objection(error, before, given["least_share"]):
+            module.fail_json(msg=why, verdict="")
         module.exit_json(**{**nothing, "problem": str(error)})
     told = {**nothing, "speed": speed.document(), "stage_note": str(speed)}
-    before = from_document(given["before"])
     if before:
         found = compare(before, speed, given["least_share"])
         told.update(slower=found.slower, verdict=found.text, stage_note=found.text)

@@ -10,7 +10,7 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from .ask import Answer, send
+from .ask import Answer, Unreachable, send
 from .prove import ANSWER_S, DoesNotRun
 
 TOKENS = 64
@@ -90,6 +90,19 @@ def compare(before: Speed, after: Speed, least_share: float = 0.0) -> Comparison
     else:
         text = f"{told}, no drop beyond chance"
     return Comparison(share, slower, refused, text)
+
+
+def objection(error: Exception, before: Optional[Speed], least_share: float) -> str:
+    """Why nobody should go on without a measurement; empty where it is merely not known.
+
+    From the host of a rootless Docker no container can be reached, before or after; the doctor asks there by way of the
+    router.
+    """
+    if before and isinstance(error, Unreachable):
+        return f"the engine could be measured before, and now it cannot be reached: {error}"
+    if least_share > 0:
+        return f"gridtie_upgrade_min_speed is set, and nothing was measured: {error}"
+    return ""
 
 
 def measure(url: str, model: str, runs: int, say: Callable[[str], None] = lambda _: None) -> Speed:

@@ -8,7 +8,7 @@ import pytest
 
 from gridtie.host.ask import Unreachable
 from gridtie.host.prove import DoesNotRun
-from gridtie.host.speed import NotMeasured, Speed, compare, from_document, measure, of_runs, rate_of
+from gridtie.host.speed import NotMeasured, Speed, compare, from_document, measure, objection, of_runs, rate_of
 from standins import httpd
 
 MODEL = "gridtie/probe:1m"
@@ -112,3 +112,17 @@ def test_faster_is_never_slower() -> None:
 def test_a_measurement_survives_being_written_down() -> None:
     assert from_document(STEADY.document()) == STEADY
     assert from_document({}) is None
+
+
+def test_an_engine_that_could_be_measured_and_is_silent_now_is_no_success() -> None:
+    assert "now it cannot be reached" in objection(Unreachable("silent"), STEADY, 0.0)
+
+
+def test_one_that_never_could_be_measured_is_none_either_only_where_a_share_was_asked_for() -> None:
+    assert objection(Unreachable("another network"), None, 0.0) == ""
+    assert "gridtie_upgrade_min_speed" in objection(Unreachable("another network"), None, 0.9)
+
+
+def test_too_short_answers_are_told_and_no_failure_unless_a_share_was_asked_for() -> None:
+    assert objection(NotMeasured("too short"), STEADY, 0.0) == ""
+    assert "too short" in objection(NotMeasured("too short"), STEADY, 0.9)
