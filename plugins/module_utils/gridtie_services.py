@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import pwd
 import re
+import time
 import urllib.request
-from typing import Any, Iterable
+from typing import Any, Callable, Iterable
 
 from .gridtie_docker import run
 from .gridtie_host.place import is_loopback
@@ -16,6 +17,15 @@ from .gridtie_ports import process_on
 # The variable that marks a station's own native engine: what its configuration comes to.
 STAMP = "GRIDTIE_STAMP"
 _ASK_S = 3.0
+_PAUSE_S = 0.3
+
+
+class ServiceError(Exception):
+    """A service does not do what it should; ``output`` is the end of its log."""
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 def show(unit: str, properties: Iterable[str]) -> dict[str, str]:
@@ -130,3 +140,29 @@ def running_environment(unit: str) -> dict[str, str]:
 def journal(unit: str, lines: int = 40) -> str:
     """The end of a service's log."""
     return run(["journalctl", "--no-pager", "--output=cat", "--unit", unit, f"--lines={lines}"])[1]
+
+
+def wait_for_version(
+    name: str,
+    url: str,
+    version: str,
+    limit_s: float,
+    *,
+    log: Callable[[], str],
+    where: str,
+    over: Callable[[], bool] = lambda: False,
+) -> None:
+    """Return once the Ollama of the service ``name`` answers at ``url`` as that version.
+
+    Raises ServiceError with the end of its ``log`` after ``limit_s`` seconds, or as soon as it is ``over``: the service
+    has failed for good. ``where`` tells a person where the log is.
+    """
+    deadline, found = time.monotonic() + limit_s, ""
+    while True:
+        found = told_version(url) or found
+        if found == version:
+            return
+        if over() or time.monotonic() > deadline:
+            said = f"says that it is {found}" if found else "does not answer"
+            raise ServiceError(f"{name} {said} at {url}; wanted {version}; {where}", log())
+        time.sleep(_PAUSE_S)

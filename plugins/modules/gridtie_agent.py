@@ -89,14 +89,6 @@ _PAUSE_S = 0.3
 _LOG_CHARACTERS = 4000
 
 
-class AgentError(Exception):
-    """The agent does not do what it should; ``output`` is the end of its log."""
-
-    def __init__(self, message: str, output: str = "") -> None:
-        super().__init__(message)
-        self.output = output
-
-
 class Agent:
     """One agent of launchd."""
 
@@ -115,7 +107,9 @@ class Agent:
         deadline = time.monotonic() + _LIMIT_S
         while self.is_loaded():
             if time.monotonic() > deadline:
-                raise AgentError(f"{self.label} does not end; see: launchctl print {gridtie_launchd.domain()}")
+                raise gridtie_services.ServiceError(
+                    f"{self.label} does not end; see: launchctl print {gridtie_launchd.domain()}"
+                )
             time.sleep(_PAUSE_S)
 
     def load(self) -> None:
@@ -135,16 +129,15 @@ class Agent:
         return stale, changes
 
     def wait(self, given: dict[str, Any]) -> None:
-        """Return once it answers as that version. Raises AgentError."""
-        deadline = time.monotonic() + given["timeout_s"]
-        while (found := gridtie_services.told_version(given["url"])) != given["version"]:
-            if time.monotonic() > deadline:
-                said = f"says that it is {found}" if found else "does not answer"
-                raise AgentError(
-                    f"{self.label} {said} at {given['url']}; wanted {given['version']}. Its log is {given['log']}",
-                    read_text(given["log"])[-_LOG_CHARACTERS:],
-                )
-            time.sleep(_PAUSE_S)
+        """Return once it answers as that version. Raises ServiceError."""
+        gridtie_services.wait_for_version(
+            self.label,
+            given["url"],
+            given["version"],
+            given["timeout_s"],
+            log=lambda: read_text(given["log"])[-_LOG_CHARACTERS:],
+            where=f"its log is {given['log']}",
+        )
 
     def _launchctl(self, verb: str, *more: str) -> None:
         follow(["launchctl", verb, *more], what=f"launchctl {verb} {self.label}", limit_s=_LIMIT_S)
@@ -189,7 +182,7 @@ def main() -> None:
         stale, changes = agent.bring(given, module.check_mode)
         if not module.check_mode:
             agent.wait(given)
-    except (AgentError, CommandError) as error:
+    except (gridtie_services.ServiceError, CommandError) as error:
         module.fail_json(msg=str(error), stdout=error.output)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or agent.label}: {error.strerror or error}")

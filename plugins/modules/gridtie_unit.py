@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +89,6 @@ UNITS = "/etc/systemd/system"
 _LIMIT_S = 120.0
 
 
-class UnitError(Exception):
-    """The service does not do what it should; ``output`` is the end of its log."""
-
-    def __init__(self, message: str, output: str = "") -> None:
-        super().__init__(message)
-        self.output = output
-
-
 class Unit:
     """One unit of systemd."""
 
@@ -132,19 +123,16 @@ class Unit:
         return gridtie_services.running_environment(self.name).get(gridtie_services.STAMP) == stamp
 
     def wait(self, url: str, version: str, limit_s: float) -> None:
-        """Return once it answers as that version. Raises UnitError."""
-        deadline, found = time.monotonic() + limit_s, ""
-        while True:
-            found = gridtie_services.told_version(url) or found
-            if found == version:
-                return
-            if self.state().get("ActiveState") == "failed" or time.monotonic() > deadline:
-                said = f"says that it is {found}" if found else "does not answer"
-                raise UnitError(
-                    f"{self.name} {said} at {url}; wanted {version}. `journalctl -u {self.name}` has its log",
-                    gridtie_services.journal(self.name),
-                )
-            time.sleep(0.3)
+        """Return once it answers as that version. Raises ServiceError."""
+        gridtie_services.wait_for_version(
+            self.name,
+            url,
+            version,
+            limit_s,
+            log=lambda: gridtie_services.journal(self.name),
+            where=f"`journalctl -u {self.name}` has its log",
+            over=lambda: self.state().get("ActiveState") == "failed",
+        )
 
     def remove(self, paths: list[str], check: bool) -> list[dict[str, Any]]:
         """Stop it and take away what is ours, or all drop-ins where they are among `paths`; what was there."""
@@ -200,7 +188,7 @@ def main() -> None:
         unit.wait(given["url"], given["version"], given["timeout_s"])
     except KeyError as error:
         module.fail_json(msg=f"there is no user or group {error} on this machine")
-    except (UnitError, CommandError) as error:
+    except (gridtie_services.ServiceError, CommandError) as error:
         module.fail_json(msg=str(error), stdout=error.output)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or unit.name}: {error.strerror or error}")

@@ -16,8 +16,9 @@ import jinja2
 import pytest
 import yaml
 from plugins.module_utils import gridtie_services
+from plugins.module_utils.gridtie_services import ServiceError
 from plugins.modules import gridtie_unit
-from plugins.modules.gridtie_unit import Unit, UnitError, write
+from plugins.modules.gridtie_unit import Unit, write
 
 ROOT = Path(__file__).resolve().parents[3]
 NAME = "gridtie-engine.service"
@@ -164,7 +165,7 @@ def test_a_service_that_does_not_become_what_was_wanted_fails_with_its_log(
     monkeypatch.setattr(gridtie_services, "told_version", lambda url: version)
     monkeypatch.setattr(gridtie_services, "journal", lambda unit: "the end of the log")
 
-    with pytest.raises(UnitError, match=f"{says} at http://127.0.0.1:11434; wanted 0.32.15") as raised:
+    with pytest.raises(ServiceError, match=f"{says} at http://127.0.0.1:11434; wanted 0.32.15") as raised:
         Unit(NAME).wait("http://127.0.0.1:11434", "0.32.15", limit_s=0)
     assert raised.value.output == "the end of the log"
 
@@ -173,7 +174,7 @@ def test_a_service_that_failed_is_not_waited_for(systemd: Systemd, monkeypatch: 
     systemd.says(ActiveState="failed")
     monkeypatch.setattr(gridtie_services, "told_version", lambda url: "")
 
-    with pytest.raises(UnitError, match="does not answer"):
+    with pytest.raises(ServiceError, match="does not answer"):
         Unit(NAME).wait("http://127.0.0.1:11434", "0.32.15", limit_s=3600)
 
 
