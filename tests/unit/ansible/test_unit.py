@@ -116,7 +116,7 @@ def test_a_persons_own_settings_outlive_an_upgrade(units: Path, tmp_path: Path) 
 
 
 def test_a_persons_own_drop_in_is_read_after_ours() -> None:
-    tasks = (ROOT / "roles/engine_ollama/tasks/native.yml").read_text()
+    tasks = (ROOT / "roles/engine_ollama/tasks/native_run.yml").read_text()
     names = re.findall(r"([\w-]+\.conf)\b(?!\.j2)", tasks)
 
     # systemd reads drop-ins in the order of their names; `systemctl edit` writes override.conf.
