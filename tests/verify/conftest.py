@@ -5,6 +5,7 @@ Runs as root, or as a user whose sudo asks for no password. GRIDTIE_CONFIG_DIR n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -78,7 +79,12 @@ class Machine:
         return self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.key").strip()
 
     def addresses(self) -> list[str]:
-        """Its addresses on networks that other machines share."""
+        """Its addresses on networks that other machines share; of another machine, the one that is used from here.
+
+        The rest of another machine's, such as those of Docker's own networks, lead elsewhere from here.
+        """
+        if self.host.backend.get_connection_type() != "local":
+            return [str(self.host.backend.host.name)]
         return [address for address in self.root("hostname -I").split() if not address.startswith("fe80")]
 
     @contextmanager
@@ -88,27 +94,26 @@ class Machine:
         if kind == "local":
             yield self.station["endpoint"]
         elif kind in ("ssh", "safe-ssh"):
-            with self._tunnel() as port:
-                yield f"http://127.0.0.1:{port}"
+            with self._tunnel() as place:
+                yield f"http://{place}"
         else:
             pytest.fail(f"the router of a host reached by {kind} cannot be asked from here; use local:// or ssh://")
 
     @contextmanager
-    def _tunnel(self) -> Iterator[int]:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            port = int(free.getsockname()[1])
+    def _tunnel(self) -> Iterator[str]:
+        host, port = _free_place(self.port)
+        address = f"[{host}]" if ":" in host else host
         backend = self.host.backend
         command = ["ssh", "-N", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-        command += ["-L", f"127.0.0.1:{port}:127.0.0.1:{self.port}"]
+        command += ["-L", f"{address}:{port}:127.0.0.1:{self.port}"]
         for option, value in (("-F", backend.ssh_config), ("-i", backend.ssh_identity_file), ("-p", backend.host.port)):
             command += [option, str(value)] if value else []
         command += shlex.split(backend.ssh_extra_args or "")
         user = f"{backend.host.user}@" if backend.host.user else ""
         with subprocess.Popen([*command, user + backend.host.name]) as tunnel:
             try:
-                _wait_until_open(port, tunnel)
-                yield port
+                _wait_until_open(host, port, tunnel)
+                yield f"{address}:{port}"
             finally:
                 tunnel.terminate()
 
@@ -171,14 +176,35 @@ class Service:
         return sorted({"0.0.0.0/0", "::/0"} - denied)
 
 
-def _wait_until_open(port: int, tunnel: subprocess.Popen[bytes], limit: float = 15.0) -> None:
+def _free_place(wanted: int) -> tuple[str, int]:
+    """A loopback address and port for a tunnel: the port that the router has, for it answers to no other Host name.
+
+    127.0.0.1 is taken where this machine has a station of its own.
+    """
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        with contextlib.suppress(OSError), closing(socket.socket(family)) as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind((host, wanted))
+            return host, wanted
+    pytest.fail(f"port {wanted} is taken here on 127.0.0.1 and ::1, and a tunnel needs it on one of them")
+
+
+def _wait_until_open(host: str, port: int, tunnel: subprocess.Popen[bytes], limit: float = 15.0) -> None:
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline and tunnel.poll() is None:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+        with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
+            if probe.connect_ex((host, port)) == 0:
                 return
         time.sleep(0.1)
     pytest.fail("no SSH tunnel to the router could be opened", pytrace=False)
+
+
+@pytest.fixture(scope="module")
+def host(_testinfra_host: Host, pytestconfig: pytest.Config) -> Host:
+    """The same of testinfra, with the SSH arguments: its plugin (10.2) knows the option and does not hand it on."""
+    if hasattr(_testinfra_host.backend, "ssh_extra_args"):
+        _testinfra_host.backend.ssh_extra_args = pytestconfig.getoption("ssh_extra_args")
+    return _testinfra_host
 
 
 @pytest.fixture(scope="module")
