@@ -41,10 +41,11 @@ SPEED = re.compile(r"(before|after) +[\d.]+ tokens/s \([\d.]+ to [\d.]+ in the m
 # What is wrong with the broken releases.
 DOES_NOT_RUN = "printf '#!/bin/sh\\nexit 1\\n' >bin/ollama"
 CANNOT_SERVE = "printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >lib/ollama/llama-server"
-# It is stopped two thirds of the time, by a process that holds nothing of it.
+# It is stopped two thirds of the time, by a process that holds nothing of it. Long enough at a time that a busy machine
+# has it run in between: one that gets no turn at all is given up by Ollama after ten seconds.
 SLOW = r"""cat >lib/ollama/slowly <<'END'
 #!/bin/sh
-(while kill -STOP $$; do sleep 0.06; kill -CONT $$; sleep 0.03; done) </dev/null >/dev/null 2>&1 &
+(while kill -STOP $$; do sleep 0.4; kill -CONT $$; sleep 0.2; done) </dev/null >/dev/null 2>&1 &
 exec "$(dirname "$0")/llama-server-itself" "$@"
 END
 chmod 755 lib/ollama/slowly
