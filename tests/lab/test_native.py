@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -174,7 +175,9 @@ def test_the_hardening_is_in_force(machine: Host) -> None:
     # systemd's own judgement: 0 is nothing to attack, 10 is no protection at all.
     exposure = machine.root(f"systemd-analyze security --no-pager {UNIT} | tail -1")
 
-    assert float(re.search(r"([\d.]+) (?:OK|SAFE|MEDIUM|EXPOSED)", exposure)[1]) < 3.0  # type: ignore[index]
+    found = re.search(r"([\d.]+) (?:OK|SAFE|MEDIUM|EXPOSED)", exposure)
+    assert found, exposure
+    assert float(found[1]) < 3.0
 
 
 def test_the_other_engine_takes_its_place_when_asked_to(machine: Host) -> None:
@@ -236,9 +239,7 @@ def test_an_ollama_that_was_here_is_used_as_it_is(owned: Host, theirs: str) -> N
 
 
 def test_its_owners_model_is_there_beside_the_stations(owned: Host) -> None:
-    names = {str(model["name"]) for model in engine(owned, "/api/tags")["models"]}  # type: ignore[attr-defined]
-
-    assert {"mine:latest", f"gridtie/{mirror.MODEL}"} <= names
+    assert {"mine:latest", f"gridtie/{mirror.MODEL}"} <= models(owned)
 
 
 def test_every_check_holds_with_it(owned: Host) -> None:
@@ -253,9 +254,9 @@ def test_a_purge_takes_what_the_station_brought_and_nothing_of_its_owners(owned:
     succeeded(owned.run("make reset"))
     succeeded(owned.run("make reset PURGE=1"))
 
-    names = {str(model["name"]) for model in engine(owned, "/api/tags")["models"]}  # type: ignore[attr-defined]
+    left = models(owned)
     assert owned.root(THEIRS) == theirs
-    assert "mine:latest" in names
-    assert not any(name.startswith("gridtie/") for name in names)
+    assert "mine:latest" in left
+    assert not any(name.startswith("gridtie/") for name in left)
     answer = owned.root('curl -fsS 127.0.0.1:11434/api/generate -d \'{"model": "mine", "stream": false}\'')
     assert json.loads(answer)["done"] is True
