@@ -75,9 +75,13 @@ def succeeded(result: Result) -> str:
     return result.output
 
 
-def engine(machine: Host, path: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads(machine.root(f'python3 -c "{GET.format(path=path)}"'))
-    return found
+def engine(machine: Host, path: str) -> Any:
+    return json.loads(machine.root(f'python3 -c "{GET.format(path=path)}"'))
+
+
+def models(machine: Host) -> set[str]:
+    """The names that the engine lists."""
+    return {model["name"] for model in engine(machine, "/api/tags")["models"]}
 
 
 GET = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:11434{path}').read().decode())"
