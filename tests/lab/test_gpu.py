@@ -32,7 +32,7 @@ PLAY = """
         gridtie_gpu_root: %(root)s
         gridtie_gpu_install_drivers: "{{ install | default(true) }}"
         gridtie_docker: {version: "28.3.0"}
-        gridtie_machine: {graphics: "{{ seen.graphics }}", system: {name: Debian 13}}
+        gridtie_machine: {graphics: "{{ seen.graphics }}", system: {name: Debian 13}, init: systemd}
     - ansible.builtin.debug: {msg: "on={{ gridtie_resolved_gpu.backend }} by={{ gridtie_resolved_gpu.overlay }}"}
 """
 
