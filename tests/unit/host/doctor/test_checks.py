@@ -514,3 +514,22 @@ def _handshakes(listener: socket.socket, context: ssl.SSLContext, count: int) ->
         raw, _ = listener.accept()
         with contextlib.suppress(OSError), context.wrap_socket(raw, server_side=True) as wrapped:
             wrapped.recv(1)
+
+
+@pytest.mark.parametrize(("silent", "ok"), [(1, True), (99, False)], ids=["once", "always"])
+def test_a_command_in_the_router_that_ends_without_a_word_is_run_once_more(silent: int, ok: bool) -> None:
+    station, runs = Healthy(), []
+    healthy = station.run
+
+    def run(argv: list[str], timeout: float = 10.0) -> Ran:
+        if "exec" in argv and "gridtie-router-1" in argv:
+            runs.append(argv)
+            if len(runs) <= silent:
+                return Ran(137, "", "")
+        return healthy(argv, timeout)
+
+    station.run = run  # type: ignore[method-assign, assignment]
+    result = station.examine()["engine.reachable"]
+
+    assert result.ok is ok
+    assert ok or "exit status 137" in result.found
