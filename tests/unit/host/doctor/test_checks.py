@@ -528,7 +528,7 @@ def test_a_command_in_the_router_that_ends_without_a_word_is_run_once_more(silen
                 return Ran(137, "", "")
         return healthy(argv, timeout)
 
-    station.run = run  # type: ignore[method-assign, assignment]
+    station.run = run
     result = station.examine()["engine.reachable"]
 
     assert result.ok is ok
