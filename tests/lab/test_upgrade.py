@@ -170,39 +170,44 @@ def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Hos
     ids=["does not run", "cannot serve"],
 )
 def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server, version: str, reason: str) -> None:
+    start = told_version(station)
     before, ledger, station_json = kept(station), rows(station), recorded(station)
     server.pin(station, version)
 
     output = failed(upgrade(station))
 
-    assert f"The upgrade from Ollama {server.new} to {version} failed" in output
+    assert f"The upgrade from Ollama {start} to {version} failed" in output
     assert reason in output
-    assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
-    healthy_at(station, server.new)
+    assert f"Ollama {start} runs again, and the doctor says PASS" in output
+    healthy_at(station, start)
     assert recorded(station) == station_json
     assert kept(station) == before
     assert rows(station)[: len(ledger)] == ledger
 
 
 def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, server: mirror.Server) -> None:
+    start = told_version(station)
     server.pin(station, "0.32.97")
 
     output = failed(upgrade(station, "gridtie_upgrade_min_speed=0.9"))
 
     assert "became slower" in output
-    assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
-    healthy_at(station, server.new)
+    assert f"Ollama {start} runs again, and the doctor says PASS" in output
+    healthy_at(station, start)
 
 
 def test_else_it_is_a_warning_and_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
+    start = told_version(station)
+    server.pin(station, "0.32.97")
+
     assert "WARNING: slower" in succeeded(upgrade(station))
     healthy_at(station, "0.32.97")
-    server.pin(station, server.new)
+    server.pin(station, start)
     fetched = archives(server)
 
-    assert f"Ollama 0.32.97 -> {server.new}" in succeeded(upgrade(station))
+    assert f"Ollama 0.32.97 -> {start}" in succeeded(upgrade(station))
 
-    healthy_at(station, server.new)
+    healthy_at(station, start)
     assert archives(server) == fetched
 
 
