@@ -38,7 +38,7 @@ def _upstream(wanted: dict[str, Any], mode: str) -> tuple[str, str, str]:
 
 
 def _ollama_source(
-    wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str], on_mac: bool
+    wanted: dict[str, Any], mode: str, reach: dict[str, Any], gpus: list[str], mac: bool
 ) -> tuple[str, str]:
     """The source of Ollama and the reason, or ``Unmet``."""
     asked = wanted["source"]
@@ -59,7 +59,7 @@ def _ollama_source(
             f"{title} answers with an error ({detail})",
             "try again later or repair it; to compile Ollama instead, set gridtie_ollama_source: packages",
         )
-    if on_mac:
+    if mac:
         said = "gridtie_ollama_source is packages" if asked == "packages" else f"{title} does not answer ({detail})"
         raise Unmet(
             f"{said}, and on a Mac Ollama is not compiled: that gives a program for Linux, without Metal",
@@ -80,20 +80,21 @@ def _ollama_source(
     return "packages", "gridtie_ollama_source is packages"
 
 
-def _on_mac(host: dict[str, Any]) -> bool:
+def on_mac(host: dict[str, Any]) -> bool:
+    """Whether a machine (or what `choose` is told of it) is a Mac."""
     return host.get("init") == "launchd"
 
 
 def _how_to_start(host: dict[str, Any]) -> str:
     unit = host["silent"]
-    if _on_mac(host):
+    if on_mac(host):
         return f"brew services start ollama, or launchctl kickstart gui/$(id -u)/{unit}"
     return f"sudo systemctl start {unit}; journalctl -u {unit} has its log"
 
 
 def _against_native(wanted: dict[str, Any], host: dict[str, Any]) -> str:
     """Why a service of this machine cannot be the engine; empty where it can."""
-    if _on_mac(host):
+    if on_mac(host):
         return ""  # Containers of every Docker there reach the Mac by a name.
     if host.get("init") != "systemd":
         return "this machine is not run by systemd"
@@ -122,7 +123,7 @@ def _mode(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
         )
     if stored.get("mode"):
         return str(stored["mode"])
-    if _on_mac(host):
+    if on_mac(host):
         return "native"  # A container is in a virtual machine without Metal: only where it was asked for.
     return "container" if _rather_container(wanted, reach, host) else "native"
 
@@ -207,9 +208,9 @@ def choose(
     if stored.get("source") and not asked_anew:
         return _choice("ollama", mode, stored["source"], stored.get("why", "kept from the first run"), True)
     try:
-        source, why = _ollama_source(wanted, mode, reach, gpus or [], _on_mac(host))
+        source, why = _ollama_source(wanted, mode, reach, gpus or [], on_mac(host))
     except Unmet as unmet:
-        if _on_mac(host) or not _may_be_embedded(wanted, stored, reach):
+        if on_mac(host) or not _may_be_embedded(wanted, stored, reach):
             raise
         return _choice("embedded", "container", "packages", f"{unmet}, so llama.cpp's own server is used", False)
     if mode == "native" and source == "packages" and not host.get("runs_compiled"):
@@ -218,7 +219,7 @@ def choose(
             "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives (HTTPS_PROXY, "
             "gridtie_mirror_url)",
         )
-    if wanted["mode"] == "auto" and mode == "container" and not stored and not _on_mac(host):
+    if wanted["mode"] == "auto" and mode == "container" and not stored:
         why += f"; in a container: {_rather_container(wanted, reach, host)}"
     return _choice("ollama", mode, source, why, False)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from .gridtie_choice import Unmet, choose
+from .gridtie_choice import Unmet, choose, on_mac
 from .gridtie_machine import SUPPORTED_ARCHITECTURES, SUPPORTED_SYSTEMS
 
 _GIB = 1024**3
@@ -16,10 +16,6 @@ _OLDEST_DOCKER = (20, 10)
 def problem(found: str, fix: str) -> dict[str, str]:
     """One thing that is wrong, and what to do about it."""
     return {"found": found, "fix": fix}
-
-
-def on_mac(machine: dict[str, Any]) -> bool:
-    return bool(machine["init"] == "launchd")
 
 
 def _mac(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, str]]:

@@ -67,7 +67,10 @@ def engine_unit(project: str) -> str:
 
 def unit_on(port: int) -> str:
     """The system's service that listens on the port; empty where none does."""
-    process = process_on(port)
+    return _unit_of_process(process_on(port))
+
+
+def _unit_of_process(process: int) -> str:
     return unit_of(read_text(f"/proc/{process}/cgroup")) if process else ""
 
 
@@ -82,7 +85,7 @@ def find_ollama(port: Any, project: str) -> dict[str, Any]:
     if not str(port).isdigit():
         return nothing
     process = process_on(int(port))
-    unit = unit_of(read_text(f"/proc/{process}/cgroup")) if process else ""
+    unit = _unit_of_process(process)
     version = told_version(f"http://127.0.0.1:{port}") if unit != engine_unit(project) else ""
     if not version:
         return nothing

@@ -26,7 +26,7 @@ class Brought:
         self.is_new = document is None
         self._names: dict[str, dict[str, str]] = _tables(document, "names")
         self._doomed: dict[str, list[str]] = _tables(document, "doomed")
-        self._adopted = str((document or {}).get("adopted") or "") if isinstance(document, dict) else ""
+        self._adopted = str(document.get("adopted") or "") if isinstance(document, dict) else ""
 
     def names(self, engine: str) -> Mapping[str, str]:
         return dict(self._names.get(engine, {}))

@@ -112,6 +112,11 @@ class Look:
         return f"journalctl -u {self.engine['unit']}" if self.native else f"docker logs {self.engine['container']}"
 
     @property
+    def unit_fix(self) -> str:
+        """What to do where the native engine's unit is not as declared."""
+        return f"run `make site`; `systemctl cat {self.engine['unit']}` shows which drop-in changes it"
+
+    @property
     def metal(self) -> bool:
         """Whether the engine is to compute with a Mac's graphics."""
         return self.probe.mac and self.native and self.probe.survey().system.architecture == "arm64"

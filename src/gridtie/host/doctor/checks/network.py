@@ -18,8 +18,6 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 # `st` of a listening socket in /proc/net/tcp (include/net/tcp_states.h, TCP_LISTEN).
 _LISTEN = "0A"
 
-_UNIT_FIX = "run `make site`; `systemctl cat {unit}` shows which drop-in changes it"
-
 # A run renews certificates a month before their end (gridtie_tls_renew_days); a week is time enough to ask why not.
 _LEAST_DAYS = 7
 
@@ -103,7 +101,7 @@ def _kept_in(look: Look) -> Finding:
     denied = look.service.get("IPAddressDeny", "").split()
     if {"::/0", "0.0.0.0/0"} <= set(denied):
         return good(f"{look.engine['unit']} may talk to this machine alone")
-    return bad(f"IPAddressDeny={' '.join(denied)}", "IPAddressDeny=any", _UNIT_FIX.format(unit=look.engine["unit"]))
+    return bad(f"IPAddressDeny={' '.join(denied)}", "IPAddressDeny=any", look.unit_fix)
 
 
 def _tls(look: Look) -> Mapping[str, Any]:

@@ -65,8 +65,7 @@ def hardened(look: Look) -> Finding:
     soft += ["no memory limit"] if look.service.get("MemoryMax", "") in _UNLIMITED else []
     wanted = "an own user, no capabilities, a system that it cannot write, a memory limit"
     if soft:
-        unit = look.engine["unit"]
-        return bad("; ".join(soft), wanted, f"run `make site`; `systemctl cat {unit}` shows which drop-in changes it")
+        return bad("; ".join(soft), wanted, look.unit_fix)
     return good(f"{look.engine['unit']} is hardened as declared", wanted)
 
 
