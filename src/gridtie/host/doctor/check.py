@@ -99,9 +99,9 @@ def _made(check: Check, look: Look) -> Result:
     except NotThere as error:
         finding = bad(str(error), error.wanted, error.fix)
     except Unreachable as error:
-        finding = bad(str(error), "an answer", "look at `docker ps -a` and the container's log (`docker logs`)")
+        finding = bad(str(error), "an answer", f"look at `docker ps -a` and `{look.router_log}`")
     except Declined as error:
-        finding = bad(f"the router answered {error.status}: {error}", "an answer", "see the router's log")
+        finding = bad(f"the router answered {error.status}: {error}", "an answer", f"see `{look.router_log}`")
     except PermissionError as error:
         finding = bad(f"{error.filename} may not be read by this user", "access to it", "run it with sudo")
     except OSError as error:

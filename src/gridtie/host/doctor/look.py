@@ -112,6 +112,11 @@ class Look:
         return f"journalctl -u {self.engine['unit']}" if self.native else f"docker logs {self.engine['container']}"
 
     @property
+    def router_log(self) -> str:
+        """The command that shows the router's log."""
+        return f"docker logs {self.containers['router']}"
+
+    @property
     def unit_fix(self) -> str:
         """What to do where the native engine's unit is not as declared."""
         return f"run `make site`; `systemctl cat {self.engine['unit']}` shows which drop-in changes it"
@@ -246,7 +251,7 @@ class Look:
             raise NotThere(
                 f"no command can be run in {self.containers['router']}: {said}",
                 "a look at the engine from where the router is",
-                f"look at `docker logs {self.containers['router']}`",
+                f"look at `{self.router_log}`",
             )
         return [Hop(*json.loads(line)) for line in ran.out.splitlines()]
 

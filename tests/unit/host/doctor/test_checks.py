@@ -281,6 +281,17 @@ def test_the_fix_of_a_service_names_its_own_log() -> None:
     assert "journalctl -u gridtie-engine.service" in station.examine()["service.running"].fix
 
 
+@pytest.mark.parametrize(
+    ("id", "broken"),
+    [("engine.deterministic", has(greedy=["", ""])), ("engine.constrained", has(choice="Paris, of course"))],
+)
+def test_where_it_generates_wrongly_the_fix_names_its_own_log(id: str, broken: Break) -> None:
+    station = Healthy()
+    station.native()
+    broken(station)
+    assert "journalctl -u gridtie-engine.service" in station.examine()[id].fix
+
+
 def test_processes_that_end_while_memory_is_counted_are_left_out() -> None:
     station = Healthy()
     station.native()

@@ -28,14 +28,12 @@ def deterministic(look: Look) -> Finding:
     texts = []
     for answer in look.greedy:
         if answer.status != 200:
-            return bad(_said(answer), wanted, "see the logs of router and engine (`docker logs`)")
+            return bad(_said(answer), wanted, _both_logs(look))
         texts.append(_content(answer))
     if not texts[0].strip():
-        return bad("an empty answer", wanted, "see the engine's log (`docker logs`)")
+        return bad("an empty answer", wanted, f"see the engine's log (`{look.log}`)")
     if texts[0] != texts[1]:
-        return bad(
-            f"{texts[0]!r}, then {texts[1]!r}", wanted, "see the engine's log; run `make site` to put its settings back"
-        )
+        return bad(f"{texts[0]!r}, then {texts[1]!r}", wanted, f"see `{look.log}`; `make site` puts its settings back")
     return good(f"{texts[0].strip()[:60]!r}, twice", wanted)
 
 
@@ -51,14 +49,14 @@ def constrained(look: Look) -> Finding:
     answer = look.chat(body)
     wanted = json.dumps({"answer": _RIGHT})
     if answer.status != 200:
-        return bad(_said(answer), wanted, "see the logs of router and engine (`docker logs`)")
+        return bad(_said(answer), wanted, _both_logs(look))
     try:
         found = json.loads(_content(answer))
     except ValueError:
-        return bad(_content(answer)[:200], wanted, "the engine ignores the schema: see its log")
+        return bad(_content(answer)[:200], wanted, f"the engine ignores the schema: see `{look.log}`")
     if found != {"answer": _RIGHT}:
         return bad(
-            json.dumps(found), wanted, "the engine computes wrong answers: see its log, run `gridtie doctor --deep`"
+            json.dumps(found), wanted, f"it computes wrong answers: see `{look.log}`, run `gridtie doctor --deep`"
         )
     return good(json.dumps(found), wanted)
 
@@ -83,7 +81,7 @@ def private(look: Look) -> Finding:
     for environment in _ENVIRONMENTS:
         answer = look.post("/gridtie/route", {"environment": environment, "tags": ["private"]})
         if answer.status != 200:
-            return bad(f"{environment}: {answer.status}: {answer.error()[1]}", wanted, "see the router's log")
+            return bad(f"{environment}: {answer.status}: {answer.error()[1]}", wanted, f"see `{look.router_log}`")
         plan = answer.json()
         targets = [attempt["target"] for attempt in plan["attempts"] if attempt["locality"] != "local"]
         leaks += [f"{environment}: {target}" for target in targets]
@@ -97,6 +95,10 @@ def private(look: Look) -> Finding:
 
 def _content(answer: Answer) -> str:
     return str(answer.json()["choices"][0]["message"]["content"] or "")
+
+
+def _both_logs(look: Look) -> str:
+    return f"see the logs of both: `{look.router_log}`, `{look.log}`"
 
 
 def _said(answer: Answer) -> str:

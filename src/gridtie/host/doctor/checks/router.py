@@ -9,14 +9,12 @@ from gridtie.host.ask import Answer
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
 
-_LOG = "see the router's log (`docker logs`)"
-
 
 def alive(look: Look) -> Finding:
     answer = look.get("/healthz", key="")
     if answer.status == 200:
         return good(f"{look.endpoint}/healthz answers")
-    return bad(f"{look.endpoint}/healthz answers {answer.status}", "200", _LOG)
+    return bad(f"{look.endpoint}/healthz answers {answer.status}", "200", f"see `{look.router_log}`")
 
 
 def ready(look: Look) -> Finding:
@@ -26,7 +24,7 @@ def ready(look: Look) -> Finding:
     said = answer.json()
     reasons = said.get("reasons") if isinstance(said, dict) else None
     why = "; ".join(map(str, reasons)) if reasons else answer.error()[1]
-    return bad(f"{answer.status}: {why}", "200: it can serve requests", f"put that right; {_LOG}")
+    return bad(f"{answer.status}: {why}", "200: it can serve requests", f"put that right; see `{look.router_log}`")
 
 
 def key(look: Look) -> Finding:
@@ -86,7 +84,7 @@ def configuration(look: Look) -> Finding:
         return bad(
             f"routing file {found[:12]} is loaded",
             f"{wanted[:12]}, the one on disk",
-            "wait a second, then look again; else " + _LOG,
+            f"wait a second, then look again; else see `{look.router_log}`",
         )
     return good(f"routing file {found[:12]} is loaded, as on disk")
 
