@@ -116,8 +116,8 @@ def test_a_persons_own_settings_outlive_an_upgrade(units: Path, tmp_path: Path) 
 
 
 def test_a_persons_own_drop_in_is_read_after_ours() -> None:
-    tasks = (ROOT / "roles/engine_ollama/tasks/native_run.yml").read_text()
-    names = re.findall(r"([\w-]+\.conf)\b(?!\.j2)", tasks)
+    variables = (ROOT / "roles/station/vars/main.yml").read_text()
+    names = re.findall(r"([\w-]+\.conf)\b(?!\.j2)", variables)
 
     # systemd reads drop-ins in the order of their names; `systemctl edit` writes override.conf.
     assert names
@@ -234,7 +234,7 @@ def test_a_second_removal_finds_nothing_to_do(systemd: Systemd, units: Path) -> 
 def rendered(template: str, **values: Any) -> str:
     text = (ROOT / "roles/engine_ollama/templates" / template).read_text()
     return jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False).from_string(text).render(
-        gridtie_project="gridtie", _ollama_unit=NAME, **values
+        gridtie_project="gridtie", _station_engine_unit=NAME, **values
     )  # fmt: skip
 
 
