@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Callable
 
@@ -27,10 +27,22 @@ def redact(url: str) -> str:
 
 def context() -> ssl.SSLContext:
     """TLS that trusts what this machine was told to trust, by whichever variable."""
+    bundles = {os.environ.get(name, "") for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")}
+    # The default context has read this one.
+    bundles -= {"", os.environ.get("SSL_CERT_FILE")}
+    with _making:
+        return _trusting(frozenset(bundles))
+
+
+# To read a bundle takes a tenth of a second of computing: done once, also where all threads ask at the same time.
+_making = threading.Lock()
+
+
+@lru_cache(maxsize=None)
+def _trusting(bundles: frozenset[str]) -> ssl.SSLContext:
     made = ssl.create_default_context()
-    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        bundle = os.environ.get(name)
-        if bundle and Path(bundle).is_file():
+    for bundle in bundles:
+        if Path(bundle).is_file():
             made.load_verify_locations(cafile=bundle)
     return made
 

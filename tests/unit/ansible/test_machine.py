@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from plugins.module_utils import gridtie_docker, gridtie_machine, gridtie_ports, gridtie_reach
 
+from standins.authority import make_authority
+
 
 def test_os_release_is_read_with_and_without_quotes() -> None:
     text = (
@@ -100,6 +102,20 @@ def test_a_docker_that_does_not_answer_has_no_facts(text: str) -> None:
 )
 def test_credentials_of_an_address_are_never_shown(url: str, shown: str) -> None:
     assert gridtie_reach.redact(url) == shown
+
+
+def test_every_bundle_that_the_machine_was_told_to_trust_is_read_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bundle = make_authority(tmp_path)
+    for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(bundle))
+    monkeypatch.setenv("CURL_CA_BUNDLE", str(tmp_path / "gone.pem"))
+
+    made = gridtie_reach.context()
+
+    assert "Stand-in authority" in str(made.get_ca_certs())
+    assert gridtie_reach.context() is made
 
 
 def test_a_port_nobody_listens_on_is_unreachable() -> None:
