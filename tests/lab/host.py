@@ -150,3 +150,11 @@ def host(
         if not keep:
             subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
             subprocess.run(["docker", "volume", "rm", "--force", name], check=True, capture_output=True)
+
+
+def let_docker_work(machine: Host) -> None:
+    """In a container's container /proc/sys is read-only, so that Docker cannot turn IPv6 off where there is none."""
+    drop_in = "/etc/systemd/system/docker.service.d/lab.conf"
+    lines = "[Service]\\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\\n"
+    machine.root(f"mkdir -p $(dirname {drop_in}) && printf '{lines}' > {drop_in}")
+    machine.root("systemctl daemon-reload && systemctl restart docker")

