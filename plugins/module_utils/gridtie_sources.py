@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 from .gridtie_build_sources import pip_conf
@@ -17,7 +18,10 @@ def apt_site(codename: str) -> str:
         site, _, release = line.strip().rpartition(" ")
         if release == codename:
             return site.rstrip("/")
-    return ""
+    # Where nothing was fetched yet, apt lists no index; but it says what it would fetch: 'URL' file size.
+    _, output, _ = run(["apt-get", "--print-uris", "update"])
+    found = re.search(rf"^'(\S+?)/+dists/{re.escape(codename)}/InRelease'", output, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def apt_release(codename: str) -> str:

@@ -1,7 +1,4 @@
-"""What stands in the way of a station is said in one list, and nothing on the machine has been changed.
-
-On the bare machine of the whole story, before its first chapter.
-"""
+"""What stands in the way of a station is said in one list, and nothing on the machine has been changed."""
 
 from __future__ import annotations
 
@@ -11,7 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.host import Host, Result
+from lab import image
+from lab.host import Host, Result, host
+from lab.prepared import hand_environment
 
 # Every file with what a change to it would change. Left out: what lives in memory only, logs, the home directory with
 # the checkout and Ansible's own scratch files, and systemd's bookkeeping of its timers.
@@ -25,11 +24,11 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def bare(machine: Host) -> Host:
-    """The bare machine with the virtual environment, which installs a package, is root's business and no station."""
-    result = machine.run("make venv")
-    assert result.code == 0, str(result)
-    return machine
+def bare() -> Iterator[Host]:
+    """A bare machine with the virtual environment: to make that installs a package, which is no station's."""
+    with host(image.build()) as machine:
+        hand_environment(machine)
+        yield machine
 
 
 @contextmanager

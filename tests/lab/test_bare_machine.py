@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 
-from lab.host import Host, Result
+import pytest
+
+from lab import image
+from lab.host import Host, Result, host
 
 # A stage's closing line: its title, how long it took, how it ended.
 STAGE = re.compile(r"^  (?P<title>[A-Z][\w -]+?) +(?:\d+ min )?[\d.]+ s +(?P<state>ok|changed|would change)\b")
@@ -19,6 +23,13 @@ FINGERPRINT = (
 )
 # Seconds into the engine's stage, the longest one, when it is killed half-way.
 INSIDE_THE_LONGEST = 15
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Host]:
+    """A Debian 13 machine with git, make and Python, an ordinary user with sudo, and nothing else."""
+    with host(image.build()) as bare:
+        yield bare
 
 
 def stages(output: str) -> dict[str, str]:
