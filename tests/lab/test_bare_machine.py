@@ -5,17 +5,14 @@ The tests are the chapters of one story and run in the order they stand in.
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from lab import image
 from lab.host import Host, Result, host
+from lab.kills import INSIDE, STAGE, through_kills
 
-# A stage's closing line: its title, how long it took, how it ended.
-STAGE = re.compile(r"^  (?P<title>[A-Z][\w -]+?) +(?:\d+ min )?[\d.]+ s +(?P<state>ok|changed|would change)\b")
 # Everything that a run changes outside of the user's own checkout and of what any program does in passing.
 FINGERPRINT = (
     "dpkg-query -W; getent passwd; ls -lAR /etc /opt /usr/local /var/lib/gridtie 2>/dev/null"
@@ -58,45 +55,12 @@ def test_check_mode_names_the_stages_and_touches_nothing(machine: Host) -> None:
 
 
 def test_a_run_that_is_killed_at_every_stage_boundary_finishes_in_the_end(machine: Host) -> None:
-    killed: set[str] = set()
-    inside = False
-    for _ in range(12):
-        output, point = run_until_killed(machine, killed, kill_inside=not inside)
-        if point is None:
-            break
-        inside = inside or point == "inside"
-        killed.add(point)
+    output, killed = through_kills(machine, "make site", after="Container engine", seconds=INSIDE_THE_LONGEST)
 
     assert "changed=" in output
     assert "PASS" in output
-    assert inside
+    assert INSIDE in killed
     assert len(killed) > 4
-
-
-def run_until_killed(machine: Host, passed: set[str], *, kill_inside: bool) -> tuple[str, str | None]:
-    """Run `make site`; kill it -9 at the first stage boundary not in `passed`, or inside the engine's stage.
-
-    Returns what it printed and where it was killed; None if it came to its end.
-    """
-    lines: list[str] = []
-    with machine.start("make site") as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            ended = STAGE.match(line)
-            if ended and ended["title"] not in passed:
-                kill(machine)
-                return "".join(lines), ended["title"]
-            if ended and ended["title"] == "Container engine" and kill_inside:
-                time.sleep(INSIDE_THE_LONGEST)
-                kill(machine)
-                return "".join(lines), "inside"
-    assert process.returncode == 0, "".join(lines)[-8000:]
-    return "".join(lines), None
-
-
-def kill(machine: Host) -> None:
-    machine.run("pkill -9 -f 'make site|scripts/playbook|ansible-playbook|AnsiballZ'; true", user="root", cwd="/")
 
 
 def test_a_second_run_changes_nothing_and_says_so_quickly(machine: Host) -> None:

@@ -14,11 +14,14 @@ import pytest
 
 from lab import mirror
 from lab.host import Host, Result
+from lab.kills import INSIDE, through_kills
 from lab.prepared import prepared
 
 UNIT = "gridtie-engine.service"
 TREES = "/opt/gridtie/ollama"
 SITE = 'make site ARGS="-e @/home/dev/site.json"'
+# Those that another engine makes different; the others are the bare machine's.
+ENGINES_STAGES = {"Engine", "Models", "Router"}
 
 # Upstream's install.sh, step by step, from the mirror: program and libraries below /usr/local, a system user with its
 # home in /usr/share, a unit of that name. Then its owner pulls a model.
@@ -112,14 +115,19 @@ def test_check_mode_names_what_a_run_would_do_and_fetches_nothing(machine: Host,
     assert machine.root(f"ls -d {TREES} /etc/systemd/system/gridtie* 2>/dev/null; true") == ""
 
 
-def test_a_machine_without_an_engine_runs_ollama_as_a_service_from_the_mirror(
+def test_a_run_that_is_killed_where_the_engine_is_concerned_ends_with_ollama_as_a_service(
     machine: Host, server: mirror.Server
 ) -> None:
-    output = succeeded(machine.run(SITE))
+    """While the archive comes from the mirror and is unpacked, and when engine, models and router have been made."""
+    output, killed = through_kills(machine, SITE, after="Account", seconds=2, at=ENGINES_STAGES)
 
+    assert killed == {*ENGINES_STAGES, INSIDE}
     assert "the mirror answered, so the pinned archive is used" in output
     assert machine.root(f"systemctl is-active {UNIT}; systemctl is-enabled {UNIT}").split() == ["active", "enabled"]
     assert engine(machine, "/api/version") == {"version": server.new}
+    # Nothing of a half-made one is left.
+    release = machine.root(f"readlink {TREES}/current").strip()
+    assert set(machine.root(f"ls -A {TREES}").split()) == {"current", release}
 
 
 def test_the_model_was_pulled_by_its_pinned_digest(machine: Host, server: mirror.Server) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from lab import images, mirror
 from lab.host import Host, Result
+from lab.kills import kill
 from lab.prepared import prepared
 
 CURRENT = "/opt/gridtie/ollama/current"
@@ -266,9 +267,7 @@ def kill_at(machine: Host, moment: str) -> None:
             assert process.poll() is None, f"it came to its end before: {process.stdout and process.stdout.read()}"
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        machine.run(
-            "pkill -9 -f 'make upgrade|scripts/playbook|ansible-playbook|AnsiballZ'; true", user="root", cwd="/"
-        )
+        kill(machine, "make upgrade")
 
 
 # -- in a container ----------------------------------------------------------------------------------------------------
