@@ -9,7 +9,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 import tarfile
 import time
 import uuid
@@ -20,18 +19,15 @@ from typing import Any
 
 import pytest
 import yaml
+from plugins.action.gridtie_image import read_tree
+from plugins.module_utils import gridtie_image_plan as plan
+from plugins.module_utils import gridtie_images as images
+from plugins.module_utils.gridtie_machine import parse_os_release, read_text
 
 from integration.station import Station, docker
 from standins.package_index import package_index
 
 ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
-
-from plugins.action.gridtie_image import read_tree  # noqa: E402 - the path is set above
-from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
-from plugins.module_utils import gridtie_images as images  # noqa: E402
-from plugins.module_utils.gridtie_machine import parse_os_release, read_text  # noqa: E402
 
 CANARY = "canary-d1f5c0"
 LAUNCHER = "/opt/gridtie-engine/bin/llama-server"

@@ -5,23 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.module_utils.gridtie_images import not_reached
+from plugins.module_utils.gridtie_pins import PinError
+from plugins.modules.gridtie_image import CommandError, Maker
 
 from integration.station import docker
 from standins.registry import Registry, registry
-
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
-
-from plugins.module_utils.gridtie_images import not_reached  # noqa: E402 - the path is set above
-from plugins.module_utils.gridtie_pins import PinError  # noqa: E402
-from plugins.modules.gridtie_image import CommandError, Maker  # noqa: E402
 
 REFERENCE = "docker.io/gridtie-standin/ollama:1"
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,12 +57,16 @@ def build(distribution: Distribution = TRIXIE, more: tuple[str, ...] = ()) -> st
     recipe = f"{distribution} {PACKAGES + more} {mirror()}"
     name = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     tag = f"gridtie-lab/{distribution.name}:{name}"
-    # Test files run side by side: whoever comes second to an image waits for it.
-    with (Path(tempfile.gettempdir()) / f"gridtie-lab-{name}.lock").open("w") as lock:
+    once(tag, lambda: _bootstrap(distribution, PACKAGES + more, tag))
+    return tag
+
+
+def once(tag: str, make: Callable[[], None]) -> None:
+    """Have an image made unless it is there. Test files run side by side: whoever comes second to one waits for it."""
+    with (Path(tempfile.gettempdir()) / f"{tag.replace('/', '-').replace(':', '-')}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode:
-            _bootstrap(distribution, PACKAGES + more, tag)
-    return tag
+            make()
 
 
 def _bootstrap(distribution: Distribution, packages: tuple[str, ...], tag: str) -> None:

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import platform
-import sys
 import tempfile
-import uuid
 from pathlib import Path
 from typing import Any
 
 import yaml
+from plugins.action.gridtie_image import read_tree
+from plugins.module_utils import gridtie_image_plan as plan
+from plugins.module_utils.gridtie_docker import inspect
+from plugins.modules.gridtie_image import Maker
 
-from lab.host import bundle
-
-ROOT = Path(__file__).resolve().parents[2]
-if str(ROOT) not in sys.path:
-    sys.path.append(str(ROOT))
-
-from plugins.action.gridtie_image import read_tree  # noqa: E402 - the path is set above
-from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
-from plugins.module_utils.gridtie_docker import inspect  # noqa: E402
-from plugins.modules.gridtie_image import Maker  # noqa: E402
+from lab.host import CHECKOUT, bundle
 
 
 def artefacts() -> dict[str, Any]:
     """What the checkout pins."""
-    pinned: dict[str, Any] = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+    pinned: dict[str, Any] = yaml.safe_load((CHECKOUT / "config/artefacts.yaml").read_text(encoding="utf-8"))
     return pinned
 
 
 def checkout() -> dict[str, bytes]:
     """The checkout's files that images are made from, by their paths."""
-    return read_tree(ROOT)
+    return read_tree(CHECKOUT)
 
 
 def steps(
@@ -60,12 +53,20 @@ class Images:
     def is_there(self, step: dict[str, Any]) -> bool:
         return self._maker.find(step) is not None
 
-    def make(self, step: dict[str, Any]) -> str:
-        """Its reference, once it is there. Whoever comes second to an image waits for it."""
+    def make(self, steps: list[dict[str, Any]]) -> str:
+        """The reference of what the last step makes, once it is there. Whoever comes second to an image waits for it.
+
+        Nothing is made where it is there already.
+        """
+        if not self.is_there(steps[-1]):
+            for step in steps:
+                self._make(step)
+        return str(steps[-1]["reference"])
+
+    def _make(self, step: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             if "files" in step:
-                context = Path(scratch) / f"{uuid.uuid4().hex}.tar.gz"
+                context = Path(scratch) / "context.tar.gz"
                 context.write_bytes(plan.archive(step["files"]))
                 self._given["contexts"] = {step["name"]: str(context)}
             self._maker.ensure(step)
-        return str(step["reference"])

@@ -43,18 +43,17 @@ def _until_killed(
             lines.append(line)
             ended = STAGE.match(line)
             if ended and ended["title"] not in killed and (not at or ended["title"] in at):
-                kill(machine, command)
+                kill(machine)
                 return "".join(lines), ended["title"]
             if ended and ended["title"] == after and INSIDE not in killed:
                 time.sleep(seconds)
-                kill(machine, command)
+                kill(machine)
                 return "".join(lines), INSIDE
     assert process.returncode == 0, "".join(lines)[-8000:]
     return "".join(lines), None
 
 
-def kill(machine: Host, command: str) -> None:
+def kill(machine: Host) -> None:
     """All of a run of `make` at once, so that nothing of it can clean up."""
-    target = " ".join(command.split()[:2])
-    words = f"{target}|scripts/playbook|ansible-playbook|AnsiballZ"
+    words = "make (site|upgrade)|scripts/playbook|ansible-playbook|AnsiballZ"
     machine.run(f"pkill -9 -f '{words}'; true", user="root", cwd="/")

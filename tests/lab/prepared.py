@@ -6,13 +6,10 @@ made from, so a host that was handed something else makes its own. From nothing,
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 from lab import image, images
 from lab.host import CHECKOUT, Host, host, let_docker_work
@@ -34,9 +31,12 @@ def prepared(*names: str, hostname: str = "lab", options: Sequence[str] = ()) ->
 
 def hand_image(machine: Host, name: str) -> None:
     """Give a machine's Docker one of a station's images (`router`, `engine-embedded`, ...), made here unless it is."""
-    here = images.Images()
-    made = [here.make(step) for step in images.steps(name, "gridtie")][-1]
-    _pipe(f"docker save {made}", f"docker exec -i {machine.name} docker load")
+    load(machine, images.Images().make(images.steps(name, "gridtie")))
+
+
+def load(machine: Host, reference: str) -> None:
+    """Give a machine's Docker an image that is here."""
+    _pipe(f"docker save {reference}", f"docker exec -i {machine.name} docker load")
 
 
 def hand_environment(machine: Host) -> None:
@@ -54,15 +54,15 @@ def _environment() -> str:
     """Tag of an image that holds nothing but the environment; it is made on a host of its own unless it is there."""
     recipe = b"".join((CHECKOUT / name).read_bytes() for name in MADE_FROM) + image.build().encode()
     tag = f"gridtie-lab/environment:{hashlib.sha256(recipe).hexdigest()[:12]}"
-    with (Path(tempfile.gettempdir()) / "gridtie-lab-environment.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode:
-            with host(image.build()) as machine:
-                done = machine.run("make venv")
-                assert done.code == 0, str(done)
-                pack = "tar -c -C /home/dev/gridtie .venv"
-                _pipe(f"docker exec {machine.name} {pack}", f"docker import - {tag}")
+    image.once(tag, lambda: _pack_environment(tag))
     return tag
+
+
+def _pack_environment(tag: str) -> None:
+    with host(image.build()) as machine:
+        done = machine.run("make venv")
+        assert done.code == 0, str(done)
+        _pipe(f"docker exec {machine.name} tar -c -C /home/dev/gridtie .venv", f"docker import - {tag}")
 
 
 def _pipe(source: str, sink: str) -> None:

@@ -17,7 +17,7 @@ import pytest
 from lab import images, mirror
 from lab.host import Host, Result
 from lab.kills import kill
-from lab.prepared import prepared
+from lab.prepared import load, prepared
 
 CURRENT = "/opt/gridtie/ollama/current"
 VARIABLES = "/home/dev/variables.yml"
@@ -267,7 +267,7 @@ def kill_at(machine: Host, moment: str) -> None:
             assert process.poll() is None, f"it came to its end before: {process.stdout and process.stdout.read()}"
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        kill(machine, "make upgrade")
+        kill(machine)
 
 
 # -- in a container ----------------------------------------------------------------------------------------------------
@@ -306,8 +306,7 @@ def contained(station: Host, server: mirror.Server) -> Host:
     for version in (server.old, server.new):
         reference = sources(version)[1]
         made = reference.replace("gridtie/", f"{mirror.PREFIX}/", 1)
-        pipe = f"docker save {made} | docker exec -i {station.name} docker load"
-        subprocess.run(["sh", "-c", pipe], check=True, capture_output=True)
+        load(station, made)
         station.root(f"docker tag {made} {reference}")
     station.root(
         "printf '#!/bin/sh\\nexit 1\\n' >/root/llama-server && chmod 755 /root/llama-server &&"
