@@ -81,12 +81,11 @@ def header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
     speed = f", reads about {room.bandwidth / 1e9:.0f} GB/s ({room.bandwidth_source})" if room.bandwidth else ""
     limit = f" (limited by {hardware.memory.limited_by})" if hardware.memory.limited_by else ""
     attention = "on" if wishes.settings.flash_attention else "off"
-    cards = [f"{_card(card)}: {card.reason or 'used'}" for card in hardware.graphics] or ["none"]
     loaded = [f"{model.name} ({model.size / GIB:.1f} GiB)" for model in hardware.loaded]
     rows = [
         ("processor", [f"{hardware.processor.model}, {hardware.processor.count} usable"]),
         ("memory", [f"{hardware.memory.total / GIB:.1f} GiB{limit}, {hardware.memory.available / GIB:.1f} available"]),
-        ("graphics", cards),
+        ("graphics", _graphics(hardware)),
         ("room", [f"{room.available / GIB:.1f} GiB of {room.name} for models{_held(room)}{speed}"]),
         *([("loaded", [", ".join(loaded) + "; makes room when another model is asked for"])] if loaded else []),
         (
@@ -99,6 +98,14 @@ def header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
     ]
     lines = [f"{name if index == 0 else '':<10} {text}" for name, texts in rows for index, text in enumerate(texts)]
     return "\n".join(lines) + "\n\n"
+
+
+def _graphics(hardware: Hardware) -> list[str]:
+    """One line for each of the machine's cards. Apple's chips have none: their graphics are a part of the chip."""
+    if hardware.metal_limit:
+        most = f"{hardware.metal_limit / GIB:.1f} GiB of the memory above at most"
+        return [f"part of {hardware.processor.model} (Metal), {most}: used"]
+    return [f"{_card(card)}: {card.reason or 'used'}" for card in hardware.graphics] or ["none"]
 
 
 def _card(card: Graphics) -> str:

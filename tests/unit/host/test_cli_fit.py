@@ -154,6 +154,13 @@ def test_a_profile_that_is_not_as_it_should_be_is_refused_by_the_key(
         fit("--profile", str(tmp_path / "odd.json"))
 
 
+def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--profile", str(MACHINES / "mac-16gb.json"))
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("graphics"))
+    assert line == "graphics   part of Apple M2 (Metal), 10.7 GiB of the memory above at most: used"
+
+
 def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
     with pytest.raises(PlaceError, match="Iris Xe Graphics: part of the processor"):
         fit("--profile", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
