@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Dict, Iterator, Sequence
 
 from .gridtie_command import CommandError, follow
-from .gridtie_docker import run
 from .gridtie_machine import read_text
 from .gridtie_progress import report
 
@@ -92,8 +91,3 @@ def clear(directory: Path) -> None:
         raise CommandError(f"unmount {', '.join(mounted)} first: an interrupted bootstrap left it mounted")
     if directory.is_dir():
         shutil.rmtree(directory)
-
-
-def apt_targets() -> str:
-    """What apt on this host knows of its sources, in the form that ``apt_sources`` reads."""
-    return run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE) $(COMPONENT)", "Created-By: Packages"])[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import configparser
-from typing import Iterable
+from typing import Iterable, Tuple
 
 # Settings of pip that say where packages come from; the rest of a person's configuration is their own affair.
 # find-links is left out: it names directories of the host.
@@ -14,15 +14,14 @@ class NoMirrorError(Exception):
     """apt on this host has no source that an image can be made from."""
 
 
-def apt_sources(targets: str, host_release: str, suite: str) -> str:
+def apt_sources(indexes: Iterable[Tuple[str, str, str]], host_release: str, suite: str) -> str:
     """Source lines of a release of the host's distribution, at the host's own mirrors.
 
-    ``targets`` is what ``apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT)'`` prints, ``host_release`` the
-    host's code name, ``suite`` the wanted release's. Updates and security updates are included where the host has them.
+    ``indexes`` are apt's own (address, suite and component each), ``host_release`` is the host's code name, ``suite``
+    the wanted release's. Updates and security updates are included where the host has them.
     """
     lines: list[str] = []
-    for line in targets.splitlines():
-        site, release, component = [*line.split(), "", "", ""][:3]
+    for site, release, component in indexes:
         name, _, pocket = release.partition("-")
         if name != host_release or pocket not in ("", "updates", "security"):
             continue

@@ -11,12 +11,13 @@ import shutil
 from pathlib import Path
 from typing import Any, Sequence
 
-from .gridtie_bootstrap import LIMIT_S, apt_targets, root_filesystem
+from .gridtie_bootstrap import LIMIT_S, root_filesystem
 from .gridtie_build_sources import apt_sources, go_env, pip_conf, proxies
 from .gridtie_command import CommandError, follow
 from .gridtie_docker import run
 from .gridtie_machine import parse_os_release, read_text
 from .gridtie_progress import report
+from .gridtie_sources import apt_indexes, pip_files
 
 # What a person reads while a step of a Dockerfile runs, by what the step's command holds.
 _STEPS = {
@@ -122,7 +123,7 @@ class Images:
 
     def _sources(self, step: dict[str, Any]) -> dict[str, str]:
         """Package sources as variables that BuildKit reads secrets from: nothing of them is written to a disk."""
-        files = [read_text(path) for path in _pip_files(self._package_environment)]
+        files = [read_text(path) for path in pip_files(self._package_environment)]
         go = shutil.which("go", path=os.environ.get("PATH", "") + ":/usr/local/go/bin")
         printed = run([go, "env", "GOPROXY", "GOSUMDB"])[1] if go else ""
         sources = {
@@ -137,7 +138,7 @@ class Images:
         return sources
 
     def _apt_sources(self, suite: str) -> str:
-        return apt_sources(apt_targets(), parse_os_release(read_text("/etc/os-release"))["codename"], suite)
+        return apt_sources(apt_indexes(), parse_os_release(read_text("/etc/os-release"))["codename"], suite)
 
     def _ask(self, *arguments: str) -> tuple[int, str, str]:
         return run([self._docker, *arguments], self._environment)
@@ -157,14 +158,6 @@ def missing_cpu_flags(wanted: list[str]) -> list[str]:
         return []
     found = re.search(r"^flags\s*:(.*)$", read_text("/proc/cpuinfo"), re.MULTILINE)
     return sorted(set(wanted) - set(found.group(1).split())) if found else []
-
-
-def _pip_files(environment: dict[str, str]) -> list[str]:
-    """Where pip looks for its configuration, weakest first."""
-    home = environment.get("HOME", "/root")
-    config = environment.get("XDG_CONFIG_HOME", f"{home}/.config")
-    files = ["/etc/xdg/pip/pip.conf", "/etc/pip.conf", f"{home}/.pip/pip.conf", f"{config}/pip/pip.conf"]
-    return [*files, environment["PIP_CONFIG_FILE"]] if environment.get("PIP_CONFIG_FILE") else files
 
 
 def _tell(name: str, line: str) -> None:

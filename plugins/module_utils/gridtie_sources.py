@@ -5,23 +5,41 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from typing import NamedTuple
 
 from .gridtie_build_sources import pip_conf
 from .gridtie_docker import run
 from .gridtie_machine import read_text
 
+# One line of `apt-get --print-uris update`: 'URL' file size. Flat repositories have no components and are left out.
+_INDEX = re.compile(r"^'(\S+?)/+dists/(\S+?)/([^/\s]+)/binary-[^/\s]+/Packages[^/\s]*' ", re.MULTILINE)
+
+
+class AptIndex(NamedTuple):
+    """Where apt has packages from: the archive's address with the credentials it may carry, suite, component."""
+
+    site: str
+    suite: str
+    component: str
+
+
+def parse_uris(text: str) -> list[AptIndex]:
+    """The indexes of packages in what ``apt-get --print-uris update`` prints, each once, in apt's order."""
+    return list(dict.fromkeys(AptIndex(*found.groups()) for found in _INDEX.finditer(text)))
+
+
+def apt_indexes() -> list[AptIndex]:
+    """The indexes that apt on this machine would fetch, whether or not it has.
+
+    ``apt-get indextargets`` lists those that were fetched, and makes a package cache first where none is kept (as in a
+    container's image), which takes a second.
+    """
+    return parse_uris(run(["apt-get", "--print-uris", "update"])[1])
+
 
 def apt_site(codename: str) -> str:
     """The mirror that the machine's own release comes from; empty where apt has none."""
-    _, output, _ = run(["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"])
-    for line in output.splitlines():
-        site, _, release = line.strip().rpartition(" ")
-        if release == codename:
-            return site.rstrip("/")
-    # Where nothing was fetched yet, apt lists no index; but it says what it would fetch: 'URL' file size.
-    _, output, _ = run(["apt-get", "--print-uris", "update"])
-    found = re.search(rf"^'(\S+?)/+dists/{re.escape(codename)}/InRelease'", output, re.MULTILINE)
-    return found[1] if found else ""
+    return next((index.site for index in apt_indexes() if index.suite == codename), "")
 
 
 def apt_release(codename: str) -> str:

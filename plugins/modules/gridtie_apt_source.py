@@ -10,9 +10,8 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_files, gridtie_openpgp
-from ..module_utils.gridtie_docker import run
 from ..module_utils.gridtie_reach import context
-from ..module_utils.gridtie_sources import apt_site
+from ..module_utils.gridtie_sources import apt_indexes, apt_site
 
 DOCUMENTATION = r"""
 module: gridtie_apt_source
@@ -65,13 +64,11 @@ path:
   type: str
   returned: always
 """
-_FORMAT = "$(RELEASE)\t$(COMPONENT)"
 
 
 def _missing_components(suite: str, components: str) -> list[str]:
-    """Components of the machine's own release that apt has no index of."""
-    _, output, _ = run(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"])
-    have = {line.partition("\t")[2] for line in output.splitlines() if line.partition("\t")[0] == suite}
+    """Components of the machine's own release that apt has no source of."""
+    have = {index.component for index in apt_indexes() if index.suite == suite}
     return [name for name in components.split() if name not in have]
 
 

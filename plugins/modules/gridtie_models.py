@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import grp
+import json
 import os
 import pwd
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_engine_address import reached
+from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
 from ..module_utils.gridtie_host.fetch import Fetcher
@@ -144,6 +146,10 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  catalogue_json:
+    description: Where the host's command reads catalogue and lock, as JSON; empty writes none.
+    type: str
+    default: ""
   ca_bundle:
     description: CA bundle for downloads; empty is the system's.
     type: str
@@ -205,6 +211,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
     "network": {"type": "dict", "default": {}, "no_log": True},
 }
@@ -222,19 +229,30 @@ def main() -> None:
             gone = withdraw(_place(module), module.check_mode)
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone)
         done = supply(_order(module), module.check_mode)
+        written = _catalogue(given, module.check_mode)
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
     except (StockError, CatalogueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{given['models_dir']}: {error}")
+        module.fail_json(msg=f"{error.filename or given['models_dir']}: {error.strerror or error}")
     module.exit_json(
-        changed=done.changed,
+        changed=done.changed or bool(written),
         models=done.models,
         others=done.others,
         remarks=done.remarks,
-        diff={"before": done.before, "after": done.after},
+        diff=[{"before": done.before, "after": done.after}, *written],
     )
+
+
+def _catalogue(given: dict[str, Any], check: bool) -> list[dict[str, Any]]:
+    """Write catalogue and lock for the host's command; what that changes, for a diff."""
+    if not given["catalogue_json"]:
+        return []
+    documents = {name: given[name] for name in ("catalogue", "lock")}
+    text = json.dumps(documents, indent=1, sort_keys=True) + "\n"
+    change = ensure_file({"path": given["catalogue_json"], "mode": "0644", "content": text}, check)
+    return [change["diff"]] if change else []
 
 
 def _order(module: AnsibleModule) -> Order:

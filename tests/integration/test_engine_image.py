@@ -22,6 +22,7 @@ import yaml
 from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 from plugins.module_utils import gridtie_images as images
+from plugins.module_utils import gridtie_sources
 from plugins.module_utils.gridtie_machine import parse_os_release, read_text
 
 from integration.station import Station, docker
@@ -155,10 +156,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     llama.cpp's server is an empty package here: it is the way that is looked at, not what comes along it.
     """
     directory = tmp_path_factory.mktemp("canary")
-    targets = images.apt_targets().replace("://", f"://user:{CANARY}@")
+    indexes = [
+        index._replace(site=index.site.replace("://", f"://user:{CANARY}@")) for index in gridtie_sources.apt_indexes()
+    ]
     lines: list[str] = []
     with package_index("xllamacpp", "1", CANARY) as index, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(images, "apt_targets", lambda: targets)
+        patch.setattr(images, "apt_indexes", lambda: indexes)
         patch.setattr(images, "_tell", lambda name, line: lines.append(line))
         step = _canary_step(index.sha256, directory.name.lower())
         context = directory / "context.tar.gz"

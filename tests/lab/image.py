@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from plugins.module_utils.gridtie_sources import apt_indexes
+
 # git, make and Python are what the README asks for; the rest makes it a machine: an init system, sudo, a network.
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "libpam-systemd", "sudo", "ca-certificates", "iproute2", "procps",
@@ -26,7 +28,7 @@ DOCKER = ("openssh-server", "docker.io", "docker-cli", "docker-compose", "docker
 
 @dataclass(frozen=True)
 class Distribution:
-    """A release that can be bootstrapped, and the index targets by which its mirror is found on this machine."""
+    """A release that can be bootstrapped, and the suite by which its mirror is found on this machine."""
 
     name: str
     suite: str
@@ -39,17 +41,10 @@ BOOKWORM = Distribution("debian12", "bookworm")
 
 def mirror() -> str:
     """The archive that this machine's own package manager uses, whatever its source files look like."""
-    listed = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(SITE) $(RELEASE)", "Created-By: Packages"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split("\n")
-    for line in listed:
-        site, _, release = line.partition(" ")
-        if release in {"bookworm", "trixie"}:
-            return site
-    raise LookupError("no Debian archive among this machine's package sources; run `apt-get update` first")
+    site = next((index.site for index in apt_indexes() if index.suite in {"bookworm", "trixie"}), "")
+    if not site:
+        raise LookupError("no Debian archive among this machine's package sources")
+    return site
 
 
 def build(distribution: Distribution = TRIXIE, more: tuple[str, ...] = ()) -> str:

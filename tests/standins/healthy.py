@@ -216,9 +216,10 @@ class Healthy:
                 return self.docker
             case ["info", *_]:
                 return Ran(0, json.dumps(self.daemon), "")
-            case ["inspect", "--type", "container", name]:
-                found = self.containers.get(name)
-                return Ran(0, json.dumps([found]), "") if found else Ran(1, "[]", f"No such object: {name}")
+            case ["inspect", "--type", "container", *names]:
+                found = [{"Name": f"/{name}", **self.containers[name]} for name in names if name in self.containers]
+                missing = "".join(f"No such container: {name}\n" for name in names if name not in self.containers)
+                return Ran(1 if missing else 0, json.dumps(found), missing)
             case ["exec", "gridtie-router-1", "python3", "-I", "-c", _, *urls]:
                 return Ran(0, "\n".join(json.dumps([url, *self._hop(url)]) for url in urls) + "\n", "")
             case ["exec", "gridtie-engine-1", "python3", "-I", "-c", _]:

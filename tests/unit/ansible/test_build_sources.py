@@ -7,19 +7,18 @@ import configparser
 import pytest
 from plugins.module_utils.gridtie_build_sources import NoMirrorError, apt_sources, go_env, pip_conf, proxies
 
-DEBIAN_12 = """\
-http://mirror.example/debian bookworm main
-http://mirror.example/debian bookworm main
-http://mirror.example/debian bookworm-updates main
-https://security.example/debian-security bookworm-security main
-https://other.example/apt stable main
-"""
-UBUNTU = """\
-http://mirror.example/ubuntu noble main
-http://mirror.example/ubuntu noble universe
-http://mirror.example/ubuntu noble-security main
-http://mirror.example/ubuntu noble-backports main
-"""
+DEBIAN_12 = [
+    ("http://mirror.example/debian", "bookworm", "main"),
+    ("http://mirror.example/debian", "bookworm-updates", "main"),
+    ("https://security.example/debian-security", "bookworm-security", "main"),
+    ("https://other.example/apt", "stable", "main"),
+]
+UBUNTU = [
+    ("http://mirror.example/ubuntu", "noble", "main"),
+    ("http://mirror.example/ubuntu", "noble", "universe"),
+    ("http://mirror.example/ubuntu", "noble-security", "main"),
+    ("http://mirror.example/ubuntu", "noble-backports", "main"),
+]
 
 
 def test_another_release_comes_from_the_hosts_own_mirrors_with_its_updates() -> None:
@@ -39,11 +38,13 @@ def test_components_are_those_of_the_host_and_backports_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "targets", ["", "file:/srv/mirror bookworm main\n", "http://a.example bookworm-updates main\n"]
+    "indexes",
+    [[], [("file:/srv/mirror", "bookworm", "main")], [("http://a.example", "bookworm-updates", "main")]],
+    ids=["none", "a directory", "updates alone"],
 )
-def test_a_host_without_a_mirror_over_http_is_told_so(targets: str) -> None:
+def test_a_host_without_a_mirror_over_http_is_told_so(indexes: list[tuple[str, str, str]]) -> None:
     with pytest.raises(NoMirrorError, match="no http or https source for bookworm"):
-        apt_sources(targets, "bookworm", "trixie")
+        apt_sources(indexes, "bookworm", "trixie")
 
 
 def settings(text: str) -> dict[str, str]:

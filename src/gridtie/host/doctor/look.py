@@ -159,12 +159,10 @@ class Look:
     @functools.cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
         """Role -> `docker inspect` of its container; without those that do not exist."""
-        found = {}
-        for role, name in self.containers.items():
-            ran = self.docker("inspect", "--type", "container", name)
-            if ran.status == 0:
-                found[role] = json.loads(ran.out)[0]
-        return found
+        # With a name that does not exist Docker still prints the others.
+        ran = self.docker("inspect", "--type", "container", *self.containers.values())
+        inspections = {each["Name"].lstrip("/"): each for each in json.loads(ran.out or "[]")}
+        return {role: inspections[name] for role, name in self.containers.items() if name in inspections}
 
     def inspection(self, role: str) -> dict[str, Any]:
         """Raises `NotThere`."""
@@ -237,6 +235,18 @@ class Look:
         # Without cgroups (a rootless Docker on cgroup v1) only the container itself knows which processes it has.
         ran = self.docker("exec", container, "sh", "-c", "grep -h ^VmRSS: /proc/[0-9]*/status")
         return sum(int(line.split()[1]) * 1024 for line in ran.out.splitlines())
+
+    @functools.cached_property
+    def engine_says(self) -> dict[str, list[Hop]]:
+        """What each engine tells of itself (`alive`: its version or health) and of its `models`.
+
+        Asked at once: to run a command in a container takes longer than the answers. Raises `NotThere`.
+        """
+        ollama = self.engine["kind"] == "ollama"
+        paths = {"alive": "/api/version" if ollama else "/health", "models": "/api/tags" if ollama else "/v1/models"}
+        engines = sorted({model["url"] for model in self.models})
+        hops = {hop.url: hop for hop in self.from_router([url + path for path in paths.values() for url in engines])}
+        return {what: [hops[url + path] for url in engines] for what, path in paths.items()}
 
     def from_router(self, urls: Sequence[str]) -> list[Hop]:
         """GET each URL from inside the router's container. Raises `NotThere`."""

@@ -20,8 +20,7 @@ _XLLAMACPP = (
 
 
 def reachable(look: Look) -> Finding:
-    path = "/api/version" if look.engine["kind"] == "ollama" else "/health"
-    hops = look.from_router(sorted({model["url"] + path for model in look.models}))
+    hops = look.engine_says["alive"]
     silent = [
         f"{hop.url}: {hop.body if hop.status == 0 else f'status {hop.status}'}" for hop in hops if hop.status != 200
     ]
@@ -40,8 +39,7 @@ def version(look: Look) -> Finding:
 
 
 def _ollama_version(look: Look) -> str:
-    hop = look.from_router([look.models[0]["url"] + "/api/version"])[0]
-    return str(json.loads(hop.body)["version"])
+    return str(json.loads(look.engine_says["alive"][0].body)["version"])
 
 
 def _embedded_version(look: Look) -> str:
@@ -52,9 +50,8 @@ def _embedded_version(look: Look) -> str:
 def offered(look: Look) -> Finding:
     wanted = {str(model["name"]) for model in look.models}
     ollama = look.engine["kind"] == "ollama"
-    hops = look.from_router(sorted({model["url"] + ("/api/tags" if ollama else "/v1/models") for model in look.models}))
     found: set[str] = set()
-    for hop in hops:
+    for hop in look.engine_says["models"]:
         if hop.status != 200:
             return bad(
                 f"{hop.url}: {hop.body if hop.status == 0 else f'status {hop.status}'}", "200", "run `make site`"
