@@ -17,7 +17,11 @@ def load(path: str) -> Any:
     return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
 
 
-VARIABLES = load("roles/station/vars/main.yml") | load("roles/engine_ollama/vars/main.yml")
+VARIABLES = {
+    name: value
+    for role in ("station", "engine", "engine_ollama")
+    for name, value in load(f"roles/{role}/vars/main.yml").items()
+}
 SERVICE = {name: str(value) for name, value in VARIABLES["_ollama_settings"].items()}
 CONTAINER = {
     name: str(value)
@@ -49,7 +53,7 @@ ALWAYS = {name: default for name, (source, default) in ROWS.items() if source ==
 
 def written_out(text: str) -> str:
     """A template with the roles' own variables put in."""
-    return re.sub(r"\b_(?:ollama|station)_\w+", lambda match: str(VARIABLES[match[0]]), text)
+    return re.sub(r"\b_(?:ollama|engine|station)_\w+", lambda match: str(VARIABLES[match[0]]), text)
 
 
 def test_every_setting_is_on_the_page_and_no_other() -> None:
