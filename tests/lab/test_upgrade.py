@@ -259,6 +259,28 @@ def test_one_that_is_killed_and_then_fails_still_knows_the_way_back(station: Hos
     healthy_at(station, start)
 
 
+def test_where_going_back_fails_as_well_both_are_told_and_a_run_of_the_playbook_mends_it(
+    station: Host, server: mirror.Server
+) -> None:
+    start = told_version(station)
+    before, ledger = kept(station), rows(station)
+    server.pin(station, "0.32.98")
+    # The process runs on without its file, until the upgrade stops it.
+    station.root(f"rm {CURRENT}/bin/ollama")
+
+    output = failed(upgrade(station))
+
+    assert f"The upgrade from Ollama {start} to 0.32.98 failed" in output
+    assert f"Going back to {start} failed as well" in output
+    assert "is gone, so there is nothing to go back to" in output
+    assert kept(station) == before
+    assert rows(station)[: len(ledger)] == ledger
+
+    server.pin(station, start)
+    succeeded(site(station))
+    healthy_at(station, start)
+
+
 def kill_at(machine: Host, moment: str) -> None:
     """Start an upgrade and kill -9 all of it as soon as the shell command `moment` succeeds."""
     with machine.start(f"make upgrade ARGS='-e @{VARIABLES}'") as process:
