@@ -42,6 +42,12 @@ class Result:
         return f"exit {self.code} after {self.seconds:.0f} s\n{self.output[-8000:]}"
 
 
+def succeeded(result: Result) -> str:
+    """The output of a command that must succeed; an AssertionError with its end where it did not."""
+    assert result.code == 0, str(result)
+    return result.output
+
+
 class Host:
     """One running lab host; commands run on it as `dev`, an ordinary user who may use sudo."""
 

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import image, images
-from lab.host import CHECKOUT, Host
+from lab.host import CHECKOUT, Host, succeeded
 
 FILES = Path(__file__).with_name("mirror_image")
 PREFIX = "gridtie-lab"
@@ -94,8 +94,7 @@ class Server:
         environment in the checkout (`make venv`).
         """
         command = f".venv/bin/python -m gridtie.artefacts {version} --from {self.url}"
-        result = machine.run(f"{command} --replace --partial --no-images --no-module")
-        assert result.code == 0, str(result)
+        succeeded(machine.run(f"{command} --replace --partial --no-images --no-module"))
 
     def requests(self) -> list[str]:
         """The access log so far: one line a request."""

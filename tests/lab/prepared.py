@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from lab import image, images
-from lab.host import CHECKOUT, Host, host, let_docker_work
+from lab.host import CHECKOUT, Host, host, let_docker_work, succeeded
 
 # What `scripts/venv` recognises a finished environment by.
 MADE_FROM = ("requirements/site-py312.lock", "pyproject.toml", "scripts/venv")
@@ -60,8 +60,7 @@ def _environment() -> str:
 
 def _pack_environment(tag: str) -> None:
     with host(image.build()) as machine:
-        done = machine.run("make venv")
-        assert done.code == 0, str(done)
+        succeeded(machine.run("make venv"))
         _pipe(f"docker exec {machine.name} tar -c -C /home/dev/gridtie .venv", f"docker import - {tag}")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import image
-from lab.host import WHOLE_KERNEL, Host, Result, host
+from lab.host import WHOLE_KERNEL, Host, host, succeeded
 from lab.prepared import hand_environment
 
 SITE = 'make site ARGS="-e gridtie_engine=embedded"'
@@ -47,15 +47,9 @@ timeout 30 sh -c 'until [ -S /run/user/1000/bus ]; do sleep 0.2; done'
 def machine() -> Iterator[Host]:
     """A machine whose owner installed docker-ce and runs something on it."""
     with host(image.build(), options=WHOLE_KERNEL) as owned:
-        result = owned.run(f"set -eu\n{VENDOR}", user="root", cwd="/", limit=300)
-        assert result.code == 0, str(result)
+        succeeded(owned.run(f"set -eu\n{VENDOR}", user="root", cwd="/", limit=300))
         hand_environment(owned)
         yield owned
-
-
-def succeeded(result: Result) -> str:
-    assert result.code == 0, str(result)
-    return result.output
 
 
 def system_docker(machine: Host) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import image
-from lab.host import Host, Result, host
+from lab.host import Host, host, succeeded
 from lab.kills import INSIDE, STAGE, through_kills
 
 # Everything that a run changes outside of the user's own checkout and of what any program does in passing.
@@ -32,11 +32,6 @@ def machine() -> Iterator[Host]:
 def stages(output: str) -> dict[str, str]:
     """Title -> how it ended, for every stage that a run reports."""
     return {found["title"]: found["state"] for line in output.splitlines() if (found := STAGE.match(line))}
-
-
-def succeeded(result: Result) -> str:
-    assert result.code == 0, str(result)
-    return result.output
 
 
 def test_check_mode_names_the_stages_and_touches_nothing(machine: Host) -> None:

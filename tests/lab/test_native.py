@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lab import mirror
-from lab.host import Host, Result
+from lab.host import Host, succeeded
 from lab.kills import INSIDE, through_kills
 from lab.prepared import prepared
 
@@ -71,11 +71,6 @@ def prepare(machine: Host, server: mirror.Server) -> None:
     succeeded(machine.run(f'make pins MODELS={mirror.MODEL} ARGS="--registry {server.url}"'))
     wanted = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL], "gridtie_require_pins": True}
     succeeded(machine.run(f"echo '{json.dumps(wanted)}' >/home/dev/site.json"))
-
-
-def succeeded(result: Result) -> str:
-    assert result.code == 0, str(result)
-    return result.output
 
 
 def engine(machine: Host, path: str) -> Any:

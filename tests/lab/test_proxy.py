@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import image
-from lab.host import Host, Result, host
+from lab.host import Host, Result, host, succeeded
 from lab.proxy import CA_INSIDE, CLOUD, CLOUD_PORT, PORT, Proxy, proxy
 
 # With what Ansible shows when it is asked for more: the password must not be in that either.
@@ -63,11 +63,6 @@ def machine(outside: Proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         inside.root(f"printf %s '{outside.password}' >/root/needle; touch /root/seen")
         inside.root(f"cat >/root/watch <<'END'\n{WATCH}\nEND\nsystemd-run --quiet --unit=watch bash /root/watch")
         yield inside
-
-
-def succeeded(result: Result) -> str:
-    assert result.code == 0, str(result)
-    return result.output
 
 
 def python(machine: Host, script: str, *arguments: str) -> Result:

@@ -30,7 +30,7 @@ import pytest
 import yaml
 
 from lab import image
-from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work
+from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work, succeeded
 from standins.authority import make_authority
 
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
@@ -173,9 +173,8 @@ OWN, POOL = "station/gridtie/smollm2:135m", "pool.gpu-server/gridtie/smollm2:135
 def ask(machine: Host, person: str, *key: str) -> dict[str, Any]:
     """One chat of a person on a workstation, with the person's own key unless another is given."""
     machine.root(f"cat > /tmp/ask.py <<'END'\n{ASK}\nEND\nchmod 644 /tmp/ask.py")
-    result = machine.run(f"python3 /tmp/ask.py {' '.join(key)}", user=person, cwd="/")
-    assert result.code == 0, str(result)
-    found: dict[str, Any] = json.loads(result.output.splitlines()[-1])
+    output = succeeded(machine.run(f"python3 /tmp/ask.py {' '.join(key)}", user=person, cwd="/"))
+    found: dict[str, Any] = json.loads(output.splitlines()[-1])
     return found
 
 
@@ -202,8 +201,7 @@ def usage(machine: Host) -> dict[str, Any]:
 
 def recap(result: Result) -> dict[str, str]:
     """Host -> the counts of the last lines."""
-    assert result.code == 0, str(result)
-    lines = [line for line in result.output.splitlines() if re.match(r"[\w-]+ *: .*changed=", line)]
+    lines = [line for line in succeeded(result).splitlines() if re.match(r"[\w-]+ *: .*changed=", line)]
     return {line.partition(":")[0].strip(): line for line in lines}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from lab import images, mirror
-from lab.host import Host, Result
+from lab.host import Host, Result, succeeded
 from lab.kills import kill
 from lab.prepared import load, prepared
 
@@ -75,11 +75,6 @@ def station(server: mirror.Server) -> Iterator[Host]:
         succeeded(site(machine))
         succeeded(machine.run(ASK))
         yield machine
-
-
-def succeeded(result: Result) -> str:
-    assert result.code == 0, str(result)
-    return result.output
 
 
 def failed(result: Result) -> str:
