@@ -248,6 +248,12 @@ class Look:
         hops = {hop.url: hop for hop in self.from_router([url + path for path in paths.values() for url in engines])}
         return {what: [hops[url + path] for url in engines] for what, path in paths.items()}
 
+    @functools.cached_property
+    def in_memory(self) -> list[Mapping[str, Any]]:
+        """The models in Ollama's memory (`/api/ps`). Look after a request has loaded one. Raises `NotThere`."""
+        hop = self.from_router([self.models[0]["url"] + "/api/ps"])[0]
+        return list(json.loads(hop.body)["models"])
+
     def from_router(self, urls: Sequence[str]) -> list[Hop]:
         """GET each URL from inside the router's container. Raises `NotThere`."""
         command = ("exec", self.containers["router"], "python3", "-I", "-c", _HOP, *urls)

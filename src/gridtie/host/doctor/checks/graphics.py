@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
@@ -87,11 +86,7 @@ def used(look: Look) -> Finding:
 
 def placed(look: Look) -> list[Placed]:
     """The models in Ollama's memory, by its own report."""
-    hop = look.from_router([look.models[0]["url"] + "/api/ps"])[0]
-    return [
-        Placed(str(model["name"]), int(model["size"]), int(model.get("size_vram", 0)))
-        for model in json.loads(hop.body)["models"]
-    ]
+    return [Placed(str(model["name"]), int(model["size"]), int(model.get("size_vram", 0))) for model in look.in_memory]
 
 
 def _why_idle(look: Look, survey: Survey) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Mapping, Optional
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
@@ -56,8 +55,7 @@ def _loaded(look: Look) -> tuple[list[Mapping[str, Any]], Optional[int]]:
     """The models in memory, and the bytes that Ollama says they take; the embedded engine does not say."""
     if look.engine["kind"] != "ollama":
         return list(look.models), None
-    hop = look.from_router([look.models[0]["url"] + "/api/ps"])[0]
-    sizes = {model["name"]: int(model["size"]) for model in json.loads(hop.body)["models"]}
+    sizes = {model["name"]: int(model["size"]) for model in look.in_memory}
     loaded = [model for model in look.models if model["name"] in sizes]
     return loaded, sum(sizes[model["name"]] for model in loaded)
 
