@@ -19,8 +19,9 @@ DOCUMENTATION = r"""
 module: gridtie_router_ready
 short_description: Wait until the router serves
 description:
-  - Asks C(/readyz), then C(/gridtie/config) until the digest there is that of the routing file on disk. So a change of
-    the routing file has arrived when the task ends, without a restart, and a file that the router refused is an error.
+  - Asks C(/readyz), then C(/gridtie/config) until the digests there are those of the routing file and of the keys on
+    disk. So a change of either has arrived when the task ends, without a restart, and a file that the router refused is
+    an error.
   - Changes nothing.
 options:
   port:
@@ -77,8 +78,8 @@ def _get(port: int, path: str, key: str) -> tuple[int, dict[str, Any]]:
         connection.close()
 
 
-def _obstacle(port: int, key: str, wanted: str) -> str:
-    """Why the router is not there yet; empty where it is."""
+def _obstacle(port: int, key: str, routing: str, keys: str) -> str:
+    """Why the router is not there yet; empty where it is. ``routing`` and ``keys`` are the digests on disk."""
     status, body = _get(port, "/readyz", key)
     if status != 200:
         reasons = "; ".join(map(str, body.get("reasons") or [])) or f"HTTP {status}"
@@ -88,9 +89,15 @@ def _obstacle(port: int, key: str, wanted: str) -> str:
         return f"/gridtie/config answers HTTP {status}: {(body.get('error') or {})}"
     if body.get("error"):
         return f"it refused the configuration: {body['error']}"
-    if body.get("digest") != wanted:
+    if body.get("digest") != routing:
         return "it has not loaded the routing file on disk yet"
+    if body.get("keys") != keys:
+        return "it has not loaded the keys on disk yet"
     return ""
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(read_text(path).encode()).hexdigest()
 
 
 def main() -> None:
@@ -109,12 +116,12 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg="nothing was started in check mode")
     key = read_text(f"{given['config_dir']}/station.key").strip()
-    wanted = hashlib.sha256(read_text(f"{given['config_dir']}/llm_routing.yaml").encode()).hexdigest()
+    routing, keys = (_digest(f"{given['config_dir']}/{name}") for name in ("llm_routing.yaml", "keys.json"))
     deadline = time.monotonic() + given["timeout_s"]
     while True:
-        obstacle = _obstacle(given["port"], key, wanted)
+        obstacle = _obstacle(given["port"], key, routing, keys)
         if not obstacle:
-            module.exit_json(changed=False, digest=wanted)
+            module.exit_json(changed=False, digest=routing)
         if time.monotonic() > deadline:
             break
         report(f"waiting for the router: {obstacle}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gridtie.host.cli import main
 from standins.router import KEY, ROOT, Wire, chat, configure, request, routing, run
 from standins.scripted import Upstream, silence, stream, whole
 
@@ -89,11 +90,11 @@ class Process:
         for wire in self._wires:
             wire.close()
 
-    async def get(self, path: str) -> httpx.Response:
+    async def get(self, path: str, key: str = KEY) -> httpx.Response:
         async with httpx.AsyncClient(trust_env=False) as client:
             return await client.get(
                 f"http://127.0.0.1:{self.port}{path}",
-                headers={"authorization": f"Bearer {KEY}"},
+                headers={"authorization": f"Bearer {key}"},
                 timeout=PATIENCE_S,
             )
 
@@ -305,6 +306,25 @@ class TestReload:
         assert told == ["all", "other", "other", "other"]
         assert error is not None
         assert "llm_routing.yaml" in error
+
+    def test_a_key_is_good_once_it_has_been_added_and_no_more_once_it_has_been_revoked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async def add_and_revoke() -> list[int]:
+            async with process(tmp_path, routing("http://127.0.0.1:1/v1", use="[local]")) as router:
+                facts = {"schema": 1, "engine": {"kind": "ollama", "mode": "container"}, "models": []}
+                facts["endpoint"] = f"http://127.0.0.1:{router.port}"
+                (router.config / "station.json").write_text(json.dumps(facts))
+                (router.config / "station.key").write_text(KEY)
+                monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(router.config))
+                statuses = [await asyncio.to_thread(main, ["keys", "add", "job", "--environment", "ci"])]
+                key = capsys.readouterr().out.strip()
+                statuses.append((await router.get("/v1/models", key)).status_code)
+                statuses.append(await asyncio.to_thread(main, ["keys", "revoke", "job"]))
+                statuses.append((await router.get("/v1/models", key)).status_code)
+                return statuses
+
+        assert run(add_and_revoke, LIMIT_S) == [0, 200, 0, 401]
 
 
 async def changed(router: Process, before: dict[str, object]) -> None:

@@ -47,16 +47,18 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Keys:
-    """Immutable; a reload makes another."""
+    """Immutable; a reload makes another. `file_digest` is the SHA-256 of the file they were read from, in hex."""
 
-    def __init__(self, by_digest: dict[bytes, Key] | None = None) -> None:
+    def __init__(self, by_digest: dict[bytes, Key] | None = None, file_digest: str = "") -> None:
         self._by_digest = by_digest or {}
+        self.file_digest = file_digest
 
     @classmethod
     def load(cls, path: Path) -> Keys:
         """Read keys.json. Raises `ConfigError` with all that is wrong."""
         try:
-            file = msgspec.json.decode(path.read_bytes(), type=_File)
+            raw = path.read_bytes()
+            file = msgspec.json.decode(raw, type=_File)
         except OSError as error:
             raise _error(path, [f"cannot be read: {error.strerror}"]) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -69,7 +71,8 @@ class Keys:
                     name=row.name, environments=row.environments, admin=row.admin, relay=row.relay
                 )
                 for row in file.keys
-            }
+            },
+            sha256(raw).hexdigest(),
         )
 
     def lookup(self, presented: bytes) -> Key | None:

@@ -94,7 +94,12 @@ class Station:
     def config(self, exchange: Exchange) -> None:
         """Which configuration is in force, and what is wrong with the files as they are."""
         loaded = self._desk.settings.current
-        body = {"digest": loaded.digest, "loaded_at": loaded.loaded_at, "error": loaded.error or None}
+        body = {
+            "digest": loaded.digest,
+            "keys": loaded.keys.file_digest,
+            "loaded_at": loaded.loaded_at,
+            "error": loaded.error or None,
+        }
         exchange.respond(200, JSON, _encode(body))
 
     def route(self, exchange: Exchange) -> None:

@@ -7,9 +7,10 @@ import os
 import sys
 from argparse import Namespace
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from gridtie.host import keys
+from gridtie.host import in_force, keys
 from gridtie.host.place import config_dir
 
 # The routing file may know others; it is YAML, which a bare host cannot read.
@@ -44,13 +45,15 @@ def run_add(args: Namespace) -> int:
     for name in args.environment:
         if name not in USUAL:
             sys.stderr.write(f'"{name}" is none of {", ".join(USUAL)}: llm_routing.yaml must list it\n')
+    directory = config_dir(os.environ)
     try:
-        key = keys.add(config_dir(os.environ), args.name, args.environment, admin=args.admin)
+        key = keys.add(directory, args.name, args.environment, admin=args.admin)
     except keys.KeysError as error:
         return _fail(error)
     sys.stderr.write(f'the key "{args.name}"; it is not stored and cannot be shown again:\n')
     sys.stdout.write(key + "\n")
-    return 0
+    sys.stdout.flush()
+    return _in_force(directory)
 
 
 def run_list(args: Namespace) -> int:
@@ -70,12 +73,21 @@ def run_list(args: Namespace) -> int:
 
 
 def run_revoke(args: Namespace) -> int:
-    """The router refuses the key within seconds."""
+    """Once this has succeeded, the router refuses the key."""
+    directory = config_dir(os.environ)
     try:
-        keys.revoke(config_dir(os.environ), args.name)
+        keys.revoke(directory, args.name)
     except keys.KeysError as error:
         return _fail(error)
-    return 0
+    return _in_force(directory)
+
+
+def _in_force(directory: Path) -> int:
+    """Whoever reads the exit status may rely on the change: a job is started with its new key at once."""
+    obstacle = in_force.wait(directory)
+    if obstacle:
+        sys.stderr.write(f"gridtie: the change is stored, but the router does not go by it yet: {obstacle}\n")
+    return 1 if obstacle else 0
 
 
 def _fail(error: Exception) -> int:
