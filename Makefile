@@ -7,7 +7,7 @@ SHELL := /bin/sh
 # PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # V=1     Ansible's usual output:                           make site V=1
-# PART    some parts of the tests alone:                    make test PART="lint unit"
+# PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
 ARGS ?=
 PART ?=
 MODELS ?=
@@ -39,7 +39,7 @@ demo: ## five agents build and test a small feature through the router
 	@scripts/venv site
 	@.venv/bin/python demo_final.py $(ARGS)
 
-test: ## all tests of the project itself, with their set-up
+test: ## tests of the project itself, with their set-up; PART=all for every story of the lab, as in CI
 	@scripts/venv test
 	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
 
