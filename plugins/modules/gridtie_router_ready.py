@@ -116,9 +116,10 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, skipped=True, msg="nothing was started in check mode")
     key = read_text(f"{given['config_dir']}/station.key").strip()
-    routing, keys = (_digest(f"{given['config_dir']}/{name}") for name in ("llm_routing.yaml", "keys.json"))
     deadline = time.monotonic() + given["timeout_s"]
     while True:
+        # Read each time: somebody may be adding keys.
+        routing, keys = (_digest(f"{given['config_dir']}/{name}") for name in ("llm_routing.yaml", "keys.json"))
         obstacle = _obstacle(given["port"], key, routing, keys)
         if not obstacle:
             module.exit_json(changed=False, digest=routing)
