@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import ssl
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from cryptography import x509
+from plugins.plugin_utils import gridtie_certificates as certificates
 
-ROOT = Path(__file__).resolve().parents[3]
 NOW = datetime.datetime(2026, 11, 24, 12, 0, tzinfo=datetime.UTC)
 NAMES = ["gpu-server", "10.0.0.7"]
-
-
-def _load() -> ModuleType:
-    path = ROOT / "plugins/plugin_utils/gridtie_certificates.py"
-    spec = importlib.util.spec_from_file_location("gridtie_certificates", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-certificates = _load()
 
 
 def ensure(directory: Path, *, now: datetime.datetime = NOW, check: bool = False, **more: Any) -> Any:

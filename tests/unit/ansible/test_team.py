@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
+from plugins.filter import gridtie_team as team
 
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gridtie_team", ROOT / "plugins/filter/gridtie_team.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-team = _load()
 SITE = {"url": "https://gpu:8443", "authority": "PEM"}
 MODELS = [{"name": "big"}]
 INVENTORY: dict[str, Any] = {

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from plugins.callback import gridtie_workers as workers
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def _load(plugins: Path = ROOT / "plugins") -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gridtie_workers", plugins / "callback/gridtie_workers.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-workers = _load()
 
 
 @pytest.fixture
@@ -37,23 +24,23 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plugins(tmp_path: Path) -> Path:
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Plugins of one's own to change, with a package that is a link, as in the checkout."""
     made = tmp_path / "plugins"
-    for name in ("callback", "modules", "module_utils", "../package"):
+    for name in ("modules", "module_utils", "../package"):
         (made / name).mkdir(parents=True)
-    shutil.copy(ROOT / "plugins/callback/gridtie_workers.py", made / "callback")
     (made / "modules/one.py").write_text("one")
     (made.parent / "package/two.py").write_text("two")
     (made / "module_utils/package").symlink_to("../../package")
+    monkeypatch.setattr(workers, "_PLUGINS", made)
     return made
 
 
-def run(environment: Path, tmp_path: Path, module: ModuleType = workers) -> Path:
+def run(environment: Path, tmp_path: Path) -> Path:
     """A run begins; where it would find and put packed modules."""
     temporary = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
     temporary.mkdir()
-    module.keep_packed_modules(temporary, environment)
+    workers.keep_packed_modules(temporary, environment)
     return temporary / "ansiballz_cache"
 
 
@@ -65,10 +52,10 @@ def test_the_next_run_finds_what_one_run_packed(environment: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("changed", ["modules/one.py", "module_utils/package/two.py"])
 def test_nothing_is_found_once_a_source_changed(environment: Path, plugins: Path, tmp_path: Path, changed: str) -> None:
-    (run(environment, tmp_path, _load(plugins)) / "module").write_bytes(pickle.dumps("packed"))
+    (run(environment, tmp_path) / "module").write_bytes(pickle.dumps("packed"))
     (plugins / changed).write_text("other")
 
-    assert not (run(environment, tmp_path, _load(plugins)) / "module").exists()
+    assert not (run(environment, tmp_path) / "module").exists()
 
 
 @pytest.mark.parametrize("left", [b"", pickle.dumps("packed")[:-1], b"\0" * 100])
