@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
+import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout.
+    sys.path.append(str(_ROOT))
 
-
-def _plugin_util(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/plugin_utils/{name}.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-certificates = _plugin_util("gridtie_certificates")
+from plugins.plugin_utils import gridtie_certificates as certificates  # noqa: E402
 
 
 class ActionModule(ActionBase):

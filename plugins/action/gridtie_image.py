@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
+import sys
 import tempfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -14,19 +13,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout.
+    sys.path.append(str(_ROOT))
 
-
-def _module_util(name: str) -> ModuleType:
-    """One of our module_utils. Ansible lets modules import them by name, but not plugins of a plain checkout."""
-    spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/module_utils/{name}.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-plan = _module_util("gridtie_image_plan")
+from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
 
 _SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
 _NAMES = ("engine-embedded", "engine-ollama", "router")

@@ -7,11 +7,9 @@ first role's mistakes are told. So the same argument specs are read here for all
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
@@ -20,20 +18,14 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout.
+    sys.path.append(str(_ROOT))
+
+from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
+
 # Names that tasks set while the playbook runs.
 _FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note)$")
-
-
-def _plugin_util(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, _ROOT / f"plugins/plugin_utils/{name}.py")
-    if spec is None or spec.loader is None:
-        raise ImportError(name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-site = _plugin_util("gridtie_site_inputs")
 
 
 def load_specs(roles: Path) -> dict[str, dict[str, Any]]:

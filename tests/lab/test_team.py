@@ -7,7 +7,6 @@ order they stand in.
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
 import os
 import re
@@ -28,6 +27,7 @@ from typing import Any
 
 import pytest
 import yaml
+from plugins.plugin_utils.gridtie_certificates import Authority
 
 from lab import image
 from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work, succeeded
@@ -302,18 +302,12 @@ def test_while_the_server_is_down_the_own_engine_answers_and_the_server_again_af
     wait_for(POOL, team["alice-laptop"])
 
 
-def authority(team: Team) -> Any:
+def authority(team: Team) -> Authority:
     """The team's authority, as the playbook uses it."""
-    path = CHECKOUT / "plugins/plugin_utils/gridtie_certificates.py"
-    spec = importlib.util.spec_from_file_location("gridtie_certificates", path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    now = datetime.datetime.now(datetime.UTC)
-    directory = team.directory / "ca"
-    return module.Authority.ensure(
-        directory / "ca.pem", directory / "ca.key", days=3650, renew_days=0, now=now, check=False
-    )[0]
+    now, ca = datetime.datetime.now(datetime.UTC), team.directory / "ca"
+    found, _ = Authority.ensure(ca / "ca.pem", ca / "ca.key", days=3650, renew_days=0, now=now, check=False)
+    assert found is not None
+    return found
 
 
 def replace(machine: Host, path: str, text: str) -> None:

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def callback() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gridtie_callback", ROOT / "plugins/callback/gridtie.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from plugins.callback import gridtie as callback
 
 
-def test_the_message_comes_first_and_output_in_full_up_to_its_last_lines(callback: ModuleType) -> None:
+def test_the_message_comes_first_and_output_in_full_up_to_its_last_lines() -> None:
     output = "\n".join(f"line {number}" for number in range(100))
 
     lines = callback.failure_lines({"msg": "it broke", "stdout": output})
@@ -39,12 +26,12 @@ def test_the_message_comes_first_and_output_in_full_up_to_its_last_lines(callbac
         ({"msg": "failed", "stderr": "write: No space left on device"}, "The disk is full"),
     ],
 )
-def test_known_causes_say_what_to_do(callback: ModuleType, payload: dict[str, Any], hint: str) -> None:
+def test_known_causes_say_what_to_do(payload: dict[str, Any], hint: str) -> None:
     assert hint in callback.failure_lines(payload)[-1]
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.04, "0.0 s"), (59.94, "59.9 s"), (61, "1 min 01 s"), (3725, "62 min 05 s")]
 )
-def test_durations_are_short(callback: ModuleType, seconds: float, text: str) -> None:
+def test_durations_are_short(seconds: float, text: str) -> None:
     assert callback._duration(seconds) == text

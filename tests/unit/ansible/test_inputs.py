@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from plugins.action import gridtie_inputs as inputs
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-@pytest.fixture(scope="module")
-def inputs() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gridtie_inputs", ROOT / "plugins/action/gridtie_inputs.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_defaults_have_nothing_wrong(inputs: ModuleType) -> None:
+def test_the_defaults_have_nothing_wrong() -> None:
     specs = inputs.load_specs(ROOT / "roles")
     defaults = {name: spec["default"] for name, spec in specs.items() if "{{" not in str(spec.get("default", "{{"))}
 
@@ -33,14 +23,14 @@ def test_the_defaults_have_nothing_wrong(inputs: ModuleType) -> None:
     ("name", "value"),
     [("gridtie_port", "abc"), ("gridtie_engine", "olama"), ("gridtie_require_pins", "maybe")],
 )
-def test_a_value_of_the_wrong_type_is_named_with_what_is_wanted(inputs: ModuleType, name: str, value: Any) -> None:
+def test_a_value_of_the_wrong_type_is_named_with_what_is_wanted(name: str, value: Any) -> None:
     (problem,) = inputs.check_types(inputs.load_specs(ROOT / "roles"), {name: value})
 
     assert problem["found"].startswith(name)
     assert problem["fix"].startswith(f"set {name} to ")
 
 
-def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone(inputs: ModuleType) -> None:
+def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone() -> None:
     problems = inputs.check_names({"gridtie_port"}, {"gridtie_prot", "gridtie_resolved_choice", "gridtie_machine"})
 
     assert [problem["fix"] for problem in problems] == ["did you mean gridtie_port?"]
@@ -57,13 +47,11 @@ def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone(inputs: M
     ],
     ids=str,
 )
-def test_values_that_a_type_cannot_forbid(inputs: ModuleType, values: dict[str, Any]) -> None:
+def test_values_that_a_type_cannot_forbid(values: dict[str, Any]) -> None:
     assert len(inputs.check_values(values)) == 1
 
 
-def test_the_projects_routing_file_is_right_and_a_broken_one_is_told_with_its_line(
-    inputs: ModuleType, tmp_path: Path
-) -> None:
+def test_the_projects_routing_file_is_right_and_a_broken_one_is_told_with_its_line(tmp_path: Path) -> None:
     good = ROOT / "config/llm_routing.yaml"
     bad = tmp_path / "llm_routing.yaml"
     bad.write_text(good.read_text(encoding="utf-8") + "\nsurprise: 1\n", encoding="utf-8")
@@ -74,11 +62,11 @@ def test_the_projects_routing_file_is_right_and_a_broken_one_is_told_with_its_li
     assert "surprise" in inputs.check_routing(bad, [])[0][0]["found"]
 
 
-def test_a_routing_file_that_is_not_there_is_told(inputs: ModuleType, tmp_path: Path) -> None:
+def test_a_routing_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     assert "no such routing file" in inputs.check_routing(tmp_path / "none.yaml", [])[0][0]["found"]
 
 
-def test_a_pool_that_the_routing_file_does_not_know_would_be_without_effect(inputs: ModuleType, tmp_path: Path) -> None:
+def test_a_pool_that_the_routing_file_does_not_know_would_be_without_effect(tmp_path: Path) -> None:
     text = (ROOT / "config/llm_routing.yaml").read_text(encoding="utf-8")
     without = tmp_path / "llm_routing.yaml"
     start = text.index("  # The routers of the machines")
@@ -105,15 +93,15 @@ SOUND: dict[str, Any] = {
 }
 
 
-def site_problems(inputs: ModuleType, **changes: Any) -> list[str]:
+def site_problems(**changes: Any) -> list[str]:
     found = inputs.site.problems({**SOUND, **changes}, ["gpu-server", "laptop"], "laptop", ["dev", "production"])
     return [problem["found"] for problem in found]
 
 
-def test_a_sound_site_has_no_problem(inputs: ModuleType) -> None:
-    assert site_problems(inputs) == []
-    assert site_problems(inputs, gridtie_listen="", gridtie_tls="off") == []
-    assert site_problems(inputs, gridtie_listen="127.0.0.1", gridtie_tls="off") == []
+def test_a_sound_site_has_no_problem() -> None:
+    assert site_problems() == []
+    assert site_problems(gridtie_listen="", gridtie_tls="off") == []
+    assert site_problems(gridtie_listen="127.0.0.1", gridtie_tls="off") == []
 
 
 @pytest.mark.parametrize(
@@ -140,5 +128,5 @@ def test_a_sound_site_has_no_problem(inputs: ModuleType) -> None:
     ],
     ids=str,
 )
-def test_what_is_wrong_with_a_site_is_named(inputs: ModuleType, changes: dict[str, Any], wanted: str) -> None:
-    assert any(wanted in found for found in site_problems(inputs, **changes))
+def test_what_is_wrong_with_a_site_is_named(changes: dict[str, Any], wanted: str) -> None:
+    assert any(wanted in found for found in site_problems(**changes))
