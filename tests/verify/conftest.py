@@ -11,6 +11,7 @@ import os
 import shlex
 import socket
 import subprocess
+import sys
 import time
 import urllib.parse
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ class Machine:
         self._prefix = "" if host.user().name == "root" else "sudo -n "
         self.station: dict[str, Any] = json.loads(self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.json"))
         self.router: str = self.station["expected"]["router_container"]
+        self._docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
         self.port = urllib.parse.urlsplit(self.station["endpoint"]).port or 80
 
     def root(self, command: str) -> str:
@@ -47,14 +49,12 @@ class Machine:
 
     def inside(self, container: str, command: str) -> tuple[int, str]:
         """Exit status and output of a shell command in a container."""
-        docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
-        done = self.host.run(f"{self._prefix}{docker} exec {shlex.quote(container)} sh -c {shlex.quote(command)}")
+        done = self.host.run(f"{self._prefix}{self._docker} exec {shlex.quote(container)} sh -c {shlex.quote(command)}")
         return int(done.rc), str(done.stdout) + str(done.stderr)
 
     def inspect(self, container: str) -> dict[str, Any]:
         """`docker inspect` of a container."""
-        docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
-        found: list[dict[str, Any]] = json.loads(self.root(f"{docker} inspect {shlex.quote(container)}"))
+        found: list[dict[str, Any]] = json.loads(self.root(f"{self._docker} inspect {shlex.quote(container)}"))
         return found[0]
 
     def part(self, name: str) -> Container | Service:
@@ -78,12 +78,17 @@ class Machine:
     def key(self) -> str:
         return self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.key").strip()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it is the machine that the tests run on."""
+        return bool(self.host.backend.get_connection_type() == "local")
+
     def addresses(self) -> list[str]:
         """Its addresses on networks that other machines share; of another machine, the one that is used from here.
 
         The rest of another machine's, such as those of Docker's own networks, lead elsewhere from here.
         """
-        if self.host.backend.get_connection_type() != "local":
+        if not self.is_here:
             return [str(self.host.backend.host.name)]
         return [address for address in self.root("hostname -I").split() if not address.startswith("fe80")]
 
@@ -91,7 +96,7 @@ class Machine:
     def endpoint(self) -> Iterator[str]:
         """The router's address from here; of another machine, through an SSH tunnel to its loopback."""
         kind = self.host.backend.get_connection_type()
-        if kind == "local":
+        if self.is_here:
             yield self.station["endpoint"]
         elif kind in ("ssh", "safe-ssh"):
             with self._tunnel() as place:
@@ -103,19 +108,31 @@ class Machine:
     def _tunnel(self) -> Iterator[str]:
         host, port = _free_place(self.port)
         address = f"[{host}]" if ":" in host else host
-        backend = self.host.backend
-        command = ["ssh", "-N", "-o", "BatchMode=yes", "-o", "ExitOnForwardFailure=yes"]
-        command += ["-L", f"{address}:{port}:127.0.0.1:{self.port}"]
-        for option, value in (("-F", backend.ssh_config), ("-i", backend.ssh_identity_file), ("-p", backend.host.port)):
-            command += [option, str(value)] if value else []
-        command += shlex.split(backend.ssh_extra_args or "")
-        user = f"{backend.host.user}@" if backend.host.user else ""
-        with subprocess.Popen([*command, user + backend.host.name]) as tunnel:
+        forward = f"{address}:{port}:127.0.0.1:{self.port}"
+        with subprocess.Popen(self._ssh("-N", "-o", "ExitOnForwardFailure=yes", "-L", forward)) as tunnel:
             try:
                 _wait_until_open(host, port, tunnel)
                 yield f"{address}:{port}"
             finally:
                 tunnel.terminate()
+
+    def put_docker_into(self, directory: Path) -> None:
+        """Write a `docker` command that is the machine's own, over SSH: this one need not have any."""
+        ssh, docker = self._ssh(), f"{self._prefix}{self._docker}"
+        code = f"import os, shlex, sys; os.execvp('ssh', [*{ssh!r}, {docker + ' '!r} + shlex.join(sys.argv[1:])])"
+        program = directory / "docker"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-c", code])} "$@"\n')
+        program.chmod(0o755)
+
+    def _ssh(self, *options: str) -> list[str]:
+        """How it is reached, as testinfra reaches it."""
+        backend = self.host.backend
+        command = ["ssh", "-o", "BatchMode=yes", *options]
+        for option, value in (("-F", backend.ssh_config), ("-i", backend.ssh_identity_file), ("-p", backend.host.port)):
+            command += [option, str(value)] if value else []
+        command += shlex.split(backend.ssh_extra_args or "")
+        user = f"{backend.host.user}@" if backend.host.user else ""
+        return [*command, f"{user}{backend.host.name}"]
 
 
 class Container:
