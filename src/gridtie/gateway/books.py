@@ -89,9 +89,9 @@ class Books:
             baseline_usd=charge.baseline_usd,
             price_date=self._prices.date,
         )
-        self._ledger.record(entry)
+        row = self._ledger.record(entry)
         self._telemetry.observe(entry, outcome)
-        self._log.request(entry)
+        self._log.request(row)
         return charge
 
 

@@ -8,8 +8,6 @@ from typing import BinaryIO
 
 import msgspec
 
-from gridtie.ledger.entry import Entry
-
 _encode = msgspec.json.Encoder().encode
 
 # Lines are written together, ten times a second (by the sweeper) or when there are this many.
@@ -23,12 +21,13 @@ class AccessLog:
         self._stream = stream
         self._lines: list[bytes] = []
 
-    def request(self, entry: Entry) -> None:
-        """Note a request that has ended."""
+    def request(self, row: bytes) -> None:
+        """Note a request that has ended by its row in the ledger: it holds no prompt and no key, and reports are made
+        of it.
+        """
         if self._stream is None:
             return
-        # The ledger's row as it is: it holds no prompt and no key, and is what reports are made of.
-        self._lines.append(_encode(entry))
+        self._lines.append(row)
         if len(self._lines) >= _BATCH:
             self.flush()
 

@@ -39,7 +39,9 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 Record = Entry | Begin
 
-_encode = msgspec.json.Encoder().encode
+# A record as JSON, on one line.
+encode = msgspec.json.Encoder().encode
+
 _KINDS: dict[bytes, msgspec.json.Decoder[Entry] | msgspec.json.Decoder[Begin]] = {
     b"E": msgspec.json.Decoder(Entry),
     b"B": msgspec.json.Decoder(Begin),
@@ -54,10 +56,10 @@ class Torn(msgspec.Struct, frozen=True):
     data: bytes
 
 
-def frame(record: Record) -> bytes:
-    """A record as its line in the journal."""
+def frame(record: Record, body: bytes | None = None) -> bytes:
+    """A record as its line in the journal; `body` is its JSON, if that is at hand."""
     kind = b"E" if type(record) is Entry else b"B"
-    body = _encode(record)
+    body = encode(record) if body is None else body
     return b"%b %08x %d %b\n" % (kind, crc32(body, _SEED[kind]), len(body), body)
 
 

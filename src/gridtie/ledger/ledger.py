@@ -20,7 +20,7 @@ from typing import Any
 from gridtie.config.schema import Budget
 from gridtie.ledger.budget import Spending, period_start
 from gridtie.ledger.entry import Entry
-from gridtie.ledger.journal import Begin, Journal, Record, Torn, frame, read
+from gridtie.ledger.journal import Begin, Journal, Record, Torn, encode, frame, read
 from gridtie.ledger.prices import Prices
 from gridtie.ledger.store import SqliteStore, Store
 from gridtie.ledger.usage import report
@@ -108,29 +108,32 @@ class Ledger:
             Begin(id=id, target=target_id, time=time, key=key, environment=environment, reserve_usd=reserve_usd)
         )
 
-    def record(self, entry: Entry) -> None:
-        """Journal one request's row; it is safe from the death of this process once this returns.
+    def record(self, entry: Entry) -> bytes:
+        """Journal one request's row; it is safe from the death of this process once this returns. Its JSON.
 
         Call it before the last bytes leave. Raises `LedgerError`: then the answer must not be completed.
         """
         # In this order, so that `find` never misses a row that the drain has already taken.
         self._entries[entry.id] = entry
         try:
-            self._write(entry)
+            row = self._write(entry)
         except LedgerError:
             del self._entries[entry.id]
             raise
         if entry.cost_usd and entry.locality == "cloud":
             self._spending.add(entry.time, entry.environment, entry.key, entry.cost_usd)
+        return row
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: Record) -> bytes:
+        body = encode(record)
         try:
-            segment = self._journal.append(frame(record))
+            segment = self._journal.append(frame(record, body))
         except OSError as error:
             self.fault = f"{self._journal.directory} cannot be written: {error.strerror}; free space or restore access"
             raise LedgerError(self.fault) from error
         self._recorded += 1
         self._pending.append((segment, record))
+        return body
 
     @property
     def pending(self) -> int:

@@ -1,0 +1,164 @@
+"""Instructions of the router per request, counted: the same to a thousandth in every run, on a machine however busy.
+
+`python benchmarks/instructions.py [--source DIRECTORY]`
+
+Counted by callgrind (`apt-get install valgrind`), in user mode, of two parts of an unstreamed request:
+
+- path: from the client's bytes to upstream's, and back to the client's, journal included; without sockets and loop.
+- drain: a row's way from memory into SQLite, which another thread does later.
+
+The kernel's part, about a third of a request, is not in it. `--source` counts another checkout, to compare with.
+Instructions of different Pythons and processors cannot be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from load import request
+from stand import KEY, ROOT, environment
+from upstream import WHOLE
+
+# Two counts of rounds: their difference leaves start and end of the process out.
+ROUNDS = {"path": (300, 1300), "drain": (1000, 5000)}
+
+
+class Wire:
+    """A transport that keeps what was written last."""
+
+    written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written = data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        pass
+
+
+async def path(scratch: Path, rounds: int) -> None:
+    """So many requests through a router whose connections are no sockets."""
+    from gridtie.gateway.protocol import Front
+    from gridtie.gateway.serve import Options, Router
+    from gridtie.ledger import ledger
+    from gridtie.upstream.connection import Connection
+    from gridtie.upstream.pool import Bucket
+
+    ledger._DRAIN_SECONDS = 3600.0  # the other thread is counted by itself
+    opened: list[Connection] = []
+
+    async def open_wire(bucket: Bucket, seconds: float) -> Connection:
+        wire: Any = Wire()
+        connection = Connection(bucket)
+        connection.connection_made(wire)
+        opened.append(connection)
+        return connection
+
+    Bucket.open = open_wire  # type: ignore[assignment,method-assign]
+    router = Router(Options.read(environment(scratch, 9, 0)), {})
+    await router.start()
+    router.sweeper.stop()
+    for target in router.settings.current.targets.by_id:
+        router.world.set_ready(target, True)
+        router.world.set_loaded(target, True)
+    client: Any = Wire()
+    front = Front(router.app, asyncio.get_running_loop())
+    front.connection_made(client)
+    asked = request(router.port, KEY, False)
+    front.data_received(asked)
+    await asyncio.sleep(0.01)
+    opened[0].data_received(WHOLE)
+    for _ in range(rounds):
+        front.data_received(asked)
+        opened[0].data_received(WHOLE)
+    if not client.written.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"not answered: {client.written[:600]!r}")
+
+
+def drain(scratch: Path, rounds: int) -> None:
+    """So many rows into SQLite, in batches as under load."""
+    from gridtie.ledger.entry import Entry, Try
+    from gridtie.ledger.store import SqliteStore
+
+    tried = (Try(target="here/m", locality="local", outcome="ok", duration=0.00123),)
+    rows = [
+        Entry(
+            id=f"0123456789ab-{number:06x}", time=1795877938.123 + number / 1000, key="bench", environment="dev",
+            surface="openai", asked="coder", status=200, rule="all", target="here/m", locality="local", served="m",
+            tries=tried, input_tokens=200, output_tokens=150, duration=0.00125, cost_usd=0.0,
+            baseline="openai/gpt-5.4-mini", baseline_usd=0.00105, price_date="2026-11-22",
+        )
+        for number in range(rounds)
+    ]  # fmt: skip
+    store = SqliteStore(scratch / "ledger.sqlite")
+    for start in range(0, rounds, 500):
+        store.save(rows[start : start + 500])
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="gridtie-count-") as directory:
+        yield Path(directory)
+
+
+def work(part: str, rounds: int) -> None:
+    """What is counted."""
+    # As good as off in the router, and what it costs depends on all else in memory.
+    gc.disable()
+    with scratch_directory() as scratch:
+        if part == "drain":
+            drain(scratch, rounds)
+            return
+        asyncio.run(path(scratch, rounds))
+        os._exit(0)
+
+
+def counted(part: str, rounds: int, source: Path) -> int:
+    """Instructions of a process that does it."""
+    with scratch_directory() as scratch:
+        counting = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={scratch}/out"]
+        done = subprocess.run(
+            [*counting, sys.executable, __file__, "--work", part, str(rounds)],
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(source / "src"), "PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    found = re.search(r"refs:\s+([\d,]+)", done.stderr)
+    if done.returncode or found is None:
+        raise SystemExit(f"{part} could not be counted:\n{done.stdout}{done.stderr}")
+    return int(found[1].replace(",", ""))
+
+
+def main() -> None:
+    """Count, and print a line for each part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--source", type=Path, default=ROOT, help="count this checkout instead")
+    parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work[0], int(options.work[1]))
+        return
+    if shutil.which("valgrind") is None:
+        raise SystemExit("valgrind is not here: apt-get install valgrind")
+    for part, (few, many) in ROUNDS.items():
+        each = (counted(part, many, options.source) - counted(part, few, options.source)) / (many - few)
+        print(f"{part:6} {each:9,.0f} instructions a request", flush=True)
+
+
+if __name__ == "__main__":
+    main()

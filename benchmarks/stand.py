@@ -1,0 +1,124 @@
+"""The test stand: processes on cores of their own, what they cost, and the router as it is measured."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+KEY = "gt-" + "b" * 43
+TICKS = os.sysconf("SC_CLK_TCK")
+
+Process = subprocess.Popen[bytes]
+
+_ROUTING = """\
+version: 1
+providers:
+  here: {{type: openai, base_url: "http://127.0.0.1:{upstream}/v1", locality: local}}
+models:
+  coder: {{local: here/m, purpose: code}}
+rules:
+  - name: all
+    use: [local]
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, seconds: float = 10) -> None:
+    """Until something listens there."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"nothing listens on 127.0.0.1:{port} after {seconds:g} s")
+
+
+def pinned(core: int, *command: str) -> list[str]:
+    return ["taskset", "-c", str(core), *command]
+
+
+@contextmanager
+def process(
+    core: int, *command: str, env: Mapping[str, str] | None = None, log: Path | None = None
+) -> Iterator[Process]:
+    """A process on one core, ended at the end; what it says goes to `log`, or nowhere."""
+    with (log or Path(os.devnull)).open("wb") as said:
+        child = subprocess.Popen(pinned(core, *command), env=env, stdout=said, stderr=said)
+        try:
+            yield child
+        finally:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    pids = [pid]
+    for each in pids:
+        for task in Path(f"/proc/{each}/task").iterdir():
+            pids += map(int, (task / "children").read_text().split())
+    return pids
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and all that it started, all threads."""
+    total = 0
+    for each in family(pid):
+        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / TICKS
+
+
+def resident_mb(pid: int) -> float:
+    pages = sum(int(Path(f"/proc/{each}/statm").read_text().split()[1]) for each in family(pid))
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def upstream(port: int, spacing: float, chunks: int, core: int) -> AbstractContextManager[Process]:
+    """The upstream of `upstream.py`."""
+    return process(core, sys.executable, str(ROOT / "benchmarks/upstream.py"), str(port), str(spacing), str(chunks))
+
+
+def environment(directory: Path, back: int, port: int, access_log: str = "off") -> dict[str, str]:
+    """Configuration and state for a router in front of the upstream on port `back`, made in `directory`."""
+    config = directory / f"config-{port}"
+    config.mkdir()
+    (config / "llm_routing.yaml").write_text(_ROUTING.format(upstream=back))
+    shutil.copy(ROOT / "config" / "prices.json", config)
+    row = {"name": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "environments": ["dev"], "admin": True}
+    (config / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+    return {
+        "GRIDTIE_CONFIG_DIR": str(config),
+        "GRIDTIE_STATE_DIR": str(directory / f"state-{port}"),
+        "GRIDTIE_LISTEN": f"127.0.0.1:{port}",
+        "GRIDTIE_ACCESS_LOG": access_log,
+    }
+
+
+def router(
+    directory: Path, back: int, port: int, core: int, access_log: str = "off"
+) -> AbstractContextManager[Process]:
+    """A router of this checkout."""
+    own = {"PYTHONPATH": str(ROOT / "src"), "PATH": os.environ.get("PATH", "")}
+    settings = environment(directory, back, port, access_log)
+    return process(core, sys.executable, "-m", "gridtie.gateway.serve", env={**settings, **own})
