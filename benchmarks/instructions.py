@@ -1,4 +1,4 @@
-"""Instructions of the router per request, counted: the same to a thousandth in every run, on a machine however busy.
+"""Instructions of the router per request, counted: equal to a thousandth from run to run, if nothing else runs.
 
 `python benchmarks/instructions.py [--source DIRECTORY]`
 
@@ -22,8 +22,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +66,7 @@ async def path(scratch: Path, rounds: int) -> None:
         opened.append(connection)
         return connection
 
+    # A method is replaced, for this process alone: no socket shall be opened.
     Bucket.open = open_wire  # type: ignore[assignment,method-assign]
     router = Router(Options.read(environment(scratch, 9, 0)), {})
     await router.start()
@@ -109,27 +108,21 @@ def drain(scratch: Path, rounds: int) -> None:
         store.save(rows[start : start + 500])
 
 
-@contextmanager
-def scratch_directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="gridtie-count-") as directory:
-        yield Path(directory)
-
-
 def work(part: str, rounds: int) -> None:
     """What is counted."""
     # As good as off in the router, and what it costs depends on all else in memory.
     gc.disable()
-    with scratch_directory() as scratch:
+    with tempfile.TemporaryDirectory(prefix="gridtie-count-") as scratch:
         if part == "drain":
-            drain(scratch, rounds)
+            drain(Path(scratch), rounds)
             return
-        asyncio.run(path(scratch, rounds))
-        os._exit(0)
+        asyncio.run(path(Path(scratch), rounds))
+    os._exit(0)  # to free the rows that were not drained would be counted
 
 
 def counted(part: str, rounds: int, source: Path) -> int:
     """Instructions of a process that does it."""
-    with scratch_directory() as scratch:
+    with tempfile.TemporaryDirectory(prefix="gridtie-count-") as scratch:
         counting = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={scratch}/out"]
         done = subprocess.run(
             [*counting, sys.executable, __file__, "--work", part, str(rounds)],

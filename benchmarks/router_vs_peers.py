@@ -134,6 +134,7 @@ def main() -> None:
         upstream(back, SPACING, CHUNKS, load_core),
         proxies(Path(directory), back, proxy_core, options.peers) as under_test,
     ):
+        wait_for(back)
         Path(directory).chmod(0o755)  # nginx's worker is another user
         for mode, connections in (("whole", CONNECTIONS), ("stream", STREAMS)):
             if mode == "whole":

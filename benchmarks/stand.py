@@ -54,21 +54,18 @@ def pinned(core: int, *command: str) -> list[str]:
 
 
 @contextmanager
-def process(
-    core: int, *command: str, env: Mapping[str, str] | None = None, log: Path | None = None
-) -> Iterator[Process]:
-    """A process on one core, ended at the end; what it says goes to `log`, or nowhere."""
-    with (log or Path(os.devnull)).open("wb") as said:
-        child = subprocess.Popen(pinned(core, *command), env=env, stdout=said, stderr=said)
+def process(core: int, *command: str, env: Mapping[str, str] | None = None) -> Iterator[Process]:
+    """A process on one core, ended at the end; what it says goes nowhere."""
+    child = subprocess.Popen(pinned(core, *command), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield child
+    finally:
+        child.terminate()
         try:
-            yield child
-        finally:
-            child.terminate()
-            try:
-                child.wait(10)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
 
 def family(pid: int) -> list[int]:

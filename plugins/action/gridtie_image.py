@@ -14,7 +14,8 @@ from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout.
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
+    # needs the path first.
     sys.path.append(str(_ROOT))
 
 from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
