@@ -50,39 +50,45 @@ class Wire:
 
 async def path(scratch: Path, rounds: int) -> None:
     """So many requests through a router whose connections are no sockets."""
-    from gridtie.gateway.protocol import Front
     from gridtie.gateway.serve import Options, Router
     from gridtie.ledger import ledger
     from gridtie.upstream.connection import Connection
-    from gridtie.upstream.pool import Bucket
+
+    try:
+        from gridtie.gateway.client_connection import ClientConnection
+        from gridtie.upstream.connection_pool import OriginPool
+    except ImportError:  # a checkout of 1.0.0, to compare with
+        from gridtie.gateway.protocol import Front as ClientConnection  # type: ignore[import-not-found,no-redef]
+        from gridtie.upstream.pool import Bucket as OriginPool  # type: ignore[import-not-found,no-redef]
 
     ledger._DRAIN_SECONDS = 3600.0  # the other thread is counted by itself
     opened: list[Connection] = []
 
-    async def open_wire(bucket: Bucket, seconds: float) -> Connection:
+    async def open_wire(pool: Any, seconds: float) -> Connection:
         wire: Any = Wire()
-        connection = Connection(bucket)
+        connection = Connection(pool)
         connection.connection_made(wire)
         opened.append(connection)
         return connection
 
     # A method is replaced, for this process alone: no socket shall be opened.
-    Bucket.open = open_wire  # type: ignore[assignment,method-assign]
+    OriginPool.open = open_wire  # type: ignore[assignment,method-assign]
     router = Router(Options.read(environment(scratch, 9, 0)), {})
     await router.start()
     router.sweeper.stop()
+    state: Any = router.state if hasattr(router, "state") else router.world  # type: ignore[attr-defined]
     for target in router.settings.current.targets.by_id:
-        router.world.set_ready(target, True)
-        router.world.set_loaded(target, True)
+        state.set_ready(target, True)
+        state.set_loaded(target, True)
     client: Any = Wire()
-    front = Front(router.app, asyncio.get_running_loop())
-    front.connection_made(client)
+    connection = ClientConnection(router.app, asyncio.get_running_loop())
+    connection.connection_made(client)
     asked = request(router.port, KEY, False)
-    front.data_received(asked)
+    connection.data_received(asked)
     await asyncio.sleep(0.01)
     opened[0].data_received(WHOLE)
     for _ in range(rounds):
-        front.data_received(asked)
+        connection.data_received(asked)
         opened[0].data_received(WHOLE)
     if not client.written.startswith(b"HTTP/1.1 200"):
         raise SystemExit(f"not answered: {client.written[:600]!r}")

@@ -13,8 +13,9 @@ from gridtie.config.source import Source
 from gridtie.config.station import Engine, Station, StationModel
 from gridtie.dialects.types import Usage
 from gridtie.providers.registry import Targets
-from gridtie.routing.plan import Ask, TargetState
+from gridtie.routing.plan import RequestInfo
 from gridtie.routing.policy import Policy
+from gridtie.routing.snapshot import TargetState
 
 SMALL = "station/gridtie/smollm2:135m"
 LARGE = "station/gridtie/qwen2.5-coder:7b"
@@ -119,10 +120,10 @@ def policy(facts: Station | None = None, *, bare: bool = False, **changes: Any) 
     return Policy(rules, targets(rules, facts, bare=bare))
 
 
-def ask(alias: str = "coder", environment: str = "dev", **changes: Any) -> Ask:
+def ask(alias: str = "coder", environment: str = "dev", **changes: Any) -> RequestInfo:
     """A plain request."""
     fields: dict[str, Any] = {"id": "r1", "surface": "openai", "key": "station", "prompt_tokens": 100}
-    return Ask(alias=alias, environment=environment, **{**fields, **changes})
+    return RequestInfo(alias=alias, environment=environment, **{**fields, **changes})
 
 
 def states(**changes: TargetState) -> dict[str, TargetState]:

@@ -257,7 +257,7 @@ class Station:
     @property
     def in_flight(self) -> int:
         """Slots that are taken, over all targets."""
-        return sum(state.in_flight for state in self.router.world.snapshot(0.0).states.values())
+        return sum(state.in_flight for state in self.router.state.snapshot(0.0).states.values())
 
     async def settled(self) -> bool:
         """Wait until no slot is taken."""

@@ -139,6 +139,8 @@ class Limits(Struct, frozen=True):
     max_headers: int = 100
     header_timeout: float = 10.0
     max_connections: int = 1024
+    # Bytes that all clients together can make the router hold; one key has at most half.
+    held_bytes: int = 128 * 1024 * 1024
     # Upstream attempts over one request, the first included.
     attempts: int = 4
 

@@ -8,18 +8,18 @@ from collections.abc import Iterable
 from email.utils import formatdate
 
 from gridtie.config.schema import Limits
+from gridtie.gateway.client_connection import ClientConnection
+from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
-from gridtie.gateway.protocol import Front
-from gridtie.gateway.reply import JSON, retry_after
+from gridtie.gateway.response import JSON, retry_after
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
-from gridtie.gateway.surfaces.openai import OpenAIForm
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.upstream.sweeper import Sweeper
 
-_FORM = OpenAIForm()
+_ERRORS = OpenAIErrorFormat()
 _BEARER = b"bearer "
 
 
@@ -36,7 +36,7 @@ class App:
         self._telemetry = telemetry
         self._sweeper = sweeper
         self._port = port
-        self.fronts: set[Front] = set()
+        self.connections: set[ClientConnection] = set()
         # Set once the last client has gone after `drain`.
         self.empty = asyncio.Event()
         # Unique across restarts without asking anybody: random for the process, counted within it.
@@ -60,17 +60,17 @@ class App:
         self._count += 1
         return f"{self._prefix}-{self._count:06x}"
 
-    def opened(self, front: Front) -> bool:
+    def opened(self, connection: ClientConnection) -> bool:
         """A client has connected; False where there are too many."""
-        self.fronts.add(front)
-        self._sweeper.add(front)
-        return len(self.fronts) <= self.limits.max_connections and not self.draining
+        self.connections.add(connection)
+        self._sweeper.add(connection)
+        return len(self.connections) <= self.limits.max_connections and not self.draining
 
-    def closed(self, front: Front) -> None:
+    def closed(self, connection: ClientConnection) -> None:
         """A client's connection has ended."""
-        self.fronts.discard(front)
-        self._sweeper.discard(front)
-        if self.draining and not self.fronts:
+        self.connections.discard(connection)
+        self._sweeper.discard(connection)
+        if self.draining and not self.connections:
             self.empty.set()
 
     def admit(self, exchange: Exchange) -> bool:
@@ -117,7 +117,7 @@ class App:
         self._telemetry.refused(status, code)
         fault = Fault(status=status, code=code, message=message)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
-        exchange.respond(status, JSON + own + fields + retry_after(fault), _FORM.error(fault))
+        exchange.respond(status, JSON + own + fields + retry_after(fault), _ERRORS.error(fault))
 
     def sweep(self, now: float) -> None:
         """Called ten times a second: keeps the Date header, which has seconds."""
@@ -128,9 +128,9 @@ class App:
     def drain(self) -> None:
         """Take no more requests; end idle connections."""
         self.draining = True
-        for front in tuple(self.fronts):
-            front.drain()
-        if not self.fronts:
+        for connection in tuple(self.connections):
+            connection.drain()
+        if not self.connections:
             self.empty.set()
 
     def _no(self, exchange: Exchange, status: int, code: str, message: str, fields: bytes = b"") -> bool:

@@ -29,14 +29,14 @@ import msgspec
 import uvloop
 
 from gridtie.config.problems import ConfigError
+from gridtie.gateway.admin import Admin
 from gridtie.gateway.app import App
-from gridtie.gateway.books import Books
 from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, Certificate
-from gridtie.gateway.desk import Desk
+from gridtie.gateway.client_connection import ClientConnection
+from gridtie.gateway.dispatch import Dispatcher
 from gridtie.gateway.log import AccessLog, JsonFormatter
-from gridtie.gateway.protocol import Front
+from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
-from gridtie.gateway.station import Station
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.ledger import Ledger, LedgerError
@@ -45,9 +45,9 @@ from gridtie.ledger.store import StoreError
 from gridtie.routing.executor import Executor
 from gridtie.routing.health import Health
 from gridtie.routing.plan import Refusal
-from gridtie.routing.snapshot import World
+from gridtie.routing.state import State
+from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.origin import ProxySettings
-from gridtie.upstream.pool import Pool
 from gridtie.upstream.sweeper import Sweeper
 
 log = logging.getLogger("gridtie.router")
@@ -119,16 +119,16 @@ class Router:
         self.settings = Settings(options.config_dir, Prices.load)
         loaded = self.settings.current
         self.ledger = Ledger(options.state_dir, _prices(loaded))
-        self.world = World(spent=lambda budget: self.ledger.spent(budget, time()))
+        self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
         self.sweeper = Sweeper(loop)
-        self.pool = Pool(loop)
+        self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._gauges)
         self._access_log = AccessLog(sys.stdout.buffer if options.access_log else None)
-        self.books = Books(self.ledger, self.telemetry, self._access_log)
-        self.executor = Executor(loop, self.world, self.pool, self.sweeper, proxies, self.books.begin)
-        self.desk = Desk(self.settings, self.executor, self.books)
-        self.station = Station(self.desk, self.ledger, self.telemetry, self.world, loop)
-        self.health = Health(self.world)
+        self.metering = Metering(self.ledger, self.telemetry, self._access_log)
+        self.executor = Executor(loop, self.state, self.pool, self.sweeper, proxies, self.metering.begin)
+        self.dispatcher = Dispatcher(self.settings, self.executor, self.metering)
+        self.admin = Admin(self.dispatcher, self.ledger, self.telemetry, self.state, loop)
+        self.health = Health(self.state)
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
         self._servers: list[asyncio.Server] = []
         self._watch: asyncio.Task[None] | None = None
@@ -140,7 +140,7 @@ class Router:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self.port, self.tls_port = await self._bind()
-        routes = [*self.station.routes(), *(route for surface in SURFACES for route in surface(self.desk).routes())]
+        routes = [*self.admin.routes(), *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
         self.app = App(routes, self.telemetry, self.sweeper, self.port)
         self._reloaded(self.settings.current)
         self.settings.subscribe(self._reloaded)
@@ -160,13 +160,17 @@ class Router:
         options, certificate = self._options, self._certificate
         try:
             plain = await self._loop.create_server(
-                lambda: Front(self.app, self._loop), options.host, options.port, backlog=_BACKLOG, start_serving=False
+                self._accepted,
+                options.host,
+                options.port,
+                backlog=_BACKLOG,
+                start_serving=False,
             )
             self._servers.append(plain)
             if options.tls is None or certificate is None:
                 return _port(plain), 0
             secure = await self._loop.create_server(
-                lambda: Front(self.app, self._loop),
+                self._accepted,
                 *options.tls,
                 backlog=_BACKLOG,
                 start_serving=False,
@@ -180,6 +184,9 @@ class Router:
             raise
         return _port(plain), _port(secure)
 
+    def _accepted(self) -> ClientConnection:
+        return ClientConnection(self.app, self._loop)
+
     def _shut(self) -> bool:
         """Listen no longer; whether it had been listened."""
         servers, self._servers = self._servers, []
@@ -191,19 +198,19 @@ class Router:
         """Take no more requests, let those in flight end for a while, then end them; idempotent."""
         if not self._shut():
             return
-        self.station.draining = True
+        self.admin.draining = True
         self.app.drain()
         try:
             async with asyncio.timeout(self._options.drain_seconds):
                 await self.app.empty.wait()
         except TimeoutError:
-            log.warning("%d connections did not end in time and are closed", len(self.app.fronts))
+            log.warning("%d connections did not end in time and are closed", len(self.app.connections))
         going = Refusal(status=503, code="going_down", message="the router is going down", retry_after=1)
         for execution in self.executor.under_way():
             execution.abandon(going)
         await asyncio.sleep(0)  # what was just written leaves
-        for front in tuple(self.app.fronts):
-            front.abandon()
+        for connection in tuple(self.app.connections):
+            connection.abandon()
         await self._close()
 
     async def _close(self) -> None:
@@ -219,19 +226,19 @@ class Router:
 
     def _reloaded(self, loaded: Loaded) -> None:
         self.ledger.prices = _prices(loaded)
-        self.world.update(loaded.targets.by_id, loaded.routing.budgets)
+        self.state.update(loaded.targets.by_id, loaded.routing.budgets)
         self.health.update(loaded.targets.by_id)
-        self.desk.reload(loaded)
+        self.dispatcher.reload(loaded)
         self.app.reload(loaded)
         if self._certificate is not None:
             self._certificate.refresh()
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
-        for target, state in self.world.snapshot(0.0).states.items():
+        for target, state in self.state.snapshot(0.0).states.items():
             yield "gridtie_in_flight", "Requests at a target now", {"target": target}, state.in_flight
             yield "gridtie_waiting", "Requests waiting for a slot of a target", {"target": target}, state.waiting
             yield "gridtie_target_ready", "0: its engine does not answer", {"target": target}, state.ready
-        yield "gridtie_connections", "Client connections", {}, len(self.app.fronts)
+        yield "gridtie_connections", "Client connections", {}, len(self.app.connections)
         yield "gridtie_ledger_pending", "Records in the journal and not yet in the store", {}, self.ledger.pending
         yield "gridtie_ledger_fault", "1: requests cannot be metered", {}, bool(self.ledger.fault)
         error = bool(self.settings.current.error)

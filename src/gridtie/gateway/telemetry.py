@@ -128,7 +128,9 @@ class Telemetry:
             failures.add_metric(failed, count)
         yield failures
         refused = CounterMetricFamily(
-            "gridtie_http_refusals", "HTTP requests answered with an error by the front", labels=("status", "code")
+            "gridtie_http_refusals",
+            "HTTP requests answered with an error by the router",
+            labels=("status", "code"),
         )
         for refusal, count in self._refused.items():
             refused.add_metric(refusal, count)

@@ -42,7 +42,7 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     no_cloud: str = ""
 
 
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
+class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
     """One name that a client may ask for."""
 
     id: str
@@ -98,7 +98,7 @@ class Targets:
         target = self.by_id.get(use)
         return () if target is None else (target,)
 
-    def models(self) -> list[Listed]:
+    def models(self) -> list[ModelListing]:
         """Every name that `GET /v1/models` lists: aliases that have a target, then local models."""
         entries = [(entry, "alias") for entry in self.aliases.values()]
         entries += [(entry, "model") for name, entry in sorted(self._models.items()) if name == entry.local[0].model]
@@ -110,7 +110,7 @@ class Targets:
                 first = targets[0]
                 capabilities = tuple(sorted(first.capabilities))
                 rows.append(
-                    Listed(
+                    ModelListing(
                         id=entry.name,
                         kind=kind,
                         localities=localities,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gridtie.config.schema import Locality
 from gridtie.dialects.types import Failed, Failure
-from gridtie.routing.plan import TargetState
+from gridtie.routing.snapshot import TargetState
 
 # Failures in a row before a cloud is left alone: one 500 among many answers is noise.
 CLOUD_FAILURES = 3

@@ -13,8 +13,9 @@ from gridtie.config.names import PRIVATE
 from gridtie.config.schema import Budget
 from gridtie.dialects.types import Usage
 from gridtie.routing import refusals
-from gridtie.routing.plan import Ask, Attempt, Plan, Refusal, Skip, Snapshot, TargetState
+from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
+from gridtie.routing.snapshot import Snapshot, TargetState
 
 # Tokens of answer that are reserved for where the client names no limit: most chat and code answers are shorter.
 OUTPUT_GUESS = 2048
@@ -22,7 +23,7 @@ OUTPUT_GUESS = 2048
 _UNSEEN = TargetState()
 
 
-def decide(ask: Ask, policy: Policy, snapshot: Snapshot) -> Plan:
+def decide(ask: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
     route = policy.route(ask)
     plan = route.plan
@@ -56,13 +57,13 @@ class _Seen(msgspec.Struct):
     candidate: Candidate
     state: TargetState
     busy: bool
-    attempt: Attempt
+    attempt: PlannedAttempt
 
 
 class _Decision:
     """One decision that has to look at each target."""
 
-    def __init__(self, ask: Ask, policy: Policy, route: Route, snapshot: Snapshot) -> None:
+    def __init__(self, ask: RequestInfo, policy: Policy, route: Route, snapshot: Snapshot) -> None:
         self.ask, self.policy, self.route, self.snapshot = ask, policy, route, snapshot
         self.budgets = [budget for budget in route.budgets if budget.key in (None, ask.key)]
         self.counting = route.max_cost is not None or bool(self.budgets)
@@ -178,7 +179,7 @@ def _crowd(state: TargetState) -> str:
     return f"it is busy ({state.in_flight} in flight{queue})"
 
 
-def _last_resort(seen: _Seen) -> Attempt:
+def _last_resort(seen: _Seen) -> PlannedAttempt:
     reason = f"{seen.attempt.reason}; it failed just now ({seen.state.last_error}), and there is no other way"
     return msgspec.structs.replace(seen.attempt, reason=reason)
 

@@ -21,7 +21,7 @@ from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
 from gridtie.providers.target import Target
 from gridtie.routing.outcome import Outcome, summary
-from gridtie.routing.plan import Attempt, Refusal
+from gridtie.routing.plan import PlannedAttempt, Refusal
 from gridtie.routing.ports import Client, Lease
 from gridtie.routing.refusals import barred
 from gridtie.upstream.connection import Connection
@@ -55,7 +55,7 @@ class Execution:
     """The state machine of one request. `start` it once; `cancel`, `pause` and `resume` are the client's."""
 
     # What belongs to the attempt at work; set by `_take`.
-    _attempt: Attempt
+    _attempt: PlannedAttempt
     _target: Target
     _codec: Codec
     _call: Call
@@ -174,7 +174,7 @@ class Execution:
         )
         self._fail(summary(self.outcome.tries, last))
 
-    def _take(self, attempt: Attempt) -> bool:
+    def _take(self, attempt: PlannedAttempt) -> bool:
         """Reserve and go; False if this attempt is to be skipped."""
         self._attempt, self._target = attempt, attempt.target
         self._attempt_started = monotonic()
@@ -193,7 +193,7 @@ class Execution:
             return True
         except ValueError as error:
             return self._skip(Failure(kind=Failed.UNREACHABLE, message=str(error)))
-        self._lease = self._executor.world.reserve(attempt)
+        self._lease = self._executor.state.reserve(attempt)
         if self._lease is not None:
             self._open()
         elif attempt.max_wait > 0:
@@ -211,7 +211,7 @@ class Execution:
     async def _wait(self) -> None:
         """Queue for a slot."""
         deadline = min(monotonic() + self._attempt.max_wait, self._end)
-        lease = await self._executor.world.wait(self._attempt, deadline)
+        lease = await self._executor.state.wait(self._attempt, deadline)
         self._task = None
         if lease is None:
             self._note("skipped", f"busy for {self._attempt.max_wait:g} s")
@@ -432,7 +432,7 @@ class Execution:
     def _succeed(self) -> None:
         """The answer is whole."""
         self._note("ok")
-        self._executor.world.succeeded(self._target.id)
+        self._executor.state.succeeded(self._target.id)
         self._over, self._passing = True, False
         self.outcome.duration = monotonic() - self.outcome.started
 
@@ -457,7 +457,7 @@ class Execution:
             log.error("%s refuses our key: %s", self._target.id, failure.message)
             failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})")
         self._note(failure.kind.value, failure.message)
-        self._executor.world.failed(self._target.id, failure, monotonic())
+        self._executor.state.failed(self._target.id, failure, monotonic())
         self._close()
         if outcome.committed or failure.kind is Failed.INVALID:
             self._fail(failure)

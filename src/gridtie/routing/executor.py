@@ -10,15 +10,16 @@ from gridtie.config.schema import Routing
 from gridtie.providers.target import Target
 from gridtie.routing.execution import Execution
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Ask, Attempt, Plan, Snapshot
-from gridtie.routing.ports import Client, World
+from gridtie.routing.plan import Plan, PlannedAttempt, RequestInfo
+from gridtie.routing.ports import Client, State
+from gridtie.routing.snapshot import Snapshot
+from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.endpoint import Endpoint
 from gridtie.upstream.origin import ProxySettings
-from gridtie.upstream.pool import Pool
 from gridtie.upstream.sweeper import Sweeper
 
-Begin = Callable[[Outcome, Attempt], None]
-Decide = Callable[[Ask, Snapshot], Plan]
+Begin = Callable[[Outcome, PlannedAttempt], None]
+Decide = Callable[[RequestInfo, Snapshot], Plan]
 
 
 class Executor:
@@ -27,15 +28,15 @@ class Executor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        world: World,
-        pool: Pool,
+        state: State,
+        pool: ConnectionPool,
         sweeper: Sweeper,
         proxies: ProxySettings,
         begin: Begin,
     ) -> None:
         """`begin` is called before a request is sent to a cloud; what it raises ends the request."""
         self.loop = loop
-        self.world = world
+        self.state = state
         self.sweeper = sweeper
         self.begin = begin
         self._pool = pool
@@ -43,11 +44,11 @@ class Executor:
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}
 
     def run(
-        self, ask: Ask, body: bytes, wants_usage: bool, decide: Decide, routing: Routing, client: Client
+        self, ask: RequestInfo, body: bytes, wants_usage: bool, decide: Decide, routing: Routing, client: Client
     ) -> Execution:
         """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken."""
         now = monotonic()
-        plan = decide(ask, self.world.snapshot(now))
+        plan = decide(ask, self.state.snapshot(now))
         execution = Execution(self, Outcome(ask, plan, time(), now), body, wants_usage, routing, client)
         execution.start()
         return execution

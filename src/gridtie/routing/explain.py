@@ -8,8 +8,9 @@ import msgspec
 
 from gridtie.dialects.types import Dialect
 from gridtie.routing.decide import decide
-from gridtie.routing.plan import Ask, Plan, Snapshot
+from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import NEEDS, Policy
+from gridtie.routing.snapshot import Snapshot
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,7 +48,7 @@ def explain(query: Query, key: str, environment: str, policy: Policy, snapshot: 
 
     `environment` is the one that the key may claim, resolved as for a real request.
     """
-    ask = Ask(
+    ask = RequestInfo(
         id="explain",
         surface=query.surface,
         alias=query.model,

@@ -1,4 +1,4 @@
-"""Keeps `World` told how the local engines are: one task per engine, a cheap question every few seconds.
+"""Keeps `State` told how the local engines are: one task per engine, a cheap question every few seconds.
 
 Clouds are never probed: what they answer to real requests is all there is to know, and it is free.
 """
@@ -13,7 +13,7 @@ import msgspec
 
 from gridtie.providers.target import Target
 from gridtie.routing.probe import Answer, Unanswered, get
-from gridtie.routing.snapshot import World
+from gridtie.routing.state import State
 
 log = logging.getLogger("gridtie.health")
 
@@ -36,14 +36,14 @@ class Finding(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class _Listed(msgspec.Struct, frozen=True):
+class _Model(msgspec.Struct, frozen=True):
     name: str = ""
     id: str = ""
 
 
 class _Body(msgspec.Struct, frozen=True):
-    models: list[_Listed] | None = None  # Ollama's /api/ps
-    data: list[_Listed] | None = None  # OpenAI's /v1/models
+    models: list[_Model] | None = None  # Ollama's /api/ps
+    data: list[_Model] | None = None  # OpenAI's /v1/models
 
 
 def finding(target: Target, answer: Answer) -> Finding:
@@ -80,13 +80,13 @@ def _tagged(name: str) -> str:
 class Health:
     """The probes of one process. Belongs to the event loop's thread."""
 
-    def __init__(self, world: World, *, get: Get = get, interval: float = INTERVAL) -> None:
-        self._world = world
+    def __init__(self, state: State, *, get: Get = get, interval: float = INTERVAL) -> None:
+        self._state = state
         self._get = get
         self._interval = interval
         self._engines: dict[tuple[object, ...], _Engine] = {}
         self._by_target: dict[str, _Engine] = {}
-        world.on_failure = self._failed
+        state.on_failure = self._failed
 
     def update(self, targets: Mapping[str, Target]) -> None:
         """Probe the engines of these targets, and no others. Needs a running loop."""
@@ -101,7 +101,7 @@ class Health:
                 self._engines[key].targets = group
                 self._engines[key].look()  # a new model of an old engine is unknown until then
             else:
-                self._engines[key] = _Engine(self._world, group, self._get, self._interval)
+                self._engines[key] = _Engine(self._state, group, self._get, self._interval)
         self._by_target = {target.id: engine for engine in self._engines.values() for target in engine.targets}
 
     async def close(self) -> None:
@@ -122,9 +122,9 @@ class Health:
 class _Engine:
     """One engine and the targets that it serves."""
 
-    def __init__(self, world: World, targets: list[Target], get: Get, interval: float) -> None:
+    def __init__(self, state: State, targets: list[Target], get: Get, interval: float) -> None:
         self.targets = targets
-        self._world = world
+        self._state = state
         self._get = get
         self._interval = interval
         self._pause = interval
@@ -165,13 +165,13 @@ class _Engine:
 
     def _at_work(self) -> bool:
         """A slow answer from an engine that computes for us is no sign of anything."""
-        return any(self._world.in_flight(target.id) for target in self.targets)
+        return any(self._state.in_flight(target.id) for target in self.targets)
 
     def _tell(self, findings: Iterable[tuple[Target, Finding]]) -> None:
         well, why = True, ""
         for target, found in findings:
-            self._world.set_ready(target.id, found.ready, found.why)
-            self._world.set_loaded(target.id, found.loaded)
+            self._state.set_ready(target.id, found.ready, found.why)
+            self._state.set_loaded(target.id, found.loaded)
             if not found.ready:
                 well, why = False, found.why
         if well is not self._well and not (well and self._well is None):

@@ -7,13 +7,13 @@ import msgspec
 from gridtie.dialects.types import Failed, Failure, Usage
 from gridtie.ledger.entry import Try
 from gridtie.providers.target import Target
-from gridtie.routing.plan import Ask, Plan
+from gridtie.routing.plan import Plan, RequestInfo
 
 
 class Outcome(msgspec.Struct):
     """`started` is monotonic, durations are seconds since then."""
 
-    ask: Ask
+    ask: RequestInfo
     plan: Plan
     time: float  # Unix time of arrival
     started: float

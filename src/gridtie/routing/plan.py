@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -11,16 +10,14 @@ from gridtie.dialects.types import Dialect
 from gridtie.providers.target import Target
 
 __all__ = [
-    "Ask",
-    "Attempt",
     "Dialect",
     "Plan",
+    "PlannedAttempt",
     "Refusal",
+    "RequestInfo",
     "Skip",
     "SkipCode",
-    "Snapshot",
     "Target",
-    "TargetState",
 ]
 
 # Why a target is left out, for programs; `Skip.reason` says it for people.
@@ -37,7 +34,7 @@ SkipCode = Literal[
 ]
 
 
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
+class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     """One request in the router's terms; everything `decide` may look at."""
 
     id: str
@@ -57,33 +54,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
 
 
-class TargetState(msgspec.Struct):
-    """What is known about a target right now; owned by `routing.snapshot`, read by `decide`."""
-
-    in_flight: int = 0
-    waiting: int = 0
-    # None: not known (a cloud); a local engine reports which models are in memory.
-    loaded: bool | None = None
-    # False: a probe found that the engine does not answer. Never probed counts as ready.
-    ready: bool = True
-    # Monotonic seconds until which a failing target is left alone; 0: it is fine.
-    retry_at: float = 0.0
-    failures: int = 0
-    last_error: str = ""
-
-
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """The world at one instant: `decide` is a pure function of an `Ask` and this."""
-
-    now: float
-    states: Mapping[str, TargetState]
-    # Requests in flight per provider: what `max_in_flight` of a provider is held against.
-    provider_in_flight: Mapping[str, int] = {}
-    # Budget name -> US dollars left in its current period, reservations already taken off.
-    budget_left: Mapping[str, float] = {}
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """One step of a plan: where to send the request next, and why there."""
 
     target: Target
@@ -118,7 +89,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Ordered attempts, each with its reason; `refusal` is set exactly when there are none."""
 
     rule: str
-    attempts: tuple[Attempt, ...] = ()
+    attempts: tuple[PlannedAttempt, ...] = ()
     skipped: tuple[Skip, ...] = ()
     refusal: Refusal | None = None
     baseline: str = ""

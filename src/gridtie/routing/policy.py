@@ -17,13 +17,13 @@ from gridtie.config.schema import Budget, Locality, Routing, Rule
 from gridtie.providers.registry import Alias, Targets
 from gridtie.providers.target import Target
 from gridtie.routing import refusals
-from gridtie.routing.plan import Ask, Attempt, Plan, Refusal, Skip
+from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 
 # The estimate is bytes / 4. Prose and code lie between 3 and 5 bytes a token; nothing that people send
 # lies above 8, so only a prompt of twice the estimate's context is clearly too large for it.
 CLEARLY_OVER = 2
 
-# What a request may need beyond plain chat; other words in `Ask.needs` would grow the memory.
+# What a request may need beyond plain chat; other words in `RequestInfo.needs` would grow the memory.
 NEEDS = frozenset({"tools", "vision", "json"})
 
 
@@ -35,8 +35,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     item: str
     place: int
     # What holds when the model is in memory (or in a cloud), and when it must be loaded first.
-    warm: Attempt
-    cold: Attempt
+    warm: PlannedAttempt
+    cold: PlannedAttempt
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ class Policy:
         self._sizes = sorted(set(sizes))
         self._routes: dict[tuple[object, ...], Route] = {}
 
-    def route(self, ask: Ask) -> Route:
+    def route(self, ask: RequestInfo) -> Route:
         """What the rules say about a request; worked out at the first of its kind."""
         alias = ask.alias or self.routing.defaults.alias
         key = (
@@ -97,7 +97,7 @@ class Policy:
                 self._routes[key] = route
         return route
 
-    def _worked_out(self, ask: Ask, name: str) -> Route:
+    def _worked_out(self, ask: RequestInfo, name: str) -> Route:
         alias = self.targets.named(name)
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
@@ -122,7 +122,7 @@ def _from(rule: Rule) -> int | None:
     return rule.when.smaller_than
 
 
-def _matches(rule: Rule, ask: Ask, alias: str) -> bool:
+def _matches(rule: Rule, ask: RequestInfo, alias: str) -> bool:
     when = rule.when
     return (
         (when.environment is None or ask.environment in when.environment)
@@ -138,7 +138,7 @@ def _matches(rule: Rule, ask: Ask, alias: str) -> bool:
 class _Worker:
     """Works out one route."""
 
-    def __init__(self, policy: Policy, ask: Ask, alias: Alias, rules: list[Rule]) -> None:
+    def __init__(self, policy: Policy, ask: RequestInfo, alias: Alias, rules: list[Rule]) -> None:
         self.routing, self.targets = policy.routing, policy.targets
         self.ask, self.alias, self.rules, self.rule = ask, alias, rules, rules[0]
         self.skipped: list[Skip] = []
@@ -242,7 +242,7 @@ class _Worker:
         wait = timeouts.total if self.rule.max_wait is None else self.rule.max_wait
         # A slot of one's own machine is worth waiting for; a cloud's limit only where nothing else is left.
         max_wait = wait if target.locality == "local" or last else 0.0
-        warm = Attempt(target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token)
+        warm = PlannedAttempt(target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token)
         cold = msgspec.structs.replace(
             warm, reason=f"{reason}; the model must be loaded first", first_token=timeouts.first_token_cold
         )

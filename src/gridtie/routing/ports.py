@@ -1,4 +1,4 @@
-"""What the executor needs of others: the world it reserves in, and the client it answers."""
+"""What the executor needs of others: the state it reserves in, and the client it answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Protocol
 
 from gridtie.dialects.types import Failure
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Attempt, Refusal, Snapshot
+from gridtie.routing.plan import PlannedAttempt, Refusal
+from gridtie.routing.snapshot import Snapshot
 
 
 class Lease(Protocol):
@@ -18,16 +19,16 @@ class Lease(Protocol):
         ...
 
 
-class World(Protocol):
+class State(Protocol):
     """What is known about the targets, and what of them is taken."""
 
     def snapshot(self, now: float) -> Snapshot: ...
 
-    def reserve(self, attempt: Attempt) -> Lease | None:
+    def reserve(self, attempt: PlannedAttempt) -> Lease | None:
         """Take what the attempt needs; None where it is not to be had."""
         ...
 
-    async def wait(self, attempt: Attempt, deadline: float) -> Lease | None:
+    async def wait(self, attempt: PlannedAttempt, deadline: float) -> Lease | None:
         """Queue for it until `deadline` (monotonic)."""
         ...
 

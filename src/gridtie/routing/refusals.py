@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from gridtie.config.names import PRIVATE
 from gridtie.config.problems import listed
 from gridtie.providers.target import Target
-from gridtie.routing.plan import Ask, Refusal, Skip, SkipCode
+from gridtie.routing.plan import Refusal, RequestInfo, Skip, SkipCode
 
 __all__ = ["SkipCode", "barred", "environment_not_allowed", "no_rule", "nothing_left", "unknown_model"]
 
@@ -15,7 +15,7 @@ __all__ = ["SkipCode", "barred", "environment_not_allowed", "no_rule", "nothing_
 RETRY_SOON = 2
 
 
-def barred(ask: Ask, target: Target) -> str:
+def barred(ask: RequestInfo, target: Target) -> str:
     """Why a request must not go to a target whatever the rules say; "" where it may."""
     if ask.relayed and not target.own:
         return "another station's router may ask for this station's own engine only"
@@ -74,10 +74,10 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
     if "budget" in codes:
         return 402, "budget_exhausted", "`gridtie usage` shows the spending; budgets are in llm_routing.yaml.", False
     if "price" in codes:
-        advice = "Ask for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
+        advice = "RequestInfo for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
         return 402, "too_expensive", advice, False
     if "capability" in codes:
-        return 400, "capability_missing", "Ask for a model that can (GET /v1/models lists them).", False
+        return 400, "capability_missing", "RequestInfo for a model that can (GET /v1/models lists them).", False
     if local_only:
         advice = "Provision a local model for it (`ansible-playbook site.yml`) or change its rule."
         return 403, "local_only", advice, False

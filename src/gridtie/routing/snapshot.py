@@ -1,266 +1,33 @@
-"""What is known and what is taken right now: the one owner of target states, slots and reserved money.
-
-Everything runs on the event loop's thread, and a snapshot, a decision and the reservation that follows
-happen without an `await` between them: nothing that a decision rested on can change before it is acted on.
-"""
+"""What is true right now, as data: what `decide` reads beside the request and the rules."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from time import monotonic
+from collections.abc import Mapping
 
-from gridtie.config.schema import Budget
-from gridtie.dialects.types import Failed, Failure
-from gridtie.providers.target import Target
-from gridtie.routing import breaker
-from gridtie.routing.plan import Attempt, Snapshot, TargetState
-
-# Budget -> US dollars that the ledger has counted in its current period.
-Spent = Callable[[Budget], float]
+import msgspec
 
 
-class Lease:
-    """One slot at a target and what the attempt may cost, taken until released."""
+class TargetState(msgspec.Struct):
+    """What is known about a target right now; owned by `routing.state`, read by `decide`."""
 
-    __slots__ = ("_attempt", "_world")
-
-    def __init__(self, world: World, attempt: Attempt) -> None:
-        self._world: World | None = world
-        self._attempt = attempt
-
-    def release(self) -> None:
-        """Give slot and reserved money back; calling it again does nothing.
-
-        Call it when upstream's socket is closed or free again, and after the ledger has the cost: the
-        engine is at work until then, and money between reservation and ledger would be spent twice.
-        """
-        world, self._world = self._world, None
-        if world is not None:
-            world._give_back(self._attempt)
+    in_flight: int = 0
+    waiting: int = 0
+    # None: not known (a cloud); a local engine reports which models are in memory.
+    loaded: bool | None = None
+    # False: a probe found that the engine does not answer. Never probed counts as ready.
+    ready: bool = True
+    # Monotonic seconds until which a failing target is left alone; 0: it is fine.
+    retry_at: float = 0.0
+    failures: int = 0
+    last_error: str = ""
 
 
-class _Waiter:
-    __slots__ = ("attempt", "granted")
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything at one instant: `decide` is a pure function of a request, the rules and this."""
 
-    def __init__(self, attempt: Attempt, granted: asyncio.Future[Lease | None]) -> None:
-        self.attempt = attempt
-        self.granted = granted
-
-
-class World:
-    """States by target id, kept across reloads as long as a target is configured or in use."""
-
-    def __init__(self, spent: Spent | None = None) -> None:
-        """`spent` asks the ledger; without it budgets know only what is reserved."""
-        self._spent = spent
-        self._states: dict[str, TargetState] = {}
-        self._targets: dict[str, Target] = {}
-        self._provider_in_flight: dict[str, int] = {}
-        # Per provider, since its targets may share a limit: in order of arrival.
-        self._queues: dict[str, deque[_Waiter]] = {}
-        self._budget_left = _BudgetLeft(self)
-        self._budgets: dict[str, Budget] = {}
-        self._reserved: dict[str, float] = {}
-        # Told the id of a local target that could not be reached; the probes look at once then.
-        self.on_failure: Callable[[str], None] | None = None
-
-    def update(self, targets: Mapping[str, Target], budgets: Sequence[Budget] = ()) -> None:
-        """Take over another configuration. What is in flight stays counted; what is new begins unknown."""
-        before = self._targets
-        self._targets = dict(targets)
-        self._budgets = {budget.name: budget for budget in budgets}
-        for target_id, target in targets.items():
-            state = self._states.setdefault(target_id, TargetState())
-            old = before.get(target_id)
-            if old is not None and (old.base_url, old.headers) != (target.base_url, target.headers):
-                # Another address or key: what was learnt about the old one says nothing about it.
-                self._forget(state)
-        for target_id in [each for each in self._states if each not in targets]:
-            state = self._states[target_id]
-            if not state.in_flight and not state.waiting:
-                del self._states[target_id]
-        for provider in list(self._queues):  # limits may have grown
-            self._admit(provider)
-
-    def _forget(self, state: TargetState) -> None:
-        state.loaded, state.ready, state.retry_at, state.failures, state.last_error = None, True, 0.0, 0, ""
-
-    def snapshot(self, now: float) -> Snapshot:
-        """The world at `now` (monotonic seconds). A view: valid until the next `await`."""
-        return Snapshot(
-            now=now,
-            states=self._states,
-            provider_in_flight=self._provider_in_flight,
-            budget_left=self._budget_left,
-        )
-
-    # Slots and money
-
-    def reserve(self, attempt: Attempt) -> Lease | None:
-        """Take a slot and the money now; None where either is gone. Never overtakes who waits for the same target."""
-        state = self._states.get(attempt.target.id)
-        if state is None:
-            state = self._states[attempt.target.id] = TargetState()
-        if state.waiting or not self._free(attempt.target, state) or not self._affordable(attempt):
-            return None
-        return self._take(attempt, state)
-
-    async def wait(self, attempt: Attempt, deadline: float) -> Lease | None:
-        """A slot in order of arrival; None when `deadline` (monotonic seconds) passes or the money is gone."""
-        lease = self.reserve(attempt)
-        seconds = deadline - monotonic()
-        if lease is not None or seconds <= 0 or not self._affordable(attempt):
-            return lease
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(attempt, loop.create_future())
-        queue = self._queues.setdefault(attempt.target.provider, deque())
-        queue.append(waiter)
-        self._states[attempt.target.id].waiting += 1
-        timer = loop.call_later(seconds, self._leave, waiter)
-        try:
-            return await waiter.granted
-        except BaseException:  # cancelled, or the coroutine itself thrown away
-            # The slot may have been handed over before the news of it arrived: pass it on.
-            if waiter.granted.done() and not waiter.granted.cancelled():
-                if (granted := waiter.granted.result()) is not None:
-                    granted.release()
-            else:
-                self._leave(waiter)
-            raise
-        finally:
-            timer.cancel()
-
-    def _free(self, target: Target, state: TargetState) -> bool:
-        if target.slots is not None and state.in_flight >= target.slots:
-            return False
-        limit = target.provider_slots
-        return limit is None or self._provider_in_flight.get(target.provider, 0) < limit
-
-    def _take(self, attempt: Attempt, state: TargetState) -> Lease:
-        provider = attempt.target.provider
-        state.in_flight += 1
-        self._provider_in_flight[provider] = self._provider_in_flight.get(provider, 0) + 1
-        for budget in attempt.budgets:
-            self._reserved[budget] = self._reserved.get(budget, 0.0) + attempt.reserve_usd
-        return Lease(self, attempt)
-
-    def _give_back(self, attempt: Attempt) -> None:
-        provider, target_id = attempt.target.provider, attempt.target.id
-        state = self._states[target_id]
-        state.in_flight -= 1
-        self._provider_in_flight[provider] -= 1
-        for budget in attempt.budgets:
-            left = self._reserved[budget] - attempt.reserve_usd
-            # Sums of floats do not come back to zero exactly.
-            self._reserved[budget] = left if left > 1e-9 else 0.0
-        if provider in self._queues:
-            self._admit(provider)
-        if not state.in_flight and not state.waiting and target_id not in self._targets:
-            del self._states[target_id]
-
-    def _admit(self, provider: str) -> None:
-        """Hand free slots to who waits, in order of arrival; a full target does not hold up another one's queue."""
-        queue = self._queues[provider]
-        still: deque[_Waiter] = deque()
-        while queue:
-            waiter = queue.popleft()
-            attempt = waiter.attempt
-            state = self._states[attempt.target.id]
-            if waiter.granted.done():  # cancelled, and not yet woken to leave by itself
-                state.waiting -= 1
-            elif self._free(self._targets.get(attempt.target.id, attempt.target), state):
-                state.waiting -= 1
-                affordable = self._affordable(attempt)
-                waiter.granted.set_result(self._take(attempt, state) if affordable else None)
-            else:
-                still.append(waiter)
-        if still:
-            self._queues[provider] = still
-        else:
-            del self._queues[provider]
-
-    def _leave(self, waiter: _Waiter) -> None:
-        """Out of the queue, at the deadline or because whoever waited has gone."""
-        provider = waiter.attempt.target.provider
-        queue = self._queues.get(provider)
-        if queue is None or waiter not in queue:
-            return
-        queue.remove(waiter)
-        self._states[waiter.attempt.target.id].waiting -= 1
-        if not queue:
-            del self._queues[provider]
-        if not waiter.granted.done():
-            waiter.granted.set_result(None)
-
-    # Money
-
-    def _affordable(self, attempt: Attempt) -> bool:
-        if not attempt.budgets:
-            return True
-        return all(attempt.reserve_usd <= self.budget_left(name) for name in attempt.budgets)
-
-    def budget_left(self, name: str) -> float:
-        """US dollars left in a budget's current period, reservations taken off; 0 for one that is gone."""
-        budget = self._budgets.get(name)
-        if budget is None:
-            return 0.0
-        spent = self._spent(budget) if self._spent is not None else 0.0
-        return budget.usd - spent - self._reserved.get(name, 0.0)
-
-    # What is learnt
-
-    def succeeded(self, target_id: str) -> None:
-        """It gave content: whatever was held against it is over."""
-        state = self._states.get(target_id)
-        if state is not None and (state.failures or state.retry_at or not state.ready):
-            state.failures, state.retry_at, state.last_error, state.ready = 0, 0.0, "", True
-
-    def failed(self, target_id: str, failure: Failure, now: float) -> None:
-        """It failed at `now` (monotonic seconds): may leave it alone for a while."""
-        state, target = self._states.get(target_id), self._targets.get(target_id)
-        if state is not None and target is not None:
-            breaker.failed(state, target.locality, failure, now)
-            if self.on_failure is not None and failure.kind is Failed.UNREACHABLE:
-                self.on_failure(target_id)
-
-    def set_ready(self, target_id: str, ready: bool, why: str = "") -> None:
-        """What a probe found. A probe that succeeds also ends the pause after a failure to connect."""
-        state = self._states.get(target_id)
-        if state is None:
-            return
-        if ready and not state.ready:
-            state.failures, state.retry_at = 0, 0.0
-        if ready != state.ready or not ready:
-            state.last_error = why
-        state.ready = ready
-
-    def set_loaded(self, target_id: str, loaded: bool | None) -> None:
-        """Whether the model is in memory, as its engine says; None: it does not say."""
-        state = self._states.get(target_id)
-        if state is not None:
-            state.loaded = loaded
-
-    def in_flight(self, target_id: str) -> int:
-        """Requests at a target right now."""
-        state = self._states.get(target_id)
-        return 0 if state is None else state.in_flight
-
-
-class _BudgetLeft(Mapping[str, float]):
-    """A view for snapshots: asks the ledger only for what a decision looks at."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def __getitem__(self, name: str) -> float:
-        if name not in self._world._budgets:
-            raise KeyError(name)
-        return self._world.budget_left(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._world._budgets)
-
-    def __len__(self) -> int:
-        return len(self._world._budgets)
+    now: float
+    states: Mapping[str, TargetState]
+    # Requests in flight per provider: what `max_in_flight` of a provider is held against.
+    provider_in_flight: Mapping[str, int] = {}
+    # Budget name -> US dollars left in its current period, reservations already taken off.
+    budget_left: Mapping[str, float] = {}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gridtie.upstream.connection_pool import ConnectionPool, OriginPool
 from gridtie.upstream.origin import Proxy, parse
-from gridtie.upstream.pool import Bucket, Pool
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -36,7 +36,7 @@ class Endpoint:
 
     def __init__(
         self,
-        pool: Pool,
+        pool: ConnectionPool,
         base_url: str,
         headers: Headers = (),
         *,
@@ -45,7 +45,7 @@ class Endpoint:
     ) -> None:
         """`headers` hold the upstream's credentials. Raises ValueError for a base URL that cannot be used."""
         origin, self._path = parse(base_url, ca_file=ca_file, proxy=proxy)
-        self.bucket: Bucket = pool.bucket(origin)
+        self.bucket: OriginPool = pool.bucket(origin)
         self._authority = origin.authority
         self._fixed = headers
         self._heads: dict[tuple[str, str, Headers], bytes] = {}

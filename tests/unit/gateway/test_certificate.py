@@ -1,4 +1,4 @@
-"""TLS in front: what is spoken, which certificate is shown, and how one takes the place of another."""
+"""TLS in connection: what is spoken, which certificate is shown, and how one takes the place of another."""
 
 from __future__ import annotations
 

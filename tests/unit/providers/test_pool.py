@@ -11,8 +11,9 @@ from gridtie.config.problems import ConfigError
 from gridtie.config.station import Member, Station
 from gridtie.providers.registry import Targets
 from gridtie.routing.decide import decide
-from gridtie.routing.plan import Plan, Snapshot, TargetState
+from gridtie.routing.plan import Plan
 from gridtie.routing.policy import Policy
+from gridtie.routing.snapshot import Snapshot, TargetState
 from standins import house
 from standins.house import CLOUD, LARGE, SMALL
 

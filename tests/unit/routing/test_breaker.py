@@ -7,7 +7,7 @@ import pytest
 from gridtie.config.schema import Locality
 from gridtie.dialects.types import Failed, Failure
 from gridtie.routing.breaker import failed
-from gridtie.routing.plan import TargetState
+from gridtie.routing.snapshot import TargetState
 
 NOW = 100.0
 

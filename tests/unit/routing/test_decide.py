@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from gridtie.config.load import ConfigError
 from gridtie.routing.decide import decide
-from gridtie.routing.plan import Ask, Plan, Snapshot, TargetState
+from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import Policy
+from gridtie.routing.snapshot import Snapshot, TargetState
 from standins import house
 from standins.house import CLOUD, LARGE, SMALL
 
@@ -420,7 +421,7 @@ asks = st.builds(
 )
 
 
-def matches(when: dict[str, Any], asked: Ask) -> bool:
+def matches(when: dict[str, Any], asked: RequestInfo) -> bool:
     return (
         ("environment" not in when or asked.environment in when["environment"])
         and ("tags" not in when or bool(asked.tags & set(when["tags"])))
@@ -429,7 +430,7 @@ def matches(when: dict[str, Any], asked: Ask) -> bool:
     )
 
 
-def relatives(asked: Ask) -> list[Ask]:
+def relatives(asked: RequestInfo) -> list[RequestInfo]:
     """The request and others that differ from it in one thing: a policy must not take one for another."""
     replace = msgspec.structs.replace
     return [
@@ -444,7 +445,7 @@ def relatives(asked: Ask) -> list[Ask]:
 @settings(deadline=None, max_examples=60)
 @given(rules, asks, st.tuples(target_states, target_states, target_states))
 def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
-    drawn: list[dict[str, Any]], asked: Ask, known: tuple[TargetState, TargetState, TargetState]
+    drawn: list[dict[str, Any]], asked: RequestInfo, known: tuple[TargetState, TargetState, TargetState]
 ) -> None:
     try:
         policy = house.policy(rules=drawn)
@@ -464,7 +465,7 @@ def test_private_and_never_cloud_hold_under_every_file_and_at_every_moment(
 @settings(deadline=None, max_examples=60)
 @given(rules, asks, target_states)
 def test_what_a_policy_remembers_of_one_request_never_changes_another(
-    drawn: list[dict[str, Any]], asked: Ask, cloud: TargetState
+    drawn: list[dict[str, Any]], asked: RequestInfo, cloud: TargetState
 ) -> None:
     try:
         policy = house.policy(rules=drawn)
@@ -477,7 +478,9 @@ def test_what_a_policy_remembers_of_one_request_never_changes_another(
 
 @settings(deadline=None, max_examples=60)
 @given(rules, asks, tags)
-def test_more_tags_never_lift_what_fewer_forbade(drawn: list[dict[str, Any]], asked: Ask, more: frozenset[str]) -> None:
+def test_more_tags_never_lift_what_fewer_forbade(
+    drawn: list[dict[str, Any]], asked: RequestInfo, more: frozenset[str]
+) -> None:
     try:
         policy = house.policy(rules=drawn)
     except ConfigError:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from gridtie.routing.explain import explain, read_query
-from gridtie.routing.plan import Snapshot, TargetState
+from gridtie.routing.snapshot import Snapshot, TargetState
 from standins import house
 from standins.house import CLOUD, LARGE
 

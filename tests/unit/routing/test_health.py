@@ -14,9 +14,10 @@ from gridtie.config.station import Station
 from gridtie.dialects.types import Failed, Failure
 from gridtie.routing import probe
 from gridtie.routing.health import TIMEOUTS_IN_A_ROW, Finding, Health, finding
-from gridtie.routing.plan import Attempt, TargetState
+from gridtie.routing.plan import PlannedAttempt
 from gridtie.routing.probe import Answer, Unanswered, get
-from gridtie.routing.snapshot import World
+from gridtie.routing.snapshot import TargetState
+from gridtie.routing.state import State
 from standins import house
 from standins.house import LARGE, SMALL
 
@@ -106,17 +107,17 @@ async def until(true: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-def watch(engine: Engine, act: Callable[[World, Engine, Health], Any], interval: float = 0.002) -> TargetState:
+def watch(engine: Engine, act: Callable[[State, Engine, Health], Any], interval: float = 0.002) -> TargetState:
     """Probe the house's engine while `act` runs; the state of the small model afterwards."""
 
     async def main() -> TargetState:
-        world = World()
-        world.update(TARGETS.by_id)
-        health = Health(world, get=engine.get, interval=interval)
+        state = State()
+        state.update(TARGETS.by_id)
+        health = Health(state, get=engine.get, interval=interval)
         health.update(TARGETS.by_id)
-        await act(world, engine, health)
+        await act(state, engine, health)
         await health.close()
-        return world.snapshot(0).states[SMALL]
+        return state.snapshot(0).states[SMALL]
 
     return asyncio.run(main())
 
@@ -126,8 +127,8 @@ REFUSED = Unanswered("Connection refused", certain=True)
 LATE = Unanswered("no answer within 2 s", certain=False)
 
 
-def asked(times: int) -> Callable[[World, Engine, Health], Any]:
-    async def act(world: World, engine: Engine, health: Health) -> None:
+def asked(times: int) -> Callable[[State, Engine, Health], Any]:
+    async def act(state: State, engine: Engine, health: Health) -> None:
         await until(lambda: engine.asked > times)
 
     return act
@@ -160,25 +161,25 @@ def test_a_late_answer_counts_only_after_several() -> None:
 
 
 def test_an_engine_at_work_may_answer_late() -> None:
-    async def act(world: World, engine: Engine, health: Health) -> None:
-        assert world.reserve(Attempt(target=OLLAMA, reason=""))
+    async def act(state: State, engine: Engine, health: Health) -> None:
+        assert state.reserve(PlannedAttempt(target=OLLAMA, reason=""))
         await until(lambda: engine.asked > 2 * TIMEOUTS_IN_A_ROW)
 
     assert watch(Engine(LATE), act).ready
 
 
 def test_a_request_that_could_not_connect_makes_the_probe_look_at_once() -> None:
-    async def act(world: World, engine: Engine, health: Health) -> None:
+    async def act(state: State, engine: Engine, health: Health) -> None:
         await until(lambda: engine.asked == 1)
-        world.failed(SMALL, Failure(kind=Failed.UNREACHABLE, message="refused"), 0.0)
+        state.failed(SMALL, Failure(kind=Failed.UNREACHABLE, message="refused"), 0.0)
         await until(lambda: engine.asked == 2)
-        await until(lambda: not world.snapshot(0).states[SMALL].ready)
+        await until(lambda: not state.snapshot(0).states[SMALL].ready)
 
     assert not watch(Engine(LOADED, REFUSED), act, interval=60).ready
 
 
 def test_a_reload_stops_the_probes_of_engines_that_are_gone() -> None:
-    async def act(world: World, engine: Engine, health: Health) -> None:
+    async def act(state: State, engine: Engine, health: Health) -> None:
         await until(lambda: engine.asked > 0)
         health.update({})
         await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from gridtie.gateway.desk import Desk
+from gridtie.gateway.dispatch import Dispatcher
 from gridtie.gateway.routes import Route
 from gridtie.gateway.surfaces.openai import OpenAI
 
@@ -13,7 +13,7 @@ from gridtie.gateway.surfaces.openai import OpenAI
 class Surface(Protocol):
     """One dialect's paths."""
 
-    def __init__(self, desk: Desk) -> None: ...
+    def __init__(self, dispatcher: Dispatcher) -> None: ...
 
     def routes(self) -> Iterable[Route]:
         """The paths it answers."""

@@ -9,13 +9,14 @@ import msgspec
 
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.gateway.claims import Claims
-from gridtie.gateway.desk import Desk
+from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.reply import JSON
+from gridtie.gateway.response import JSON
 from gridtie.gateway.routes import Route
-from gridtie.providers.registry import Listed
-from gridtie.routing.plan import Ask, Refusal
+from gridtie.providers.registry import ModelListing
+from gridtie.routing.plan import Refusal, RequestInfo
 
 # Bytes of a request per token of its prompt: English and code lie between 3 and 5.
 _BYTES_PER_TOKEN = 4
@@ -62,9 +63,9 @@ _NEEDS = {
 class OpenAI:
     """`/v1/chat/completions` and `/v1/models`."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-        self._form = OpenAIForm()
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
+        self._errors = OpenAIErrorFormat()
 
     def routes(self) -> Iterable[Route]:
         """The paths it answers."""
@@ -76,10 +77,10 @@ class OpenAI:
 
     def chat(self, exchange: Exchange) -> None:
         """Answer one chat completion, streamed or whole."""
-        desk = self._desk
-        claimed = desk.claims(exchange)
+        dispatcher = self._dispatcher
+        claimed = dispatcher.claims(exchange)
         if isinstance(claimed, Refusal):
-            desk.refuse(exchange, desk.unread(exchange, "openai"), claimed, self._form)
+            dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai"), claimed, self._errors)
             return
         try:
             chat = _decode(exchange.body)
@@ -87,31 +88,31 @@ class OpenAI:
             refusal = Refusal(
                 status=400, code="invalid_body", message=f"the body is not a chat completion request: {error}"
             )
-            desk.refuse(exchange, desk.unread(exchange, "openai", claimed), refusal, self._form)
+            dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai", claimed), refusal, self._errors)
             return
         options = chat.stream_options
         wants_usage = options is not None and bool(options.include_usage)
-        desk.submit(exchange, _ask(exchange, chat, claimed), wants_usage, self._form)
+        dispatcher.submit(exchange, _ask(exchange, chat, claimed), wants_usage, self._errors)
 
     def models(self, exchange: Exchange) -> None:
         """Every name that a client may ask for."""
-        rows = [_row(listed) for listed in self._desk.settings.current.targets.models()]
+        rows = [_row(listed) for listed in self._dispatcher.settings.current.targets.models()]
         exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
 
     def model(self, exchange: Exchange) -> None:
         """One of them."""
         name = unquote(exchange.head.rest)
-        for listed in self._desk.settings.current.targets.models():
+        for listed in self._dispatcher.settings.current.targets.models():
             if listed.id == name:
                 exchange.respond(200, JSON, _encode(_row(listed)))
                 return
         fault = Fault(
             status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
         )
-        exchange.respond(404, JSON, self._form.error(fault))
+        exchange.respond(404, JSON, self._errors.error(fault))
 
 
-def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
+def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> RequestInfo:
     body, shape, key = exchange.body, chat.response_format, exchange.head.key
     needs = _NEEDS[
         bytes(chat.tools) not in _NOTHING or bytes(chat.functions) not in _NOTHING,
@@ -119,7 +120,7 @@ def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
         b'"image_url"' in body,
         shape is not None and shape.type in ("json_object", "json_schema"),
     ]
-    return Ask(
+    return RequestInfo(
         id=exchange.id,
         surface="openai",
         alias=chat.model or "",
@@ -135,7 +136,7 @@ def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> Ask:
     )
 
 
-def _row(listed: Listed) -> dict[str, object]:
+def _row(listed: ModelListing) -> dict[str, object]:
     return {
         "id": listed.id,
         "object": "model",
@@ -149,31 +150,3 @@ def _row(listed: Listed) -> dict[str, object]:
             "capabilities": listed.capabilities,
         },
     }
-
-
-class OpenAIForm:
-    """How OpenAI's clients are told about errors and waiting; also the form of everything that is nobody's surface."""
-
-    stream_type = b"content-type: text/event-stream; charset=utf-8\r\n"
-
-    def error(self, fault: Fault) -> bytes:
-        """The error envelope."""
-        return _encode(
-            {
-                "error": {
-                    "message": fault.message,
-                    "type": fault.type,
-                    "code": fault.code,
-                    "param": None,
-                    "source": fault.source,
-                }
-            }
-        )
-
-    def error_event(self, fault: Fault) -> bytes:
-        """The envelope as an event, and no end mark after it: nobody may take the answer for whole."""
-        return b"data: %b\n\n" % self.error(fault)
-
-    def comment(self, text: str) -> bytes:
-        """A comment of server-sent events."""
-        return b": %b\n\n" % text.encode()

@@ -1,4 +1,4 @@
-"""The front: HTTP/1.1 from clients, one request in flight per connection.
+"""The front of the router: HTTP/1.1 from clients, one request in flight per connection.
 
 What is not plainly one well-formed message is refused and the connection closed: where two readers of the
 same bytes could disagree on where a request ends, someone could smuggle one.
@@ -48,11 +48,11 @@ class Service(Protocol):
 
     def request_id(self) -> str: ...
 
-    def opened(self, front: Front) -> bool:
+    def opened(self, connection: ClientConnection) -> bool:
         """A client has connected; False where there are too many."""
         ...
 
-    def closed(self, front: Front) -> None: ...
+    def closed(self, connection: ClientConnection) -> None: ...
 
     def admit(self, exchange: Exchange) -> bool:
         """Judge the head of a request before its body is read; False where it has been answered."""
@@ -67,7 +67,7 @@ class Service(Protocol):
         ...
 
 
-class Front(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client connection."""
 
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
 
 from gridtie.dialects.types import Failure
-from gridtie.gateway.books import Books
+from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.metering import Metering
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Refusal
@@ -20,41 +20,22 @@ log = logging.getLogger(__name__)
 JSON = b"content-type: application/json\r\n"
 
 
-class Form(Protocol):
-    """What differs between surfaces in an answer."""
-
-    # Header line of a streamed answer.
-    stream_type: bytes
-
-    def error(self, fault: Fault) -> bytes:
-        """The body of an error answer."""
-        ...
-
-    def error_event(self, fault: Fault) -> bytes:
-        """The last event of a stream that broke off."""
-        ...
-
-    def comment(self, text: str) -> bytes:
-        """Something in a stream that clients pass over."""
-        ...
-
-
-class Reply:
+class Response:
     """Answers one request; a `routing.ports.Client`."""
 
-    __slots__ = ("_books", "_exchange", "_form")
+    __slots__ = ("_errors", "_exchange", "_metering")
 
-    def __init__(self, exchange: Exchange, form: Form, books: Books) -> None:
+    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Metering) -> None:
         self._exchange = exchange
-        self._form = form
-        self._books = books
+        self._errors = errors
+        self._metering = metering
 
     def refuse(self, outcome: Outcome, refusal: Refusal) -> None:
         self._tell(outcome, from_refusal(refusal))
 
     def answer(self, outcome: Outcome, body: bytes) -> None:
         try:
-            charge = self._books.settle(outcome)
+            charge = self._metering.settle(outcome)
         except Exception as error:
             self._unmetered(outcome, error)
             return
@@ -66,7 +47,7 @@ class Reply:
         self._exchange.respond(200, fields, body)
 
     def sign_of_life(self, outcome: Outcome) -> None:
-        comment = self._form.comment("gridtie is waiting for the model")
+        comment = self._errors.comment("gridtie is waiting for the model")
         if self._exchange.started:
             self._exchange.write(comment)
         else:
@@ -78,12 +59,12 @@ class Reply:
         else:
             # The headers left before it was known who would answer.
             told = "; ".join(_headers(outcome).decode("latin-1").split("\r\n")[:-1])
-            self._exchange.write(self._form.comment(told) + data)
+            self._exchange.write(self._errors.comment(told) + data)
         return self._exchange.write
 
     def finish(self, outcome: Outcome, data: bytes) -> None:
         try:
-            self._books.settle(outcome)
+            self._metering.settle(outcome)
         except Exception as error:
             self._unmetered(outcome, error)
         else:
@@ -94,13 +75,13 @@ class Reply:
 
     def left(self, outcome: Outcome) -> None:
         try:
-            self._books.settle(outcome)
+            self._metering.settle(outcome)
         except LedgerError:
             log.exception("%s: the client left, and what it used could not be metered", outcome.ask.id)
 
     def _tell(self, outcome: Outcome, fault: Fault) -> None:
         try:
-            self._books.settle(outcome, fault)
+            self._metering.settle(outcome, fault)
         except LedgerError:
             log.exception("%s: a failed request could not be entered", outcome.ask.id)
         self._error(outcome, fault)
@@ -114,14 +95,14 @@ class Reply:
 
     def _error(self, outcome: Outcome, fault: Fault) -> None:
         if self._exchange.started:
-            self._exchange.end(self._form.error_event(fault))
+            self._exchange.end(self._errors.error_event(fault))
             return
         fields = JSON + _headers(outcome) + retry_after(fault)
-        self._exchange.respond(fault.status, fields, fault.body or self._form.error(fault))
+        self._exchange.respond(fault.status, fields, fault.body or self._errors.error(fault))
 
     def _stream_fields(self, outcome: Outcome) -> bytes:
         # x-accel-buffering: an nginx in front passes it on at once.
-        return self._form.stream_type + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + _headers(outcome)
+        return self._errors.stream_type + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + _headers(outcome)
 
 
 def retry_after(fault: Fault) -> bytes:

@@ -13,12 +13,12 @@ from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.prices import Charge
 from gridtie.providers.registry import Targets
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Attempt
+from gridtie.routing.plan import PlannedAttempt
 
 _NOTHING = Charge(None, None)
 
 
-class Books:
+class Metering:
     """Keeps them. `targets` is replaced when the configuration is."""
 
     def __init__(self, ledger: Ledger, telemetry: Telemetry, log: AccessLog) -> None:
@@ -33,7 +33,7 @@ class Books:
         """Why nothing can be metered now; "" while all is well."""
         return self._ledger.fault
 
-    def begin(self, outcome: Outcome, attempt: Attempt) -> None:
+    def begin(self, outcome: Outcome, attempt: PlannedAttempt) -> None:
         """An attempt at a cloud is about to be sent: it may bill, whatever becomes of us. Raises `LedgerError`."""
         ask = outcome.ask
         self._ledger.begin(
@@ -99,4 +99,4 @@ def _unseen(outcome: Outcome) -> bool:
     return outcome.gone and not outcome.committed
 
 
-__all__ = ["Books", "LedgerError"]
+__all__ = ["LedgerError", "Metering"]

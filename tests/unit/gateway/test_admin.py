@@ -39,8 +39,8 @@ class TestHealth:
                 before = await station.ask(path="/readyz")
                 await station.router.health.close()
                 (target,) = station.router.settings.current.targets.by_id
-                station.router.world.set_ready(target, True)
-                station.router.world.set_loaded(target, False)
+                station.router.state.set_ready(target, True)
+                station.router.state.set_loaded(target, False)
                 return before, await station.ask(path="/readyz")
 
         before, after = run(ask)

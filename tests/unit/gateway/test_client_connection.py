@@ -1,4 +1,4 @@
-"""The front: what it reads, what it refuses, and that nobody can make it read one request as two."""
+"""The connection: what it reads, what it refuses, and that nobody can make it read one request as two."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.gateway import limits, protocol
+from gridtie.gateway import client_connection, limits
 from standins.router import KEY, Answered, Station, Wire, chat, request, routing, run
 from standins.scripted import Upstream, answer, flood, silence, stream, whole
 
@@ -18,7 +18,7 @@ SECOND = f"GET /v1/models HTTP/1.1\r\n{HOST}{AUTH}\r\n"
 BODY = '{"model": "coder"}'
 
 
-class Front:
+class ClientConnection:
     """A router whose upstream answers everything."""
 
     def __init__(self, tmp_path: Path, *behaviours: object, limits: str = "{}") -> None:
@@ -26,7 +26,7 @@ class Front:
         self._limits = limits
         self.upstream = Upstream(*(behaviours or (whole(),)))  # type: ignore[arg-type]
 
-    async def __aenter__(self) -> Front:
+    async def __aenter__(self) -> ClientConnection:
         await self.upstream.__aenter__()
         rules = routing(self.upstream.url, use="[local]", limits=self._limits)
         self.station = Station(self._path, rules, drain_seconds=0.5)
@@ -94,11 +94,11 @@ def test_what_could_be_read_in_two_ways_or_may_not_be_asked_ends_the_connection(
     text, status = REFUSED[name]
 
     async def send() -> tuple[int, bool, int]:
-        async with Front(tmp_path) as front:
+        async with ClientConnection(tmp_path) as connection:
             # What follows must never be taken for a request of its own.
-            wire = await front.raw(text + SECOND)
+            wire = await connection.raw(text + SECOND)
             answered = await wire.answered()
-            return answered.status, await wire.ended(), len(front.upstream.turns)
+            return answered.status, await wire.ended(), len(connection.upstream.turns)
 
     assert run(send) == (status, True, 0)
 
@@ -109,8 +109,8 @@ def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
     )
 
     async def send() -> tuple[int, int]:
-        async with Front(tmp_path) as front:
-            wire = await front.raw(trailer + SECOND)
+        async with ClientConnection(tmp_path) as connection:
+            wire = await connection.raw(trailer + SECOND)
             return (await wire.answered()).status, (await wire.answered()).status
 
     assert run(send) == (200, 200)
@@ -119,9 +119,9 @@ def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
 class TestReading:
     def test_a_request_in_single_bytes_is_read(self, tmp_path: Path) -> None:
         async def send() -> int:
-            async with Front(tmp_path) as front:
-                wire = await front.station.connect()
-                for byte in request(chat(), port=front.station.port):
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.station.connect()
+                for byte in request(chat(), port=connection.station.port):
                     wire.writer.write(bytes([byte]))
                     await asyncio.sleep(0)
                 return (await wire.answered()).status
@@ -130,14 +130,16 @@ class TestReading:
 
     def test_pipelined_requests_are_answered_in_order_one_at_a_time(self, tmp_path: Path) -> None:
         async def send() -> tuple[list[str], int]:
-            async with Front(tmp_path, whole(after=0.1)) as front:
-                wire = await front.station.connect()
-                both = request(chat(), port=front.station.port) + request(path="/healthz", port=front.station.port)
-                await wire.send(both + request(chat(), port=front.station.port)[:40])
-                await wire.send(request(chat(), port=front.station.port)[40:])
-                await front.upstream.turn()
+            async with ClientConnection(tmp_path, whole(after=0.1)) as connection:
+                wire = await connection.station.connect()
+                both = request(chat(), port=connection.station.port) + request(
+                    path="/healthz", port=connection.station.port
+                )
+                await wire.send(both + request(chat(), port=connection.station.port)[:40])
+                await wire.send(request(chat(), port=connection.station.port)[40:])
+                await connection.upstream.turn()
                 await asyncio.sleep(0.02)
-                at_once = len(front.upstream.turns)
+                at_once = len(connection.upstream.turns)
                 answers = [await wire.answered() for _ in range(3)]
                 return ["id" if "id" in each.json else "status" for each in answers], at_once
 
@@ -145,23 +147,23 @@ class TestReading:
 
     def test_a_pipelined_request_is_judged_too(self, tmp_path: Path) -> None:
         async def send() -> list[int]:
-            async with Front(tmp_path, whole(after=0.1)) as front:
-                first = request(chat(), port=front.station.port)
-                wire = await front.station.connect()
-                await wire.send(first + request(chat(), port=front.station.port, key="gt-wrong"))
+            async with ClientConnection(tmp_path, whole(after=0.1)) as connection:
+                first = request(chat(), port=connection.station.port)
+                wire = await connection.station.connect()
+                await wire.send(first + request(chat(), port=connection.station.port, key="gt-wrong"))
                 return [(await wire.answered()).status for _ in range(2)]
 
         assert run(send) == [200, 401]
 
     def test_endless_pipelining_is_held_outside(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, bool]:
-            async with Front(tmp_path, silence()) as front:
-                wire = await front.station.connect()
-                await wire.send(request(chat(), port=front.station.port))
-                await front.upstream.turn()
-                wire.writer.write(request(path="/healthz", port=front.station.port) * 40_000)
+            async with ClientConnection(tmp_path, silence()) as connection:
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port))
+                await connection.upstream.turn()
+                wire.writer.write(request(path="/healthz", port=connection.station.port) * 40_000)
                 await asyncio.sleep(0.3)
-                (each,) = front.station.router.app.fronts
+                (each,) = connection.station.router.app.connections
                 held, paused = len(each._held), each._paused
                 wire.close()
                 return held, paused
@@ -173,8 +175,8 @@ class TestReading:
 
     def test_a_head_that_changes_on_a_connection_is_judged_anew(self, tmp_path: Path) -> None:
         async def send() -> list[int]:
-            async with Front(tmp_path) as front:
-                port, wire = front.station.port, await front.station.connect()
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
                 statuses = []
                 for headers in ({}, {}, {"x-gridtie-environment": "ci"}, {"x-gridtie-environment": "moon"}, {}):
                     await wire.send(request(chat(), port=port, headers=headers))
@@ -186,12 +188,12 @@ class TestReading:
 
     def test_a_revoked_key_is_refused_on_a_connection_that_used_it(self, tmp_path: Path) -> None:
         async def send() -> list[int]:
-            async with Front(tmp_path) as front:
-                port, wire = front.station.port, await front.station.connect()
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
                 await wire.send(request(chat(), port=port))
                 before = (await wire.answered()).status
                 (tmp_path / "config" / "keys.json").write_text('{"schema": 1, "keys": []}')
-                await front.station.router.settings.reload()
+                await connection.station.router.settings.reload()
                 await wire.send(request(chat(), port=port))
                 return [before, (await wire.answered()).status]
 
@@ -199,8 +201,8 @@ class TestReading:
 
     def test_expect_100_continue_is_answered_before_the_body(self, tmp_path: Path) -> None:
         async def send() -> list[int]:
-            async with Front(tmp_path) as front:
-                wire = await front.raw(f"{POST}Expect: 100-continue\r\nContent-Length: 18\r\n\r\n")
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{POST}Expect: 100-continue\r\nContent-Length: 18\r\n\r\n")
                 go = await wire.answered()
                 await wire.send(BODY.encode())
                 return [go.status, (await wire.answered()).status]
@@ -209,9 +211,9 @@ class TestReading:
 
     def test_expect_without_a_key_is_refused_before_the_body(self, tmp_path: Path) -> None:
         async def send() -> int:
-            async with Front(tmp_path) as front:
+            async with ClientConnection(tmp_path) as connection:
                 head = f"POST /v1/chat/completions HTTP/1.1\r\n{HOST}Expect: 100-continue\r\nContent-Length: 18\r\n\r\n"
-                return (await (await front.raw(head)).answered()).status
+                return (await (await connection.raw(head)).answered()).status
 
         assert run(send) == 401
 
@@ -219,11 +221,11 @@ class TestReading:
 class TestAnswering:
     def test_connections_are_kept_until_the_client_says_close(self, tmp_path: Path) -> None:
         async def send() -> tuple[list[str | None], bool]:
-            async with Front(tmp_path) as front:
-                wire = await front.station.connect()
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.station.connect()
                 told = []
                 for headers in ({}, {"connection": "close"}):
-                    await wire.send(request(path="/v1/models", port=front.station.port, headers=headers))
+                    await wire.send(request(path="/v1/models", port=connection.station.port, headers=headers))
                     told.append((await wire.answered()).headers.get("connection"))
                 return told, await wire.ended()
 
@@ -231,8 +233,8 @@ class TestAnswering:
 
     def test_head_gets_the_head_of_get(self, tmp_path: Path) -> None:
         async def send() -> tuple[str, int]:
-            async with Front(tmp_path) as front:
-                port, wire = front.station.port, await front.station.connect()
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
                 await wire.send(request(path="/v1/models", method="HEAD", port=port))
                 _, headers = await wire.head()
                 # The next answer follows at once: no body came with the first.
@@ -246,10 +248,10 @@ class TestAnswering:
 
     def test_http_1_0_gets_a_stream_that_the_end_of_the_connection_ends(self, tmp_path: Path) -> None:
         async def send() -> Answered:
-            async with Front(tmp_path, stream("a", "b")) as front:
+            async with ClientConnection(tmp_path, stream("a", "b")) as connection:
                 body = '{"model": "coder", "stream": true}'
                 head = f"POST /v1/chat/completions HTTP/1.0\r\n{HOST}{AUTH}Content-Length: {len(body)}\r\n\r\n"
-                return await (await front.raw(head + body)).answered()
+                return await (await connection.raw(head + body)).answered()
 
         answered = run(send)
 
@@ -258,8 +260,8 @@ class TestAnswering:
 
     def test_a_wrong_method_is_told_the_right_ones(self, tmp_path: Path) -> None:
         async def send() -> tuple[Answered, Answered]:
-            async with Front(tmp_path) as front:
-                ask = front.station.ask
+            async with ClientConnection(tmp_path) as connection:
+                ask = connection.station.ask
                 return await ask(method="DELETE", path="/v1/models"), await ask(
                     method="GET", path="/v1/chat/completions"
                 )
@@ -271,16 +273,16 @@ class TestAnswering:
 
     def test_a_path_there_is_not_is_told_what_there_is(self, tmp_path: Path) -> None:
         async def send() -> Answered:
-            async with Front(tmp_path) as front:
-                return await front.station.ask(path="/v2")
+            async with ClientConnection(tmp_path) as connection:
+                return await connection.station.ask(path="/v2")
 
         assert "/v1/chat/completions" in run(send).error["message"]
 
     def test_a_browser_on_our_own_page_may_ask(self, tmp_path: Path) -> None:
         async def send() -> int:
-            async with Front(tmp_path) as front:
-                origin = {"origin": f"http://localhost:{front.station.port}"}
-                return (await front.station.ask(path="/v1/models", headers=origin)).status
+            async with ClientConnection(tmp_path) as connection:
+                origin = {"origin": f"http://localhost:{connection.station.port}"}
+                return (await connection.station.ask(path="/v1/models", headers=origin)).status
 
         assert run(send) == 200
 
@@ -288,19 +290,19 @@ class TestAnswering:
 class TestBounds:
     def test_a_body_over_the_limit_is_refused_by_its_length(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, str]:
-            async with Front(tmp_path, limits="{max_body_bytes: 1000}") as front:
-                answered = await front.station.ask(chat("x" * 2000))
+            async with ClientConnection(tmp_path, limits="{max_body_bytes: 1000}") as connection:
+                answered = await connection.station.ask(chat("x" * 2000))
                 return answered.status, answered.error["code"]
 
         assert run(send) == (413, "body_too_large")
 
     def test_a_chunked_body_over_the_limit_is_refused_while_it_comes(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, int]:
-            async with Front(tmp_path, limits="{max_body_bytes: 1000}") as front:
-                wire = await front.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n")
+            async with ClientConnection(tmp_path, limits="{max_body_bytes: 1000}") as connection:
+                wire = await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n")
                 for _ in range(3):
                     await wire.send(b"1F4\r\n" + b"x" * 500 + b"\r\n")
-                return (await wire.answered()).status, len(front.upstream.turns)
+                return (await wire.answered()).status, len(connection.upstream.turns)
 
         assert run(send) == (413, 0)
 
@@ -310,16 +312,16 @@ class TestBounds:
     @pytest.mark.parametrize("ended", [True, False])
     def test_headers_are_bounded_in_bytes_and_count(self, tmp_path: Path, headers: str, ended: bool) -> None:
         async def send() -> int:
-            async with Front(tmp_path, limits="{max_header_bytes: 4000, max_headers: 100}") as front:
-                wire = await front.raw(POST + headers + ("\r\n" if ended else "X-More: "))
+            async with ClientConnection(tmp_path, limits="{max_header_bytes: 4000, max_headers: 100}") as connection:
+                wire = await connection.raw(POST + headers + ("\r\n" if ended else "X-More: "))
                 return (await wire.answered()).status
 
         assert run(send) == 431
 
     def test_headers_are_bounded_in_time(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, bool]:
-            async with Front(tmp_path, limits="{header_timeout: 0.3}") as front:
-                wire = await front.raw("GET /v1/models HT")
+            async with ClientConnection(tmp_path, limits="{header_timeout: 0.3}") as connection:
+                wire = await connection.raw("GET /v1/models HT")
                 answered = await wire.answered()
                 return answered.status, await wire.ended()
 
@@ -331,8 +333,8 @@ class TestBounds:
         monkeypatch.setattr(limits, "BODY_SECONDS", 0.3)
 
         async def send() -> int:
-            async with Front(tmp_path) as front:
-                return (await (await front.raw(f"{POST}Content-Length: 18\r\n\r\n{{")).answered()).status
+            async with ClientConnection(tmp_path) as connection:
+                return (await (await connection.raw(f"{POST}Content-Length: 18\r\n\r\n{{")).answered()).status
 
         assert run(send) == 408
 
@@ -340,9 +342,9 @@ class TestBounds:
         monkeypatch.setattr(limits, "KEEP_ALIVE_SECONDS", 0.3)
 
         async def send() -> bool:
-            async with Front(tmp_path) as front:
-                wire = await front.station.connect()
-                await wire.send(request(path="/healthz", port=front.station.port))
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.station.connect()
+                await wire.send(request(path="/healthz", port=connection.station.port))
                 await wire.answered()
                 return await wire.ended()
 
@@ -352,13 +354,13 @@ class TestBounds:
         monkeypatch.setattr(limits, "STALL_SECONDS", 0.3)
 
         async def send() -> bool:
-            async with Front(tmp_path, flood) as front:
-                wire = await front.station.connect(limit=1024)
-                await wire.send(request(chat(stream=True), port=front.station.port))
-                turn = await front.upstream.turn()
+            async with ClientConnection(tmp_path, flood) as connection:
+                wire = await connection.station.connect(limit=1024)
+                await wire.send(request(chat(stream=True), port=connection.station.port))
+                turn = await connection.upstream.turn()
                 async with asyncio.timeout(5):
                     await turn.closed.wait()
-                return await front.station.settled()
+                return await connection.station.settled()
 
         assert run(send)
 
@@ -366,27 +368,27 @@ class TestBounds:
         large = answer("x" * 8_000_000)
 
         async def send() -> tuple[int, list[int], int]:
-            async with Front(tmp_path, whole(large), whole()) as front:
-                wire = await front.station.connect(limit=1024)
-                await wire.send(request(chat(), port=front.station.port))
-                await front.upstream.turn()
-                (each,) = front.station.router.app.fronts
+            async with ClientConnection(tmp_path, whole(large), whole()) as connection:
+                wire = await connection.station.connect(limit=1024)
+                await wire.send(request(chat(), port=connection.station.port))
+                await connection.upstream.turn()
+                (each,) = connection.station.router.app.connections
                 while not each._write_paused:
                     await asyncio.sleep(0.01)
-                await wire.send(request(chat(), port=front.station.port))
+                await wire.send(request(chat(), port=connection.station.port))
                 await asyncio.sleep(0.1)
-                before = len(front.upstream.turns)
+                before = len(connection.upstream.turns)
                 answers = [await wire.answered() for _ in range(2)]
-                return before, [len(each.body) for each in answers], len(front.upstream.turns)
+                return before, [len(each.body) for each in answers], len(connection.upstream.turns)
 
         assert run(send) == (1, [len(large), len(answer())], 2)
 
     def test_too_many_connections_are_told_so(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, str]:
-            async with Front(tmp_path, limits="{max_connections: 2}") as front:
-                wires = [await front.station.connect() for _ in range(2)]
+            async with ClientConnection(tmp_path, limits="{max_connections: 2}") as connection:
+                wires = [await connection.station.connect() for _ in range(2)]
                 await asyncio.sleep(0.05)
-                status, headers = await (await front.station.connect()).head()
+                status, headers = await (await connection.station.connect()).head()
                 for wire in wires:
                     wire.close()
                 return status, headers["retry-after"]
@@ -398,12 +400,12 @@ def test_every_early_refusal_is_linger_closed(tmp_path: Path) -> None:
     """The client reads the refusal although it was still sending."""
 
     async def send() -> int:
-        async with Front(tmp_path) as front:
-            wire = await front.station.connect()
-            head = request(b"", port=front.station.port, key="gt-wrong", headers={"content-length": "4000000"})
+        async with ClientConnection(tmp_path) as connection:
+            wire = await connection.station.connect()
+            head = request(b"", port=connection.station.port, key="gt-wrong", headers={"content-length": "4000000"})
             await wire.send(head)
             wire.writer.write(b"x" * 500_000)
             return (await wire.answered()).status
 
     assert run(send) == 401
-    assert protocol.limits.LINGER_BYTES >= 500_000
+    assert client_connection.limits.LINGER_BYTES >= 500_000

@@ -129,7 +129,7 @@ def test_a_request_leaves_nothing_for_the_garbage_collector(tmp_path: Path, stre
                 gc.set_debug(0)
                 gc.garbage.clear()
 
-    assert not run(leftovers) & {"Execution", "Outcome", "Exchange", "Reply", "Attempt", "Lease"}
+    assert not run(leftovers) & {"Execution", "Outcome", "Exchange", "Response", "PlannedAttempt", "Lease"}
 
 
 FAULTS = {
@@ -307,10 +307,10 @@ class TestEndings:
     ) -> None:
         from msgspec.structs import replace
 
-        from gridtie.gateway import desk
+        from gridtie.gateway import dispatch
 
-        decide = desk.decide
-        monkeypatch.setattr(desk, "decide", lambda *given: replace(decide(*given), local_only=True))
+        decide = dispatch.decide
+        monkeypatch.setattr(dispatch, "decide", lambda *given: replace(decide(*given), local_only=True))
 
         answered, _entry, _, cloud = run(lambda: ask_both(tmp_path, error("500 no", "oops"), whole()))
 
@@ -451,13 +451,13 @@ class TestClientsThatLeave:
                 wire = await station.connect(limit=1024)
                 await wire.send(request(chat(stream=True), port=station.port))
                 await here.turn()
-                (front,) = station.router.app.fronts
-                while not front._write_paused:
+                (connection,) = station.router.app.connections
+                while not connection._write_paused:
                     await asyncio.sleep(0.02)
                 await asyncio.sleep(0.1)  # what had been read already has arrived
-                buffered = front._transport.get_write_buffer_size()
+                buffered = connection._transport.get_write_buffer_size()
                 await asyncio.sleep(0.3)
-                later = front._transport.get_write_buffer_size()
+                later = connection._transport.get_write_buffer_size()
                 wire.close()
                 await station.settled()
                 return buffered, later

@@ -20,18 +20,18 @@ IDLE_SECONDS = 30.0
 MAX_IDLE = 128
 
 
-class Pool:
+class ConnectionPool:
     """Hands out connections. How many are in use at a time is the business of whoever reserves slots."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[Origin, Bucket] = {}
+        self._buckets: dict[Origin, OriginPool] = {}
 
-    def bucket(self, origin: Origin) -> Bucket:
+    def bucket(self, origin: Origin) -> OriginPool:
         """The connections of one origin; keep it where requests are frequent."""
         found = self._buckets.get(origin)
         if found is None:
-            found = self._buckets[origin] = Bucket(self._loop, origin)
+            found = self._buckets[origin] = OriginPool(self._loop, origin)
         return found
 
     def sweep(self, now: float) -> None:
@@ -45,7 +45,7 @@ class Pool:
             bucket.close()
 
 
-class Bucket:
+class OriginPool:
     """The connections of one origin."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.upstream import pool as pool_module
+from gridtie.upstream import connection_pool as pool_module
+from gridtie.upstream.connection_pool import ConnectionPool, OriginPool
 from gridtie.upstream.endpoint import Endpoint
 from gridtie.upstream.errors import Broken, ConnectFailed, ConnectTimeout
 from gridtie.upstream.origin import Origin, Proxy
-from gridtie.upstream.pool import Bucket, Pool
 from standins.authority import make_authority
 from standins.router import run
 from standins.scripted import Upstream, raw, whole
@@ -51,8 +51,8 @@ async def exchange(endpoint: Endpoint, body: bytes = b"{}") -> Answer:
     return answer
 
 
-def pool() -> Pool:
-    return Pool(asyncio.get_running_loop())
+def pool() -> ConnectionPool:
+    return ConnectionPool(asyncio.get_running_loop())
 
 
 class TestAnswers:
@@ -155,7 +155,7 @@ class TestKeeping:
 class TestOpening:
     def test_a_refused_connection_is_said(self) -> None:
         async def ask() -> None:
-            await Bucket(asyncio.get_running_loop(), Origin("http", "127.0.0.1", 1)).open(2)
+            await OriginPool(asyncio.get_running_loop(), Origin("http", "127.0.0.1", 1)).open(2)
 
         with pytest.raises(ConnectFailed, match=r"no connection to 127\.0\.0\.1:1: "):
             run(ask)
@@ -164,7 +164,7 @@ class TestOpening:
         async def ask() -> None:
             async with tcp(lambda _reader, _writer: asyncio.sleep(10)) as port:
                 # TLS is waited for, and never begins.
-                await Bucket(asyncio.get_running_loop(), Origin("https", "127.0.0.1", port)).open(0.2)
+                await OriginPool(asyncio.get_running_loop(), Origin("https", "127.0.0.1", port)).open(0.2)
 
         with pytest.raises(ConnectTimeout, match=r"within 0\.2 s"):
             run(ask)
@@ -172,7 +172,7 @@ class TestOpening:
     def test_a_ca_file_that_is_not_there_is_said(self, tmp_path: Path) -> None:
         async def ask() -> None:
             origin = Origin("https", "127.0.0.1", 1, str(tmp_path / "none.pem"))
-            await Bucket(asyncio.get_running_loop(), origin).open(2)
+            await OriginPool(asyncio.get_running_loop(), origin).open(2)
 
         with pytest.raises(ConnectFailed, match="No such file"):
             run(ask)
@@ -220,7 +220,7 @@ class TestProxy:
         async def ask() -> None:
             async with tcp(refuse) as port:
                 origin = Origin("https", "api.example.com", 443, None, Proxy("127.0.0.1", port))
-                await Bucket(asyncio.get_running_loop(), origin).open(2)
+                await OriginPool(asyncio.get_running_loop(), origin).open(2)
 
         with pytest.raises(ConnectFailed, match=why):
             run(ask)
@@ -235,7 +235,7 @@ class TestProxy:
         async def ask() -> None:
             async with tcp(note) as port:
                 origin = Origin("https", "api.example.com", 443, None, Proxy("127.0.0.1", port, "Basic abc"))
-                await Bucket(asyncio.get_running_loop(), origin).open(2)
+                await OriginPool(asyncio.get_running_loop(), origin).open(2)
 
         with pytest.raises(ConnectFailed):
             run(ask)

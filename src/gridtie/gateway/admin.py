@@ -11,23 +11,23 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gridtie.gateway.desk import Desk
+from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.keys import resolve_environment
-from gridtie.gateway.reply import JSON, retry_after
+from gridtie.gateway.response import JSON, retry_after
 from gridtie.gateway.routes import Route
-from gridtie.gateway.surfaces.openai import OpenAIForm
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.usage import UsageError, moment
 from gridtie.routing.explain import explain, read_query
 from gridtie.routing.plan import Refusal
-from gridtie.routing.snapshot import World
+from gridtie.routing.state import State
 
 log = logging.getLogger(__name__)
 
-_FORM = OpenAIForm()
+_ERRORS = OpenAIErrorFormat()
 _METRICS = b"content-type: text/plain; version=0.0.4; charset=utf-8\r\n"
 _DAY = 24 * 3600.0
 _encode = msgspec.json.Encoder().encode
@@ -36,16 +36,21 @@ _encode = msgspec.json.Encoder().encode
 Answer = tuple[int, Any]
 
 
-class Station:
+class Admin:
     """`/healthz`, `/readyz`, `/metrics` and `/gridtie/...`."""
 
     def __init__(
-        self, desk: Desk, ledger: Ledger, telemetry: Telemetry, world: World, loop: asyncio.AbstractEventLoop
+        self,
+        dispatcher: Dispatcher,
+        ledger: Ledger,
+        telemetry: Telemetry,
+        state: State,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._desk = desk
+        self._dispatcher = dispatcher
         self._ledger = ledger
         self._telemetry = telemetry
-        self._world = world
+        self._state = state
         self._loop = loop
         self.draining = False
 
@@ -77,9 +82,9 @@ class Station:
         reasons = ["the router is going down"] if self.draining else []
         if self._ledger.fault:
             reasons.append(self._ledger.fault)
-        loaded = self._desk.settings.current
+        loaded = self._dispatcher.settings.current
         if loaded.station is not None and loaded.station.models:
-            states = self._world.snapshot(0.0).states
+            states = self._state.snapshot(0.0).states
             # A probe that succeeded has found out whether the model is in memory.
             probed = [states[id] for id, target in loaded.targets.by_id.items() if target.probe_url and id in states]
             if probed and not any(state.ready and state.loaded is not None for state in probed):
@@ -93,7 +98,7 @@ class Station:
 
     def config(self, exchange: Exchange) -> None:
         """Which configuration is in force, and what is wrong with the files as they are."""
-        loaded = self._desk.settings.current
+        loaded = self._dispatcher.settings.current
         body = {
             "digest": loaded.digest,
             "keys": loaded.keys.file_digest,
@@ -116,8 +121,8 @@ class Station:
         if isinstance(environment, Refusal):
             self._no(exchange, environment.status, environment.code, environment.message)
             return
-        snapshot = self._world.snapshot(monotonic())
-        told = explain(query, key.name, environment, self._desk.settings.current.policy, snapshot)
+        snapshot = self._state.snapshot(monotonic())
+        told = explain(query, key.name, environment, self._dispatcher.settings.current.policy, snapshot)
         exchange.respond(200, JSON, _encode(told))
 
     def usage(self, exchange: Exchange) -> None:
@@ -163,7 +168,7 @@ class Station:
         error = done.exception()
         if error is None:
             status, body = done.result()
-            exchange.respond(status, JSON, _FORM.error(body) if isinstance(body, Fault) else _encode(body))
+            exchange.respond(status, JSON, _ERRORS.error(body) if isinstance(body, Fault) else _encode(body))
         elif isinstance(error, UsageError):
             self._no(exchange, 400, "invalid_query", str(error))
         elif isinstance(error, LedgerError):
@@ -174,4 +179,4 @@ class Station:
 
     def _no(self, exchange: Exchange, status: int, code: str, message: str) -> None:
         fault = Fault(status=status, code=code, message=message)
-        exchange.respond(status, JSON + retry_after(fault), _FORM.error(fault))
+        exchange.respond(status, JSON + retry_after(fault), _ERRORS.error(fault))

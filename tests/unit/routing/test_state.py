@@ -12,8 +12,8 @@ import pytest
 from gridtie.config.schema import Budget
 from gridtie.dialects.types import Failed, Failure
 from gridtie.providers.target import Target
-from gridtie.routing.plan import Attempt
-from gridtie.routing.snapshot import Lease, World
+from gridtie.routing.plan import PlannedAttempt
+from gridtie.routing.state import Lease, State
 
 
 def target(name: str = "a", *, slots: int | None = 1, provider: str = "p", **fields: Any) -> Target:
@@ -29,12 +29,12 @@ def target(name: str = "a", *, slots: int | None = 1, provider: str = "p", **fie
     )
 
 
-def attempt(to: Target, usd: float = 0.0, *budgets: str) -> Attempt:
-    return Attempt(target=to, reason="", reserve_usd=usd, budgets=budgets)
+def attempt(to: Target, usd: float = 0.0, *budgets: str) -> PlannedAttempt:
+    return PlannedAttempt(target=to, reason="", reserve_usd=usd, budgets=budgets)
 
 
-def world(*targets: Target, budgets: list[Budget] | None = None, spent: float = 0.0) -> World:
-    made = World(lambda budget: spent)
+def made(*targets: Target, budgets: list[Budget] | None = None, spent: float = 0.0) -> State:
+    made = State(lambda budget: spent)
     made.update({each.id: each for each in targets}, budgets or [])
     return made
 
@@ -43,14 +43,14 @@ def soon() -> float:
     return monotonic() + 5
 
 
-def taken(w: World, t: Target) -> tuple[int, int]:
+def taken(w: State, t: Target) -> tuple[int, int]:
     state = w.snapshot(0).states[t.id]
     return state.in_flight, state.waiting
 
 
 def test_a_slot_is_given_once_until_it_comes_back() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     lease = w.reserve(attempt(a))
 
     assert lease is not None
@@ -61,7 +61,7 @@ def test_a_slot_is_given_once_until_it_comes_back() -> None:
 
 def test_releasing_twice_gives_back_one_slot() -> None:
     a = target(slots=2)
-    w = world(a)
+    w = made(a)
     first, _second = w.reserve(attempt(a)), w.reserve(attempt(a))
     assert first is not None
     first.release()
@@ -72,7 +72,7 @@ def test_releasing_twice_gives_back_one_slot() -> None:
 
 def test_the_limit_of_a_provider_is_shared_by_its_targets() -> None:
     a, b = (target(name, slots=None, provider_slots=1) for name in "ab")
-    w = world(a, b)
+    w = made(a, b)
     w.reserve(attempt(a))
 
     assert w.reserve(attempt(b)) is None
@@ -81,7 +81,7 @@ def test_the_limit_of_a_provider_is_shared_by_its_targets() -> None:
 def test_who_waits_is_served_in_order_and_never_overtaken() -> None:
     async def main() -> list[str]:
         a = target()
-        w, served = world(a), list[str]()
+        w, served = made(a), list[str]()
         lease = w.reserve(attempt(a))
         assert lease is not None
 
@@ -106,7 +106,7 @@ def test_who_waits_is_served_in_order_and_never_overtaken() -> None:
 def test_waiting_ends_at_the_deadline() -> None:
     async def main() -> tuple[Lease | None, tuple[int, int]]:
         a = target()
-        w = world(a)
+        w = made(a)
         w.reserve(attempt(a))
         return await w.wait(attempt(a), monotonic() + 0.01), taken(w, a)
 
@@ -116,7 +116,7 @@ def test_waiting_ends_at_the_deadline() -> None:
 def test_a_slot_that_is_handed_to_somebody_who_has_just_gone_passes_on() -> None:
     async def main() -> tuple[bool, tuple[int, int]]:
         a = target()
-        w = world(a)
+        w = made(a)
         lease = w.reserve(attempt(a))
         assert lease is not None
         gone = asyncio.create_task(w.wait(attempt(a), soon()))
@@ -133,7 +133,7 @@ def test_a_slot_that_is_handed_to_somebody_who_has_just_gone_passes_on() -> None
 def test_a_full_target_does_not_hold_up_another_one_of_its_provider() -> None:
     async def main() -> bool:
         a, b = (target(name, provider_slots=2) for name in "ab")
-        w = world(a, b)
+        w = made(a, b)
         w.reserve(attempt(a))
         lease = w.reserve(attempt(b))
         assert lease is not None
@@ -152,7 +152,7 @@ def test_a_thousand_random_arrivals_departures_and_cancellations_leave_nothing_t
     async def main(seed: int) -> None:
         dice = random.Random(seed)
         targets = [target("a", slots=1, provider_slots=3), target("b", slots=3, provider_slots=3), target("c", slots=2)]
-        w = world(*targets, budgets=[Budget(name="all", usd=2.0)])
+        w = made(*targets, budgets=[Budget(name="all", usd=2.0)])
         running: dict[str, int] = {}
 
         async def client() -> None:
@@ -196,7 +196,7 @@ def test_a_thousand_random_arrivals_departures_and_cancellations_leave_nothing_t
 
 def test_money_is_reserved_until_the_lease_ends() -> None:
     a = target(slots=None)
-    w = world(a, budgets=[Budget(name="day", usd=1.0)], spent=0.5)
+    w = made(a, budgets=[Budget(name="day", usd=1.0)], spent=0.5)
     lease = w.reserve(attempt(a, 0.4, "day"))
     assert lease is not None
 
@@ -209,7 +209,7 @@ def test_money_is_reserved_until_the_lease_ends() -> None:
 def test_who_waits_for_a_slot_leaves_without_it_when_the_money_is_gone() -> None:
     async def main() -> tuple[Lease | None, tuple[int, int]]:
         a = target()
-        w = world(a, budgets=[Budget(name="day", usd=1.0)])
+        w = made(a, budgets=[Budget(name="day", usd=1.0)])
         lease = w.reserve(attempt(a))
         assert lease is not None
         waiting = asyncio.create_task(w.wait(attempt(a, 0.9, "day"), soon()))
@@ -226,7 +226,7 @@ def test_who_waits_for_a_slot_leaves_without_it_when_the_money_is_gone() -> None
 
 def test_a_reload_keeps_what_is_in_flight() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     lease = w.reserve(attempt(a))
     assert lease is not None
     w.update({a.id: target()})
@@ -238,7 +238,7 @@ def test_a_reload_keeps_what_is_in_flight() -> None:
 
 def test_a_target_that_is_gone_is_forgotten_when_its_last_request_ends() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     lease = w.reserve(attempt(a))
     assert lease is not None
     w.update({})
@@ -251,7 +251,7 @@ def test_a_target_that_is_gone_is_forgotten_when_its_last_request_ends() -> None
 def test_more_slots_after_a_reload_are_given_to_who_waits() -> None:
     async def main() -> Lease | None:
         a = target()
-        w = world(a)
+        w = made(a)
         w.reserve(attempt(a))
         waiting = asyncio.create_task(w.wait(attempt(a), soon()))
         await asyncio.sleep(0)
@@ -263,7 +263,7 @@ def test_more_slots_after_a_reload_are_given_to_who_waits() -> None:
 
 def test_another_key_or_address_ends_the_pause_that_the_old_one_earned() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     w.failed(a.id, Failure(kind=Failed.AUTH, message="401"), 100.0)
     w.update({a.id: target(headers=(("authorization", "Bearer new"),))})
 
@@ -275,7 +275,7 @@ def test_another_key_or_address_ends_the_pause_that_the_old_one_earned() -> None
 
 def test_success_ends_what_was_held_against_a_target() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     w.failed(a.id, Failure(kind=Failed.UNREACHABLE, message="refused"), 100.0)
     w.set_ready(a.id, False, "refused")
     w.succeeded(a.id)
@@ -286,7 +286,7 @@ def test_success_ends_what_was_held_against_a_target() -> None:
 
 def test_a_probe_that_succeeds_ends_the_pause_after_a_failure_to_connect() -> None:
     a = target()
-    w = world(a)
+    w = made(a)
     w.set_ready(a.id, False, "refused")
     w.failed(a.id, Failure(kind=Failed.UNREACHABLE, message="refused"), 100.0)
     w.set_ready(a.id, True)
@@ -297,7 +297,7 @@ def test_a_probe_that_succeeds_ends_the_pause_after_a_failure_to_connect() -> No
 
 def test_a_request_that_could_not_connect_is_told_to_the_probes_at_once() -> None:
     a = target()
-    w, told = world(a), list[str]()
+    w, told = made(a), list[str]()
     w.on_failure = told.append
     w.failed(a.id, Failure(kind=Failed.UNREACHABLE, message="refused"), 100.0)
     w.failed(a.id, Failure(kind=Failed.CONTEXT, message="too long"), 100.0)
