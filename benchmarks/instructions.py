@@ -1,10 +1,12 @@
-"""Instructions of the router per request, counted: equal to a thousandth from run to run, if nothing else runs.
+"""Instructions of the router per request and per chunk, counted: equal to a thousandth from run to run, if nothing else runs.
 
 `python benchmarks/instructions.py [--source DIRECTORY]`
 
-Counted by callgrind (`apt-get install valgrind`), in user mode, of two parts of an unstreamed request:
+Counted by callgrind (`apt-get install valgrind`), in user mode:
 
-- path: from the client's bytes to upstream's, and back to the client's, journal included; without sockets and loop.
+- path: an unstreamed request, from the client's bytes to upstream's and back, journal included; without sockets and
+  loop.
+- chunk: one more chunk of a stream that is committed, from upstream's bytes to the client's.
 - drain: a row's way from memory into SQLite, which another thread does later.
 
 The kernel's part, about a third of a request, is not in it. `--source` counts another checkout, to compare with.
@@ -27,10 +29,11 @@ from typing import Any
 
 from load import request
 from stand import KEY, ROOT, environment
-from upstream import WHOLE
+from upstream import CHUNK, STREAM_HEAD, WHOLE
 
 # Two counts of rounds: their difference leaves start and end of the process out.
-ROUNDS = {"path": (300, 1300), "drain": (1000, 5000)}
+ROUNDS = {"path": (300, 1300), "chunk": (1000, 11000), "drain": (1000, 5000)}
+UNIT = {"path": "request", "chunk": "chunk", "drain": "request"}
 
 
 class Wire:
@@ -48,8 +51,8 @@ class Wire:
         pass
 
 
-async def path(scratch: Path, rounds: int) -> None:
-    """So many requests through a router whose connections are no sockets."""
+async def router_without_sockets(scratch: Path, stream: bool) -> tuple[Any, Any, Any, bytes]:
+    """A router that has been asked once: the connection of its client, that to upstream, what was written, the request."""
     from gridtie.gateway.serve import Options, Router
     from gridtie.ledger import ledger
     from gridtie.upstream.connection import Connection
@@ -83,15 +86,31 @@ async def path(scratch: Path, rounds: int) -> None:
     client: Any = Wire()
     connection = ClientConnection(router.app, asyncio.get_running_loop())
     connection.connection_made(client)
-    asked = request(router.port, KEY, False)
+    asked = request(router.port, KEY, stream)
     connection.data_received(asked)
     await asyncio.sleep(0.01)
-    opened[0].data_received(WHOLE)
+    return connection, opened[0], client, asked
+
+
+async def path(scratch: Path, rounds: int) -> None:
+    """So many requests through a router whose connections are no sockets."""
+    connection, upstream, client, asked = await router_without_sockets(scratch, stream=False)
+    upstream.data_received(WHOLE)
     for _ in range(rounds):
         connection.data_received(asked)
-        opened[0].data_received(WHOLE)
+        upstream.data_received(WHOLE)
     if not client.written.startswith(b"HTTP/1.1 200"):
         raise SystemExit(f"not answered: {client.written[:600]!r}")
+
+
+async def chunk(scratch: Path, rounds: int) -> None:
+    """So many chunks of one stream."""
+    _, upstream, client, _ = await router_without_sockets(scratch, stream=True)
+    upstream.data_received(STREAM_HEAD)
+    for _ in range(rounds):
+        upstream.data_received(CHUNK)
+    if b" token" not in client.written:
+        raise SystemExit(f"not passed on: {client.written[:600]!r}")
 
 
 def drain(scratch: Path, rounds: int) -> None:
@@ -122,7 +141,7 @@ def work(part: str, rounds: int) -> None:
         if part == "drain":
             drain(Path(scratch), rounds)
             return
-        asyncio.run(path(Path(scratch), rounds))
+        asyncio.run((path if part == "path" else chunk)(Path(scratch), rounds))
     os._exit(0)  # to free the rows that were not drained would be counted
 
 
@@ -156,7 +175,7 @@ def main() -> None:
         raise SystemExit("valgrind is not here: apt-get install valgrind")
     for part, (few, many) in ROUNDS.items():
         each = (counted(part, many, options.source) - counted(part, few, options.source)) / (many - few)
-        print(f"{part:6} {each:9,.0f} instructions a request", flush=True)
+        print(f"{part:6} {each:9,.0f} instructions a {UNIT[part]}", flush=True)
 
 
 if __name__ == "__main__":

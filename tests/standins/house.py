@@ -120,7 +120,7 @@ def policy(facts: Station | None = None, *, bare: bool = False, **changes: Any) 
     return Policy(rules, targets(rules, facts, bare=bare))
 
 
-def ask(alias: str = "coder", environment: str = "dev", **changes: Any) -> RequestInfo:
+def request(alias: str = "coder", environment: str = "dev", **changes: Any) -> RequestInfo:
     """A plain request."""
     fields: dict[str, Any] = {"id": "r1", "surface": "openai", "key": "station", "prompt_tokens": 100}
     return RequestInfo(alias=alias, environment=environment, **{**fields, **changes})

@@ -12,6 +12,7 @@ import msgspec
 
 Locality = Literal["local", "cloud"]
 ProviderType = Literal["station", "pool", "openai", "anthropic", "ollama"]
+OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
 Preference = Literal["better", "always", "never"]
 
 
@@ -54,6 +55,8 @@ class Provider(Struct, frozen=True):
     prefer: Preference | None = None
     # Of a pool: whether requests tagged `private` may go there. They stay on this machine by omission.
     private: bool | None = None
+    # The field that a limit on the answer goes into; None: max_completion_tokens at OpenAI and Azure, else max_tokens.
+    output_limit_field: OutputLimitField | None = None
     # Model name -> price; wins over the price snapshot.
     prices: dict[str, Price] = {}
 
@@ -129,6 +132,8 @@ class Timeouts(Struct, frozen=True):
     first_token_cold: float = 300.0
     between_tokens: float = 60.0
     total: float = 900.0
+    # A whole (unstreamed) answer that is passed on; None: as long as `total`.
+    whole: float | None = None
 
 
 class Limits(Struct, frozen=True):
@@ -141,6 +146,8 @@ class Limits(Struct, frozen=True):
     max_connections: int = 1024
     # Bytes that all clients together can make the router hold; one key has at most half.
     held_bytes: int = 128 * 1024 * 1024
+    # Tokens of an answer, where money is limited and the client names no limit.
+    output_tokens: int = 8192
     # Upstream attempts over one request, the first included.
     attempts: int = 4
 

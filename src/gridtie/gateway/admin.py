@@ -11,13 +11,14 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.claims import claimed
+from gridtie.gateway.dispatch import request_info
 from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.keys import resolve_environment
-from gridtie.gateway.response import JSON, retry_after
+from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route
+from gridtie.gateway.settings import Settings
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.usage import UsageError, moment
@@ -41,13 +42,13 @@ class Admin:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        settings: Settings,
         ledger: Ledger,
         telemetry: Telemetry,
         state: State,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self._dispatcher = dispatcher
+        self._settings = settings
         self._ledger = ledger
         self._telemetry = telemetry
         self._state = state
@@ -82,7 +83,7 @@ class Admin:
         reasons = ["the router is going down"] if self.draining else []
         if self._ledger.fault:
             reasons.append(self._ledger.fault)
-        loaded = self._dispatcher.settings.current
+        loaded = self._settings.current
         if loaded.station is not None and loaded.station.models:
             states = self._state.snapshot(0.0).states
             # A probe that succeeded has found out whether the model is in memory.
@@ -98,7 +99,7 @@ class Admin:
 
     def config(self, exchange: Exchange) -> None:
         """Which configuration is in force, and what is wrong with the files as they are."""
-        loaded = self._dispatcher.settings.current
+        loaded = self._settings.current
         body = {
             "digest": loaded.digest,
             "keys": loaded.keys.file_digest,
@@ -117,13 +118,13 @@ class Admin:
         except ValueError as error:
             self._no(exchange, 400, "invalid_query", str(error))
             return
-        environment = resolve_environment(key, query.environment)
-        if isinstance(environment, Refusal):
-            self._no(exchange, environment.status, environment.code, environment.message)
+        found = claimed(key, query.environment, query.agent, query.tags, query.purpose)
+        if isinstance(found, Refusal):
+            self._no(exchange, found.status, found.code, found.message)
             return
+        info = request_info(exchange.id, query.surface, query.facts(), key, found)
         snapshot = self._state.snapshot(monotonic())
-        told = explain(query, key.name, environment, self._dispatcher.settings.current.policy, snapshot)
-        exchange.respond(200, JSON, _encode(told))
+        exchange.respond(200, JSON, _encode(explain(info, exchange.head.loaded.policy, snapshot)))
 
     def usage(self, exchange: Exchange) -> None:
         """The report on a period; admins see everybody's, others their own."""
@@ -179,4 +180,4 @@ class Admin:
 
     def _no(self, exchange: Exchange, status: int, code: str, message: str) -> None:
         fault = Fault(status=status, code=code, message=message)
-        exchange.respond(status, JSON + retry_after(fault), _ERRORS.error(fault))
+        exchange.respond(status, JSON + retry_fields(fault), _ERRORS.error(fault))

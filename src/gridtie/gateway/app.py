@@ -13,7 +13,7 @@ from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
-from gridtie.gateway.response import JSON, retry_after
+from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
@@ -43,11 +43,11 @@ class App:
         self._prefix = os.urandom(6).hex()
         self._count = 0
         self._second = 0.0
-        self.generation: object = None
+        self.loaded: Loaded
 
     def reload(self, loaded: Loaded) -> None:
         """Judge by another configuration from here on."""
-        self.generation = loaded
+        self.loaded = loaded
         self.limits = loaded.routing.limits
         self._keys = loaded.keys
         station = loaded.station
@@ -102,7 +102,7 @@ class App:
             if head.key.relay and not route.relay:
                 message = f'"{head.key.name}" is the key of another router, which has no business at {route.path}'
                 return self._no(exchange, 403, "relay_not_allowed", message)
-        head.route, head.generation = route, self.generation
+        head.route, head.loaded = route, self.loaded
         return True
 
     def handle(self, exchange: Exchange) -> None:
@@ -117,7 +117,7 @@ class App:
         self._telemetry.refused(status, code)
         fault = Fault(status=status, code=code, message=message)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
-        exchange.respond(status, JSON + own + fields + retry_after(fault), _ERRORS.error(fault))
+        exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))
 
     def sweep(self, now: float) -> None:
         """Called ten times a second: keeps the Date header, which has seconds."""

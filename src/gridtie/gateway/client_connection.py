@@ -17,6 +17,7 @@ import httptools
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
 from gridtie.gateway.exchange import Exchange, Head
+from gridtie.gateway.settings import Loaded
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Service(Protocol):
     date_line: bytes
     draining: bool
     # Replaced whenever a head could be judged differently than before.
-    generation: object
+    loaded: Loaded
 
     def request_id(self) -> str: ...
 
@@ -182,7 +183,7 @@ class ClientConnection(asyncio.Protocol):
             and headers == known.headers
             and self._url == known.url
             and self._parser.get_method() == known.method
-            and self._service.generation is known.generation
+            and self._service.loaded is known.loaded
             and self._exchange is None
             and not self._ready
             and not (length and int(length) > self._service.limits.max_body_bytes)

@@ -2,40 +2,65 @@
 
 from __future__ import annotations
 
-from functools import partial
 from time import monotonic, time
 
+from gridtie.dialects.facts import Facts
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
-from gridtie.gateway.settings import Loaded, Settings
-from gridtie.routing.decide import decide
-from gridtie.routing.executor import Decide, Executor
+from gridtie.gateway.settings import Loaded
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Dialect, Plan, Refusal, RequestInfo
-from gridtie.routing.policy import Policy
-from gridtie.routing.snapshot import Snapshot
+from gridtie.routing.runner import Runner
 
 _ANYBODY = Key(name="", environments=("",))
+_NO_FACTS = Facts(fields={})
+
+# Bytes of text per token of a prompt: English and code lie between 3 and 5.
+BYTES_PER_TOKEN = 4
+# An image in an estimate of a prompt's size: between the smallest and the largest that models count.
+IMAGE_TOKENS = 1000
+# What wraps a message in a model's template, in tokens at most, for a bound.
+MESSAGE_TOKENS = 16
+
+
+def request_info(
+    id: str, surface: Dialect, facts: Facts, key: Key | None, claimed: Claims | None, alias: str = ""
+) -> RequestInfo:
+    """All that `decide` may look at of a request; the same for one that is sent and one that is only explained."""
+    key = key or _ANYBODY
+    return RequestInfo(
+        id=id,
+        surface=surface,
+        alias=facts.model or alias,
+        environment=claimed.environment if claimed is not None else key.environments[0],
+        key=key.name,
+        agent=claimed.agent if claimed is not None else None,
+        tags=claimed.tags if claimed is not None else frozenset(),
+        purpose=claimed.purpose if claimed is not None else "",
+        relayed=key.relay,
+        stream=facts.stream,
+        needs=facts.needs,
+        prompt_tokens=facts.text_bytes // BYTES_PER_TOKEN + IMAGE_TOKENS * facts.images,
+        # No tokenizer makes more tokens than there are bytes.
+        prompt_bound=facts.text_bytes + MESSAGE_TOKENS * (facts.messages + 1),
+        images=facts.images,
+        caches=facts.caches,
+        max_output=facts.max_output,
+        choices=facts.choices,
+        extras=facts.extras,
+    )
 
 
 class Dispatcher:
     """What every surface shares."""
 
-    def __init__(self, settings: Settings, executor: Executor, metering: Metering) -> None:
-        self.settings = settings
-        self._executor = executor
+    def __init__(self, runner: Runner, metering: Metering) -> None:
+        self._runner = runner
         self._metering = metering
-        self._decide: Decide
-        self.reload(settings.current)
-
-    def reload(self, loaded: Loaded) -> None:
-        """Decide by another configuration from here on; what is under way keeps its own."""
-        self._decide = partial(_decide, loaded.policy)
-        self._metering.targets = loaded.targets
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
         """What the request's headers claim, if its key allows it."""
@@ -47,39 +72,27 @@ class Dispatcher:
             head.claims = found
         return found
 
-    def submit(self, exchange: Exchange, ask: RequestInfo, wants_usage: bool, errors: ErrorFormat) -> None:
-        """Carry out a request; its body is the exchange's."""
+    def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
+        """Carry out a request, by the configuration that its head was admitted by."""
+        loaded = exchange.head.loaded
         if self._metering.fault:
             # Before any work is done that would have to be thrown away.
-            self.refuse(exchange, ask, Refusal(status=503, code="not_metered", message=self._metering.fault), errors)
+            refusal = Refusal(status=503, code="not_metered", message=self._metering.fault, retry_after=5)
+            self.refuse(exchange, info, refusal, errors)
             return
-        reply = Response(exchange, errors, self._metering)
-        execution = self._executor.run(
-            ask, exchange.body, wants_usage, self._decide, self.settings.current.routing, reply
-        )
+        response = Response(exchange, errors, self._metering, loaded)
+        request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
-            exchange.listener = execution
+            exchange.listener = request
 
-    def refuse(self, exchange: Exchange, ask: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
-        """Answer a request that is not even decided about; it is in the books all the same."""
-        outcome = Outcome(ask, Plan(rule="", refusal=refusal), time(), monotonic())
-        Response(exchange, errors, self._metering).refuse(outcome, refusal)
+    def refuse(self, exchange: Exchange, info: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
+        """Answer a request that is not even decided about; it is in the ledger all the same."""
+        outcome = Outcome(info, Plan(rule="", refusal=refusal), time(), monotonic(), refusal=refusal)
+        Response(exchange, errors, self._metering, exchange.head.loaded).refuse(outcome, refusal)
 
-    def unread(
-        self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None, alias: str = ""
-    ) -> RequestInfo:
+    def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None) -> RequestInfo:
         """What is known of a request that could not be read further."""
-        key = exchange.head.key or _ANYBODY
-        return RequestInfo(
-            id=exchange.id,
-            surface=surface,
-            alias=alias,
-            environment=claimed.environment if claimed else key.environments[0],
-            key=key.name,
-            agent=claimed.agent if claimed else None,
-            tags=claimed.tags if claimed else frozenset(),
-        )
+        return request_info(exchange.id, surface, _NO_FACTS, exchange.head.key, claimed)
 
 
-def _decide(policy: Policy, ask: RequestInfo, snapshot: Snapshot) -> Plan:
-    return decide(ask, policy, snapshot)
+__all__ = ["Dispatcher", "Loaded", "request_info"]

@@ -22,6 +22,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = "gridtie"
     # Seconds.
     retry_after: int | None = None
+    # Whether it may pass by itself.
+    passes: bool = False
     # Upstream's own error, where it is in the client's dialect and meant for the client.
     body: bytes | None = None
 
@@ -49,7 +51,10 @@ _BY_KIND = {
     Failed.MODEL_MISSING: (502, "upstream_model_missing"),
     Failed.CONTEXT: (400, "context_length_exceeded"),
     Failed.CAPABILITY: (400, "capability_missing"),
+    Failed.POLICY: (400, "content_policy"),
 }
+# What may be gone when it is tried again.
+_PASSING = frozenset({Failed.UNREACHABLE, Failed.TIMEOUT, Failed.BROKEN})
 
 # Where upstream gave no Retry-After: about as long as a short answer takes.
 _RETRY_SOON = 2
@@ -57,28 +62,46 @@ _RETRY_SOON = 2
 
 def from_refusal(refusal: Refusal) -> Fault:
     """A decision not to try anything."""
-    return Fault(status=refusal.status, code=refusal.code, message=refusal.message, retry_after=refusal.retry_after)
+    wait = refusal.retry_after
+    return Fault(
+        status=refusal.status, code=refusal.code, message=refusal.message, retry_after=wait, passes=wait is not None
+    )
 
 
 def from_failure(failure: Failure) -> Fault:
     """The failure that ended a request."""
     wait = None if failure.retry_after is None else max(1, math.ceil(failure.retry_after))
+    message = _message(failure)
     if failure.kind is Failed.BUSY:
         status = 429 if failure.status == 429 else 503
         return Fault(
-            status=status, code="busy", message=failure.message, source="upstream", retry_after=wait or _RETRY_SOON
+            status=status,
+            code="busy",
+            message=message,
+            source="upstream",
+            retry_after=wait or _RETRY_SOON,
+            passes=True,
         )
     if failure.kind is Failed.INVALID:
         status = failure.status if failure.status is not None and 400 <= failure.status < 500 else 400
-        return Fault(
-            status=status, code="invalid_request", message=failure.message, source="upstream", body=failure.body
-        )
+        return Fault(status=status, code="invalid_request", message=message, source="upstream", body=failure.body)
     status, code = _BY_KIND[failure.kind]
-    return Fault(status=status, code=code, message=_message(failure), source="upstream", retry_after=wait)
+    passes = failure.kind in _PASSING
+    return Fault(
+        status=status,
+        code=code,
+        message=message,
+        source="upstream",
+        retry_after=wait if passes else None,
+        passes=passes,
+        body=failure.body if failure.kind is Failed.POLICY else None,
+    )
 
 
 def _message(failure: Failure) -> str:
+    """What upstream said, for the client of this request alone; what is stored and logged is `failure.message`."""
+    said = failure.detail or failure.message
     if failure.kind is not Failed.CONTEXT or failure.context is None:
-        return failure.message
+        return said
     tokens = "" if failure.prompt_tokens is None else f" and the prompt has {failure.prompt_tokens}"
-    return f"{failure.message} (the model's context is {failure.context} tokens{tokens}; nothing was cut)"
+    return f"{said} (the model's context is {failure.context} tokens{tokens}; nothing was cut)"

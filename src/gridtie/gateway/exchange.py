@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gridtie.gateway.claims import Claims
     from gridtie.gateway.keys import Key
     from gridtie.gateway.routes import Route
+    from gridtie.gateway.settings import Loaded
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _ENDS = (b"connection: close\r\n\r\n", b"\r\n")
@@ -71,8 +72,8 @@ class Head:
         self.route: Route | None = None
         self.key: Key | None = None
         self.claims: Claims | None = None
-        # The configuration by which all this was found out.
-        self.generation: object = None
+        # The configuration by which all this was found out; a request keeps it to its end. Set where it was admitted.
+        self.loaded: Loaded
 
 
 _UNREAD = Head()

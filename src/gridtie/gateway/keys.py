@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from gridtie.config.names import RELAY
+from gridtie.config.names import RELAY, canonical
 from gridtie.config.problems import ConfigError, Problem
 from gridtie.routing import refusals
 from gridtie.routing.plan import Refusal
@@ -85,11 +85,12 @@ class Keys:
 
 def resolve_environment(key: Key, header: str | None) -> str | Refusal:
     """The environment of a request: what it claims if its key may, else the key's first; or why not."""
-    if not header:
+    wanted = canonical(header) if header else ""
+    if not wanted:
         return key.environments[0]
-    if header in key.environments:
-        return header
-    return refusals.environment_not_allowed(key.name, header, key.environments)
+    if wanted in key.environments:
+        return wanted
+    return refusals.environment_not_allowed(key.name, wanted[:80], key.environments)
 
 
 def _faults(rows: Iterable[_Row]) -> Iterable[str]:

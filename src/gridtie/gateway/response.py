@@ -1,4 +1,4 @@
-"""From an outcome to the client's bytes: headers, books, and the forms that a surface gives to errors."""
+"""From an outcome to the client's bytes: headers, metering, and the words that a surface gives to errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.metering import Metering
+from gridtie.gateway.settings import Loaded
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Refusal
@@ -23,9 +24,11 @@ JSON = b"content-type: application/json\r\n"
 class Response:
     """Answers one request; a `routing.ports.Client`."""
 
-    __slots__ = ("_errors", "_exchange", "_metering")
+    __slots__ = ("_errors", "_exchange", "_loaded", "_metering")
 
-    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Metering) -> None:
+    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Metering, loaded: Loaded) -> None:
+        """`loaded`: the configuration that the request was admitted by, and is metered by."""
+        self._loaded = loaded
         self._exchange = exchange
         self._errors = errors
         self._metering = metering
@@ -35,7 +38,7 @@ class Response:
 
     def answer(self, outcome: Outcome, body: bytes) -> None:
         try:
-            charge = self._metering.settle(outcome)
+            charge = self._metering.settle(outcome, self._loaded)
         except Exception as error:
             self._unmetered(outcome, error)
             return
@@ -64,7 +67,7 @@ class Response:
 
     def finish(self, outcome: Outcome, data: bytes) -> None:
         try:
-            self._metering.settle(outcome)
+            self._metering.settle(outcome, self._loaded)
         except Exception as error:
             self._unmetered(outcome, error)
         else:
@@ -75,21 +78,21 @@ class Response:
 
     def left(self, outcome: Outcome) -> None:
         try:
-            self._metering.settle(outcome)
+            self._metering.settle(outcome, self._loaded)
         except LedgerError:
-            log.exception("%s: the client left, and what it used could not be metered", outcome.ask.id)
+            log.exception("%s: the client left, and what it used could not be metered", outcome.info.id)
 
     def _tell(self, outcome: Outcome, fault: Fault) -> None:
         try:
-            self._metering.settle(outcome, fault)
+            self._metering.settle(outcome, self._loaded, fault)
         except LedgerError:
-            log.exception("%s: a failed request could not be entered", outcome.ask.id)
+            log.exception("%s: a failed request could not be entered", outcome.info.id)
         self._error(outcome, fault)
 
     def _unmetered(self, outcome: Outcome, error: Exception) -> None:
-        """Whatever went wrong with the books, the client must not wait for ever, nor get what nobody counted."""
+        """Whatever went wrong with metering, the client must not wait for ever, nor get what nobody counted."""
         known = isinstance(error, LedgerError)
-        log.error("%s: not completed, since it could not be metered: %s", outcome.ask.id, error, exc_info=not known)
+        log.error("%s: not completed, since it could not be metered: %s", outcome.info.id, error, exc_info=not known)
         message = str(error) if known else "the answer could not be metered; the router's log says why"
         self._error(outcome, Fault(status=503, code="not_metered", message=message, retry_after=5))
 
@@ -97,7 +100,7 @@ class Response:
         if self._exchange.started:
             self._exchange.end(self._errors.error_event(fault))
             return
-        fields = JSON + _headers(outcome) + retry_after(fault)
+        fields = JSON + _headers(outcome) + retry_fields(fault)
         self._exchange.respond(fault.status, fields, fault.body or self._errors.error(fault))
 
     def _stream_fields(self, outcome: Outcome) -> bytes:
@@ -105,24 +108,28 @@ class Response:
         return self._errors.stream_type + b"cache-control: no-cache\r\nx-accel-buffering: no\r\n" + _headers(outcome)
 
 
-def retry_after(fault: Fault) -> bytes:
-    """The Retry-After header line of an error that passes by itself."""
-    wait = fault.retry_after
-    if wait is None and fault.status in (429, 503):
-        wait = 2
-    return b"" if wait is None else b"retry-after: %d\r\n" % wait
+def retry_fields(fault: Fault) -> bytes:
+    """Whether trying again helps, as header lines: SDKs try again after a 429 or a 5xx unless they are told."""
+    if fault.retry_after is not None:
+        return b"retry-after: %d\r\n" % fault.retry_after
+    return b"" if fault.passes else b"x-should-retry: false\r\n"
 
 
 def _headers(outcome: Outcome) -> bytes:
     """What was decided, as far as it is."""
-    ask, target = outcome.ask, outcome.target
-    if target is not None and not (outcome.committed or not ask.stream or outcome.failure is not None):
+    info, target = outcome.info, outcome.target
+    if target is not None and not (outcome.committed or not info.stream or outcome.failure is not None):
         target = None  # at work, but another one may answer yet
-    return b"x-gridtie-request-id: %b\r\n%bx-gridtie-attempts: %d\r\n" % (
-        ask.id.encode(),
+    planned = outcome.planned
+    limit = b""
+    if planned is not None and planned.output_limit is not None and target is not None:
+        limit = b"x-gridtie-output-limit: %d\r\n" % planned.output_limit
+    return b"x-gridtie-request-id: %b\r\n%b%bx-gridtie-attempts: %d\r\n" % (
+        info.id.encode(),
         _decided(outcome.plan.rule, "", "")
         if target is None
         else _decided(outcome.plan.rule, target.id, target.locality),
+        limit,
         outcome.attempts,
     )
 

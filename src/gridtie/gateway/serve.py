@@ -40,11 +40,11 @@ from gridtie.gateway.settings import Loaded, Settings
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.ledger import Ledger, LedgerError
-from gridtie.ledger.prices import Prices
 from gridtie.ledger.store import StoreError
-from gridtie.routing.executor import Executor
 from gridtie.routing.health import Health
+from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.plan import Refusal
+from gridtie.routing.runner import Runner
 from gridtie.routing.state import State
 from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.origin import ProxySettings
@@ -116,18 +116,19 @@ class Router:
         self._options = options
         self._loop = loop = asyncio.get_running_loop()
         proxies = ProxySettings(environ)
-        self.settings = Settings(options.config_dir, Prices.load)
+        self.settings = Settings(options.config_dir)
         loaded = self.settings.current
-        self.ledger = Ledger(options.state_dir, _prices(loaded))
+        self.ledger = Ledger(options.state_dir, loaded.prices)
         self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._gauges)
         self._access_log = AccessLog(sys.stdout.buffer if options.access_log else None)
         self.metering = Metering(self.ledger, self.telemetry, self._access_log)
-        self.executor = Executor(loop, self.state, self.pool, self.sweeper, proxies, self.metering.begin)
-        self.dispatcher = Dispatcher(self.settings, self.executor, self.metering)
-        self.admin = Admin(self.dispatcher, self.ledger, self.telemetry, self.state, loop)
+        self.held = HeldBytes(loaded.routing.limits.held_bytes)
+        self.runner = Runner(loop, self.state, self.pool, self.sweeper, proxies, self.held, self.metering.begin)
+        self.dispatcher = Dispatcher(self.runner, self.metering)
+        self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
         self.health = Health(self.state)
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
         self._servers: list[asyncio.Server] = []
@@ -206,8 +207,8 @@ class Router:
         except TimeoutError:
             log.warning("%d connections did not end in time and are closed", len(self.app.connections))
         going = Refusal(status=503, code="going_down", message="the router is going down", retry_after=1)
-        for execution in self.executor.under_way():
-            execution.abandon(going)
+        for request in self.runner.under_way():
+            request.abandon(going)
         await asyncio.sleep(0)  # what was just written leaves
         for connection in tuple(self.app.connections):
             connection.abandon()
@@ -225,10 +226,10 @@ class Router:
         await asyncio.to_thread(self.ledger.close)
 
     def _reloaded(self, loaded: Loaded) -> None:
-        self.ledger.prices = _prices(loaded)
+        self.ledger.prices = loaded.prices
         self.state.update(loaded.targets.by_id, loaded.routing.budgets)
         self.health.update(loaded.targets.by_id)
-        self.dispatcher.reload(loaded)
+        self.held.limit = loaded.routing.limits.held_bytes
         self.app.reload(loaded)
         if self._certificate is not None:
             self._certificate.refresh()
@@ -247,12 +248,6 @@ class Router:
 
 def _port(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
-
-
-def _prices(loaded: Loaded) -> Prices:
-    if not isinstance(loaded.pricing, Prices):
-        raise TypeError(f"prices of the type {type(loaded.pricing).__name__} found, Prices wanted")
-    return loaded.pricing
 
 
 def _listened(options: Options) -> list[tuple[str, int]]:

@@ -22,7 +22,8 @@ from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
 from gridtie.gateway.certificate import DIRECTORY as CERTIFICATES
 from gridtie.gateway.keys import Keys
-from gridtie.providers.registry import Pricing, Targets
+from gridtie.ledger.prices import Prices, PricesError
+from gridtie.providers.registry import Targets
 from gridtie.routing.policy import Policy
 from gridtie.upstream import tls
 
@@ -39,8 +40,6 @@ _MAX_SECRET_BYTES = 16 * 1024
 
 T = TypeVar("T")
 
-LoadPricing = Callable[[Path], Pricing]
-
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration, whole. A request keeps the one it began with."""
@@ -50,7 +49,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     targets: Targets
     policy: Policy
     keys: Keys
-    pricing: Pricing | None
+    prices: Prices
     # SHA-256 of the routing file in force, in hex.
     digest: str
     # Unix time.
@@ -66,19 +65,15 @@ class _Rules(msgspec.Struct, frozen=True):
     station: Station | None
     targets: Targets
     policy: Policy
-    pricing: Pricing | None
+    prices: Prices
 
 
 class Settings:
     """Holds `current`, which is replaced and never changed. Belongs to the event loop's thread."""
 
-    def __init__(self, directory: Path, load_pricing: LoadPricing | None = None) -> None:
-        """Load everything. Raises `ConfigError` with all that is wrong: at start a bad file is fatal.
-
-        `load_pricing` reads prices.json; what it raises as ValueError counts as a fault of that file.
-        """
+    def __init__(self, directory: Path) -> None:
+        """Load everything. Raises `ConfigError` with all that is wrong: at start a bad file is fatal."""
         self.directory = directory
-        self._load_pricing = load_pricing
         self._subscribers: list[Callable[[Loaded], None]] = []
         self._loading = asyncio.Lock()
         rules, rules_error = _attempt(self._rules)
@@ -129,22 +124,19 @@ class Settings:
     def _rules(self) -> _Rules:
         file = load(self.directory / ROUTING_FILE)
         station = load_station(self.directory / STATION_FILE)
-        pricing = self._pricing()
+        prices = self._prices()
         try:
-            targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=pricing)
+            targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=prices)
         except ConfigError as error:
             raise file.located(error) from error
         if problems := [*_authorities(file.routing), *_member_authorities(station)]:
             raise file.located(ConfigError(problems))
-        return _Rules(file, station, targets, Policy(file.routing, targets), pricing)
+        return _Rules(file, station, targets, Policy(file.routing, targets), prices)
 
-    def _pricing(self) -> Pricing | None:
-        if self._load_pricing is None:
-            return None
-        path = self.directory / PRICES_FILE
+    def _prices(self) -> Prices:
         try:
-            return self._load_pricing(path)
-        except ValueError as error:
+            return Prices.load(self.directory / PRICES_FILE)
+        except PricesError as error:
             raise ConfigError([Problem(what=str(error))]) from error
 
     def _secret(self, name: str) -> str:
@@ -192,7 +184,7 @@ def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:
         targets=rules.targets,
         policy=rules.policy,
         keys=keys,
-        pricing=rules.pricing,
+        prices=rules.prices,
         digest=rules.file.digest,
         loaded_at=now,
         error=error,

@@ -74,6 +74,8 @@ class Telemetry:
         self._failures: dict[tuple[str, str], int] = {}
         self._targets: dict[str, PerTarget] = {}
         self._refused: dict[tuple[str, str], int] = {}
+        # Answers that were billed above what had been reserved for them.
+        self.over_reserved = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -82,7 +84,7 @@ class Telemetry:
         """Count a request that has ended."""
         target = entry.target or "none"
         result = "ok" if entry.complete else "left" if outcome.gone else "failed" if entry.rule else "refused"
-        if outcome.plan.refusal is not None:
+        if outcome.refusal is not None:
             result = "refused"
         key = (entry.rule, target, result)
         self._requests[key] = self._requests.get(key, 0) + 1
@@ -135,6 +137,9 @@ class Telemetry:
         for refusal, count in self._refused.items():
             refused.add_metric(refusal, count)
         yield refused
+        over = CounterMetricFamily("gridtie_over_reserved", "Answers billed above what was reserved for them")
+        over.add_metric((), self.over_reserved)
+        yield over
         yield from self._per_target()
         yield from self._of_the_moment()
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from gridtie.config.names import canonical
 from gridtie.config.problems import ConfigError, Problem, listed
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
 from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
+from gridtie.providers import local
+from gridtie.providers.cloud import output_limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
 from gridtie.providers.target import Target
-from gridtie.providers.wire import Headers, auth_headers, base_url, probe_url, station_base_url, station_probe_url
+from gridtie.providers.wire import Headers, auth_headers, base_url, probe_url
 
 _RUN_AGAIN = "run `ansible-playbook site.yml` again: it makes the key and hands it over"
 
@@ -65,8 +69,12 @@ class Targets:
         pricing: Pricing | None,
     ) -> None:
         self.by_id = by_id
+        # By their canonical form; `Alias.name` is as it is written in the file.
         self.aliases = aliases
         self._models = models
+        # The same in canonical form, where that tells them apart: people write names as they please.
+        folded = Counter(map(canonical, models))
+        self._folded = {canonical(name): entry for name, entry in models.items() if folded[canonical(name)] == 1}
         # "provider/model" -> the routing file's own price.
         self.price_overrides = overrides
         self._pricing = pricing
@@ -80,11 +88,13 @@ class Targets:
 
     def named(self, name: str) -> Alias | None:
         """What a client may ask for: an alias, or a local model by its own name. None: there is no such thing."""
-        return self.aliases.get(name) or self._models.get(name)
+        folded = canonical(name)
+        return self.aliases.get(folded) or self._models.get(name) or self._folded.get(folded)
 
     def names(self) -> list[str]:
         """Every alias and every local model's own name, for a message."""
-        return [*self.aliases, *sorted({entry.local[0].model for entry in self._models.values()} - set(self.aliases))]
+        aliases = [entry.name for entry in self.aliases.values()]
+        return [*aliases, *sorted({entry.local[0].model for entry in self._models.values()} - set(aliases))]
 
     def candidates(self, alias: str, use: str) -> tuple[Target, ...]:
         """The targets that one item of a rule's `use` means for an alias, best first."""
@@ -105,7 +115,7 @@ class Targets:
         rows = []
         for entry, kind in entries:
             targets = (*entry.local, *entry.cloud)
-            if targets and not (kind == "model" and entry.name in self.aliases):
+            if targets and not (kind == "model" and canonical(entry.name) in self.aliases):
                 localities = tuple(dict.fromkeys(target.locality for target in targets))
                 first = targets[0]
                 capabilities = tuple(sorted(first.capabilities))
@@ -183,27 +193,12 @@ class _Builder:
         name = self._station_name
         if name is None or self._station is None:
             return []
-        limit = self._routing.providers[name].max_in_flight
-        pairs = []
-        for model in sorted(self._station.models, key=_worth, reverse=True):
-            target = Target(
-                id=f"{name}/{model.name}",
-                provider=name,
-                model=model.name,
-                locality="local",
-                dialect=model.dialect,
-                base_url=station_base_url(model.dialect, model.url),
-                probe_url=station_probe_url(model.dialect, model.url),
-                context=model.context,
-                slots=model.parallel,
-                own=True,
-                provider_slots=limit,
-                capabilities=frozenset(model.capabilities) | {"chat"},
-                score=model.score,
-                include_usage=self._routing.providers[name].include_usage,
-            )
-            self._by_id[target.id] = target
-            pairs.append((model, target))
+        pairs = sorted(
+            local.models(name, self._routing.providers[name], self._station),
+            key=lambda pair: _worth(pair[0]),
+            reverse=True,
+        )
+        self._by_id.update((target.id, target) for _, target in pairs)
         return pairs
 
     def _pool_models(self) -> list[Pair]:
@@ -246,6 +241,7 @@ class _Builder:
                 probe_url=probe_url(provider),
                 provider_slots=provider.max_in_flight,
                 include_usage=provider.include_usage,
+                output_limit_field=output_limit_field(provider),
                 headers=self._headers[name],
                 ca_file=provider.ca_file,
             )
@@ -262,7 +258,8 @@ class _Builder:
             local=local,
             cloud=cloud,
             floor=model.floor,
-            baseline=model.baseline or self._routing.defaults.baseline,
+            # The smoke test of a machine saves nothing: nobody would send it to a cloud.
+            baseline="" if model.purpose == OWN_PURPOSE else model.baseline or self._routing.defaults.baseline,
             no_local="" if local else self._why_no_local(name, names, model.purpose),
             no_cloud="" if cloud else f'no cloud is configured for "{name}" (models.{name}.cloud in llm_routing.yaml)',
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gridtie.config.schema import Locality
+from gridtie.config.schema import Locality, OutputLimitField
 from gridtie.dialects.types import Dialect
 
 
@@ -32,6 +32,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] = frozenset({"chat", "json", "tools", "vision"})
     score: float | None = None
     include_usage: bool = True
+    # The field that a limit on the answer goes into, where the router writes one.
+    output_limit_field: OutputLimitField = "max_tokens"
+    # Of this station's own models: what answers, for the ledger.
+    engine: str = ""
+    engine_version: str = ""
+    digest: str = ""
     headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
     ca_file: str | None = None
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-from urllib.parse import urlsplit
-
 from gridtie.config.schema import Provider, ProviderType
 
 # The version of the Messages API that dialects/anthropic_request.py speaks; Anthropic requires the header.
@@ -34,14 +31,3 @@ def probe_url(provider: Provider) -> str:
     if provider.type == "ollama":
         return f"{base_url(provider)}/api/ps"
     return f"{base_url(provider)}/models" if provider.type == "openai" else ""
-
-
-def station_base_url(dialect: Literal["ollama", "openai"], url: str) -> str:
-    """station.json names the engine; llama.cpp's server has its OpenAI surface below /v1."""
-    return url.rstrip("/") + ("/v1" if dialect == "openai" else "")
-
-
-def station_probe_url(dialect: Literal["ollama", "openai"], url: str) -> str:
-    """Ollama lists what is in memory; llama.cpp's server says whether its model is."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}" + ("/health" if dialect == "openai" else "/api/ps")

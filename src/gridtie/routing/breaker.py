@@ -6,6 +6,8 @@ a short one at most: it is often the only way, restarts within seconds, and is l
 
 from __future__ import annotations
 
+from typing import Literal
+
 from gridtie.config.schema import Locality
 from gridtie.dialects.types import Failed, Failure
 from gridtie.routing.snapshot import TargetState
@@ -32,7 +34,14 @@ def failed(state: TargetState, locality: Locality, failure: Failure, now: float)
     if pause is None:
         return
     state.last_error = failure.message
+    state.paused_by = _cause(failure.kind)
     state.retry_at = max(state.retry_at, now + pause)
+
+
+def _cause(kind: Failed) -> Literal["limited", "misconfigured", "failing"]:
+    if kind is Failed.BUSY:
+        return "limited"
+    return "misconfigured" if kind in _MISTAKES else "failing"
 
 
 def _pause(state: TargetState, locality: Locality, failure: Failure, now: float) -> float | None:

@@ -9,29 +9,34 @@ import math
 
 import msgspec
 
-from gridtie.config.names import PRIVATE
+from gridtie.config.names import PRIVATE, canonical
+from gridtie.config.problems import listed
 from gridtie.config.schema import Budget
+from gridtie.dialects.images import image_tokens
 from gridtie.dialects.types import Usage
+from gridtie.providers.target import Target
 from gridtie.routing import refusals
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
 from gridtie.routing.snapshot import Snapshot, TargetState
 
-# Tokens of answer that are reserved for where the client names no limit: most chat and code answers are shorter.
-OUTPUT_GUESS = 2048
+# Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
+LEAST_OUTPUT = 256
 
 _UNSEEN = TargetState()
+# Codes of a target that is paused: one's own machine is tried all the same where nothing else is left.
+_PAUSED = frozenset({"failing", "limited", "misconfigured"})
 
 
-def decide(ask: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
+def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
-    route = policy.route(ask)
+    route = policy.route(info)
     plan = route.plan
-    if plan is not None and ask.prompt_tokens <= route.fits and _all_clear(route, snapshot):
+    if plan is not None and info.prompt_tokens <= route.fits and _all_clear(route, snapshot):
         return plan
     if route.refusal is not None:
-        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in ask.tags)
-    return _Decision(ask, policy, route, snapshot).plan()
+        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags)
+    return _Decision(info, policy, route, snapshot).plan()
 
 
 def _all_clear(route: Route, snapshot: Snapshot) -> bool:
@@ -63,9 +68,9 @@ class _Seen(msgspec.Struct):
 class _Decision:
     """One decision that has to look at each target."""
 
-    def __init__(self, ask: RequestInfo, policy: Policy, route: Route, snapshot: Snapshot) -> None:
-        self.ask, self.policy, self.route, self.snapshot = ask, policy, route, snapshot
-        self.budgets = [budget for budget in route.budgets if budget.key in (None, ask.key)]
+    def __init__(self, info: RequestInfo, policy: Policy, route: Route, snapshot: Snapshot) -> None:
+        self.info, self.policy, self.route, self.snapshot = info, policy, route, snapshot
+        self.budgets = [budget for budget in route.budgets if budget.key in (None, canonical(info.key))]
         self.counting = route.max_cost is not None or bool(self.budgets)
         self.skipped = list(route.skipped)
 
@@ -77,7 +82,7 @@ class _Decision:
             skip = self._obstacle(seen) or self._money(seen)
             if skip is None:
                 usable.append(seen)
-            elif skip.code == "failing" and candidate.target.locality == "local":
+            elif skip.code in _PAUSED and candidate.target.locality == "local":
                 failing.append((seen, skip))
             else:
                 self.skipped.append(skip)
@@ -117,36 +122,68 @@ class _Decision:
             return Skip(target=target.id, reason=reason, code="unready")
         if (seconds := state.retry_at - self.snapshot.now) > 0:
             reason = f"it failed ({state.last_error or 'no reason given'}) and is left alone for {seconds:.1f} s more"
-            return Skip(target=target.id, reason=reason, code="failing")
+            return Skip(target=target.id, reason=reason, code=state.paused_by)
         if seen.busy and seen.attempt.max_wait <= 0:
             return Skip(target=target.id, reason=_crowd(state), code="busy")
         return None
 
     def _money(self, seen: _Seen) -> Skip | None:
-        """Why it would cost too much; else the attempt gets what it reserves."""
-        target, limit = seen.candidate.target, self.route.max_cost
+        """Why it would cost too much; else the attempt gets what it reserves, and the limit that this rests on."""
+        target = seen.candidate.target
         if not self.counting or target.locality == "local":
             return None
-        output = self.ask.max_tokens if self.ask.max_tokens is not None else OUTPUT_GUESS
-        cost = self.policy.targets.cost(target, Usage(input=self.ask.prompt_tokens, output=output))
+        if self.info.extras:
+            reason = f"spending is limited, and what {listed(sorted(self.info.extras))} may cost is not known"
+            return Skip(target=target.id, reason=reason, code="price")
+        output = self._output(target)
+        cost = self._cost(target, output)
         if cost is None:
             reason = "spending is limited and its price is not known (providers.*.prices in llm_routing.yaml)"
             return Skip(target=target.id, reason=reason, code="price")
+        limit = self.route.max_cost
         if limit is not None and cost > limit:
             return Skip(target=target.id, reason=f"it may cost ${cost:.4f}, max_cost is ${limit:.4f}", code="price")
         for budget in self.budgets:
-            left = self.snapshot.budget_left.get(budget.name, budget.usd)
+            left = self._left(budget)
             if cost > left:
                 return Skip(target=target.id, reason=_overdrawn(budget, cost, left), code="budget")
-        names = tuple([budget.name for budget in self.budgets])
-        seen.attempt = msgspec.structs.replace(seen.attempt, reserve_usd=cost, budgets=names)
+        seen.attempt = msgspec.structs.replace(
+            seen.attempt,
+            reserve_usd=cost,
+            budgets=tuple([budget.name for budget in self.budgets]),
+            output_limit=None if self.info.max_output is not None else output,
+        )
         return None
+
+    def _cost(self, target: Target, output: int) -> float | None:
+        """The most that a request can be billed with answers of so many tokens; None where no price is known."""
+        prompt = self.info.prompt_bound + image_tokens(target.model, self.info.images)
+        written = prompt if self.info.caches else 0
+        usage = Usage(input=prompt, output=output * self.info.choices, cache_write=written)
+        return self.policy.targets.cost(target, usage)
+
+    def _output(self, target: Target) -> int:
+        """Tokens of one answer: what the client allows, else our limit, or less where the money pays for less."""
+        if self.info.max_output is not None:
+            return self.info.max_output
+        most = self.policy.routing.limits.output_tokens
+        limits = [self._left(budget) for budget in self.budgets]
+        if self.route.max_cost is not None:
+            limits.append(self.route.max_cost)
+        all_of_it, none_of_it = self._cost(target, most), self._cost(target, 0)
+        if all_of_it is None or none_of_it is None or all_of_it <= min(limits):
+            return most
+        payable = int((min(limits) - none_of_it) / (all_of_it - none_of_it) * most)
+        return max(payable, min(LEAST_OUTPUT, most))
+
+    def _left(self, budget: Budget) -> float:
+        return self.snapshot.budget_left.get(budget.name, budget.usd)
 
     def _ordered(self, usable: list[_Seen]) -> list[_Seen]:
         """The rule's order, with two exceptions: what is clearly too small for the prompt comes last, and
         where an item's best model is busy, its models that are free and in memory come first. One that would
         have to be loaded does not: loading it may push the busy one out of memory."""
-        if self.ask.prompt_tokens <= self.route.fits and not any(seen.busy for seen in usable):
+        if self.info.prompt_tokens <= self.route.fits and not any(seen.busy for seen in usable):
             return usable
         best: dict[int, _Seen] = {}
         for seen in usable:
@@ -161,15 +198,15 @@ class _Decision:
 
     def _too_small(self, seen: _Seen) -> bool:
         context = seen.candidate.target.context
-        if context is None or "vision" in self.ask.needs:  # the bytes of an image say nothing about its tokens
+        if context is None:
             return False
-        return self.ask.prompt_tokens > CLEARLY_OVER * context
+        return self.info.prompt_tokens > CLEARLY_OVER * context
 
     def _refusal(self) -> Refusal:
         states = [self.snapshot.states.get(each.target.id, _UNSEEN) for each in self.route.candidates]
         waits = [state.retry_at - self.snapshot.now for state in states if state.ready]
         passing = [seconds for seconds in waits if seconds > 0]
-        alias = self.ask.alias or self.policy.routing.defaults.alias
+        alias = self.info.alias or self.policy.routing.defaults.alias
         retry_after = max(1, math.ceil(min(passing))) if passing else refusals.RETRY_SOON
         return refusals.nothing_left(alias, self.skipped, self.route.local_only, retry_after)
 

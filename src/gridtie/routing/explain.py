@@ -1,4 +1,4 @@
-"""`gridtie route explain`: the decision for a request that is described and not sent."""
+"""`gridtie route explain`: the decision for a request that is described and not sent, by the code that decides live."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ from typing import Any
 
 import msgspec
 
+from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Dialect
 from gridtie.routing.decide import decide
 from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import NEEDS, Policy
 from gridtie.routing.snapshot import Snapshot
+
+# Bytes of text that stand for a token of a described prompt; as the estimate of a real one.
+_BYTES_PER_TOKEN = 4
+_MAX_NAME = 256
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,52 +26,61 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     environment: str | None = None
     agent: str | None = None
     tags: list[str] = []
+    purpose: str | None = None
     surface: Dialect = "openai"
     stream: bool = False
     needs: list[str] = []
     prompt_tokens: int = 0
+    images: int = 0
     max_tokens: int | None = None
+    choices: int = 1
+
+    def facts(self) -> Facts:
+        """What would have been read from such a request."""
+        return Facts(
+            fields={},
+            model=self.model,
+            stream=self.stream,
+            max_output=self.max_tokens,
+            choices=self.choices,
+            needs=frozenset(self.needs) | ({"vision"} if self.images else frozenset[str]()),
+            text_bytes=self.prompt_tokens * _BYTES_PER_TOKEN,
+            images=self.images,
+        )
 
 
-def read_query(body: bytes) -> Query:
+def read_query(body: bytes | bytearray) -> Query:
     """The body of POST /gridtie/route. Raises ValueError that says what is wrong."""
     try:
         query = msgspec.json.decode(body or b"{}", type=Query)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
             f"this does not describe a request: {error}; known: {', '.join(Query.__struct_fields__)}"
         ) from error
+    if len(query.model) > _MAX_NAME:
+        raise ValueError(f"model has {len(query.model)} characters, wanted at most {_MAX_NAME}")
     if unknown := sorted(set(query.needs) - NEEDS):
-        raise ValueError(f"needs: {', '.join(unknown)} found, wanted any of {', '.join(sorted(NEEDS))}")
-    if query.prompt_tokens < 0 or (query.max_tokens is not None and query.max_tokens < 0):
-        raise ValueError("prompt_tokens and max_tokens are 0 or more")
+        raise ValueError(f"needs: {', '.join(unknown)[:80]} found, wanted any of {', '.join(sorted(NEEDS))}")
+    for name, number, least, most in (
+        ("prompt_tokens", query.prompt_tokens, 0, 2**31),
+        ("images", query.images, 0, 10_000),
+        ("choices", query.choices, 1, 128),
+        ("max_tokens", query.max_tokens, 1, 2**31),
+    ):
+        if number is not None and not least <= number <= most:
+            raise ValueError(f"{name} is {number}, wanted {least} to {most}")
     return query
 
 
-def explain(query: Query, key: str, environment: str, policy: Policy, snapshot: Snapshot) -> dict[str, Any]:
-    """What would happen to the request right now, and why; nothing is sent and nothing is reserved.
-
-    `environment` is the one that the key may claim, resolved as for a real request.
-    """
-    ask = RequestInfo(
-        id="explain",
-        surface=query.surface,
-        alias=query.model,
-        environment=environment,
-        key=key,
-        agent=query.agent,
-        tags=frozenset(query.tags),
-        stream=query.stream,
-        needs=frozenset(query.needs),
-        prompt_tokens=query.prompt_tokens,
-        max_tokens=query.max_tokens,
-    )
-    plan = decide(ask, policy, snapshot)
-    route = policy.route(ask)
+def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, Any]:
+    """What would happen to the request right now, and why; nothing is sent and nothing is reserved."""
+    plan = decide(info, policy, snapshot)
+    route = policy.route(info)
     return {
-        "model": query.model or policy.routing.defaults.alias,
-        "environment": environment,
-        "tags": sorted(query.tags),
+        "model": info.alias or policy.routing.defaults.alias,
+        "environment": info.environment,
+        "agent": info.agent,
+        "tags": sorted(info.tags),
         "rule": plan.rule,
         # "" where a cloud may be used.
         "local_only": route.local_only,
@@ -89,6 +103,7 @@ def _attempts(plan: Plan) -> list[dict[str, Any]]:
             "first_token": attempt.first_token,
             "reserve_usd": attempt.reserve_usd,
             "budgets": list(attempt.budgets),
+            "output_limit": attempt.output_limit,
         }
         for attempt in plan.attempts
     ]

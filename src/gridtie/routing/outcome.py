@@ -1,32 +1,38 @@
-"""How one request went: filled in by the executor as it goes, read by whoever answers and keeps the books."""
+"""How one request went: filled in by the router as it goes, read by whoever answers and meters."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.dialects.types import Failed, Failure, Usage
 from gridtie.ledger.entry import Try
 from gridtie.providers.target import Target
-from gridtie.routing.plan import Plan, RequestInfo
+from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo
 
 
 class Outcome(msgspec.Struct):
     """`started` is monotonic, durations are seconds since then."""
 
-    ask: RequestInfo
+    info: RequestInfo
     plan: Plan
     time: float  # Unix time of arrival
     started: float
     tries: list[Try] = []
     # Requests sent, or meant to be: what `limits.attempts` bounds.
     attempts: int = 0
-    # The target at work, and once it is over the one that answered; None where none did.
-    target: Target | None = None
+    # What is being tried, and once it is over what answered; None where nothing did.
+    planned: PlannedAttempt | None = None
     usage: Usage | None = None
     first_token: float | None = None
     duration: float = 0.0
+    # Seconds in queues.
+    waited: float = 0.0
     # What the client saw in the end; None where nothing failed.
     failure: Failure | None = None
+    refusal: Refusal | None = None
     # Content has been passed to the client: no other target may answer any more.
     committed: bool = False
     # The client left before the end.
@@ -35,31 +41,62 @@ class Outcome(msgspec.Struct):
     frames: int = 0
 
     @property
+    def target(self) -> Target | None:
+        """Where it is being tried, or was answered."""
+        return None if self.planned is None else self.planned.target
+
+    @property
     def complete(self) -> bool:
         """Whether the client got a whole answer."""
-        return self.failure is None and not self.gone
+        return self.failure is None and self.refusal is None and not self.gone
+
+    @property
+    def served(self) -> bool:
+        """Whether the client got an answer, or a part of one."""
+        return self.committed or (self.complete and self.planned is not None)
 
     def tokens(self) -> Usage | None:
-        """What was used: counted by upstream, else estimated and flagged; None where nothing was generated."""
+        """What was used: counted by upstream, else estimated and flagged; None where nothing was.
+
+        A refused request used nothing. One whose client left may have been billed up to then: estimated.
+        """
+        if self.planned is None or not (self.served or self.gone):
+            return None
         if self.usage is not None:
             return self.usage
-        if self.target is None:
-            return None
         # A frame carries one token, as a rule.
-        return Usage(input=self.ask.prompt_tokens, output=self.frames, estimated=True)
+        return Usage(input=self.info.prompt_tokens, output=self.frames, estimated=True)
 
 
-def summary(tries: list[Try], last: Failure) -> Failure:
-    """One failure for a client that no target answered: the last one's kind, and all of what happened."""
+# Which of several failures a client can act on best: wait, send less, try again, leave something out; what only the
+# operator can mend comes last.
+_ORDER = (
+    Failed.BUSY,
+    Failed.CONTEXT,
+    Failed.TIMEOUT,
+    Failed.UNREACHABLE,
+    Failed.BROKEN,
+    Failed.CAPABILITY,
+    Failed.MODEL_MISSING,
+    Failed.AUTH,
+)
+
+
+def telling(setbacks: Sequence[Failure | Refusal], tries: Sequence[Try]) -> Failure | Refusal | None:
+    """One error for a client that no target answered: the one it can act on, and all of what happened.
+
+    None where nothing failed: targets were passed over alone.
+    """
+    if not setbacks:
+        return None
+    told = min(reversed(setbacks), key=_rank)
     if len(tries) < 2:
-        return last
-    told = "; ".join(f"{tried.target}: {tried.message or tried.outcome}" for tried in tries)
-    return Failure(
-        kind=last.kind,
-        message=f"no target answered: {told}",
-        status=last.status,
-        retry_after=last.retry_after,
-        prompt_tokens=last.prompt_tokens,
-        context=last.context,
-        body=last.body if last.kind is Failed.INVALID else None,
-    )
+        return told
+    parts = "; ".join(f"{tried.target}: {tried.message or tried.outcome}" for tried in tries)
+    message = f"no target answered: {parts}"
+    return replace(told, message=message, detail="") if isinstance(told, Failure) else replace(told, message=message)
+
+
+def _rank(setback: Failure | Refusal) -> int:
+    kind = setback.kind if isinstance(setback, Failure) else Failed.CAPABILITY
+    return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)

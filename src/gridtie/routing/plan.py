@@ -30,15 +30,21 @@ SkipCode = Literal[
     "budget",  # a budget is used up
     "unready",  # its engine does not answer
     "failing",  # it failed just now and is left alone for a while
+    "limited",  # a cloud asked for a pause (429, 503)
+    "misconfigured",  # it refuses the router's key, or does not have the model
     "busy",  # no slot, and the rule does not wait
 ]
 
 
 class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One request in the router's terms; everything `decide` may look at."""
+    """One request in the router's terms: its facts, its key and what it claims; all that `decide` may look at.
+
+    Names that are compared (environment, agent, tags) are canonical, see `config.names.canonical`.
+    """
 
     id: str
     surface: Dialect
+    # As sent; "" for a request that names no model.
     alias: str
     environment: str
     key: str
@@ -49,9 +55,21 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = False
     # Of "tools", "vision", "json": what the target must be able to do.
     needs: frozenset[str] = frozenset()
-    # An estimate (bytes / 4): good enough to order by size, never to refuse by.
+    # An estimate: good enough to order by size, never to refuse by.
     prompt_tokens: int = 0
-    max_tokens: int | None = None
+    # What the text of the prompt can be billed as at most, in tokens; images come on top.
+    prompt_bound: int = 0
+    images: int = 0
+    # Whether parts are marked for a provider's prompt cache, which may be dearer to write than to read.
+    caches: bool = False
+    # Tokens of one answer that the client allows; None where it names no limit.
+    max_output: int | None = None
+    # Answers that are asked for at once.
+    choices: int = 1
+    # What is billed apart from tokens, or by rules that are not known here; names for a message.
+    extras: frozenset[str] = frozenset()
+    # The tool's own traffic, by what sends it (doctor, verify, demo, ...): in no saving; "": somebody's.
+    purpose: str = ""
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +84,8 @@ class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     reserve_usd: float = 0.0
     # Names of the budgets that `reserve_usd` is held against.
     budgets: tuple[str, ...] = ()
+    # Tokens of one answer that the router allows where the client names no limit; None: no limit is written.
+    output_limit: int | None = None
 
 
 class Skip(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +97,10 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why nothing can be tried: the error the client gets."""
+    """Why the router does not answer: the error the client gets.
+
+    `retry_after`: seconds after which it may have passed by itself; None: it does not.
+    """
 
     status: int
     code: str

@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from gridtie.config.names import PRIVATE
+from gridtie.config.names import PRIVATE, canonical
 from gridtie.config.problems import closest, listed
 from gridtie.config.schema import Budget, Locality, Routing, Rule
 from gridtie.providers.registry import Alias, Targets
@@ -75,37 +75,39 @@ class Policy:
         self._sizes = sorted(set(sizes))
         self._routes: dict[tuple[object, ...], Route] = {}
 
-    def route(self, ask: RequestInfo) -> Route:
+    def route(self, info: RequestInfo) -> Route:
         """What the rules say about a request; worked out at the first of its kind."""
-        alias = ask.alias or self.routing.defaults.alias
+        name = info.alias or self.routing.defaults.alias
+        alias = self.targets.named(name)
         key = (
-            alias,
-            ask.environment,
-            ask.tags & self._tags if ask.tags else None,
-            ask.needs,
-            ask.surface,
-            ask.agent if ask.agent in self._agents else None,
-            ask.relayed,
-            bisect_right(self._sizes, ask.prompt_tokens) if self._sizes else 0,
+            id(alias),
+            info.environment,
+            info.tags & self._tags if info.tags else None,
+            info.needs,
+            info.surface,
+            info.agent if info.agent in self._agents else None,
+            info.relayed,
+            bisect_right(self._sizes, info.prompt_tokens) if self._sizes else 0,
         )
         route = self._routes.get(key)
         if route is None:
-            route = self._worked_out(ask, alias)
+            route = self._worked_out(info, name, alias)
             # Only what the configuration bounds is kept: a client cannot fill the memory with invented names.
-            known = self.targets.named(alias) is not None and (ask.relayed or ask.environment in self._environments)
-            if known and ask.needs <= NEEDS:
+            known = alias is not None and (info.relayed or info.environment in self._environments)
+            if known and info.needs <= NEEDS:
                 self._routes[key] = route
         return route
 
-    def _worked_out(self, ask: RequestInfo, name: str) -> Route:
-        alias = self.targets.named(name)
+    def _worked_out(self, info: RequestInfo, name: str, alias: Alias | None) -> Route:
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
         # The rules are for this station's own people. What another one's router passes on was decided by its rules.
-        rules = [_RELAY] if ask.relayed else [rule for rule in self.routing.rules if _matches(rule, ask, name)]
+        rules = (
+            [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, canonical(name))]
+        )
         if not rules:
-            return Route(rule="", refusal=refusals.no_rule(ask.environment, name))
-        return _Worker(self, ask, alias, rules).route()
+            return Route(rule="", refusal=refusals.no_rule(info.environment, name))
+        return _Worker(self, info, alias, rules).route()
 
 
 # A relay waits for a short answer before it; then the asking machine's own engine is the faster way.
@@ -122,29 +124,29 @@ def _from(rule: Rule) -> int | None:
     return rule.when.smaller_than
 
 
-def _matches(rule: Rule, ask: RequestInfo, alias: str) -> bool:
+def _matches(rule: Rule, info: RequestInfo, alias: str) -> bool:
     when = rule.when
     return (
-        (when.environment is None or ask.environment in when.environment)
-        and (when.tags is None or not ask.tags.isdisjoint(when.tags))
-        and (when.agent is None or ask.agent in when.agent)
+        (when.environment is None or info.environment in when.environment)
+        and (when.tags is None or not info.tags.isdisjoint(when.tags))
+        and (when.agent is None or info.agent in when.agent)
         and (when.alias is None or alias in when.alias)
-        and (when.surface is None or ask.surface in when.surface)
-        and (when.larger_than is None or ask.prompt_tokens > when.larger_than)
-        and (when.smaller_than is None or ask.prompt_tokens < when.smaller_than)
+        and (when.surface is None or info.surface in when.surface)
+        and (when.larger_than is None or info.prompt_tokens > when.larger_than)
+        and (when.smaller_than is None or info.prompt_tokens < when.smaller_than)
     )
 
 
 class _Worker:
     """Works out one route."""
 
-    def __init__(self, policy: Policy, ask: RequestInfo, alias: Alias, rules: list[Rule]) -> None:
+    def __init__(self, policy: Policy, info: RequestInfo, alias: Alias, rules: list[Rule]) -> None:
         self.routing, self.targets = policy.routing, policy.targets
-        self.ask, self.alias, self.rules, self.rule = ask, alias, rules, rules[0]
+        self.info, self.alias, self.rules, self.rule = info, alias, rules, rules[0]
         self.skipped: list[Skip] = []
         self.forbidden = self._forbidden()
         # What a relay's request saves is counted where it came from.
-        self.baseline = "" if ask.relayed else alias.baseline
+        self.baseline = "" if info.relayed else alias.baseline
 
     def route(self) -> Route:
         chosen = self._chosen()
@@ -154,7 +156,7 @@ class _Worker:
         cloudy = any(candidate.target.locality == "cloud" for candidate in candidates)
         costs = [rule.max_cost for rule in self.rules if rule.max_cost is not None]
         budgets = tuple(
-            budget for budget in self.routing.budgets if budget.environment in (None, self.ask.environment) and cloudy
+            budget for budget in self.routing.budgets if budget.environment in (None, self.info.environment) and cloudy
         )
         refusal = None if candidates else refusals.nothing_left(self.alias.name, skipped, why_local)
         plan = None
@@ -190,7 +192,7 @@ class _Worker:
         for rule in self.rules:
             if rule.never is not None:
                 forbidden.setdefault(rule.never, f'rule "{rule.name}" says never: {rule.never}')
-        if PRIVATE in self.ask.tags:
+        if PRIVATE in self.info.tags:
             forbidden["cloud"] = f"the request is tagged {PRIVATE}"
         return forbidden
 
@@ -215,9 +217,9 @@ class _Worker:
     def _allowed(self, target: Target, stands_in: bool) -> bool:
         if why := self.forbidden.get(target.locality):
             self._skip(target.id, why, "policy")
-        elif barred := refusals.barred(self.ask, target):
+        elif barred := refusals.barred(self.info, target):
             self._skip(target.id, barred, "policy")
-        elif lacking := self.ask.needs - target.capabilities:
+        elif lacking := self.info.needs - target.capabilities:
             self._skip(target.id, f"it cannot do {listed(sorted(lacking))}", "capability")
         elif stands_in and target.locality == "local" and (low := self._below_floor(target)):
             self._skip(target.id, low, "floor")

@@ -1,4 +1,4 @@
-"""What the executor needs of others: the state it reserves in, and the client it answers."""
+"""What requests need of others: the state it reserves in, and the client it answers."""
 
 from __future__ import annotations
 

@@ -9,17 +9,48 @@ from gridtie.config.problems import listed
 from gridtie.providers.target import Target
 from gridtie.routing.plan import Refusal, RequestInfo, Skip, SkipCode
 
-__all__ = ["SkipCode", "barred", "environment_not_allowed", "no_rule", "nothing_left", "unknown_model"]
+__all__ = [
+    "ALL_BUSY",
+    "INTERNAL",
+    "OVERLOADED",
+    "SkipCode",
+    "barred",
+    "cannot",
+    "environment_not_allowed",
+    "no_rule",
+    "nothing_left",
+    "unknown_model",
+]
 
 # Seconds until a stopped engine has been looked at again, and a busy slot may be free.
 RETRY_SOON = 2
 
+# A fault of ours. The client's SDK may try again: another request may go another way.
+INTERNAL = Refusal(
+    status=500, code="internal_error", message="the router failed; its log says why", retry_after=RETRY_SOON
+)
+OVERLOADED = Refusal(
+    status=503,
+    code="overloaded",
+    message="the router holds as much as it may for its clients, or for this key (limits.held_bytes); "
+    "send it again when fewer large requests are under way",
+    retry_after=RETRY_SOON,
+)
+ALL_BUSY = Refusal(
+    status=503, code="busy", message="every target is busy, or its budget is used up", retry_after=RETRY_SOON
+)
 
-def barred(ask: RequestInfo, target: Target) -> str:
+
+def cannot(target: str, what: str) -> Refusal:
+    """A request that no target can be told, this one being the last that was tried."""
+    return Refusal(status=400, code="capability_missing", message=f"{target}: {what}")
+
+
+def barred(info: RequestInfo, target: Target) -> str:
     """Why a request must not go to a target whatever the rules say; "" where it may."""
-    if ask.relayed and not target.own:
+    if info.relayed and not target.own:
         return "another station's router may ask for this station's own engine only"
-    if PRIVATE in ask.tags and not target.private:
+    if PRIVATE in info.tags and not target.private:
         return f"the request is tagged {PRIVATE}, and the pool is not declared for that (private: true at its provider)"
     return ""
 
@@ -68,14 +99,19 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
     """Status, code, what to do, and whether it passes by itself."""
     if "busy" in codes and not codes & {"unready", "failing"}:
         return 429, "busy", f"Retry in {retry_after} s.", True
-    if codes & {"unready", "failing", "busy"}:
+    if "limited" in codes and not codes & {"unready", "failing"}:
+        return 429, "rate_limited", f"The provider asked for a pause; retry in {retry_after} s.", True
+    if codes & {"unready", "failing", "busy", "limited"}:
         code = "no_local_ready" if local_only else "no_target_ready"
-        return 503, code, f"Retry in {retry_after} s; `gridtie doctor` says what is wrong with the engine.", True
+        return 503, code, _advice(codes, retry_after), True
     if "budget" in codes:
         return 402, "budget_exhausted", "`gridtie usage` shows the spending; budgets are in llm_routing.yaml.", False
     if "price" in codes:
         advice = "RequestInfo for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
         return 402, "too_expensive", advice, False
+    if "misconfigured" in codes:
+        advice = "The provider's key (key_file) or model name in llm_routing.yaml has to be mended."
+        return 503, "target_misconfigured", advice, False
     if "capability" in codes:
         return 400, "capability_missing", "RequestInfo for a model that can (GET /v1/models lists them).", False
     if local_only:
@@ -83,3 +119,8 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
         return 403, "local_only", advice, False
     advice = "Configure a cloud in llm_routing.yaml, or provision a local model that will do."
     return 503, "no_target", advice, False
+
+
+def _advice(codes: set[SkipCode], retry_after: int) -> str:
+    doctor = "; `gridtie doctor` says what is wrong with the engine" if "unready" in codes else ""
+    return f"Retry in {retry_after} s{doctor}."

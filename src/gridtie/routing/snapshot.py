@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,8 @@ class TargetState(msgspec.Struct):
     retry_at: float = 0.0
     failures: int = 0
     last_error: str = ""
+    # Why it is left alone: it asked for it, only a person can mend it, or it fails.
+    paused_by: Literal["limited", "misconfigured", "failing"] = "failing"
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

@@ -66,6 +66,8 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._headers: dict[bytes, bytes] = {}
         self._head_bytes = 0
+        # When the first byte of an answer came whose head has not ended (monotonic); 0: none has, or it has ended.
+        self.head_begun = 0.0
         self._head_seen = False
         self._head_handed_on = False
         self._chunked_or_sized = False
@@ -116,6 +118,7 @@ class Connection(asyncio.Protocol):
             return self.abort()
         if not self._head_seen:
             self._head_bytes += len(data)
+            self.head_begun = self.head_begun or monotonic()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -182,6 +185,7 @@ class Connection(asyncio.Protocol):
             self._break(f"upstream's headers exceed {MAX_HEAD_BYTES} bytes or {MAX_HEADERS} fields")
         elif self._head_seen:
             self._head_handed_on = True
+            self.head_begun = 0.0
             receiver.on_head(self._status, self._headers)
         return self._head_handed_on and self._receiver is receiver
 

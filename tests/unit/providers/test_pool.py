@@ -60,7 +60,7 @@ def plan(station: Station, *, states: dict[str, TargetState] | None = None, **as
         targets(station, **({"private": private} if private else {})),
     )
     ready = {id: TargetState(loaded=True) for id in (SMALL, LARGE, SERVER, SERVER_SMALL)}
-    return decide(house.ask(**asked), policy, Snapshot(now=100.0, states={**ready, **(states or {})}))
+    return decide(house.request(**asked), policy, Snapshot(now=100.0, states={**ready, **(states or {})}))
 
 
 def tried(plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridtie.config.load import ConfigError
+from gridtie.dialects.images import image_tokens
 from gridtie.routing.decide import decide
 from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import Policy
@@ -28,7 +29,7 @@ POLICY = house.policy()
 def plan(
     *asked: Any, policy: Policy = POLICY, budget_left: dict[str, float] | None = None, **states: TargetState
 ) -> Plan:
-    ask = house.ask(*asked) if all(isinstance(each, str) for each in asked) else asked[0]
+    ask = house.request(*asked) if all(isinstance(each, str) for each in asked) else asked[0]
     snapshot = Snapshot(now=NOW, states=house.states(**states), budget_left=budget_left or {})
     return decide(ask, policy, snapshot)
 
@@ -75,7 +76,7 @@ def test_order_of_attempts(alias: str, environment: str, states: dict[str, Targe
 
 
 def ask(**fields: Any) -> Any:
-    return house.ask(**fields)
+    return house.request(**fields)
 
 
 REFUSALS = [
@@ -149,6 +150,24 @@ def test_what_does_not_pass_by_itself_says_no_time() -> None:
 
     assert refused is not None
     assert refused.retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("paused_by", "status", "code", "passes"),
+    [
+        ("limited", 429, "rate_limited", True),
+        ("failing", 503, "no_target_ready", True),
+        ("misconfigured", 503, "target_misconfigured", False),
+    ],
+)
+def test_a_pause_is_told_by_its_cause(paused_by: Any, status: int, code: str, passes: bool) -> None:
+    state = TargetState(retry_at=NOW + 5, last_error="HTTP 429", paused_by=paused_by)
+
+    refused = plan(ask(alias="remote", environment="production"), cloud=state).refusal
+
+    assert refused is not None
+    assert (refused.status, refused.code, refused.retry_after is not None) == (status, code, passes)
+    assert "doctor" not in refused.message, "no engine of this machine has to do with it"
 
 
 def test_without_a_station_the_refusal_says_how_to_get_one() -> None:
@@ -262,18 +281,64 @@ def limited(usd: float = 1.0, **budget: Any) -> Policy:
 
 
 def test_a_cloud_attempt_reserves_what_it_may_cost() -> None:
-    asked = ask(environment="production", prompt_tokens=1000, max_tokens=500)
+    asked = ask(environment="production", prompt_bound=1000, max_output=500)
 
     first, second = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
 
     assert (first.reserve_usd, first.budgets) == (pytest.approx(0.0015), ("daily",))
     assert (second.reserve_usd, second.budgets) == (0.0, ())
+    assert first.output_limit is None, "the client named its own"
 
 
-def test_without_max_tokens_a_guess_is_reserved_for() -> None:
-    asked = ask(environment="production", prompt_tokens=0)
+def test_every_answer_that_is_asked_for_is_reserved_for() -> None:
+    asked = ask(environment="production", prompt_bound=1000, max_output=500, choices=10)
 
-    assert plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts[0].reserve_usd == pytest.approx(0.002048)
+    (first, _) = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
+
+    assert first.reserve_usd == pytest.approx(0.006)
+
+
+def test_an_image_is_reserved_for_by_what_the_target_charges_at_most() -> None:
+    one = plan(ask(environment="production", max_output=1, images=1), policy=limited()).attempts[0].reserve_usd
+    two = plan(ask(environment="production", max_output=1, images=2), policy=limited()).attempts[0].reserve_usd
+
+    assert two - one == pytest.approx(image_tokens("gpt-5.4-mini", 1) / 1e6)
+
+
+def test_where_money_is_limited_and_no_limit_is_named_one_is_written() -> None:
+    asked = ask(environment="production", prompt_bound=0)
+
+    first, second = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
+
+    assert (first.output_limit, first.reserve_usd) == (8192, pytest.approx(0.008192))
+    assert second.output_limit is None
+
+
+def test_a_budget_that_pays_for_less_gives_a_smaller_limit() -> None:
+    asked = ask(environment="production", prompt_bound=1000)
+
+    first = plan(asked, policy=limited(), budget_left={"daily": 0.003}).attempts[0]
+
+    assert first.output_limit == pytest.approx(2000, abs=1)
+    assert first.reserve_usd <= 0.003
+
+
+def test_max_cost_gives_a_smaller_limit_as_well() -> None:
+    rules = house.document()["rules"]
+    rules[-1]["max_cost"] = 0.002
+
+    first = plan(ask(environment="production", prompt_bound=1000), policy=house.policy(rules=rules)).attempts[0]
+
+    assert first.output_limit == pytest.approx(1000, abs=1)
+
+
+def test_what_has_no_known_price_is_not_sent_where_money_is_limited() -> None:
+    asked = ask(environment="production", extras=frozenset({"web_search_options"}))
+
+    decision = plan(asked, policy=limited(), budget_left={"daily": 1.0})
+
+    assert codes(decision) == {CLOUD: "price"}
+    assert ids(plan(asked)) == [CLOUD, LARGE], "and where it is not, it is"
 
 
 def test_a_budget_that_is_used_up_leaves_the_local_way() -> None:
@@ -411,7 +476,7 @@ target_states = st.builds(
     retry_at=st.sampled_from([0.0, NOW + 1]),
 )
 asks = st.builds(
-    house.ask,
+    house.request,
     st.sampled_from(["coder", "chat", "probe", "remote", "smollm2:135m", "unknown", ""]),
     environments,
     tags=tags,
@@ -487,7 +552,7 @@ def test_more_tags_never_lift_what_fewer_forbade(
         return
     snapshot = Snapshot(now=NOW, states=house.states())
     fewer = decide(asked, policy, snapshot)
-    tagged = house.ask(
+    tagged = house.request(
         asked.alias, asked.environment, tags=asked.tags | more, agent=asked.agent, prompt_tokens=asked.prompt_tokens
     )
 

@@ -7,15 +7,24 @@ import re
 
 import pytest
 
+from gridtie.gateway.claims import Claims, claimed
+from gridtie.gateway.dispatch import request_info
+from gridtie.gateway.keys import Key
 from gridtie.routing.explain import explain, read_query
 from gridtie.routing.snapshot import Snapshot, TargetState
 from standins import house
 from standins.house import CLOUD, LARGE
 
 
+KEY = Key(name="station", environments=("dev", "test", "ci", "production"))
+
+
 def explained(body: dict[str, object], environment: str = "dev", **states: TargetState) -> dict[str, object]:
     snapshot = Snapshot(now=0.0, states=house.states(**states))
-    return explain(read_query(json.dumps(body).encode()), "station", environment, house.policy(), snapshot)
+    query = read_query(json.dumps(body).encode())
+    claims = claimed(KEY, environment, query.agent, query.tags, query.purpose)
+    assert isinstance(claims, Claims)
+    return explain(request_info("explain", query.surface, query.facts(), KEY, claims), house.policy(), snapshot)
 
 
 def test_it_shows_every_attempt_with_its_reason() -> None:
@@ -49,7 +58,7 @@ def test_the_answer_is_plain_json_and_holds_no_key() -> None:
         (b"[]", "this does not describe a request"),
         (b'{"modell": "x"}', "unknown field `modell`; known: model, environment"),
         (b'{"needs": ["wings"]}', "wings found, wanted any of json, tools, vision"),
-        (b'{"prompt_tokens": -1}', "0 or more"),
+        (b'{"prompt_tokens": -1}', "prompt_tokens is -1, wanted 0 to"),
         (b"\xff", "this does not describe a request"),
     ],
 )

@@ -7,57 +7,18 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gridtie.dialects.failures import UNREADABLE
-from gridtie.gateway.claims import Claims
-from gridtie.gateway.dispatch import Dispatcher
+from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.types import InvalidRequest
+from gridtie.gateway.dispatch import Dispatcher, request_info
 from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON
 from gridtie.gateway.routes import Route
 from gridtie.providers.registry import ModelListing
-from gridtie.routing.plan import Refusal, RequestInfo
+from gridtie.routing.plan import Refusal
 
-# Bytes of a request per token of its prompt: English and code lie between 3 and 5.
-_BYTES_PER_TOKEN = 4
-
-_ABSENT = msgspec.Raw(b"null")
-_NOTHING = (b"null", b"[]", b"{}", b'"none"')
-
-
-class _StreamOptions(msgspec.Struct):
-    include_usage: bool | None = None
-
-
-class _ResponseFormat(msgspec.Struct):
-    type: str | None = None
-
-
-class _Chat(msgspec.Struct):
-    """What routing needs of a body. Messages are not looked at: they are upstream's to judge."""
-
-    model: str | None = None
-    stream: bool | None = None
-    stream_options: _StreamOptions | None = None
-    max_tokens: int | None = None
-    max_completion_tokens: int | None = None
-    response_format: _ResponseFormat | None = None
-    tools: msgspec.Raw = _ABSENT
-    functions: msgspec.Raw = _ABSENT
-
-
-_decode = msgspec.json.Decoder(_Chat).decode
 _encode = msgspec.json.Encoder().encode
-
-# The eight sets of needs there can be, made once.
-_NEEDS = {
-    (tools, vision, json): frozenset(
-        name for name, needed in (("tools", tools), ("vision", vision), ("json", json)) if needed
-    )
-    for tools in (False, True)
-    for vision in (False, True)
-    for json in (False, True)
-}
 
 
 class OpenAI:
@@ -83,26 +44,23 @@ class OpenAI:
             dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai"), claimed, self._errors)
             return
         try:
-            chat = _decode(exchange.body)
-        except UNREADABLE as error:
-            refusal = Refusal(
-                status=400, code="invalid_body", message=f"the body is not a chat completion request: {error}"
-            )
+            facts = read(exchange.body)
+        except InvalidRequest as error:
+            refusal = Refusal(status=400, code="invalid_body", message=str(error))
             dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai", claimed), refusal, self._errors)
             return
-        options = chat.stream_options
-        wants_usage = options is not None and bool(options.include_usage)
-        dispatcher.submit(exchange, _ask(exchange, chat, claimed), wants_usage, self._errors)
+        info = request_info(exchange.id, "openai", facts, exchange.head.key, claimed)
+        dispatcher.submit(exchange, info, facts, self._errors)
 
     def models(self, exchange: Exchange) -> None:
         """Every name that a client may ask for."""
-        rows = [_row(listed) for listed in self._dispatcher.settings.current.targets.models()]
+        rows = [_row(listed) for listed in exchange.head.loaded.targets.models()]
         exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
 
     def model(self, exchange: Exchange) -> None:
         """One of them."""
         name = unquote(exchange.head.rest)
-        for listed in self._dispatcher.settings.current.targets.models():
+        for listed in exchange.head.loaded.targets.models():
             if listed.id == name:
                 exchange.respond(200, JSON, _encode(_row(listed)))
                 return
@@ -110,30 +68,6 @@ class OpenAI:
             status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
         )
         exchange.respond(404, JSON, self._errors.error(fault))
-
-
-def _ask(exchange: Exchange, chat: _Chat, claimed: Claims) -> RequestInfo:
-    body, shape, key = exchange.body, chat.response_format, exchange.head.key
-    needs = _NEEDS[
-        bytes(chat.tools) not in _NOTHING or bytes(chat.functions) not in _NOTHING,
-        # Told by its bytes: to find it in its place, every message would have to be parsed.
-        b'"image_url"' in body,
-        shape is not None and shape.type in ("json_object", "json_schema"),
-    ]
-    return RequestInfo(
-        id=exchange.id,
-        surface="openai",
-        alias=chat.model or "",
-        environment=claimed.environment,
-        key=key.name if key is not None else "",
-        agent=claimed.agent,
-        tags=claimed.tags,
-        relayed=key is not None and key.relay,
-        stream=bool(chat.stream),
-        needs=needs,
-        prompt_tokens=len(body) // _BYTES_PER_TOKEN,
-        max_tokens=chat.max_tokens if chat.max_completion_tokens is None else chat.max_completion_tokens,
-    )
 
 
 def _row(listed: ModelListing) -> dict[str, object]:

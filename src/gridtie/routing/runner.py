@@ -7,22 +7,24 @@ from collections.abc import Callable
 from time import monotonic, time
 
 from gridtie.config.schema import Routing
+from gridtie.dialects.facts import Facts
 from gridtie.providers.target import Target
-from gridtie.routing.execution import Execution
+from gridtie.routing.decide import decide
+from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Plan, PlannedAttempt, RequestInfo
+from gridtie.routing.plan import PlannedAttempt, RequestInfo
+from gridtie.routing.policy import Policy
 from gridtie.routing.ports import Client, State
-from gridtie.routing.snapshot import Snapshot
+from gridtie.routing.request import Request
 from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.endpoint import Endpoint
 from gridtie.upstream.origin import ProxySettings
 from gridtie.upstream.sweeper import Sweeper
 
 Begin = Callable[[Outcome, PlannedAttempt], None]
-Decide = Callable[[RequestInfo, Snapshot], Plan]
 
 
-class Executor:
+class Runner:
     """What all requests share. One per process; belongs to the event loop's thread."""
 
     def __init__(
@@ -32,30 +34,30 @@ class Executor:
         pool: ConnectionPool,
         sweeper: Sweeper,
         proxies: ProxySettings,
+        held: HeldBytes,
         begin: Begin,
     ) -> None:
-        """`begin` is called before a request is sent to a cloud; what it raises ends the request."""
+        """`begin` is called before a request is sent to a cloud; a `LedgerError` from it ends the request."""
         self.loop = loop
         self.state = state
         self.sweeper = sweeper
+        self.held = held
         self.begin = begin
         self._pool = pool
         self._proxies = proxies
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}
 
-    def run(
-        self, ask: RequestInfo, body: bytes, wants_usage: bool, decide: Decide, routing: Routing, client: Client
-    ) -> Execution:
+    def run(self, info: RequestInfo, facts: Facts, policy: Policy, routing: Routing, client: Client) -> Request:
         """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken."""
         now = monotonic()
-        plan = decide(ask, self.state.snapshot(now))
-        execution = Execution(self, Outcome(ask, plan, time(), now), body, wants_usage, routing, client)
-        execution.start()
-        return execution
+        plan = decide(info, policy, self.state.snapshot(now))
+        request = Request(self, Outcome(info, plan, time(), now), facts, routing, client)
+        request.start()
+        return request
 
-    def under_way(self) -> list[Execution]:
+    def under_way(self) -> list[Request]:
         """Every request that has not come to its end."""
-        return [member for member in self.sweeper.members() if isinstance(member, Execution)]
+        return [member for member in self.sweeper.members() if isinstance(member, Request)]
 
     def endpoint(self, target: Target) -> Endpoint:
         """Where a target is. Raises ValueError for a base URL that cannot be used."""

@@ -1,0 +1,51 @@
+"""What a local engine is: where it is asked, what says how it is, and its models as targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+from urllib.parse import urlsplit
+
+from gridtie.config.schema import Provider
+from gridtie.config.station import Station, StationModel
+from gridtie.providers.target import Target
+
+Dialect = Literal["ollama", "openai"]
+
+
+def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[StationModel, Target]]:
+    """The models of this station, which is the provider `name`, as targets."""
+    for model in station.models:
+        yield (
+            model,
+            Target(
+                id=f"{name}/{model.name}",
+                provider=name,
+                model=model.name,
+                locality="local",
+                dialect=model.dialect,
+                base_url=base_url(model.dialect, model.url),
+                probe_url=probe_url(model.dialect, model.url),
+                context=model.context,
+                slots=model.parallel,
+                own=True,
+                provider_slots=provider.max_in_flight,
+                capabilities=frozenset(model.capabilities) | {"chat"},
+                score=model.score,
+                include_usage=provider.include_usage,
+                engine=station.engine.kind,
+                engine_version=station.engine.version,
+                digest=model.digest,
+            ),
+        )
+
+
+def base_url(dialect: Dialect, url: str) -> str:
+    """station.json names the engine; llama.cpp's server has its OpenAI surface below /v1."""
+    return url.rstrip("/") + ("/v1" if dialect == "openai" else "")
+
+
+def probe_url(dialect: Dialect, url: str) -> str:
+    """Ollama lists what is in memory; llama.cpp's server says whether its model is."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" + ("/health" if dialect == "openai" else "/api/ps")

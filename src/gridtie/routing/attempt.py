@@ -1,0 +1,524 @@
+"""One try at one target: a slot, a connection, a request written, an answer read as it comes.
+
+    queued ──► connecting ──► sent ──► reading ──► ended
+       │            │           │         │          ▲
+       └────────────┴───────────┴─────────┴──────────┘  without an answer
+
+queued       no slot is free, and the plan waits for one (else this is passed over)
+connecting   the slot is ours; no idle connection was at hand
+sent         the request is on its way; not one byte of an answer's head has come
+reading      the head is there: a stream, a whole body, or an error's body
+ended        closed, or its connection given back; the slot goes back right after
+
+Clocks go by content: a ping, a comment or half a head is no sign that an answer is being made.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from enum import Enum
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from gridtie.dialects.codecs import codec
+from gridtie.dialects.types import Chunk, Failed, Failure, StreamDecoder, Untranslatable, UpstreamRequest
+from gridtie.ledger.entry import Try
+from gridtie.ledger.ledger import LedgerError
+from gridtie.routing.plan import PlannedAttempt, Refusal
+from gridtie.routing.ports import Lease
+from gridtie.routing.refusals import OVERLOADED, barred, cannot
+from gridtie.upstream.connection import Connection
+from gridtie.upstream.errors import Broken, ConnectFailed, ConnectTimeout
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gridtie.routing.request import Request
+
+log = logging.getLogger(__name__)
+
+# A whole answer that is larger than this is none.
+WHOLE_BYTES = 16 * 1024 * 1024
+
+# An error's body is read for its message.
+ERROR_BYTES = 256 * 1024
+
+# Copies smaller than this are not counted against `limits.held_bytes`: `limits.max_connections` bounds their number.
+COUNTED_BYTES = 16 * 1024
+
+# Seconds from the first byte of an answer's head to its end: servers write it at once.
+HEAD_SECONDS = 10.0
+
+# Seconds from the finish of an answer to the mark that ends its stream; what comes between is usage alone.
+FINISH_SECONDS = 5.0
+
+# Seconds within which a reused connection must break for the request to be sent again: a server that had closed it
+# while it was idle says so within a round trip. Later, work may have begun that a second sending would bill again.
+STALE_SECONDS = 0.5
+
+# Seconds that upstream may take to end its message after the last frame, before the connection is closed.
+DRAIN_SECONDS = 2.0
+
+# While a stream passes unread it is looked for content once in this share of the time between tokens.
+LOOK_SHARE = 0.05
+
+
+class Phase(Enum):
+    """Where an attempt is; see above."""
+
+    QUEUED = "queued"
+    CONNECTING = "connecting"
+    SENT = "sent"
+    READING = "reading"
+    ENDED = "ended"
+
+
+class Attempt:
+    """A `Receiver` of its connection. Tells its request what came; everything else it keeps to itself."""
+
+    # What an attempt does not pay for until it is set.
+    _lease: Lease | None = None
+    _connection: Connection | None = None
+    _task: asyncio.Task[None] | None = None
+    _decoder: StreamDecoder | None = None
+    _message: UpstreamRequest | None = None
+    _counted = 0
+    _reused = False
+    _resent = False
+    _collected: bytearray | None = None
+    # Where a stream's bytes go once it is committed.
+    _pass: Callable[[bytes], None] | None = None
+    _look_at = 0.0
+    # Headers and status of the answer; set by `on_head`.
+    _status = 0
+    # A function and not a bound method, which would make a cycle that only the garbage collector can free.
+    _read: Callable[[Attempt, bytes, bool], None]
+
+    def __init__(self, request: Request, planned: PlannedAttempt) -> None:
+        self.planned = planned
+        self.target = planned.target
+        self.phase = Phase.QUEUED
+        self._request = request
+        self._runner = request.runner
+        self._codec = codec(request.info.surface, planned.target.dialect)
+        # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
+        self._streams = request.facts.stream or self._codec.translates
+        self.collects = self._streams and not request.facts.stream
+        self._started = monotonic()
+        # When what is waited for (`_late` names it) has to be there.
+        self._deadline = request.end
+        self._late = "total"
+
+    # -- going -------------------------------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Reserve and go; False where this attempt is passed over."""
+        try:
+            self._endpoint = self._runner.endpoint(self.target)
+            self._message = self._written()
+        except Untranslatable as error:
+            return self._pass_over(Failed.CAPABILITY.value, str(error), cannot(self.target.id, str(error)))
+        except ValueError as error:
+            return self._pass_over(
+                Failed.UNREACHABLE.value, str(error), Failure(kind=Failed.UNREACHABLE, message=str(error))
+            )
+        self._lease = self._runner.state.reserve(self.planned)
+        if self._lease is not None:
+            self._open()
+        elif self.planned.max_wait > 0:
+            # One copy of a body while it waits; the other was made to see that it can be made.
+            self._message = None
+            self._run(self._wait())
+        else:
+            return self._pass_over("skipped", "busy, or its budget is used up")
+        return True
+
+    def _written(self) -> UpstreamRequest:
+        return self._codec.request(
+            self._request.facts,
+            self.target.model,
+            stream=self._streams,
+            include_usage=self.target.include_usage,
+            output_limit=self.planned.output_limit,
+            limit_field=self.target.output_limit_field,
+        )
+
+    def _pass_over(self, result: str, message: str, setback: Failure | Refusal | None = None) -> bool:
+        self.note(result, message)
+        if setback is not None:
+            self._request.setbacks.append(setback)
+        self.phase = Phase.ENDED
+        return False
+
+    async def _wait(self) -> None:
+        """Queue for a slot."""
+        waited_from = monotonic()
+        deadline = min(waited_from + self.planned.max_wait, self._request.end)
+        lease = await self._runner.state.wait(self.planned, deadline)
+        self._task = None
+        self._request.outcome.waited += monotonic() - waited_from
+        if lease is None:
+            self._pass_over("skipped", f"busy for {self.planned.max_wait:g} s")
+            self._request.advance()
+        else:
+            self._lease = lease
+            self._message = self._written()
+            self._open()
+
+    def _open(self) -> None:
+        """Find a connection, now that the slot is ours."""
+        if why := self._forbidden():
+            # `decide` never plans this. Should it ever, this is the last place where it can be stopped.
+            log.error("%s: the plan names %s, but %s", self._request.info.id, self.target.id, why)
+            self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why))
+            return
+        connection = self._endpoint.bucket.take()
+        if connection is not None:
+            self._reused = True
+            self._send(connection)
+        else:
+            self._connect()
+
+    def _forbidden(self) -> str:
+        if self._request.outcome.plan.local_only and self.target.locality != "local":
+            return "this request must not leave for a cloud"
+        return barred(self._request.info, self.target)
+
+    def _connect(self) -> None:
+        self.phase = Phase.CONNECTING
+        self._reused = False
+        self._run(self._connected())
+
+    async def _connected(self) -> None:
+        seconds = max(0.0, min(self._request.timeouts.connect, self._request.end - monotonic()))
+        try:
+            connection = await self._endpoint.bucket.open(seconds)
+        except ConnectTimeout as error:
+            self._task = None
+            self._request.outcome.attempts += 1
+            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=str(error)))
+        except ConnectFailed as error:
+            self._task = None
+            self._request.outcome.attempts += 1
+            self._request.attempt_failed(Failure(kind=Failed.UNREACHABLE, message=str(error)))
+        else:
+            self._task = None
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        request, message = self._request, self._message
+        assert message is not None  # noqa: S101 (made by `start` or `_wait`, dropped by `on_head`)
+        self._connection = connection
+        self.phase = Phase.SENT
+        request.outcome.attempts += 1
+        request.outcome.planned = self.planned
+        if len(message.body) > COUNTED_BYTES and not self._counted:
+            if not request.holding.take(len(message.body)):
+                request.abandon(OVERLOADED)
+                return
+            self._counted = len(message.body)
+        if self.target.locality != "local":
+            try:
+                self._runner.begin(request.outcome, self.planned)
+            except LedgerError as error:
+                # What cannot be metered is not sent.
+                request.abandon(Refusal(status=503, code="not_metered", message=str(error), retry_after=5))
+                return
+        if self._streams:
+            self._expect("first token", self.planned.first_token)
+        else:
+            self._expect("whole", request.timeouts.whole or request.timeouts.total)
+        self._sent = monotonic()
+        head = self._endpoint.head(message.method, message.path, message.headers, len(message.body))
+        connection.send(head, message.body, self)
+
+    def _run(self, work: Coroutine[object, object, None]) -> None:
+        self._task = self._runner.loop.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[object, object, None]) -> None:
+        """A fault of ours inside a task must still end the request."""
+        try:
+            await work
+        except Exception as error:
+            self._task = None
+            self._request.fault(error)
+
+    # -- upstream's side (a Receiver); the connection guards these calls ---------------------------------------------
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self.phase = Phase.READING
+        self._status, self._headers = status, headers
+        self._forget_message()
+        if not 200 <= status < 300:
+            self._read = Attempt._read_error
+        elif not self._streams:
+            self._read = Attempt._read_whole
+        else:
+            self._read = Attempt._read_stream
+            self._decoder = self._decoding()
+
+    def _decoding(self) -> StreamDecoder:
+        facts, estimate, created = self._request.facts, self._request.info.prompt_tokens, int(time())
+        if self.collects:
+            return self._codec.collect(prompt_estimate=estimate, created=created, one_tool_call=facts.one_tool_call)
+        return self._codec.stream(
+            client_wants_usage=facts.wants_usage,
+            prompt_estimate=estimate,
+            created=created,
+            choices=facts.choices,
+            one_tool_call=facts.one_tool_call,
+        )
+
+    def on_body(self, data: bytes, last: bool) -> None:
+        if self._pass is not None and not last:
+            # What nearly every read of a stream comes to.
+            chunk = self._decoder.feed(data)  # type: ignore[union-attr]
+            if chunk.unread:
+                self._request.outcome.frames += chunk.frames
+                self._pass(chunk.out)
+                if (now := monotonic()) >= self._look_at:
+                    self._look(data, now)
+            else:
+                self._take(chunk)
+            return
+        if last:
+            self._connection = None
+        if self.phase is not Phase.ENDED:
+            self._read(self, data, last)
+        elif last:
+            self._request.attempt_drained()
+
+    def on_error(self, error: Broken) -> None:
+        self._connection = None
+        if self.phase is Phase.ENDED:
+            self._request.attempt_drained()
+        elif error.internal:
+            self._request.fault(error)
+        elif self._is_stale(error):
+            self._send_again()
+        elif not self._whole_without_its_end():
+            kind = Failed.UNREACHABLE if error.unanswered else Failed.BROKEN
+            self._request.attempt_failed(Failure(kind=kind, message=str(error)))
+
+    def _is_stale(self, error: Broken) -> bool:
+        """Whether the server had closed the connection while it was idle: then nothing was begun."""
+        at_once = monotonic() - self._sent < STALE_SECONDS
+        return error.unanswered and self._reused and not self._resent and at_once
+
+    def _send_again(self) -> None:
+        self.note("stale", "the server had closed the idle connection; sent again over a new one")
+        self._resent = True
+        self._started = monotonic()
+        self._expect("total", self._request.end - monotonic())
+        self._connect()
+
+    def _whole_without_its_end(self) -> bool:
+        """Whether the answer is whole although its transport broke: the protocol says when it is, not the transport."""
+        if self._decoder is not None and self._decoder.whole_at_end():
+            self._end_stream()
+            return True
+        if self._read_as_whole() and self._collected:
+            whole = self._codec.whole(bytes(self._collected), prompt_estimate=self._request.info.prompt_tokens)
+            if whole.failure is None:
+                self._request.attempt_answered(whole)
+                return True
+        return False
+
+    def _read_as_whole(self) -> bool:
+        return self.phase is Phase.READING and self._read is Attempt._read_whole
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _read_stream(self, data: bytes, last: bool) -> None:
+        if data:
+            self._take(self._decoder.feed(data))  # type: ignore[union-attr]
+        if last and self.phase is not Phase.ENDED:
+            self._end_stream()
+
+    def _end_stream(self) -> None:
+        chunk = self._decoder.eof()  # type: ignore[union-attr]
+        if not (chunk.done or chunk.failure):
+            chunk.failure = Failure(kind=Failed.BROKEN, message="upstream ended its stream before the answer was")
+        self._take(chunk)
+
+    def _take(self, chunk: Chunk) -> None:
+        if chunk.content:
+            self._expect("between", self._request.timeouts.between_tokens)
+        self._request.attempt_read(chunk)
+        if chunk.content and self.phase is Phase.READING and self._decoder is not None and self._decoder.whole_at_end():
+            self._expect("finish", FINISH_SECONDS)
+
+    def committed(self, pass_on: Callable[[bytes], None]) -> None:
+        """The first content has been passed on; what follows goes there."""
+        self._pass = pass_on
+
+    def _look(self, data: bytes, now: float) -> None:
+        """Whether what passes unread has content in it."""
+        if self._decoder is not None and self._decoder.says_something(data):
+            between = self._request.timeouts.between_tokens
+            self._look_at = now + LOOK_SHARE * between
+            if self._late != "client":
+                self._deadline, self._late = self._look_at + between, "between"
+
+    def _read_whole(self, data: bytes, last: bool) -> None:
+        body = self._collect(data, last, WHOLE_BYTES)
+        if body is None:
+            return
+        info = self._request.info
+        whole = self._codec.whole(body, prompt_estimate=info.prompt_tokens, created=int(time()))
+        if whole.failure is not None:
+            self._request.attempt_failed(whole.failure)
+        else:
+            self._request.attempt_answered(whole)
+
+    def _read_error(self, data: bytes, last: bool) -> None:
+        body = self._collect(data, last, ERROR_BYTES)
+        if body is None:
+            return
+        if 300 <= self._status < 400:
+            what = f"upstream redirects ({self._status}), which is not followed"
+            failure = Failure(kind=Failed.BROKEN, message=what, status=self._status)
+        else:
+            failure = self._codec.failure(self._status, self._headers, body)
+        self._request.attempt_failed(failure)
+
+    def _collect(self, data: bytes, last: bool, most: int) -> bytes | None:
+        """A body that is read whole; None until it is, and when it cannot be."""
+        if last and self._collected is None:
+            return data
+        if self._collected is None:
+            self._collected = bytearray()
+        self._collected += data
+        # Blanks keep a connection open while an answer is computed; a body that has begun goes on.
+        if not data.isspace():
+            self._expect("rest", self._request.timeouts.between_tokens)
+        if len(self._collected) > most:
+            message = f"upstream's answer exceeds {most} bytes"
+            self._request.attempt_failed(Failure(kind=Failed.BROKEN, message=message))
+        elif not self._count(len(self._collected)):
+            self._request.abandon(OVERLOADED)
+        elif last:
+            return bytes(self._collected)
+        return None
+
+    def _count(self, size: int) -> bool:
+        """Keep the account of what is collected, in steps; False where it is too much in sum."""
+        if size <= self._counted + COUNTED_BYTES:
+            return True
+        if not self._request.holding.take(size - self._counted):
+            return False
+        self._counted = size
+        return True
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def _expect(self, what: str, seconds: float) -> None:
+        if what == "rest" and self._late == "whole":
+            # `timeouts.whole` bounds all of it; within it the rest must keep coming.
+            seconds = min(seconds, self._deadline - monotonic())
+        if self._late != "client":
+            self._deadline, self._late = monotonic() + seconds, what
+
+    def pause(self) -> None:
+        """The client takes no more for now, so no more is read for it."""
+        # Whose fault it is that nothing moves is the client connection's to judge; upstream is not late.
+        self._deadline, self._late = self._request.end, "client"
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        """The client takes more."""
+        self._deadline, self._late = monotonic() + self._request.timeouts.between_tokens, "between"
+        if self._connection is not None:
+            self._connection.resume()
+
+    def sweep(self, now: float) -> None:
+        """End what is late."""
+        if self.phase is Phase.ENDED:
+            if now >= self._deadline:
+                self._request.attempt_drained()
+            return
+        connection = self._connection
+        if now >= self._request.end:
+            self._expire(f"not done within {self._request.timeouts.total:g} s (timeouts.total)")
+        elif now >= self._deadline:
+            self._expire(self._lateness())
+        elif connection is not None and connection.head_begun and now - connection.head_begun > HEAD_SECONDS:
+            self._expire(f"an answer's head began and did not end within {HEAD_SECONDS:g} s")
+
+    def _expire(self, message: str) -> None:
+        if self.phase is Phase.READING and self._whole_without_its_end():
+            return
+        if self.phase is Phase.QUEUED:
+            # There is nothing yet that could fail.
+            self.note("skipped", message)
+            self._request.fail(Failure(kind=Failed.TIMEOUT, message=message))
+        else:
+            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=message))
+
+    def _lateness(self) -> str:
+        timeouts = self._request.timeouts
+        if self._late == "first token":
+            return f"no first token within {self.planned.first_token:g} s"
+        if self._late == "whole":
+            setting = "timeouts.whole" if timeouts.whole else "timeouts.total"
+            return f"no whole answer within {timeouts.whole or timeouts.total:g} s ({setting})"
+        if self._late == "finish":
+            return f"its stream did not end within {FINISH_SECONDS:g} s after the answer's finish"
+        return f"nothing more within {timeouts.between_tokens:g} s (timeouts.between_tokens)"
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def note(self, result: str, message: str = "") -> None:
+        """Enter into the record of the request what became of this."""
+        self._request.outcome.tries.append(
+            Try(
+                target=self.target.id,
+                locality=self.target.locality,
+                outcome=result,
+                duration=monotonic() - self._started,
+                message=message,
+            )
+        )
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something that a stop would break off: a place in a queue, or a slot."""
+        return self._lease is not None or self._task is not None
+
+    def drain(self) -> bool:
+        """The answer is whole; whether upstream's message has ended, too. The slot stays taken until it has."""
+        self.phase = Phase.ENDED
+        self._pass = None
+        if self._connection is None:
+            return True
+        self._deadline = monotonic() + DRAIN_SECONDS
+        # A client that reads slowly must not hold it up: nothing more is passed on.
+        self._connection.resume()
+        return False
+
+    def close(self) -> None:
+        """Stop whatever is under way, and close the connection; what was reserved is kept. Idempotent."""
+        self.phase = Phase.ENDED
+        self._pass = None
+        self._collected = None
+        self._forget_message()
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
+
+    def release(self) -> None:
+        """Give slot and reserved money back; after `close`, for the slot stands for the socket. Idempotent."""
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+
+    def _forget_message(self) -> None:
+        self._message = None
+        if self._counted:
+            self._request.holding.give(self._counted)
+            self._counted = 0

@@ -1,0 +1,318 @@
+"""One request on its way through its plan: attempt after attempt until one answers, and then that answer alone.
+
+    walking ──► trying ──► committed ──► over
+       ▲          │ │                     ▲ ▲
+       └──────────┘ └─────────────────────┘ │   an attempt failed: the next; a whole answer: over
+       └────────────────────────────────────┘   no attempt is left; refused; the client left
+
+walking      between attempts
+trying       an attempt is under way; the client has got nothing that would bind us to its target
+committed    the first content of a stream has been passed on: no other target will answer any more
+over         the client has its answer or error, and the request is in the ledger, once; upstream may still be
+             ending its message
+
+Callbacks, not tasks: on the way that most requests take (a slot is free, a connection is open) nothing is scheduled
+and no timer is set. Only waiting for a slot and opening a connection are tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from gridtie.config.schema import Routing
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.types import Chunk, Failed, Failure, Whole
+from gridtie.routing.attempt import COUNTED_BYTES, Attempt
+from gridtie.routing.outcome import Outcome, telling
+from gridtie.routing.plan import Refusal
+from gridtie.routing.ports import Client
+from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED
+
+if TYPE_CHECKING:
+    from gridtie.routing.runner import Runner
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[], None]
+
+# What is held back before the commit point: frames without content, such as roles. An upstream that sends more of
+# them than this without a word does not answer.
+HELD_BYTES = 256 * 1024
+
+# Seconds without content after which a stream gets its status and a comment, and again as often. Many clients
+# and proxies give up on a silent connection after 30 or 60.
+SIGN_OF_LIFE = 10.0
+
+# Failures that are the client's own, or meant for it: no other target is asked.
+_FINAL = frozenset({Failed.INVALID, Failed.POLICY})
+
+
+class Phase(Enum):
+    """Where a request is; see above."""
+
+    WALKING = "walking"
+    TRYING = "trying"
+    COMMITTED = "committed"
+    OVER = "over"
+
+
+class Request:
+    """`start` it once; `cancel`, `pause` and `resume` are the client's, `attempt_*` its attempt's."""
+
+    # What a request does not pay for until it is set.
+    _attempt: Attempt | None = None
+    _next = 0
+    _held: list[bytes] | None = None
+    _held_bytes = 0
+    # Where the rest of a stream goes; set by the commit.
+    _write: Callable[[bytes], None]
+
+    def __init__(self, runner: Runner, outcome: Outcome, facts: Facts, routing: Routing, client: Client) -> None:
+        self.runner = runner
+        self.outcome = outcome
+        self.info = outcome.info
+        self.facts = facts
+        self.timeouts = routing.timeouts
+        self.holding = runner.held.holding(outcome.info.key)
+        # What stood in the way so far: the failures of attempts, and what could not even be said to a target.
+        self.setbacks: list[Failure | Refusal] = []
+        self.phase = Phase.WALKING
+        # Nothing goes on beyond this.
+        self.end = outcome.started + routing.timeouts.total
+        self._most_attempts = routing.limits.attempts
+        self._client = client
+        self._next_sign = outcome.started + SIGN_OF_LIFE
+
+    # -- the client's side -------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Send the first attempt, or refuse."""
+        self.runner.sweeper.add(self)
+        try:
+            if self.outcome.plan.refusal is None:
+                self.advance()
+            else:
+                self.abandon(self.outcome.plan.refusal)
+        except Exception as error:
+            self.fault(error)
+
+    def cancel(self) -> None:
+        """The client has gone: upstream is stopped at once. Idempotent."""
+        if self.phase is Phase.OVER:
+            return
+        self.outcome.gone = True
+        self._stop("the client left")
+        try:
+            self._client.left(self.outcome)
+        finally:
+            self._release()
+
+    def abandon(self, refusal: Refusal) -> None:
+        """The router cannot or will not go on with it. Idempotent."""
+        if self.phase is Phase.OVER:
+            return
+        self._stop(refusal.message)
+        self.outcome.refusal = refusal
+        try:
+            self._client.refuse(self.outcome, refusal)
+        finally:
+            self._release()
+
+    def fault(self, error: BaseException) -> None:
+        """Something of ours is broken: the log says what, and the client does not wait for it."""
+        log.error("%s: failed inside the router", self.info.id, exc_info=error)
+        self.abandon(INTERNAL)
+
+    def pause(self) -> None:
+        """The client takes no more for now."""
+        if self.phase is Phase.COMMITTED and self._attempt is not None:
+            self._attempt.pause()
+
+    def resume(self) -> None:
+        """The client takes more."""
+        if self.phase is Phase.COMMITTED and self._attempt is not None:
+            self._attempt.resume()
+
+    def sweep(self, now: float) -> None:
+        """Called ten times a second: end what is late, reassure who waits."""
+        try:
+            if self._attempt is not None:
+                self._attempt.sweep(now)
+            if now >= self._next_sign and self.facts.stream and self.phase in (Phase.WALKING, Phase.TRYING):
+                self._next_sign = now + SIGN_OF_LIFE
+                self._client.sign_of_life(self.outcome)
+        except Exception as error:
+            self.fault(error)
+
+    # -- walking the plan --------------------------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Take up the next attempt that can be taken up; tell the client if there is none."""
+        attempts, outcome = self.outcome.plan.attempts, self.outcome
+        while self._next < len(attempts) and outcome.attempts < self._most_attempts and monotonic() < self.end:
+            self._next += 1
+            self._attempt = attempt = Attempt(self, attempts[self._next - 1])
+            self.phase = Phase.TRYING
+            if attempt.start():
+                return
+        self.phase = Phase.WALKING
+        told = telling(self.setbacks, outcome.tries) or ALL_BUSY
+        if isinstance(told, Refusal):
+            self.abandon(told)
+        else:
+            self.fail(told)
+
+    # -- the attempt's side ------------------------------------------------------------------------------------------
+
+    def attempt_read(self, chunk: Chunk) -> None:
+        """What a read of a stream came to."""
+        outcome = self.outcome
+        outcome.frames += chunk.frames
+        if chunk.usage is not None:
+            outcome.usage = chunk.usage
+        if chunk.content and outcome.first_token is None:
+            outcome.first_token = monotonic() - outcome.started
+        if self._attempt is not None and self._attempt.collects:
+            self._collect(chunk)
+        elif self.phase is Phase.COMMITTED:
+            self._pass_on(chunk, chunk.out)
+        else:
+            self._hold_back(chunk)
+
+    def _collect(self, chunk: Chunk) -> None:
+        """An answer that the client wants whole: until it is, another target may give it."""
+        if chunk.failure is not None:
+            self.attempt_failed(chunk.failure)
+        elif chunk.done:
+            self._finish(lambda: self._client.answer(self.outcome, chunk.out))
+
+    def _hold_back(self, chunk: Chunk) -> None:
+        """Before the commit point: keep back what has no content, so that another target may still answer."""
+        if chunk.failure is not None and not chunk.content:
+            self.attempt_failed(chunk.failure)
+            return
+        if not chunk.content:
+            self._keep(chunk.out)
+            return
+        held = b"".join([*self._held, chunk.out]) if self._held else chunk.out
+        self._held = None
+        self._commit(chunk, held)
+
+    def _keep(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._held is None:
+            self._held = []
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes > HELD_BYTES:
+            message = f"it sent {HELD_BYTES} bytes of a stream without any content"
+            self.attempt_failed(Failure(kind=Failed.BROKEN, message=message))
+        elif self._held_bytes > COUNTED_BYTES and not self.holding.take(len(data)):
+            self.abandon(OVERLOADED)
+
+    def _commit(self, chunk: Chunk, data: bytes) -> None:
+        outcome = self.outcome
+        outcome.committed = True
+        self.phase = Phase.COMMITTED
+        ends = chunk.failure is not None or chunk.done
+        self._write = self._client.commit(outcome, b"" if ends else data)
+        if ends:
+            self._pass_on(chunk, data)
+        elif self._attempt is not None and self.phase is Phase.COMMITTED:
+            self._attempt.committed(self._write)
+
+    def _pass_on(self, chunk: Chunk, data: bytes) -> None:
+        if chunk.failure is not None:
+            self._write(data)
+            self.attempt_failed(chunk.failure)
+        elif chunk.done:
+            self._finish(lambda: self._client.finish(self.outcome, data))
+        else:
+            self._write(data)
+
+    def attempt_answered(self, whole: Whole) -> None:
+        """A whole answer."""
+        self.outcome.usage = whole.usage
+        self._finish(lambda: self._client.answer(self.outcome, whole.body))
+
+    def attempt_failed(self, failure: Failure) -> None:
+        """The attempt is over without an answer: on to the next where that is still allowed."""
+        attempt, outcome = self._attempt, self.outcome
+        if attempt is None or self.phase is Phase.OVER:
+            return
+        if failure.kind is Failed.AUTH:
+            # For the operator alone: such messages quote parts of the key.
+            log.error("%s refuses our key: %s", attempt.target.id, failure.message)
+            failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})", detail="")
+        attempt.note(failure.kind.value, failure.message)
+        self.runner.state.failed(attempt.target.id, failure, monotonic())
+        attempt.close()
+        if self.phase is Phase.COMMITTED or failure.kind in _FINAL:
+            self.fail(failure)
+            return
+        attempt.release()
+        self.setbacks.append(failure)
+        self.holding.release()
+        self._held, self._held_bytes = None, 0
+        outcome.planned, outcome.usage, outcome.frames, outcome.first_token = None, None, 0, None
+        self.phase = Phase.WALKING
+        self.advance()
+
+    def attempt_drained(self) -> None:
+        """Upstream's message has ended after the answer, or it took too long."""
+        if self._attempt is not None:
+            self._attempt.close()
+        self._release()
+        self.runner.sweeper.discard(self)
+
+    # -- ends --------------------------------------------------------------------------------------------------------
+
+    def _finish(self, tell: Tell) -> None:
+        """The answer is whole."""
+        attempt = self._attempt
+        if attempt is None or self.phase is Phase.OVER:
+            return
+        attempt.note("ok")
+        self.runner.state.succeeded(attempt.target.id)
+        self.phase = Phase.OVER
+        self.outcome.duration = monotonic() - self.outcome.started
+        try:
+            tell()
+        finally:
+            if attempt.drain():
+                self.attempt_drained()
+
+    def fail(self, failure: Failure) -> None:
+        """Tell the client of the failure that ends it."""
+        if self.phase is Phase.OVER:
+            return
+        self.outcome.failure = failure
+        self._stop("")
+        try:
+            self._client.fail(self.outcome, failure)
+        finally:
+            self._release()
+
+    def _stop(self, why: str) -> None:
+        """Nothing more is done for this request. What it reserved is held until it is in the ledger."""
+        attempt = self._attempt
+        if attempt is not None:
+            if why and attempt.begun:
+                attempt.note("cancelled", why)
+            attempt.close()
+        self.phase = Phase.OVER
+        self._held = None
+        self.runner.sweeper.discard(self)
+        self.outcome.duration = monotonic() - self.outcome.started
+
+    def _release(self) -> None:
+        self.holding.release()
+        if self._attempt is not None:
+            self._attempt.release()
