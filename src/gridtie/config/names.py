@@ -22,6 +22,11 @@ RESERVED = ("local", "cloud", "auto")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def canonical(text: str) -> str:
+    """The form in which tags, environments, agents and aliases are compared: `HIPAA` and `hipaa` are one."""
+    return text.strip().casefold()
+
+
 def unknown(kind: str, found: str, allowed: Iterable[str], path: KeyPath) -> Problem:
     """A reference to what this file does not define."""
     names = list(allowed)
