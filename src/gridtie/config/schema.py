@@ -162,6 +162,8 @@ class Defaults(Struct, frozen=True):
     baseline: str = "openai/gpt-5.4-mini"
     # Names beside 127.0.0.1, localhost and [::1] that a request's Host may say.
     allowed_hosts: list[str] = []
+    # Origins beside our own pages that may ask, such as `app://obsidian.md` or `vscode-file://vscode-app`.
+    allowed_origins: list[str] = []
 
 
 class Routing(Struct, frozen=True):

@@ -8,29 +8,41 @@ from collections.abc import Iterable
 from email.utils import formatdate
 
 from gridtie.config.schema import Limits
+from gridtie.gateway import limits
+from gridtie.gateway.claims import unknown_header
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
+from gridtie.gateway.origins import Origins
 from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
+from gridtie.routing.held_bytes import HeldBytes
 from gridtie.upstream.sweeper import Sweeper
 
 _ERRORS = OpenAIErrorFormat()
 _BEARER = b"bearer "
+
+# What `OPTIONS *` asks about: the router as a whole.
+_EVERYTHING = Route(path="*", public=True)
+_METHODS = "GET, HEAD, POST, OPTIONS"
 
 
 class App:
     """The `Service` of every client connection."""
 
     limits: Limits
+    patience: float
 
-    def __init__(self, routes: Iterable[Route], telemetry: Telemetry, sweeper: Sweeper, port: int) -> None:
+    def __init__(
+        self, routes: Iterable[Route], telemetry: Telemetry, sweeper: Sweeper, held: HeldBytes, port: int
+    ) -> None:
         """`port` is the one that is listened on."""
         self.draining = False
+        self.held = held
         self.date_line = b""
         self._routes = Routes(routes)
         self._telemetry = telemetry
@@ -48,12 +60,16 @@ class App:
     def reload(self, loaded: Loaded) -> None:
         """Judge by another configuration from here on."""
         self.loaded = loaded
-        self.limits = loaded.routing.limits
+        routing = loaded.routing
+        self.limits = routing.limits
+        self.held.limit = routing.limits.held_bytes
+        self.patience = routing.timeouts.total + limits.GRACE_SECONDS
         self._keys = loaded.keys
         station = loaded.station
         own = [station.endpoint] if station is not None else []
         declared = station.hosts if station is not None else ()
-        self._hosts = Hosts(loaded.routing.defaults.allowed_hosts, {self._port, *ports(*own)}, declared)
+        self._hosts = Hosts(routing.defaults.allowed_hosts, {self._port, *ports(*own)}, declared)
+        self._origins = Origins(self._hosts, routing.defaults.allowed_origins)
 
     def request_id(self) -> str:
         """A new id."""
@@ -77,33 +93,47 @@ class App:
         """Judge a request by its head: Host, Origin, path, method, key. False where it has been answered."""
         head = exchange.head
         headers = head.headers
-        host = headers.get(b"host", b"")
-        if not self._hosts.allows(host):
-            message = f"Host {host.decode('latin-1')[:200]!r} is not this router; it answers to {self._hosts}"
+        if not self._hosts.allows(head.host):
+            message = f"Host {head.host.decode('latin-1')[:200]!r} is not this router; it answers to {self._hosts}"
             return self._no(exchange, 421, "host_not_allowed", f"{message} (defaults.allowed_hosts)")
         origin = headers.get(b"origin")
-        if origin is not None and not self._hosts.allows_origin(origin):
-            return self._no(exchange, 403, "origin_not_allowed", "requests of foreign web pages are not answered")
-        route = self._routes.find(head)
+        if origin is not None and not self._origins.admit(head, origin):
+            return self._no(exchange, 403, "origin_not_allowed", self._origins.refusal(origin))
+        route = _EVERYTHING if head.path == "*" else self._routes.find(head)
         if route is None:
             paths = ", ".join(self._routes.paths())
             return self._no(exchange, 404, "not_found", f"there is nothing at {head.path[:200]!r}; there is {paths}")
+        if head.method == b"OPTIONS":
+            head.route, head.generation = route, self.generation
+            return True
         if route.handler(head.method) is None:
             method = head.method.decode("latin-1")[:20]
             message = f"{method} is not for {route.path}; allowed: {route.allow}"
             return self._no(exchange, 405, "method_not_allowed", message, b"allow: %b\r\n" % route.allow.encode())
-        if not route.public:
-            presented = _presented(headers)
-            head.key = self._keys.lookup(presented) if presented else None
-            if head.key is None:
-                found = "this key is not known" if presented else "no key was sent"
-                message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
-                return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
-            if head.key.relay and not route.relay:
-                message = f'"{head.key.name}" is the key of another router, which has no business at {route.path}'
-                return self._no(exchange, 403, "relay_not_allowed", message)
+        if not self._identify(exchange, route):
+            return False
         head.route, head.loaded = route, self.loaded
         return True
+
+    def _identify(self, exchange: Exchange, route: Route) -> bool:
+        """Find out whose request it is. False where it has been answered."""
+        head = exchange.head
+        presented = _presented(head.headers)
+        head.key = key = self._keys.lookup(presented) if presented else None
+        if route.public:
+            return True
+        if key is None:
+            found = "this key is not known" if presented else "no key was sent"
+            message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
+            return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
+        if key.relay:
+            # Its headers are not looked at: routers of one pool may be of different versions.
+            if route.relay:
+                return True
+            message = f'"{key.name}" is the key of another router, which has no business at {route.path}'
+            return self._no(exchange, 403, "relay_not_allowed", message)
+        unknown = unknown_header(head.headers)
+        return not unknown or self._no(exchange, 400, "unknown_header", unknown)
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a whole request that was admitted."""
@@ -111,10 +141,22 @@ class App:
         handler = head.route.handler(head.method) if head.route is not None else None
         if handler is not None:
             handler(exchange)
+        else:
+            self._tell_options(exchange)
+
+    def _tell_options(self, exchange: Exchange) -> None:
+        """What may be asked at a path, and from which pages: also what a browser asks before it asks."""
+        head = exchange.head
+        allowed = _METHODS if head.route is None or head.route is _EVERYTHING else f"{head.route.allow}, OPTIONS"
+        exchange.no_content(b"allow: %b\r\n" % allowed.encode() + self._origins.preflight(head, allowed))
 
     def refuse(self, exchange: Exchange, status: int, code: str, message: str, fields: bytes = b"") -> None:
         """Answer with an error."""
         self._telemetry.refused(status, code)
+        head = exchange.head
+        if not head.cors and (origin := head.headers.get(b"origin")) is not None:
+            # Refused before anybody looked at where it comes from: a page that may ask may read why it was refused.
+            self._origins.admit(head, origin)
         fault = Fault(status=status, code=code, message=message)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
         exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))

@@ -15,6 +15,24 @@ MAX_TAGS = 16
 # The tool's own traffic: in the ledger, and outside every saving.
 PURPOSES = ("doctor", "verify", "demo", "bench", "quality")
 
+ENVIRONMENT, AGENT = b"x-gridtie-environment", b"x-gridtie-agent"
+TAGS, PURPOSE = b"x-gridtie-tags", b"x-gridtie-purpose"
+_KNOWN = frozenset((ENVIRONMENT, AGENT, TAGS, PURPOSE))
+# Names of our own answers: a client that sends back what it got asks for nothing.
+_ANSWERS = frozenset(
+    b"x-gridtie-" + name
+    for name in (
+        b"request-id",
+        b"rule",
+        b"target",
+        b"locality",
+        b"attempts",
+        b"cost-usd",
+        b"baseline-usd",
+        b"output-limit",
+    )
+)
+
 _NO_TAGS: frozenset[str] = frozenset()
 
 
@@ -29,13 +47,13 @@ class Claims(msgspec.Struct, frozen=True):
 
 def claims(headers: Mapping[bytes, bytes], key: Key) -> Claims | Refusal:
     """Read the x-gridtie-* headers; a refusal where one is malformed or claims what the key may not."""
-    tags = headers.get(b"x-gridtie-tags")
+    tags = headers.get(TAGS)
     return claimed(
         key,
-        _text(headers.get(b"x-gridtie-environment")),
-        _text(headers.get(b"x-gridtie-agent")),
+        _text(headers.get(ENVIRONMENT)),
+        _text(headers.get(AGENT)),
         tags.decode("latin-1").split(",") if tags else (),
-        _text(headers.get(b"x-gridtie-purpose")),
+        _text(headers.get(PURPOSE)),
     )
 
 
@@ -63,6 +81,25 @@ def claimed(
             "tool's own requests, leave it out of others"
         )
     return Claims(found, name, words, own)
+
+
+def unknown_header(headers: Iterable[bytes]) -> str:
+    """What is wrong with the names of headers that mean us; "" if nothing is.
+
+    A header that says where a prompt may go must not be passed over because of a slip of the pen.
+    """
+    for name in headers:
+        if b"gridtie" in name.translate(None, b"-_") and name not in _KNOWN:
+            meant = name.replace(b"_", b"-")
+            if meant not in _ANSWERS:
+                return _unknown(meant, name)
+    return ""
+
+
+def _unknown(meant: bytes, name: bytes) -> str:
+    known = sorted(each.decode() for each in _KNOWN)
+    near = closest(meant[:80].decode("latin-1"), known)
+    return f"there is no header {name[:80].decode('latin-1')!r}; {f'{near} ' if near else ''}known: {', '.join(known)}"
 
 
 def _text(value: bytes | None) -> str | None:

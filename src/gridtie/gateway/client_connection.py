@@ -2,6 +2,9 @@
 
 What is not plainly one well-formed message is refused and the connection closed: where two readers of the
 same bytes could disagree on where a request ends, someone could smuggle one.
+
+Everything that the event loop calls comes in through `guarded`, and a request in flight has a deadline: whatever
+goes wrong in the router, the client gets an answer or the end of its connection.
 """
 
 from __future__ import annotations
@@ -9,39 +12,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
+from functools import wraps
 from time import monotonic
-from typing import Protocol, cast
+from typing import Protocol, TypeVarTuple, cast
 
 import httptools
 
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
 from gridtie.gateway.exchange import Exchange, Head
+from gridtie.gateway.linger import CHUNKED, Linger
+from gridtie.gateway.request_head import SINGLE, body_too_large, framing_too_large, head_too_large, judge
 from gridtie.gateway.settings import Loaded
+from gridtie.routing.held_bytes import HeldBytes, Holding
 
 log = logging.getLogger(__name__)
 
-# Headers of which a second one would leave open which of them holds.
-_SINGLE = frozenset(
-    (
-        b"host",
-        b"content-length",
-        b"transfer-encoding",
-        b"content-type",
-        b"authorization",
-        b"x-api-key",
-        b"origin",
-        b"expect",
-        b"x-gridtie-environment",
-        b"x-gridtie-agent",
-    )
-)
+_FAILED = "the router failed; its log says why"
+_NO_END = "the router did not come to an end; its log says why"
+
+Given = TypeVarTuple("Given")
 
 
 class Service(Protocol):
     """What the front serves."""
 
     limits: Limits
+    # Seconds after which an answer that has not ended never will.
+    patience: float
+    held: HeldBytes
     date_line: bytes
     draining: bool
     # Replaced whenever a head could be judged differently than before.
@@ -68,6 +68,21 @@ class Service(Protocol):
         ...
 
 
+def guarded(
+    callback: Callable[[ClientConnection, *Given], None],
+) -> Callable[[ClientConnection, *Given], None]:
+    """An entrance for the event loop: what is raised behind it ends in the log and in an answer, not in silence."""
+
+    @wraps(callback)
+    def entrance(self: ClientConnection, *given: *Given) -> None:
+        try:
+            callback(self, *given)
+        except Exception:
+            self._failed(callback.__name__)
+
+    return entrance
+
+
 class ClientConnection(asyncio.Protocol):
     """One client connection."""
 
@@ -83,61 +98,76 @@ class ClientConnection(asyncio.Protocol):
         self._current: Exchange | None = None
         self._ready: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
+        # Bytes of pipelined requests that are not parsed yet.
         self._held = bytearray()
         self._paused = False
         self._write_paused = 0.0
+        # What the held and the unsent bytes are counted by, once there are any that count.
+        self._pipelined: Holding | None = None
+        self._unsent: Holding | None = None
         self._closing = False
-        # Bytes thrown away so far after an early refusal; -1: not doing so.
-        self._lingering = -1
+        self._linger: Linger | None = None
         self._deadline, self._late = monotonic() + limits.KEEP_ALIVE_SECONDS, ""
+        # For a body that stands still: whose it is, its length when that changed last, and when that was.
+        self._progress: tuple[Exchange | None, int, float] = (None, 0, 0.0)
+        # A head of ours is in the parser, to have it read on; see `_read_on`.
+        self._synthetic = False
+        self._upgrade = False
+        # Length of the body being read: as announced, and as it has come.
+        self._announced = self._body_bytes = 0
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 
+    @guarded
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.write = self._transport.write
         self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER)
         if not self._service.opened(self):
             exchange = Exchange(self, self._service.request_id())
-            self._closing = True
-            self._service.refuse(exchange, 503, "too_many_connections", "too many connections; come back later")
-            self._linger()
+            self._refuse(exchange, 503, "too_many_connections", "too many connections; come back later")
 
+    @guarded
     def data_received(self, data: bytes) -> None:
-        if self._lingering >= 0:
-            self._lingering += len(data)
-            if self._lingering > limits.LINGER_BYTES:
-                self._transport.abort()
+        if self._linger is not None:
+            self._drop(len(data))
         elif self._exchange is not None or self._ready or self._write_paused:
             # One at a time, and none before the last answer has been taken. Reading goes on a little, or the end of
             # the connection would go unnoticed.
-            self._held += data
-            if len(self._held) > limits.PIPELINE_BYTES:
-                self._transport.pause_reading()
-                self._paused = True
+            self._hold_back(data)
         else:
-            self._feed(data)
+            self._read(data)
 
     def eof_received(self) -> bool:
         # Half-closed counts as gone, as it does with nginx: nobody would notice otherwise that an abandoned
         # answer is still being generated.
         return False
 
+    @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         self._service.closed(self)
-        self._current = None
-        self._ready.clear()
+        self._forget_unserved()
+        for holding in (self._pipelined, self._unsent):
+            if holding is not None:
+                holding.release()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.gone()
 
+    @guarded
     def pause_writing(self) -> None:
         self._write_paused = monotonic()
-        if self._exchange is not None and self._exchange.listener is not None:
+        if not self._count_unsent():
+            # Somebody has to go, and this client is not taking what it asked for.
+            self._transport.abort()
+        elif self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.pause()
 
+    @guarded
     def resume_writing(self) -> None:
         self._write_paused = 0.0
+        if self._unsent is not None:
+            self._unsent.release()
         if self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.resume()
         elif self._exchange is None:
@@ -146,10 +176,14 @@ class ClientConnection(asyncio.Protocol):
     # -- httptools ---------------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
+        if self._synthetic or self._closing:
+            return
         self._reading = True
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = 0
+        # Bytes of the request so far as they came, and its trailers.
+        self._wire = self._trailers = 0
+        self._announced = 0
         self._head_done = False
         self._repeated = b""
         if self._exchange is None:
@@ -160,24 +194,26 @@ class ClientConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
-            return  # a trailer: nothing may be decided by what comes after the body
+            self._trailers += 1  # nothing may be decided by what comes after the body
+            return
         name = name.lower()
         headers = self._headers
         if name in headers:
-            if name in _SINGLE:
+            if name in SINGLE:
                 self._repeated = name
             value = headers[name] + b", " + value
         headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._head_done = True
-        if not self._reading:
+        if self._synthetic or not self._reading:
             return
-        self._body: list[bytes] = []
-        self._body_bytes = 0
+        self._body: bytes | bytearray = b""
+        self._body_bytes = self._pieces = 0
         self._current = exchange = Exchange(self, self._service.request_id())
         headers, known = self._headers, self._known
         length = headers.pop(b"content-length", b"")
+        self._announced = int(length) if length else CHUNKED if b"transfer-encoding" in headers else 0
         if (
             known is not None
             and headers == known.headers
@@ -186,25 +222,161 @@ class ClientConnection(asyncio.Protocol):
             and self._service.loaded is known.loaded
             and self._exchange is None
             and not self._ready
-            and not (length and int(length) > self._service.limits.max_body_bytes)
+            and self._announced <= self._service.limits.max_body_bytes
         ):
             # The same head on the same connection as before: what was found then holds.
             exchange.head = known
             exchange.keep_alive = known.keep_alive
+            if self._announced > limits.UNCOUNTED_BYTES:
+                self._room_for(exchange, self._announced)
         else:
-            self._read_head(exchange, length)
+            self._read_head(exchange)
+        # The parser is about to say that it is at the end of the message, which it is not.
+        self._upgrade = exchange.head.upgrade
         if self._late == "headers":
             self._deadline, self._late = monotonic() + limits.BODY_SECONDS, "body"
 
-    def _read_head(self, exchange: Exchange, length: bytes) -> None:
+    def on_body(self, body: bytes) -> None:
+        # Most bodies come in one piece. Of more, one copy is kept, however small the pieces are.
+        self._body_bytes += len(body)
+        self._pieces += 1
+        if self._pieces == 1:
+            self._body = body
+            return
+        if self._pieces == 2:
+            self._body = bytearray(self._body)
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        exchange = self._current
+        if self._upgrade and exchange is not None:
+            return
+        # What follows in this piece belongs to another request.
+        self._counted = 0
+        self._reading = False
+        if exchange is None or exchange.answered or (self._announced == CHUNKED and not self._body_fits(exchange)):
+            return
+        self._current = None
+        exchange.body, self._body = self._body, b""
+        self._ready.append(exchange)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, data: bytes | bytearray) -> None:
+        """Parse until a request is whole; what comes behind it waits as it is."""
+        size = len(data)
+        if size <= limits.PARSE_BYTES:
+            self._parse(data)
+        else:
+            view, at = memoryview(data), 0
+            while at < size and not self._ready and self._linger is None and not self._closing:
+                missing = self._announced - self._body_bytes if self._current is not None else 0
+                end = at + max(limits.PARSE_BYTES, missing)
+                self._parse(view[at:end])
+                at = end
+            if self._linger is not None:
+                self._drop(max(0, size - at))
+            elif at < size and not self._closing:
+                self._hold_back(view[at:])
+        if self._ready and self._exchange is None:
+            self._serve(self._ready.popleft())
+
+    def _parse(self, piece: bytes | bytearray | memoryview) -> None:
+        self._counted = len(piece)
+        try:
+            self._parser.feed_data(piece)
+        except httptools.HttpParserUpgrade as upgrade:
+            end_of_head = upgrade.args[0]
+            self._wire += end_of_head
+            self._read_on(memoryview(piece)[end_of_head:])
+            return
+        except httptools.HttpParserCallbackError:
+            raise  # ours
+        except httptools.HttpParserError as error:
+            self._malformed(error)
+        if self._reading:
+            self._wire += self._counted
+            self._bound()
+
+    def _read_on(self, rest: memoryview) -> None:
+        """Read the body of a request that asks for another protocol.
+
+        Nothing here is upgraded, and such a request is answered as any other (RFC 9110, 7.8). The parser stops at its
+        head; another one is told by a head of ours how the body is framed.
+        """
+        if self._current is None:
+            return  # answered already
+        self._parser = httptools.HttpRequestParser(self)
+        framing = (
+            b"transfer-encoding: chunked" if self._announced == CHUNKED else b"content-length: %d" % self._announced
+        )
+        self._upgrade, self._synthetic = False, True
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        finally:
+            self._synthetic = False
+        self._trailers = 0
+        if rest:
+            self._parse(rest)
+
+    def _bound(self) -> None:
+        """What has not ended yet must not grow for ever."""
+        most = self._service.limits
+        if not self._head_done:
+            if self._wire > most.max_header_bytes or len(self._headers) > most.max_headers:
+                self._refuse(Exchange(self, self._service.request_id()), *head_too_large(most))
+        elif self._announced == CHUNKED and self._current is not None:
+            self._body_fits(self._current)
+
+    def _body_fits(self, exchange: Exchange) -> bool:
+        """Whether a body of unknown length, as far as it has come, may be held; it has been refused if not."""
+        most = self._service.limits
+        framing = self._wire - self._body_bytes
+        # The head is among these bytes.
+        if self._trailers > most.max_headers or framing > (
+            2 * most.max_header_bytes + self._pieces * limits.CHUNK_FRAMING_BYTES
+        ):
+            self._refuse(exchange, *framing_too_large(most))
+            return False
+        if self._body_bytes > most.max_body_bytes:
+            self._refuse(exchange, *body_too_large(most))
+            return False
+        steps = -(-self._body_bytes // limits.COUNTED_STEP_BYTES)
+        counted = steps * limits.COUNTED_STEP_BYTES if steps > 1 else self._body_bytes
+        return self._room_for(exchange, counted)
+
+    def _room_for(self, exchange: Exchange, count: int) -> bool:
+        """Count so many bytes of body as held; where they are too many the request has been refused."""
+        if count <= limits.UNCOUNTED_BYTES or exchange.hold(self._service.held, self._owner(exchange), count):
+            return True
+        self._refuse(exchange, 503, "overloaded", self._overloaded(count))
+        return False
+
+    def _overloaded(self, count: int) -> str:
+        return (
+            f"no room for {count} bytes more: requests under way hold as much as they may "
+            "(limits.held_bytes; one key has half of it); come back later, or send less"
+        )
+
+    def _owner(self, exchange: Exchange | None) -> str:
+        """The name of the key whose bytes these are; a request that waits behind another counts as that one's."""
+        for each in (exchange, self._exchange, *self._ready):
+            if each is not None and each.head.key is not None:
+                return each.head.key.name
+        return ""
+
+    def _read_head(self, exchange: Exchange) -> None:
         exchange.head = head = Head(self._url, self._headers)
         head.method = self._parser.get_method()
         head.http_1_0 = self._parser.get_http_version() == "1.0"
         head.keep_alive = exchange.keep_alive = self._parser.should_keep_alive()
-        refusal = self._judge(head, length)
-        if refusal is not None:
-            self._refuse(exchange, *refusal)
-        elif self._exchange is None and not self._ready and self._admit(exchange):
+        head.upgrade = self._parser.should_upgrade()
+        wrong = judge(head, self._announced, self._repeated, self._service.limits)
+        if wrong is not None:
+            self._refuse(exchange, *wrong)
+        elif self._exchange is not None or self._ready:
+            self._room_for(exchange, self._announced)  # it is judged when its turn comes
+        elif self._admit(exchange) and self._room_for(exchange, self._announced):
             if b"expect" not in head.headers:
                 self._known = head
             elif not head.http_1_0:
@@ -216,155 +388,30 @@ class ClientConnection(asyncio.Protocol):
         if self._service.admit(exchange):
             exchange.keep_alive = exchange.head.keep_alive
             return True
-        self._refused(exchange)
+        self._refused()
         return False
 
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        exchange = self._current
-        if exchange is None or exchange.answered:
-            return
-        if self._body_bytes > self._service.limits.max_body_bytes:
-            self._too_large(exchange)
-        else:
-            self._body.append(body)
+    # -- pipelining --------------------------------------------------------------------------------------------------
 
-    def on_message_complete(self) -> None:
-        self._reading = False
-        exchange, self._current = self._current, None
-        if exchange is None or exchange.answered:
-            return
-        pieces = self._body
-        exchange.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._body = []
-        if len(self._ready) < limits.PIPELINE_REQUESTS:
-            self._ready.append(exchange)
-        else:
-            self._closing = True  # served are those before it; the client sees where it ends
+    def _hold_back(self, data: bytes | memoryview) -> None:
+        """Keep what came before its turn, and stop reading where it is much."""
+        if self._closing:
+            return  # nothing more is served here
+        self._held += data
+        count = len(self._held)
+        if count > limits.PIPELINE_BYTES and not self._paused:
+            self._transport.pause_reading()
+            self._paused = True
+        if count > limits.UNCOUNTED_BYTES:
+            if self._pipelined is None:
+                self._pipelined = self._service.held.holding(self._owner(None))
+            if not self._pipelined.take(count - self._pipelined.count):
+                # Served are those before it; the client sees by the end of the connection which were not.
+                self._closing = True
+                self._held.clear()
+                self._pipelined.release()
 
-    # -- reading -----------------------------------------------------------------------------------------------------
-
-    def _feed(self, data: bytes) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Nothing here is upgraded; the request is answered as it is, what follows is another protocol.
-            self._closing = True
-        except httptools.HttpParserCallbackError as error:
-            log.exception("a request could not be read")
-            self._bad(500, "internal_error", "the router failed; its log says why", error)
-        except httptools.HttpParserError as error:
-            self._bad(400, "invalid_request", f"not a well-formed HTTP/1.1 request: {error}", error)
-        if self._reading and not self._head_done:
-            self._head_bytes += len(data)
-            self._bound_head()
-        if self._ready and self._exchange is None:
-            self._serve(self._ready.popleft())
-
-    def _bound_head(self) -> None:
-        """A head that has not ended yet must not grow for ever."""
-        most = self._service.limits
-        if self._head_bytes > most.max_header_bytes or len(self._headers) > most.max_headers:
-            self._refuse(Exchange(self, self._service.request_id()), 431, "headers_too_large", self._head_bounds())
-
-    def _head_bounds(self) -> str:
-        most = self._service.limits
-        return f"headers exceed {most.max_header_bytes} bytes or {most.max_headers} fields"
-
-    def _judge(self, head: Head, length: bytes) -> tuple[int, str, str] | None:
-        """What is wrong with a head that parsed: status, code, message."""
-        headers, most = head.headers, self._service.limits
-        if self._repeated:
-            return 400, "invalid_request", f"header {self._repeated.decode('latin-1')!r} is given twice"
-        size = len(head.url) + sum(len(name) + len(value) + 4 for name, value in headers.items())
-        if size > most.max_header_bytes or len(headers) > most.max_headers:
-            return 431, "headers_too_large", self._head_bounds()
-        if not head.url.startswith(b"/"):
-            return 400, "invalid_request", "the request target must be a path"
-        path, _, query = head.url.partition(b"?")
-        head.path, head.query = path.decode("latin-1"), query.decode("latin-1")
-        coding = headers.get(b"transfer-encoding")
-        if coding is not None and (head.http_1_0 or coding.lower() != b"chunked"):
-            return 501, "invalid_request", "the only transfer coding that is read is chunked, in HTTP/1.1"
-        if length and int(length) > most.max_body_bytes:
-            return 413, "body_too_large", self._body_bound()
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            return 415, "unsupported_encoding", "compressed request bodies are not read; send it as it is"
-        if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
-            return 417, "invalid_request", "the only expectation that is met is 100-continue"
-        return None
-
-    def _body_bound(self) -> str:
-        return f"the body exceeds {self._service.limits.max_body_bytes} bytes (limits.max_body_bytes)"
-
-    def _too_large(self, exchange: Exchange) -> None:
-        self._refuse(exchange, 413, "body_too_large", self._body_bound())
-
-    # -- answering ---------------------------------------------------------------------------------------------------
-
-    def _serve(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-        self._deadline, self._late = 0.0, ""
-        try:
-            # A pipelined request has not been judged yet: its refusal would have overtaken another's answer.
-            if exchange.head.route is not None or self._service.admit(exchange):
-                self._service.handle(exchange)
-        except Exception:
-            log.exception("%s: failed inside the router", exchange.id)
-            if exchange.started:
-                self._transport.abort()
-            else:
-                self._service.refuse(exchange, 500, "internal_error", "the router failed; its log says why")
-
-    def _bad(self, status: int, code: str, message: str, error: Exception) -> None:
-        """The bytes cannot be read on: answer, unless others wait before it, and close."""
-        exchange, self._current = self._current, None
-        self._reading = False
-        self._closing = True
-        if self._exchange is None and not self._ready and self._lingering < 0:
-            self._refuse(exchange or Exchange(self, self._service.request_id()), status, code, message)
-
-    def _refuse(self, exchange: Exchange, status: int, code: str, message: str) -> None:
-        if self._exchange is not None or self._ready:
-            # Answers come in the order of the requests: this one is told by the end of the connection.
-            self._closing = True
-            exchange.answered = True
-            self._current = None
-            self._reading = False
-            return
-        exchange.keep_alive = False
-        self._service.refuse(exchange, status, code, message)
-        self._refused(exchange)
-
-    def _refused(self, exchange: Exchange) -> None:
-        """A request was answered before it was read to its end: nothing after it can be trusted to begin anew."""
-        self._current = None
-        self._reading = False
-        if self._lingering < 0:
-            self._linger()
-
-    @property
-    def closing(self) -> bool:
-        """Whether this connection ends with the answer at hand."""
-        return self._closing or self._service.draining
-
-    def date(self) -> bytes:
-        return self._service.date_line
-
-    def finished(self, exchange: Exchange) -> None:
-        if exchange is not self._exchange:
-            # An early refusal. The rest of the request may be on its way.
-            self._closing = True
-            return
-        self._exchange = None
-        exchange.listener = None
-        if not exchange.keep_alive or self._service.draining or (self._closing and not self._ready):
-            self._transport.close()
-            return
-        self._deadline, self._late = monotonic() + limits.KEEP_ALIVE_SECONDS, ""
-        if self._ready or self._held:
-            self._loop.call_soon(self._continue)
-
+    @guarded
     def _continue(self) -> None:
         """Take up what came while a request was in flight."""
         if self._exchange is not None or self._write_paused or self._transport.is_closing():
@@ -372,19 +419,137 @@ class ClientConnection(asyncio.Protocol):
         if self._ready:
             self._serve(self._ready.popleft())
             return
-        data, self._held = bytes(self._held), bytearray()
+        data, self._held = self._held, bytearray()
+        if self._pipelined is not None:
+            self._pipelined.release()
+            self._pipelined = None  # the next one may be another key's
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
-        if data:
-            self._feed(data)
+        if data and self._linger is None:
+            self._read(data)
 
-    def _linger(self) -> None:
-        """Close, but let the client read the answer first: unread bytes would reset the connection under it."""
-        self._lingering = 0
-        self._deadline, self._late = monotonic() + limits.LINGER_SECONDS, "linger"
-        if not self._transport.is_closing() and self._transport.can_write_eof():
-            self._transport.write_eof()
+    # -- answering ---------------------------------------------------------------------------------------------------
+
+    def _serve(self, exchange: Exchange) -> None:
+        if exchange.refusal is not None:
+            self._refuse(exchange, *exchange.refusal)
+            return
+        self._exchange = exchange
+        self._deadline, self._late = monotonic() + self._service.patience, "answer"
+        # A pipelined request has not been judged yet: its refusal would have overtaken another's answer.
+        if exchange.head.route is not None or self._service.admit(exchange):
+            self._service.handle(exchange)
+
+    def _malformed(self, error: Exception) -> None:
+        """The bytes cannot be read on."""
+        if self._closing:
+            return  # it has been refused
+        message = f"not a well-formed HTTP/1.1 request: {error}"
+        if "PRI" in str(error):
+            message = "HTTP/2 found; this router speaks HTTP/1.1"
+        exchange = self._current or Exchange(self, self._service.request_id())
+        self._refuse(exchange, 400, "invalid_request", message)
+
+    def _refuse(self, exchange: Exchange, status: int, code: str, message: str) -> None:
+        """Answer a request that is not read to its end, and then end the connection."""
+        self._current = None
+        self._reading = False
+        self._closing = True
+        exchange.keep_alive = False
+        exchange.release()
+        if self._exchange is not None or self._ready:
+            # Answers come in the order of the requests.
+            if not exchange.answered:
+                exchange.refusal = (status, code, message)
+                self._ready.append(exchange)
+            return
+        self._service.refuse(exchange, status, code, message)
+        self._refused()
+
+    def _refused(self) -> None:
+        """A request was answered before it was read to its end: nothing after it can be trusted to begin anew.
+
+        The end is told at once, and the rest of the request read; see `linger`.
+        """
+        self._current = None
+        self._reading = False
+        self._closing = True
+        if self._linger is None:
+            self._linger = Linger(self._announced, monotonic())
+            if not self._transport.is_closing() and self._transport.can_write_eof():
+                self._transport.write_eof()
+
+    def _drop(self, count: int) -> None:
+        if self._linger is not None and not self._linger.drop(count, monotonic()):
+            self._transport.abort()
+
+    def _failed(self, where: str) -> None:
+        """A fault of ours: once in the log, and an answer for the client, or the end of the connection."""
+        exchange = self._exchange or self._current
+        log.exception("%s: the router failed in %s", exchange.id if exchange is not None else "no request", where)
+        try:
+            self._give_up(exchange, _FAILED)
+        except Exception:
+            log.exception("that could not be told to the client either")
+            self._transport.abort()
+
+    def _give_up(self, exchange: Exchange | None, message: str) -> None:
+        """End a request that the router is not able to serve."""
+        self._closing = True
+        if exchange is None or exchange.started:
+            self._transport.abort()
+        elif exchange is self._exchange:
+            self._forget_unserved()
+            exchange.keep_alive = False
+            listener, exchange.listener = exchange.listener, None
+            self._service.refuse(exchange, 500, "internal_error", message)
+            if listener is not None:
+                listener.cancel()
+        else:
+            self._refuse(exchange, 500, "internal_error", message)
+
+    def _forget_unserved(self) -> None:
+        """Nothing but the request in flight matters any more."""
+        for unserved in (self._current, *self._ready):
+            if unserved is not None:
+                unserved.release()
+        self._current = None
+        self._ready.clear()
+        self._held.clear()
+
+    @property
+    def closing(self) -> bool:
+        """Whether this connection ends with the answer at hand."""
+        return (self._closing and not self._ready) or self._service.draining
+
+    def date(self) -> bytes:
+        return self._service.date_line
+
+    def finished(self, exchange: Exchange) -> None:
+        """The answer is written."""
+        if exchange is not self._exchange:
+            return  # an early refusal; the rest of the request may be on its way
+        self._exchange = None
+        exchange.listener = None
+        if not exchange.keep_alive or self._service.draining or (self._closing and not self._ready):
+            self._transport.close()
+            return
+        now = monotonic()
+        if not self._reading:
+            self._deadline, self._late = now + limits.KEEP_ALIVE_SECONDS, ""
+        elif self._head_done:
+            self._deadline, self._late = now + limits.BODY_SECONDS, "body"
+        else:
+            self._deadline, self._late = now + self._service.limits.header_timeout, "headers"
+        if self._ready or self._held:
+            self._loop.call_soon(self._continue)
+
+    def _count_unsent(self) -> bool:
+        """Count what waits for the client; False where that is too much."""
+        if self._unsent is None:
+            self._unsent = self._service.held.holding(self._owner(None))
+        return self._unsent.take(max(0, self._transport.get_write_buffer_size() - self._unsent.count))
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -397,14 +562,33 @@ class ClientConnection(asyncio.Protocol):
         """Close whatever is under way."""
         self._transport.abort()
 
+    @guarded
     def sweep(self, now: float) -> None:
         """Called ten times a second."""
         if self._write_paused and now - self._write_paused > limits.STALL_SECONDS:
             self._transport.abort()
-        elif not self._deadline or now < self._deadline or self._exchange is not None:
-            return
-        elif self._late in ("headers", "body") and self._reading:
-            exchange = self._current or Exchange(self, self._service.request_id())
-            self._refuse(exchange, 408, "request_timeout", f"the request's {self._late} took too long")
-        else:
-            self._transport.abort()
+        elif self._linger is not None:
+            if self._linger.over(now):
+                self._transport.abort()
+        elif self._exchange is not None:
+            if now >= self._deadline:
+                log.error("%s: no end after %g s; given up", self._exchange.id, self._service.patience)
+                self._give_up(self._exchange, _NO_END)
+        elif now >= self._deadline:
+            if self._reading:
+                self._too_slow(f"the request's {self._late} took too long")
+            else:
+                self._transport.abort()
+        elif self._late == "body" and self._stalled(now):
+            self._too_slow(f"no byte of the request's body came for {limits.BODY_STALL_SECONDS:g} s")
+
+    def _stalled(self, now: float) -> bool:
+        exchange, count, since = self._progress
+        if self._current is not exchange or self._body_bytes != count:
+            self._progress = (self._current, self._body_bytes, now)
+            return False
+        return self._current is not None and now - since > limits.BODY_STALL_SECONDS
+
+    def _too_slow(self, message: str) -> None:
+        exchange = self._current or Exchange(self, self._service.request_id())
+        self._refuse(exchange, 408, "request_timeout", message)

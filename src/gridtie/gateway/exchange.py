@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
+from gridtie.gateway import limits
+from gridtie.routing.held_bytes import HeldBytes, Holding
+
 if TYPE_CHECKING:
     from gridtie.gateway.claims import Claims
+    from gridtie.gateway.client_connection import ClientConnection
     from gridtie.gateway.keys import Key
     from gridtie.gateway.routes import Route
     from gridtie.gateway.settings import Loaded
@@ -32,28 +35,6 @@ class Listener(Protocol):
         ...
 
 
-class Line(Protocol):
-    """The connection, as an exchange sees it."""
-
-    @property
-    def closing(self) -> bool:
-        """Whether this connection is to end with the exchange."""
-        ...
-
-    def date(self) -> bytes:
-        """The Date header line."""
-        ...
-
-    @property
-    def write(self) -> Callable[[bytes], None]:
-        """Sends bytes."""
-        ...
-
-    def finished(self, exchange: Exchange) -> None:
-        """The answer is written."""
-        ...
-
-
 class Head:
     """A request's head and what was found out about it. A client that repeats itself on a connection shares one."""
 
@@ -62,12 +43,18 @@ class Head:
         # Names in lower case, a repeated one joined by a comma; without content-length.
         self.headers = headers or {}
         self.method = b""
+        # Whom the request is for: the authority of an absolute target, else Host.
+        self.host = b""
         self.path = ""
         self.query = ""
         # What follows the route's path, for routes that end in a slash.
         self.rest = ""
         self.http_1_0 = False
         self.keep_alive = False
+        # The parser takes what follows for another protocol; it is a body all the same.
+        self.upgrade = False
+        # Header lines by which a browser lets a page of a declared origin read the answer.
+        self.cors = b""
         # Set where the head was admitted; `claims` once they were asked for.
         self.route: Route | None = None
         self.key: Key | None = None
@@ -82,47 +69,74 @@ _UNREAD = Head()
 class Exchange:
     """A request as it was read; `respond`, or `begin`, `write`... and `end` answer it, once.
 
-    After the client has gone all of these do nothing.
+    After the client has gone, or the answer has ended, all of these do nothing.
     """
 
     # On the class, so that a request pays only for what it sets.
     head = _UNREAD
-    body = b""
+    body: bytes | bytearray = b""
     keep_alive = True
     answered = False
     # Whether a status has been written that cannot be taken back.
     started = False
     listener: Listener | None = None
+    # Why it cannot be read or served: status, code and message, told when its turn comes.
+    refusal: tuple[int, str, str] | None = None
+    _holding: Holding | None = None
     _chunked = False
 
-    def __init__(self, line: Line, id: str) -> None:
-        self._line: Line | None = line
+    def __init__(self, connection: ClientConnection, id: str) -> None:
+        self._connection: ClientConnection | None = connection
         self.id = id
 
     def header(self, name: bytes) -> str:
         """A request header as text, "" where it is missing."""
         return self.head.headers.get(name, b"").decode("latin-1").strip()
 
+    def hold(self, held: HeldBytes, owner: str, count: int) -> bool:
+        """Count `count` bytes of body against what clients make the router hold; False where that is too much."""
+        if count <= limits.UNCOUNTED_BYTES:
+            return True
+        if self._holding is None:
+            self._holding = held.holding(owner)
+        return self._holding.take(count - self._holding.count)
+
+    def release(self) -> None:
+        """The request has ended, or will not be answered: nothing of it is held any longer. Idempotent."""
+        self.body = b""
+        if self._holding is not None:
+            self._holding.release()
+
     def respond(self, status: int, fields: bytes, body: bytes = b"") -> None:
         """Answer whole. `fields` are complete header lines."""
-        line = self._line
-        if line is None or self.answered:
+        connection = self._connection
+        if connection is None or self.answered:
             return
         self.started = self.answered = True
         head = b"%b%b%bcontent-length: %d\r\n%b" % (
-            _STATUS_LINES[status],
-            line.date(),
+            _status_line(status),
+            connection.date(),
             fields,
             len(body),
-            self._connection(line),
+            self._last_fields(connection),
         )
-        line.write(head if self.head.method == b"HEAD" else head + body)
-        line.finished(self)
+        connection.write(head if self.head.method == b"HEAD" else head + body)
+        self._finished(connection)
+
+    def no_content(self, fields: bytes) -> None:
+        """Answer 204, which has neither a body nor a length."""
+        connection = self._connection
+        if connection is None or self.answered:
+            return
+        self.started = self.answered = True
+        last = self._last_fields(connection)
+        connection.write(b"%b%b%b%b" % (_status_line(204), connection.date(), fields, last))
+        self._finished(connection)
 
     def begin(self, status: int, fields: bytes, data: bytes = b"") -> None:
         """Begin an answer of unknown length, with its first bytes."""
-        line = self._line
-        if line is None:
+        connection = self._connection
+        if connection is None:
             return
         self.started = True
         # HTTP/1.0 knows no chunks: there the end of the connection ends the answer.
@@ -130,37 +144,55 @@ class Exchange:
         framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
         if self.head.http_1_0:
             self.keep_alive = False
-        head = b"%b%b%b%b%b" % (_STATUS_LINES[status], line.date(), fields, framing, self._connection(line))
-        line.write(head + self._framed(data) if data else head)
+        date, last = connection.date(), self._last_fields(connection)
+        head = b"%b%b%b%b%b" % (_status_line(status), date, fields, framing, last)
+        connection.write(head + self._framed(data) if data else head)
 
     def write(self, data: bytes) -> None:
         """The next bytes of an answer that has begun."""
-        if self._line is not None and data:
-            self._line.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if self._connection is not None and data:
+            self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes of an answer that has begun."""
-        line = self._line
-        if line is None or self.answered:
+        connection = self._connection
+        if connection is None or self.answered:
             return
         self.answered = True
         last = self._framed(data) if data else b""
-        line.write(last + b"0\r\n\r\n" if self._chunked else last)
-        line.finished(self)
+        connection.write(last + b"0\r\n\r\n" if self._chunked else last)
+        self._finished(connection)
 
     def gone(self) -> None:
-        """The client's connection is closed; called by the connection."""
-        self._line = None
+        """The client's connection is closed, or the answer given up; called by the connection."""
+        self._connection = None
+        self.release()
         listener, self.listener = self.listener, None
-        if listener is not None and not self.answered:
+        if listener is not None:
             listener.cancel()
+
+    def _finished(self, connection: ClientConnection) -> None:
+        # What follows on this connection is another request's: nothing that comes late may get into its answer.
+        self._connection = None
+        self.release()
+        connection.finished(self)
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
-    def _connection(self, line: Line) -> bytes:
-        if line.closing:
+    def _last_fields(self, connection: ClientConnection) -> bytes:
+        """What the connection adds to the head of an answer, and the head's end."""
+        if connection.closing:
             self.keep_alive = False
         if self.head.http_1_0 and self.keep_alive:
-            return b"connection: keep-alive\r\n\r\n"
-        return _ENDS[self.keep_alive]
+            return self.head.cors + b"connection: keep-alive\r\n\r\n"
+        end = _ENDS[self.keep_alive]
+        return self.head.cors + end if self.head.cors else end
+
+
+def _status_line(status: int) -> bytes:
+    """A status that nobody registered has a line, too: a number of upstream's must not be able to break an answer."""
+    line = _STATUS_LINES.get(status)
+    if line is not None:
+        return line
+    return b"HTTP/1.1 %d Unknown\r\n" % status if 200 <= status < 600 else _STATUS_LINES[502]

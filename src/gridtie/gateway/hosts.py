@@ -30,8 +30,8 @@ class Hosts:
 
     def allows_origin(self, origin: bytes) -> bool:
         """Whether a page that sends this Origin was served by us. `null` is nobody's."""
-        parts = urlsplit(origin.decode("latin-1"))
-        return parts.scheme in ("http", "https") and self.allows(parts.netloc.encode("latin-1"))
+        scheme, separator, host = origin.partition(b"://")
+        return bool(separator) and scheme.lower() in (b"http", b"https") and self.allows(host)
 
     def __str__(self) -> str:
         return ", ".join(sorted(name.decode("latin-1") for name in self._allowed))

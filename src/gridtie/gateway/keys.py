@@ -68,7 +68,10 @@ class Keys:
         return cls(
             {
                 bytes.fromhex(row.sha256): Key(
-                    name=row.name, environments=row.environments, admin=row.admin, relay=row.relay
+                    name=row.name,
+                    environments=tuple(canonical(name) for name in row.environments),
+                    admin=row.admin,
+                    relay=row.relay,
                 )
                 for row in file.keys
             },
@@ -85,12 +88,12 @@ class Keys:
 
 def resolve_environment(key: Key, header: str | None) -> str | Refusal:
     """The environment of a request: what it claims if its key may, else the key's first; or why not."""
-    wanted = canonical(header) if header else ""
-    if not wanted:
+    asked = canonical(header or "")
+    if not asked:
         return key.environments[0]
-    if wanted in key.environments:
-        return wanted
-    return refusals.environment_not_allowed(key.name, wanted[:80], key.environments)
+    if asked in key.environments:
+        return asked
+    return refusals.environment_not_allowed(key.name, asked[:80], key.environments)
 
 
 def _faults(rows: Iterable[_Row]) -> Iterable[str]:
@@ -103,9 +106,10 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
             yield f'key "{row.name}": another key has the same sha256'
         if not row.name or row.name in names:
             yield f'key "{row.name}": the name is empty or taken'
-        if not row.environments or "" in row.environments:
+        if not environments or "" in environments:
             yield f'key "{row.name}": it has no environment'
-        if row.relay is not (row.environments == (RELAY,)):
+        environments = tuple(canonical(name) for name in row.environments)
+        if row.relay is not (RELAY in environments) or (row.relay and environments != (RELAY,)):
             yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
         if row.relay and row.admin:
             yield f'key "{row.name}": a relay is no admin'

@@ -41,14 +41,15 @@ class Routes:
         self._exact: dict[str, Route] = {}
         self._below: list[Route] = []
         for route in routes:
-            if route.path.endswith("/"):
+            if route.path.endswith("/") and route.path != "/":
                 self._below.append(route)
             else:
                 self._exact[route.path] = route
 
     def find(self, head: Head) -> Route | None:
         """The route of a request's path, None where there is none."""
-        found = self._exact.get(head.path)
+        # A slash at the end is a habit of people who join URLs, and means the same.
+        found = self._exact.get(head.path) or self._exact.get(head.path.removesuffix("/"))
         if found is not None:
             return found
         for route in self._below:

@@ -142,7 +142,7 @@ class Router:
         """Listen. Raises OSError where the address cannot be had."""
         self.port, self.tls_port = await self._bind()
         routes = [*self.admin.routes(), *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
-        self.app = App(routes, self.telemetry, self.sweeper, self.port)
+        self.app = App(routes, self.telemetry, self.sweeper, self.held, self.port)
         self._reloaded(self.settings.current)
         self.settings.subscribe(self._reloaded)
         for member in (self.app, self.pool, self._access_log):
@@ -229,7 +229,6 @@ class Router:
         self.ledger.prices = loaded.prices
         self.state.update(loaded.targets.by_id, loaded.routing.budgets)
         self.health.update(loaded.targets.by_id)
-        self.held.limit = loaded.routing.limits.held_bytes
         self.app.reload(loaded)
         if self._certificate is not None:
             self._certificate.refresh()
