@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from gridtie.config.problems import ConfigError, Problem, listed
+from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
 from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
@@ -167,10 +168,12 @@ class _Builder:
             return auth_headers(provider.type, read_secret(provider.key_file))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            # A word without a slash may be the key itself, in the place of its file.
+            where = path_or_nothing(provider.key_file, "the file that key_file names")
             self._problems.append(
                 Problem(
                     path=("providers", name, "key_file"),
-                    what=f'the key of provider "{name}" cannot be read from {provider.key_file}: {reason}',
+                    what=f'the key of provider "{name}" cannot be read from {where}: {reason}',
                     fix="write the key alone into that file, owner root:gridtie, mode 0640",
                 )
             )

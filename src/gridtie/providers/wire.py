@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from gridtie.config.schema import Provider, ProviderType
+from gridtie.config import address
+from gridtie.config.schema import LimitField, Provider, ProviderType
 
 # The version of the Messages API that dialects/anthropic_request.py speaks; Anthropic requires the header.
 ANTHROPIC_VERSION = "2026-10-21"
@@ -25,6 +26,18 @@ def auth_headers(type: ProviderType, key: str | None) -> Headers:
 def base_url(provider: Provider) -> str:
     """What request paths are appended to."""
     return (provider.base_url or "").rstrip("/")
+
+
+def limit_field(provider: Provider) -> LimitField:
+    """The field of a request that an output limit is written into.
+
+    OpenAI's newer models refuse `max_tokens`, and so does Azure, which serves the same; other servers know it alone.
+    """
+    if provider.output_limit_field is not None:
+        return provider.output_limit_field
+    host = address.read(provider.base_url).host.removesuffix(".") if provider.base_url else ""
+    newer = host == "api.openai.com" or host.endswith(".openai.azure.com")
+    return "max_completion_tokens" if newer else "max_tokens"
 
 
 def probe_url(provider: Provider) -> str:
