@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gridtie.config.names import PURPOSES, unknown
+from gridtie.config.names import PURPOSES, canonical, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Routing
+
+# Characters of a model's name in a request; the door lets no longer one in.
+_LONGEST = 256
 
 
 def models(routing: Routing) -> Iterator[Problem]:
     """What is wrong with the aliases."""
     if not routing.models:
         yield Problem(path=("models",), what="no alias is defined", fix="applications need one to ask for")
+    yield from same_but_for_case(routing.models, [("models", alias) for alias in routing.models], "alias")
     for alias, model in routing.models.items():
         path = ("models", alias)
         if not alias or any(letter.isspace() or not letter.isprintable() for letter in alias):
             yield Problem(path=path, what=f"the alias {alias!r} is empty or has spaces", fix="use one word")
+        if len(alias) > _LONGEST:
+            yield Problem(path=path, what=f"the alias has {len(alias)} characters", fix=f"at most {_LONGEST}")
         yield from _alias(routing, model, path)
 
 
@@ -52,6 +58,8 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
     provider = routing.providers.get(provider_name) if slash else None
     if not name or any(letter.isspace() for letter in name) or (slash and not model):
         yield Problem(path=path, what=f"{name!r} is no model name")
+    elif name != "auto" and canonical(name) == "auto":
+        yield Problem(path=path, what=f'"{name}" is no model name', fix='did you mean "auto"?')
     elif provider is None:
         if not any(each.type == "station" for each in routing.providers.values()):
             known = [each for each, it in routing.providers.items() if it.locality == "local"]

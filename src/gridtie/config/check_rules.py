@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gridtie.config.names import PRIVATE, SURFACES, repeated, unknown, well_named
+from gridtie.config.canonical import canonical_rule
+from gridtie.config.names import (
+    CLAIM,
+    CLAIM_WORDS,
+    PRIVATE,
+    SURFACES,
+    canonical,
+    repeated,
+    same_but_for_case,
+    unknown,
+    well_named,
+)
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Routing, Rule
 
@@ -14,7 +25,9 @@ def rules(routing: Routing) -> Iterator[Problem]:
     if not routing.rules:
         yield Problem(path=("rules",), what="no rule is given", fix="without one every request is refused")
     paths = [("rules", at) for at in range(len(routing.rules))]
-    yield from repeated([rule.name for rule in routing.rules], [(*path, "name") for path in paths], "rule")
+    names, places = [rule.name for rule in routing.rules], [(*path, "name") for path in paths]
+    yield from repeated(names, places, "rule")
+    yield from same_but_for_case(names, places, "rule")
     for rule, path in zip(routing.rules, paths, strict=True):
         yield from well_named(rule.name, (*path, "name"))
         yield from _conditions(routing, rule, (*path, "when"))
@@ -29,13 +42,23 @@ def _conditions(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem
             yield Problem(
                 path=(*path, key), what="the list is empty: nothing can match", fix="name a value, or remove it"
             )
+    environments = set(map(canonical, routing.environments))
+    aliases = set(map(canonical, routing.models))
     for at, name in enumerate(when.environment or []):
-        if name not in routing.environments:
+        if canonical(name) not in environments:
             yield unknown("environment", name, routing.environments, (*path, "environment", at))
     for at, name in enumerate(when.alias or []):
         # A model's own name may be asked for too, and those have a tag or a path.
-        if name not in routing.models and not ({"/", ":"} & set(name)):
+        if canonical(name) not in aliases and not ({"/", ":"} & set(name)):
             yield unknown("alias", name, routing.models, (*path, "alias", at))
+    for key in ("tags", "agent"):
+        for at, name in enumerate(getattr(when, key) or []):
+            if not CLAIM.fullmatch(canonical(name)):
+                yield Problem(
+                    path=(*path, key, at),
+                    what=f"{name!r} can never match: no header of a request carries it",
+                    fix=f"wanted: {CLAIM_WORDS}",
+                )
     for at, name in enumerate(when.surface or []):
         if name not in SURFACES:
             yield Problem(
@@ -53,7 +76,7 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
     if not rule.use:
         yield Problem(path=path, what="the list is empty", fix="name local, cloud or provider/model")
     yield from repeated(rule.use, [(*path, at) for at in range(len(rule.use))], "target")
-    private = PRIVATE in (rule.when.tags or [])
+    only_private = set(map(canonical, rule.when.tags or [])) == {PRIVATE}
     for at, item in enumerate(rule.use):
         here = (*path, at)
         locality = item
@@ -78,7 +101,7 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
                 what=f'"{item}" contradicts `never: {rule.never}` of the same rule',
                 fix="remove one of the two",
             )
-        elif private and locality == "cloud" and set(rule.when.tags or []) == {PRIVATE}:
+        elif only_private and locality == "cloud":
             yield Problem(
                 path=here,
                 what=f"what is tagged {PRIVATE} never goes to a cloud, so this is never used",
@@ -88,6 +111,7 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
 
 def shadowed(rules: list[Rule]) -> Iterator[Problem]:
     """A rule below one that matches whenever it does never gives its `use`; `never` and `max_cost` still hold."""
+    rules = [canonical_rule(rule) for rule in rules]
     for at, rule in enumerate(rules):
         if rule.never is not None or rule.max_cost is not None:
             continue

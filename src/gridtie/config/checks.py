@@ -5,17 +5,26 @@ Pure: a `Routing` in, problems out. Every check runs, so that one look at a file
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Iterator
 
-import msgspec
-
 from gridtie.config.check_models import models
+from gridtie.config.check_numbers import numbers
 from gridtie.config.check_providers import providers
 from gridtie.config.check_rules import rules, shadowed
-from gridtie.config.names import RELAY, repeated, unknown, well_named
+from gridtie.config.names import PRIVATE, RELAY, canonical, repeated, same_but_for_case, unknown, well_named
 from gridtie.config.problems import KeyPath, Problem
+from gridtie.config.redact import holds_key
 from gridtie.config.schema import Routing
+
+# Names with a meaning of their own, which an environment of that name would not have.
+_TAKEN = {
+    RELAY: f'"{RELAY}" is the environment of what other stations\' routers pass on',
+    PRIVATE: f'"{PRIVATE}" is a tag: an environment of that name would keep no request on this machine',
+}
+
+# As a browser writes an Origin header: scheme and host, a port only where it is not the scheme's own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
 
 
 def check(routing: Routing) -> list[Problem]:
@@ -27,7 +36,7 @@ def check(routing: Routing) -> list[Problem]:
         *rules(routing),
         *shadowed(routing.rules),
         *_budgets(routing),
-        *_numbers(routing),
+        *numbers(routing),
         *_defaults(routing),
     ]
 
@@ -38,55 +47,35 @@ def _environments(routing: Routing) -> Iterator[Problem]:
         yield Problem(path=path, what="the list is empty", fix="name at least one environment")
     items = [(*path, at) for at in range(len(routing.environments))]
     yield from repeated(routing.environments, items, "environment")
+    yield from same_but_for_case(routing.environments, items, "environment")
     for name, item in zip(routing.environments, items, strict=True):
         yield from well_named(name, item)
-        if name == RELAY:
-            what = f'"{RELAY}" is the environment of what other stations\' routers pass on'
+        if what := _TAKEN.get(canonical(name)):
             yield Problem(path=item, what=what, fix="choose another name")
 
 
 def _budgets(routing: Routing) -> Iterator[Problem]:
     paths = [("budgets", at) for at in range(len(routing.budgets))]
-    yield from repeated([budget.name for budget in routing.budgets], [(*path, "name") for path in paths], "budget")
+    names, places = [budget.name for budget in routing.budgets], [(*path, "name") for path in paths]
+    yield from repeated(names, places, "budget")
+    yield from same_but_for_case(names, places, "budget")
+    environments = set(map(canonical, routing.environments))
     for budget, path in zip(routing.budgets, paths, strict=True):
-        if budget.environment is not None and budget.environment not in routing.environments:
+        if budget.environment is not None and canonical(budget.environment) not in environments:
             yield unknown("environment", budget.environment, routing.environments, (*path, "environment"))
-
-
-def _numbers(routing: Routing) -> Iterator[Problem]:
-    """Every number with a unit is above zero: zero would mean never to one reader and unlimited to another."""
-    for name, provider in routing.providers.items():
-        yield from _above_zero(provider.max_in_flight, ("providers", name, "max_in_flight"), "requests")
-    for at, rule in enumerate(routing.rules):
-        path: KeyPath = ("rules", at)
-        yield from _above_zero(rule.max_cost, (*path, "max_cost"), "US dollars")
-        yield from _at_least_zero(rule.max_wait, (*path, "max_wait"), "seconds")
-        yield from _at_least_zero(rule.when.larger_than, (*path, "when", "larger_than"), "tokens")
-        yield from _above_zero(rule.when.smaller_than, (*path, "when", "smaller_than"), "tokens")
-    for at, budget in enumerate(routing.budgets):
-        yield from _above_zero(budget.usd, ("budgets", at, "usd"), "US dollars")
-    for key, value in msgspec.structs.asdict(routing.timeouts).items():
-        yield from _above_zero(value, ("timeouts", key), "seconds")
-    for key, value in msgspec.structs.asdict(routing.limits).items():
-        unit = "bytes" if key.endswith("bytes") else "seconds" if key.endswith("timeout") else "of them"
-        yield from _above_zero(value, ("limits", key), unit)
-
-
-def _above_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:
-    if value is not None and not (math.isfinite(value) and value > 0):
-        yield Problem(path=path, what=f"found {value:g}, wanted more than 0 ({unit})")
-
-
-def _at_least_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        yield Problem(path=path, what=f"found {value:g}, wanted 0 or more ({unit})")
+        if budget.key is not None and (holds_key(budget.key) or budget.key.startswith("gt-")):
+            yield Problem(
+                path=(*path, "key"),
+                what="it looks like a key itself, so it is not shown",
+                fix="write the key's name, as `gridtie keys list` shows it",
+            )
 
 
 def _defaults(routing: Routing) -> Iterator[Problem]:
     defaults = routing.defaults
-    if defaults.alias not in routing.models:
+    if canonical(defaults.alias) not in set(map(canonical, routing.models)):
         yield unknown("alias", defaults.alias, routing.models, ("defaults", "alias"))
-    if defaults.environment not in routing.environments:
+    if canonical(defaults.environment) not in set(map(canonical, routing.environments)):
         yield unknown("environment", defaults.environment, routing.environments, ("defaults", "environment"))
     if "/" not in defaults.baseline:
         yield Problem(
@@ -101,3 +90,19 @@ def _defaults(routing: Routing) -> Iterator[Problem]:
                 what=f"{host!r} is no host name",
                 fix="leave scheme and path off",
             )
+    for at, origin in enumerate(defaults.allowed_origins):
+        yield from _origin(origin, ("defaults", "allowed_origins", at))
+
+
+def _origin(text: str, path: KeyPath) -> Iterator[Problem]:
+    """An origin that no browser sends never matches; `*` and `null` would let everybody's pages ask."""
+    fix = "wanted: scheme://host[:port], such as app://obsidian.md"
+    origin = canonical(text)
+    if origin in ("*", "null"):
+        yield Problem(path=path, what=f'"{origin}" is the origin of pages that anybody makes', fix=fix)
+    elif not _ORIGIN.fullmatch(origin):
+        yield Problem(path=path, what="it is no origin", fix=f"{fix}; no path, no slash at the end, no *")
+    elif (origin.startswith("http://") and origin.endswith(":80")) or (
+        origin.startswith("https://") and origin.endswith(":443")
+    ):
+        yield Problem(path=path, what="a browser leaves the scheme's own port out", fix="leave it out here too")

@@ -6,6 +6,7 @@ unknown and missing keys, then each value, down to the level of structs.
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -13,6 +14,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 import msgspec
 
 from gridtie.config.problems import KeyPath, Problem, closest, listed
+from gridtie.config.redact import is_secret_name, redacted
 
 T = TypeVar("T")
 
@@ -66,13 +68,14 @@ def _union(data: Any, want: Any, path: KeyPath) -> list[Problem]:
 def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
     if not isinstance(data, Mapping):
         return [_wrong(data, want, path)]
-    fields = {field.encode_name: field for field in msgspec.structs.fields(want)}
+    set_by_loader = getattr(want, "SET_BY_LOADER", ())
+    fields = {field.name: field for field in msgspec.structs.fields(want) if field.name not in set_by_loader}
     hints = get_type_hints(want)
-    problems = []
-    for key in data:
-        if key not in fields:
-            fix = closest(key, [name for name in fields if name not in data]) or f"allowed here: {listed(fields)}"
-            problems.append(Problem(path=(*path, key), what="unknown key", fix=fix))
+    problems = [
+        Problem(path=(*path, key), what="unknown key", fix=_instead(key, data, fields))
+        for key in data
+        if key not in fields
+    ]
     for name, field in fields.items():
         if name in data:
             problems += _value(data[name], hints[field.name], (*path, name))
@@ -83,11 +86,58 @@ def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
     return problems
 
 
+def _instead(key: str, data: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
+    """What to write in place of an unknown key."""
+    if is_secret_name(key):
+        where = "here" if "key_file" in fields else "at the provider"
+        return f"keys belong into a file of their own, which `key_file: secrets/NAME` names {where}"
+    return closest(key, [name for name in fields if name not in data]) or f"allowed here: {listed(fields)}"
+
+
 def _wrong(data: Any, want: Any, path: KeyPath) -> Problem:
-    fix = ""
-    if isinstance(data, str) and (choices := _choices(want)):
-        fix = closest(data, choices)
-    return Problem(path=path, what=f"found {shown(data)}, wanted {wanted(want)}", fix=fix)
+    secret = any(isinstance(step, str) and is_secret_name(step) for step in path)
+    found = _kind(data) if secret else shown(data)
+    fix = "" if secret else _remedy(data, want)
+    return Problem(path=path, what=f"found {found}, wanted {wanted(want)}", fix=fix)
+
+
+def _remedy(data: Any, want: Any) -> str:
+    """What was meant, where the value has the right text and the wrong type."""
+    kinds = _kinds(want)
+    if isinstance(data, str):
+        if kinds & {int, float}:
+            return _as_number(data)
+        if bool in kinds and data.strip().lower() in ("true", "false", "yes", "no", "on", "off"):
+            return f"write {'true' if data.strip().lower() in ('true', 'yes', 'on') else 'false'} without quotes"
+        return closest(data, _choices(want))
+    if str in kinds and isinstance(data, bool):
+        return "put it in quotes if text is meant: YAML reads yes, no, on and off as true and false"
+    return "put it in quotes if text is meant" if str in kinds and isinstance(data, int | float) else ""
+
+
+def _as_number(text: str) -> str:
+    try:
+        number = float(text)
+    except ValueError:
+        begins = re.match(r"\s*[$€£+-]?\s*[0-9]", text)
+        return "write the number alone, without a unit, a sign or separators" if begins else ""
+    return f"write {number:.15g} without quotes" if abs(number) < 1e15 else ""
+
+
+def _kinds(want: Any) -> set[type]:
+    """The plain types that a value may have."""
+    if get_origin(want) is Literal:
+        return {type(choice) for choice in get_args(want)}
+    if _is_union(get_origin(want)):
+        return {kind for member in get_args(want) for kind in _kinds(member)}
+    return {want} if isinstance(want, type) else set()
+
+
+def _kind(data: Any) -> str:
+    """A value's type alone, where it may be a secret."""
+    if isinstance(data, str):
+        return "text (not shown)"
+    return "a number (not shown)" if isinstance(data, int | float) and not isinstance(data, bool) else shown(data)
 
 
 def shown(data: Any) -> str:
@@ -98,7 +148,9 @@ def shown(data: Any) -> str:
         return "a list"
     if data is None:
         return "nothing"
-    text = str(data).lower() if isinstance(data, bool) else repr(data)
+    if isinstance(data, str) and ("\n" in data or "://" in data):
+        return "text (not shown: of several lines, or a URL)"  # a PEM file, an address with a password
+    text = str(data).lower() if isinstance(data, bool) else redacted(repr(data))
     return text if len(text) <= 60 else text[:57] + "..."
 
 

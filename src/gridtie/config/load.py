@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from gridtie.config import source
+from gridtie.config.canonical import canonicalised
+from gridtie.config.check_numbers import contradicting_times
 from gridtie.config.check_providers import BY_NATURE
 from gridtie.config.checks import check
 from gridtie.config.convert import convert
@@ -47,15 +49,19 @@ def parse(raw: bytes, file: str) -> RoutingFile:
 
 
 def judge(found: source.Source) -> Routing:
-    """The routing that plain data describe. Raises `ConfigError` with all that is wrong."""
+    """The routing that plain data describe, its names in canonical form. Raises `ConfigError` with all that is wrong.
+
+    Pure: the same data give the same routing. What is wrong is told in the words of the file.
+    """
     routing, problems = convert(found.data, Routing)
     if routing is not None:
         routing = _local_by_nature(routing)
-        problems = [*_station_in_the_cloud(found), *check(routing)]
+        written = found.data.get("timeouts", {})
+        problems = [*_station_in_the_cloud(found), *check(routing), *contradicting_times(routing.timeouts, written)]
     if problems or routing is None:
         located = [found.locate(problem) for problem in problems]
         raise ConfigError(sorted(located, key=lambda problem: problem.line or 0))
-    return routing
+    return canonicalised(routing)
 
 
 def _local_by_nature(routing: Routing) -> Routing:

@@ -6,18 +6,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 Locality = Literal["local", "cloud"]
 ProviderType = Literal["station", "pool", "openai", "anthropic", "ollama"]
-OutputLimitField = Literal["max_tokens", "max_completion_tokens"]
 Preference = Literal["better", "always", "never"]
+LimitField = Literal["max_tokens", "max_completion_tokens"]
 
 
 class Struct(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A mapping of the routing file: no unknown keys, no change after loading."""
+
+    # Fields that the loader sets: no keys of the file.
+    SET_BY_LOADER: ClassVar[frozenset[str]] = frozenset()
 
 
 class Price(Struct, frozen=True):
@@ -48,6 +51,8 @@ class Provider(Struct, frozen=True):
     max_in_flight: int | None = None
     # Some endpoints reject `stream_options`: then usage is estimated, and flagged as an estimate.
     include_usage: bool = True
+    # Of type openai: the field that an output limit is written into; None: what `providers.cloud.limit_field` says.
+    output_limit_field: LimitField | None = None
     # PEM file of a private certificate authority; None: the machine's own list.
     ca_file: str | None = None
     # Of a pool: whether its models stand before the station's own in `local`. `better`: those that are better, by
@@ -55,8 +60,6 @@ class Provider(Struct, frozen=True):
     prefer: Preference | None = None
     # Of a pool: whether requests tagged `private` may go there. They stay on this machine by omission.
     private: bool | None = None
-    # The field that a limit on the answer goes into; None: max_completion_tokens at OpenAI and Azure, else max_tokens.
-    output_limit_field: OutputLimitField | None = None
     # Model name -> price; wins over the price snapshot.
     prices: dict[str, Price] = {}
 
@@ -76,16 +79,23 @@ class Model(Struct, frozen=True):
     that is, where `use` names a cloud before it.
     """
 
+    SET_BY_LOADER: ClassVar[frozenset[str]] = frozenset({"written"})
+
     local: str | list[str] | None = "auto"
     purpose: str = "chat"
     cloud: CloudModel | None = None
     # `provider/model` in the price snapshot that the savings are measured against; None: the default's.
     baseline: str | None = None
     floor: float | None = None
+    # The alias as the file spells it, for lists and messages; its key in `Routing.models` is canonical.
+    written: str = ""
 
 
 class When(Struct, frozen=True):
-    """All given conditions must hold; within one condition any of the values."""
+    """All given conditions must hold; within one condition any of the values.
+
+    After loading, environments, tags, agents and aliases are in canonical form (`config/names.py`).
+    """
 
     environment: list[str] | None = None
     tags: list[str] | None = None
@@ -132,7 +142,7 @@ class Timeouts(Struct, frozen=True):
     first_token_cold: float = 300.0
     between_tokens: float = 60.0
     total: float = 900.0
-    # A whole (unstreamed) answer that is passed on; None: as long as `total`.
+    # Until the first byte of a whole (unstreamed) answer that is passed on; None: `total`.
     whole: float | None = None
 
 
@@ -144,9 +154,9 @@ class Limits(Struct, frozen=True):
     max_headers: int = 100
     header_timeout: float = 10.0
     max_connections: int = 1024
-    # Bytes that all clients together can make the router hold; one key has at most half.
+    # What all clients together can make the router hold; one key at most half of it.
     held_bytes: int = 128 * 1024 * 1024
-    # Tokens of an answer, where money is limited and the client names no limit.
+    # Written into a request as its output limit where money is limited and the client names none.
     output_tokens: int = 8192
     # Upstream attempts over one request, the first included.
     attempts: int = 4
@@ -162,12 +172,12 @@ class Defaults(Struct, frozen=True):
     baseline: str = "openai/gpt-5.4-mini"
     # Names beside 127.0.0.1, localhost and [::1] that a request's Host may say.
     allowed_hosts: list[str] = []
-    # Origins beside our own pages that may ask, such as `app://obsidian.md` or `vscode-file://vscode-app`.
+    # Origins of pages and applications, beside the router's own, that may ask: `app://obsidian.md`.
     allowed_origins: list[str] = []
 
 
 class Routing(Struct, frozen=True):
-    """The whole routing file."""
+    """The whole routing file; after loading, the names in it that are compared are in canonical form."""
 
     version: Literal[1]
     providers: dict[str, Provider]

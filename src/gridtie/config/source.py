@@ -6,6 +6,7 @@ problems, and aliases are bounded, so that a small file cannot grow into a large
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import msgspec
 import yaml
 
 from gridtie.config.problems import ConfigError, KeyPath, Problem
+from gridtie.config.redact import is_secret_name
 
 # A routing file of a large team has some hundred lines. A megabyte is a wrong file, and would
 # hold up a reload.
@@ -21,6 +23,16 @@ MAX_BYTES = 1024 * 1024
 MAX_NODES = 50_000
 # The schema is 5 levels deep; an alias to its own parent would have no end.
 MAX_DEPTH = 32
+
+# A number that everybody reads as YAML does. YAML 1.1 knows more: 010 is 8, 0x10 is 16, 1:30 is 90, 1_0 is 10.
+_NUMBER = re.compile(
+    r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan", re.IGNORECASE
+)
+# Digits of a whole number: no size, count or time has more, and beyond them floats lose digits.
+_MAX_DIGITS = 15
+
+# Tags that people write here because other tools know them; others are not shown, for a value may begin with a !.
+_KNOWN_TAGS = frozenset({"!vault", "!include", "!secret", "!env", "!ENV", "!reference"})
 
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp"))
 
@@ -63,8 +75,11 @@ def parse(raw: bytes, file: str) -> Source:
         return _build(text, file)
     except yaml.MarkedYAMLError as error:
         raise _error(file, *_syntax(error, text)) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _error(file, "not YAML: it holds a control character", line, "remove it") from error
     except yaml.YAMLError as error:
-        raise _error(file, f"not YAML: {error}") from error
+        raise _error(file, "not YAML") from error
     except RecursionError as error:
         raise _error(file, f"nested deeper than {MAX_DEPTH} levels", fix="is this the right file?") from error
 
@@ -90,7 +105,8 @@ def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None, st
     """What a scanner or parser error means, in the words of somebody who edits the file."""
     mark = error.problem_mark or error.context_mark
     line = None if mark is None else mark.line + 1
-    problem = error.problem or str(error)
+    # Names in quotes are the file's own words, and one of them may be a password that begins with * or !.
+    problem = re.sub(r"\s*'(?!<)[^']{2,}'", "", error.problem or "it cannot be read")
     if line is not None and "\t" in "".join(text.splitlines()[line - 1 : line]):
         return "a tab where YAML wants spaces", line, "indent with spaces"
     context = f"{error.context}, " if error.context else ""
@@ -119,18 +135,37 @@ class _Builder:
         if isinstance(node, yaml.SequenceNode):
             return [self.plain(child, (*path, index), depth + 1) for index, child in enumerate(node.value)]
         if node.tag not in _PLAIN_TAGS:
-            self._problem(node, path, f"the tag {node.tag} is not known here", "write a plain value")
+            known = node.tag in _KNOWN_TAGS or node.tag.startswith("tag:yaml.org,2002:")
+            tag = f"the tag {node.tag}" if known else "a tag (a value that begins with !)"
+            self._problem(node, path, f"{tag} is not known here", "write a plain value, in quotes if it begins with !")
             return None
         return self._scalar(node, path)
 
     def _scalar(self, node: yaml.Node, path: KeyPath) -> Any:
         try:
             value = self._loader.construct_object(node)
-        except ValueError:  # "0b" with the tag int, a date such as 2026-13-45
-            self._problem(node, path, f"{node.value!r} is not a value that YAML can read", "quote it")
+        # What PyYAML raises for "!!int x", "!!bool x", "!!timestamp x", "!!int ''", and a date such as 2026-13-45.
+        except (ValueError, KeyError, AttributeError, IndexError):
+            self._problem(node, path, f"{_value(node, path)} is not a value that YAML can read", "quote it")
             return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return self._number(node, value, path)
         # A date that nobody asked for: the text as it was written is what was meant.
-        return value if isinstance(value, str | int | float | bool | None) else node.value
+        return value if isinstance(value, str | bool | None) else node.value
+
+    def _number(self, node: yaml.Node, value: float, path: KeyPath) -> float | None:
+        if isinstance(value, int) and len(str(abs(value))) > _MAX_DIGITS:
+            what = f"found a number of more than {_MAX_DIGITS} digits"
+            self._problem(node, path, what, "write a smaller one, or quote it if it is a name")
+            return None
+        if _NUMBER.fullmatch(node.value):
+            return value
+        if _secret(path):
+            what, plain = "found a number that YAML reads otherwise than it is written", "it in quotes"
+        else:
+            what, plain = f"found {node.value}, which YAML reads as {value:g}", _meant(node.value, value)
+        self._problem(node, path, what, f"write {plain}; in quotes it is text")
+        return None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath, depth: int) -> dict[str, Any]:
         data: dict[str, Any] = {}
@@ -155,3 +190,18 @@ class _Builder:
     def _problem(self, node: yaml.Node, path: KeyPath, what: str, fix: str) -> None:
         line = node.start_mark.line + 1
         self.problems.append(Problem(file=self._file, line=line, path=path, what=what, fix=fix))
+
+
+def _secret(path: KeyPath) -> bool:
+    return any(isinstance(step, str) and is_secret_name(step) for step in path)
+
+
+def _value(node: yaml.Node, path: KeyPath) -> str:
+    text = repr(node.value)
+    return "the value" if _secret(path) or len(text) > 60 else text
+
+
+def _meant(text: str, value: float) -> str:
+    """The number without its disguise: both of them where 010 may be ten or eight."""
+    decimal = re.fullmatch(r"([-+]?)0+([1-9][0-9]*)", text)
+    return f"{decimal[1]}{decimal[2]} (or {value:g}, if that is meant)" if decimal else f"{value:.15g}"

@@ -104,7 +104,7 @@ class App:
             paths = ", ".join(self._routes.paths())
             return self._no(exchange, 404, "not_found", f"there is nothing at {head.path[:200]!r}; there is {paths}")
         if head.method == b"OPTIONS":
-            head.route, head.generation = route, self.generation
+            head.route, head.loaded = route, self.loaded
             return True
         if route.handler(head.method) is None:
             method = head.method.decode("latin-1")[:20]

@@ -21,7 +21,10 @@ _FIX = "`gridtie keys list` on the host shows what is there; `gridtie keys add N
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A key's rights. `environments` is never empty; the first is what its requests are in by default."""
+    """A key's rights. `environments` is never empty; the first is what its requests are in by default.
+
+    They are in canonical form, as those of the routing file are.
+    """
 
     name: str
     environments: tuple[str, ...]
@@ -68,10 +71,7 @@ class Keys:
         return cls(
             {
                 bytes.fromhex(row.sha256): Key(
-                    name=row.name,
-                    environments=tuple(canonical(name) for name in row.environments),
-                    admin=row.admin,
-                    relay=row.relay,
+                    name=row.name, environments=_environments(row), admin=row.admin, relay=row.relay
                 )
                 for row in file.keys
             },
@@ -96,6 +96,10 @@ def resolve_environment(key: Key, header: str | None) -> str | Refusal:
     return refusals.environment_not_allowed(key.name, asked[:80], key.environments)
 
 
+def _environments(row: _Row) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(map(canonical, row.environments)))
+
+
 def _faults(rows: Iterable[_Row]) -> Iterable[str]:
     names: set[str] = set()
     digests: set[str] = set()
@@ -106,10 +110,10 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
             yield f'key "{row.name}": another key has the same sha256'
         if not row.name or row.name in names:
             yield f'key "{row.name}": the name is empty or taken'
+        environments = _environments(row)
         if not environments or "" in environments:
             yield f'key "{row.name}": it has no environment'
-        environments = tuple(canonical(name) for name in row.environments)
-        if row.relay is not (RELAY in environments) or (row.relay and environments != (RELAY,)):
+        if row.relay is not (environments == (RELAY,)) or (RELAY in environments and not row.relay):
             yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
         if row.relay and row.admin:
             yield f'key "{row.name}": a relay is no admin'

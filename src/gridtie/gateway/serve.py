@@ -18,6 +18,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -76,33 +77,51 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
-        """Raises ValueError that names the variable, what it holds and what is wanted."""
+        """Raises ValueError that names the variable, the mistake and what is wanted; nothing of what it holds."""
         host, port = _address("GRIDTIE_LISTEN", environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484"))
         tls = environ.get("GRIDTIE_TLS_LISTEN", "")
-        drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25")
-        try:
-            drain_seconds = float(drain)
-        except ValueError:
-            raise ValueError(f"GRIDTIE_DRAIN_SECONDS is {drain!r}; wanted a number of seconds") from None
-        access = environ.get("GRIDTIE_ACCESS_LOG", "on").lower()
+        drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25").strip()
+        if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]*)?|\.[0-9]+", drain, re.ASCII):
+            raise ValueError("GRIDTIE_DRAIN_SECONDS is not a number of seconds, 0 or more; wanted: such as 25, no unit")
+        access = environ.get("GRIDTIE_ACCESS_LOG", "on").strip().lower()
         if access not in ("on", "off"):
-            raise ValueError(f"GRIDTIE_ACCESS_LOG is {access!r}; wanted on or off")
+            raise ValueError("GRIDTIE_ACCESS_LOG is neither on nor off; wanted: one of these two words")
         return cls(
-            config_dir=Path(environ.get("GRIDTIE_CONFIG_DIR", "/etc/gridtie")),
-            state_dir=Path(environ.get("GRIDTIE_STATE_DIR", "/var/lib/gridtie")),
+            config_dir=_directory(environ, "GRIDTIE_CONFIG_DIR", "/etc/gridtie"),
+            state_dir=_directory(environ, "GRIDTIE_STATE_DIR", "/var/lib/gridtie"),
             host=host,
             port=port,
             access_log=access == "on",
-            drain_seconds=drain_seconds,
+            drain_seconds=float(drain),
             tls=_address("GRIDTIE_TLS_LISTEN", tls) if tls else None,
         )
 
 
+def _directory(environ: Mapping[str, str], name: str, default: str) -> Path:
+    text = environ.get(name, default)
+    if not text.strip():
+        raise ValueError(f"{name} is empty; wanted: a directory, or no such variable ({default} then)")
+    return Path(text)
+
+
 def _address(name: str, text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{name} is {text!r}; wanted address:port, such as 127.0.0.1:8484")
-    return host.strip("[]"), int(port)
+    host, colon, port = text.strip().rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if "://" in text:
+        fault = "begins with a scheme"
+    elif not colon or not host:
+        fault = "lacks its address or its port (0.0.0.0 means every address)"
+    elif not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        fault = "has a port that is not a number from 0 to 65535"
+    elif bare == host and ":" in host:
+        fault = "has an IPv6 address without brackets"
+    elif bare != host and ":" not in bare:
+        fault = "has no IPv6 address in its brackets"
+    elif not re.fullmatch(r"[A-Za-z0-9_.:%-]+", bare):
+        fault = "has an address with characters that no address has"
+    else:
+        return bare, int(port)
+    raise ValueError(f"{name} {fault}; wanted: address:port, such as 127.0.0.1:8484 or [::1]:8484")
 
 
 class Router:

@@ -15,8 +15,10 @@ from typing import TypeVar
 
 import msgspec
 
+from gridtie.config.key_file import key_in
 from gridtie.config.load import RoutingFile, load
 from gridtie.config.problems import ConfigError, Problem
+from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Routing
 from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
@@ -140,11 +142,12 @@ class Settings:
             raise ConfigError([Problem(what=str(error))]) from error
 
     def _secret(self, name: str) -> str:
+        """The key in a file of the configuration. Raises OSError, or ValueError that shows nothing of the content."""
         with (self.directory / name).open("rb") as stream:
             raw = stream.read(_MAX_SECRET_BYTES + 1)
         if len(raw) > _MAX_SECRET_BYTES:
             raise ValueError("it is too large for a key")
-        return raw.decode("ascii").strip()
+        return key_in(raw)
 
 
 def _authorities(routing: Routing) -> Iterator[Problem]:
@@ -156,7 +159,8 @@ def _authorities(routing: Routing) -> Iterator[Problem]:
             tls.context(provider.ca_file)
         except OSError as error:  # ssl.SSLError is one
             reason = error.strerror or str(error)
-            what = f"{provider.ca_file} cannot be used as certificate authorities: {reason}"
+            where = path_or_nothing(provider.ca_file, "the file")
+            what = f"{where} cannot be used as certificate authorities: {reason}"
             yield Problem(path=("providers", name, "ca_file"), what=what, fix="wanted: a readable PEM file")
 
 

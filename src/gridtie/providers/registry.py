@@ -10,11 +10,12 @@ import msgspec
 
 from gridtie.config.names import canonical
 from gridtie.config.problems import ConfigError, Problem, listed
+from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
 from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
 from gridtie.providers import local
-from gridtie.providers.cloud import output_limit_field
+from gridtie.providers.cloud import limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
 from gridtie.providers.target import Target
 from gridtie.providers.wire import Headers, auth_headers, base_url, probe_url
@@ -177,10 +178,12 @@ class _Builder:
             return auth_headers(provider.type, read_secret(provider.key_file))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            # A word without a slash may be the key itself, in the place of its file.
+            where = path_or_nothing(provider.key_file, "the file that key_file names")
             self._problems.append(
                 Problem(
                     path=("providers", name, "key_file"),
-                    what=f'the key of provider "{name}" cannot be read from {provider.key_file}: {reason}',
+                    what=f'the key of provider "{name}" cannot be read from {where}: {reason}',
                     fix="write the key alone into that file, owner root:gridtie, mode 0640",
                 )
             )
@@ -241,7 +244,7 @@ class _Builder:
                 probe_url=probe_url(provider),
                 provider_slots=provider.max_in_flight,
                 include_usage=provider.include_usage,
-                output_limit_field=output_limit_field(provider),
+                output_limit_field=limit_field(provider),
                 headers=self._headers[name],
                 ca_file=provider.ca_file,
             )
@@ -254,7 +257,7 @@ class _Builder:
         local = self._local_order(names, model.purpose, station_models, pool_models)
         cloud = () if model.cloud is None else (self._remote(model.cloud.provider, model.cloud.model),)
         return Alias(
-            name=name,
+            name=model.written or name,
             local=local,
             cloud=cloud,
             floor=model.floor,

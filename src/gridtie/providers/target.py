@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gridtie.config.schema import Locality, OutputLimitField
+from gridtie.config.schema import LimitField, Locality
 from gridtie.dialects.types import Dialect
 
 
@@ -33,7 +33,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None = None
     include_usage: bool = True
     # The field that a limit on the answer goes into, where the router writes one.
-    output_limit_field: OutputLimitField = "max_tokens"
+    output_limit_field: LimitField = "max_tokens"
     # Of this station's own models: what answers, for the ledger.
     engine: str = ""
     engine_version: str = ""

@@ -1,0 +1,92 @@
+"""Numbers: above zero where zero has no meaning, in the unit that is meant, and none that another one overrules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from gridtie.config.problems import KeyPath, Problem
+from gridtie.config.schema import Limits, Routing, Timeouts
+
+# Below it a size is meant in kilo- or megabytes: not even a small request fits.
+_LEAST_BYTES = 1000
+# Seconds of a day: above it a time is meant in milliseconds.
+_LONGEST_SECONDS = 86_400
+# No model writes as many tokens in one answer.
+_MOST_OUTPUT_TOKENS = 1_000_000
+
+
+def numbers(routing: Routing) -> Iterator[Problem]:
+    """Every number with a unit is above zero: zero would mean never to one reader and unlimited to another."""
+    for name, provider in routing.providers.items():
+        yield from _above_zero(provider.max_in_flight, ("providers", name, "max_in_flight"), "requests")
+    for at, rule in enumerate(routing.rules):
+        path: KeyPath = ("rules", at)
+        yield from _above_zero(rule.max_cost, (*path, "max_cost"), "US dollars")
+        yield from _at_least_zero(rule.max_wait, (*path, "max_wait"), "seconds")
+        yield from _at_least_zero(rule.when.larger_than, (*path, "when", "larger_than"), "tokens")
+        yield from _above_zero(rule.when.smaller_than, (*path, "when", "smaller_than"), "tokens")
+    for at, budget in enumerate(routing.budgets):
+        yield from _above_zero(budget.usd, ("budgets", at, "usd"), "US dollars")
+    for key, value in msgspec.structs.asdict(routing.timeouts).items():
+        yield from _seconds(value, ("timeouts", key))
+    yield from _limits(routing.limits)
+
+
+def contradicting_times(times: Timeouts, written: Mapping[str, Any]) -> Iterator[Problem]:
+    """Times that never pass, since `total` ends before them. Only those that the file names: a default gives way."""
+    for key in ("connect", "first_token", "between_tokens", "whole"):
+        value = getattr(times, key)
+        if key in written and value is not None and value > times.total:
+            yield Problem(
+                path=("timeouts", key),
+                what=f"found {value:g} s, and timeouts.total ends a request after {times.total:g} s",
+                fix=f"write {times.total:g} or less, or raise timeouts.total",
+            )
+
+
+def _limits(limits: Limits) -> Iterator[Problem]:
+    for key, value in msgspec.structs.asdict(limits).items():
+        path = ("limits", key)
+        if key.endswith("timeout"):
+            yield from _seconds(value, path)
+        elif key.endswith("_bytes"):
+            yield from _above_zero(value, path, "bytes")
+            if 0 < value < _LEAST_BYTES:
+                yield Problem(
+                    path=path, what=f"found {value} bytes, in which no request fits", fix="16 MiB is 16777216, for one"
+                )
+        else:
+            yield from _above_zero(value, path, "tokens" if key == "output_tokens" else "of them")
+    if limits.output_tokens > _MOST_OUTPUT_TOKENS:
+        yield Problem(
+            path=("limits", "output_tokens"),
+            what=f"found {limits.output_tokens}, wanted at most {_MOST_OUTPUT_TOKENS} (tokens of one answer)",
+        )
+    if limits.held_bytes < 2 * limits.max_body_bytes:
+        yield Problem(
+            path=("limits", "held_bytes"),
+            what=f"one key holds at most half of {limits.held_bytes} bytes, in which the largest body "
+            f"({limits.max_body_bytes}, limits.max_body_bytes) does not fit",
+            fix=f"write held_bytes: {2 * limits.max_body_bytes} or more, or lower max_body_bytes",
+        )
+
+
+def _seconds(value: float | None, path: KeyPath) -> Iterator[Problem]:
+    yield from _above_zero(value, path, "seconds")
+    if value is not None and _LONGEST_SECONDS < value < float("inf"):
+        yield Problem(
+            path=path, what=f"found {value:g} s, more than a day", fix="times are seconds: milliseconds / 1000"
+        )
+
+
+def _above_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:
+    if value is not None and not 0 < value < float("inf"):
+        yield Problem(path=path, what=f"found {value:g}, wanted more than 0 ({unit})")
+
+
+def _at_least_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:
+    if value is not None and not 0 <= value < float("inf"):
+        yield Problem(path=path, what=f"found {value:g}, wanted 0 or more ({unit})")
