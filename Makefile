@@ -6,17 +6,19 @@ SHELL := /bin/sh
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
 # PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
+# BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
 ARGS ?=
 PART ?=
 MODELS ?=
 VERSION ?=
+BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test reset pins pages lock oracle venv artefacts
+.PHONY: help site upgrade verify demo test cases reset pins pages lock oracle venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -42,6 +44,10 @@ demo: ## five agents build and test a small feature through the router
 test: ## tests of the project itself, with their set-up; PART=all for every story of the lab, as in CI
 	@scripts/venv test
 	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
+
+cases: ## what real users send, write and own, tried against a router process; BASE=COMMIT for both side by side
+	@scripts/venv test
+	@PYTHONPATH=src:tests .venv/bin/python -m cases.run $(if $(BASE),--base $(BASE)) $(ARGS)
 
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site

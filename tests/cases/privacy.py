@@ -1,0 +1,180 @@
+"""What must stay here, stays: names in any spelling, instructions that are misspelt. (A1, A2)"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from cases.harness import Ended, Fixture, Router, brief
+from cases.registry import case, expect
+from cases.routing_files import config
+from cases.upstreams import openai
+from standins.router import KEY, chat
+from standins.scripted import Upstream
+
+ENVIRONMENTS = ["dev", "test", "ci", "production"]
+
+
+def keys_json(environments: list[str], *, name: str = "station") -> str:
+    """keys.json with the one key that the cases use."""
+    key = {"name": name, "sha256": sha256(KEY.encode()).hexdigest(), "environments": environments, "admin": True}
+    return json.dumps({"schema": 1, "keys": [key]})
+
+
+async def two(it: Fixture) -> tuple[Upstream, Upstream]:
+    """A local upstream and a cloud, both well."""
+    return await it.upstream(openai("from here")), await it.upstream(openai("from the cloud"))
+
+
+async def stays(router: Router, cloud: Upstream, headers: Mapping[str, str], model: str = "coder") -> str:
+    """Ask, and expect the local answer and nothing at the cloud."""
+    answered = await router.ask({**chat(), "model": model}, headers=headers)
+    expect(not cloud.turns, f"answered by the cloud: {brief(answered)}")
+    expect(answered.status == 200, brief(answered))
+    expect(answered.headers.get("x-gridtie-locality") == "local", f"locality {answered.headers}")
+    return "answered locally, nothing at the cloud"
+
+
+def never(**when: list[str]) -> dict[str, Any]:
+    """A rule that keeps from the cloud what matches `when`."""
+    return {"name": "never", "when": when, "use": ["local"], "never": "cloud"}
+
+
+def kept_by_rule(
+    number: int, title: str, when: dict[str, list[str]], headers: dict[str, str], **options: Any
+) -> None:
+    """Register one spelling of a rule against one spelling of a request."""
+
+    @case(f"A1.{number}", title)
+    async def body(it: Fixture) -> str:
+        here, cloud = await two(it)
+        environments = options.get("environments", ENVIRONMENTS)
+        routing = config(here, cloud, use=["cloud", "local"], rules=[never(**when)], environments=environments)
+        router = await it.router(routing, files={"keys.json": keys_json(options.get("key", ENVIRONMENTS))})
+        return await stays(router, cloud, headers)
+
+
+kept_by_rule(1, "rule tags: [HIPAA], header HIPAA", {"tags": ["HIPAA"]}, {"x-gridtie-tags": "HIPAA"})
+kept_by_rule(2, "rule tags: [HIPAA], header hipaa", {"tags": ["HIPAA"]}, {"x-gridtie-tags": "hipaa"})
+kept_by_rule(
+    3, "rule tags: [ Hipaa ] with blanks, header", {"tags": [" Hipaa "]}, {"X-Gridtie-Tags": " other , HIPAA "}
+)
+kept_by_rule(
+    4,
+    "rule environment: [CI] as declared, header ci",
+    {"environment": ["CI"]},
+    {"x-gridtie-environment": "ci"},
+    environments=["dev", "test", "CI", "production"],
+)
+kept_by_rule(5, "rule environment: [ci], header CI", {"environment": ["ci"]}, {"x-gridtie-environment": "CI"})
+kept_by_rule(6, "rule environment: [ci], the key's is CI", {"environment": ["ci"]}, {}, key=["CI"])
+kept_by_rule(7, "rule agent: [Reviewer], header reviewer", {"agent": ["Reviewer"]}, {"x-gridtie-agent": "reviewer"})
+kept_by_rule(8, "rule agent: [reviewer], header Reviewer", {"agent": ["reviewer"]}, {"x-gridtie-agent": "Reviewer"})
+
+
+@case("A1.9", "rule alias: [coder], asked for CODER")
+async def alias_in_capitals(it: Fixture) -> str:
+    here, cloud = await two(it)
+    routing = config(here, cloud, use=["cloud", "local"], rules=[never(alias=["coder"])])
+    return await stays(await it.router(routing), cloud, {}, model="CODER")
+
+
+@case("A1.10", "alias Coder in the file, asked for coder")
+async def alias_declared_in_capitals(it: Fixture) -> str:
+    here, cloud = await two(it)
+    routing = config(here, cloud, use=["cloud", "local"], rules=[never(alias=["Coder"])], defaults={"alias": "Coder"})
+    routing["models"] = {"Coder": routing["models"]["coder"]}
+    return await stays(await it.router(routing), cloud, {}, model="coder")
+
+
+@case("A1.11", "explain says what happens, tag in capitals")
+async def explained_as_lived(it: Fixture) -> str:
+    here, cloud = await two(it)
+    router = await it.router(config(here, cloud, use=["cloud", "local"], rules=[never(tags=["HIPAA"])]))
+    told = (await router.ask({"model": "coder", "tags": ["HIPAA"]}, path="/gridtie/route")).json
+    answered = await router.ask(chat(), headers={"x-gridtie-tags": "HIPAA"})
+    planned, lived = told["attempts"][0]["target"], answered.headers.get("x-gridtie-target")
+    expect(planned == lived, f"explained {planned}, answered by {lived}")
+    expect(lived == "here/small", f"both say {lived}")
+    return f"explained and answered by {lived}"
+
+
+@case("A1.12", "explain takes the spellings that headers take")
+async def explain_takes_spellings(it: Fixture) -> str:
+    here, cloud = await two(it)
+    router = await it.router(config(here, cloud, use=["cloud", "local"], rules=[never(environment=["ci"])]))
+    asked = {"model": "CODER", "environment": "CI", "agent": "Reviewer", "tags": ["Private"]}
+    told = await router.ask(asked, path="/gridtie/route")
+    expect(told.status == 200, brief(told))
+    targets = [attempt["target"] for attempt in told.json["attempts"]]
+    expect(targets == ["here/small"], f"planned {targets}")
+    return "200, local alone"
+
+
+@case("A1.13", "aliases coder and Coder in one file")
+async def aliases_differ_by_case(it: Fixture) -> str:
+    here, _ = await two(it)
+    routing = config(here, use=["local"])
+    routing["models"]["Coder"] = routing["models"]["coder"]
+    started = await it.start(routing)
+    expect(isinstance(started, Ended), "loaded")
+    assert isinstance(started, Ended)
+    expect(started.status == 2 and "Coder" in started.told, f"exit {started.status}: {started.told[:90]}")
+    return "refused at load, named"
+
+
+@case("A1.14", "environments ci and CI in one file")
+async def environments_differ_by_case(it: Fixture) -> str:
+    here, _ = await two(it)
+    started = await it.start(config(here, use=["local"], environments=["dev", "ci", "CI"]))
+    expect(isinstance(started, Ended), "loaded")
+    assert isinstance(started, Ended)
+    expect(started.status == 2 and "CI" in started.told, f"exit {started.status}: {started.told[:90]}")
+    return "refused at load, named"
+
+
+@case("A1.15", "a budget for the key Station, the key is station")
+async def budget_of_a_key_in_capitals(it: Fixture) -> str:
+    _, cloud = await two(it)
+    budget = {"name": "small", "usd": 0.000001, "key": "Station"}
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[budget]))
+    answered = await router.ask(chat(max_tokens=100))
+    expect(answered.status == 402 and not cloud.turns, f"the budget does not hold: {brief(answered)}")
+    return "402, nothing at the cloud"
+
+
+def refused_header(number: int, line: str, nearest: str) -> None:
+    """Register a header that is an instruction nobody knows."""
+
+    @case(f"A2.{number}", f"header `{line}`")
+    async def body(it: Fixture) -> str:
+        here, cloud = await two(it)
+        router = await it.router(config(here, cloud, use=["cloud", "local"]))
+        name, _, value = line.partition(": ")
+        answered = await router.ask(chat(), headers={name: value})
+        expect(not (cloud.turns or here.turns), f"passed on: {brief(answered)}")
+        expect(answered.status == 400, brief(answered))
+        expect(answered.error["code"] == "unknown_header", f"code {answered.error['code']}")
+        expect(nearest in answered.error["message"], f"does not name {nearest}: {answered.error['message']}")
+        expect(answered.error["source"] == "gridtie", f"source {answered.error['source']}")
+        return f"400 unknown_header, names {nearest}"
+
+
+refused_header(1, "x-gridtie-tag: private", "x-gridtie-tags")
+refused_header(2, "x_gridtie_tags: private", "x-gridtie-tags")
+refused_header(3, "X-Gridtie-Environmnt: ci", "x-gridtie-environment")
+refused_header(4, "gridtie-tags: private", "x-gridtie-tags")
+refused_header(5, "X-GridTie_Agents: reviewer", "x-gridtie-agent")
+refused_header(6, "x-gridtie-private: true", "x-gridtie-")
+
+
+@case("A2.7", "an unknown header on a streamed request")
+async def refused_before_a_stream(it: Fixture) -> str:
+    here, cloud = await two(it)
+    router = await it.router(config(here, cloud, use=["cloud", "local"]))
+    answered = await router.ask(chat(stream=True), headers={"x-gridtie-tag": "private"})
+    expect(not cloud.turns, "the cloud was asked")
+    expect(answered.status == 400, brief(answered))
+    return "400"
