@@ -16,7 +16,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test reset pins pages lock oracle venv artefacts
+.PHONY: help site upgrade verify demo test faults fuzz reset pins pages lock oracle venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -42,6 +42,14 @@ demo: ## five agents build and test a small feature through the router
 test: ## tests of the project itself, with their set-up; PART=all for every story of the lab, as in CI
 	@scripts/venv test
 	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
+
+faults: ## every way in which an upstream goes wrong, against a real router, as a table:  make faults ARGS="HTML stall"
+	@scripts/venv test
+	@PYTHONPATH=src:tests .venv/bin/python -m faults $(ARGS)
+
+fuzz: ## random inputs for everything that reads bytes:  make fuzz ARGS="--inputs 10000000 --seed 2"
+	@scripts/venv test
+	@PYTHONPATH=src:tests .venv/bin/python -m fuzz $(ARGS)
 
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site
