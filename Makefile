@@ -18,7 +18,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test cases reset pins pages lock oracle venv artefacts
+.PHONY: help site upgrade verify demo test cases faults fuzz reset pins pages lock oracle venv artefacts
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -48,6 +48,14 @@ test: ## tests of the project itself, with their set-up; PART=all for every stor
 cases: ## what real users send, write and own, tried against a router process; BASE=COMMIT for both side by side
 	@scripts/venv test
 	@PYTHONPATH=src:tests .venv/bin/python -m cases.run $(if $(BASE),--base $(BASE)) $(ARGS)
+
+faults: ## every way in which an upstream goes wrong, against a real router, as a table:  make faults ARGS="HTML stall"
+	@scripts/venv test
+	@PYTHONPATH=src:tests .venv/bin/python -m faults $(ARGS)
+
+fuzz: ## random inputs for everything that reads bytes:  make fuzz ARGS="--inputs 10000000 --seed 2"
+	@scripts/venv test
+	@PYTHONPATH=src:tests .venv/bin/python -m fuzz $(ARGS)
 
 reset: ## remove what `make site` made; models, ledger and keys stay unless PURGE=1
 	@scripts/venv site

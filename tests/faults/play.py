@@ -1,0 +1,314 @@
+"""Asks every cell of the table at one router process, and says where something else came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import msgspec
+
+from faults.table import DIALECTS, Cell
+from faults.upstream import HEALTHY, HEALTHY_WORDS, OWN_WORDS, Upstream, slug
+from faults.wire import INPUT, OUTPUT
+from gridtie.config.schema import Timeouts
+from gridtie.ledger.entry import Entry
+from standins.process import Process, process
+from standins.router import KEY, Answered, chat, request
+
+OWN = "".join(OWN_WORDS)
+
+# Seconds. Long enough for a machine that does other things, short enough for a table. The last, `total`, is beyond the
+# ten seconds that a head may take from its first byte on.
+FIRST_TOKEN, BETWEEN, TOTAL = 1.5, 1.5, 12.0
+# How much later than `total` a client may hear of it on a busy machine.
+SLACK = 5.0
+
+# Requests at once that keep a processor at work; those that wait for a clock are not counted.
+AT_ONCE = 12
+_WAITS = ("slow", "stall", "endless", "role only", "half a head", "head only", "pings", "199 alone", "silence")
+# They fill what the router may hold: one after another.
+_LARGE = "larger than 16 MB"
+
+_ATTEMPT_AT_HEALTHY = f"healthy/{HEALTHY}--well"
+_ERROR_FIELDS = {"message", "type", "code"}
+
+
+class Verdict(NamedTuple):
+    """What came of a cell."""
+
+    cell: Cell
+    # One of the table's words, or what was found instead of them.
+    found: str
+    # Everything that is wrong; empty where the cell is right.
+    wrong: list[str]
+    seconds: float
+
+
+class Asked(NamedTuple):
+    answered: Answered
+    text: str
+    # `error` of the body or of the last event.
+    error: dict[str, Any] | None
+    # Complaints about the form.
+    malformed: list[str]
+
+
+def routing_file(cells: Iterable[Cell], port: int) -> str:
+    """One alias for each cell: a failing cloud, and behind it, if so, a healthy local model. JSON is YAML."""
+    timeouts = {"connect": 5.0, "first_token": FIRST_TOKEN, "first_token_cold": FIRST_TOKEN}
+    timeouts |= {"between_tokens": BETWEEN, "total": TOTAL}
+    if "whole" in Timeouts.__struct_fields__:
+        timeouts["whole"] = FIRST_TOKEN
+    here = f"http://127.0.0.1:{port}"
+    price = {"input": 1.0, "output": 2.0}
+    models = {
+        alias(cell): {
+            "local": _ATTEMPT_AT_HEALTHY if cell.backed else None,
+            "cloud": {"provider": f"failing-{cell.dialect}", "model": alias(cell)},
+        }
+        for cell in cells
+    }
+    providers: dict[str, Any] = {
+        f"failing-{dialect}": {
+            "type": dialect,
+            "base_url": here + ("/v1" if dialect == "openai" else ""),
+            "prices": {alias(cell): price for cell in cells if cell.dialect == dialect},
+        }
+        for dialect in DIALECTS
+    }
+    providers["healthy"] = {"type": "openai", "base_url": f"{here}/v1", "locality": "local"}
+    rules = [{"name": "all", "use": ["cloud", "local"]}]
+    defaults = {"alias": next(iter(models))}
+    return json.dumps(
+        {
+            "version": 1, "providers": providers, "models": models, "rules": rules, "timeouts": timeouts,
+            "defaults": defaults,
+        }
+    )  # fmt: skip
+
+
+def alias(cell: Cell) -> str:
+    """A cell's name, which the stand-in reads the fault from."""
+    how = "streamed" if cell.streamed else "whole"
+    return f"{slug(cell.fault)}--{cell.dialect}-{how}-{'backed' if cell.backed else 'alone'}"
+
+
+async def play(cells: list[Cell]) -> tuple[list[Verdict], list[str]]:
+    """Every cell's verdict, and what is wrong with the router afterwards."""
+    # In the order of their length: what waits for a clock runs beside everything else.
+    gate, large = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
+    with tempfile.TemporaryDirectory(prefix="gridtie-faults-") as directory:
+        async with Upstream() as upstream:
+            file = routing_file(cells, upstream.port)
+            async with process(Path(directory), file, GRIDTIE_ACCESS_LOG="off") as router:
+                work = [_gated(router, cell, large if cell.fault == _LARGE else gate) for cell in cells]
+                verdicts = list(await asyncio.gather(*work))
+                after = await _afterwards(router)
+    return verdicts, after
+
+
+async def _gated(router: Process, cell: Cell, gate: asyncio.Semaphore) -> Verdict:
+    if any(word in cell.fault for word in _WAITS):
+        return await _judge(router, cell)
+    async with gate:
+        return await _judge(router, cell)
+
+
+async def _judge(router: Process, cell: Cell) -> Verdict:
+    started = monotonic()
+    try:
+        async with asyncio.timeout(TOTAL + SLACK):
+            asked = await _ask(router, cell)
+    except TimeoutError:
+        seconds = monotonic() - started
+        return Verdict(cell, "hangs", [f"no whole answer within {TOTAL + SLACK:g} s"], seconds)
+    except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+        return Verdict(cell, "broken", [f"no well-formed answer: {error!r}"], monotonic() - started)
+    seconds = monotonic() - started
+    found = _outcome(asked)
+    row = await _row(router, asked)
+    wrong = [*asked.malformed, *_mismatch(cell, found, asked)]
+    wrong += ["no row in the ledger"] if row is None else _row_mismatch(cell, found, asked, row)
+    return Verdict(cell, found, wrong, seconds)
+
+
+async def _ask(router: Process, cell: Cell) -> Asked:
+    wire = await router.connect()
+    try:
+        await wire.send(request(chat(model=alias(cell), stream=cell.streamed), port=router.port))
+        answered = await wire.answered()
+    finally:
+        wire.close()
+    malformed = [] if answered.whole else ["the message is cut"]
+    kind = answered.headers.get("content-type", "").partition(";")[0]
+    if kind == "text/event-stream":
+        return _read_events(answered, malformed)
+    if kind != "application/json":
+        malformed.append(f"content-type {kind!r}")
+    body = json.loads(answered.body)
+    if answered.status != 200:
+        return Asked(answered, "", body.get("error"), malformed + _error_complaints(body))
+    text = body["choices"][0]["message"].get("content") or ""
+    if cell.streamed:
+        malformed.append("a whole answer to a streamed request")
+    return Asked(answered, text, None, malformed)
+
+
+def _read_events(answered: Answered, malformed: list[str]) -> Asked:
+    """The text and the end of a stream."""
+    text, error, ended = "", None, False
+    for event in answered.body.decode().split("\n\n"):
+        data = "\n".join(line[6:] for line in event.split("\n") if line.startswith("data: "))
+        if not data:
+            continue
+        if ended or error is not None:
+            malformed.append("something follows the end of the stream")
+        if data == "[DONE]":
+            ended = True
+            continue
+        frame = json.loads(data)
+        if frame.get("error"):
+            error = frame["error"]
+            malformed += _error_complaints(frame)
+        for choice in frame.get("choices") or ():
+            text += choice["delta"].get("content") or ""
+    if not ended and error is None:
+        malformed.append("the stream has neither an end mark nor an error")
+    return Asked(answered, text, error, malformed)
+
+
+def _error_complaints(body: dict[str, Any]) -> list[str]:
+    error = body.get("error")
+    if not isinstance(error, dict) or not error.get("message") or error.keys() < _ERROR_FIELDS:
+        return [f"an error in another form: {json.dumps(body)[:200]}"]
+    return []
+
+
+def _outcome(asked: Asked) -> str:
+    """In the words of the table, or what there is instead."""
+    status = asked.answered.status
+    if status != 200:
+        assert asked.error is not None
+        return f"{status} {asked.error.get('code')}"
+    if asked.error is not None:
+        return "event" if asked.text else "event without content"
+    if asked.text == HEALTHY_WORDS:
+        return "next"
+    return "own" if asked.text == OWN else f"text {asked.text[:60]!r}"
+
+
+def _mismatch(cell: Cell, found: str, asked: Asked) -> list[str]:
+    """What a client sees that it should not."""
+    wrong = []
+    if not any(_fits(wanted, found, cell.fault) for wanted in cell.wanted):
+        told = f": {asked.error.get('message', '')[:160]}" if asked.error else ""
+        wrong.append(f"{found}, wanted {' or '.join(cell.wanted)}{told}")
+    if found == "event" and not cell.fault.startswith("endless") and not OWN.startswith(asked.text):
+        wrong.append(f"passed on was {asked.text[:60]!r}")
+    if cell.fault == "endless" and asked.text.replace("and on ", ""):
+        wrong.append("content of another target")
+    retry = asked.answered.headers.get("retry-after")
+    if asked.answered.status in (429, 503) and retry is None:
+        wrong.append(f"{asked.answered.status} without Retry-After")
+    if "HTML" in cell.fault and not cell.backed and asked.error and "html" not in str(asked.error["message"]).lower():
+        wrong.append(f"does not say that HTML came: {asked.error['message'][:120]}")
+    if found.startswith("4") and asked.error and "sk-faul" in str(asked.error["message"]):
+        wrong.append("shows a part of the key")
+    return wrong
+
+
+def _fits(wanted: str, found: str, fault: str) -> bool:
+    if wanted == "own~":
+        return found == "own"
+    if wanted == "504":
+        return found == "504 upstream_timeout"
+    if wanted == "4xx":
+        status = found.split(" ")[0]
+        given = next((word for word in fault.split() if word.isdigit()), "400")
+        return status in ("400", given)
+    return wanted == found
+
+
+async def _row(router: Process, asked: Asked) -> Entry | None:
+    id = asked.answered.headers.get("x-gridtie-request-id", "")
+    found = await router.get(f"/gridtie/requests/{id}", KEY)
+    return msgspec.json.decode(found.content, type=Entry) if found.status_code == 200 else None
+
+
+def _row_mismatch(cell: Cell, found: str, asked: Asked, row: Entry) -> list[str]:
+    """Where the ledger says something else than what happened."""
+    failing = f"failing-{cell.dialect}/{alias(cell)}"
+    if not row.tries:
+        return ["row: no try"]
+    first, last = row.tries[0], row.tries[-1]
+    facts: list[tuple[str, Any, tuple[Any, ...]]] = [
+        ("status", row.status, (asked.answered.status,)),
+        ("complete", row.complete, (found in ("next", "own"),)),
+        ("stream", row.stream, (cell.streamed,)),
+        ("tries[0].target", first.target, (failing,)),
+        ("tries[0].outcome", first.outcome, cell.noted),
+    ]
+    if found == "next":
+        facts += [
+            ("target", row.target, (_ATTEMPT_AT_HEALTHY,)),
+            ("tries[-1].target", last.target, (_ATTEMPT_AT_HEALTHY,)),
+            ("tries[-1].outcome", last.outcome, ("ok",)),
+            ("tokens", (row.input_tokens, row.output_tokens, row.estimated), ((INPUT, OUTPUT, False),)),
+        ]
+    if found == "own":
+        facts.append(("target", row.target, (failing,)))
+        if "own~" in cell.wanted:
+            facts.append(("estimated", row.estimated, (True,)))
+            facts.append(("something counted", bool(row.input_tokens and row.output_tokens), (True,)))
+        else:
+            counted = (row.input_tokens, row.output_tokens, row.estimated)
+            facts.append(("tokens", counted, ((INPUT, OUTPUT, False),)))
+    if found == "event":
+        facts += [("target", row.target, (failing,)), ("output_tokens > 0", row.output_tokens > 0, (True,))]
+    if asked.error is not None:
+        facts.append(("error said", bool(row.error), (True,)))
+    if found not in ("own", "event"):
+        # What nobody was served is not billed, and saves nothing.
+        facts.append(("cost_usd", row.cost_usd or 0, (0,)))
+        if found != "next":
+            facts.append(("baseline_usd", row.baseline_usd or 0, (0,)))
+    return [f"row: {name} {told!r}, wanted {' or '.join(map(repr, right))}" for name, told, right in facts
+            if told not in right]  # fmt: skip
+
+
+async def _afterwards(router: Process) -> list[str]:
+    """What is left once every client has its answer."""
+    wrong = []
+    deadline = monotonic() + 5
+    while True:
+        text = (await router.get("/metrics")).text
+        taken = [
+            line
+            for line in text.splitlines()
+            if line.startswith(("gridtie_in_flight{", "gridtie_waiting{")) and not line.endswith(" 0.0")
+        ]
+        if not taken or monotonic() > deadline:
+            break
+        await asyncio.sleep(0.1)
+    wrong += [f"a slot is still taken: {line}" for line in taken]
+    if (await router.get("/readyz")).status_code != 200:
+        wrong.append("/readyz is not 200")
+    wrong += [f"logged {count} times: {line}" for line, count in Counter(_exceptions(router.log)).most_common()]
+    return wrong
+
+
+def _exceptions(log: str) -> list[str]:
+    """Of each exception that the router logged: what and where."""
+    found = []
+    for line in log.splitlines():
+        said = json.loads(line) if line.startswith("{") else {"exception": line}
+        if trace := said.get("exception"):
+            places = [each.strip() for each in trace.splitlines() if each.lstrip().startswith("File ")]
+            found.append(f"{trace.splitlines()[-1][:200]} ({places[-1] if places else said.get('message', '')[:200]})")
+    return found
