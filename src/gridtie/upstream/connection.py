@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._head_handed_on = False
         self._chunked_or_sized = False
         self._complete = False
+        self._pieces = 0
         self._body.clear()
 
     @property
@@ -129,7 +130,7 @@ class Connection(asyncio.Protocol):
             return None
         pieces = self._body
         if self._complete:
-            body = b"".join(pieces)
+            body = b"".join(pieces[: self._pieces])
             self._release()
             receiver.on_body(body, True)
         elif pieces:
@@ -152,6 +153,11 @@ class Connection(asyncio.Protocol):
 
     # httptools
 
+    def on_message_begin(self) -> None:
+        if self._complete:
+            # A second answer to one request: whatever follows would be taken for the answer to the next one.
+            self._keep = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_seen:
             return  # trailers say nothing we use
@@ -162,6 +168,8 @@ class Connection(asyncio.Protocol):
         headers[name] = headers[name] + b", " + value if name in headers else value
 
     def on_headers_complete(self) -> None:
+        if self._complete:
+            return  # of a second answer to one request
         self._status = self._parser.get_status_code()
         self._head_seen = self._status >= 200
 
@@ -172,9 +180,10 @@ class Connection(asyncio.Protocol):
             self._chunked_or_sized = False
             return
         if self._complete:
-            self._keep = False  # a second answer to one request
-            return
+            return  # a second answer to one request
         self._complete = True
+        # What the parser appends after this belongs to an answer that nobody asked for.
+        self._pieces = len(self._body)
         self._keep = self._parser.should_keep_alive()
 
     # ours

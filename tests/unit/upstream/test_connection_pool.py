@@ -76,6 +76,21 @@ class TestAnswers:
 
         assert (answer.status, answer.body) == (200, body)
 
+    @pytest.mark.parametrize(
+        "surplus", [b"HTTP/1.1 500 no\r\ncontent-length: 3\r\n\r\nbad", b"HTTP/1.1 200 OK\r\ncont"]
+    )
+    def test_a_second_answer_to_one_request_is_dropped_with_its_connection(self, surplus: bytes) -> None:
+        async def ask() -> tuple[Answer, Answer, int]:
+            first = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" + surplus
+            async with Upstream(raw(first, close=False), whole()) as upstream:
+                endpoint = Endpoint(pool(), upstream.url)
+                return await exchange(endpoint), await exchange(endpoint), upstream.connections
+
+        one, two, connections = run(ask)
+
+        assert (one.status, one.body) == (200, b"ok")
+        assert (two.status, connections) == (200, 2)
+
     def test_a_large_body_goes_up_whole(self) -> None:
         async def ask() -> int:
             async with Upstream(whole()) as upstream:
