@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridtie.dialects.anthropic import OpenAIToAnthropic
 from gridtie.dialects.ollama import OpenAIToOllama
-from gridtie.dialects.openai import OpenAI
+from gridtie.dialects.openai_chat.codec import OpenAI
 from gridtie.dialects.types import Codec, Dialect
 
 # A codec has no state of its own: one of each serves every request.

@@ -31,7 +31,7 @@ class Event(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Frames:
+class EventSplitter:
     """Cuts a stream, however it arrives, into frames that keep their bytes and their blank line."""
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gridtie.dialects.openai_answer import DONE, Frames
-from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, estimate
+from gridtie.dialects.openai_chat.answer import DONE, Frames
+from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, estimate
 from gridtie.dialects.sse import FrameTooLarge
 from gridtie.dialects.types import Chunk, Failed, Failure, Usage
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from gridtie.dialects import openai_errors
+from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.openai_usage import WireUsage, estimate, from_wire
+from gridtie.dialects.openai_chat.usage import WireUsage, estimate, from_wire
 from gridtie.dialects.sse import Frames, FrameTooLarge, parse
 from gridtie.dialects.types import Chunk, Failed, Failure, Usage
 

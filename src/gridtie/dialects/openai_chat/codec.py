@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.openai_errors import ErrorObject, classify, from_error, read
-from gridtie.dialects.openai_stream import PassThrough
-from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, WireUsage, estimate, from_wire
+from gridtie.dialects.openai_chat.errors import ErrorObject, classify, from_error, read
+from gridtie.dialects.openai_chat.stream import PassThrough
+from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, WireUsage, estimate, from_wire
 from gridtie.dialects.types import Call, Failed, Failure, StreamDecoder, Untranslatable, Whole
 
 CHAT_PATH = "/chat/completions"

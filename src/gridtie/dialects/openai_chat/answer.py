@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gridtie.dialects.openai_usage import to_wire
+from gridtie.dialects.openai_chat.usage import to_wire
 from gridtie.dialects.types import Usage
 
 DONE = b"data: [DONE]\n\n"
@@ -13,7 +13,7 @@ _encode = msgspec.json.Encoder().encode
 _TAIL = b'},"finish_reason":null}]}\n\n'
 
 
-class Call(msgspec.Struct, frozen=True):
+class ToolCall(msgspec.Struct, frozen=True):
     """A tool call of an answer; `arguments` is JSON as text, as OpenAI clients expect it."""
 
     id: str
@@ -21,7 +21,7 @@ class Call(msgspec.Struct, frozen=True):
     arguments: str
 
 
-class Frames:
+class ChunkWriter:
     """The frames of one streamed answer.
 
     They are joined from bytes that are fixed per answer and a few that change, as this runs once per token.
@@ -49,7 +49,7 @@ class Frames:
     def refusal(self, text: str) -> bytes:
         return self._delta + b'"refusal":' + _encode(text) + _TAIL
 
-    def call(self, index: int, call: Call) -> bytes:
+    def call(self, index: int, call: ToolCall) -> bytes:
         """The first piece of a tool call: everything, or its name with the arguments to follow."""
         function = {"name": call.name, "arguments": call.arguments}
         return self._tool({"index": index, "id": call.id, "type": "function", "function": function})
@@ -78,7 +78,7 @@ def completion(
     usage: Usage,
     reasoning: str = "",
     refusal: str | None = None,
-    calls: list[Call] | None = None,
+    calls: list[ToolCall] | None = None,
 ) -> bytes:
     """A whole chat completion."""
     message: dict[str, object] = {"role": "assistant", "content": content, "refusal": refusal}

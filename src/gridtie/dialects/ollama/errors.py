@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects import openai_errors
+from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.failures import UNREADABLE, by_status, retry_after, says_unsupported, shorten
 from gridtie.dialects.types import Failed, Failure
 

@@ -10,8 +10,8 @@ import msgspec
 from gridtie.dialects import ollama_errors
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.ndjson import Lines
-from gridtie.dialects.openai_answer import Call, Frames, completion
-from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, estimate
+from gridtie.dialects.openai_chat.answer import Call, Frames, completion
+from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, estimate
 from gridtie.dialects.translation import Translation, broken
 from gridtie.dialects.types import Chunk, Usage, Whole
 

@@ -6,7 +6,7 @@ import msgspec
 
 from gridtie.dialects import anthropic_errors
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.openai_answer import Call, Frames, completion
+from gridtie.dialects.openai_chat.answer import Call, Frames, completion
 from gridtie.dialects.sse import Frames as EventFrames
 from gridtie.dialects.sse import parse
 from gridtie.dialects.translation import Translation, broken
