@@ -84,13 +84,13 @@ def says_unsupported(message: str) -> bool:
     return _UNSUPPORTED.search(message) is not None
 
 
-def is_policy(status: int | None, names: Iterable[object], text: str) -> bool:
-    """Whether a refusal is a provider's moderation and not about the key.
+def names_policy(names: Iterable[object]) -> bool:
+    """Whether a refusal is a provider's moderation, by its codes and types."""
+    return any(isinstance(name, str) and name.lower() in _POLICY_NAMES for name in names)
 
-    By its code or type where it has one. Its words count only at a status that can mean it.
-    """
-    if any(isinstance(name, str) and name.lower() in _POLICY_NAMES for name in names):
-        return True
+
+def says_policy(status: int | None, text: str) -> bool:
+    """Whether it reads as one, at a status that can mean it; for providers that give no code."""
     return status in (400, 403, 451) and _POLICY_TEXT.search(text) is not None
 
 

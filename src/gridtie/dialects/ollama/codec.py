@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from gridtie.dialects import ollama_answer, ollama_errors, ollama_request
-from gridtie.dialects.types import Call, Failure, StreamDecoder, Whole
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.ollama import errors, request
+from gridtie.dialects.ollama.answer import Answer
+from gridtie.dialects.openai_chat.answer import ChunkWriter, WholeWriter
+from gridtie.dialects.translation import decode_whole
+from gridtie.dialects.types import Failure, StreamDecoder, UpstreamRequest, Whole
 
 CHAT_PATH = "/api/chat"
 
@@ -11,14 +15,43 @@ CHAT_PATH = "/api/chat"
 class OpenAIToOllama:
     """The `Codec` for Ollama. Its streams always end with usage, so `include_usage` asks for nothing."""
 
-    def call(self, body: bytes, model: str, *, stream: bool, include_usage: bool) -> Call:
-        return Call(path=CHAT_PATH, body=ollama_request.translate(body, model, stream=stream))
+    translates = True
 
-    def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:
-        return ollama_answer.Stream(client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate)
+    def request(
+        self,
+        facts: Facts,
+        model: str,
+        *,
+        stream: bool,
+        include_usage: bool,
+        output_limit: int | None = None,
+        limit_field: str = "max_tokens",
+    ) -> UpstreamRequest:
+        return UpstreamRequest(path=CHAT_PATH, body=request.translate(facts, model, output_limit))
+
+    def stream(
+        self,
+        *,
+        client_wants_usage: bool,
+        prompt_estimate: int,
+        created: int = 0,
+        choices: int = 1,
+        one_tool_call: bool = False,
+    ) -> StreamDecoder:
+        return Answer(
+            ChunkWriter,
+            client_wants_usage=client_wants_usage,
+            prompt_estimate=prompt_estimate,
+            one_tool_call=one_tool_call,
+        )
+
+    def collect(self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False) -> StreamDecoder:
+        return Answer(
+            WholeWriter, client_wants_usage=True, prompt_estimate=prompt_estimate, one_tool_call=one_tool_call
+        )
 
     def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
-        return ollama_answer.whole(body, prompt_estimate)
+        return decode_whole(self.collect(prompt_estimate=prompt_estimate), body)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
-        return ollama_errors.classify(status, headers, body)
+        return errors.classify(status, headers, body)

@@ -13,8 +13,9 @@ from gridtie.dialects.failures import (
     by_status,
     context_counts,
     describe,
-    is_policy,
+    names_policy,
     retry_after,
+    says_policy,
     says_unsupported,
     shorten,
 )
@@ -137,6 +138,11 @@ def read(body: bytes | msgspec.Raw) -> ErrorObject:
         return _odd(_any(envelope.error), envelope)
 
 
+def read_present(body: bytes) -> ErrorObject | None:
+    """The error of a body that holds one. Raises `UNREADABLE`."""
+    return read(body) if present(_envelope(body).error) else None
+
+
 def _odd(error: Any, envelope: _Envelope) -> ErrorObject:
     """An error of another shape: text (Ollama, some proxies), a flag beside a message, fields of odd types."""
     if not isinstance(error, dict):
@@ -156,11 +162,13 @@ def _string(value: Any) -> str | None:
 
 
 def _kind(error: ErrorObject, status: int | None, text: str) -> Failed:
-    if is_policy(status, error.names(), text) or _moderated(error):
+    if names_policy(error.names()) or _moderated(error):
         return Failed.POLICY
     for name in (error.code, error.type):
         if isinstance(name, str) and (kind := _BY_NAME.get(name)):
             return kind
+    if says_policy(status, text):
+        return Failed.POLICY
     kind = Failed.BROKEN if status is None else by_status(status)
     refused = kind is Failed.INVALID or status == 500  # llama.cpp answers 500 to an image it cannot read
     if refused and says_unsupported(text):

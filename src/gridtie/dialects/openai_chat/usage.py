@@ -46,10 +46,11 @@ _any = msgspec.json.Decoder()
 def read(raw: msgspec.Raw) -> WireUsage | None:
     """Reported usage, whatever its fields hold; None where there is none."""
     try:
-        wire = _wire.decode(raw)
+        wire: WireUsage | None = _wire.decode(raw)
     except UNREADABLE:
         return _read_odd(raw)
     if wire is not None:
+        # Ours, not upstream's to say.
         wire.odd = False
     return wire
 
