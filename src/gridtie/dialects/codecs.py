@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from gridtie.dialects.anthropic import OpenAIToAnthropic
-from gridtie.dialects.ollama import OpenAIToOllama
-from gridtie.dialects.openai import OpenAI
+from gridtie.dialects.anthropic.codec import OpenAIToAnthropic
+from gridtie.dialects.ollama.codec import OpenAIToOllama
+from gridtie.dialects.openai_chat.codec import OpenAIToOpenAI
 from gridtie.dialects.types import Codec, Dialect
 
 # A codec has no state of its own: one of each serves every request.
 _CODECS: dict[tuple[Dialect, Dialect], Codec] = {
-    ("openai", "openai"): OpenAI(),
+    ("openai", "openai"): OpenAIToOpenAI(),
     ("openai", "ollama"): OpenAIToOllama(),
     ("openai", "anthropic"): OpenAIToAnthropic(),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -30,6 +30,10 @@ _BY_STATUS = {
     503: Failed.BUSY,
     504: Failed.TIMEOUT,
     529: Failed.BUSY,  # Anthropic's own: overloaded
+    # Not in the registry. Rate limits at some hosts; the rest are proxies' about themselves or a departed peer.
+    420: Failed.BUSY,
+    430: Failed.BUSY,
+    **dict.fromkeys((407, 421, 425, 440, 444, 460, 463, *range(494, 500)), Failed.BROKEN),
 }
 
 # The last one is llama.cpp's, about a schema that it cannot turn into a grammar: another server may be able to.
@@ -49,8 +53,27 @@ _OPENAI_CONTEXT = re.compile(
 _ANTHROPIC_CONTEXT = re.compile(r"too long: (?P<prompt>\d+) tokens > (?P<context>\d+)", re.IGNORECASE)
 
 
+# What providers call a refusal by their moderation: OpenAI, Azure, OpenRouter, Mistral's and xAI's gateways.
+_POLICY_NAMES = {
+    "content_policy_violation",
+    "content_filter",
+    "content_filtered",
+    "moderation_blocked",
+    "responsibleaipolicyviolation",
+    "content_policy",
+    "content_moderation",
+    "invalid_prompt",
+}
+_POLICY_TEXT = re.compile(
+    r"content[ _](management )?polic|usage (polic|guideline)|\bmoderation\b|\bflagged\b|safety (system|check)",
+    re.IGNORECASE,
+)
+# A name as error codes and types are written: nothing that could be a sentence of a prompt.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{1,63}")
+
+
 def by_status(status: int) -> Failed:
-    """What a status alone says; a 4xx that says nothing more is the client's own fault."""
+    """What a status alone says; a 4xx that says nothing more is the client's own fault. Takes any number."""
     if kind := _BY_STATUS.get(status):
         return kind
     return Failed.INVALID if 400 <= status < 500 else Failed.BROKEN
@@ -59,6 +82,30 @@ def by_status(status: int) -> Failed:
 def says_unsupported(message: str) -> bool:
     """Whether a refusal reads as "this model or server cannot do that"."""
     return _UNSUPPORTED.search(message) is not None
+
+
+def names_policy(names: Iterable[object]) -> bool:
+    """Whether a refusal is a provider's moderation, by its codes and types."""
+    return any(isinstance(name, str) and name.lower() in _POLICY_NAMES for name in names)
+
+
+def says_policy(status: int | None, text: str) -> bool:
+    """Whether it reads as one, at a status that can mean it; for providers that give no code."""
+    return status in (400, 403, 451) and _POLICY_TEXT.search(text) is not None
+
+
+def describe(
+    status: int | None,
+    names: Iterable[object] = (),
+    counts: tuple[int, int] | None = None,
+    who: str = "the upstream",
+) -> str:
+    """A failure in our words: nothing of upstream's own text, which may quote the prompt or the key."""
+    said = f"{who} answered {status}" if status is not None else f"{who} reported an error inside its answer"
+    known = dict.fromkeys(name for name in names if isinstance(name, str) and _NAME.fullmatch(name))
+    if known:
+        said += f" ({', '.join(known)})"
+    return said if counts is None else f"{said}: the prompt has {counts[0]} tokens, and {counts[1]} fit"
 
 
 def context_counts(message: str) -> tuple[int, int] | None:

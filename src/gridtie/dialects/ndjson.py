@@ -5,7 +5,7 @@ from __future__ import annotations
 from gridtie.dialects.sse import MAX_FRAME_BYTES, FrameTooLarge
 
 
-class Lines:
+class LineSplitter:
     """Cuts a stream, however it arrives, into non-empty lines without their line end."""
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:

@@ -31,7 +31,7 @@ class Event(msgspec.Struct, frozen=True):
     data: bytes
 
 
-class Frames:
+class EventSplitter:
     """Cuts a stream, however it arrives, into frames that keep their bytes and their blank line."""
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
@@ -80,3 +80,10 @@ def parse(frame: bytes) -> Event | None:
     if not data:
         return None
     return Event(name.decode("utf-8", "replace"), b"\n".join(data))
+
+
+def without_comments(frame: bytes) -> bytes:
+    """A frame that goes on to a client; its own bytes where no comment stands in it."""
+    if b"\n:" not in frame and b"\r:" not in frame and not frame.startswith(b":"):
+        return frame
+    return b"".join(line for line in frame.splitlines(keepends=True) if not line.startswith(b":"))

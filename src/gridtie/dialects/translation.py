@@ -1,13 +1,27 @@
-"""What every translated stream has in common: framing, the commit point, the end, the metering."""
+"""What every translated answer has in common: framing, the commit point, the end, the metering.
+
+A translation writes either the chunks of a stream or, for a client that wants a whole answer, that answer at its
+end; the target is asked to stream in both cases.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
-from gridtie.dialects.openai_answer import DONE, Frames
-from gridtie.dialects.openai_usage import BYTES_PER_TOKEN, estimate
+import msgspec
+
+from gridtie.dialects.found import beginning, form
+from gridtie.dialects.openai_chat.answer import AnswerTooLarge, Writer
+from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
-from gridtie.dialects.types import Chunk, Failed, Failure, Usage
+from gridtie.dialects.types import MAX_ANSWER_BYTES, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
+
+# Makes the writer of an answer, once its id, time and model are known.
+MakeWriter = Callable[[str, int, str], Writer]
+
+_QUOTE, _HTML, _OBJECT, _LIST = b'"<{['
+_EMPTY = 2  # bytes of an empty JSON string: its quotes
 
 
 class Splitter(Protocol):
@@ -19,72 +33,170 @@ class Splitter(Protocol):
 
 
 class Translation:
-    """State of one translated stream; a dialect adds `_take`, which reads one unit and calls the rest."""
+    """State of one translated answer; a `StreamDecoder`.
 
-    def __init__(self, splitter: Splitter, *, client_wants_usage: bool, prompt_estimate: int) -> None:
+    A dialect adds `_take`, which reads one unit and calls the rest, and `_take_document` where a whole answer looks
+    otherwise than a unit. A finish that was seen makes the answer whole, whatever breaks after it.
+    """
+
+    # Whether JSON at the start is a whole answer and not the first unit of a stream.
+    _documents = False
+
+    def __init__(
+        self,
+        splitter: Splitter,
+        write: MakeWriter,
+        *,
+        client_wants_usage: bool,
+        prompt_estimate: int,
+        one_tool_call: bool,
+    ) -> None:
         self._splitter = splitter
+        self._write = write
         self._client_wants_usage = client_wants_usage
         self._prompt_estimate = prompt_estimate
-        # Set once the answer's id is known; the role frame goes out with the first content.
-        self._frames: Frames | None = None
+        self._one_tool_call = one_tool_call
+        # The first bytes, until they tell what the stream is; a document's bytes until it ends.
+        self._lead: bytes | None = b""
+        self._document: bytearray | None = None
+        # Set once the answer's id is known; the role goes out with the first content.
+        self._writer: Writer | None = None
         self._opened = False
+        self._finish: str | None = None
         self._done = False
         # Bytes of what was said: the estimate where usage never comes.
         self._said = 0
-        self._usage: Usage | None = None
+        self._usage: WireUsage | None = None
 
     def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
+        raise NotImplementedError
+
+    def _take_document(self, document: bytes, out: list[bytes], chunk: Chunk) -> None:
         raise NotImplementedError
 
     def feed(self, data: bytes) -> Chunk:
         if self._done:
             return Chunk()
+        if self._lead is not None:
+            return self._begin(self._lead + data)
+        if self._document is not None:
+            return self._collect(self._document, data)
         try:
             units = self._splitter.feed(data)
         except FrameTooLarge as error:
-            return Chunk(failure=broken(str(error)), usage=self._metered())
+            return self._unless_finished(str(error))
         return self._read(units)
 
     def eof(self) -> Chunk:
-        rest = self._splitter.flush()
-        chunk = self._read([rest]) if rest and not self._done else Chunk()
+        chunk = Chunk()
+        if not self._done:
+            if self._document is not None:
+                chunk = self._read([bytes(self._document)], self._take_document)
+            elif rest := self._splitter.flush():
+                chunk = self._read([rest])
+            if not self._done and chunk.failure is None:
+                ended = self._unless_finished("the upstream ended its stream before the answer was complete")
+                ended.out, ended.frames = chunk.out + ended.out, chunk.frames
+                chunk = ended
         chunk.usage = self._metered()
-        if not self._done and chunk.failure is None:
-            chunk.failure = broken("the upstream ended its stream before the answer was complete")
         return chunk
 
-    def _read(self, units: list[bytes]) -> Chunk:
+    def whole_at_end(self) -> bool:
+        return self._done or self._finish is not None
+
+    def says_something(self, data: bytes) -> bool:
+        # Nothing passes unread here.
+        return False
+
+    # -- what the stream is ------------------------------------------------------------------------------------------
+
+    def _begin(self, data: bytes) -> Chunk:
+        first = beginning(data)
+        if first is None:
+            self._lead = data[-4096:]
+            return Chunk()
+        self._lead = None
+        if first == _HTML:
+            return Chunk(failure=broken(f"the upstream sent {form(data)} instead of a stream"), usage=self._metered())
+        if first == _OBJECT and self._documents:
+            self._document = bytearray()
+        return self.feed(data)
+
+    def _collect(self, document: bytearray, data: bytes) -> Chunk:
+        document += data
+        if len(document) > MAX_ANSWER_BYTES:
+            document.clear()
+            return Chunk(failure=broken(f"the upstream's answer exceeds {MAX_ANSWER_BYTES} bytes"))
+        return Chunk()
+
+    # -- units -------------------------------------------------------------------------------------------------------
+
+    def _read(self, units: list[bytes], take: Callable[[bytes, list[bytes], Chunk], None] | None = None) -> Chunk:
         chunk = Chunk(frames=len(units))
         out: list[bytes] = []
-        take = self._take
-        for unit in units:
-            take(unit, out, chunk)
-            if chunk.done or chunk.failure is not None:
-                chunk.usage = self._metered()
-                break
+        take = take or self._take
+        try:
+            for unit in units:
+                take(unit, out, chunk)
+                if chunk.done or chunk.failure is not None:
+                    break
+        except AnswerTooLarge as error:
+            chunk.failure = broken(str(error))
+        if chunk.failure is not None and self._finish is not None:
+            # The answer was whole before that.
+            chunk.failure = None
+            self._end(out, chunk)
+        if chunk.done or chunk.failure is not None:
+            chunk.usage = self._metered()
         chunk.out = b"".join(out)
         return chunk
 
-    def _say(self, frame: bytes, said: int, frames: Frames, out: list[bytes], chunk: Chunk) -> None:
+    def _unless_finished(self, what: str) -> Chunk:
+        """The end of an answer that finished, else a failure."""
+        chunk = Chunk(usage=self._metered())
+        if self._finish is None:
+            chunk.failure = broken(what)
+            return chunk
+        out: list[bytes] = []
+        self._end(out, chunk)
+        chunk.out = b"".join(out)
+        return chunk
+
+    # -- what a dialect calls ----------------------------------------------------------------------------------------
+
+    def _text(self, text: msgspec.Raw, write: Callable[[bytes], bytes], out: list[bytes], chunk: Chunk) -> None:
+        """A piece of text on its way to the client, given as a JSON string; nothing where it is empty or no text."""
+        span = bytes(text)
+        if len(span) > _EMPTY and span[0] == _QUOTE:
+            self._say(write(span), len(span) - _EMPTY, out, chunk)
+
+    def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
         """Content on its way to the client; what commits the answer."""
-        if not self._opened:
+        if not self._opened and self._writer is not None:
             self._opened = True
-            out.append(frames.role())
+            out.append(self._writer.role())
         self._said += said
         chunk.content = True
-        out.append(frame)
+        out.append(piece)
 
-    def _finish(self, reason: str, frames: Frames, out: list[bytes], chunk: Chunk) -> None:
+    def _end(self, out: list[bytes], chunk: Chunk) -> None:
         """The clean end of an answer."""
-        self._say(frames.finish(reason), 0, frames, out, chunk)
-        if self._client_wants_usage:
-            out.append(frames.usage(self._metered()))
-        out.append(DONE)
+        if self._writer is not None:
+            end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._client_wants_usage)
+            self._say(end, 0, out, chunk)
         self._done = chunk.done = True
 
     def _metered(self) -> Usage:
-        return self._usage or estimate(self._prompt_estimate, self._said // BYTES_PER_TOKEN)
+        return from_wire(self._usage, self._prompt_estimate, self._said // BYTES_PER_TOKEN)
 
 
 def broken(message: str) -> Failure:
     return Failure(kind=Failed.BROKEN, message=message)
+
+
+def decode_whole(decoder: StreamDecoder, body: bytes) -> Whole:
+    """An answer that lies there whole, through a decoder that collects."""
+    chunk = decoder.feed(body)
+    if not chunk.done and chunk.failure is None:
+        chunk = decoder.eof()
+    return Whole(chunk.out if chunk.failure is None else b"", chunk.usage, chunk.failure)

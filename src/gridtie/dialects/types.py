@@ -1,4 +1,4 @@
-"""What crosses between a dialect codec and the executor; pure data, no I/O."""
+"""What crosses between a dialect's codec and the router; pure data, no I/O."""
 
 from __future__ import annotations
 
@@ -7,27 +7,41 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from gridtie.dialects.facts import Facts
+
 Dialect = Literal["openai", "anthropic", "ollama"]
+
+# An answer that is collected, or read whole, ends as broken beyond this many bytes.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
 class Failed(Enum):
     """What went wrong upstream, in the terms that decide what happens next."""
 
     UNREACHABLE = "unreachable"  # connect, DNS, TLS, reset before content: next attempt
-    TIMEOUT = "timeout"  # one of the four time-outs: next attempt
+    TIMEOUT = "timeout"  # one of the time-outs: next attempt
     BUSY = "busy"  # 429, 503, 529: next attempt, Retry-After obeyed
     BROKEN = "broken"  # 5xx, EOF before content, an error inside a 200 stream: next attempt
     AUTH = "auth"  # 401, 403: next attempt, alert, no backoff helps
     MODEL_MISSING = "model_missing"  # re-route
     CONTEXT = "context"  # the prompt does not fit this target: re-route to a larger one
     CAPABILITY = "capability"  # tools, images, ... that this target cannot do: re-route
+    POLICY = "policy"  # a provider's moderation refuses the prompt: final, and no fault of the target
     INVALID = "invalid"  # the client's own fault (400, 404, 422): final, passed on
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A failed attempt.
+
+    `message` is in our words (status, error code, counts) and may be stored. `detail` is upstream's own text, which
+    may quote the prompt or a key: it is for the client of this very request alone, never for a log or the ledger.
+    """
+
     kind: Failed
     message: str
+    detail: str = ""
     status: int | None = None
+    # Seconds.
     retry_after: float | None = None
     # With CONTEXT, where upstream said so.
     prompt_tokens: int | None = None
@@ -46,11 +60,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cache_write: int = 0
     # Of `output`, those spent on reasoning, where the provider says so.
     reasoning: int = 0
+    # Whether any count is ours, because upstream's was missing or made no sense.
     estimated: bool = False
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """An upstream request, ready to be written; `path` is relative to the target's base URL."""
+class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request ready to be written; `path` is relative to the target's base URL."""
 
     path: str
     body: bytes
@@ -61,8 +76,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Chunk(msgspec.Struct):
     """What one read from upstream came to, for the client.
 
-    `out` is in the client's dialect and may be empty. `content` is true once text, reasoning, a
-    refusal or a tool delta is among it, or a clean finish: that is what commits the answer.
+    `out` is in the client's dialect and may be empty; comments and pings are never in it. `content` is true only
+    where there is content: text, reasoning, a refusal, a tool delta or a finish. That is what commits an answer and
+    what the clock between tokens goes by. `unread`: the bytes passed without being looked at, as nearly all do once
+    an answer is committed; `StreamDecoder.says_something` tells afterwards whether there is content in them.
+    `done`: the answer is whole, by the rules of its dialect, and `out` ends it for the client.
     """
 
     out: bytes = b""
@@ -71,6 +89,7 @@ class Chunk(msgspec.Struct):
     done: bool = False
     usage: Usage | None = None
     failure: Failure | None = None
+    unread: bool = False
 
 
 class Whole(msgspec.Struct):
@@ -82,41 +101,81 @@ class Whole(msgspec.Struct):
 
 
 class StreamDecoder(Protocol):
-    """State of one streamed answer; one per attempt."""
+    """State of one answer that upstream streams; one per attempt."""
 
     def feed(self, data: bytes) -> Chunk:
-        """Take the next bytes of the upstream body, however they are cut."""
+        """Take the next bytes of the upstream body, however they are cut. Nothing comes after `done`."""
         ...
 
     def eof(self) -> Chunk:
-        """Upstream ended: `failure` is set unless the dialect's own end was seen.
+        """Upstream's bytes ended, however: `done` where the answer counts as whole, else `failure`.
 
         `usage` is always set, as an estimate where upstream did not report it. So a caller that gives up on
         an answer (the client left, a time-out) calls this too, for what has to be metered, and drops the rest.
         """
         ...
 
+    def whole_at_end(self) -> bool:
+        """Whether the answer would count as whole if the transport broke now: its finish was seen."""
+        ...
+
+    def says_something(self, data: bytes) -> bool:
+        """Whether there is content in bytes that passed `unread`."""
+        ...
+
 
 class Codec(Protocol):
-    """Between one client dialect and one target dialect."""
+    """Between one client dialect and one target dialect.
 
-    def call(self, body: bytes, model: str, *, stream: bool, include_usage: bool) -> Call:
-        """The upstream request for a client's body. Raises `Untranslatable`.
+    Where it `translates`, the target is always asked to stream; `collect` makes a whole answer of that for a client
+    that wants one. Where it does not, the bytes of a whole answer pass, and `whole` reads what must be known.
+    """
+
+    translates: bool
+
+    def request(
+        self,
+        facts: Facts,
+        model: str,
+        *,
+        stream: bool,
+        include_usage: bool,
+        output_limit: int | None = None,
+        limit_field: str = "max_tokens",
+    ) -> UpstreamRequest:
+        """The upstream request. Raises `Untranslatable`.
 
         `include_usage`: ask upstream for usage in a stream (false where an endpoint rejects the option).
+        `output_limit`: tokens, written under `limit_field` (or the target's own name) where the client named none.
         """
         ...
 
-    def stream(self, *, client_wants_usage: bool, prompt_estimate: int, created: int = 0) -> StreamDecoder:
-        """A decoder for one answer. `created`: Unix time, for dialects whose answers carry no time."""
+    def stream(
+        self,
+        *,
+        client_wants_usage: bool,
+        prompt_estimate: int,
+        created: int = 0,
+        choices: int = 1,
+        one_tool_call: bool = False,
+    ) -> StreamDecoder:
+        """A decoder for one streamed answer.
+
+        `created`: Unix time, for dialects whose answers carry none. `choices`: how many answers were asked for.
+        `one_tool_call`: the client takes one call an answer, and the target cannot be told (`Facts.one_tool_call`).
+        """
+        ...
+
+    def collect(self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False) -> StreamDecoder:
+        """As `stream`, for a client that wants a whole answer: `out` is empty until `done`, and then that answer."""
         ...
 
     def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
-        """A 2xx body. A failure inside it (Ollama, some proxies) is in `Whole.failure`; else `usage` is set."""
+        """A 2xx body. A failure inside it is in `Whole.failure`; else `usage` is set."""
         ...
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
-        """Classify a non-2xx answer; header names in lower case."""
+        """Classify a non-2xx answer; header names in lower case. Never raises, whatever the status."""
         ...
 
 
@@ -129,3 +188,16 @@ class Untranslatable(ValueError):
     def __init__(self, what: str, needs: str = "") -> None:
         super().__init__(what)
         self.needs = needs
+
+
+class InvalidRequest(ValueError):
+    """A body that is wrong whoever should answer it: where (a path like `messages[2].content`), what and how right.
+
+    None of the three quotes more of the body than a short number.
+    """
+
+    def __init__(self, path: str, found: str, wanted: str) -> None:
+        super().__init__(f"{path or 'the body'}: found {found}, wanted {wanted}")
+        self.path = path
+        self.found = found
+        self.wanted = wanted

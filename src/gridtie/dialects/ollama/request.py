@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects import chat
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.openai_chat import conversation as chat
 from gridtie.dialects.types import Untranslatable
 
 _encode = msgspec.json.Encoder().encode
@@ -22,17 +23,17 @@ _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
 _OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
 
 
-def translate(body: bytes, model: str, *, stream: bool) -> bytes:
+def translate(facts: Facts, model: str, output_limit: int | None) -> bytes:
     """The body for `/api/chat`. Raises `Untranslatable`."""
-    request = chat.read(body)
+    request = chat.read(facts)
     native: dict[str, Any] = {
         "model": model,
         "messages": _messages(request.messages),
-        "stream": stream,
+        "stream": True,
         "truncate": False,
         "shift": False,
     }
-    if options := _options(request):
+    if options := _options(request, output_limit):
         native["options"] = options
     if tools := _tools(request):
         native["tools"] = tools
@@ -101,10 +102,11 @@ def _image(url: str) -> str:
     return data[1]
 
 
-def _options(request: chat.ChatRequest) -> dict[str, Any]:
+def _options(request: chat.ChatRequest, output_limit: int | None) -> dict[str, Any]:
     options = {name: value for name in _OPTIONS if (value := getattr(request, name)) is not None}
-    if request.limit is not None:
-        options["num_predict"] = request.limit
+    limit = request.limit if request.limit is not None else output_limit
+    if limit is not None:
+        options["num_predict"] = limit
     if request.stops:
         options["stop"] = request.stops
     return options

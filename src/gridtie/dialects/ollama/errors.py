@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects import openai_errors
-from gridtie.dialects.failures import UNREADABLE, by_status, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import by_status, describe, retry_after, says_unsupported, shorten
+from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.types import Failed, Failure
 
 # Text that Ollama's server writes itself (server/routes.go, server/sched.go at v0.32.15).
@@ -16,20 +16,16 @@ _MODEL_MISSING = re.compile(r"model .*not found|try pulling it first", re.IGNORE
 _BUSY = re.compile(r"server busy|maximum pending requests", re.IGNORECASE)
 
 
-class _Envelope(msgspec.Struct):
-    error: str = ""
-
-
-_envelope = msgspec.json.Decoder(_Envelope)
-
-
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
     """A non-2xx answer."""
-    try:
-        text = _envelope.decode(body).error
-    except UNREADABLE:
-        text = body[:300].decode("utf-8", "replace")
-    return from_text(text, status, retry_after(headers))
+    return _from_object(openai_errors.read(body), status, retry_after(headers))
+
+
+def from_field(error: msgspec.Raw) -> Failure | None:
+    """The field `error` of a line, where it reports one."""
+    if not openai_errors.present(error):
+        return None
+    return _from_object(openai_errors.read(b'{"error":' + bytes(error) + b"}"))
 
 
 def from_text(text: str, status: int | None = None, wait: float | None = None) -> Failure:
@@ -40,8 +36,20 @@ def from_text(text: str, status: int | None = None, wait: float | None = None) -
         if failure.kind is not Failed.INVALID:
             return failure
         text = inner.message or text
-    message = shorten(text) or f"Ollama refused with status {status} and no message"
-    return Failure(kind=_kind(message, status), message=message, status=status, retry_after=wait)
+    said = shorten(text)
+    return Failure(
+        kind=_kind(said, status),
+        message=describe(status, inner.names() if inner else (), who="Ollama"),
+        detail=said,
+        status=status,
+        retry_after=wait,
+    )
+
+
+def _from_object(error: openai_errors.ErrorObject, status: int | None = None, wait: float | None = None) -> Failure:
+    if error.type is not None or error.code is not None:
+        return openai_errors.from_error(error, status, wait)
+    return from_text(error.message or "", status, wait)
 
 
 def _inner_error(text: str) -> openai_errors.ErrorObject | None:
@@ -51,15 +59,15 @@ def _inner_error(text: str) -> openai_errors.ErrorObject | None:
         return None
     # More text may follow the object (the server's last log line), so it is not decoded to the end of the text.
     end = text.rfind("}") + 1
-    error = openai_errors.read(text[start:end].encode())
+    error = openai_errors.read(text[start:end].encode("utf-8", "replace"))
     return error if error.type is not None else None
 
 
-def _kind(message: str, status: int | None) -> Failed:
-    if _MODEL_MISSING.search(message):
+def _kind(said: str, status: int | None) -> Failed:
+    if _MODEL_MISSING.search(said):
         return Failed.MODEL_MISSING
-    if _BUSY.search(message):
+    if _BUSY.search(said):
         return Failed.BUSY
-    if says_unsupported(message):
+    if says_unsupported(said):
         return Failed.CAPABILITY
     return Failed.BROKEN if status is None else by_status(status)

@@ -12,12 +12,14 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects import anthropic_schema, chat
+from gridtie.dialects.anthropic import schema as anthropic_schema
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.openai_chat import conversation as chat
 from gridtie.dialects.types import Untranslatable
 
 # The field is required. Large enough for a long file of code and thinking before it; small enough for every
 # current model and for unstreamed requests, which Anthropic limits to what takes under ten minutes.
-DEFAULT_MAX_TOKENS = 16384
+DEFAULT_MAX_TOKENS = 8192
 
 _MEDIA_TYPES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
@@ -27,15 +29,15 @@ _encode = msgspec.json.Encoder().encode
 Block = dict[str, Any]
 
 
-def translate(body: bytes, model: str, *, stream: bool) -> bytes:
+def translate(facts: Facts, model: str, output_limit: int | None) -> bytes:
     """The body for `/v1/messages`. Raises `Untranslatable`."""
-    request = chat.read(body)
+    request = chat.read(facts)
     _refuse(request)
     native: dict[str, Any] = {
         "model": model,
-        "max_tokens": request.limit if request.limit is not None else DEFAULT_MAX_TOKENS,
+        "max_tokens": request.limit or output_limit or DEFAULT_MAX_TOKENS,
         "messages": _messages(request.messages),
-        "stream": stream,
+        "stream": True,
     }
     if system := _system(request.messages):
         native["system"] = system

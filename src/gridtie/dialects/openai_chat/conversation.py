@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.types import Untranslatable
 
@@ -166,14 +167,15 @@ class ChatRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
 
+_encode = msgspec.json.Encoder().encode
 _request = msgspec.json.Decoder(ChatRequest)
 _UNKNOWN_FIELD = "Object contains unknown field `"
 
 
-def read(body: bytes) -> ChatRequest:
+def read(facts: Facts) -> ChatRequest:
     """A client's body, with everything refused that no other dialect can say. Raises `Untranslatable`."""
     try:
-        request = _request.decode(body)
+        request = _request.decode(_encode(facts.fields))
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
     except UNREADABLE as error:

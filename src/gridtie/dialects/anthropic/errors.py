@@ -7,18 +7,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects.failures import UNREADABLE, by_status, context_counts, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import by_status, context_counts, describe, retry_after, says_unsupported, shorten
+from gridtie.dialects.openai_chat.errors import ErrorObject, present, read
 from gridtie.dialects.types import Failed, Failure
 
-
-class ErrorObject(msgspec.Struct):
-    type: str = ""
-    message: str = ""
-
-
-class _Envelope(msgspec.Struct):
-    error: ErrorObject
-
+__all__ = ["classify", "from_field", "present"]
 
 _BY_TYPE = {
     "authentication_error": Failed.AUTH,
@@ -36,29 +29,34 @@ _TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context", re.IGNOREC
 # An invalid_request_error by type, but nothing that the client could mend.
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 
-_envelope = msgspec.json.Decoder(_Envelope)
-
 
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
     """A non-2xx answer. Its body is in Anthropic's dialect, so it is not the client's to read."""
-    try:
-        error = _envelope.decode(body).error
-    except UNREADABLE:
-        error = ErrorObject(message=body[:300].decode("utf-8", "replace"))
-    return from_error(error, status, retry_after(headers))
+    return _from_error(read(body), status, retry_after(headers))
 
 
-def from_error(error: ErrorObject, status: int | None = None, wait: float | None = None) -> Failure:
-    """An error object; inside a stream it is all there is to go by."""
-    message = shorten(error.message) or f"Anthropic sent {error.type or 'an error'} without a message"
-    kind = _kind(error.type, message, status)
-    prompt_tokens, context = (kind is Failed.CONTEXT and context_counts(message)) or (None, None)
+def from_field(error: msgspec.Raw) -> Failure:
+    """The field `error` of an event; inside a stream it is all there is to go by."""
+    return _from_error(read(b'{"error":' + bytes(error) + b"}"))
+
+
+def _from_error(error: ErrorObject, status: int | None = None, wait: float | None = None) -> Failure:
+    text = shorten(error.message or "")
+    kind = _kind(error.type or "", text, status)
+    counts = context_counts(text) if kind is Failed.CONTEXT else None
+    prompt_tokens, context = counts or (None, None)
     return Failure(
-        kind=kind, message=message, status=status, retry_after=wait, prompt_tokens=prompt_tokens, context=context
+        kind=kind,
+        message=describe(status, (error.type,), counts, who="Anthropic"),
+        detail="" if kind is Failed.AUTH else text,
+        status=status,
+        retry_after=wait,
+        prompt_tokens=prompt_tokens,
+        context=context,
     )
 
 
-def _kind(type: str, message: str, status: int | None) -> Failed:
+def _kind(type: str, text: str, status: int | None) -> Failed:
     if kind := _BY_TYPE.get(type):
         return kind
     kind = by_status(status) if status is not None else Failed.BROKEN
@@ -66,8 +64,8 @@ def _kind(type: str, message: str, status: int | None) -> Failed:
         kind = Failed.INVALID
     if kind is not Failed.INVALID:
         return kind
-    if _TOO_LONG.search(message):
+    if _TOO_LONG.search(text):
         return Failed.CONTEXT
-    if _NO_CREDIT.search(message):
+    if _NO_CREDIT.search(text):
         return Failed.AUTH
-    return Failed.CAPABILITY if says_unsupported(message) else Failed.INVALID
+    return Failed.CAPABILITY if says_unsupported(text) else Failed.INVALID

@@ -1,0 +1,213 @@
+"""Anthropic's answers -> OpenAI's: named events in a stream, a message unstreamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gridtie.dialects.anthropic import errors
+from gridtie.dialects.anthropic.usage import Counts
+from gridtie.dialects.failures import UNREADABLE
+from gridtie.dialects.openai_chat.answer import ToolCall, Writer
+from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, from_wire
+from gridtie.dialects.sse import EventSplitter, parse
+from gridtie.dialects.translation import MakeWriter, Translation, broken
+from gridtie.dialects.types import Chunk, Usage
+
+_Raw = msgspec.Raw
+_NULL, _TEXT, _NO_INPUT = _Raw(b"null"), _Raw(b'""'), _Raw(b"{}")
+_EMPTY = 2  # bytes of an empty JSON string: its quotes
+
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+
+
+class _StopDetails(msgspec.Struct):
+    explanation: msgspec.Raw = _NULL
+
+
+class _Start(msgspec.Struct):
+    id: Any = ""
+    model: Any = ""
+    usage: Any = None
+
+
+class _Block(msgspec.Struct):
+    type: str
+    # Raw: a JSON string passes from one JSON into another without being read.
+    text: msgspec.Raw = _TEXT
+    thinking: msgspec.Raw = _TEXT
+    id: Any = ""
+    name: Any = ""
+    input: msgspec.Raw = _NO_INPUT
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: msgspec.Raw = _TEXT
+    thinking: msgspec.Raw = _TEXT
+    partial_json: msgspec.Raw = _TEXT
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+
+
+class _Event(msgspec.Struct):
+    """Any event. New types may come, and are passed over; so the types are no tagged union."""
+
+    type: str = ""
+    message: _Start | None = None
+    content_block: _Block | None = None
+    delta: _Delta | None = None
+    usage: Any = None
+    error: msgspec.Raw = _NULL
+
+
+class _Message(_Start):
+    type: str = ""
+    content: list[_Block] = []
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+    error: msgspec.Raw = _NULL
+
+
+_event = msgspec.json.Decoder(_Event).decode
+_message = msgspec.json.Decoder(_Message).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(Translation):
+    """State of one answer; a `StreamDecoder`."""
+
+    # A message that comes whole to a request for a stream is used all the same.
+    _documents = True
+
+    def __init__(self, write: MakeWriter, *, client_wants_usage: bool, prompt_estimate: int, created: int) -> None:
+        super().__init__(
+            EventSplitter(),
+            write,
+            client_wants_usage=client_wants_usage,
+            prompt_estimate=prompt_estimate,
+            # The API can be told.
+            one_tool_call=False,
+        )
+        self._created = created
+        self._counts = Counts()
+        self._calls = 0
+        # Of the tool call that is being written: the input it started with, and whether pieces followed.
+        self._input: msgspec.Raw | None = None
+        self._pieces = False
+
+    def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
+        frame = parse(unit)
+        if frame is None or frame.name == "ping":
+            chunk.frames -= 1
+            return
+        try:
+            event = _event(frame.data)
+        except UNREADABLE:
+            chunk.failure = broken("Anthropic sent an event that cannot be read")
+            return
+        if event.type == "error" or errors.present(event.error):
+            chunk.failure = errors.from_field(event.error)
+        elif event.type == "message_start":
+            self._start(event.message or _Start())
+        elif self._writer is not None:
+            self._translate(event, self._writer, out, chunk)
+
+    def _take_document(self, document: bytes, out: list[bytes], chunk: Chunk) -> None:
+        try:
+            message = _message(document)
+        except UNREADABLE:
+            chunk.failure = broken("Anthropic's answer is no message")
+            return
+        if errors.present(message.error):
+            chunk.failure = errors.from_field(message.error)
+        elif message.type != "message" or message.stop_reason is None:
+            chunk.failure = broken("Anthropic's answer is no whole message")
+        else:
+            writer = self._start(message)
+            for block in message.content:
+                self._open_block(block, writer, out, chunk)
+                self._close_block(writer, out, chunk)
+            self._note_stop(message.stop_reason, message.stop_details, writer, out, chunk)
+            self._end(out, chunk)
+
+    def _start(self, start: _Start) -> Writer:
+        self._counts.update(start.usage)
+        self._writer = self._write(_string(start.id), self._created, _string(start.model))
+        return self._writer
+
+    def _translate(self, event: _Event, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
+        if event.type == "content_block_delta" and event.delta is not None:
+            self._pass_delta(event.delta, writer, out, chunk)
+        elif event.type == "content_block_start" and event.content_block is not None:
+            self._open_block(event.content_block, writer, out, chunk)
+        elif event.type == "content_block_stop":
+            self._close_block(writer, out, chunk)
+        elif event.type == "message_delta":
+            self._counts.update(event.usage)
+            if event.delta is not None:
+                self._note_stop(event.delta.stop_reason, event.delta.stop_details, writer, out, chunk)
+        elif event.type == "message_stop":
+            self._end(out, chunk)
+
+    def _pass_delta(self, delta: _Delta, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
+        self._text(delta.text, writer.content, out, chunk)
+        self._text(delta.thinking, writer.reasoning, out, chunk)
+        if len(delta.partial_json) > _EMPTY and self._calls:
+            self._pieces = True
+            piece = writer.arguments(self._calls - 1, delta.partial_json)
+            self._say(piece, len(delta.partial_json) - _EMPTY, out, chunk)
+
+    def _open_block(self, block: _Block, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
+        self._text(block.thinking, writer.reasoning, out, chunk)
+        self._text(block.text, writer.content, out, chunk)
+        if block.type == "tool_use":
+            call = ToolCall(_string(block.id), _string(block.name), "")
+            self._say(writer.call(self._calls, call), len(call.name), out, chunk)
+            self._calls += 1
+            self._input, self._pieces = block.input, False
+
+    def _close_block(self, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
+        # A call without parameters comes without pieces; OpenAI's clients parse the arguments, so they get JSON.
+        if self._input is not None and not self._pieces:
+            text = b"{}" if self._input == _NULL else bytes(self._input)
+            piece = writer.arguments(self._calls - 1, _encode(text.decode("utf-8", "replace")))
+            self._say(piece, len(text), out, chunk)
+        self._input = None
+
+    def _note_stop(
+        self, reason: str | None, details: _StopDetails | None, writer: Writer, out: list[bytes], chunk: Chunk
+    ) -> None:
+        if details is not None:
+            self._text(details.explanation, writer.refusal, out, chunk)
+        if reason is not None:
+            self._finish = finish_reason(reason)
+            # Nothing is missing any more but the end mark.
+            chunk.content = True
+
+    def _metered(self) -> Usage:
+        seen = self._said // BYTES_PER_TOKEN
+        broken_off = self._finish is None
+        return from_wire(
+            self._counts.wire(broken_off=broken_off),
+            self._prompt_estimate,
+            # Broken off: the prompt is known exactly, of the answer only what was seen.
+            max(seen, self._counts.output) if broken_off else seen,
+        )
+
+
+def finish_reason(stop_reason: str) -> str:
+    """OpenAI's word for how an answer ended; a new reason reads as an ordinary end."""
+    return _FINISH_REASONS.get(stop_reason, "stop")
+
+
+def _string(value: Any) -> str:
+    return value if isinstance(value, str) else ""

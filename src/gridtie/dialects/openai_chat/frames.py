@@ -1,0 +1,126 @@
+"""Reading one frame of an OpenAI stream: what it says, what it ends, what it reports."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gridtie.dialects.openai_chat import errors
+from gridtie.dialects.sse import Event
+
+_Raw = msgspec.Raw
+NULL = _Raw(b"null")
+# Values that say nothing, whichever field they stand in.
+NOTHING = (NULL, _Raw(b'""'), _Raw(b"[]"), _Raw(b"{}"), _Raw(b"false"))
+_FAILED = _Raw(b'"error"')
+
+
+class Heard(msgspec.Struct):
+    """What one frame came to."""
+
+    # Text, reasoning, a refusal, a tool delta or a finish.
+    content: bool = False
+    # The choices that it says something for, and those that it ends.
+    spoken: int = 0
+    finished: tuple[int, ...] = ()
+    # Nothing but usage stands in it.
+    alone: bool = False
+    usage: msgspec.Raw | None = None
+    error: errors.ErrorObject | None = None
+
+
+class _Delta(msgspec.Struct):
+    """What can be said in a delta; everything raw, as any of it may have any shape."""
+
+    content: msgspec.Raw = NULL
+    reasoning_content: msgspec.Raw = NULL
+    reasoning: msgspec.Raw = NULL
+    tool_calls: msgspec.Raw = NULL
+    refusal: msgspec.Raw = NULL
+    function_call: msgspec.Raw = NULL
+    audio: msgspec.Raw = NULL
+    images: msgspec.Raw = NULL
+
+    def says_something(self) -> bool:
+        return (
+            self.content not in NOTHING
+            or self.reasoning_content not in NOTHING
+            or self.reasoning not in NOTHING
+            or self.tool_calls not in NOTHING
+            or self.refusal not in NOTHING
+            or self.function_call not in NOTHING
+            or self.audio not in NOTHING
+            or self.images not in NOTHING
+        )
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: msgspec.Raw = NULL
+    index: int | None = None
+
+
+class _Frame(msgspec.Struct):
+    choices: list[_Choice] | None = None
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+
+
+class _OddFrame(msgspec.Struct):
+    choices: msgspec.Raw = NULL
+    usage: msgspec.Raw = NULL
+    error: msgspec.Raw = NULL
+
+
+_frame = msgspec.json.Decoder(_Frame).decode
+_odd_frame = msgspec.json.Decoder(_OddFrame).decode
+
+
+def hear(event: Event) -> Heard:
+    """Read an event. Raises `UNREADABLE` where its data is not JSON."""
+    try:
+        frame = _frame(event.data)
+    except msgspec.ValidationError:
+        return _hear_odd(event)
+    heard = Heard()
+    if event.name == "error" or (frame.error != NULL and errors.present(frame.error)):
+        heard.error = errors.read(event.data)
+        return heard
+    if frame.usage != NULL:
+        heard.usage = frame.usage
+        heard.alone = not frame.choices
+    for choice in frame.choices or ():
+        _hear_choice(choice, heard, event)
+    return heard
+
+
+def says_something(event: Event) -> bool:
+    """Whether there is content in it."""
+    try:
+        return hear(event).content
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _hear_choice(choice: _Choice, heard: Heard, event: Event) -> None:
+    if choice.delta is not None and choice.delta.says_something():
+        heard.spoken += 1
+        heard.content = True
+    if choice.finish_reason == _FAILED:
+        # OpenRouter's word for an answer that its provider broke off.
+        heard.error = errors.read(event.data)
+    elif choice.finish_reason not in NOTHING:
+        heard.finished += (choice.index or 0,)
+        heard.content = True
+
+
+def _hear_odd(event: Event) -> Heard:
+    """Sound JSON in a shape that we do not know: the client's to judge, and content where it may be."""
+    try:
+        frame = _odd_frame(event.data)
+    except msgspec.ValidationError:
+        return Heard()
+    if errors.present(frame.error):
+        return Heard(error=errors.read(event.data))
+    spoken = frame.choices not in NOTHING
+    usage = frame.usage if frame.usage != NULL else None
+    return Heard(content=spoken, spoken=int(spoken), usage=usage, alone=not spoken and usage is not None)

@@ -1,0 +1,161 @@
+"""Answers of OpenAI's dialect in another form than was asked for: a whole one as a stream, a stream as a whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gridtie.dialects.openai_chat import errors
+from gridtie.dialects.openai_chat.answer import Message, completion
+from gridtie.dialects.sse import EventSplitter, parse
+from gridtie.dialects.types import MAX_ANSWER_BYTES
+
+_Raw = msgspec.Raw
+_NULL, _STOP = _Raw(b"null"), _Raw(b'"stop"')
+_DONE = b"[DONE]"
+_STRING = ord('"')
+
+_Fields = dict[str, _Raw]
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    message: _Fields | None = None
+    delta: _Fields | None = None
+    finish_reason: msgspec.Raw = _NULL
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Choice] = []
+    id: msgspec.Raw = _Raw(b'""')
+    created: msgspec.Raw = _Raw(b"0")
+    model: msgspec.Raw = _Raw(b'""')
+    usage: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+
+    def head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+class _Function(msgspec.Struct):
+    name: msgspec.Raw = _NULL
+    arguments: msgspec.Raw = _NULL
+
+
+class _CallPiece(msgspec.Struct):
+    index: int = 0
+    id: msgspec.Raw = _NULL
+    function: _Function | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+_fields_list = msgspec.json.Decoder(list[_Fields]).decode
+_call_pieces = msgspec.json.Decoder(list[_CallPiece]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Unusable(ValueError):
+    """A body that is no answer in any form; `error` is upstream's own, where it holds one."""
+
+    def __init__(self, what: str, error: errors.ErrorObject | None = None) -> None:
+        super().__init__(what)
+        self.error = error
+
+
+def chunks_of(document: bytes) -> list[bytes]:
+    """The frames of a stream that says what a whole completion, or a list of chunks in lines, says.
+
+    Raises `UNREADABLE`; empty where there is no answer in it.
+    """
+    try:
+        answer = _answer(document)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        return [b"data: " + line.strip() + b"\n\n" for line in document.splitlines() if line.strip()]
+    if errors.present(answer.error):
+        return []
+    deltas = [choice for choice in answer.choices if choice.message is not None or choice.delta is not None]
+    frames = [_frame(answer, [_said(choice)]) for choice in deltas]
+    frames += [_frame(answer, [_finish(choice)]) for choice in deltas]
+    if deltas and answer.usage != _NULL:
+        frames.append(_event(answer.head("chat.completion.chunk") | {"choices": [], "usage": answer.usage}))
+    return frames
+
+
+def whole_of(stream: bytes) -> bytes:
+    """The whole completion that a stream of events adds up to. Raises `Unusable` and `UNREADABLE`."""
+    head: dict[str, Any] = {}
+    messages: dict[int, Message] = {}
+    finishes: dict[int, msgspec.Raw] = {}
+    usage = _NULL
+    ended = False
+    for data in _events(stream):
+        if data == _DONE:
+            ended = True
+            continue
+        chunk = _answer(data)
+        if errors.present(chunk.error):
+            raise Unusable("the upstream reported an error inside its answer", errors.read(data))
+        head = head or chunk.head("chat.completion")
+        usage = chunk.usage if chunk.usage != _NULL else usage
+        for choice in chunk.choices:
+            _add(messages.setdefault(choice.index, Message()), choice.delta or choice.message or {})
+            if choice.finish_reason != _NULL:
+                finishes[choice.index] = choice.finish_reason
+    if not messages or not (ended or messages.keys() == finishes.keys()):
+        raise Unusable("the upstream ended its stream before the answer was complete")
+    choices = [message.choice(index, finishes.get(index, _STOP)) for index, message in sorted(messages.items())]
+    return completion(head, choices, usage)
+
+
+def _events(stream: bytes) -> Iterator[bytes]:
+    splitter = EventSplitter(MAX_ANSWER_BYTES)
+    frames = splitter.feed(stream)
+    frames.append(splitter.flush())
+    for frame in frames:
+        event = parse(frame)
+        if event is not None and event.data.strip():
+            yield event.data.strip()
+
+
+def _add(message: Message, delta: _Fields) -> None:
+    for name, value in delta.items():
+        if name == "tool_calls" and value != _NULL:
+            for piece in _call_pieces(value):
+                function = piece.function or _Function()
+                message.call(piece.index, _text(piece.id), _text(function.name), _text(function.arguments))
+        elif name == "reasoning":
+            message.say("reasoning_content", _text(value) or b'""')
+        elif name in ("content", "reasoning_content", "refusal") and _text(value):
+            message.say(name, value)
+
+
+def _text(value: msgspec.Raw) -> bytes:
+    """The span of a string; empty for null and everything else."""
+    span = bytes(value)
+    return span if span[:1] == b'"' else b""
+
+
+def _said(choice: _Choice) -> dict[str, Any]:
+    delta: dict[str, Any] = dict(choice.message or choice.delta or {})
+    calls = delta.get("tool_calls", _NULL)
+    if calls != _NULL:
+        numbered = ({"index": index} | call for index, call in enumerate(_fields_list(calls)))
+        delta["tool_calls"] = list(numbered)
+    return {"index": choice.index, "delta": delta, "finish_reason": None}
+
+
+def _finish(choice: _Choice) -> dict[str, Any]:
+    reason = choice.finish_reason if choice.finish_reason != _NULL else _STOP
+    return {"index": choice.index, "delta": {}, "finish_reason": reason}
+
+
+def _frame(answer: _Answer, choices: list[dict[str, Any]]) -> bytes:
+    return _event(answer.head("chat.completion.chunk") | {"choices": choices})
+
+
+def _event(fields: dict[str, Any]) -> bytes:
+    return b"data: " + _encode(fields) + b"\n\n"

@@ -1,0 +1,73 @@
+"""A whole OpenAI answer on its way to an OpenAI client: the body passes, usage and failures are read beside it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gridtie.dialects.failures import UNREADABLE
+from gridtie.dialects.found import form
+from gridtie.dialects.openai_chat import errors, reform, usage
+from gridtie.dialects.openai_chat.answer import AnswerTooLarge
+from gridtie.dialects.types import Failed, Failure, Whole
+
+_Raw = msgspec.Raw
+_NULL = _Raw(b"null")
+
+
+class _Answer(msgspec.Struct):
+    choices: list[_Raw] | None = None
+    usage: msgspec.Raw = _NULL
+    error: msgspec.Raw = _NULL
+
+
+class _Choice(msgspec.Struct):
+    message: dict[str, _Raw] | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer).decode
+_choice = msgspec.json.Decoder(_Choice).decode
+
+
+def read_whole(body: bytes, prompt_estimate: int) -> Whole:
+    """A 2xx body: the answer and its usage, or why it is none."""
+    try:
+        answer = _answer(body)
+    except msgspec.ValidationError:
+        return _failed("the upstream's answer is no chat completion")
+    except UNREADABLE:
+        return _from_stream(body, prompt_estimate)
+    if errors.present(answer.error):
+        return Whole(b"", failure=errors.from_error(errors.read(body)))
+    if not answer.choices:
+        return _failed("the upstream's answer holds no choices")
+    said = sum(_size(choice) for choice in answer.choices) // usage.BYTES_PER_TOKEN
+    wire = usage.read(answer.usage) if answer.usage != _NULL else None
+    return Whole(body, usage.from_wire(wire, prompt_estimate, said))
+
+
+def _from_stream(body: bytes, prompt_estimate: int) -> Whole:
+    """A stream that answers a request for a whole answer is used all the same; nothing else is."""
+    if form(body) != "a stream of events":
+        return _failed(f"the upstream sent {form(body)} instead of an answer")
+    try:
+        whole = reform.whole_of(body)
+    except reform.Unusable as error:
+        if error.error is not None:
+            return Whole(b"", failure=errors.from_error(error.error))
+        return _failed(str(error))
+    except (AnswerTooLarge, ValueError, *UNREADABLE):
+        return _failed("the upstream sent a stream that cannot be read instead of an answer")
+    return read_whole(whole, prompt_estimate)
+
+
+def _size(choice: msgspec.Raw) -> int:
+    """Bytes of what one choice says."""
+    try:
+        message = _choice(choice).message or {}
+    except UNREADABLE:
+        return len(choice)
+    return sum(len(value) for name, value in message.items() if name != "role" and value != _NULL)
+
+
+def _failed(message: str) -> Whole:
+    return Whole(b"", failure=Failure(kind=Failed.BROKEN, message=message))
