@@ -1,14 +1,13 @@
-"""Numbers: above zero where zero has no meaning, in the unit that is meant, and none that another one overrules."""
+"""Numbers: above zero where zero has no meaning, and in the unit that is meant."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import msgspec
 
 from gridtie.config.problems import KeyPath, Problem
-from gridtie.config.schema import Limits, Routing, Timeouts
+from gridtie.config.schema import Limits, Routing
 
 # Below it a size is meant in kilo- or megabytes: not even a small request fits.
 _LEAST_BYTES = 1000
@@ -33,18 +32,6 @@ def numbers(routing: Routing) -> Iterator[Problem]:
     for key, value in msgspec.structs.asdict(routing.timeouts).items():
         yield from _seconds(value, ("timeouts", key))
     yield from _limits(routing.limits)
-
-
-def contradicting_times(times: Timeouts, written: Mapping[str, Any]) -> Iterator[Problem]:
-    """Times that never pass, since `total` ends before them. Only those that the file names: a default gives way."""
-    for key in ("connect", "first_token", "between_tokens", "whole"):
-        value = getattr(times, key)
-        if key in written and value is not None and value > times.total:
-            yield Problem(
-                path=("timeouts", key),
-                what=f"found {value:g} s, and timeouts.total ends a request after {times.total:g} s",
-                fix=f"write {times.total:g} or less, or raise timeouts.total",
-            )
 
 
 def _limits(limits: Limits) -> Iterator[Problem]:

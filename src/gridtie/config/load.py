@@ -9,7 +9,6 @@ import msgspec
 
 from gridtie.config import source
 from gridtie.config.canonical import canonicalised
-from gridtie.config.check_numbers import contradicting_times
 from gridtie.config.check_providers import BY_NATURE
 from gridtie.config.checks import check
 from gridtie.config.convert import convert
@@ -56,8 +55,7 @@ def judge(found: source.Source) -> Routing:
     routing, problems = convert(found.data, Routing)
     if routing is not None:
         routing = _local_by_nature(routing)
-        written = found.data.get("timeouts", {})
-        problems = [*_station_in_the_cloud(found), *check(routing), *contradicting_times(routing.timeouts, written)]
+        problems = [*_station_in_the_cloud(found), *check(routing)]
     if problems or routing is None:
         located = [found.locate(problem) for problem in problems]
         raise ConfigError(sorted(located, key=lambda problem: problem.line or 0))

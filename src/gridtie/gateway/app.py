@@ -24,6 +24,8 @@ from gridtie.routing.held_bytes import HeldBytes
 from gridtie.upstream.sweeper import Sweeper
 
 _ERRORS = OpenAIErrorFormat()
+# Seconds after which there may be room again.
+_RETRY_SOON = 2
 _BEARER = b"bearer "
 
 # What `OPTIONS *` asks about: the router as a whole.
@@ -157,7 +159,9 @@ class App:
         if not head.cors and (origin := head.headers.get(b"origin")) is not None:
             # Refused before anybody looked at where it comes from: a page that may ask may read why it was refused.
             self._origins.admit(head, origin)
-        fault = Fault(status=status, code=code, message=message)
+        # Too many, or too much at once, passes by itself; what was wrong with the request does not.
+        passes = status in (408, 429, 503)
+        fault = Fault(status=status, code=code, message=message, retry_after=_RETRY_SOON if passes else None)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
         exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))
 

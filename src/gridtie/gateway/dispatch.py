@@ -23,8 +23,11 @@ _NO_FACTS = Facts(fields={})
 BYTES_PER_TOKEN = 4
 # An image in an estimate of a prompt's size: between the smallest and the largest that models count.
 IMAGE_TOKENS = 1000
-# What wraps a message in a model's template, in tokens at most, for a bound.
-MESSAGE_TOKENS = 16
+# Text of people and programs has at least three bytes a token with the tokenizers in use: three digits, some code.
+# What is denser (base64, a few scripts) may be billed above what was reserved for it, which is counted and logged.
+DENSE_BYTES_PER_TOKEN = 3
+# What wraps a message in a model's template, in tokens: as most models have it, and at most.
+MESSAGE_TOKENS, MOST_MESSAGE_TOKENS = 4, 16
 
 
 def request_info(
@@ -44,15 +47,21 @@ def request_info(
         relayed=key.relay,
         stream=facts.stream,
         needs=facts.needs,
-        prompt_tokens=facts.text_bytes // BYTES_PER_TOKEN + IMAGE_TOKENS * facts.images,
-        # No tokenizer makes more tokens than there are bytes.
-        prompt_bound=facts.text_bytes + MESSAGE_TOKENS * (facts.messages + 1),
+        prompt_tokens=_tokens(facts.text_bytes, BYTES_PER_TOKEN)
+        + MESSAGE_TOKENS * facts.messages
+        + IMAGE_TOKENS * facts.images,
+        prompt_bound=_tokens(facts.text_bytes, DENSE_BYTES_PER_TOKEN) + MOST_MESSAGE_TOKENS * facts.messages,
         images=facts.images,
         caches=facts.caches,
         max_output=facts.max_output,
         choices=facts.choices,
         extras=facts.extras,
     )
+
+
+def _tokens(size: int, bytes_per_token: int) -> int:
+    """Rounded up: what is there is not nothing."""
+    return -(-size // bytes_per_token)
 
 
 class Dispatcher:

@@ -127,7 +127,7 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
         baseline=plan.baseline,
         baseline_usd=charge.baseline_usd,
         price_date=loaded.prices.date,
-        prices=charge.rates,
+        prices=charge.prices,
         project=station.project if station is not None else "",
         station=station.endpoint if station is not None else "",
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -82,19 +82,28 @@ _ORDER = (
 )
 
 
-def telling(setbacks: Sequence[Failure | Refusal], tries: Sequence[Try]) -> Failure | Refusal | None:
+def telling(
+    setbacks: Sequence[Failure | Refusal], tries: Sequence[Try], details: Mapping[int, str]
+) -> Failure | Refusal | None:
     """One error for a client that no target answered: the one it can act on, and all of what happened.
 
-    None where nothing failed: targets were passed over alone.
+    `details`: what upstream itself said, by the place of the try; for the client alone. None where nothing failed:
+    targets were passed over alone.
     """
     if not setbacks:
         return None
     told = min(reversed(setbacks), key=_rank)
     if len(tries) < 2:
         return told
-    parts = "; ".join(f"{tried.target}: {tried.message or tried.outcome}" for tried in tries)
-    message = f"no target answered: {parts}"
-    return replace(told, message=message, detail="") if isinstance(told, Failure) else replace(told, message=message)
+    message = _all_of(tries, {})
+    if isinstance(told, Refusal):
+        return replace(told, message=message)
+    return replace(told, message=message, detail=_all_of(tries, details))
+
+
+def _all_of(tries: Sequence[Try], details: Mapping[int, str]) -> str:
+    parts = [f"{each.target}: {details.get(at) or each.message or each.outcome}" for at, each in enumerate(tries)]
+    return f"no target answered: {'; '.join(parts)}"
 
 
 def _rank(setback: Failure | Refusal) -> int:

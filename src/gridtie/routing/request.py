@@ -82,6 +82,8 @@ class Request:
         self.holding = runner.held.holding(outcome.info.key)
         # What stood in the way so far: the failures of attempts, and what could not even be said to a target.
         self.setbacks: list[Failure | Refusal] = []
+        # What upstream itself said of failures, by the place of the try: for the client, and kept nowhere.
+        self._details: dict[int, str] = {}
         self.phase = Phase.WALKING
         # Nothing goes on beyond this.
         self.end = outcome.started + routing.timeouts.total
@@ -162,7 +164,7 @@ class Request:
             if attempt.start():
                 return
         self.phase = Phase.WALKING
-        told = telling(self.setbacks, outcome.tries) or ALL_BUSY
+        told = telling(self.setbacks, outcome.tries, self._details) or ALL_BUSY
         if isinstance(told, Refusal):
             self.abandon(told)
         else:
@@ -252,6 +254,8 @@ class Request:
             log.error("%s refuses our key: %s", attempt.target.id, failure.message)
             failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})", detail="")
         attempt.note(failure.kind.value, failure.message)
+        if failure.detail:
+            self._details[len(outcome.tries) - 1] = failure.detail
         self.runner.state.failed(attempt.target.id, failure, monotonic())
         attempt.close()
         if self.phase is Phase.COMMITTED or failure.kind in _FINAL:
@@ -269,8 +273,8 @@ class Request:
         """Upstream's message has ended after the answer, or it took too long."""
         if self._attempt is not None:
             self._attempt.close()
-        self._release()
         self.runner.sweeper.discard(self)
+        self._release()
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
@@ -314,5 +318,7 @@ class Request:
 
     def _release(self) -> None:
         self.holding.release()
-        if self._attempt is not None:
-            self._attempt.release()
+        # The two know each other, and only the garbage collector could free them while they do.
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.release()

@@ -171,10 +171,11 @@ class Connection(asyncio.Protocol):
         if self._complete:
             return  # of a second answer to one request
         self._status = self._parser.get_status_code()
-        self._head_seen = self._status >= 200
+        # 1xx come before the answer; what is below is no status at all, and nothing comes after it.
+        self._head_seen = self._status >= 200 or self._status < 100
 
     def on_message_complete(self) -> None:
-        if self._status < 200:
+        if 100 <= self._status < 200:
             # 100 Continue and 103 Early Hints come before the answer.
             self._headers = {}
             self._chunked_or_sized = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import yaml
 from gridtie.config.problems import ConfigError
 from gridtie.gateway.settings import Loaded, Settings
 from gridtie.host import keys
-from gridtie.providers.registry import Pricing
 from standins import house
 from standins.house import CLOUD, SMALL
+from standins.router import ROOT
 
 
 class Folder:
@@ -26,6 +27,7 @@ class Folder:
         self.path = path
         (path / "secrets").mkdir()
         self.secret("sk-one")
+        shutil.copy(ROOT / "config" / "prices.json", path)
         self.routing()
         self.station(SMALL.removeprefix("station/"))
         self.key = keys.add(path, "station", ["dev", "ci"], admin=True)
@@ -153,19 +155,14 @@ def test_a_station_that_is_provisioned_later_is_found(folder: Folder) -> None:
 
 
 def test_prices_come_with_the_configuration(folder: Folder) -> None:
-    def load(path: Path) -> Pricing:
-        assert path == folder.path / "prices.json"
-        return house.FlatPricing()
-
-    assert Settings(folder.path, load).current.pricing is not None
+    assert Settings(folder.path).current.prices.date
 
 
 def test_prices_that_cannot_be_read_are_a_mistake_like_any_other(folder: Folder) -> None:
-    def load(path: Path) -> Pricing:
-        raise ValueError(f"{path}: no prices")
+    (folder.path / "prices.json").write_text("{}")
 
-    with pytest.raises(ConfigError, match="no prices"):
-        Settings(folder.path, load)
+    with pytest.raises(ConfigError, match=r"prices\.json"):
+        Settings(folder.path)
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -217,13 +217,6 @@ def test_a_prompt_clearly_over_is_still_tried_where_nothing_larger_may_be_used()
     assert ids(plan(ask(alias="probe", environment="ci", prompt_tokens=1_000_000))) == [SMALL]
 
 
-def test_the_bytes_of_an_image_are_not_taken_for_tokens() -> None:
-    seeing = house.policy(house.station(large={"capabilities": ["chat", "vision"]}))
-
-    asked = ask(alias="chat", needs=frozenset({"vision"}), prompt_tokens=1_000_000)
-    assert ids(plan(asked, policy=seeing)) == [LARGE, CLOUD]
-
-
 def test_a_model_that_is_not_in_memory_gets_the_time_to_load() -> None:
     cold, cloud = plan("coder", "dev", large=TargetState(loaded=False)).attempts
 

@@ -15,7 +15,6 @@ from gridtie.routing.snapshot import Snapshot, TargetState
 from standins import house
 from standins.house import CLOUD, LARGE
 
-
 KEY = Key(name="station", environments=("dev", "test", "ci", "production"))
 
 

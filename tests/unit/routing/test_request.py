@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.routing import execution
+from gridtie.routing import request as request_module
 from standins.router import Answered, Station, chat, request, routing, run
 from standins.scripted import (
     DONE,
@@ -307,10 +307,10 @@ class TestEndings:
     ) -> None:
         from msgspec.structs import replace
 
-        from gridtie.gateway import dispatch
+        from gridtie.routing import runner
 
-        decide = dispatch.decide
-        monkeypatch.setattr(dispatch, "decide", lambda *given: replace(decide(*given), local_only=True))
+        decide = runner.decide
+        monkeypatch.setattr(runner, "decide", lambda *given: replace(decide(*given), local_only=True))
 
         answered, _entry, _, cloud = run(lambda: ask_both(tmp_path, error("500 no", "oops"), whole()))
 
@@ -331,8 +331,8 @@ class TestStaleConnections:
 
         answered, entry = run(ask)
 
-        assert (answered.status, answered.headers["x-gridtie-attempts"]) == (200, "1")
-        assert [tried["outcome"] for tried in entry["tries"]] == ["ok"]
+        assert (answered.status, answered.headers["x-gridtie-attempts"]) == (200, "2")
+        assert [tried["outcome"] for tried in entry["tries"]] == ["stale", "ok"]
 
     def test_a_fresh_connection_that_closes_is_not_tried_again(self, tmp_path: Path) -> None:
         async def ask() -> tuple[Answered, int]:
@@ -364,7 +364,7 @@ class TestWaiting:
     def test_a_long_wait_shows_signs_of_life_and_still_fails_over(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(execution, "SIGN_OF_LIFE", 0.1)
+        monkeypatch.setattr(request_module, "SIGN_OF_LIFE", 0.1)
 
         answered, _, _, _ = run(lambda: ask_both(tmp_path, silence(), stream("cloud"), stream=True))
 
@@ -374,7 +374,7 @@ class TestWaiting:
         assert (answered.text, answered.events[-1]) == ("cloud", "[DONE]")
 
     def test_after_a_sign_of_life_failure_is_an_event(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(execution, "SIGN_OF_LIFE", 0.1)
+        monkeypatch.setattr(request_module, "SIGN_OF_LIFE", 0.1)
 
         answered, _, _, _ = run(lambda: ask_both(tmp_path, silence(), error("500 no", "oops"), stream=True))
 

@@ -9,8 +9,8 @@ from typing import Any
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-
 from gridtie.dialects.anthropic_request import DEFAULT_MAX_TOKENS
+
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.types import Untranslatable
 
