@@ -22,6 +22,14 @@ RESERVED = ("local", "cloud", "auto")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
+def canonical(text: str) -> str:
+    """How tags, environments, agents, aliases and names of keys are compared: spaces around them and case are nothing.
+
+    The one truth for the routing file, keys.json, headers and explain. What is sent upstream keeps its spelling.
+    """
+    return text.strip().casefold()
+
+
 def unknown(kind: str, found: str, allowed: Iterable[str], path: KeyPath) -> Problem:
     """A reference to what this file does not define."""
     names = list(allowed)
