@@ -194,8 +194,8 @@ class Ledger:
             # What was recorded before the segment is in the store by now.
             self._journal.drop_before(segment)
             torn = drop_torn(self.directory / "torn", removal, now)
-            files = {path.name: remove(path, removal, now, keep_spending=False) for path in copies(self.database)}
-            removed = remove(self.database, removal, now, keep_spending=True)
+            files = {path.name: remove(path, removal, now, live=False) for path in copies(self.database)}
+            removed = remove(self.database, removal, now, live=True)
         except (OSError, sqlite3.Error) as error:
             raise LedgerError(
                 f"{self.directory}: {error}; what was removed so far is gone; free space or restore access, ask again"

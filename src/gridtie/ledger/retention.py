@@ -72,17 +72,18 @@ class Removed(msgspec.Struct, kw_only=True):
     space: str = ""
 
 
-def remove(path: Path, removal: Removal, now: float, *, keep_spending: bool) -> Removed:
+def remove(path: Path, removal: Removal, now: float, *, live: bool) -> Removed:
     """Take the rows out of one ledger file, in steps between which others write. Raises sqlite3.Error.
 
-    Deleted content is overwritten. `keep_spending`: what a key's rows spent at clouds goes on counting.
+    Deleted content is overwritten. `live`: it is the ledger in use and no copy: attempts in flight stay, and what a
+    key's rows spent at clouds goes on counting.
     """
     removed = Removed(bytes_before=_size(path))
     connection = sqlite3.connect(path, isolation_level=None, timeout=30.0)
     try:
         connection.execute("PRAGMA secure_delete = ON")
-        removed.rows = _remove_requests(connection, removal, now, keep_spending)
-        removed.attempts = _remove_attempts(connection, removal, now, keep_spending)
+        removed.rows = _remove_requests(connection, removal, now, live)
+        removed.attempts = _remove_attempts(connection, removal, now, live)
         if removed.rows or removed.attempts:
             removed.space = _give_back(connection, path)
     finally:
@@ -91,7 +92,7 @@ def remove(path: Path, removal: Removal, now: float, *, keep_spending: bool) -> 
     return removed
 
 
-def _remove_requests(connection: sqlite3.Connection, removal: Removal, now: float, keep_spending: bool) -> int:
+def _remove_requests(connection: sqlite3.Connection, removal: Removal, now: float, live: bool) -> int:
     where, value = removal.condition(now)
     first, last = connection.execute(
         "SELECT coalesce(min(rowid), 0), coalesce(max(rowid), -1) FROM requests"
@@ -100,22 +101,23 @@ def _remove_requests(connection: sqlite3.Connection, removal: Removal, now: floa
     for low in range(first, last + 1, _AT_ONCE):
         part = (low, low + _AT_ONCE, value)
         connection.execute("BEGIN IMMEDIATE")
-        if keep_spending and removal.key is not None:
+        if live and removal.key is not None:
             connection.execute(_KEEP_SPENT, (*part, now - KEEP_SECONDS))
         gone += connection.execute(_DELETE + where, part).rowcount
         connection.execute("COMMIT")
     return gone
 
 
-def _remove_attempts(connection: sqlite3.Connection, removal: Removal, now: float, keep_spending: bool) -> int:
-    """Those without an end: one that is in flight goes by itself when its request ends."""
+def _remove_attempts(connection: sqlite3.Connection, removal: Removal, now: float, live: bool) -> int:
+    """Those without an end; one that is in flight goes by itself when its request ends."""
     where, value = removal.condition(now)
     connection.execute("BEGIN IMMEDIATE")
-    if keep_spending:
+    if live:
         connection.execute("DELETE FROM erased_spending WHERE hour < ?", (now - KEEP_SECONDS,))
         if removal.key is not None:
             connection.execute(_KEEP_RESERVED, (value, now - KEEP_SECONDS))
-    gone = connection.execute(_DELETE_ATTEMPTS + where, (value,)).rowcount
+    ended = "unfinished AND " if live else ""
+    gone = connection.execute(f"DELETE FROM attempts WHERE {ended}{where}", (value,)).rowcount  # noqa: S608
     connection.execute("COMMIT")
     return gone
 
@@ -128,7 +130,6 @@ _KEEP_SPENT = """
       AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499)
     GROUP BY 1, 2
 """
-_DELETE_ATTEMPTS = "DELETE FROM attempts WHERE unfinished AND "
 _KEEP_RESERVED = """
     INSERT INTO erased_spending (hour, environment, usd)
     SELECT time, environment, reserve_usd FROM attempts
