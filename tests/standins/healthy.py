@@ -276,9 +276,11 @@ class Healthy:
             "/gridtie/route": self.plan,
             "/gridtie/requests/req-1": self.row,
         }
-        return answer(200, documents[path]) if path in documents else self._chat(body)
+        return answer(200, documents[path]) if path in documents else self._chat(body, headers)
 
-    def _chat(self, body: Mapping[str, Any]) -> Answer:
+    def _chat(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+        # What the doctor asks is nobody's work: without this it would count as a saving.
+        assert headers["x-gridtie-purpose"] == "doctor"
         if "response_format" in body:
             text = self.choice
         else:

@@ -4,8 +4,10 @@ from gridtie.ledger.budget import Spending
 from gridtie.ledger.entry import Entry, Try
 from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.prices import Charge, Prices, PricesError
+from gridtie.ledger.retention import Removal
 from gridtie.ledger.store import Store, StoreError
-from gridtie.ledger.usage import GROUPS, UsageError, moment
+from gridtie.ledger.usage import GROUPS, UsageError, moment, zone_of
+from gridtie.ledger.zone import Zone
 
 __all__ = [
     "GROUPS",
@@ -15,10 +17,13 @@ __all__ = [
     "LedgerError",
     "Prices",
     "PricesError",
+    "Removal",
     "Spending",
     "Store",
     "StoreError",
     "Try",
     "UsageError",
+    "Zone",
     "moment",
+    "zone_of",
 ]

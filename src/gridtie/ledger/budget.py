@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable
 from typing import Literal
 
+from gridtie.config.names import canonical
 from gridtie.config.schema import Budget
 
 Period = Literal["hour", "day", "month"]
@@ -37,7 +38,8 @@ class Spending:
             self.add(*row)
 
     def add(self, time: float, environment: str, key: str, usd: float) -> None:
-        """Count one row."""
+        """Count one row. Names are compared as a budget's are, with their case folded: older rows keep theirs."""
+        environment, key = canonical(environment), canonical(key)
         hour = (period_start("hour", time), environment, key)
         self._hours[hour] = self._hours.get(hour, 0.0) + usd
         for total in self._totals:

@@ -112,6 +112,11 @@ class Journal:
         self._size += written
         return self.segment
 
+    def turn(self) -> int:
+        """Go on in a new segment; its number. Called from the thread that appends. Raises OSError."""
+        self._next_segment()
+        return self.segment
+
     def segments(self) -> list[tuple[int, Path]]:
         """Number and path of every segment there is, oldest first."""
         found = [(int(match[1]), path) for path in self.directory.iterdir() if (match := _NAME.fullmatch(path.name))]

@@ -11,19 +11,26 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import sqlite3
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gridtie.config.schema import Budget
 from gridtie.ledger.budget import Spending, period_start
-from gridtie.ledger.entry import Entry
+from gridtie.ledger.entry import Entry, bounded
 from gridtie.ledger.journal import Begin, Journal, Record, Torn, encode, frame, read
+from gridtie.ledger.migrate import copies
 from gridtie.ledger.prices import Prices
+from gridtie.ledger.retention import Removal, drop_torn, remove
 from gridtie.ledger.store import SqliteStore, Store
 from gridtie.ledger.usage import report
+from gridtie.ledger.zone import Zone
 
 log = logging.getLogger("gridtie.ledger")
 
@@ -114,14 +121,16 @@ class Ledger:
         Call it before the last bytes leave. Raises `LedgerError`: then the answer must not be completed.
         """
         # In this order, so that `find` never misses a row that the drain has already taken.
+        entry = bounded(entry)
         self._entries[entry.id] = entry
         try:
             row = self._write(entry)
         except LedgerError:
             del self._entries[entry.id]
             raise
-        if entry.cost_usd and entry.locality == "cloud":
-            self._spending.add(entry.time, entry.environment, entry.key, entry.cost_usd)
+        billed = entry.billed_usd
+        if billed:
+            self._spending.add(entry.time, entry.environment, entry.key, billed)
         return row
 
     def _write(self, record: Record) -> bytes:
@@ -146,14 +155,58 @@ class Ledger:
         """The row of a request, also while it waits to be drained."""
         return self._entries.get(id) or self._store.find(id)
 
-    def usage(self, since: float, until: float, by: str | None = None, key: str | None = None) -> dict[str, Any]:
+    def usage(
+        self, since: float, until: float, by: str | None = None, key: str | None = None, zone: Zone | None = None
+    ) -> dict[str, Any]:
         """The report on [since, until) in Unix seconds, see `ledger.usage`. Raises `UsageError`, `LedgerError`."""
         self.flush()
-        return report(self._store, self.database, since=since, until=until, by=by, key=key, price_date=self.prices.date)
+        return report(
+            self._store,
+            self.database,
+            since=since,
+            until=until,
+            by=by,
+            key=key,
+            price_date=self.prices.date,
+            zone=zone or Zone(),
+        )
 
     def spent(self, budget: Budget, now: float) -> float:
         """US dollars of cloud spend in the budget's period around `now`; attempts in flight are not in it."""
         return self._spending.spent(budget, now)
+
+    def remover(self, removal: Removal) -> Callable[[], dict[str, Any]]:
+        """What takes rows out of the ledger and tells what it did: to be called off the event loop, which serves on.
+
+        This itself is called on the loop's thread: the journal goes on in a new segment, so that the rows in those
+        before it can be deleted as well. The work raises `LedgerError`.
+        """
+        try:
+            segment = self._journal.turn()
+        except OSError as error:
+            raise _unusable(self._journal.directory, error) from error
+        return lambda: self._remove(removal, segment)
+
+    def _remove(self, removal: Removal, segment: int) -> dict[str, Any]:
+        self.flush()
+        now = time.time()
+        try:
+            # What was recorded before the segment is in the store by now.
+            self._journal.drop_before(segment)
+            torn = drop_torn(self.directory / "torn", removal, now)
+            files = {path.name: remove(path, removal, now, live=False) for path in copies(self.database)}
+            removed = remove(self.database, removal, now, live=True)
+        except (OSError, sqlite3.Error) as error:
+            raise LedgerError(
+                f"{self.directory}: {error}; what was removed so far is gone; free space or restore access, ask again"
+            ) from error
+        return {
+            "schema": 1,
+            **{name: value for name, value in msgspec.to_builtins(removal).items() if value is not None},
+            **msgspec.to_builtins(removed),
+            "torn": torn,
+            "copies": {name: each.rows for name, each in files.items()},
+        }
 
     def flush(self, timeout: float = _FLUSH_SECONDS) -> None:
         """Wait until everything recorded so far is in the store. Raises `LedgerError` when it takes longer."""
@@ -290,9 +343,11 @@ class Ledger:
         start = period_start("month", time.time())
         spent = self._store.rows(
             "SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum(cost_usd) AS usd "
-            "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 GROUP BY 1, 2, 3 "
-            "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0",
-            (start, start),
+            "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499) "
+            "GROUP BY 1, 2, 3 "
+            "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0 "
+            "UNION ALL SELECT hour, environment, '', usd FROM erased_spending WHERE hour >= ?",
+            (start, start, start),
         )
         return [(row["time"], row["environment"], row["key"], row["usd"]) for row in spent]
 

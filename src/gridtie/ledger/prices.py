@@ -8,11 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from gridtie.config.schema import Locality, Price
 from gridtie.dialects.types import Usage
+
+# Pairs of a target's and a baseline's rates whose text is kept: far more than one price file's come to in practice.
+_MOST_TEXTS = 4096
 
 # Providers publish dated names for what their price list calls by the family name:
 # gpt-5.4-mini-2026-03-17, claude-sonnet-4-5-20250929, claude-haiku-5-5-latest.
@@ -82,15 +86,21 @@ class Charge(msgspec.Struct, frozen=True):
 
     cost_usd: float | None
     baseline_usd: float | None
+    # The rates that both were computed with, as JSON: {"target": rates, "baseline": rates}. A local answer has no
+    # target, and what has no price is not in it; "" where nothing has.
+    prices: str = ""
 
 
 class Prices:
-    """Look-up over one snapshot. Immutable; a reload makes another."""
+    """Look-up over one snapshot. A reload makes another; nothing of what it says changes. For one thread."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.date = snapshot.date
         self.source = snapshot.source
         self._models = snapshot.models
+        # By the identity of the two, which is quick to ask for; the value holds them, so that it stays theirs.
+        self._texts: dict[tuple[int, int], tuple[Rates | None, Rates | None, str]] = {}
+        self._own: dict[int, tuple[Price, Rates]] = {}
 
     @classmethod
     def load(cls, path: Path) -> Prices:
@@ -118,10 +128,8 @@ class Prices:
 
         `overrides` are the routing file's own prices, keyed as `ref` is; they win, and have no tiers.
         """
-        if overrides and (own := overrides.get(ref)) is not None:
-            return Rates(input=own.input, output=own.output, cached_input=own.cached_input).cost(usage)
-        listed = self._find(ref)
-        return None if listed is None else listed.rates(usage.input).cost(usage)
+        rates = self._rates(ref, usage.input, overrides)
+        return None if rates is None else rates.cost(usage)
 
     def charge(
         self,
@@ -136,11 +144,54 @@ class Prices:
         A local answer costs 0 dollars of cloud spend; its electricity is the report's business. Tokens that the local
         engine took from its cache count as cached on the baseline too: the lower of the two possible baselines.
         """
-        cost = 0.0 if locality == "local" else self.cost(ref, usage, overrides)
-        return Charge(cost, self.cost(baseline, usage, overrides) if baseline else None)
+        own = None if locality == "local" else self._rates(ref, usage.input, overrides)
+        other = self._rates(baseline, usage.input, overrides) if baseline else None
+        return Charge(
+            0.0 if locality == "local" else None if own is None else own.cost(usage),
+            None if other is None else other.cost(usage),
+            self._text(own, other),
+        )
+
+    def _rates(self, ref: str, input_tokens: int, overrides: Mapping[str, Price] | None) -> Rates | None:
+        """What tokens cost at "provider/model" `ref` for a prompt of this size; None where no price is known."""
+        if overrides and (own := overrides.get(ref)) is not None:
+            return self._of_file(own)
+        listed = self._find(ref)
+        return None if listed is None else listed.rates(input_tokens)
+
+    def _of_file(self, own: Price) -> Rates:
+        known = self._own.get(id(own))
+        if known is None:
+            _make_room(self._own)
+            rates = Rates(input=own.input, output=own.output, cached_input=own.cached_input)
+            known = self._own[id(own)] = (own, rates)
+        return known[1]
+
+    def _text(self, target: Rates | None, baseline: Rates | None) -> str:
+        """The two as JSON, made once for each pair."""
+        pair = (id(target), id(baseline))
+        known = self._texts.get(pair)
+        if known is None:
+            _make_room(self._texts)
+            rates = {"target": target, "baseline": baseline}
+            told = {name: _plain(each) for name, each in rates.items() if each is not None}
+            known = (target, baseline, msgspec.json.encode(told).decode() if told else "")
+            self._texts[pair] = known
+        return known[2]
 
     def _find(self, ref: str) -> Listed | None:
         return self._models.get(ref) or self._models.get(_DATED.sub("", ref))
+
+
+def _plain(rates: Rates) -> dict[str, float]:
+    """The rates alone: not the tiers of a model, nor where a tier begins."""
+    named = {name: getattr(rates, name) for name in Rates.__struct_fields__}
+    return {name: rate for name, rate in named.items() if rate is not None}
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _MOST_TEXTS:
+        kept.clear()
 
 
 def _problem(snapshot: Snapshot) -> str:

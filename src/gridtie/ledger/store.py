@@ -23,20 +23,40 @@ _COLUMNS = (
     *("id", "time", "key", "environment", "surface", "asked", "status", "agent", "tags", "private", "stream"),
     *("rule", "target", "locality", "served", "tries", "cloud_tries"),
     *("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "estimated", "complete"),
-    *("first_token", "duration", "error", "cost_usd", "baseline", "baseline_usd", "price_date"),
+    *("first_token", "duration", "error", "cost_usd", "baseline", "baseline_usd", "price_date", "backend"),
 )
+# Most rows have nothing but the schema's defaults in these; a column that is written costs as much as any other.
+_RARE = ("waited", "purpose", "code", "reasoning_tokens", "project", "reserved_usd", "choices", "output_limit")
+_USUAL = (0.0, "", "", 0, "", 0.0, 1, None)
+_BACKEND = ("engine", "engine_version", "digest", "station", "prices")
 _encode = msgspec.json.Encoder().encode
 _JSON = {"tags": tuple[str, ...], "tries": tuple[Try, ...]}
 _BOOL = ("private", "stream", "estimated", "complete")
-
-# The first record of an id stays: replaying a journal twice changes nothing.
-_INTO = f"INSERT OR IGNORE INTO requests ({', '.join(_COLUMNS)}) VALUES "  # noqa: S608 (our own names)
-_VALUES = f"({', '.join('?' * len(_COLUMNS))})"
-_INSERT = _INTO + _VALUES
 # Under load one statement takes this many rows. It costs half of what a statement per row does, and the interpreter is
 # handed over to the requests once for all of them.
 _AT_ONCE = 50
-_INSERT_MANY = _INTO + ", ".join([_VALUES] * _AT_ONCE)
+# Far more than a station's engines, models and prices come to.
+_MOST_BACKENDS = 4096
+
+
+class _Insert:
+    """The statements for one set of columns. The first record of an id stays: to replay a journal changes nothing."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        into = f"INSERT OR IGNORE INTO requests ({', '.join(columns)}) VALUES "  # noqa: S608 (our own names)
+        values = f"({', '.join('?' * len(columns))})"
+        self.one = into + values
+        self.many = into + ", ".join([values] * _AT_ONCE)
+
+
+_INSERT = _Insert(_COLUMNS)
+_INSERT_WHOLE = _Insert(_COLUMNS + _RARE)
+_FIND_BACKEND = f"SELECT id FROM backends WHERE ({', '.join(_BACKEND)}) = (?, ?, ?, ?, ?)"  # noqa: S608
+_ADD_BACKEND = f"INSERT INTO backends ({', '.join(_BACKEND)}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
+_FIND = (
+    f"SELECT requests.*, {', '.join(_BACKEND)} "  # noqa: S608
+    "FROM requests LEFT JOIN backends ON backends.id = requests.backend WHERE requests.id = ?"
+)
 _BEGIN = """INSERT OR IGNORE INTO attempts (id, target, time, key, environment, reserve_usd)
             SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM requests WHERE id = ?)"""
 
@@ -71,6 +91,7 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         """Open or create; an older schema is brought to the present one. Raises `StoreError`."""
         self.path = path
+        self._backends: dict[tuple[str, ...], int] = {}
         try:
             self._writer = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
             try:
@@ -91,6 +112,8 @@ class SqliteStore:
         self._writer.execute("PRAGMA journal_mode = WAL")
         # The journal covers the death of the process; a sync per batch would only cover power loss, and not fully.
         self._writer.execute("PRAGMA synchronous = NORMAL")
+        # Where the file is written anew (retention), there is room, and a container has no other directory to write to.
+        self._writer.execute(f"PRAGMA temp_store_directory = {_quoted(str(self.path.parent.absolute()))}")
 
     def save(self, records: Iterable[Record]) -> None:
         writer = self._writer
@@ -104,24 +127,57 @@ class SqliteStore:
                     entries.append(record)
             writer.execute("BEGIN IMMEDIATE")
             # Entries first: of an attempt that begins and ends in one batch, only the end is kept.
-            self._insert(entries)
-            ended = [(entry.id,) for entry in entries if _in_cloud(entry)]
+            ended = self._insert(entries)
             writer.executemany("DELETE FROM attempts WHERE id = ?", ended)
             writer.executemany(_BEGIN, map(_attempt, begins))
             writer.execute("COMMIT")
         except BaseException as error:
             if writer.in_transaction:
                 writer.execute("ROLLBACK")
+            self._backends.clear()  # those that were new are gone with it
             if isinstance(error, sqlite3.Error):
                 raise StoreError(f"{self.path}: {error}; free space, or restore the file") from error
             raise
 
-    def _insert(self, entries: list[Entry]) -> None:
-        full = len(entries) - len(entries) % _AT_ONCE
+    def _insert(self, entries: list[Entry]) -> list[tuple[str]]:
+        """Write rows; the ids of those that had to do with a cloud."""
+        usual: list[tuple[object, ...]] = []
+        whole: list[tuple[object, ...]] = []
+        clouds: list[tuple[str]] = []
+        for entry in entries:
+            sent = 0
+            for tried in entry.tries:
+                if tried.locality == "cloud":
+                    clouds.append((entry.id,))
+                    sent += tried.outcome not in _NOT_SENT
+            row = _row(entry, sent, self._backend(entry))
+            rare = _rare(entry)
+            if rare == _USUAL:
+                usual.append(row)
+            else:
+                whole.append(row + rare)
+        self._write(_INSERT, usual)
+        self._write(_INSERT_WHOLE, whole)
+        return clouds
+
+    def _write(self, insert: _Insert, rows: list[tuple[object, ...]]) -> None:
+        full = len(rows) - len(rows) % _AT_ONCE
         for start in range(0, full, _AT_ONCE):
-            batch = entries[start : start + _AT_ONCE]
-            self._writer.execute(_INSERT_MANY, list(chain.from_iterable(map(_row, batch))))
-        self._writer.executemany(_INSERT, map(_row, entries[full:]))
+            self._writer.execute(insert.many, list(chain.from_iterable(rows[start : start + _AT_ONCE])))
+        self._writer.executemany(insert.one, rows[full:])
+
+    def _backend(self, entry: Entry) -> int:
+        """The number of what answered; it is added where it is new."""
+        facts = (entry.engine, entry.engine_version, entry.digest, entry.station, entry.prices)
+        known = self._backends.get(facts)
+        if known is not None:
+            return known
+        found = self._writer.execute(_FIND_BACKEND, facts).fetchone()
+        number = int(found[0]) if found else self._writer.execute(_ADD_BACKEND, facts).lastrowid or 0
+        if len(self._backends) >= _MOST_BACKENDS:
+            self._backends.clear()
+        self._backends[facts] = number
+        return number
 
     def abandon(self) -> int:
         self._writer.execute("UPDATE attempts SET unfinished = 1 WHERE NOT unfinished")
@@ -129,7 +185,7 @@ class SqliteStore:
         return int(count)
 
     def find(self, id: str) -> Entry | None:
-        found = self.rows("SELECT * FROM requests WHERE id = ?", (id,))
+        found = self.rows(_FIND, (id,))
         return _entry(found[0]) if found else None
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
@@ -145,12 +201,11 @@ class SqliteStore:
         self._writer.close()
 
 
-def _in_cloud(entry: Entry) -> list[Try]:
-    """The tries at clouds, sent or not."""
-    return [tried for tried in entry.tries if tried.locality == "cloud"]
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
+def _row(entry: Entry, cloud_tries: int, backend: int) -> tuple[object, ...]:
     # Written out, and with 1 and 0: sqlite3 looks for adapters of a bool, which costs more than two values of a type
     # that it knows. The drain is an eighth of what an unstreamed request costs.
     return (
@@ -170,7 +225,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.locality,
         entry.served,
         _encode(entry.tries).decode(),
-        len([tried for tried in _in_cloud(entry) if tried.outcome not in _NOT_SENT]),
+        cloud_tries,
         entry.input_tokens,
         entry.output_tokens,
         entry.cached_tokens,
@@ -184,6 +239,20 @@ def _row(entry: Entry) -> tuple[object, ...]:
         entry.baseline,
         entry.baseline_usd,
         entry.price_date,
+        backend,
+    )
+
+
+def _rare(entry: Entry) -> tuple[object, ...]:
+    return (
+        entry.waited,
+        entry.purpose,
+        entry.code,
+        entry.reasoning_tokens,
+        entry.project,
+        entry.reserved_usd,
+        entry.choices,
+        entry.output_limit,
     )
 
 
@@ -192,7 +261,7 @@ def _attempt(begin: Begin) -> tuple[object, ...]:
 
 
 def _entry(row: dict[str, Any]) -> Entry:
-    del row["cloud_tries"]
+    del row["cloud_tries"], row["backend"]
     for name, kind in _JSON.items():
         row[name] = msgspec.json.decode(row[name], type=kind)
     for name in _BOOL:

@@ -15,38 +15,48 @@ from typing import Any
 
 from gridtie.config.names import RELAY
 from gridtie.ledger.store import Store
+from gridtie.ledger.zone import Zone, ZoneError
 
 # What a report can be grouped by: columns of the view.
 GROUPS = ("day", "key", "agent", "environment", "model", "rule")
 
-_SPAN = re.compile(r"(\d+)([hdw])")
+_SPAN = re.compile(r"(\d{1,6})([hdw])")
+_BLANK_OFFSET = re.compile(r"(.*\d:\d\d.*) (\d\d:?\d\d)")
 _SPAN_SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
-# The figures of a report. Sums of money are NULL where no row has the figure: an unknown price stays visible as a gap.
+_UTC = Zone()
+
+# Figures of a report that count or add up a column of the view.
+_COUNTED = {
+    # What became of the requests; the five add up to all of them.
+    "answered": "answered",
+    "refused": "refused",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "cancelled": "cancelled",
+    # Where an answer came from; the three add up to all requests.
+    "local_requests": "local",
+    "cloud_requests": "cloud",
+    "nowhere_requests": "nowhere",
+    "private_requests": "private",
+    "private_cloud": "private_cloud",
+    "cloud_attempts_lost": "cloud_lost",
+    "unpriced": "unpriced",
+    "estimated": "estimated",
+    "over_reserved": "over_reserved",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cached_tokens": "cached_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+}
+# Sums of money are NULL where no row has the figure: an unknown price stays visible.
+# saved = baseline - (cost - uncompared): what is unpriced is in no saving, but what is known of its cost is spent.
 _SUMS = {
     "requests": "count(*)",
-    **{
-        name: f"coalesce(sum({column}), 0)"
-        for name, column in {
-            "answered": "answered",
-            "refused": "refused",
-            "failed": "failed",
-            "broken_off": "broken_off",
-            "cancelled": "cancelled",
-            "local_requests": "local",
-            "cloud_requests": "cloud",
-            "private_requests": "private",
-            "private_cloud": "private_cloud",
-            "cloud_attempts_lost": "cloud_lost",
-            "unpriced": "unpriced",
-            "estimated": "estimated",
-            "input_tokens": "input_tokens",
-            "output_tokens": "output_tokens",
-            "cached_tokens": "cached_tokens",
-        }.items()
-    },
+    **{name: f"coalesce(sum({column}), 0)" for name, column in _COUNTED.items()},
     "cost_usd": "sum(cost_pico) / 1e12",
-    "baseline_usd": "sum(baseline_pico) / 1e12",
+    "uncompared_usd": "coalesce(sum(iif(unpriced, cost_pico, 0)), 0) / 1e12",
+    "baseline_usd": "sum(iif(unpriced, NULL, baseline_pico)) / 1e12",
     "saved_usd": "sum(baseline_pico - cost_pico) / 1e12",
     "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
     "local_share_usd": "1.0 * sum(iif(local AND NOT unpriced, baseline_pico, 0))"
@@ -55,34 +65,57 @@ _SUMS = {
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
 # What the first sentence says: short enough to be typed.
 _HEADLINE = ", ".join(f"{_SUMS[name]} AS {name}" for name in ("requests", "cost_usd", "baseline_usd", "saved_usd"))
-_RELAYED = (
+_TOKENS = (
     "count(*) AS requests, coalesce(sum(input_tokens), 0) AS input_tokens,"
     " coalesce(sum(output_tokens), 0) AS output_tokens"
 )
+_OWN = f"purpose, {_TOKENS}, sum(cost_pico) / 1e12 AS cost_usd"
 _ATTEMPT = "id, target, time, key, environment, reserve_usd"
+# Rows whose money is not what their tokens and rates come to, to a millionth of a millionth of a dollar; rows of 1.0.0
+# carry no rates.
+_REPRICED = (
+    "count(*) AS rows, coalesce(sum(abs(coalesce(cost_usd, -1) - coalesce(cost_again, -1)) > 1e-12"
+    " OR abs(coalesce(baseline_usd, -1) - coalesce(baseline_again, -1)) > 1e-12), 0) AS differing"
+)
 
 
 class UsageError(ValueError):
     """The question cannot be answered as put; the message says what is allowed."""
 
 
-def moment(text: str, now: float) -> float:
-    """A point in time as people write it, as Unix seconds: `24h`, `7d`, `2w` ago, a day (UTC), an ISO time, or seconds.
+def moment(text: str, now: float, zone: Zone = _UTC) -> float:
+    """A point in time as people write it, as Unix seconds: `24h`, `7d`, `2w` ago, a day, an ISO time, or seconds.
 
-    Raises `UsageError`.
+    A day, and a time that names no offset, is one of `zone`. Raises `UsageError`.
     """
-    if span := _SPAN.fullmatch(text):
-        return now - int(span[1]) * _SPAN_SECONDS[span[2]]
-    if re.fullmatch(r"\d{9,}(\.\d+)?", text):
+    seconds = span(text)
+    if seconds is not None:
+        return now - seconds
+    if re.fullmatch(r"\d{9,12}(\.\d+)?", text):
         return float(text)
     try:
-        when = datetime.datetime.fromisoformat(text)
-    except ValueError:
+        # A plus sign that is not escaped in a URL's query arrives as a blank.
+        when = datetime.datetime.fromisoformat(_BLANK_OFFSET.sub(r"\1+\2", text))
+        return when.timestamp() if when.tzinfo else zone.instant(when)
+    except (ValueError, OverflowError):
         raise UsageError(
-            f"time {text!r} found; wanted 24h, 7d or 2w (ago), a day as 2026-11-22, "
+            f"time {text[:80]!r} found; wanted 24h, 7d or 2w (ago), a day as 2026-11-22, "
             "a time as 2026-11-22T14:00:00Z, or Unix seconds"
         ) from None
-    return (when if when.tzinfo else when.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+def span(text: str) -> int | None:
+    """`24h`, `7d` or `2w` in seconds; None where it is no such text."""
+    found = _SPAN.fullmatch(text)
+    return int(found[1]) * _SPAN_SECONDS[found[2]] if found else None
+
+
+def zone_of(text: str) -> Zone:
+    """The parameter `utc_offset`. Raises `UsageError`."""
+    try:
+        return Zone.read(text)
+    except ZoneError as error:
+        raise UsageError(str(error)) from error
 
 
 def report(
@@ -94,36 +127,48 @@ def report(
     by: str | None,
     key: str | None,
     price_date: str,
+    zone: Zone = _UTC,
 ) -> dict[str, Any]:
-    """The report on requests that arrived in [since, until); of all keys, or of one. Raises `UsageError`."""
+    """The report on requests that arrived in [since, until); of all keys, or of one. Raises `UsageError`.
+
+    `zone` is that of the reader, whose days the groups by `day` are.
+    """
     if by is not None and by not in GROUPS:
         raise UsageError(f"by={by!r} found; wanted one of {', '.join(GROUPS)}")
+    if key is not None and "\0" in key:
+        raise UsageError("a NUL character found in key; wanted the name of a key")
     period = f"time >= {since!r} AND time < {until!r}" + (f" AND key = {_quoted(key)}" if key is not None else "")
     # What other stations' routers passed on is counted where it was asked: here it would be counted twice.
-    within = f"{period} AND environment <> {_quoted(RELAY)}"
+    asked_here = f"{period} AND environment <> {_quoted(RELAY)}"
+    users = f"{asked_here} AND purpose = ''"
     statements = {
-        "headline": _select(_HEADLINE, "metered", within),
-        "totals": _select(_FIGURES, "metered", within),
-        "unfinished": _select(_ATTEMPT, "attempts", f"unfinished AND {within}", "ORDER BY time"),
+        "headline": _select(_HEADLINE, "metered", users),
+        "totals": _select(_FIGURES, "metered", users),
+        "unfinished": _select(_ATTEMPT, "attempts", f"unfinished AND {asked_here}", "ORDER BY time"),
         "baselines": _select(
-            "DISTINCT baseline, price_date", "metered", f"{within} AND baseline <> ''", "ORDER BY 1, 2"
+            "DISTINCT baseline, price_date", "metered", f"{users} AND answered AND baseline <> ''", "ORDER BY 1, 2"
         ),
+        "own": _select(_OWN, "metered", f"{asked_here} AND purpose <> ''", "GROUP BY purpose ORDER BY 1"),
+        "relayed": _select(_TOKENS, "metered", f"{period} AND environment = {_quoted(RELAY)}"),
     }
-    statements["relayed"] = _select(_RELAYED, "metered", f"{period} AND environment = {_quoted(RELAY)}")
     if by is not None:
-        statements["groups"] = _select(f'{by} AS "group", {_FIGURES}', "metered", within, f"GROUP BY {by} ORDER BY 1")
+        group = zone.day("time") if by == "day" else by
+        statements["groups"] = _select(f'{group} AS "group", {_FIGURES}', "metered", users, "GROUP BY 1 ORDER BY 1")
     found = {name: store.rows(sql) for name, sql in statements.items()}
     totals = found["totals"][0]
     baselines = sorted({row["baseline"] for row in found["baselines"]})
     dates = sorted({row["price_date"] for row in found["baselines"]} - {""})
+    # Only run where it is asked for: it reads the rates of every row.
+    statements["repriced"] = _select(_REPRICED, "repriced", period)
     return {
-        "schema": 1,
+        "schema": 2,
         "since": since,
         "until": until,
         "by": by,
         "key": key,
         "totals": totals,
         "groups": found.get("groups", []),
+        "own": found["own"],
         "relayed": found["relayed"][0],
         "unfinished": found["unfinished"],
         "baselines": baselines,
@@ -137,7 +182,7 @@ def report(
 
 
 def statement(totals: Mapping[str, Any], baselines: list[str], dates: list[str]) -> str:
-    """The report in one plain sentence or two, gaps included."""
+    """The report in one plain sentence or two, with what is not in it."""
     if not totals["requests"]:
         return "No request was metered in this period."
     saved, cost, baseline = totals["saved_usd"], totals["cost_usd"], totals["baseline_usd"]
@@ -151,7 +196,7 @@ def statement(totals: Mapping[str, Any], baselines: list[str], dates: list[str])
         else:
             text = f"Local was not cheaper (saved {_usd(saved)}): {spent}."
         text += " Electricity is not measured and not subtracted."
-    gaps = [
+    left = [
         f"{totals[name]} {what}"
         for name, what in (
             ("unpriced", "without a known price are left out"),
@@ -159,7 +204,7 @@ def statement(totals: Mapping[str, Any], baselines: list[str], dates: list[str])
         )
         if totals[name]
     ]
-    return text + (f" Of {totals['requests']} requests, {' and '.join(gaps)}." if gaps else "")
+    return text + (f" Of {totals['requests']} requests, {' and '.join(left)}." if left else "")
 
 
 def _usd(amount: float) -> str:

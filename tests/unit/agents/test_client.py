@@ -70,6 +70,7 @@ def test_the_request_names_agent_environment_and_schema(connect: Callable[[Handl
     body = json.loads(seen[0].content)
 
     assert (seen[0].headers["x-gridtie-agent"], seen[0].headers["x-gridtie-environment"]) == ("planner", "test")
+    assert seen[0].headers["x-gridtie-purpose"] == "demo"
     assert (body["seed"], body["stream_options"]) == (5, {"include_usage": True})
     assert body["response_format"]["json_schema"]["strict"] is True
 

@@ -68,3 +68,12 @@ def test_a_row_that_arrives_after_its_period_counts_in_its_own() -> None:
 )
 def test_periods_are_those_of_the_calendar_in_utc(period: Period, start: str) -> None:
     assert period_start(period, NOW) == at(start)
+
+
+def test_names_in_rows_are_compared_as_the_budgets_are() -> None:
+    """Rows of 1.0.0 have names as they were spelled then."""
+    spending = Spending([(NOW, "Production", "CI ", 1.0)])
+    budget = Budget(name="b", usd=10.0, period="day", environment="production", key="ci")
+    assert spending.spent(budget, NOW) == 1.0
+    spending.add(NOW, "PRODUCTION", "ci", 0.5)
+    assert spending.spent(budget, NOW) == 1.5

@@ -72,6 +72,13 @@ def test_segments_turn_over_and_none_is_appended_to_again(tmp_path: Path) -> Non
     assert again.segment == 4
 
 
+def test_it_can_be_told_to_go_on_in_a_new_segment(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    numbers = [journal.append(frame(local("a"))), journal.turn(), journal.append(frame(local("b")))]
+    journal.close()
+    assert numbers == [1, 2, 2]
+
+
 def test_drained_segments_are_dropped_and_the_rest_stay(tmp_path: Path) -> None:
     journal = Journal(tmp_path, segment_bytes=1000)
     for n in range(6):

@@ -142,6 +142,35 @@ def test_spending_is_counted_at_once_and_only_what_a_cloud_cost(ledger: Ledger) 
     assert ledger.spent(DAY, now) == pytest.approx(0.004)
 
 
+def test_what_was_not_served_is_not_spent_now_and_after_a_restart(tmp_path: Path) -> None:
+    now = time.time()
+    rows = [
+        cloud("declined", time=now, status=400, cost_usd=1.0),
+        cloud("failed", time=now, status=502, cost_usd=2.0),
+        cloud("broken", time=now, complete=False, cost_usd=0.25),
+        cloud("left", time=now, status=499, complete=False, cost_usd=0.5),
+    ]
+    spent = []
+    ledger = open_ledger(tmp_path)
+    for row in rows:
+        ledger.record(row)
+    spent.append(ledger.spent(DAY, now))
+    ledger.close()
+    ledger = open_ledger(tmp_path)
+    spent.append(ledger.spent(Budget(name="month", usd=10.0, period="month"), now))
+    ledger.close()
+    assert spent == pytest.approx([0.75, 0.75])
+
+
+def test_a_name_of_megabytes_reaches_neither_the_row_nor_the_log_nor_the_journal(ledger: Ledger) -> None:
+    row = ledger.record(local("a", asked="m" * 7_500_000))
+    found = ledger.find("a")
+    assert len(row) < 2000
+    assert found is not None
+    assert len(found.asked) == 256
+    assert sum(path.stat().st_size for path in (ledger.directory / "journal").iterdir()) < 2000
+
+
 def test_spending_survives_a_restart_and_a_crash_counts_its_reserve(tmp_path: Path) -> None:
     now = time.time()
     first = open_ledger(tmp_path / "1")

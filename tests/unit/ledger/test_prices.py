@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -79,6 +80,36 @@ def test_a_local_answer_costs_nothing_and_its_baseline_is_that_of_the_same_token
 def test_a_cloud_answer_without_a_price_has_no_cost() -> None:
     charge = prices().charge("mine/unheard-of", "cloud", "openai/gpt-5.4-mini", Usage(input=1000, output=100))
     assert (charge.cost_usd, charge.baseline_usd) == (None, pytest.approx(0.0012))
+
+
+def test_the_rates_that_were_used_are_told_without_what_is_not_known() -> None:
+    charge = prices().charge("openai/gpt-5.4", "cloud", "plain/model", Usage(input=300_000, output=1))
+    assert json.loads(charge.prices) == {
+        # Those of the tier that the prompt reached.
+        "target": {"input": 5.0, "output": 22.5, "cached_input": 0.5},
+        "baseline": {"input": 1.0, "output": 2.0},
+    }
+
+
+def test_a_local_answer_has_the_baselines_rates_alone_and_without_any_there_are_none() -> None:
+    usage = Usage(input=1, output=1)
+    assert json.loads(prices().charge("station/m", "local", "plain/model", usage).prices) == {
+        "baseline": {"input": 1.0, "output": 2.0}
+    }
+    assert prices().charge("station/m", "local", "", usage).prices == ""
+    assert prices().charge("mine/unheard-of", "cloud", "mine/other", usage).prices == ""
+
+
+def test_the_text_of_the_rates_is_made_once_and_follows_the_routing_files_price() -> None:
+    usage, known = Usage(input=1, output=1), prices()
+    first, again = (known.charge("plain/model", "cloud", "plain/model", usage).prices for _ in range(2))
+    own = {"plain/model": Price(input=9.0, output=8.0)}
+    changed, kept = (known.charge("plain/model", "cloud", "plain/model", usage, own).prices for _ in range(2))
+    dearer = known.charge("plain/model", "cloud", "plain/model", usage, {"plain/model": Price(input=7.0, output=8.0)})
+
+    assert (first is again, changed is kept) == (True, True)
+    rates = [json.loads(text)["target"]["input"] for text in (first, changed, dearer.prices)]
+    assert rates == [1.0, 9.0, 7.0]
 
 
 def test_without_a_baseline_none_is_computed() -> None:

@@ -31,7 +31,9 @@ def attempt(id: str) -> Begin:
     [
         local("a", tags=("x", "private"), private=True, stream=True, estimated=True, complete=False),
         cloud("b", cost_usd=None, baseline_usd=None, first_token=None, cached_tokens=3, cache_write_tokens=4),
-        refused("c"),
+        refused("c", code="no_local_model", waited=1.5),
+        local("d", engine="ollama", engine_version="0.12.3", digest="sha256:ab", station="here", prices="{}"),
+        cloud("e", purpose="demo", project="p", reasoning_tokens=5, reserved_usd=0.5, choices=2, output_limit=8192),
     ],
 )
 def test_an_entry_comes_back_equal(store: SqliteStore, entry: Entry) -> None:
@@ -55,6 +57,31 @@ def test_a_batch_of_any_size_is_kept_row_for_row(store: SqliteStore, count: int)
     store.save([*entries, entries[0]])
     kept = store.rows("SELECT id, status FROM requests ORDER BY id")
     assert [(row["id"], row["status"]) for row in kept] == [(entry.id, entry.status) for entry in entries]
+
+
+def test_what_answers_thousands_of_requests_is_kept_once(store: SqliteStore) -> None:
+    store.save([local(f"{n}", engine="ollama", prices=f'{{"n":{n % 3}}}') for n in range(120)])
+    store.save([local("later", engine="ollama", prices='{"n":0}')])
+    SqliteStore(store.path).close()
+    again = SqliteStore(store.path)
+    again.save([local("last", engine="ollama", prices='{"n":1}')])
+    again.close()
+    assert len(store.rows("SELECT id FROM backends WHERE id > 0")) == 3
+    assert store.rows("SELECT count(*) AS rows FROM metered WHERE engine = 'ollama'") == [{"rows": 122}]
+
+
+def test_what_answered_is_known_again_after_a_batch_that_failed(store: SqliteStore) -> None:
+    with pytest.raises(AttributeError):
+        store.save([local("a", engine="new"), object()])  # type: ignore[list-item]
+    store.save([local("b", engine="other")])
+    store.save([local("c", engine="new")])
+    assert [(id, store.find(id)) for id in "bc"] == [("b", local("b", engine="other")), ("c", local("c", engine="new"))]
+
+
+def test_rows_with_and_without_what_is_rare_are_kept_in_one_batch(store: SqliteStore) -> None:
+    entries = [local(f"{n:03}", waited=0.5 if n % 2 else 0.0, choices=1 + n % 3) for n in range(130)]
+    store.save(entries)
+    assert [store.find(entry.id) for entry in entries] == entries
 
 
 def test_a_batch_is_kept_whole_or_not_at_all(store: SqliteStore) -> None:

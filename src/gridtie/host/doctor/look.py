@@ -293,8 +293,9 @@ class Look:
     def chat(self, body: Mapping[str, Any]) -> Answer:
         """One unstreamed chat with the probe model as development traffic. Raises `Unreachable`."""
         asked = {"model": "probe", "temperature": 0, "seed": 1, "stream": False, **body}
-        tags = {"x-gridtie-environment": "dev", "x-gridtie-agent": "doctor"}
-        return self.post("/v1/chat/completions", asked, headers=tags, timeout=CHAT_TIMEOUT)
+        # The purpose keeps it out of every saving.
+        told = {"x-gridtie-environment": "dev", "x-gridtie-agent": "doctor", "x-gridtie-purpose": "doctor"}
+        return self.post("/v1/chat/completions", asked, headers=told, timeout=CHAT_TIMEOUT)
 
     @functools.cached_property
     def greedy(self) -> tuple[Answer, Answer]:
