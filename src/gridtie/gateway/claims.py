@@ -105,7 +105,7 @@ def _tags(headers: Mapping[bytes, bytes]) -> frozenset[str] | Refusal:
     return words
 
 
-def _word(headers: Mapping[bytes, bytes], header: bytes) -> str | None | Refusal:
+def _word(headers: Mapping[bytes, bytes], header: bytes) -> str | Refusal | None:
     """The name that a header holds; None where it is missing or empty."""
     found = headers.get(header)
     if not found:

@@ -106,9 +106,9 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
             yield f'key "{row.name}": another key has the same sha256'
         if not row.name or row.name in names:
             yield f'key "{row.name}": the name is empty or taken'
+        environments = tuple(canonical(name) for name in row.environments)
         if not environments or "" in environments:
             yield f'key "{row.name}": it has no environment'
-        environments = tuple(canonical(name) for name in row.environments)
         if row.relay is not (RELAY in environments) or (row.relay and environments != (RELAY,)):
             yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
         if row.relay and row.admin:

@@ -43,8 +43,8 @@ class Origins:
     def refusal(self, origin: bytes) -> str:
         """What is said to others."""
         return (
-            f"Origin {origin.decode('latin-1')[:200]!r} is not a page of this router, and requests of foreign pages are "
-            "not answered; an application that may ask is named in defaults.allowed_origins"
+            f"Origin {origin.decode('latin-1')[:200]!r} is no page of this router, and requests of foreign pages "
+            "are not answered; an application that may ask is named in defaults.allowed_origins"
         )
 
     def preflight(self, head: Head, allowed: str) -> bytes:

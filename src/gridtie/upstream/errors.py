@@ -20,8 +20,10 @@ class Broken(UpstreamError):
 
     `unanswered`: not one byte had come back. On a connection that had served before, that is how a
     server looks which closed it while it was idle, and the request may be sent once more.
+    `internal`: it was us, and not upstream, who could not go on.
     """
 
-    def __init__(self, message: str, *, unanswered: bool = False) -> None:
+    def __init__(self, message: str, *, unanswered: bool = False, internal: bool = False) -> None:
         super().__init__(message)
         self.unanswered = unanswered
+        self.internal = internal
