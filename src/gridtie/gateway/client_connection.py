@@ -145,14 +145,16 @@ class ClientConnection(asyncio.Protocol):
 
     @guarded
     def connection_lost(self, exc: Exception | None) -> None:
-        self._service.closed(self)
-        self._forget_unserved()
-        for holding in (self._pipelined, self._unsent):
-            if holding is not None:
-                holding.release()
         exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.gone()
+        try:
+            self._service.closed(self)
+            self._forget_unserved()
+            for holding in (self._pipelined, self._unsent):
+                if holding is not None:
+                    holding.release()
+        finally:
+            if exchange is not None:
+                exchange.gone()
 
     @guarded
     def pause_writing(self) -> None:

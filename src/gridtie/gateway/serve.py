@@ -258,6 +258,7 @@ class Router:
             yield "gridtie_waiting", "Requests waiting for a slot of a target", {"target": target}, state.waiting
             yield "gridtie_target_ready", "0: its engine does not answer", {"target": target}, state.ready
         yield "gridtie_connections", "Client connections", {}, len(self.app.connections)
+        yield "gridtie_held_bytes", "Bytes that clients make the router hold", {}, self.app.held.total
         yield "gridtie_ledger_pending", "Records in the journal and not yet in the store", {}, self.ledger.pending
         yield "gridtie_ledger_fault", "1: requests cannot be metered", {}, bool(self.ledger.fault)
         error = bool(self.settings.current.error)

@@ -1,7 +1,8 @@
 """One question to a local engine: are you there, and what is in memory? Never inference.
 
-Deliberately not the request path's connection pool: a probe must see whether a *new* connection is
-accepted, and HTTP/1.0 with one exchange per connection needs no parser worth the name.
+Deliberately not the request path's connection pool: a probe must see whether a *new* connection is accepted, and one
+exchange per connection needs no parser worth the name. It asks in HTTP/1.0; engines that answer in HTTP/1.1 all the
+same, and keep their connection open, are read to the end that they announce.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ async def get(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | Non
     """GET, with so many seconds for all of it. Raises `Unanswered`."""
     try:
         async with asyncio.timeout(seconds):
-            return _parsed(await _exchange(url, headers, ca_file))
+            return await _exchange(url, headers, ca_file)
     except TimeoutError as error:
         raise Unanswered(f"no answer within {seconds:g} s", certain=False) from error
     except ssl.SSLCertVerificationError as error:
@@ -48,7 +49,7 @@ async def get(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | Non
         raise Unanswered(f"its address cannot be used: {error}", certain=True) from error
 
 
-async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None) -> bytes:
+async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None) -> Answer:
     parts = urlsplit(url)
     context = tls.context(ca_file) if parts.scheme == "https" else None
     port = parts.port or (443 if context else 80)
@@ -57,20 +58,68 @@ async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str
         lines = [f"GET {parts.path or '/'} HTTP/1.0", f"host: {parts.netloc}", "accept: application/json"]
         lines += [f"{name}: {value}" for name, value in headers]
         writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-        chunks, size = [], 0
-        while size <= MAX_BYTES and (chunk := await reader.read(65536)):
-            chunks.append(chunk)
-            size += len(chunk)
-        return b"".join(chunks)
+        return await _read(reader)
     finally:
         # No farewell: a probe that was given up must not wait for its peer.
         writer.transport.abort()
 
 
-def _parsed(raw: bytes) -> Answer:
+async def _read(reader: asyncio.StreamReader) -> Answer:
+    """One answer, to its end or to `MAX_BYTES`."""
+    raw = b""
+    while b"\r\n\r\n" not in raw and len(raw) <= MAX_BYTES:
+        piece = await reader.read(65536)
+        if not piece:
+            break
+        raw += piece
     head, blank, body = raw.partition(b"\r\n\r\n")
-    version, _, rest = head.partition(b" ")
-    status = rest[:3]
-    if not blank or not version.startswith(b"HTTP/1.") or not status.isdigit():
+    status, fields = _head(head) if blank else (None, {})
+    if status is None:
         raise Unanswered("it answers, but not with HTTP", certain=True)
-    return Answer(int(status), body)
+    if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
+        return Answer(status, await _dechunked(reader, body))
+    length = fields.get(b"content-length", b"")
+    most = min(int(length), MAX_BYTES) if length.isdigit() and len(length) < 20 else MAX_BYTES
+    body = await _up_to(reader, body, most)
+    return Answer(status, body[:most] if length else body)
+
+
+async def _up_to(reader: asyncio.StreamReader, start: bytes, most: int) -> bytes:
+    """`start` and what follows, until there is so much of it, or no more."""
+    pieces, size = [start], len(start)
+    while size < most and (piece := await reader.read(65536)):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+
+
+async def _dechunked(reader: asyncio.StreamReader, raw: bytes) -> bytes:
+    """A body that comes in chunks. What ends in the middle of a chunk is no answer."""
+    body = b""
+    while len(body) <= MAX_BYTES:
+        while b"\r\n" not in raw and len(raw) <= MAX_BYTES and (piece := await reader.read(65536)):
+            raw += piece
+        line, _, raw = raw.partition(b"\r\n")
+        try:
+            size = int(line.partition(b";")[0], 16)
+        except ValueError:
+            raise Unanswered("its answer does not come in the chunks that it announces", certain=True) from None
+        if size <= 0:
+            break
+        # With the line end behind it.
+        raw = await _up_to(reader, raw, min(size + 2, 2 * MAX_BYTES))
+        if len(raw) < min(size, MAX_BYTES):
+            raise Unanswered("its answer ends in the middle", certain=True)
+        body, raw = body + raw[:size], raw[size + 2 :]
+    return body
+
+
+def _head(head: bytes) -> tuple[int | None, dict[bytes, bytes]]:
+    """Status and header fields; None where this is no head of HTTP/1."""
+    first, *lines = head.split(b"\r\n")
+    version, _, rest = first.partition(b" ")
+    status = rest[:3]
+    if not version.startswith(b"HTTP/1.") or not status.isdigit():
+        return None, {}
+    fields = (line.partition(b":") for line in lines)
+    return int(status), {name.strip().lower(): value.strip() for name, _, value in fields}

@@ -1,14 +1,20 @@
-"""One HTTP/1.1 connection to an upstream: a request is written, its answer is handed on as it comes."""
+"""One HTTP/1.1 connection to an upstream: a request is written, its answer is handed on as it comes.
+
+Whatever a receiver raises ends its request: it is told so, once, and nobody waits for an answer that cannot be read.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import monotonic
 from typing import Protocol, cast
 
 import httptools
 
 from gridtie.upstream.errors import Broken
+
+log = logging.getLogger(__name__)
 
 # Bounds on an answer's head. nginx and Go's net/http stop at 32 KiB and 1 MiB; cloud providers send 2-4 KiB.
 MAX_HEAD_BYTES = 64 * 1024
@@ -30,7 +36,10 @@ class Receiver(Protocol):
         ...
 
     def on_error(self, error: Broken) -> None:
-        """It broke before the answer was whole; the connection is closed."""
+        """It broke before the answer was whole; the connection is closed.
+
+        With `error.internal` it is what the receiver itself raised that broke it, if need be in the last body.
+        """
         ...
 
 
@@ -116,7 +125,30 @@ class Connection(asyncio.Protocol):
         receiver = self._receiver
         if receiver is None:
             # Nobody asked. Anything that is sent now would be taken for the answer to the next request.
-            return self.abort()
+            self.abort()
+            return
+        try:
+            self._read(data, receiver)
+        except Exception:
+            self._failed(receiver)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        receiver, self._receiver = self._receiver, None
+        self._connected = False
+        self._owner.gone(self)
+        if receiver is None:
+            return
+        try:
+            if exc is None and self._head_seen and not self._chunked_or_sized:
+                receiver.on_body(b"", True)  # a body that the end of the connection ends
+                return
+        except Exception:
+            self._failed(receiver)
+            return
+        reason = str(exc) if exc is not None else "closed"
+        self._tell(receiver, Broken(f"connection to upstream lost ({reason})", unanswered=not self._head_bytes))
+
+    def _read(self, data: bytes, receiver: Receiver) -> None:
         if not self._head_seen:
             self._head_bytes += len(data)
             self.head_begun = self.head_begun or monotonic()
@@ -124,6 +156,8 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             return self._break("upstream switched protocols, which nobody asked for")
+        except httptools.HttpParserCallbackError:
+            raise  # ours
         except httptools.HttpParserError as error:
             return self._break(f"upstream does not speak HTTP/1.1: {error}")
         if not self._head_handed_on and not self._hand_on_head(receiver):
@@ -138,18 +172,6 @@ class Connection(asyncio.Protocol):
             pieces.clear()
             receiver.on_body(body, False)
         return None
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        receiver, self._receiver = self._receiver, None
-        self._connected = False
-        self._owner.gone(self)
-        if receiver is None:
-            return
-        if exc is None and self._head_seen and not self._chunked_or_sized:
-            receiver.on_body(b"", True)  # a body that the end of the connection ends
-        else:
-            reason = str(exc) if exc is not None else "closed"
-            receiver.on_error(Broken(f"connection to upstream lost ({reason})", unanswered=not self._head_bytes))
 
     # httptools
 
@@ -212,4 +234,17 @@ class Connection(asyncio.Protocol):
         receiver = self._receiver
         self.abort()
         if receiver is not None:
-            receiver.on_error(Broken(message))
+            self._tell(receiver, Broken(message))
+
+    def _failed(self, receiver: Receiver) -> None:
+        """The receiver raised: this answer ends here. After the last body the connection may be another's already."""
+        log.exception("an answer from upstream could not be handled")
+        if self._receiver is receiver or self._receiver is None:
+            self.abort()
+        self._tell(receiver, Broken("the router failed on the answer; its log says why", internal=True))
+
+    def _tell(self, receiver: Receiver, error: Broken) -> None:
+        try:
+            receiver.on_error(error)
+        except Exception:
+            log.exception("and the end of it could not be handled either: %s", error)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gridtie.gateway import client_connection, limits
+from gridtie.gateway.exchange import Exchange
 from standins.router import KEY, Answered, Station, Wire, chat, request, routing, run
 from standins.scripted import Upstream, answer, flood, silence, stream, whole
 
@@ -16,6 +19,7 @@ AUTH = f"Authorization: Bearer {KEY}\r\n"
 POST = f"POST /v1/chat/completions HTTP/1.1\r\n{HOST}{AUTH}"
 SECOND = f"GET /v1/models HTTP/1.1\r\n{HOST}{AUTH}\r\n"
 BODY = '{"model": "coder"}'
+TRAILER = "x: y\r\n"
 
 
 class ClientConnection:
@@ -80,6 +84,21 @@ REFUSED = {
     "HTTP/2 in plain": ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "a version there is not": (f"GET /v1/models HTTP/1.2\r\n{HOST}{AUTH}\r\n", 400),
     "TLS": ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+    "an absolute target elsewhere": (f"GET http://evil.example/v1/models HTTP/1.1\r\n{HOST}{AUTH}\r\n", 400),
+    "an absolute target without a host": (f"GET http:///v1/models HTTP/1.1\r\n{HOST}{AUTH}\r\n", 400),
+    "another scheme": (f"GET ftp://127.0.0.1:{{port}}/v1/models HTTP/1.1\r\n{HOST}{AUTH}\r\n", 400),
+    "an asterisk for another method": (f"GET * HTTP/1.1\r\n{HOST}{AUTH}\r\n", 400),
+    "an origin that does not parse": (f"GET /v1/models HTTP/1.1\r\n{HOST}{AUTH}Origin: http://[::1\r\n\r\n", 403),
+    "an origin of no form": (f"GET /v1/models HTTP/1.1\r\n{HOST}{AUTH}Origin: ://\xff[]\r\n\r\n", 403),
+    "a host that does not parse": (f"GET /v1/models HTTP/1.1\r\nHost: [::1\r\n{AUTH}\r\n", 421),
+    "an unknown header of ours": (f"{POST}X-Gridtie-Tag: private\r\nContent-Length: 18\r\n\r\n{BODY}", 400),
+    "a header of ours with underscores": (f"{POST}x_gridtie_tags: private\r\nContent-Length: 18\r\n\r\n{BODY}", 400),
+    "endless chunk extensions": (f"{POST}Transfer-Encoding: chunked\r\n\r\n3;{'x' * 200_000}", 431),
+    "an endless trailer": (f"{POST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: {'x' * 200_000}", 431),
+    "too many trailers": (
+        f"{POST}Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{TRAILER * 200}\r\n",
+        431,
+    ),
     "a tunnel": (f"CONNECT evil.example:443 HTTP/1.1\r\n{HOST}{AUTH}\r\n", 400),
     "a compressed body": (f"{POST}Content-Encoding: gzip\r\nContent-Length: 18\r\n\r\n{BODY}", 415),
     "an unknown expectation": (f"{POST}Expect: magic\r\nContent-Length: 18\r\n\r\n{BODY}", 417),
@@ -154,6 +173,116 @@ class TestReading:
                 return [(await wire.answered()).status for _ in range(2)]
 
         assert run(send) == [200, 401]
+
+    def test_forty_pipelined_requests_are_all_answered_in_order(self, tmp_path: Path) -> None:
+        async def send() -> list[tuple[int, int]]:
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
+                # Of growing size, so that their ends fall anywhere in the pieces that are read.
+                asked = [
+                    request(chat("x" * 97 * number), port=port) if number % 2 else request(path="/healthz", port=port)
+                    for number in range(40)
+                ]
+                await wire.send(b"".join(asked))
+                answers = [await wire.answered() for _ in asked]
+                return [
+                    (each.status, len(turn.body))
+                    for each, turn in zip(answers[1::2], connection.upstream.turns, strict=True)
+                ]
+
+        found = run(send)
+
+        assert [status for status, _ in found] == [200] * 20
+        assert [size for _, size in found] == sorted(size for _, size in found)
+        assert len({size for _, size in found}) == 20
+
+    def test_a_refusal_waits_for_the_answers_before_it(self, tmp_path: Path) -> None:
+        async def send() -> tuple[list[int], bool]:
+            async with ClientConnection(tmp_path, whole(after=0.1)) as connection:
+                first = request(chat(), port=connection.station.port)
+                wire = await connection.station.connect()
+                await wire.send(first + b"GET / HTTP/9\r\n\r\n" + first)
+                return [(await wire.answered()).status for _ in range(2)], await wire.ended()
+
+        assert run(send) == ([200, 400], True)
+
+    @pytest.mark.parametrize("step", [1, 3, 64, 100_000])
+    @pytest.mark.parametrize("chunked", [True, False])
+    @pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+    def test_an_upgrade_is_ignored_however_the_bytes_are_cut(
+        self, tmp_path: Path, step: int, chunked: bool, upgrade: str
+    ) -> None:
+        body = json.dumps(chat("x" * 500))
+        chunks = f"5;a=b\r\n{body[:5]}\r\n{len(body) - 5:x}\r\n{body[5:]}\r\n0\r\nX-T: y\r\n\r\n"
+        framed = (
+            f"Transfer-Encoding: chunked\r\n\r\n{chunks}" if chunked else f"Content-Length: {len(body)}\r\n\r\n{body}"
+        )
+        head = f"{POST}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: {upgrade}\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+
+        async def send() -> tuple[list[int], list[str]]:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.station.connect()
+                twice = f"{head}{framed}{head}{framed}{SECOND}".replace("{port}", str(connection.station.port)).encode()
+                for at in range(0, len(twice), step):
+                    wire.writer.write(twice[at : at + step])
+                    await asyncio.sleep(0)
+                answers = [(await wire.answered()).status for _ in range(3)]
+                return answers, [turn.json["messages"][0]["content"] for turn in connection.upstream.turns]
+
+        assert run(send) == ([200, 200, 200], ["x" * 500] * 2)
+
+    def test_an_upgrade_without_a_body_is_a_plain_request(self, tmp_path: Path) -> None:
+        async def send() -> list[int]:
+            async with ClientConnection(tmp_path) as connection:
+                head = f"GET /v1/models HTTP/1.1\r\n{HOST}{AUTH}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+                wire = await connection.raw(head + SECOND)
+                return [(await wire.answered()).status for _ in range(2)]
+
+        assert run(send) == [200, 200]
+
+    def test_what_follows_the_body_of_an_upgrade_is_no_part_of_it(self, tmp_path: Path) -> None:
+        head = f"{POST}Connection: Upgrade\r\nUpgrade: h2c\r\n"
+
+        async def send() -> tuple[list[int], bool]:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{head}Content-Length: {len(BODY)}\r\n\r\n{BODY}garbage\r\n\r\n{SECOND}")
+                return [(await wire.answered()).status for _ in range(2)], await wire.ended()
+
+        assert run(send) == ([200, 400], True)
+
+    @pytest.mark.parametrize("target", ["http://127.0.0.1:{port}/v1/models", "HTTP://LOCALHOST:{port}/v1/models?x=y"])
+    def test_a_target_with_our_own_address_is_a_path(self, tmp_path: Path, target: str) -> None:
+        async def send() -> int:
+            async with ClientConnection(tmp_path) as connection:
+                host = target.split("/")[2]
+                wire = await connection.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{AUTH}\r\n")
+                return (await wire.answered()).status
+
+        assert run(send) == 200
+
+    def test_a_slash_at_the_end_of_a_path_means_nothing(self, tmp_path: Path) -> None:
+        async def send() -> list[int]:
+            async with ClientConnection(tmp_path) as connection:
+                paths = ("/v1/models/", "/healthz/", "/v1/models//", "/v1/models/coder", "/")
+                found = [(await connection.station.ask(path=path)).status for path in paths]
+                posted = await connection.station.ask(chat(), path="/v1/chat/completions/")
+                return [*found, posted.status]
+
+        assert run(send) == [200, 200, 404, 200, 200, 200]
+
+    def test_a_body_in_many_chunks_arrives_whole(self, tmp_path: Path) -> None:
+        body = json.dumps(chat("y" * 30_000)).encode()
+
+        async def send() -> tuple[int, bool]:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n")
+                await wire.send(b"".join(b"2\r\n%b\r\n" % body[at : at + 2] for at in range(0, len(body) - 1, 2)))
+                tail = body[-1:] if len(body) % 2 else b""
+                await wire.send((b"1\r\n%b\r\n" % tail if tail else b"") + b"0\r\n\r\n")
+                answered = await wire.answered()
+                return answered.status, connection.upstream.turns[0].json["messages"][0]["content"] == "y" * 30_000
+
+        assert run(send) == (200, True)
 
     def test_endless_pipelining_is_held_outside(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, bool]:
@@ -409,3 +538,457 @@ def test_every_early_refusal_is_linger_closed(tmp_path: Path) -> None:
 
     assert run(send) == 401
     assert client_connection.limits.LINGER_BYTES >= 500_000
+
+
+@pytest.mark.parametrize("key", [None, "gt-wrong"])
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_refusal_is_read_by_a_client_that_is_still_sending(tmp_path: Path, key: str | None, chunked: bool) -> None:
+    size = 16_000_000
+
+    async def send() -> tuple[int, str | None, int]:
+        async with ClientConnection(tmp_path) as connection:
+            wire = await connection.station.connect()
+            framing = {"transfer-encoding": "chunked"} if chunked else {"content-length": str(size)}
+            await wire.send(request(method="POST", port=connection.station.port, key=key, headers=framing))
+            sent = 0
+            while sent < size:
+                piece = b"x" * 1_000_000
+                await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+                sent += len(piece)
+            answered = await wire.answered()
+            return answered.status, answered.headers.get("connection"), connection.station.router.app.held.total
+
+    assert run(send) == (401, "close", 0)
+
+
+def test_a_body_that_is_too_large_is_told_so_while_it_comes(tmp_path: Path) -> None:
+    async def send() -> tuple[list[int], int]:
+        async with ClientConnection(tmp_path) as connection:
+            statuses = []
+            for framing in ({"transfer-encoding": "chunked"}, {"content-length": "17000000"}):
+                wire = await connection.station.connect()
+                await wire.send(request(method="POST", port=connection.station.port, headers=framing))
+                for _ in range(17):
+                    piece = b"x" * 1_000_000
+                    await wire.send(b"%x\r\n%b\r\n" % (len(piece), piece) if "transfer-encoding" in framing else piece)
+                statuses.append((await wire.answered()).status)
+            return statuses, connection.station.router.app.held.total
+
+    assert run(send) == ([413, 413], 0)
+
+
+def test_what_is_sent_after_a_refusal_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TOTAL_SECONDS", 0.5)
+
+    async def send() -> bool:
+        async with ClientConnection(tmp_path) as connection:
+            wire = await connection.station.connect()
+            await wire.send(
+                request(method="POST", port=connection.station.port, key=None, headers={"transfer-encoding": "chunked"})
+            )
+            try:
+                async with asyncio.timeout(5):
+                    while True:
+                        await wire.send(b"1\r\nx\r\n")
+                        await asyncio.sleep(0.05)
+            except ConnectionError:
+                return True
+
+    assert run(send)
+
+
+class TestHeldBytes:
+    """What clients make the router hold is bounded in sum, and given back at every end."""
+
+    SMALL = "{held_bytes: 400000}"
+
+    def test_a_body_without_room_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
+        async def send() -> tuple[Answered, Answered, int]:
+            async with ClientConnection(tmp_path, limits=self.SMALL) as connection:
+                held = connection.station.router.app.held
+                other = held.holding("station")
+                assert other.take(190_000)
+                full = await connection.station.ask(chat("x" * 50_000))
+                other.release()
+                return full, await connection.station.ask(chat("x" * 50_000)), held.total
+
+        full, after, held = run(send)
+
+        assert (full.status, full.error["code"], full.headers["retry-after"]) == (503, "overloaded", "2")
+        assert "limits.held_bytes" in full.error["message"]
+        assert (after.status, held) == (200, 0)
+
+    def test_another_keys_bytes_do_not_count_against_ones_half(self, tmp_path: Path) -> None:
+        async def send() -> int:
+            async with ClientConnection(tmp_path, limits=self.SMALL) as connection:
+                assert connection.station.router.app.held.holding("dev").take(200_000)
+                return (await connection.station.ask(chat("x" * 50_000))).status
+
+        assert run(send) == 200
+
+    def test_chunks_count_as_they_come(self, tmp_path: Path) -> None:
+        async def send() -> tuple[list[int], Answered, int]:
+            async with ClientConnection(tmp_path, limits=self.SMALL) as connection:
+                held = connection.station.router.app.held
+                wire = await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n")
+                seen = []
+                for _ in range(4):
+                    await wire.send(b"c350\r\n" + b"x" * 50_000 + b"\r\n")
+                    await asyncio.sleep(0.05)
+                    seen.append(held.of("station"))
+                return seen, await wire.answered(), held.total
+
+        seen, answered, held = run(send)
+
+        assert seen[0] == 50_000
+        assert 100_000 <= seen[1] <= 100_000 + limits.COUNTED_STEP_BYTES
+        assert (answered.status, answered.error["code"], held) == (503, "overloaded", 0)
+
+    @pytest.mark.parametrize("end", ["answered", "gone while reading", "gone while waiting", "malformed", "stopped"])
+    def test_they_are_given_back_however_the_request_ends(self, tmp_path: Path, end: str) -> None:
+        async def send() -> tuple[int, int]:
+            behaviour = whole() if end == "answered" else silence()
+            async with ClientConnection(tmp_path, behaviour) as connection:
+                held = connection.station.router.app.held
+                body = json.dumps(chat("x" * 50_000)).encode()
+                wire = await connection.station.connect()
+                if end in ("answered", "gone while waiting", "stopped"):
+                    await wire.send(request(body, port=connection.station.port))
+                    await connection.upstream.turn()
+                else:
+                    framing = {"transfer-encoding": "chunked"}
+                    await wire.send(request(method="POST", port=connection.station.port, headers=framing))
+                    await wire.send(b"%x\r\n%b\r\n" % (len(body), body))
+                await asyncio.sleep(0.05)
+                most = held.total
+                if end == "answered":
+                    await wire.answered()
+                elif end == "malformed":
+                    await wire.send(b"zz\r\n")
+                elif end == "stopped":
+                    await connection.station.router.stop()
+                else:
+                    wire.close()
+                await asyncio.sleep(0.05)
+                return most, held.total
+
+        most, left = run(send)
+
+        assert most >= 50_000 or end == "answered"
+        assert left == 0
+
+    def test_pipelined_bytes_count(self, tmp_path: Path) -> None:
+        async def send() -> tuple[int, int]:
+            async with ClientConnection(tmp_path, silence()) as connection:
+                held, port = connection.station.router.app.held, connection.station.port
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=port))
+                await connection.upstream.turn()
+                await wire.send(request(path="/healthz", port=port) * 300)
+                await asyncio.sleep(0.1)
+                most = held.of("station")
+                wire.close()
+                await asyncio.sleep(0.05)
+                return most, held.total
+
+        most, left = run(send)
+
+        assert most >= 300 * 50
+        assert left == 0
+
+    def test_pipelined_bytes_without_room_end_the_connection_after_the_answer(self, tmp_path: Path) -> None:
+        async def send() -> tuple[int, bool, int]:
+            async with ClientConnection(tmp_path, whole(after=0.2), limits="{held_bytes: 20000}") as connection:
+                port, wire = connection.station.port, await connection.station.connect()
+                await wire.send(request(chat(), port=port))
+                await connection.upstream.turn()
+                await wire.send(request(path="/healthz", port=port) * 300)
+                status = (await wire.answered()).status
+                return status, await wire.ended(), connection.station.router.app.held.total
+
+        assert run(send) == (200, True, 0)
+
+    def test_unsent_bytes_count_until_the_client_takes_them(self, tmp_path: Path) -> None:
+        large = answer("x" * 8_000_000)
+
+        async def send() -> tuple[int, int, int]:
+            async with ClientConnection(tmp_path, whole(large)) as connection:
+                held = connection.station.router.app.held
+                wire = await connection.station.connect(limit=1024)
+                await wire.send(request(chat(), port=connection.station.port))
+                async with asyncio.timeout(5):
+                    while not held.total:
+                        await asyncio.sleep(0.01)
+                most = held.of("station")
+                body = (await wire.answered()).body
+                await asyncio.sleep(0.05)
+                return most, len(body), held.total
+
+        most, size, left = run(send)
+
+        assert most > limits.WRITE_HIGH_WATER
+        assert (size, left) == (len(large), 0)
+
+    def test_a_client_that_takes_nothing_is_given_up_where_there_is_no_room_for_its_answer(
+        self, tmp_path: Path
+    ) -> None:
+        async def send() -> tuple[bool, int]:
+            async with ClientConnection(
+                tmp_path, whole(answer("x" * 8_000_000)), limits="{held_bytes: 4000000}"
+            ) as connection:
+                wire = await connection.station.connect(limit=1024)
+                await wire.send(request(chat(), port=connection.station.port))
+                await connection.upstream.turn()
+                await asyncio.sleep(0.3)
+                return not connection.station.router.app.connections, connection.station.router.app.held.total
+
+        assert run(send) == (True, 0)
+
+    def test_a_reload_changes_the_bound(self, tmp_path: Path) -> None:
+        async def send() -> tuple[int, int]:
+            async with ClientConnection(tmp_path) as connection:
+                path = connection.station.config / "llm_routing.yaml"
+                path.write_text(path.read_text().replace("limits: {}", "limits: {held_bytes: 20000}"))
+                await connection.station.router.settings.reload()
+                answered = await connection.station.ask(chat("x" * 50_000))
+                return connection.station.router.app.held.limit, answered.status
+
+        assert run(send) == (20_000, 503)
+
+
+def failing(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("a fault of ours")
+
+
+class TestFaultsOfOurs:
+    """Whatever is raised inside, the client gets an answer or the end of its connection, and the log says why."""
+
+    @pytest.mark.parametrize("part", ["admit", "handle"])
+    def test_a_request_that_has_no_answer_yet_gets_a_500(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+    ) -> None:
+        async def send() -> tuple[Answered, bool]:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, part, failing)
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port))
+                return await wire.answered(), await wire.ended()
+
+        answered, ended = run(send)
+
+        assert (answered.status, answered.error["code"], ended) == (500, "internal_error", True)
+        assert [record.message for record in caplog.records if record.exc_info] == [
+            record.message for record in caplog.records if "the router failed in data_received" in record.message
+        ]
+        assert "a fault of ours" in caplog.text
+
+    def test_an_answer_that_has_begun_is_broken_off(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def begins(exchange: Exchange) -> None:
+            exchange.begin(200, b"", b"so far")
+            failing()
+
+        async def send() -> Answered:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, "handle", begins)
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port))
+                return await wire.answered()
+
+        try:
+            answered = run(send)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # the abort overtook the status
+        assert not answered.whole
+
+    @pytest.mark.parametrize("part", ["_read", "_hold_back", "_serve", "_stalled", "pause", "resume"])
+    def test_every_entrance_of_the_loop_is_guarded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+    ) -> None:
+        class Listener:
+            pause = resume = cancel = failing if part in ("pause", "resume") else lambda self: None
+
+        async def provoke(connection: ClientConnection, wire: Wire) -> bool:
+            """Whether the client hears of it: an answer, or the end."""
+            port = connection.station.port
+            if part == "_read":
+                await wire.send(request(chat(), port=port))
+            elif part == "_stalled":
+                await wire.send(request(chat(), port=port)[:-1])
+            else:
+                monkeypatch.setattr(connection.station.router.app, "handle", waits)
+                await wire.send(request(chat(), port=port))
+                await arrived.wait()
+                if part == "_hold_back":
+                    await wire.send(b"GET")
+                elif part == "_serve":
+                    await wire.send(request(chat(), port=port))
+                    await asyncio.sleep(0.05)
+                    monkeypatch.setattr(client_connection.ClientConnection, part, failing)
+                    waiting[0].respond(200, b"")
+                    return (await wire.answered()).status == 200 and await wire.ended()
+                else:
+                    (each,) = connection.station.router.app.connections
+                    (each.pause_writing if part == "pause" else each.resume_writing)()
+            if part == "_read":
+                return await wire.ended()
+            answered = await wire.answered()
+            return (answered.status, answered.error["code"]) == (500, "internal_error") and await wire.ended()
+
+        waiting: list[Exchange] = []
+        arrived = asyncio.Event()
+
+        def waits(exchange: Exchange) -> None:
+            exchange.listener = Listener()  # type: ignore[assignment]
+            waiting.append(exchange)
+            arrived.set()
+
+        async def send() -> bool:
+            async with ClientConnection(tmp_path) as connection:
+                if part in ("_read", "_hold_back", "_stalled"):
+                    monkeypatch.setattr(client_connection.ClientConnection, part, failing)
+                return await provoke(connection, await connection.station.connect())
+
+        assert run(send)
+        assert "a fault of ours" in caplog.text
+
+    @pytest.mark.parametrize("part", ["opened", "closed", "cancel"])
+    def test_a_fault_where_nobody_can_be_told_is_in_the_log(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
+    ) -> None:
+        class Listener:
+            cancel = failing
+
+        def waits(exchange: Exchange) -> None:
+            exchange.listener = Listener()  # type: ignore[assignment]
+
+        async def send() -> None:
+            async with ClientConnection(tmp_path) as connection:
+                app = connection.station.router.app
+                if part == "cancel":
+                    monkeypatch.setattr(app, "handle", waits)
+                else:
+                    monkeypatch.setattr(app, part, failing)
+                wire = await connection.station.connect()
+                if part != "opened":
+                    await wire.send(request(chat(), port=connection.station.port))
+                    await asyncio.sleep(0.05)
+                    wire.close()
+                await asyncio.sleep(0.05)
+                monkeypatch.undo()
+                for each in tuple(app.connections):
+                    app.closed(each)
+
+        run(send)
+
+        assert caplog.text.count("RuntimeError: a fault of ours") == 1
+
+    def test_a_request_that_comes_to_no_end_is_ended(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        cancelled: list[bool] = []
+
+        class Listener:
+            def cancel(self) -> None:
+                cancelled.append(True)
+
+        def hangs(exchange: Exchange) -> None:
+            exchange.listener = Listener()  # type: ignore[assignment]
+
+        async def send() -> tuple[Answered, bool]:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, "handle", hangs)
+                connection.station.router.app.patience = 0.3
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port))
+                return await wire.answered(), await wire.ended()
+
+        answered, ended = run(send)
+
+        assert (answered.status, answered.error["code"], ended) == (500, "internal_error", True)
+        assert "did not come to an end" in answered.error["message"]
+        assert cancelled == [True]
+        assert "no end after 0.3 s" in caplog.text
+
+    def test_a_stream_that_comes_to_no_end_is_broken_off(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        cancelled: list[bool] = []
+
+        class Listener:
+            def cancel(self) -> None:
+                cancelled.append(True)
+
+        def hangs(exchange: Exchange) -> None:
+            exchange.begin(200, b"", b"so far")
+            exchange.listener = Listener()  # type: ignore[assignment]
+
+        async def send() -> Answered:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, "handle", hangs)
+                connection.station.router.app.patience = 0.3
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port))
+                return await wire.answered()
+
+        answered = run(send)
+
+        assert (answered.status, answered.body, answered.whole) == (200, b"so far", False)
+        assert cancelled == [True]
+
+    def test_patience_is_routings_total_and_a_little(self, tmp_path: Path) -> None:
+        async def look() -> float:
+            async with ClientConnection(tmp_path) as connection:
+                return connection.station.router.app.patience
+
+        assert run(look) == 900.0 + limits.GRACE_SECONDS
+
+    def test_what_comes_after_the_end_gets_into_no_other_answer(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first: list[Exchange] = []
+
+        def handle(exchange: Exchange) -> None:
+            if not first:
+                first.append(exchange)
+                exchange.respond(200, b"", b"one")
+            else:
+                first[0].write(b"late")
+                first[0].begin(200, b"")
+                first[0].end(b"late")
+                first[0].respond(500, b"")
+                exchange.respond(200, b"", b"two")
+
+        async def send() -> list[bytes]:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, "handle", handle)
+                wire = await connection.station.connect()
+                await wire.send(request(chat(), port=connection.station.port) * 2)
+                return [(await wire.answered()).body for _ in range(2)]
+
+        assert run(send) == [b"one", b"two"]
+
+
+class TestSlowBodies:
+    def test_a_body_that_stands_still_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "BODY_STALL_SECONDS", 0.4)
+
+        async def send() -> Answered:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{POST}Content-Length: 18\r\n\r\n{{")
+                return await wire.answered()
+
+        answered = run(send)
+
+        assert (answered.status, answered.error["code"]) == (408, "request_timeout")
+        assert "no byte" in answered.error["message"]
+
+    def test_a_slow_body_that_moves_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "BODY_STALL_SECONDS", 0.4)
+
+        async def send() -> int:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{POST}Content-Length: {len(BODY)}\r\n\r\n")
+                for start in range(0, len(BODY), 4):
+                    await wire.send(BODY[start : start + 4].encode())
+                    await asyncio.sleep(0.25)
+                return (await wire.answered()).status
+
+        assert run(send) == 200

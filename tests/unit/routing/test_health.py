@@ -193,8 +193,8 @@ def test_a_reload_stops_the_probes_of_engines_that_are_gone() -> None:
 # The probe itself, against a real socket
 
 
-def served(answer: bytes, *, pause: float = 0.0, seconds: float = 5.0) -> tuple[Answer, bytes]:
-    """What a probe makes of these bytes, and what it sent."""
+def served(answer: bytes, *, pause: float = 0.0, seconds: float = 5.0, keep: bool = False) -> tuple[Answer, bytes]:
+    """What a probe makes of these bytes, and what it sent. With `keep` the engine never closes by itself."""
     heard = bytearray()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -202,6 +202,9 @@ def served(answer: bytes, *, pause: float = 0.0, seconds: float = 5.0) -> tuple[
         try:
             await asyncio.sleep(pause)
             writer.write(answer)
+            if keep:
+                with contextlib.suppress(OSError):
+                    await reader.read()
         finally:
             # A probe that has read enough, or waited enough, is gone by now.
             writer.close()
@@ -216,6 +219,26 @@ def served(answer: bytes, *, pause: float = 0.0, seconds: float = 5.0) -> tuple[
             return await get(url, (("authorization", "Bearer k"),), None, seconds)
 
     return asyncio.run(main()), bytes(heard)
+
+
+KEPT = {
+    "HTTP/1.0 with a length": b'HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 8\r\n\r\n{"a": 1}',
+    "HTTP/1.1 with a length": b'HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{"a": 1}',
+    "chunks": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\n{"a\r\n5\r\n": 1}\r\n0\r\n\r\n',
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_an_engine_that_keeps_its_connection_open_is_read_to_the_end_that_it_announces(name: str) -> None:
+    answer, _ = served(KEPT[name], keep=True, seconds=3.0)
+
+    assert answer == Answer(200, b'{"a": 1}')
+
+
+@pytest.mark.parametrize("body", [b"zz\r\n", b"5\r\nab", b""])
+def test_chunks_that_are_none_are_no_answer(body: bytes) -> None:
+    with pytest.raises(Unanswered, match="its answer"):
+        served(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
 
 
 def test_a_probe_asks_for_one_page_with_the_key_and_reads_it_to_the_end() -> None:
