@@ -198,7 +198,11 @@ def whole_answer(
 whole_answer(1, "unstreamed: no byte (timeouts.whole)", silence())
 # 10 s between a head's first byte and its end are a constant.
 whole_answer(
-    2, "unstreamed: half a head, then nothing", raw(b"HTTP/1.1 200 OK\r\ncontent-ty", close=False), within=12.5, total=20.0
+    2,
+    "unstreamed: half a head, then nothing",
+    raw(b"HTTP/1.1 200 OK\r\ncontent-ty", close=False),
+    within=12.5,
+    total=20.0,
 )
 whole_answer(3, "unstreamed to Ollama: no token (first_token)", silence(), here_is="ollama")
 whole_answer(
@@ -282,10 +286,12 @@ async def posted_again_at_once(it: Fixture) -> str:
 
 @case("A12.4", "after the one that died, the standby answers")
 async def standby_after_a_death(it: Fixture) -> str:
-    here, standby = await it.upstream(openai("first"), dies_late, openai("again")), await it.upstream(openai("from standby"))
+    here, standby = (
+        await it.upstream(openai("first"), dies_late, openai("again")),
+        await it.upstream(openai("from standby")),
+    )
     router = await it.router(config(here, standby=standby, use=["local"], timeouts={"total": 4.0}))
     await router.ask(chat())
     answered = await router.ask(chat())
     expect(len(here.turns) == 2, f"posted {len(here.turns) - 1} times to the one that died")
     return from_standby(answered)
-

@@ -277,9 +277,7 @@ async def prompt_as_model(it: Fixture) -> str:
 # -- A18: refusals that can be read ------------------------------------------------------------------------------------
 
 
-def readable(
-    number: int, title: str, build: Callable[[int], list[bytes]], *statuses: int, held: bool = False
-) -> None:
+def readable(number: int, title: str, build: Callable[[int], list[bytes]], *statuses: int, held: bool = False) -> None:
     """Register a request that is refused before it is read to its end, by a client that reads only then."""
 
     @case(f"A18.{number}", title, held=held)
@@ -304,4 +302,3 @@ readable(
 readable(
     5, "headers of 200 KB", lambda port: [request(chat(), port=port, headers={"x-long": "y" * 200_000})], 431, held=True
 )
-

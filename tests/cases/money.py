@@ -57,7 +57,7 @@ refused_number(5, "n: -3", n=-3)
 refused_number(6, "n: 0", n=0)
 refused_number(7, "max_completion_tokens: -1", max_completion_tokens=-1)
 refused_number(8, "n: 2.5", n=2.5)
-refused_number(9, "n: \"many\"", n="many")
+refused_number(9, 'n: "many"', n="many")
 refused_number(10, "a number of 400 digits in n", n=HUGE)
 refused_number(11, "max_tokens: 100.5", held=True, max_tokens=100.5)
 
@@ -242,7 +242,7 @@ needs(1, "private, a tool's parameter is image_url", 200, chat(tools=[tool({"ima
 needs(2, 'private, "image_url" in a schema\'s enum', 200, chat(tools=[tool({"kind": {"enum": ["image_url"]}})]))
 needs(
     3,
-    'private, metadata has a key image_url',
+    "private, metadata has a key image_url",
     200,
     {"model": "coder", "metadata": {"image_url": "no"}, "messages": [{"role": "user", "content": "hi"}]},
 )

@@ -42,9 +42,7 @@ def never(**when: list[str]) -> dict[str, Any]:
     return {"name": "never", "when": when, "use": ["local"], "never": "cloud"}
 
 
-def kept_by_rule(
-    number: int, title: str, when: dict[str, list[str]], headers: dict[str, str], **options: Any
-) -> None:
+def kept_by_rule(number: int, title: str, when: dict[str, list[str]], headers: dict[str, str], **options: Any) -> None:
     """Register one spelling of a rule against one spelling of a request."""
 
     @case(f"A1.{number}", title)
