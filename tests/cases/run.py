@@ -2,8 +2,8 @@
 
     python -m cases.run [--base COMMIT] [ID ...]
 
-One line a case: its id, what is tried, what was seen at the commit, what was seen here. IDs choose lines (A3) or
-single examples (A3.2). Exit status 1 where this checkout fails one, 2 where there is no such line.
+One line a case: its id, what is tried, what was seen at the commit, what was seen here. IDs choose parts (B), lines
+(A3) or single examples (A3.2). Exit status 1 where this checkout fails one, 2 where there is no such line.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ def chosen(wanted: Sequence[str]) -> list[Case]:
     cases = all_cases()
     if not wanted:
         return cases
-    return [case for case in cases if any(case.id == id or case.id.startswith(f"{id}.") for id in wanted)]
+    starts = [id if id.isalpha() else f"{id}." for id in wanted]
+    return [case for case in cases if case.id in wanted or case.id.startswith(tuple(starts))]
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make cases", description="Try what real users send, write and own.")
     parser.add_argument("--base", default="", help="a commit to compare with")
-    parser.add_argument("ids", nargs="*", help="lines (A3) or examples (A3.2); default: all")
+    parser.add_argument("ids", nargs="*", help="parts (B), lines (A3) or examples (A3.2); default: all")
     options = parser.parse_args(arguments)
     cases = chosen(options.ids)
     if not cases:

@@ -85,6 +85,9 @@ def ollama(
             message["tool_calls"] = list(calls)
         last = {**about, "done": True, "done_reason": "stop", **counted}
         if not turn.json.get("stream", True):
+            if after != "end":
+                await turn.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 900\r\n\r\n{")
+                await ending(turn, after)
             await whole(json.dumps({**last, "message": message}).encode())(turn)
             return
         await turn.send(f"HTTP/1.1 200 OK\r\n{NDJSON}\r\n".encode())
