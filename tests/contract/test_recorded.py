@@ -8,7 +8,7 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.sse import Frames, parse
+from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.types import Dialect, Failed, Usage
 
 WIRE = Path(__file__).parent / "wire"
@@ -27,7 +27,7 @@ def test_a_recorded_stream(dialect: Dialect, file: str, usage: Usage, size: int)
 
     chunks = [decoder.feed(data[start : start + size]) for start in range(0, len(data), size)]
     end = decoder.eof()
-    *frames, mark = Frames().feed(b"".join(chunk.out for chunk in chunks))
+    *frames, mark = EventSplitter().feed(b"".join(chunk.out for chunk in chunks))
     events = [parse(frame) for frame in frames]
     sent = [ChatCompletionChunk.model_validate_json(event.data, strict=True) for event in events if event]
 

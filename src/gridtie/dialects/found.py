@@ -9,6 +9,8 @@ import msgspec
 BOM = b"\xef\xbb\xbf"
 
 _GOT = re.compile(r"got `(\w+)`")
+_PLACE = re.compile(r" - at `\$([^`]*)`$")
+_UNKNOWN = re.compile(r"^Object contains unknown field `([^`]*)`")
 _QUOTED = re.compile(r" '[^`]*'|`[^`]*`")
 _KINDS = {
     "array": "a list",
@@ -67,3 +69,18 @@ def beginning(data: bytes) -> int | None:
         return None
     start = data.removeprefix(BOM).lstrip()
     return start[0] if start else None
+
+
+def place(error: Exception, path: str = "") -> str:
+    """Where in a body a decoder stopped, given where it began."""
+    where = _PLACE.search(str(error))
+    return (path + (where[1] if where else "")).removeprefix(".")
+
+
+def unknown_field(error: Exception) -> str | None:
+    """The name of the field that a decoder does not know, cut to what an error may show."""
+    found = _UNKNOWN.search(str(error))
+    if found is None:
+        return None
+    name = found[1][:64]
+    return name if name.isprintable() else "(unprintable)"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtie.dialects.ndjson import Lines
+from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.sse import FrameTooLarge
 
 STREAM = b'{"a":1}\n\r\n{"b":"\xc3\xa9"}\r\n  \n{"c":3}\n'
@@ -17,7 +17,7 @@ STREAM = b'{"a":1}\n\r\n{"b":"\xc3\xa9"}\r\n  \n{"c":3}\n'
 @given(st.lists(st.integers(min_value=0, max_value=len(STREAM)), max_size=20))
 def test_any_cut_gives_the_same_lines(at: list[int]) -> None:
     """However the network cuts a stream, the same lines come out, empty ones left out."""
-    lines = Lines()
+    lines = LineSplitter()
     bounds = [0, *sorted(at), len(STREAM)]
 
     got = [line.strip() for a, b in itertools.pairwise(bounds) for line in lines.feed(STREAM[a:b])]
@@ -27,7 +27,7 @@ def test_any_cut_gives_the_same_lines(at: list[int]) -> None:
 
 def test_flush_gives_a_last_line_without_its_end() -> None:
     """A last line whose line end is missing is not lost."""
-    lines = Lines()
+    lines = LineSplitter()
     lines.feed(b'{"a":1}\n{"done":true}')
 
     assert (lines.flush(), lines.flush()) == (b'{"done":true}', b"")
@@ -36,4 +36,4 @@ def test_flush_gives_a_last_line_without_its_end() -> None:
 def test_a_line_without_end_is_bounded() -> None:
     """A peer that never ends its line cannot fill the memory."""
     with pytest.raises(FrameTooLarge):
-        Lines(max_bytes=10).feed(b"x" * 11)
+        LineSplitter(max_bytes=10).feed(b"x" * 11)

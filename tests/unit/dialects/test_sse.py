@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridtie.dialects.sse import Event, Frames, FrameTooLarge, parse
+from gridtie.dialects.sse import Event, EventSplitter, FrameTooLarge, parse
 
 STREAM = (
     b"\xef\xbb\xbfdata: first\n\n"
@@ -34,7 +34,7 @@ def cut(data: bytes, at: list[int]) -> list[bytes]:
 @given(st.lists(st.integers(min_value=0), max_size=30))
 def test_any_cut_gives_the_same_events(at: list[int]) -> None:
     """However the network cuts a stream, the same events come out."""
-    frames = Frames()
+    frames = EventSplitter()
 
     events = [event for piece in cut(STREAM, at) for frame in frames.feed(piece) if (event := parse(frame))]
 
@@ -44,7 +44,7 @@ def test_any_cut_gives_the_same_events(at: list[int]) -> None:
 @given(st.lists(st.integers(min_value=0), max_size=30))
 def test_frames_keep_every_byte(at: list[int]) -> None:
     """Frames joined together are the stream, so that what passes through is untouched."""
-    frames = Frames()
+    frames = EventSplitter()
 
     out = b"".join(frame for piece in cut(STREAM, at) for frame in frames.feed(piece))
 
@@ -54,7 +54,7 @@ def test_frames_keep_every_byte(at: list[int]) -> None:
 @given(st.binary(max_size=300), st.lists(st.integers(min_value=0), max_size=10))
 def test_no_bytes_are_lost_from_any_input(data: bytes, at: list[int]) -> None:
     """Framing neither fails on nor loses bytes of a stream that is no event stream at all."""
-    frames = Frames()
+    frames = EventSplitter()
 
     out = b"".join(frame for piece in cut(data, at) for frame in frames.feed(piece))
 
@@ -63,7 +63,7 @@ def test_no_bytes_are_lost_from_any_input(data: bytes, at: list[int]) -> None:
 
 def test_byte_by_byte() -> None:
     """The worst cut: every byte alone, also between CR and LF."""
-    frames = Frames()
+    frames = EventSplitter()
 
     events = [event for byte in STREAM for frame in frames.feed(bytes([byte])) if (event := parse(frame))]
 
@@ -72,7 +72,7 @@ def test_byte_by_byte() -> None:
 
 def test_a_frame_without_end_is_bounded() -> None:
     """A peer that never ends its frame cannot fill the memory."""
-    frames = Frames(max_bytes=100)
+    frames = EventSplitter(max_bytes=100)
     frames.feed(b"data: " + b"x" * 90)
 
     with pytest.raises(FrameTooLarge, match="100 bytes"):
@@ -81,7 +81,7 @@ def test_a_frame_without_end_is_bounded() -> None:
 
 def test_flush_gives_an_unended_frame_once() -> None:
     """What was left without a blank line is given at the end, and only once."""
-    frames = Frames()
+    frames = EventSplitter()
     frames.feed(b"data: a\n\ndata: [DONE]")
 
     assert (frames.flush(), frames.flush()) == (b"data: [DONE]", b"")

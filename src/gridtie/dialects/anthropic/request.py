@@ -12,123 +12,153 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects.anthropic import schema as anthropic_schema
+from gridtie.dialects.anthropic import schema
 from gridtie.dialects.facts import Facts
-from gridtie.dialects.openai_chat import conversation as chat
+from gridtie.dialects.openai_chat.conversation import (
+    NULL,
+    ChatRequest,
+    NamedTool,
+    ResponseFormat,
+    Tool,
+    Turn,
+    arguments_of,
+    read,
+    schema_of,
+)
+from gridtie.dialects.openai_chat.parts import DataUrl, ImagePart, image_address, joined
 from gridtie.dialects.types import Untranslatable
 
-# The field is required. Large enough for a long file of code and thinking before it; small enough for every
-# current model and for unstreamed requests, which Anthropic limits to what takes under ten minutes.
+# The field is required. `limits.output_tokens` has the same default; where money is limited the router passes that.
 DEFAULT_MAX_TOKENS = 8192
 
 _MEDIA_TYPES = {"image/jpeg", "image/png", "image/gif", "image/webp"}
+_INSTRUCTIONS = ("system", "developer")
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_EMPTY = msgspec.Raw(b'""')
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+# As JSON text: between the parts of one message, and between messages.
+_LINE_END, _PARAGRAPH = rb"\n", rb"\n\n"
 _encode = msgspec.json.Encoder().encode
 
 Block = dict[str, Any]
 
 
 def translate(facts: Facts, model: str, output_limit: int | None) -> bytes:
-    """The body for `/v1/messages`. Raises `Untranslatable`."""
-    request = chat.read(facts)
-    _refuse(request)
+    """The body for `/v1/messages`, always streamed. Raises `Untranslatable`."""
+    conversation = read(facts)
+    settings = conversation.settings
+    _refuse(settings)
     native: dict[str, Any] = {
         "model": model,
-        "max_tokens": request.limit or output_limit or DEFAULT_MAX_TOKENS,
-        "messages": _messages(request.messages),
+        "max_tokens": settings.limit or output_limit or DEFAULT_MAX_TOKENS,
+        "messages": _messages(conversation.turns),
         "stream": True,
     }
-    if system := _system(request.messages):
+    if (system := _system(conversation.turns)) is not None:
         native["system"] = system
-    if request.stops:
-        native["stop_sequences"] = request.stops
-    if request.tools:
-        native["tools"] = [_tool(tool.function) for tool in request.tools if tool.function is not None]
-        if choice := _tool_choice(request):
+    if settings.stops:
+        native["stop_sequences"] = settings.stops
+    if settings.tools:
+        native["tools"] = [_tool(tool) for tool in settings.tools]
+        if choice := _tool_choice(settings):
             native["tool_choice"] = choice
-    if (format_ := _output_format(request.response_format)) is not None:
+    if (format_ := _output_format(settings.response_format)) is not None:
         native["output_config"] = {"format": format_}
     return _encode(native)
 
 
-def _refuse(request: chat.ChatRequest) -> None:
+def _refuse(settings: ChatRequest) -> None:
     refused = {
-        "frequency_penalty": request.frequency_penalty not in (None, 0),
-        "presence_penalty": request.presence_penalty not in (None, 0),
-        "repeat_penalty": request.repeat_penalty not in (None, 1),
+        "frequency_penalty": settings.frequency_penalty not in (None, 0),
+        "presence_penalty": settings.presence_penalty not in (None, 0),
+        "repeat_penalty": settings.repeat_penalty not in (None, 1),
         # Anthropic answers 400 to one of white space alone.
-        "stop": any(not stop.strip() for stop in request.stops),
+        "stop": any(not stop.strip() for stop in settings.stops),
     }
     for field, is_refused in refused.items():
         if is_refused:
             raise Untranslatable(f"Anthropic's API cannot do what {field!r} asks for; leave it out", needs=field)
 
 
-def _system(messages: list[chat.Message]) -> str:
-    """All instructions, hoisted: Anthropic keeps them apart from the conversation."""
-    texts = [_text(message) for message in messages if message.role in ("system", "developer")]
-    return "\n\n".join(text for text in texts if text)
+def _system(turns: list[Turn]) -> msgspec.Raw | list[Block] | None:
+    """All instructions, hoisted: Anthropic keeps them apart from the conversation. As blocks where one is cached."""
+    messages = [blocks for turn in turns if turn.role in _INSTRUCTIONS and (blocks := _content(turn))]
+    if any("cache_control" in block for blocks in messages for block in blocks):
+        return [block for blocks in messages for block in blocks]
+    texts = [joined([block["text"] for block in blocks], _LINE_END) for blocks in messages]
+    return joined(texts, _PARAGRAPH) if texts else None
 
 
-def _text(message: chat.Message) -> str:
-    if isinstance(message.content, list):
-        return "\n".join(text for part in message.content if (text := chat.text_of(part)))
-    return message.content or ""
-
-
-def _messages(messages: list[chat.Message]) -> list[dict[str, Any]]:
+def _messages(turns: list[Turn]) -> list[dict[str, Any]]:
     """The turns: a run of messages of one side becomes one, since the sides must alternate."""
-    turns: list[dict[str, Any]] = []
-    for message in messages:
-        if message.role in ("system", "developer"):
+    native: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn.role in _INSTRUCTIONS:
             continue
-        role = "assistant" if message.role == "assistant" else "user"
-        blocks = _blocks(message)
+        role = "assistant" if turn.role == "assistant" else "user"
+        blocks = _blocks(turn)
         if not blocks:
             continue  # an empty turn is an error there, and says nothing
-        if turns and turns[-1]["role"] == role:
-            turns[-1]["content"] += blocks
+        if native and native[-1]["role"] == role:
+            native[-1]["content"] += blocks
         else:
-            turns.append({"role": role, "content": blocks})
-    return turns
+            native.append({"role": role, "content": blocks})
+    return native
 
 
-def _blocks(message: chat.Message) -> list[Block]:
-    if message.role == "tool":
-        return [{"type": "tool_result", "tool_use_id": _id(message.tool_call_id), "content": _content(message)}]
-    blocks = _content(message)
-    for call in message.tool_calls or ():
+def _blocks(turn: Turn) -> list[Block]:
+    if turn.role == "tool":
+        result = {"type": "tool_result", "tool_use_id": _id(turn.call_id), "content": _parts(turn)}
+        return [_marked(result, turn.cache_control)]
+    blocks = _parts(turn)
+    for call in turn.calls:
         if call.function is not None:
-            arguments = chat.arguments_of(call.function)
+            arguments = arguments_of(call.function)
             blocks.append({"type": "tool_use", "id": _id(call.id), "name": call.function.name, "input": arguments})
+    return _marked_last(blocks, turn)
+
+
+def _content(turn: Turn) -> list[Block]:
+    """The blocks of a message of instructions."""
+    if any(isinstance(part, ImagePart) for part in turn.parts):
+        raise Untranslatable(f"Anthropic takes no images in instructions ({turn.path})", needs="vision")
+    return _marked_last(_parts(turn), turn)
+
+
+def _parts(turn: Turn) -> list[Block]:
+    """Text and image blocks."""
+    return [
+        _marked(
+            _image(part, turn.path) if isinstance(part, ImagePart) else {"type": "text", "text": part.text},
+            part.cache_control,
+        )
+        for part in turn.parts
+    ]
+
+
+def _marked_last(blocks: list[Block], turn: Turn) -> list[Block]:
+    """A mark for the cache on a whole message stands on its last block."""
+    if blocks:
+        _marked(blocks[-1], turn.cache_control)
     return blocks
 
 
-def _content(message: chat.Message) -> list[Block]:
-    """Text and image blocks; empty text is left out, as Anthropic rejects it."""
-    parts = message.content
-    if not isinstance(parts, list):
-        text = parts or message.refusal
-        return [{"type": "text", "text": text}] if text else []
-    blocks: list[Block] = []
-    for part in parts:
-        if isinstance(part, chat.ImagePart):
-            blocks.append(_image(part.image_url.url))
-        elif text := chat.text_of(part):
-            blocks.append({"type": "text", "text": text})
-    return blocks
+def _marked(block: Block, mark: msgspec.Raw) -> Block:
+    """A block with its mark for Anthropic's prompt cache, where the client set one."""
+    if mark != NULL:
+        block["cache_control"] = mark
+    return block
 
 
-def _image(url: str) -> Block:
-    data = chat.data_url(url)
-    if data is None:
-        return {"type": "image", "source": {"type": "url", "url": url}}
-    media_type = "image/jpeg" if data[0] == "image/jpg" else data[0]
+def _image(part: ImagePart, path: str) -> Block:
+    address = image_address(part, path)
+    if not isinstance(address, DataUrl):
+        return {"type": "image", "source": {"type": "url", "url": address}}
+    media_type = "image/jpeg" if address.media_type == "image/jpg" else address.media_type
     if media_type not in _MEDIA_TYPES:
         known = ", ".join(sorted(_MEDIA_TYPES))
-        raise Untranslatable(f"Anthropic takes no images of type {data[0]!r}, only {known}", needs="vision")
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data[1]}}
+        raise Untranslatable(f"Anthropic takes no images of type {media_type[:64]!r}, only {known}", needs="vision")
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": address.data}}
 
 
 def _id(id: str | None) -> str:
@@ -136,35 +166,38 @@ def _id(id: str | None) -> str:
     return _NOT_IN_AN_ID.sub("_", id or "") or "call"
 
 
-def _tool(function: chat.Function) -> dict[str, Any]:
-    schema = function.parameters if chat.present(function.parameters) else _NO_PARAMETERS
-    tool: dict[str, Any] = {"name": function.name, "input_schema": schema}
-    if function.description:
-        tool["description"] = function.description
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = tool.function
+    native: dict[str, Any] = {
+        "name": function.name,
+        "input_schema": function.parameters if function.parameters != NULL else _NO_PARAMETERS,
+    }
+    if function.description not in (NULL, _EMPTY):
+        native["description"] = function.description
     if function.strict:
-        tool["strict"] = True
-    return tool
+        native["strict"] = True
+    return _marked(_marked(native, function.cache_control), tool.cache_control)
 
 
-def _tool_choice(request: chat.ChatRequest) -> dict[str, Any] | None:
-    choice = request.tool_choice
-    if isinstance(choice, chat.NamedTool):
-        if choice.function is None:
-            raise Untranslatable(f"Anthropic has no tool choice of type {choice.type!r}", needs="tool_choice")
+def _tool_choice(settings: ChatRequest) -> dict[str, Any] | None:
+    choice = settings.tool_choice
+    if isinstance(choice, NamedTool):
+        if choice.type != "function" or choice.function is None:
+            what = "Anthropic can be told to call one function, or any, or none"
+            raise Untranslatable(f"{what}; tool_choice asks for something else", needs="tool_choice")
         native: dict[str, Any] = {"type": "tool", "name": choice.function.name}
     else:
         native = {"type": {None: "auto", "required": "any"}.get(choice, choice)}
-    if request.parallel_tool_calls is False and native["type"] != "none":
+    if settings.parallel_tool_calls is False and native["type"] != "none":
         native["disable_parallel_tool_use"] = True
     return native if choice is not None or len(native) > 1 else None
 
 
-def _output_format(response_format: chat.ResponseFormat | None) -> dict[str, Any] | None:
+def _output_format(response_format: ResponseFormat | None) -> dict[str, Any] | None:
+    wanted = schema_of(response_format)
+    if wanted is not None:
+        return {"type": "json_schema", "schema": schema.closed(wanted)}
     if response_format is None or response_format.type == "text":
         return None
-    if response_format.type == "json_object":
-        # Its schemas must list every property, so "any object" cannot be said.
-        raise Untranslatable("Anthropic has no json_object format; send a json_schema", needs="json_object")
-    if response_format.json_schema is None or not chat.present(response_format.json_schema.schema):
-        raise Untranslatable("response_format is json_schema without json_schema.schema; add the schema")
-    return {"type": "json_schema", "schema": anthropic_schema.closed(response_format.json_schema.schema)}
+    # Its schemas must list every property, so "any object" cannot be said.
+    raise Untranslatable("Anthropic has no json_object format; send a json_schema", needs="json_object")

@@ -3,8 +3,8 @@
 `truncate` and `shift` are off: by default Ollama drops the oldest messages of a chat that does not fit and
 answers as if nothing had happened. The context length is never sent: it belongs to the model, and another value
 makes Ollama load the model again. Nor is `keep_alive`, which the station sets for the server.
-`reasoning_effort: none` switches thinking off; every other effort is left to the model, as Ollama refuses
-an effort on models that do not think.
+Thinking that a client switches off is switched off; every other wish about it is left to the model, as Ollama refuses
+an effort on models that do not think, and those that do think by default.
 """
 
 from __future__ import annotations
@@ -14,133 +14,132 @@ from typing import Any
 import msgspec
 
 from gridtie.dialects.facts import Facts
-from gridtie.dialects.openai_chat import conversation as chat
+from gridtie.dialects.openai_chat.conversation import (
+    NULL,
+    ChatRequest,
+    Conversation,
+    ResponseFormat,
+    Tool,
+    ToolCall,
+    Turn,
+    arguments_of,
+    read,
+    schema_of,
+)
+from gridtie.dialects.openai_chat.parts import DataUrl, ImagePart, TextPart, image_address, joined
 from gridtie.dialects.types import Untranslatable
 
 _encode = msgspec.json.Encoder().encode
+_EMPTY = msgspec.Raw(b'""')
 _NO_PARAMETERS = msgspec.Raw(b'{"type":"object","properties":{}}')
+# The text parts of one message stand on lines of their own.
+_LINE_END = b"\\n"
 # OpenAI's field -> Ollama's option, where only the name differs.
 _OPTIONS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
 
 
 def translate(facts: Facts, model: str, output_limit: int | None) -> bytes:
-    """The body for `/api/chat`. Raises `Untranslatable`."""
-    request = chat.read(facts)
+    """The body for `/api/chat`, always streamed. Raises `Untranslatable`."""
+    conversation = read(facts)
+    settings = conversation.settings
     native: dict[str, Any] = {
         "model": model,
-        "messages": _messages(request.messages),
+        "messages": _messages(conversation),
         "stream": True,
         "truncate": False,
         "shift": False,
     }
-    if options := _options(request, output_limit):
+    if options := _options(settings, output_limit):
         native["options"] = options
-    if tools := _tools(request):
+    if tools := _tools(settings):
         native["tools"] = tools
-    if (format_ := _format(request.response_format)) is not None:
+    if (format_ := _format(settings.response_format)) is not None:
         native["format"] = format_
-    if request.reasoning_effort == "none":
+    if settings.thinks_not:
         native["think"] = False
     return _encode(native)
 
 
-def _messages(messages: list[chat.Message]) -> list[dict[str, Any]]:
+def _messages(conversation: Conversation) -> list[dict[str, Any]]:
     # Ollama's templates want the name of the function that a result belongs to; OpenAI's messages only its id.
     function_names: dict[str, str] = {}
     native = []
-    for message in messages:
-        for call in message.tool_calls or ():
+    for turn in conversation.turns:
+        for call in turn.calls:
             if call.function is not None and call.id:
                 function_names[call.id] = call.function.name
-        native.append(_message(message, function_names))
+        native.append(_message(turn, function_names))
     return native
 
 
-def _message(message: chat.Message, function_names: dict[str, str]) -> dict[str, Any]:
-    text, images = _content(message)
-    native: dict[str, Any] = {"role": "system" if message.role == "developer" else message.role, "content": text}
+def _message(turn: Turn, function_names: dict[str, str]) -> dict[str, Any]:
+    texts = [part.text for part in turn.parts if isinstance(part, TextPart)]
+    images = [_image(part, turn.path) for part in turn.parts if isinstance(part, ImagePart)]
+    native: dict[str, Any] = {
+        "role": "system" if turn.role == "developer" else turn.role,
+        "content": joined(texts, _LINE_END) if texts else _EMPTY,
+    }
     if images:
         native["images"] = images
-    if thinking := message.reasoning_content or message.reasoning:
-        native["thinking"] = thinking
-    if message.tool_calls:
-        native["tool_calls"] = [
-            {
-                "id": call.id or "",
-                "function": {"name": call.function.name, "arguments": chat.arguments_of(call.function)},
-            }
-            for call in message.tool_calls
-            if call.function is not None
-        ]
-    if message.role == "tool":
-        native["tool_call_id"] = message.tool_call_id or ""
-        if name := message.name or function_names.get(message.tool_call_id or ""):
+    if turn.reasoning not in (NULL, _EMPTY):
+        native["thinking"] = turn.reasoning
+    if turn.calls:
+        native["tool_calls"] = [_call(call) for call in turn.calls]
+    if turn.role == "tool":
+        native["tool_call_id"] = turn.call_id
+        if name := turn.name or function_names.get(turn.call_id):
             native["tool_name"] = name
     return native
 
 
-def _content(message: chat.Message) -> tuple[str, list[str]]:
-    """(text, base64 images); the text parts of one message stand on lines of their own."""
-    if not isinstance(message.content, list):
-        return message.content or message.refusal or "", []
-    texts, images = [], []
-    for part in message.content:
-        text = chat.text_of(part)
-        if text is not None:
-            texts.append(text)
-        elif isinstance(part, chat.ImagePart):
-            images.append(_image(part.image_url.url))
-    return "\n".join(texts), images
+def _call(call: ToolCall) -> dict[str, Any]:
+    function = {} if call.function is None else {"name": call.function.name, "arguments": arguments_of(call.function)}
+    return {"id": call.id or "", "function": function}
 
 
-def _image(url: str) -> str:
-    data = chat.data_url(url)
-    if data is None:
-        raise Untranslatable(
-            "Ollama fetches no image URLs; send the image as data:image/...;base64,...", needs="vision"
-        )
-    return data[1]
+def _image(part: ImagePart, path: str) -> msgspec.Raw:
+    address = image_address(part, path)
+    if isinstance(address, DataUrl):
+        return address.data
+    raise Untranslatable("Ollama fetches no image URLs; send the image as data:image/...;base64,...", needs="vision")
 
 
-def _options(request: chat.ChatRequest, output_limit: int | None) -> dict[str, Any]:
-    options = {name: value for name in _OPTIONS if (value := getattr(request, name)) is not None}
-    limit = request.limit if request.limit is not None else output_limit
+def _options(settings: ChatRequest, output_limit: int | None) -> dict[str, Any]:
+    options = {name: value for name in _OPTIONS if (value := getattr(settings, name)) is not None}
+    limit = settings.limit if settings.limit is not None else output_limit
     if limit is not None:
         options["num_predict"] = limit
-    if request.stops:
-        options["stop"] = request.stops
+    if settings.stops:
+        options["stop"] = settings.stops
     return options
 
 
-def _tools(request: chat.ChatRequest) -> list[dict[str, Any]]:
-    if not request.tools or request.tool_choice == "none":
+def _tools(settings: ChatRequest) -> list[dict[str, Any]]:
+    """The tools; that one call an answer is wanted is held when the answer is read (`Facts.one_tool_call`)."""
+    if not settings.tools or settings.tool_choice == "none":
         # A model that is shown no tools calls none.
         return []
-    if request.tool_choice not in (None, "auto"):
+    if settings.tool_choice not in (None, "auto"):
         raise Untranslatable(
             "Ollama cannot force a tool call: tool_choice may be 'auto' or 'none'", needs="tool_choice"
         )
-    if request.parallel_tool_calls is False:
-        raise Untranslatable("Ollama cannot limit a model to one tool call at a time", needs="parallel_tool_calls")
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.function.name,
-                "description": tool.function.description or "",
-                "parameters": tool.function.parameters if chat.present(tool.function.parameters) else _NO_PARAMETERS,
-            },
-        }
-        for tool in request.tools
-        if tool.function is not None
-    ]
+    return [_tool(tool) for tool in settings.tools]
 
 
-def _format(response_format: chat.ResponseFormat | None) -> str | msgspec.Raw | None:
-    if response_format is None or response_format.type == "text":
-        return None
-    if response_format.type == "json_object":
-        return "json"
-    if response_format.json_schema is None or not chat.present(response_format.json_schema.schema):
-        raise Untranslatable("response_format is json_schema without json_schema.schema; add the schema")
-    return response_format.json_schema.schema
+def _tool(tool: Tool) -> dict[str, Any]:
+    function = tool.function
+    return {
+        "type": "function",
+        "function": {
+            "name": function.name,
+            "description": function.description if function.description != NULL else _EMPTY,
+            "parameters": function.parameters if function.parameters != NULL else _NO_PARAMETERS,
+        },
+    }
+
+
+def _format(response_format: ResponseFormat | None) -> str | msgspec.Raw | None:
+    schema = schema_of(response_format)
+    if schema is not None:
+        return schema
+    return "json" if response_format is not None and response_format.type == "json_object" else None

@@ -9,8 +9,8 @@ from typing import Any
 import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
-from gridtie.dialects.anthropic_request import DEFAULT_MAX_TOKENS
 
+from gridtie.dialects.anthropic.request import DEFAULT_MAX_TOKENS
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.types import Untranslatable
 
@@ -30,7 +30,7 @@ def judged(value: object) -> object:
 
 def native(stream: bool = False, **fields: object) -> dict[str, Any]:
     body = json.dumps({"model": "coder", "messages": [USER]} | fields).encode()
-    call = CODEC.call(body, "claude-haiku-5-5", stream=stream, include_usage=True)
+    call = ask(CODEC, body, "claude-haiku-5-5", stream=stream)
     assert call.path == "/v1/messages"
     sent = json.loads(call.body)
     if not stream:

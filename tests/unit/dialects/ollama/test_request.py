@@ -20,7 +20,7 @@ TOOL = {
 
 def native(stream: bool = False, **fields: object) -> dict[str, Any]:
     body = json.dumps({"model": "coder", "messages": [USER]} | fields).encode()
-    call = CODEC.call(body, "gridtie/smollm2:135m", stream=stream, include_usage=True)
+    call = ask(CODEC, body, "gridtie/smollm2:135m", stream=stream)
     assert call.path == "/api/chat"
     decoded = json.loads(call.body)
     assert isinstance(decoded, dict)
