@@ -18,6 +18,8 @@ from gridtie.config.redact import is_secret_name, redacted
 
 T = TypeVar("T")
 
+_KEYS_BELONG = "keys belong into a file of their own, which `key_file: secrets/NAME` names"
+
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
 
 
@@ -90,7 +92,7 @@ def _instead(key: str, data: Mapping[str, Any], fields: Mapping[str, Any]) -> st
     """What to write in place of an unknown key."""
     if is_secret_name(key):
         where = "here" if "key_file" in fields else "at the provider"
-        return f"keys belong into a file of their own, which `key_file: secrets/NAME` names {where}"
+        return f"{_KEYS_BELONG} {where}"
     return closest(key, [name for name in fields if name not in data]) or f"allowed here: {listed(fields)}"
 
 
@@ -98,6 +100,8 @@ def _wrong(data: Any, want: Any, path: KeyPath) -> Problem:
     secret = any(isinstance(step, str) and is_secret_name(step) for step in path)
     found = _kind(data) if secret else shown(data)
     fix = "" if secret else _remedy(data, want)
+    if secret and _is_struct(want):  # `providers: {token: ...}`: no provider, but a key
+        fix = f"{_KEYS_BELONG} at the provider"
     return Problem(path=path, what=f"found {found}, wanted {wanted(want)}", fix=fix)
 
 

@@ -67,6 +67,8 @@ EXAMPLE_KEYS = {
     "key_file",
     "ca_file",
     "include_usage",
+    "output_limit_field",
+    "whole",
     "locality",
     "max_in_flight",
     "cloud",
