@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -72,7 +73,7 @@ def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
         return [_wrong(data, want, path)]
     set_by_loader = getattr(want, "SET_BY_LOADER", ())
     fields = {field.name: field for field in msgspec.structs.fields(want) if field.name not in set_by_loader}
-    hints = get_type_hints(want)
+    hints = _hints(want)
     problems = [
         Problem(path=(*path, key), what="unknown key", fix=_instead(key, data, fields))
         for key in data
@@ -86,6 +87,11 @@ def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
                 Problem(path=path, what=f'the key "{name}" is missing', fix=f"wanted: {wanted(hints[name])}")
             )
     return problems
+
+
+@cache
+def _hints(struct: type) -> dict[str, Any]:
+    return get_type_hints(struct)
 
 
 def _instead(key: str, data: Mapping[str, Any], fields: Mapping[str, Any]) -> str:

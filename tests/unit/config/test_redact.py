@@ -168,14 +168,18 @@ def test_the_file_of_the_property_holds_and_its_key_alone_is_missing() -> None:
     assert "secrets/openai" in told(everything())
 
 
-@pytest.mark.parametrize("key", KEYS)
+# Each kind of looks once: marked, marked and random, random alone.
+ONE_OF_EACH = [KEYS[2], KEYS[3], KEYS[8]]
+
+
+@pytest.mark.parametrize("key", ONE_OF_EACH)
 def test_a_key_in_any_place_is_in_no_message(key: str) -> None:
     for path in PLACES:
         for value in (key, [key], {key: key}, f"https://{key}@h/v1", f"{key}\n", f" x {key}", f"Bearer {key}"):
             assert key not in told(put(path, value)), (path, value)
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", ONE_OF_EACH)
 def test_a_key_as_a_name_is_in_no_message(key: str) -> None:
     for path in PLACES:
         document = everything()
