@@ -40,14 +40,10 @@ _SECRET_NAME = re.compile(
 _NO_SECRETS = frozenset({"first_token"})
 
 
-def holds_key(text: str) -> bool:
-    """Whether some part of a text looks like a key."""
-    return holds_marked_key(text) or any(_random(match[0]) for match in _RUN.finditer(text))
-
-
-def holds_marked_key(text: str) -> bool:
-    """Whether some part of a text is a key by its first letters."""
-    return _MARKED.search(text) is not None
+def holds_key(text: str, *, least: int = 0) -> bool:
+    """Whether some part of a text looks like a key, of at least so many characters."""
+    parts = [*(match[0] for match in _MARKED.finditer(text)), *(run for run in _RUN.findall(text) if _random(run))]
+    return any(len(part) >= least for part in parts)
 
 
 def redacted(text: str) -> str:

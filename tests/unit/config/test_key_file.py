@@ -117,7 +117,9 @@ def test_a_random_key_is_let_through(key: str) -> None:
     assert key_in(f"sk-{key}\n".encode()) == f"sk-{key}"
 
 
-@pytest.mark.parametrize("path", ["secrets/openai", "/run/secrets/openai.key", "openai", "k", "../keys/my key.txt"])
+@pytest.mark.parametrize(
+    "path", ["secrets/openai", "secrets/sk-prod", "/run/secrets/openai.key", "openai", "k", "../keys/my key.txt"]
+)
 def test_a_path_is_a_path(path: str) -> None:
     assert not_a_path(path) == ("", "")
 
@@ -134,7 +136,6 @@ def test_a_random_part_of_a_whole_path_is_a_path() -> None:
         ("0123456789abcdef0123456789abcdef", "looks like a key itself"),
         ("AbCdEf/012345678901234567aB1c2D3e4F5", "looks like a key itself"),
         (f"secrets/{KEY}", "looks like a key itself"),
-        (f"/etc/{KEY}", "looks like a key itself"),
         (f"OPENAI_API_KEY={KEY}", "looks like a key itself"),
         (f"Bearer {KEY}", "looks like a key itself"),
         ("<path/to/key>", "looks like a key itself, or like what stands for one"),

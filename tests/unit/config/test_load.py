@@ -182,6 +182,7 @@ MEANINGS = [
     ("defaults/environment", "live", '"live" is no environment of this file'),
     ("defaults/baseline", "mini", '"mini" is no `provider/model`'),
     ("defaults/allowed_hosts", ["http://x"], "is no host name"),
+    ("defaults/allowed_hosts", ["*"], "is no host name"),
     ("environments", [], "environments: the list is empty"),
     ("environments", ["dev", "relay"], '"relay" is the environment of what other stations'),
     ("providers/x", {"type": "pool", "base_url": "https://x"}, "a pool is what was provisioned, and says itself"),
