@@ -45,7 +45,7 @@ class TestStart:
         status, _, errors = run(start, LIMIT_S)
 
         assert status == 2
-        assert "GRIDTIE_LISTEN is '8484'; wanted address:port" in errors
+        assert "GRIDTIE_LISTEN lacks its address or its port" in errors
 
     def test_a_taken_port_is_said(self, tmp_path: Path) -> None:
         async def start() -> tuple[int, str, str]:

@@ -12,8 +12,10 @@ from gridtie.config.schema import Provider
 
 # What the router adds to a base URL, or a client of another kind would.
 _ENDPOINT = re.compile(
-    r"/(?:(?:chat/)?completions|messages|responses|embeddings|models|api/(?:chat|generate|tags|ps|show|embed))$"
+    r"/(?:(?:chat/)?completions|messages|responses|embeddings|api/(?:chat|generate|tags|ps|show|embed))$"
+    r"|(?<=/v1)/models$"
 )
+
 # Clouds, each with the domains below it: not local, whatever a file says. A slip of the pen here would send private
 # prompts away. Hosts that one rents and runs oneself (amazonaws.com, cloudapp.azure.com) are not among them.
 _PUBLIC = frozenset(
@@ -35,8 +37,7 @@ _PUBLIC = frozenset(
         "cohere.ai",
         "perplexity.ai",
         "replicate.com",
-        "generativelanguage.googleapis.com",
-        "aiplatform.googleapis.com",
+        "googleapis.com",
         "api-inference.huggingface.co",
         "router.huggingface.co",
     }
@@ -141,7 +142,7 @@ def _openai(url: Address, where: KeyPath) -> Iterator[Problem]:
 
 def _base_path(provider: Provider, url: Address, base: str) -> str:
     if provider.type == "openai":
-        return _PATHS.get(url.host) or base.removesuffix("/api").removesuffix("/") or "/v1"
+        return _PATHS.get(url.host) or base or "/v1"
     for added in ("/v1", "/api"):
         base = base.removesuffix(added)
     return base

@@ -84,11 +84,11 @@ def _defaults(routing: Routing) -> Iterator[Problem]:
             fix="write it as in prices.json",
         )
     for at, host in enumerate(defaults.allowed_hosts):
-        if "/" in host or not host or any(letter.isspace() for letter in host):
+        if not host or any(letter in "/*@" or letter.isspace() for letter in host):
             yield Problem(
                 path=("defaults", "allowed_hosts", at),
                 what=f"{host!r} is no host name",
-                fix="leave scheme and path off",
+                fix="leave scheme and path off; a * stands for nothing here",
             )
     for at, origin in enumerate(defaults.allowed_origins):
         yield from _origin(origin, ("defaults", "allowed_origins", at))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -17,6 +18,8 @@ from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.redact import is_secret_name, redacted
 
 T = TypeVar("T")
+
+_KEYS_BELONG = "keys belong into a file of their own, which `key_file: secrets/NAME` names"
 
 _WORDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", type(None): "nothing"}
 
@@ -70,7 +73,7 @@ def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
         return [_wrong(data, want, path)]
     set_by_loader = getattr(want, "SET_BY_LOADER", ())
     fields = {field.name: field for field in msgspec.structs.fields(want) if field.name not in set_by_loader}
-    hints = get_type_hints(want)
+    hints = _hints(want)
     problems = [
         Problem(path=(*path, key), what="unknown key", fix=_instead(key, data, fields))
         for key in data
@@ -86,11 +89,16 @@ def _struct(data: Any, want: type, path: KeyPath) -> list[Problem]:
     return problems
 
 
+@cache
+def _hints(struct: type) -> dict[str, Any]:
+    return get_type_hints(struct)
+
+
 def _instead(key: str, data: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
     """What to write in place of an unknown key."""
     if is_secret_name(key):
         where = "here" if "key_file" in fields else "at the provider"
-        return f"keys belong into a file of their own, which `key_file: secrets/NAME` names {where}"
+        return f"{_KEYS_BELONG} {where}"
     return closest(key, [name for name in fields if name not in data]) or f"allowed here: {listed(fields)}"
 
 
@@ -98,6 +106,8 @@ def _wrong(data: Any, want: Any, path: KeyPath) -> Problem:
     secret = any(isinstance(step, str) and is_secret_name(step) for step in path)
     found = _kind(data) if secret else shown(data)
     fix = "" if secret else _remedy(data, want)
+    if secret and _is_struct(want):  # `providers: {token: ...}`: no provider, but a key
+        fix = f"{_KEYS_BELONG} at the provider"
     return Problem(path=path, what=f"found {found}, wanted {wanted(want)}", fix=fix)
 
 

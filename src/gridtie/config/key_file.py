@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from gridtie.config.redact import holds_key, holds_marked_key, is_secret_name
+from gridtie.config.redact import holds_key, is_secret_name
 
 # NAME=value of a shell or an .env file. Base64 has = at its end, and there alone.
 _ASSIGNED = re.compile(r"(export\s+|setx?\s+|\$env:)?([A-Za-z_]\w*)\s*=\s*[^=\s]", re.ASCII)
@@ -61,13 +61,17 @@ def not_a_path(text: str) -> tuple[str, str]:
         return "it is a URL", own
     if text.startswith("~"):
         return "~ is not followed: the router runs as another user", own
-    # A store's path may have a random part (/nix/store/...), and a key hardly begins with a slash.
-    random = holds_key(text) and not text.startswith("/")
-    if random or holds_marked_key(text) or text.startswith("gt-") or _around(text):
-        return "it looks like a key itself, or like what stands for one, so it is not shown", _MOVED
+    # With a slash it may be a path whose last part looks like a short key (secrets/sk-prod), or a whole path with a
+    # random part (/nix/store/...). A key hardly begins with a slash.
+    within = "/" in text
+    if holds_key(text, least=20 if within else 0) and not text.startswith("/"):
+        return _KEY_ITSELF, _MOVED
+    if _around(text) or (text.startswith("gt-") and not within):
+        return _KEY_ITSELF, _MOVED
     return "", ""
 
 
+_KEY_ITSELF = "it looks like a key itself, or like what stands for one, so it is not shown"
 _MOVED = (
     "write the key into a file (/etc/gridtie/secrets/NAME, owner root:gridtie, mode 0640) and name that: "
     "`key_file: secrets/NAME`. If it is a key, who could read this file knows it: ask its provider for another"

@@ -23,11 +23,15 @@ _MARKED = re.compile(
     r"|[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
     r")"
 )
+# What stands in a URL for a login, and in its query for a key; and a PEM file, which is one key from end to end.
+_IN_URL = re.compile(r"(?<=://)[^\s\"']+(?=@)|(?<=[?&])[\w-]*(?:key|token|secret|password|sig)[\w-]*=[^&\s\"']+", re.I)
+_PEM = re.compile(r"-----BEGIN [A-Z ]*-----.*?(?:-----END [A-Z ]*-----|$)", re.DOTALL)
 # Unmarked ones: a run of letters and digits that no name has. Azure and Mistral have 32, Cohere 40, Together 64.
 _RUN = re.compile(r"[A-Za-z0-9]{20,}")
 # Changes between lower case, upper case and digits, a capital at the head of a word apart: a random run of 20 has
 # 8 of them on average, `DeepSeekCoderInstruct` has 3.
 _CHANGES = 5
+_HEX = re.compile(r"(?=.*[0-9])(?=.*[a-fA-F])[0-9a-fA-F]{32,}")
 
 # Names of settings, ours or invented, below which a secret is to be expected.
 _SECRET_NAME = re.compile(
@@ -36,19 +40,16 @@ _SECRET_NAME = re.compile(
 _NO_SECRETS = frozenset({"first_token"})
 
 
-def holds_key(text: str) -> bool:
-    """Whether some part of a text looks like a key."""
-    return holds_marked_key(text) or any(_random(match[0]) for match in _RUN.finditer(text))
-
-
-def holds_marked_key(text: str) -> bool:
-    """Whether some part of a text is a key by its first letters."""
-    return _MARKED.search(text) is not None
+def holds_key(text: str, *, least: int = 0) -> bool:
+    """Whether some part of a text looks like a key, of at least so many characters."""
+    parts = [*(match[0] for match in _MARKED.finditer(text)), *(run for run in _RUN.findall(text) if _random(run))]
+    return any(len(part) >= least for part in parts)
 
 
 def redacted(text: str) -> str:
     """The text with `(hidden)` in place of everything in it that looks like a key."""
-    text = _MARKED.sub(HIDDEN, text)
+    for pattern in (_PEM, _IN_URL, _MARKED):
+        text = pattern.sub(HIDDEN, text)
     return _RUN.sub(lambda match: HIDDEN if _random(match[0]) else match[0], text)
 
 
@@ -67,4 +68,4 @@ def path_or_nothing(text: str, otherwise: str) -> str:
 def _random(run: str) -> bool:
     kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" for char in run]
     changes = sum(a != b and (a, b) != ("u", "l") for a, b in pairwise(kinds))
-    return changes >= _CHANGES
+    return changes >= _CHANGES or _HEX.fullmatch(run) is not None

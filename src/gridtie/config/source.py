@@ -66,6 +66,8 @@ def parse(raw: bytes, file: str) -> Source:
     """Parse YAML text; `file` is only for messages. Raises `ConfigError`."""
     if len(raw) > MAX_BYTES:
         raise _error(file, f"larger than {MAX_BYTES // 1024} KiB", fix="is this the right file?")
+    if b"\0" in raw:  # UTF-16 without a mark at its head
+        raise _error(file, "not UTF-8 text", raw.count(b"\n", 0, raw.index(b"\0")) + 1, "save it as UTF-8")
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:

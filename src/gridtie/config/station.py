@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
+from gridtie.config import address
 from gridtie.config.problems import ConfigError, Problem
 
 _FIX = "run `ansible-playbook site.yml` again: it writes this file"
@@ -81,26 +83,34 @@ def load_station(path: Path) -> Station | None:
         station = msgspec.json.decode(raw, type=Station)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _error(path, f"not the facts of a station: {error}") from error
-    problems = [
-        problem
-        for model in (*station.models, *(each for member in station.pool for each in member.models))
-        for problem in (
-            f"{model.name}: parallel is {model.parallel}, wanted 1 or more" if model.parallel < 1 else "",
-            f"{model.name}: context is {model.context}, wanted 1 or more" if model.context < 1 else "",
-            "" if model.url.startswith(("http://", "https://")) else f"{model.name}: url {model.url!r} is no address",
-        )
-        if problem
-    ]
-    problems += [
-        f"{member.name}: url {member.url!r} is not https, so key and prompts would travel in clear text"
-        for member in station.pool
-        if not member.url.startswith("https://")
-    ]
-    if problems:
-        raise ConfigError([Problem(file=str(path), what=what, fix=_FIX) for what in problems])
+    if problems := [Problem(file=str(path), what=what, fix=_FIX) for what in _faults(station)]:
+        raise ConfigError(problems)
     # The router reads it in a container, where the directory has another name than on the host.
     pool = [replace(member, ca_file=str(path.parent / member.ca_file)) for member in station.pool]
     return replace(station, pool=pool)
+
+
+def _faults(station: Station) -> Iterator[str]:
+    for model in (*station.models, *(each for member in station.pool for each in member.models)):
+        if model.parallel < 1:
+            yield f"{model.name}: parallel is {model.parallel}, wanted 1 or more"
+        if model.context < 1:
+            yield f"{model.name}: context is {model.context}, wanted 1 or more"
+        if fault := _address_fault(model.url):
+            yield f"{model.name}: its url {fault}"
+    for member in station.pool:
+        if fault := _address_fault(member.url):
+            yield f"{member.name}: its url {fault}"
+        elif not member.url.lower().startswith("https://"):
+            yield f"{member.name}: its url is not https, so key and prompts would travel in clear text"
+
+
+def _address_fault(url: str) -> str:
+    try:
+        address.read(url)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _error(path: Path, what: str) -> ConfigError:

@@ -68,7 +68,8 @@ def test_facts_of_a_later_version_do_not_disturb(tmp_path: Path) -> None:
         ({**STATION, "models": [{**MODEL, "dialect": "smoke"}]}, "$.models[0].dialect"),
         ({**STATION, "models": [{**MODEL, "parallel": 0}]}, "parallel is 0, wanted 1 or more"),
         ({**STATION, "models": [{**MODEL, "context": 0}]}, "context is 0, wanted 1 or more"),
-        ({**STATION, "models": [{**MODEL, "url": "engine:11434"}]}, "url 'engine:11434' is no address"),
+        ({**STATION, "models": [{**MODEL, "url": "engine:11434"}]}, "its url does not begin with https:// or http://"),
+        ({**STATION, "models": [{**MODEL, "url": "http://user:geheim@engine"}]}, "its url carries a credential"),
     ],
 )
 def test_a_file_that_was_changed_by_hand_says_how_to_get_it_back(tmp_path: Path, content: Any, says: str) -> None:
@@ -76,4 +77,5 @@ def test_a_file_that_was_changed_by_hand_says_how_to_get_it_back(tmp_path: Path,
         load_station(written(tmp_path, content))
 
     assert says in str(caught.value)
+    assert "geheim" not in str(caught.value)
     assert "run `ansible-playbook site.yml` again" in str(caught.value)

@@ -198,12 +198,6 @@ def test_an_unusable_certificate_is_fatal_at_start_and_named(unusable: Path) -> 
         Certificate(unusable)
 
 
-@pytest.mark.parametrize("text", ["8443", ":8443", "host:port", "host:99999"])
-def test_an_address_that_cannot_be_is_named_with_its_variable(text: str) -> None:
-    with pytest.raises(ValueError, match=f"GRIDTIE_TLS_LISTEN is '{text}'"):
-        Options.read({"GRIDTIE_TLS_LISTEN": text})
-
-
 def test_tls_is_not_listened_for_unless_it_is_asked_for() -> None:
     assert Options.read({}).tls is None
     assert Options.read({"GRIDTIE_TLS_LISTEN": "[::]:8443"}).tls == ("::", 8443)

@@ -65,6 +65,25 @@ def test_a_file_that_would_let_the_wrong_one_in_is_refused(
     assert says in str(caught.value)
 
 
+def test_environments_of_a_key_are_compared_without_case(tmp_path: Path) -> None:
+    key = load(tmp_path, row(environments=["Dev", "dev", "PRODUCTION"])).lookup(KEY.encode())
+
+    assert key == Key(name="alice", environments=("dev", "production"))
+    assert resolve_environment(key, "Production") == "production"
+    assert resolve_environment(key, None) == "dev"
+
+
+@pytest.mark.parametrize("environment", ["relay", "Relay", " RELAY "])
+def test_the_environment_of_relays_is_theirs_in_any_spelling(tmp_path: Path, environment: str) -> None:
+    with pytest.raises(ConfigError, match='a relay has the environment "relay" alone'):
+        load(tmp_path, row(environments=[environment]))
+
+
+def test_an_environment_of_spaces_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it has no environment"):
+        load(tmp_path, row(environments=[" "]))
+
+
 def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="gridtie keys add NAME"):
         Keys.load(tmp_path / "keys.json")

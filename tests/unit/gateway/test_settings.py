@@ -186,6 +186,43 @@ def test_a_change_on_disk_reaches_subscribers(folder: Folder) -> None:
     assert asyncio.run(main())[-1].targets.by_id[CLOUD].headers == (("authorization", "Bearer sk-two"),)
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('"sk-one"', "the key stands in quotes"),
+        ("OPENAI_API_KEY=sk-one", "it holds NAME=value"),
+        ("<your-key-here>", "it holds a placeholder"),
+        ("\ufeffsk-one", "byte-order mark"),
+        ("# comment\nsk-one", "it has 2 lines"),
+        ("x" * 20_000, "it is too large for a key"),
+    ],
+)
+def test_a_secret_file_with_more_than_a_key_is_told_at_load(folder: Folder, content: str, says: str) -> None:
+    folder.secret(content)
+
+    with pytest.raises(ConfigError) as caught:
+        Settings(folder.path)
+
+    assert says in str(caught.value)
+    assert 'the key of provider "openai" cannot be read from secrets/openai' in str(caught.value)
+    assert "sk-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["sk-proj-geheim", "geheim", "Geheim" * 60, "gt-geheim", "geheim\ngeheim", "g\x00heim"]
+)
+def test_a_key_in_the_place_of_its_file_is_named_and_never_shown(folder: Folder, value: str) -> None:
+    providers = house.document()["providers"]
+    providers["openai"]["key_file"] = value
+    folder.routing(providers=providers)
+
+    with pytest.raises(ConfigError) as caught:
+        Settings(folder.path)
+
+    assert "providers.openai.key_file" in str(caught.value)
+    assert "heim" not in str(caught.value).lower()
+
+
 def test_no_message_holds_a_secret(folder: Folder) -> None:
     settings = Settings(folder.path)
     folder.secret("sk-broken secret")

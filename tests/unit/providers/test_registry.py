@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from gridtie.config.problems import ConfigError
+from gridtie.config.schema import Provider
 from gridtie.dialects.types import Usage
 from gridtie.providers.registry import Targets
-from gridtie.providers.wire import ANTHROPIC_VERSION
+from gridtie.providers.wire import ANTHROPIC_VERSION, limit_field
 from standins import house
 from standins.house import CLOUD, LARGE, SMALL
 
@@ -185,3 +186,32 @@ def test_prices_of_the_file_are_keyed_as_targets_are() -> None:
     providers["openai"]["prices"] = {"gpt-5.4-mini": {"input": 1, "output": 2}}
 
     assert build(providers=providers).price_overrides[CLOUD].output == 2
+
+
+@pytest.mark.parametrize(
+    ("base_url", "written", "field"),
+    [
+        ("https://api.openai.com/v1", None, "max_completion_tokens"),
+        ("https://x.openai.azure.com/openai/v1", None, "max_completion_tokens"),
+        ("https://gpu.example/v1", None, "max_tokens"),
+        ("https://api.openai.com.example/v1", None, "max_tokens"),
+        ("https://api.openai.com/v1", "max_tokens", "max_tokens"),
+        ("https://gpu.example/v1", "max_completion_tokens", "max_completion_tokens"),
+        (None, None, "max_tokens"),
+    ],
+)
+def test_an_output_limit_goes_into_the_field_that_the_server_knows(
+    base_url: str | None, written: Any, field: str
+) -> None:
+    assert limit_field(Provider(type="openai", base_url=base_url, output_limit_field=written)) == field
+
+
+def test_a_word_in_place_of_a_key_file_is_not_shown() -> None:
+    providers = house.document()["providers"]
+    providers["openai"]["key_file"] = "geheim"
+    with pytest.raises(ConfigError) as caught:
+        read = fail(FileNotFoundError(2, "No such file or directory"))
+        Targets.build(house.routing(providers=providers), house.station(), read_secret=read)
+
+    assert "cannot be read from the file that key_file names: No such file" in str(caught.value)
+    assert "geheim" not in str(caught.value)
