@@ -80,7 +80,9 @@ def _agreed(question: str) -> bool:
 def text(done: Mapping[str, Any]) -> str:
     """What was done, for people."""
     freed = max(done["bytes_before"] - done["bytes_after"], 0) / 2**20
-    lines = [f"{done['rows']:,} rows deleted, and {done['attempts']:,} attempts without an end; {freed:.1f} MiB free."]
+    lines = [
+        f"{done['rows']:,} rows deleted, and {done['attempts']:,} attempts without an end; {freed:.1f} MiB given back."
+    ]
     lines += [f"{name}: {rows:,} rows deleted." for name, rows in done["copies"].items()]
     if done["torn"]:
         lines.append(f"{done['torn']:,} unreadable records that had been set aside are deleted.")

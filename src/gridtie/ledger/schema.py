@@ -171,18 +171,20 @@ MIGRATIONS: tuple[str, ...] = (
         iif(billable, cost_usd, 0.0) AS cost,
         iif(answered AND target IS NOT NULL AND baseline <> '', baseline_usd, 0.0) AS compared,
         -- Nothing was sent anywhere.
-        refused_or_failed AND NOT EXISTS (
+        iif(refused_or_failed, NOT EXISTS (
           SELECT 1 FROM json_each(tries) AS tried WHERE json_extract(tried.value, '$.outcome') <> 'skipped'
-        ) AS refused
+        ), 0) AS refused
       FROM (
         SELECT requests.*, station, engine, engine_version, digest, prices,
           status < 400 AS reached,  -- an answer reached the client, whole or not
           status < 400 AND complete AS answered,
           -- 499: the client left before there was a status to send.
           status >= 400 AND status <> 499 AS refused_or_failed,
-          status = 499 OR (status < 400 AND NOT complete AND json_extract(tries, '$[#-1].outcome') IS 'cancelled')
+          -- iif, since AND looks at both sides: JSON is read of the few rows that need it.
+          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS 'cancelled', status = 499)
             AS cancelled,
-          status < 400 AND NOT complete AND json_extract(tries, '$[#-1].outcome') IS NOT 'cancelled' AS interrupted,
+          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS NOT 'cancelled', 0)
+            AS interrupted,
           target IS NOT NULL AND (status < 400 OR status = 499) AS billable
         FROM requests LEFT JOIN backends ON backends.id = requests.backend
       )

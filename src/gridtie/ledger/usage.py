@@ -63,6 +63,8 @@ _SUMS = {
     " / nullif(sum(iif(unpriced, 0, baseline_pico)), 0)",
 }
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
+# The columns that they are made of.
+_READ = ", ".join((*_COUNTED.values(), "cost_pico", "baseline_pico"))
 # What the first sentence says: short enough to be typed.
 _HEADLINE = ", ".join(f"{_SUMS[name]} AS {name}" for name in ("requests", "cost_usd", "baseline_usd", "saved_usd"))
 _TOKENS = (
@@ -142,8 +144,7 @@ def report(
     asked_here = f"{period} AND environment <> {_quoted(RELAY)}"
     users = f"{asked_here} AND purpose = ''"
     statements = {
-        "headline": _select(_HEADLINE, "metered", users),
-        "totals": _select(_FIGURES, "metered", users),
+        "totals": _select(_FIGURES, _each_once(_READ, users), "true"),
         "unfinished": _select(_ATTEMPT, "attempts", f"unfinished AND {asked_here}", "ORDER BY time"),
         "baselines": _select(
             "DISTINCT baseline, price_date", "metered", f"{users} AND answered AND baseline <> ''", "ORDER BY 1, 2"
@@ -153,13 +154,15 @@ def report(
     }
     if by is not None:
         group = zone.day("time") if by == "day" else by
-        statements["groups"] = _select(f'{group} AS "group", {_FIGURES}', "metered", users, "GROUP BY 1 ORDER BY 1")
+        source = _each_once(f'{group} AS "group", {_READ}', users)
+        statements["groups"] = _select(f'"group", {_FIGURES}', source, "true", "GROUP BY 1 ORDER BY 1")
     found = {name: store.rows(sql) for name, sql in statements.items()}
+    # Not run here: the first is in the totals, and the other reads the rates of every row.
+    statements["headline"] = _select(_HEADLINE, "metered", users)
+    statements["repriced"] = _select(_REPRICED, "repriced", period)
     totals = found["totals"][0]
     baselines = sorted({row["baseline"] for row in found["baselines"]})
     dates = sorted({row["price_date"] for row in found["baselines"]} - {""})
-    # Only run where it is asked for: it reads the rates of every row.
-    statements["repriced"] = _select(_REPRICED, "repriced", period)
     return {
         "schema": 2,
         "since": since,
@@ -216,6 +219,11 @@ def _usd(amount: float) -> str:
 def _select(columns: str, source: str, where: str, rest: str = "") -> str:
     # The statement is printed for people to run, so its values are literals, quoted here, and not parameters.
     return f"SELECT {columns} FROM {source} WHERE {where} {rest}".rstrip()  # noqa: S608
+
+
+def _each_once(columns: str, where: str) -> str:
+    # With a limit SQLite works out each column once a row, and not again in every figure that it is in: half the time.
+    return f"({_select(columns, 'metered', where, 'LIMIT -1')})"
 
 
 def _quoted(text: str) -> str:
