@@ -96,10 +96,11 @@ def _tags(headers: Mapping[bytes, bytes]) -> frozenset[str] | Refusal:
     tags = headers.get(TAGS)
     if not tags:
         return _NO_TAGS
-    words = frozenset(word for part in tags.decode("latin-1").split(",") if (word := canonical(part)))
-    for word in words:
+    written = [word for part in tags.decode("latin-1").split(",") if (word := part.strip())]
+    for word in written:
         if not _NAME.fullmatch(word):
             return _malformed(TAGS, word)
+    words = frozenset(canonical(word) for word in written)
     if len(words) > MAX_TAGS:
         return _invalid(f"x-gridtie-tags holds {len(words)} tags; at most {MAX_TAGS}")
     return words
@@ -110,10 +111,10 @@ def _word(headers: Mapping[bytes, bytes], header: bytes) -> str | Refusal | None
     found = headers.get(header)
     if not found:
         return None
-    word = canonical(found.decode("latin-1"))
+    word = found.decode("latin-1").strip()
     if word and not _NAME.fullmatch(word):
         return _malformed(header, word)
-    return word or None
+    return canonical(word) or None
 
 
 def _malformed(header: bytes, found: str) -> Refusal:

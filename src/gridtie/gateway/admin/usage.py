@@ -17,6 +17,8 @@ from gridtie.ledger.usage import UsageError, moment
 _DAY = 24 * 3600.0
 _KNOWN = ("since", "until", "by", "key")
 
+_LONGEST_TIME = 80
+
 # A time with its offset, whose plus sign somebody put into a URL as it is, where it means a space.
 _LOST_PLUS = re.compile(r"(\d{4}-?\d\d-?\d\d[Tt ]\d\d\S*) (\d\d(?::?\d\d)?)")
 
@@ -66,8 +68,8 @@ def _with_plus(value: str) -> str:
 def _moment(text: str, now: float) -> float:
     """Raises `UsageError`, also for a time beyond all calendars."""
     try:
-        return moment(text[:80], now)
-    except (OverflowError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"time {text[:80]!r} found, which is in no calendar") from None
+        if len(text) <= _LONGEST_TIME:
+            return moment(text, now)
+    except OverflowError:
+        pass
+    raise UsageError(f"time {text[:_LONGEST_TIME]!r} found, which is in no calendar")
