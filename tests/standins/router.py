@@ -125,7 +125,7 @@ class Wire:
     async def answered(self, *, head_only: bool = False) -> Answered:
         """The next answer, whole."""
         status, headers = await self.head()
-        if head_only or status == 100:
+        if head_only or status in (100, 204):
             return Answered(status, headers, b"", True)
         if headers.get("transfer-encoding") == "chunked":
             body, whole = await self._chunks()

@@ -64,13 +64,15 @@ def claimed(
     found = resolve_environment(key, environment)
     if isinstance(found, Refusal):
         return found
-    name = canonical(agent) if agent else None
-    if name is not None and not CLAIM.fullmatch(name):
+    # Held against the pattern as written: folding makes plain letters of some that are none.
+    name = agent.strip() if agent else ""
+    if name and not CLAIM.fullmatch(name):
         return _malformed("x-gridtie-agent", name)
-    words = frozenset(word for tag in tags if (word := canonical(tag)))
-    for word in words:
+    written = [word for tag in tags if (word := tag.strip())]
+    for word in written:
         if not CLAIM.fullmatch(word):
             return _malformed("x-gridtie-tags", word)
+    words = frozenset(map(canonical, written))
     if len(words) > MAX_TAGS:
         return _invalid(f"x-gridtie-tags holds {len(words)} tags; at most {MAX_TAGS}")
     own = canonical(purpose) if purpose else ""
@@ -80,7 +82,7 @@ def claimed(
             f"x-gridtie-purpose holds {own[:80]!r}; {closest(own, PURPOSES) or f'known: {known}'}; it marks the "
             "tool's own requests, leave it out of others"
         )
-    return Claims(found, name, words, own)
+    return Claims(found, canonical(name) or None, words, own)
 
 
 def unknown_header(headers: Iterable[bytes]) -> str:

@@ -46,6 +46,11 @@ def test_names_and_ports_are_matched_exactly(host: bytes, allowed: bool) -> None
         (b"chrome-extension://localhost:8484", False),
         (b"http://localhost:8484@evil.example", False),
         (b"null", False),
+        (b"http://[::1", False),
+        (b"http://[::1]:8484", True),
+        (b"http://localhost:8484/", False),
+        (b"://localhost:8484", False),
+        (b"http://\xff", False),
         (b"", False),
     ],
 )

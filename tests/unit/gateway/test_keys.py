@@ -39,6 +39,13 @@ def test_anything_else_is_nobodys_key(tmp_path: Path, presented: bytes) -> None:
     assert load(tmp_path, row()).lookup(presented) is None
 
 
+def test_environments_are_compared_with_case_folded(tmp_path: Path) -> None:
+    found = load(tmp_path, row(environments=["Dev", "CI"])).lookup(KEY.encode())
+
+    assert found is not None
+    assert found.environments == ("dev", "ci")
+
+
 def test_a_key_that_was_added_on_the_host_opens_the_router(tmp_path: Path) -> None:
     key = written.add(tmp_path, "bob", ["ci"], admin=False)
 
@@ -54,6 +61,9 @@ def test_a_key_that_was_added_on_the_host_opens_the_router(tmp_path: Path) -> No
         ([row(), row("bob")], "another key has the same sha256"),
         ([row(name="")], "the name is empty or taken"),
         ([row(environment="dev")], "not a key file"),
+        ([row(environments=[" "])], 'key "alice": it has no environment'),
+        ([row(environments=["dev", "Relay"])], "no other key has it"),
+        ([row(environments=["RELAY"])], "no other key has it"),
     ],
 )
 def test_a_file_that_would_let_the_wrong_one_in_is_refused(
@@ -89,7 +99,9 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
         Keys.load(tmp_path / "keys.json")
 
 
-@pytest.mark.parametrize(("claimed", "wanted"), [(None, "dev"), ("", "dev"), ("dev", "dev"), ("test", "test")])
+@pytest.mark.parametrize(
+    ("claimed", "wanted"), [(None, "dev"), ("", "dev"), ("dev", "dev"), ("test", "test"), (" TEST", "test")]
+)
 def test_a_request_is_in_an_environment_of_its_key(claimed: str | None, wanted: str) -> None:
     assert resolve_environment(Key(name="k", environments=("dev", "test")), claimed) == wanted
 

@@ -117,6 +117,93 @@ class TestAnswers:
             run(ask)
 
 
+class Raises(Answer):
+    """A receiver with a fault in one of its calls; in `on_error` besides, where that is asked for."""
+
+    def __init__(self, call: str, then: bool = False) -> None:
+        super().__init__()
+        self._call = call
+        self._then = then
+        self.errors: list[Broken] = []
+
+    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self._maybe("head")
+
+    def on_body(self, data: bytes, last: bool) -> None:
+        self._maybe("last" if last else "body")
+
+    def on_error(self, error: Broken) -> None:
+        self.errors.append(error)
+        if not self.done.done():
+            self.done.set_result(None)
+        if self._then:
+            raise RuntimeError("and another")
+        self._maybe("error")
+
+    def _maybe(self, call: str) -> None:
+        if call == self._call:
+            raise RuntimeError("a fault of ours")
+
+
+class TestFaultsOfOurs:
+    """A receiver that raises is told so once, and its connection is nobody's any more."""
+
+    @pytest.mark.parametrize("call", ["head", "body", "last", "last by the end", "error"])
+    @pytest.mark.parametrize("then", [False, True])
+    def test_they_end_the_answer_and_are_told_once(
+        self, caplog: pytest.LogCaptureFixture, call: str, then: bool
+    ) -> None:
+        sent = {
+            "error": b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello",
+            "body": b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
+            "last by the end": b"HTTP/1.1 200 OK\r\n\r\n",
+        }.get(call, b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+
+        async def ask() -> tuple[list[Broken], object]:
+            async with Upstream(raw(sent)) as upstream:
+                endpoint = Endpoint(pool(), upstream.url)
+                connection = await endpoint.bucket.open(2.0)
+                receiver = Raises(call.split()[0], then)
+                connection.send(endpoint.head("POST", "/", (), 2), b"{}", receiver)
+                async with asyncio.timeout(5):
+                    await receiver.done
+                await asyncio.sleep(0.05)
+                return receiver.errors, endpoint.bucket.take()
+
+        (error,), kept = run(ask)
+
+        assert error.internal is (call != "error")
+        assert kept is None
+        assert "a fault of ours" in caplog.text or (call == "error" and then)
+
+    def test_an_answer_to_another_is_not_touched(self) -> None:
+        """What a receiver raises at its last body comes when the connection may be in use again."""
+
+        async def ask() -> tuple[list[Broken], int]:
+            async with Upstream(whole()) as upstream:
+                endpoint = Endpoint(pool(), upstream.url)
+                connection = await endpoint.bucket.open(2.0)
+                second = Answer()
+
+                class Sends(Raises):
+                    def on_body(self, data: bytes, last: bool) -> None:
+                        again = endpoint.bucket.take()
+                        assert again is connection
+                        again.send(endpoint.head("POST", "/", (), 2), b"{}", second)
+                        raise RuntimeError("a fault of ours")
+
+                first = Sends("none")
+                connection.send(endpoint.head("POST", "/", (), 2), b"{}", first)
+                async with asyncio.timeout(5):
+                    await second.done
+                return first.errors, second.status
+
+        (error,), status = run(ask)
+
+        assert error.internal
+        assert status == 200
+
+
 class TestKeeping:
     def test_a_connection_serves_again_and_again(self) -> None:
         async def ask() -> int:

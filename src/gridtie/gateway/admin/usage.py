@@ -18,6 +18,8 @@ from gridtie.ledger.zone import Zone, ZoneError
 _DAY = 24 * 3600.0
 _KNOWN = ("since", "until", "by", "key", "utc_offset")
 
+_LONGEST_TIME = 80
+
 # A time with its offset, whose plus sign somebody put into a URL as it is, where it means a space.
 _LOST_PLUS = re.compile(r"(\d{4}-?\d\d-?\d\d[Tt ]\d\d\S*) (\d\d(?::?\d\d)?)")
 
@@ -76,8 +78,8 @@ def _zone(text: str) -> Zone:
 def _moment(text: str, now: float, zone: Zone) -> float:
     """Raises `UsageError`, also for a time beyond all calendars."""
     try:
-        return moment(text[:80], now, zone)
-    except (OverflowError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"time {text[:80]!r} found, which is in no calendar") from None
+        if len(text) <= _LONGEST_TIME:
+            return moment(text, now, zone)
+    except OverflowError:
+        pass
+    raise UsageError(f"time {text[:_LONGEST_TIME]!r} found, which is in no calendar")
