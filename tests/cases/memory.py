@@ -96,19 +96,19 @@ async def waiting_requests(it: Fixture) -> str:
 
 
 def tiny_chunks(number: int, size: int) -> None:
-    """Register a body of 4 MB in chunks of so many bytes."""
+    """Register a body of 2 MB in chunks of so many bytes."""
 
-    @case(f"A13.{number}", f"4 MB in {size}-byte chunks", alone=True, limit=40)
+    @case(f"A13.{number}", f"2 MB in {size}-byte chunks", alone=True, limit=40)
     async def body(it: Fixture) -> str:
         here = await it.upstream(openai())
         router = await it.router(config(here, use=["local"]))
         before = router.resident()
-        data = json.dumps(chat("x" * (4 * MIB))).encode()
+        data = json.dumps(chat("x" * (2 * MIB))).encode()
         data += b" " * (-len(data) % size)
         wire_form = b"".join(b"%x\r\n%b\r\n" % (size, data[at : at + size]) for at in range(0, len(data), size))
         answered = await answer_to(router, chunked(router.port), wire_form, b"0\r\n\r\n", within=30.0)
         grown = router.peak() - before
-        expect(grown < 48, f"{grown} MiB more for a body of 4 MB, then {answered.status}")
+        expect(grown < 32, f"{grown} MiB more for a body of 2 MB, then {answered.status}")
         expect(answered.status in (200, 400, 413), brief(answered))
         return f"{grown} MiB more, {answered.status}"
 
