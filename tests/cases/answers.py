@@ -1,4 +1,7 @@
-"""Answers as upstreams of today give them: odd, cut short, in another form, or no answers at all. (A15 to A17, A20 to A22)"""
+"""Answers as upstreams of today give them: odd, cut short, in another form, or none at all.
+
+(A15 to A17, A20 to A22)
+"""
 
 from __future__ import annotations
 

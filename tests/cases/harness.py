@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -28,7 +27,7 @@ from typing import Any
 import yaml
 
 from cases.registry import Case, Fails, expect
-from standins.router import KEY, ROOT, Answered, Wire, configure, request
+from standins.router import ROOT, Answered, Wire, configure, request
 from standins.scripted import Behaviour, Upstream
 
 # How long a process may take to start or to end, on a machine that is busy with other tests.
@@ -36,7 +35,7 @@ START_SECONDS = 20.0
 # Nobody waits longer for an answer, unless a case says so: the time-outs of the configurations are far below.
 ANSWER_SECONDS = 5.0
 # What a case sees of a message.
-SEEN_LETTERS = 110
+SEEN_LETTERS = 130
 
 _LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
@@ -233,7 +232,7 @@ class Fixture:
         """
         started = await self.start(routing, new=new, files=files, directory=directory, **environment)
         if isinstance(started, Ended):
-            raise Fails(f"the router does not start: {started.told.strip()[:SEEN_LETTERS]}")
+            raise Fails(f"the router does not start: {started.told}")
         return started
 
     async def start(
@@ -317,14 +316,13 @@ def brief(answered: Answered) -> str:
         text = f"{answered.error['code']}: {answered.error['message']}"
     with contextlib.suppress(ValueError, KeyError, TypeError, IndexError):
         text = repr(answered.json["choices"][0]["message"]["content"])
-    return f"{answered.status} {' '.join(text.split())}"[:SEEN_LETTERS]
+    return shortened(f"{answered.status} {text}")
 
 
-def free_port() -> int:
-    """A port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def shortened(text: str) -> str:
+    """The first words of a text, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= SEEN_LETTERS else f"{line[: SEEN_LETTERS - 3]}..."
 
 
 @dataclass(frozen=True)
@@ -348,11 +346,11 @@ async def run(case: Case, checkout: Checkout) -> Result:
             async with asyncio.timeout(case.limit), _fixture(checkout, Path(directory)) as fixture:
                 seen, holds = await case.body(fixture), True
         except Fails as failure:
-            seen, holds = str(failure), False
+            seen, holds = shortened(str(failure)), False
         except TimeoutError:
             seen, holds = f"not over within {case.limit:g} s", False
         except Exception as error:  # a case that meets what it did not expect has failed, and the others go on
-            seen, holds = f"{type(error).__name__}: {error}"[:SEEN_LETTERS], False
+            seen, holds = f"{type(error).__name__}: {shortened(str(error))}", False
     return Result(case, holds, seen, time.monotonic() - began)
 
 
@@ -361,6 +359,3 @@ async def _fixture(checkout: Checkout, directory: Path) -> AsyncIterator[Fixture
     fixture = Fixture(checkout, directory)
     async with fixture.stack:
         yield fixture
-
-
-__all__ = ["HERE", "KEY", "Checkout", "Ended", "Fixture", "Result", "Router", "brief", "extracted", "free_port", "run"]

@@ -320,7 +320,8 @@ async def slow_reader(it: Fixture) -> str:
 
 @case("H9.2", "a whole answer passes byte for byte", held=True)
 async def byte_for_byte(it: Fixture) -> str:
-    body = b'{ "choices":[{"index":0,"message":{"role":"assistant","content":"\\u00e9"},"finish_reason":"stop"}],"x":[1.0] }'
+    message = b'{"role":"assistant","content":"\\u00e9"}'
+    body = b'{ "choices":[{"index":0,"message":%b,"finish_reason":"stop"}],"x":[1.0] }' % message
     here = await it.upstream(whole(body))
     router = await it.router(config(here, use=["local"]))
     answered = await router.ask(chat())

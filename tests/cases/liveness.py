@@ -113,7 +113,7 @@ def lively(number: int, title: str, behaviour: Behaviour, **options: Any) -> Non
 lively(
     1,
     "SSE comments for ever, no content",
-    sse(event(role=True), between=0.005, after="repeat", forever=COMMENT),
+    sse(event(role=True), COMMENT * 100, between=0.2, after="repeat", forever=COMMENT),
     timeouts={"total": 4.0},
 )
 lively(
@@ -130,7 +130,7 @@ lively(
 lively(
     4,
     "100 Anthropic pings, then pings for ever",
-    sse(anthropic_frames()[0], *[PING] * 100, between=0.004, after="repeat", forever=PING),
+    sse(anthropic_frames()[0], PING * 100, between=0.2, after="repeat", forever=PING),
     here_is="anthropic",
     timeouts={"total": 4.0},
 )

@@ -58,7 +58,7 @@ def config(
         providers["remote"] = {
             "type": cloud_is,
             "base_url": url(cloud, cloud_is),
-            "prices": {MODEL: PRICE},
+            "prices": {MODEL: dict(PRICE)},
             **(cloud_has or {}),
         }
         coder["cloud"] = {"provider": "remote", "model": MODEL}

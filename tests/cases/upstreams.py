@@ -110,7 +110,7 @@ def anthropic_frames(
     text: str = "hello", *, usage: dict[str, Any] | None = None, output: int = 2, stop: bool = True
 ) -> list[bytes]:
     """The events of an answer; without `stop` the last one is missing."""
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -137,7 +137,7 @@ def anthropic(text: str = "hello", *, usage: dict[str, Any] | None = None, outpu
             await sse(*anthropic_frames(text, usage=usage, output=output), after="end")(turn)
             return
         counted = {"input_tokens": 5, **(usage or {}), "output_tokens": output}
-        message = {
+        message: dict[str, Any] = {
             "id": "msg_1",
             "type": "message",
             "role": "assistant",

@@ -54,14 +54,15 @@ def results(request: pytest.FixtureRequest) -> Iterator[Results | None]:
     if "PYTEST_XDIST_WORKER" in os.environ:
         yield None
         return
-    here = {item.callspec.params["case"].id for item in request.session.items if _is_a_case(item)}
-    found = Results([case for case in CASES if case.id in here])
+    found = Results([case for case in map(_case_of, request.session.items) if case is not None])
     yield found
     found.close()
 
 
-def _is_a_case(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and hasattr(item, "callspec") and "case" in item.callspec.params
+def _case_of(item: pytest.Item) -> Case | None:
+    """The case that a collected test is about; None for a test of another module."""
+    case = getattr(item, "callspec", None) and item.callspec.params.get("case")  # type: ignore[attr-defined]
+    return case if isinstance(case, Case) else None
 
 
 @pytest.mark.timeout(LIMIT_S)
