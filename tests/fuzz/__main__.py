@@ -52,7 +52,6 @@ def main(arguments: list[str]) -> int:
     chosen = [TARGETS[asked.target]] if asked.target else list(TARGETS.values())
     failures = Failures(asked.seed, asked.keep_going)
     faulthandler.enable()
-    signal.signal(signal.SIGALRM, _too_long)
     try:
         if asked.batch is not None:
             for target in chosen:
@@ -147,6 +146,14 @@ class Run:
 def run_batch(target: Target, seed: str, number: int, failures: Failures, *, say: bool = False) -> None:
     """Some hundred inputs, told by seed and number alone. Raises `Stop`."""
     rng = random.Random(f"{seed}/{target.name}/{number}")
+    before = signal.signal(signal.SIGALRM, _too_long)
+    try:
+        _run_all(target, rng, number, failures, say)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def _run_all(target: Target, rng: random.Random, number: int, failures: Failures, say: bool) -> None:
     for index in range(BATCH):
         arriving = pieces(rng, mutate(rng, target.corpus, target.words))
         if say:

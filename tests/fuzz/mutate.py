@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 
 # An input grows no larger: speed is worth more than size, and bounds have tests of their own.
 MOST = 8 * 1024
@@ -53,4 +54,4 @@ def pieces(rng: random.Random, data: bytes) -> list[bytes]:
 def cut(data: bytes, places: Sequence[int]) -> list[bytes]:
     """The input cut at these places."""
     edges = [0, *sorted({place for place in places if 0 < place < len(data)}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(edges)]

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from fuzz.mutate import cut
 from fuzz.targets import Target
 
-# Examples of each pure property; what is slower by its nature takes a part of them. Longer runs: `make fuzz`.
-EXAMPLES = int(os.environ.get("GRIDTIE_FUZZ_EXAMPLES", "10000"))
+# Inputs for each pure target from the fast generator, and examples from hypothesis, which is twenty times slower and
+# finds the smallest input that is at fault. Longer runs: `make fuzz`.
+INPUTS = int(os.environ.get("GRIDTIE_FUZZ_INPUTS", "10000"))
+EXAMPLES = int(os.environ.get("GRIDTIE_FUZZ_EXAMPLES", "300"))
+SOCKET_EXAMPLES = int(os.environ.get("GRIDTIE_FUZZ_SOCKET_EXAMPLES", "500"))
 
 
 def bounded(examples: int) -> settings:

@@ -18,7 +18,8 @@ from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Limits
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.ndjson import Lines
-from gridtie.dialects.sse import Frames, parse as parse_event
+from gridtie.dialects.sse import Frames
+from gridtie.dialects.sse import parse as parse_event
 from gridtie.dialects.types import Dialect, StreamDecoder, Untranslatable
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.protocol import Front as ClientConnection
