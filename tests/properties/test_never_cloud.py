@@ -1,0 +1,227 @@
+"""No request that must stay is ever opened to a cloud: over rules, spellings, environments, faults, reloads, queues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import strategies as st
+
+from gridtie.config.load import ConfigError, parse
+from standins.router import Answered, Station, chat, run
+from standins.scripted import Behaviour, Turn, Upstream, cut, error, event, stream, vanish, whole
+
+TAGS = ("hipaa", "legal", "private", "draft")
+ENVIRONMENTS = ("dev", "ci", "production")
+AGENTS = ("coder", "reviewer")
+ALIASES = ("coder", "chat")
+# How people write the header that carries tags. None of these may let a request out that one of them would hold.
+HEADERS = ("x-gridtie-tags", "X-Gridtie-Tags", "x_gridtie_tags", "x-gridtie-tag", "X-GridTie_Tags")
+
+
+def spelt(names: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """A name in any mixture of capitals."""
+    return st.tuples(st.sampled_from(names), st.lists(st.booleans(), min_size=12, max_size=12)).map(
+        lambda found: "".join(
+            letter.upper() if upper else letter for letter, upper in zip(found[0], found[1] * 2, strict=False)
+        )
+    )
+
+
+def respelt(value: Any, upper: bool) -> Any:
+    """The same conditions in other capitals."""
+    return {key: [text.upper() if upper else text.title() for text in texts] for key, texts in value.items()}
+
+
+class Asked(NamedTuple):
+    """One request."""
+
+    alias: str
+    header: str
+    tags: list[str]
+    environment: str | None
+    agent: str | None
+    streamed: bool
+
+
+_WHEN = st.fixed_dictionaries(
+    {},
+    optional={
+        "tags": st.lists(spelt(TAGS), min_size=1, max_size=2),
+        "environment": st.lists(st.sampled_from(ENVIRONMENTS), min_size=1, max_size=2, unique=True),
+        "agent": st.lists(spelt(AGENTS), min_size=1, max_size=1),
+        "alias": st.lists(st.sampled_from(ALIASES), min_size=1, max_size=1),
+    },
+)
+_RULE = st.fixed_dictionaries(
+    {"use": st.sampled_from([["local"], ["cloud"], ["local", "cloud"], ["cloud", "local"]]), "when": _WHEN},
+    optional={"max_wait": st.sampled_from([0, 0.05, 0.3])},
+)
+# A rule that holds requests back, often by a tag.
+_HOLDING = st.fixed_dictionaries(
+    {"use": st.just(["local"]), "never": st.just("cloud"), "when": _WHEN.filter(bool)},
+    optional={"max_wait": st.sampled_from([0, 0.05])},
+)
+_EVERYTHING = {"use": ["cloud", "local"], "when": {}}
+_RULES = st.tuples(
+    st.lists(st.one_of(_RULE.filter(lambda rule: rule["when"]), _HOLDING), max_size=4),
+    st.sampled_from([[_EVERYTHING], [_EVERYTHING], []]),
+).map(lambda found: found[0] + found[1])
+_ASKED = st.builds(
+    Asked,
+    alias=st.one_of(st.sampled_from(ALIASES), spelt(ALIASES)),
+    header=st.sampled_from(HEADERS),
+    tags=st.lists(spelt(TAGS), max_size=3),
+    environment=st.one_of(st.none(), st.sampled_from(ENVIRONMENTS), spelt(ENVIRONMENTS)),
+    agent=st.one_of(st.none(), spelt(AGENTS)),
+    streamed=st.booleans(),
+)
+_LOCAL = ("well", "slow", "500", "429", "404", "400 tools", "context", "vanishes", "cut", "400")
+
+
+def must_stay(rules: list[dict[str, Any]], asked: Asked) -> bool:
+    """What the documentation says, in a few lines: never holds from every rule that matches, and `private` always."""
+    claims = {
+        "tags": {tag.casefold() for tag in asked.tags},
+        "environment": {(asked.environment or ENVIRONMENTS[0]).casefold()},
+        "agent": {asked.agent.casefold()} if asked.agent else set(),
+        "alias": {asked.alias.casefold()},
+    }
+    matching = [
+        rule
+        for rule in rules
+        if all(claims[name] & {text.casefold() for text in texts} for name, texts in rule["when"].items())
+    ]
+    held = any(rule.get("never") == "cloud" for rule in matching)
+    return "private" in claims["tags"] or held or not matching or "cloud" not in matching[0]["use"]
+
+
+def file(rules: list[dict[str, Any]], local: str, cloud: str) -> str:
+    """JSON is YAML."""
+    here = {"type": "openai", "base_url": local, "locality": "local", "max_in_flight": 1}
+    cloud_model = {"provider": "openai", "model": "gpt-5.4-mini"}
+    return json.dumps(
+        {
+            "version": 1,
+            "environments": [*ENVIRONMENTS, "test"],
+            "providers": {"here": here, "openai": {"type": "openai", "base_url": cloud}},
+            "models": {name: {"local": f"here/{name}", "cloud": cloud_model} for name in ALIASES},
+            "rules": [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)],
+            "timeouts": {"connect": 2, "first_token": 1, "between_tokens": 1, "total": 4},
+        }
+    )
+
+
+def headers(asked: Asked) -> dict[str, str]:
+    found = {asked.header: ", ".join(asked.tags)} if asked.tags else {}
+    if asked.environment:
+        found["x-gridtie-environment"] = asked.environment
+    return {**found, **({"x-gridtie-agent": asked.agent} if asked.agent else {})}
+
+
+async def _ok(turn: Turn) -> None:
+    await (stream("words") if turn.json.get("stream") else whole())(turn)
+
+
+async def _slow(turn: Turn) -> None:
+    await asyncio.sleep(0.06)
+    await _ok(turn)
+
+
+BEHAVIOURS: dict[str, Behaviour] = {
+    "well": _ok,
+    "slow": _slow,
+    "500": error("500 Internal Server Error", "failed"),
+    "429": error("429 Too Many Requests", "busy", headers="retry-after: 1\r\n"),
+    "404": error("404 Not Found", "no such model", code="model_not_found"),
+    "400": error("400 Bad Request", "temperature is wrong", type="invalid_request_error"),
+    "400 tools": error("400 Bad Request", "this model does not support tools", type="invalid_request_error"),
+    "context": error("400 Bad Request", "too long", code="context_length_exceeded"),
+    "vanishes": vanish,
+    "cut": cut(event(role=True)),
+}
+# How many requests may leave and did: without any the property would say nothing.
+_left = 0
+
+
+async def _escaped(rules: list[dict[str, Any]], asked: list[Asked], local: list[str], reload: bool) -> list[Asked]:
+    """The requests that must stay and reached the cloud."""
+    global _left
+    seen: set[int] = set()
+
+    async def cloud(turn: Turn) -> None:
+        seen.add(int(turn.json["messages"][0]["content"]))
+        await _ok(turn)
+
+    behaviours = [BEHAVIOURS[name] for name in local]
+    with tempfile.TemporaryDirectory() as directory:
+        async with Upstream(*behaviours) as here, Upstream(cloud) as there:
+            text = file(rules, here.url, there.url)
+            async with Station(Path(directory), text) as router:
+                work = [asyncio.ensure_future(_ask(router, number, each)) for number, each in enumerate(asked)]
+                if reload:
+                    for upper in (True, False):
+                        changed = [{**rule, "when": _recased(rule["when"], upper)} for rule in rules]
+                        (router.config / "llm_routing.yaml").write_text(file(changed, here.url, there.url))
+                        await router.router.settings.reload()
+                        await asyncio.sleep(0.01)
+                    numbers = range(len(asked), 2 * len(asked))
+                    work += [asyncio.ensure_future(_ask(router, n, asked[n - len(asked)])) for n in numbers]
+                await asyncio.gather(*work)
+                await router.settled()
+    _left += len(seen)
+    return [asked[number % len(asked)] for number in sorted(seen) if must_stay(rules, asked[number % len(asked)])]
+
+
+def _recased(when: dict[str, Any], upper: bool) -> dict[str, Any]:
+    """Tags and agents in other capitals: the same rule."""
+    return {**when, **respelt({key: when[key] for key in ("tags", "agent") if key in when}, upper)}
+
+
+async def _ask(router: Station, number: int, asked: Asked) -> Answered:
+    body = chat(str(number), model=asked.alias, stream=asked.streamed)
+    return await router.ask(body, headers=headers(asked))
+
+
+def _loads(rules: list[dict[str, Any]]) -> bool:
+    """Whether the loader takes these rules; it refuses one that can never match."""
+    try:
+        parse(file(rules, "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1").encode(), "llm_routing.yaml")
+    except ConfigError:
+        return False
+    return True
+
+
+_HIPAA = {"use": ["local"], "never": "cloud", "when": {"tags": ["HIPAA"]}}
+
+
+@settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@example(
+    [_HIPAA, _EVERYTHING], [Asked("coder", HEADERS[0], ["HIPAA"], None, None, False)], ["vanishes"], False
+)  # a capital in the rule
+@example(
+    [_EVERYTHING], [Asked("coder", "x_gridtie_tags", ["private"], None, None, True)], ["well"], False
+)  # a header that is nearly right
+@given(
+    _RULES,
+    st.lists(_ASKED, min_size=1, max_size=4),
+    st.lists(st.sampled_from(_LOCAL), min_size=1, max_size=4),
+    st.booleans(),
+)
+def _no_escape(rules: list[dict[str, Any]], asked: list[Asked], local: list[str], reload: bool) -> None:
+    assume(rules and _loads(rules))
+
+    assert run(lambda: _escaped(rules, asked, local, reload)) == []
+
+
+def test_no_request_that_must_stay_is_ever_opened_to_a_cloud() -> None:
+    global _left
+    _left = 0
+
+    _no_escape()
+
+    assert _left > 20
