@@ -10,24 +10,21 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from fuzz import corpus
 from gridtie.config.load import parse as parse_routing
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Limits
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.ndjson import Lines
-from gridtie.dialects.sse import Frames
+from gridtie.dialects.ndjson import LineSplitter
+from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.sse import EventSplitter
 from gridtie.dialects.sse import parse as parse_event
-from gridtie.dialects.types import Dialect, StreamDecoder, Untranslatable
+from gridtie.dialects.types import Dialect, InvalidRequest, StreamDecoder, Untranslatable
+from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.protocol import Front as ClientConnection
-from gridtie.gateway.surfaces.openai import _decode as read_chat
+from gridtie.routing.held_bytes import HeldBytes
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.errors import Broken
-
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def _json(data: bytes) -> Any:
@@ -38,12 +35,9 @@ def _json(data: bytes) -> Any:
 def read_and_translate(body: bytes, target: Dialect, *, stream: bool) -> bytes | None:
     """What a target of a dialect is sent for a client's body; None where it is refused in a documented way."""
     try:
-        read_chat(body)
-    except _UNREADABLE:
-        return None
-    try:
-        return codec("openai", target).call(body, "target-model", stream=stream, include_usage=True).body
-    except Untranslatable:
+        facts = read(body)
+        return codec("openai", target).request(facts, "target-model", stream=stream, include_usage=True).body
+    except (InvalidRequest, Untranslatable):
         return None
 
 
@@ -127,9 +121,11 @@ class _Service:
     limits = Limits(max_body_bytes=4096, max_header_bytes=2048, max_headers=20)
     date_line = b"date: Sun, 29 Nov 2026 12:00:00 GMT\r\n"
     draining = False
-    generation: object = None
+    loaded: object = None
+    patience = 60.0
 
     def __init__(self) -> None:
+        self.held = HeldBytes(1 << 20)
         self.handled: list[tuple[bytes, bytes, tuple[tuple[bytes, bytes], ...], bytes]] = []
         self.refused: list[int] = []
         self._count = 0
@@ -145,6 +141,7 @@ class _Service:
         pass
 
     def admit(self, exchange: Exchange) -> bool:
+        exchange.head.loaded = self.loaded  # type: ignore[assignment]
         return True
 
     def handle(self, exchange: Exchange) -> None:
@@ -212,17 +209,17 @@ class _Receiver:
     """Holds the order of its calls, and notes what they said."""
 
     def __init__(self) -> None:
-        self.status = 0
+        self.status = -1
         self.body = bytearray()
         self.ended = ""
 
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        assert not self.status and not self.ended, "a second head"
-        assert status >= 200, f"an interim answer is handed on as the answer: {status}"
+        assert self.status < 0 and not self.ended, "a second head"
+        assert not 100 <= status < 200, f"an interim answer is handed on as the answer: {status}"
         self.status = status
 
     def on_body(self, data: bytes, last: bool) -> None:
-        assert self.status and not self.ended, "a body without a head, or after the end"
+        assert self.status >= 0 and not self.ended, "a body without a head, or after the end"
         self.body += data
         self.ended = "whole" if last else ""
 
@@ -255,7 +252,7 @@ def upstream_connection(arriving: list[bytes]) -> None:
 
 
 def _events(arriving: Sequence[bytes]) -> list[tuple[str, bytes]]:
-    splitter = Frames()
+    splitter = EventSplitter()
     found = [frame for piece in arriving for frame in splitter.feed(piece)]
     last = splitter.flush()
     assert b"".join(found) + last == b"".join(arriving), "bytes are lost or added"
@@ -269,7 +266,7 @@ def sse(arriving: list[bytes]) -> None:
 
 
 def _lines(arriving: Sequence[bytes]) -> list[bytes]:
-    splitter = Lines()
+    splitter = LineSplitter()
     found = [line for piece in arriving for line in splitter.feed(piece)]
     return [*found, *filter(None, [splitter.flush()])]
 
@@ -347,9 +344,13 @@ def whole_answers(arriving: list[bytes]) -> None:
     body = b"".join(arriving)
     for dialect in ("openai", "ollama", "anthropic"):
         between = codec("openai", dialect)
-        whole = between.whole(body, prompt_estimate=10, created=1)
-        assert (whole.failure is None) == bool(whole.body), "neither an answer nor a failure"
-        assert whole.failure is not None or whole.usage is not None, "an answer without a count"
+        if between.translates:
+            answer = _decoded(between.collect(prompt_estimate=10, created=1), [body])
+            assert answer.done != bool(answer.failed), "neither an answer nor a failure, or both"
+        else:
+            whole = between.whole(body, prompt_estimate=10, created=1)
+            assert (whole.failure is None) == bool(whole.body), "neither an answer nor a failure"
+            assert whole.failure is not None or whole.usage is not None, "an answer without a count"
         for status in (400, 429, 500):
             assert between.failure(status, {b"retry-after": body[:40]}, body).message
 

@@ -135,7 +135,11 @@ def read(body: bytes | msgspec.Raw) -> ErrorObject:
     try:
         return _object(envelope.error)
     except UNREADABLE:
+        pass
+    try:
         return _odd(_any(envelope.error), envelope)
+    except UNREADABLE:  # JSON whose text is no UTF-8
+        return ErrorObject(message=bytes(body)[:300].decode("utf-8", "replace"))
 
 
 def read_present(body: bytes) -> ErrorObject | None:
