@@ -159,7 +159,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserCallbackError:
             raise  # ours
         except httptools.HttpParserError as error:
-            return self._break(f"upstream does not speak HTTP/1.1: {error}")
+            if not self._complete:
+                return self._break(f"upstream does not speak HTTP/1.1: {error}")
+            self._keep = False  # what follows a whole answer changes nothing about it
         if not self._head_handed_on and not self._hand_on_head(receiver):
             return None
         pieces = self._body
