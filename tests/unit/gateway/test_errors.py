@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gridtie.dialects.types import Failed, Failure
-from gridtie.gateway.errors import Fault, from_failure
+from gridtie.gateway.errors import Fault, from_failure, from_refusal
+from gridtie.gateway.response import retry_fields
+from gridtie.routing.plan import Refusal
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,7 @@ from gridtie.gateway.errors import Fault, from_failure
         (Failure(kind=Failed.AUTH, message="m", status=401), 502, "upstream_refused_key", "server_error"),
         (Failure(kind=Failed.MODEL_MISSING, message="m", status=404), 502, "upstream_model_missing", "server_error"),
         (Failure(kind=Failed.CONTEXT, message="m"), 400, "context_length_exceeded", "invalid_request_error"),
+        (Failure(kind=Failed.POLICY, message="m", status=403), 400, "content_policy", "invalid_request_error"),
         (Failure(kind=Failed.CAPABILITY, message="m"), 400, "capability_missing", "invalid_request_error"),
         (Failure(kind=Failed.INVALID, message="m", status=422), 422, "invalid_request", "invalid_request_error"),
         (Failure(kind=Failed.INVALID, message="m"), 400, "invalid_request", "invalid_request_error"),
@@ -44,3 +47,33 @@ def test_a_context_that_is_too_small_is_told_in_tokens() -> None:
 
     assert "8192 tokens" in from_failure(failure).message
     assert "9000" in from_failure(failure).message
+
+
+@pytest.mark.parametrize("kind", [Failed.UNREACHABLE, Failed.TIMEOUT, Failed.BROKEN])
+def test_what_may_be_gone_the_next_time_is_left_to_the_client(kind: Failed) -> None:
+    assert retry_fields(from_failure(Failure(kind=kind, message="m"))) == b""
+
+
+@pytest.mark.parametrize(
+    "kind", [Failed.AUTH, Failed.MODEL_MISSING, Failed.CAPABILITY, Failed.CONTEXT, Failed.INVALID, Failed.POLICY]
+)
+def test_what_does_not_pass_by_itself_says_so(kind: Failed) -> None:
+    fields = retry_fields(from_failure(Failure(kind=kind, message="m", retry_after=5.0)))
+
+    assert fields == b"x-should-retry: false\r\n"
+
+
+def test_a_refusal_says_when_it_has_passed_or_that_it_does_not() -> None:
+    passing = from_refusal(Refusal(status=503, code="busy", message="", retry_after=3))
+    lasting = from_refusal(Refusal(status=503, code="no_target", message=""))
+
+    assert retry_fields(passing) == b"retry-after: 3\r\n"
+    assert retry_fields(lasting) == b"x-should-retry: false\r\n"
+
+
+def test_the_client_reads_what_upstream_said() -> None:
+    failure = Failure(
+        kind=Failed.INVALID, message="HTTP 400 (bad_role)", detail="role must be one of: user", status=400
+    )
+
+    assert from_failure(failure).message == "role must be one of: user"

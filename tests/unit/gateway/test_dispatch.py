@@ -1,0 +1,54 @@
+"""A decision sees a request's facts, its key and its claims, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+from gridtie.dialects.openai_chat.facts import read
+from gridtie.gateway.claims import Claims
+from gridtie.gateway.dispatch import IMAGE_TOKENS, request_info
+from gridtie.gateway.keys import Key
+from gridtie.routing.plan import RequestInfo
+
+KEY = Key(name="dev", environments=("dev", "test"))
+
+
+def info(claims: Claims | None = None, **fields: object) -> RequestInfo:
+    body = json.dumps({"model": "coder", "messages": [{"role": "user", "content": "x" * 400}], **fields}).encode()
+    return request_info("r1", "openai", read(body), KEY, claims)
+
+
+def test_size_is_that_of_the_text_rounded_up() -> None:
+    assert info().prompt_tokens >= 100
+    assert info().prompt_tokens < 120
+    assert info(messages=[{"role": "user", "content": "x"}]).prompt_tokens >= 1
+
+
+def test_more_is_reserved_than_is_estimated() -> None:
+    assert info().prompt_bound > info().prompt_tokens
+
+
+def test_a_picture_is_no_text() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 400_000}}
+
+    asked = info(messages=[{"role": "user", "content": [picture]}])
+
+    assert asked.images == 1
+    assert asked.prompt_tokens < 2 * IMAGE_TOKENS
+    assert asked.needs == {"vision"}
+
+
+def test_without_claims_a_request_is_in_its_keys_first_environment() -> None:
+    assert (info().environment, info().tags, info().purpose) == ("dev", frozenset(), "")
+
+
+def test_claims_say_where_it_belongs() -> None:
+    asked = info(Claims("test", "reviewer", frozenset({"private"}), "doctor"))
+
+    assert (asked.environment, asked.agent, asked.tags, asked.purpose) == ("test", "reviewer", {"private"}, "doctor")
+
+
+def test_a_relay_is_known_by_its_key() -> None:
+    relay = Key(name="other", environments=("relay",), relay=True)
+
+    assert request_info("r1", "openai", read(b'{"messages": []}'), relay, None).relayed
