@@ -162,6 +162,56 @@ async def twenty_at_once(it: Fixture) -> str:
     return f"{served} served, ${spent:.3f} of $0.10 billed"
 
 
+refused_number(22, 'max_tokens: "100"', held=True, max_tokens="100")
+refused_number(23, "max_tokens: true", held=True, max_tokens=True)
+refused_number(24, 'stream: "yes"', held=True, stream="yes")
+refused_number(25, "max_tokens: 9e99", held=True, max_tokens=9e99)
+refused_number(26, "n: true", n=True)
+refused_number(27, "max_completion_tokens of 12 digits", max_completion_tokens=10**12)
+
+
+@case("A7.28", "max_tokens: null, n: null", held=True)
+async def nulls(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=None, n=None, max_completion_tokens=None))
+    expect(answered.status == 200, brief(answered))
+    return "200"
+
+
+@case("A7.29", "what is billed apart from tokens, money limited")
+async def billed_apart(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=10, web_search_options={}))
+    expect(answered.status >= 400 and not cloud.turns, f"passed on, reserved for its tokens alone: {brief(answered)}")
+    return f"{answered.status}"
+
+
+@case("A7.30", "service_tier: priority, money limited")
+async def dearer_tier(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=10, service_tier="priority"))
+    expect(answered.status >= 400 and not cloud.turns, f"passed on, at another price: {brief(answered)}")
+    return f"{answered.status}"
+
+
+@case("A7.31", "an answer billed above its reservation is counted")
+async def billed_above(it: Fixture) -> str:
+    cloud = await it.upstream(openai(prompt=10, output=60_000))
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.5}]))
+    first = await router.ask(chat(max_tokens=10))
+    second = await router.ask(chat(max_tokens=10))
+    spent = (await router.totals())["cost_usd"]
+    expect((first.status, second.status) == (200, 402), f"{first.status}, {second.status}")
+    expect(abs(spent - 0.60001) < 1e-6, f"${spent} counted")
+    told = [json.loads(line) for line in (router.directory / "stderr").read_text().splitlines()]
+    alarms = [line["message"] for line in told if line["level"] in ("warning", "error") and "reserv" in line["message"]]
+    expect(alarms, "counted, and no warning in the log")
+    return "counted, alarmed, and the next refused"
+
+
 @case("A7.21", "a negative number frees what others have reserved")
 async def frees_others_reservations(it: Fixture) -> str:
     cloud = await it.upstream(openai())
