@@ -135,6 +135,22 @@ async def real_error(it: Fixture) -> str:
     return f"{answered.status}"
 
 
+odd_field(19, 'created: "now"', streamed=False, held=True, exact=True, usage=COUNTS, created="now")
+odd_field(20, "system_fingerprint: {}", streamed=True, held=True, exact=True, usage=COUNTS, system_fingerprint={})
+odd_field(21, "usage counts of null", streamed=False, usage={"prompt_tokens": None, "completion_tokens": None})
+odd_field(
+    22, "completion_tokens_details: 7", streamed=False, exact=True, usage={**COUNTS, "completion_tokens_details": 7}
+)
+odd_field(
+    23,
+    "cached tokens above the prompt's",
+    streamed=False,
+    exact=True,
+    usage={**COUNTS, "prompt_tokens_details": {"cached_tokens": 999}},
+    held=True,
+)
+
+
 # -- A16: which failure is told ----------------------------------------------------------------------------------------
 
 SLOW_DOWN = error("429 Too Many", "slow down", headers="retry-after: 9\r\n")
@@ -245,6 +261,15 @@ def whole_before(number: int, title: str, behaviour: Behaviour, kind: str = "ope
         expect([each["outcome"] for each in row["tries"]] == ["ok"], f"tries {row['tries']}")
         return "whole, in the ledger as well"
 
+
+async def done_then_reset(turn: Turn) -> None:
+    """Ollama's whole answer, and then RST in the place of the message's end."""
+    last = {"model": "m", "created_at": "2026-11-29T10:00:00Z", "done": True, "done_reason": "stop", "eval_count": 1}
+    line = json.dumps({**last, "message": {"role": "assistant", "content": "hello"}, "prompt_eval_count": 2}).encode()
+    await sse(line + b"\n", after="reset")(turn)
+
+
+whole_before(10, "Ollama: done, then RST", done_then_reset, "ollama", held=True)
 
 SAID = [event("hello", role=True), event(finish="stop")]
 whole_before(1, "finish, usage, then RST", sse(*SAID, USAGE, after="reset"))

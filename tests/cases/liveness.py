@@ -18,7 +18,7 @@ from cases.upstreams import (
     sse,
 )
 from standins.router import Answered, chat
-from standins.scripted import DONE, Behaviour, Turn, error, raw, silence, vanish
+from standins.scripted import DONE, Behaviour, Turn, error, raw, silence, vanish, whole
 
 COMMENT = b": keep-alive\n\n"
 EMPTY = event("")
@@ -48,6 +48,11 @@ async def with_standby(it: Fixture, behaviour: Behaviour, **options: Any) -> Rou
 
 
 # -- A3: statuses that nobody thought of -------------------------------------------------------------------------------
+
+
+def error_list() -> Behaviour:
+    """An error in a form of its own."""
+    return whole(b'{"error":[{"message":17}]}', status="500 Error")
 
 
 # Whatever is over sooner was not ended by a time-out.
@@ -83,6 +88,41 @@ odd_status(7, "099", stream=False)
 odd_status(8, "099", stream=True)
 odd_status(9, "600", stream=False, held=True)
 odd_status(10, "999", stream=True, held=True)
+
+
+def odd_answer(number: int, title: str, behaviour: Behaviour, *, stream: bool, held: bool = True) -> None:
+    """Register an answer that is none: the client is told, in time."""
+
+    @case(f"A3.{number}", f"upstream answers {title}, {'streamed' if stream else 'unstreamed'}", held=held)
+    async def body(it: Fixture) -> str:
+        here = await it.upstream(behaviour)
+        router = await it.router(config(here, use=["local"], timeouts=SLOW))
+        answered = await router.ask(chat(stream=stream), within=3.5)
+        expect(400 <= answered.status < 600 and answered.whole, brief(answered))
+        row = await router.entry(answered)
+        expect(row["status"] == answered.status and row.get("tries"), f"the ledger has {row['status']}")
+        return f"{answered.status}, in the ledger as well"
+
+
+EMPTY_200 = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
+odd_answer(12, "204 without a body", raw(b"HTTP/1.1 204 No Content\r\n\r\n"), stream=True)
+odd_answer(13, "304", raw(b"HTTP/1.1 304 Not Modified\r\n\r\n"), stream=False)
+odd_answer(14, "an empty 200", raw(EMPTY_200), stream=True)
+odd_answer(15, "an empty 200", raw(EMPTY_200), stream=False)
+odd_answer(
+    16, "101 Switching Protocols", raw(b"HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n", close=False), stream=False
+)
+odd_answer(17, "100 Continue a thousand times, then FIN", raw(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000), stream=True)
+odd_answer(18, "a 500 whose error is a list", error_list(), stream=False)
+odd_answer(
+    19,
+    "a 500 that is no JSON and not UTF-8",
+    raw(b"HTTP/1.1 500 X\r\ncontent-length: 3\r\n\r\n\xff\xfe\x00"),
+    stream=True,
+)
+odd_answer(20, "429 with Retry-After: soon", error("429 X", "no", headers="retry-after: soon\r\n"), stream=False)
+odd_answer(21, "429 with Retry-After: 1e400", error("429 X", "no", headers="retry-after: 1e400\r\n"), stream=False)
+odd_answer(22, "429 with Retry-After: -7", error("429 X", "no", headers="retry-after: -7\r\n"), stream=True)
 
 
 @case("A3.11", "a connection is good for more after a 460")

@@ -162,6 +162,56 @@ async def twenty_at_once(it: Fixture) -> str:
     return f"{served} served, ${spent:.3f} of $0.10 billed"
 
 
+refused_number(22, 'max_tokens: "100"', held=True, max_tokens="100")
+refused_number(23, "max_tokens: true", held=True, max_tokens=True)
+refused_number(24, 'stream: "yes"', held=True, stream="yes")
+refused_number(25, "max_tokens: 9e99", held=True, max_tokens=9e99)
+refused_number(26, "n: true", n=True)
+refused_number(27, "max_completion_tokens of 12 digits", max_completion_tokens=10**12)
+
+
+@case("A7.28", "max_tokens: null, n: null", held=True)
+async def nulls(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=None, n=None, max_completion_tokens=None))
+    expect(answered.status == 200, brief(answered))
+    return "200"
+
+
+@case("A7.29", "what is billed apart from tokens, money limited")
+async def billed_apart(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=10, web_search_options={}))
+    expect(answered.status >= 400 and not cloud.turns, f"passed on, reserved for its tokens alone: {brief(answered)}")
+    return f"{answered.status}"
+
+
+@case("A7.30", "service_tier: priority, money limited")
+async def dearer_tier(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 1.0}]))
+    answered = await router.ask(chat(max_tokens=10, service_tier="priority"))
+    expect(answered.status >= 400 and not cloud.turns, f"passed on, at another price: {brief(answered)}")
+    return f"{answered.status}"
+
+
+@case("A7.31", "an answer billed above its reservation is counted")
+async def billed_above(it: Fixture) -> str:
+    cloud = await it.upstream(openai(prompt=10, output=60_000))
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.5}]))
+    first = await router.ask(chat(max_tokens=10))
+    second = await router.ask(chat(max_tokens=10))
+    spent = (await router.totals())["cost_usd"]
+    expect((first.status, second.status) == (200, 402), f"{first.status}, {second.status}")
+    expect(abs(spent - 0.60001) < 1e-6, f"${spent} counted")
+    told = [json.loads(line) for line in (router.directory / "stderr").read_text().splitlines()]
+    alarms = [line["message"] for line in told if line["level"] in ("warning", "error") and "reserv" in line["message"]]
+    expect(alarms, "counted, and no warning in the log")
+    return "counted, alarmed, and the next refused"
+
+
 @case("A7.21", "a negative number frees what others have reserved")
 async def frees_others_reservations(it: Fixture) -> str:
     cloud = await it.upstream(openai())
@@ -292,7 +342,7 @@ refused_upstream(4, "a 1 MB prompt, 422 locally", "422 Unprocessable", 422, loca
 @case("A10.5", "a cloud's 400 leaves the budget as it was")
 async def budget_after_a_refusal(it: Fixture) -> str:
     cloud = await it.upstream(error("400 Bad Request", "no", type="invalid_request_error"), openai())
-    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.3}]))
+    router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.45}]))
     first = await router.ask(chat("word " * 200_000, max_tokens=10))
     second = await router.ask(chat("word " * 200_000, max_tokens=10))
     expect(first.status == 400, brief(first))
@@ -315,19 +365,20 @@ async def served_is_billed(it: Fixture) -> str:
 
 @case("A11.1", "prices.json edited, SIGHUP: metering uses the new ones")
 async def new_prices(it: Fixture) -> str:
-    cloud = await it.upstream(openai(prompt=1_000_000, output=0))
+    cloud = await it.upstream(openai(prompt=1_000_000, output=2))
     routing = config(None, cloud, use=["cloud"])
     del routing["providers"]["remote"]["prices"]
     prices = json.loads((it.checkout.root / "config" / "prices.json").read_text())
     prices["models"]["remote/gpt-5.4-mini"] = {"input": 1.0, "output": 1.0}
     router = await it.router(routing, files={"prices.json": json.dumps(prices)})
-    before = (await router.entry(await router.ask(chat())))["cost_usd"]
+    before = round((await router.entry(await router.ask(chat())))["cost_usd"], 3)
     prices["models"]["remote/gpt-5.4-mini"]["input"] = 3.0
     prices["date"] = "2026-11-28"
     (router.config / "prices.json").write_text(json.dumps(prices))
     await router.reload()
     row = await router.entry(await router.ask(chat()))
-    expect((before, row["cost_usd"]) == (1.0, 3.0), f"${before} before, ${row['cost_usd']} after; wanted $1, $3")
+    after = round(row["cost_usd"], 3)
+    expect((before, after) == (1.0, 3.0), f"${before} before, ${after} after; wanted $1, $3")
     expect(row["price_date"] == "2026-11-28", f"price date {row['price_date']}")
     return "$1 before, $3 after"
 

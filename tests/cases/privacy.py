@@ -11,7 +11,7 @@ from cases.harness import Ended, Fixture, Router, brief
 from cases.registry import case, expect
 from cases.routing_files import config
 from cases.upstreams import openai
-from standins.router import KEY, chat
+from standins.router import KEY, chat, request
 from standins.scripted import Upstream
 
 ENVIRONMENTS = ["dev", "test", "ci", "production"]
@@ -141,6 +141,29 @@ async def budget_of_a_key_in_capitals(it: Fixture) -> str:
     answered = await router.ask(chat(max_tokens=100))
     expect(answered.status == 402 and not cloud.turns, f"the budget does not hold: {brief(answered)}")
     return "402, nothing at the cloud"
+
+
+@case("A1.16", "the tag in the second of two header lines")
+async def tags_in_two_lines(it: Fixture) -> str:
+    here, cloud = await two(it)
+    router = await it.router(config(here, cloud, use=["cloud", "local"], rules=[never(tags=["HIPAA"])]))
+    data = request(chat(), port=router.port, headers={"x-gridtie-tags": "other", "X-Gridtie-Tags": "Hipaa"})
+    answered = await router.send(data)
+    expect(not cloud.turns, f"answered by the cloud: {brief(answered)}")
+    return f"{answered.status}, nothing at the cloud"
+
+
+@case("A1.17", "a model's name upstream keeps its spelling", held=True)
+async def names_upstream(it: Fixture) -> str:
+    here, _ = await two(it)
+    routing = config(here, use=["local"])
+    routing["models"]["coder"]["local"] = ["here/Qwen2.5-Coder-7B-Instruct"]
+    router = await it.router(routing)
+    answered = await router.ask(chat())
+    expect(answered.status == 200, brief(answered))
+    sent = here.turns[0].json["model"]
+    expect(sent == "Qwen2.5-Coder-7B-Instruct", f"asked for {sent}")
+    return "as it is written"
 
 
 def refused_header(number: int, line: str, nearest: str) -> None:

@@ -95,6 +95,28 @@ async def upgrade_not_passed_on(it: Fixture) -> str:
     return "200, nothing of it at upstream"
 
 
+@case("A6.8", "Upgrade: h2c with Expect: 100-continue")
+async def upgrade_expecting(it: Fixture) -> str:
+    here = await it.upstream(openai())
+    router = await it.router(config(here, use=["local"]))
+    wire = await router.connect()
+    data = request(chat(), port=router.port, headers={**H2C, "expect": "100-continue"})
+    at = data.index(b"\r\n\r\n") + 4
+    try:
+        async with asyncio.timeout(4.0):
+            await wire.send(data[:at])
+            first = await wire.answered()
+            expect(first.status == 100, brief(first))
+            await wire.send(data[at:])
+            second = await wire.answered()
+    except TimeoutError:
+        raise Fails("no answer in 4 s") from None
+    except (ConnectionError, asyncio.IncompleteReadError):
+        raise Fails("the connection ended") from None
+    expect(second.status == 200, brief(second))
+    return "100, then 200"
+
+
 # -- A19: strict at every depth ----------------------------------------------------------------------------------------
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
