@@ -25,7 +25,6 @@ _ADDRESSES = (
     f"user:{SECRET}@api.example.com",
     f"https://u:{SECRET}@api.example.com:port/v1",
     f"https://u:{SECRET}@127.0.0.1:11434",
-    f"https://api.example.com/{SECRET}/v1#{SECRET}",
 )
 _KEYS = ("key", "api_key", "apikey", "token", "key_file", "password", "keyfile")
 
@@ -47,7 +46,6 @@ def _routing(provider: dict[str, Any], other_mistake: bool) -> str:
 _PROVIDER = st.one_of(
     st.fixed_dictionaries({"key_file": st.sampled_from(_FORMS)}),
     st.fixed_dictionaries({"base_url": st.sampled_from(_ADDRESSES)}),
-    st.fixed_dictionaries({"ca_file": st.sampled_from(_FORMS)}),
     st.tuples(st.sampled_from(_KEYS), st.sampled_from(_FORMS)).map(lambda pair: dict([pair])),
     st.tuples(st.sampled_from(_KEYS), st.sampled_from(_FORMS)).map(lambda pair: {pair[0]: [pair[1]]}),
 )
