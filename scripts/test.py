@@ -4,7 +4,7 @@ Every part runs even if an earlier one failed, so that one run shows all that is
 table says what each came to and how long it took. The parts, in order:
 
 lint         format, style, types, Ansible and YAML rules
-unit         one module at a time, in parallel
+unit         one module at a time, in parallel; properties; random inputs
 contract     wire formats, official SDKs, recorded ground truth
 integration  real engines and the real router container, on two stations beside any live one
 lab          a disposable systemd host, provisioned from nothing, killed, verified and reset
@@ -64,7 +64,7 @@ def lint() -> bool:
 
 
 def unit() -> bool:
-    return pytest("-n", "2", "tests/unit")
+    return pytest("-n", "2", "tests/unit", "tests/properties", "tests/fuzz")
 
 
 def contract() -> bool:

@@ -200,8 +200,8 @@ _answered = 0
 
 @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @example(_three(max_tokens=1000, n=100), "openai", 0.02, False)
-@example(_three(), "openai", 0.02, False)
-@example(_three(), "anthropic", 0.02, False)
+@example(_three(), "openai", 0.06, False)
+@example(_three(), "anthropic", 0.06, False)
 @example(
     [*_three(takes=0.2, max_tokens=-1_000_000), *_three(after=0.1, takes=0.1, max_tokens=1500)], "openai", 0.02, False
 )
