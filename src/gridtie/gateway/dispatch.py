@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from time import monotonic, time
-from typing import cast
 
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
@@ -55,7 +54,7 @@ class Dispatcher:
             self.refuse(exchange, ask, Refusal(status=503, code="not_metered", message=self._metering.fault), errors)
             return
         reply = Response(exchange, errors, self._metering)
-        body = cast(bytes, exchange.body)  # or a bytearray, which is read in the same way
+        body: bytes = exchange.body  # type: ignore[assignment]  # or a bytearray, which is read in the same way
         execution = self._executor.run(ask, body, wants_usage, self._decide, self.settings.current.routing, reply)
         if not exchange.answered:
             exchange.listener = execution

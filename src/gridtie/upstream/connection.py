@@ -125,7 +125,26 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         try:
-            self._read(data, receiver)
+            if not self._head_seen:
+                self._head_bytes += len(data)
+            self._parser.feed_data(data)
+            if not self._head_handed_on and not self._hand_on_head(receiver):
+                return
+            pieces = self._body
+            if self._complete:
+                body = b"".join(pieces)
+                self._release()
+                receiver.on_body(body, True)
+            elif pieces:
+                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces.clear()
+                receiver.on_body(body, False)
+        except httptools.HttpParserUpgrade:
+            self._break("upstream switched protocols, which nobody asked for")
+        except httptools.HttpParserCallbackError:
+            self._failed(receiver)
+        except httptools.HttpParserError as error:
+            self._break(f"upstream does not speak HTTP/1.1: {error}")
         except Exception:
             self._failed(receiver)
 
@@ -144,30 +163,6 @@ class Connection(asyncio.Protocol):
             return
         reason = str(exc) if exc is not None else "closed"
         self._tell(receiver, Broken(f"connection to upstream lost ({reason})", unanswered=not self._head_bytes))
-
-    def _read(self, data: bytes, receiver: Receiver) -> None:
-        if not self._head_seen:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return self._break("upstream switched protocols, which nobody asked for")
-        except httptools.HttpParserCallbackError:
-            raise  # ours
-        except httptools.HttpParserError as error:
-            return self._break(f"upstream does not speak HTTP/1.1: {error}")
-        if not self._head_handed_on and not self._hand_on_head(receiver):
-            return None
-        pieces = self._body
-        if self._complete:
-            body = b"".join(pieces)
-            self._release()
-            receiver.on_body(body, True)
-        elif pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            receiver.on_body(body, False)
-        return None
 
     # httptools
 
