@@ -85,6 +85,44 @@ def guarded(
 class ClientConnection(asyncio.Protocol):
     """One client connection."""
 
+    # More attributes than instances share the keys of (30 in CPython): slots are smaller then, and faster.
+    __slots__ = (
+        "_announced",
+        "_begun",
+        "_body",
+        "_body_bytes",
+        "_closing",
+        "_counted",
+        "_current",
+        "_deadline",
+        "_exchange",
+        "_head_done",
+        "_headers",
+        "_held",
+        "_known",
+        "_late",
+        "_linger",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_pieces",
+        "_pipelined",
+        "_progress",
+        "_reading",
+        "_ready",
+        "_repeated",
+        "_service",
+        "_synthetic",
+        "_trailers",
+        "_transport",
+        "_unsent",
+        "_upgrade",
+        "_url",
+        "_wire",
+        "_write_paused",
+        "write",
+    )
+
     def __init__(self, service: Service, loop: asyncio.AbstractEventLoop) -> None:
         self._service = service
         self._loop = loop
