@@ -82,7 +82,7 @@ class Exchange:
     listener: Listener | None = None
     # Why it cannot be read or served: status, code and message, told when its turn comes.
     refusal: tuple[int, str, str] | None = None
-    _holding: Holding | None = None
+    holding: Holding | None = None
     _chunked = False
 
     def __init__(self, connection: ClientConnection, id: str) -> None:
@@ -97,15 +97,15 @@ class Exchange:
         """Count `count` bytes of body against what clients make the router hold; False where that is too much."""
         if count <= limits.UNCOUNTED_BYTES:
             return True
-        if self._holding is None:
-            self._holding = held.holding(owner)
-        return self._holding.take(count - self._holding.count)
+        if self.holding is None:
+            self.holding = held.holding(owner)
+        return self.holding.take(count - self.holding.count)
 
     def release(self) -> None:
         """The request has ended, or will not be answered: nothing of it is held any longer. Idempotent."""
         self.body = b""
-        if self._holding is not None:
-            self._holding.release()
+        if self.holding is not None:
+            self.holding.release()
 
     def respond(self, status: int, fields: bytes, body: bytes = b"") -> None:
         """Answer whole. `fields` are complete header lines."""
@@ -114,14 +114,16 @@ class Exchange:
             return
         self.started = self.answered = True
         head = b"%b%b%bcontent-length: %d\r\n%b" % (
-            _status_line(status),
+            _STATUS_LINES.get(status) or _unregistered(status),
             connection.date(),
             fields,
             len(body),
             self._last_fields(connection),
         )
         connection.write(head if self.head.method == b"HEAD" else head + body)
-        self._finished(connection)
+        # What follows on this connection is another request's: nothing that comes late may get into its answer.
+        self._connection = None
+        connection.finished(self)
 
     def no_content(self, fields: bytes) -> None:
         """Answer 204, which has neither a body nor a length."""
@@ -130,8 +132,9 @@ class Exchange:
             return
         self.started = self.answered = True
         last = self._last_fields(connection)
-        connection.write(b"%b%b%b%b" % (_status_line(204), connection.date(), fields, last))
-        self._finished(connection)
+        connection.write(b"%b%b%b%b" % (_STATUS_LINES[204], connection.date(), fields, last))
+        self._connection = None
+        connection.finished(self)
 
     def begin(self, status: int, fields: bytes, data: bytes = b"") -> None:
         """Begin an answer of unknown length, with its first bytes."""
@@ -145,7 +148,8 @@ class Exchange:
         if self.head.http_1_0:
             self.keep_alive = False
         date, last = connection.date(), self._last_fields(connection)
-        head = b"%b%b%b%b%b" % (_status_line(status), date, fields, framing, last)
+        line = _STATUS_LINES.get(status) or _unregistered(status)
+        head = b"%b%b%b%b%b" % (line, date, fields, framing, last)
         connection.write(head + self._framed(data) if data else head)
 
     def write(self, data: bytes) -> None:
@@ -161,7 +165,8 @@ class Exchange:
         self.answered = True
         last = self._framed(data) if data else b""
         connection.write(last + b"0\r\n\r\n" if self._chunked else last)
-        self._finished(connection)
+        self._connection = None
+        connection.finished(self)
 
     def gone(self) -> None:
         """The client's connection is closed, or the answer given up; called by the connection."""
@@ -170,12 +175,6 @@ class Exchange:
         listener, self.listener = self.listener, None
         if listener is not None:
             listener.cancel()
-
-    def _finished(self, connection: ClientConnection) -> None:
-        # What follows on this connection is another request's: nothing that comes late may get into its answer.
-        self._connection = None
-        self.release()
-        connection.finished(self)
 
     def _framed(self, data: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
@@ -190,9 +189,6 @@ class Exchange:
         return self.head.cors + end if self.head.cors else end
 
 
-def _status_line(status: int) -> bytes:
-    """A status that nobody registered has a line, too: a number of upstream's must not be able to break an answer."""
-    line = _STATUS_LINES.get(status)
-    if line is not None:
-        return line
+def _unregistered(status: int) -> bytes:
+    """The line of a status that nobody registered: a number of upstream's must not be able to break an answer."""
     return b"HTTP/1.1 %d Unknown\r\n" % status if 200 <= status < 600 else _STATUS_LINES[502]

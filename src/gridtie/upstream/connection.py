@@ -128,7 +128,29 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         try:
-            self._read(data, receiver)
+            if not self._head_seen:
+                self._head_bytes += len(data)
+                self.head_begun = self.head_begun or monotonic()
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserCallbackError:
+                raise  # ours
+            except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+                if not self._complete:
+                    self._break(_unreadable(error))
+                    return
+                self._keep = False  # what follows a whole answer changes nothing about it
+            if not self._head_handed_on and not self._hand_on_head(receiver):
+                return
+            pieces = self._body
+            if self._complete:
+                body = b"".join(pieces[: self._pieces])
+                self._release()
+                receiver.on_body(body, True)
+            elif pieces:
+                body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                pieces.clear()
+                receiver.on_body(body, False)
         except Exception:
             self._failed(receiver)
 
@@ -147,33 +169,6 @@ class Connection(asyncio.Protocol):
             return
         reason = str(exc) if exc is not None else "closed"
         self._tell(receiver, Broken(f"connection to upstream lost ({reason})", unanswered=not self._head_bytes))
-
-    def _read(self, data: bytes, receiver: Receiver) -> None:
-        if not self._head_seen:
-            self._head_bytes += len(data)
-            self.head_begun = self.head_begun or monotonic()
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            return self._break("upstream switched protocols, which nobody asked for")
-        except httptools.HttpParserCallbackError:
-            raise  # ours
-        except httptools.HttpParserError as error:
-            if not self._complete:
-                return self._break(f"upstream does not speak HTTP/1.1: {error}")
-            self._keep = False  # what follows a whole answer changes nothing about it
-        if not self._head_handed_on and not self._hand_on_head(receiver):
-            return None
-        pieces = self._body
-        if self._complete:
-            body = b"".join(pieces[: self._pieces])
-            self._release()
-            receiver.on_body(body, True)
-        elif pieces:
-            body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            pieces.clear()
-            receiver.on_body(body, False)
-        return None
 
     # httptools
 
@@ -250,3 +245,9 @@ class Connection(asyncio.Protocol):
             receiver.on_error(error)
         except Exception:
             log.exception("and the end of it could not be handled either: %s", error)
+
+
+def _unreadable(error: Exception) -> str:
+    if isinstance(error, httptools.HttpParserUpgrade):
+        return "upstream switched protocols, which nobody asked for"
+    return f"upstream does not speak HTTP/1.1: {error}"

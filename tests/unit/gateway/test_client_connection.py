@@ -196,6 +196,35 @@ class TestReading:
         assert [size for _, size in found] == sorted(size for _, size in found)
         assert len({size for _, size in found}) == 20
 
+    def test_bytes_that_come_between_an_answer_and_the_next_request_stay_in_order(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bodies: list[bytes] = []
+        waiting: list[Exchange] = []
+
+        def handle(exchange: Exchange) -> None:
+            bodies.append(bytes(exchange.body))
+            waiting.append(exchange)
+
+        async def send() -> list[bytes]:
+            async with ClientConnection(tmp_path) as connection:
+                monkeypatch.setattr(connection.station.router.app, "handle", handle)
+                one, wire = request(chat(), port=connection.station.port), await connection.station.connect()
+                await wire.send(one)
+                await asyncio.sleep(0.05)
+                await wire.send(one[:-5])
+                await asyncio.sleep(0.05)
+                (each,) = connection.station.router.app.connections
+                # More is read before the loop comes to what was held.
+                waiting[0].respond(200, b"")
+                each.data_received(one[-5:])
+                await asyncio.sleep(0.05)
+                return bodies
+
+        first, second = run(send)
+
+        assert first == second
+
     def test_a_refusal_waits_for_the_answers_before_it(self, tmp_path: Path) -> None:
         async def send() -> tuple[list[int], bool]:
             async with ClientConnection(tmp_path, whole(after=0.1)) as connection:
@@ -800,7 +829,7 @@ class TestFaultsOfOurs:
             return  # the abort overtook the status
         assert not answered.whole
 
-    @pytest.mark.parametrize("part", ["_read", "_hold_back", "_serve", "_stalled", "pause", "resume"])
+    @pytest.mark.parametrize("part", ["_parse", "_hold_back", "_serve", "_stalled", "pause", "resume"])
     def test_every_entrance_of_the_loop_is_guarded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str
     ) -> None:
@@ -810,7 +839,7 @@ class TestFaultsOfOurs:
         async def provoke(connection: ClientConnection, wire: Wire) -> bool:
             """Whether the client hears of it: an answer, or the end."""
             port = connection.station.port
-            if part == "_read":
+            if part == "_parse":
                 await wire.send(request(chat(), port=port))
             elif part == "_stalled":
                 await wire.send(request(chat(), port=port)[:-1])
@@ -829,7 +858,7 @@ class TestFaultsOfOurs:
                 else:
                     (each,) = connection.station.router.app.connections
                     (each.pause_writing if part == "pause" else each.resume_writing)()
-            if part == "_read":
+            if part == "_parse":
                 return await wire.ended()
             answered = await wire.answered()
             return (answered.status, answered.error["code"]) == (500, "internal_error") and await wire.ended()
@@ -844,7 +873,7 @@ class TestFaultsOfOurs:
 
         async def send() -> bool:
             async with ClientConnection(tmp_path) as connection:
-                if part in ("_read", "_hold_back", "_stalled"):
+                if part in ("_parse", "_hold_back", "_stalled"):
                     monkeypatch.setattr(client_connection.ClientConnection, part, failing)
                 return await provoke(connection, await connection.station.connect())
 

@@ -224,3 +224,13 @@ def test_a_relay_key_claims_no_environment_of_people(tmp_path: Path, authority: 
             assert (await there.ask(chat(), key=RELAY_KEY, headers=claimed)).status == 403
 
     run(work)
+
+
+def test_a_router_of_another_version_may_send_headers_that_are_not_known_here(tmp_path: Path, authority: Path) -> None:
+    async def work() -> None:
+        async with Upstream(BIG) as big, server(tmp_path, authority, big.url.removesuffix("/v1")) as there:
+            newer = {"x-gridtie-affinity": "session-1"}
+            assert (await there.ask(chat(), key=RELAY_KEY, headers=newer)).status == 200
+            assert (await there.ask(chat(), headers=newer)).status == 400
+
+    run(work)
