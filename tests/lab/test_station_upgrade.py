@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 from plugins.action.gridtie_image import read_tree
 
 from lab import history, images
-from lab.host import Host, succeeded
+from lab.host import CHECKOUT, Host, succeeded
 from lab.prepared import load, prepared
 
 TESTS = Path(__file__).parents[1]
@@ -180,6 +181,15 @@ def rows(machine: Host, ledger: str = LEDGER) -> dict[str, Any]:
     return found
 
 
+def rows_of(machine: Host, ids: set[str]) -> dict[str, Any]:
+    """The rows of the station's ledger once those of these requests are among them."""
+    deadline = time.monotonic() + 20
+    while not ids <= (found := rows(machine)).keys():
+        assert time.monotonic() < deadline, ids - found.keys()
+        time.sleep(0.5)
+    return found
+
+
 def schema(machine: Host, ledger: str = LEDGER) -> int:
     return int(machine.root(f'python3 -c "{VERSION}" {ledger}'))
 
@@ -223,9 +233,17 @@ def before(machine: Host) -> Before:
     assert told["refused"][0] == 400, came
     assert told["above the budget"][0] == 402, came
     asked = {name: str(answer["request-id"]) for name, answer in came.items()}
-    machine.root("sleep 1")
     assert schema(machine) == 1
-    return Before(asked, rows(machine), usage(machine))
+    return Before(asked, rows_of(machine, set(asked.values())), usage(machine))
+
+
+def test_a_clone_without_the_history_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shallow = ["git", "clone", "--quiet", "--depth", "1", f"file://{CHECKOUT}", str(tmp_path / "clone")]
+    subprocess.run(shallow, check=True, capture_output=True)
+    monkeypatch.setattr(history, "CHECKOUT", tmp_path / "clone")
+
+    with pytest.raises(LookupError, match=r"gridtie 1\.0\.0, is not in this clone .* git fetch --unshallow"):
+        history.archive(OLD)
 
 
 def test_a_routing_file_that_it_would_not_accept_stops_the_upgrade_before_anything_changes(
@@ -233,7 +251,7 @@ def test_a_routing_file_that_it_would_not_accept_stops_the_upgrade_before_anythi
 ) -> None:
     switch(machine, "new")
     path = "config/llm_routing.yaml"
-    succeeded(machine.run(f"cp {path} ~/kept && sed -i 's/^  Reviewer:/  reviewer: {{local: auto}}\n&/' {path}"))
+    succeeded(machine.run(f"cp {path} ~/kept && sed -i '/^  Reviewer:/i\\  reviewer: {{local: auto}}' {path}"))
 
     result = machine.run(SITE)
 
