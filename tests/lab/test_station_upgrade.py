@@ -1,0 +1,361 @@
+"""A station of 1.0.0 with a ledger, keys and edited rules becomes one of this checkout, and goes back.
+
+The tests are the chapters of one story and run in the order they stand in. What is typed is what docs/upgrade.md says.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from plugins.action.gridtie_image import read_tree
+
+from lab import history, images
+from lab.host import CHECKOUT, Host, succeeded
+from lab.prepared import load, prepared
+
+TESTS = Path(__file__).parents[1]
+OLD = "1.0.0"
+SITE = 'make site ARGS="-e gridtie_engine=embedded"'
+LEDGER = "/var/lib/gridtie/ledger/ledger.sqlite"
+COPIES = "/var/lib/gridtie/ledger/ledger-schema1-*.sqlite"
+STATION_KEY, APP_KEY = ".config/gridtie/key", "app.key"
+CLOUD_PORT = 8443
+
+# A person's edits, each at its line: a cloud, a rule with a tag in capitals, an alias in capitals, a budget.
+EDITS = {
+    "rules:\n": """rules:
+  - name: health
+    when: {tags: [HIPAA]}
+    use: [local]
+    never: cloud
+
+""",
+    "budgets: []\n": "budgets:\n  - {name: app, usd: 0.01, period: month, key: app}\n",
+    "    # cloud: {provider: openai, model: gpt-5.4-mini}\n": "    cloud: {provider: openai, model: gpt-5.4-mini}\n",
+    "  chat:\n": """  Reviewer:
+    local: auto
+    purpose: code
+    cloud: {provider: openai, model: gpt-5.4-mini}
+
+  chat:
+""",
+    "models:\n": """  openai:
+    type: openai
+    base_url: https://{address}:{port}/v1
+    locality: cloud
+    key_file: secrets/openai
+    ca_file: /etc/gridtie/cloud-ca.pem
+
+models:
+""",
+}
+# Prompts of which one costs $0.006 at the cloud that is priced as gpt-5.4-mini: the budget pays one of them, not two.
+LONG, SHORT = "word " * 6400, "Say hello."
+VISION = [
+    {"type": "text", "text": "What is this?"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+]
+
+# One request as a program of somebody sends it, and what came back. `leave`: gone after the first piece of the answer.
+ASK = """
+import json, sys, urllib.error, urllib.request
+from pathlib import Path
+asked = json.load(sys.stdin)
+key = Path.home().joinpath(asked["key"]).read_text().strip()
+body = {"model": asked["model"], "max_tokens": asked["max_tokens"], "stream": asked["leave"],
+        "messages": [{"role": "user", "content": asked["prompt"]}]}
+body = {name: value for name, value in body.items() if value is not None}
+headers = {"authorization": f"Bearer {key}", "content-type": "application/json", **asked["headers"]}
+request = urllib.request.Request("http://127.0.0.1:8484/v1/chat/completions", json.dumps(body).encode(), headers)
+try:
+    answer = urllib.request.urlopen(request, timeout=120)
+except urllib.error.HTTPError as error:
+    answer = error
+text = answer.readline().decode() if asked["leave"] else answer.read().decode()
+answer.close()
+told = {name.lower().removeprefix("x-gridtie-"): value for name, value in answer.headers.items()}
+print(json.dumps({"status": answer.status, "text": text, **told}))
+"""
+ROWS = (
+    "import json, sqlite3, sys; ledger = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True);"
+    "ledger.row_factory = sqlite3.Row;"
+    "print(json.dumps({row['id']: dict(row) for row in ledger.execute('SELECT * FROM requests')}))"
+)
+VERSION = (
+    "import sqlite3, sys; print(*sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True)"
+    ".execute('PRAGMA user_version').fetchone())"
+)
+
+
+class Before:
+    """What the station of 1.0.0 had in the end."""
+
+    def __init__(self, asked: dict[str, str], rows: dict[str, Any], usage: dict[str, Any]) -> None:
+        self.asked, self.rows, self.usage = asked, rows, usage
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A machine with a clone that is at 1.0.0, where `new` is this checkout; a cloud listens on its own address."""
+    archive = history.archive(OLD)
+    tree = tmp_path_factory.mktemp("old")
+    subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+    with prepared("router", "engine-embedded", options=(f"--volume={TESTS}:/tests:ro",)) as host:
+        pinned = yaml.safe_load((tree / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        load(host, images.Images().make(images.steps("router", "gridtie", read_tree(tree), pinned)))
+        clone(host, archive)
+        yield host
+
+
+def clone(machine: Host, archive: bytes) -> None:
+    """Make the checkout a repository of both, as a clone would have them."""
+    commit = "git add -A && git -c user.name=x -c user.email=x@example.test commit -q -m"
+    succeeded(machine.run(f"git init -q && {commit} new && git tag new && git rm -rq ."))
+    unpack = ["docker", "exec", "-i", "--user", "dev", machine.name, "tar", "-x", "-C", "/home/dev/gridtie"]
+    subprocess.run(unpack, input=archive, check=True)
+    succeeded(machine.run(f"{commit} {OLD} && git tag {OLD}"))
+    succeeded(machine.run("git config --global user.name Dev && git config --global user.email dev@example.test"))
+
+
+def switch(machine: Host, version: str) -> None:
+    """Another version of the checkout, with the person's edits."""
+    succeeded(machine.run(f"git stash --quiet && git checkout --quiet {version} && git stash pop --quiet"))
+
+
+def add_cloud(machine: Host) -> str:
+    """A stand-in cloud of the machine's owner, its key and authority where the router reads them; gives its address."""
+    address = machine.root("hostname -i").split()[0]
+    run = (
+        f"-p WorkingDirectory=/tests -E PYTHONDONTWRITEBYTECODE=1 python3 -m standins.cloud --openai-port {CLOUD_PORT}"
+    )
+    machine.root(f"systemd-run --quiet --unit=cloud {run} --host 0.0.0.0 --name {address} --directory /srv/cloud")
+    machine.root(f"for i in $(seq 100); do ss -Hltn | grep -q :{CLOUD_PORT} && exit; sleep 0.1; done; exit 1")
+    machine.root("install -m 0640 -g gridtie /dev/stdin /etc/gridtie/secrets/openai <<<sk-standin")
+    machine.root("install -m 0644 /srv/cloud/ca.pem /etc/gridtie/cloud-ca.pem")
+    return address
+
+
+def edit(machine: Host, **values: object) -> None:
+    """Change config/llm_routing.yaml line by line, as a person with an editor does."""
+    path = "config/llm_routing.yaml"
+    text = succeeded(machine.run(f"cat {path}"))
+    for line, instead in EDITS.items():
+        assert text.count(f"\n{line}") == 1, line
+        for name, value in values.items():
+            instead = instead.replace("{" + name + "}", str(value))
+        text = text.replace(f"\n{line}", f"\n{instead}")
+    write = ["docker", "exec", "-i", "--user", "dev", machine.name, "sh", "-c", f"cat >/home/dev/gridtie/{path}"]
+    subprocess.run(write, input=text.encode(), check=True)
+
+
+def ask(
+    machine: Host,
+    prompt: object = SHORT,
+    *,
+    key: str = STATION_KEY,
+    model: str = "coder",
+    max_tokens: int | None = 16,
+    leave: bool = False,
+    **claims: str,
+) -> dict[str, Any]:
+    """What came of one chat; `claims` are headers of ours."""
+    headers = {f"x-gridtie-{name}": value for name, value in claims.items()}
+    given = {"key": key, "model": model, "max_tokens": max_tokens, "leave": leave, "prompt": prompt, "headers": headers}
+    command = ["docker", "exec", "-i", "--user", "dev", machine.name, "python3", "-c", ASK]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False, timeout=180)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def rows(machine: Host, ledger: str = LEDGER) -> dict[str, Any]:
+    """The rows of a ledger, by the ids of their requests."""
+    found: dict[str, Any] = json.loads(machine.root(f'python3 -c "{ROWS}" {ledger}'))
+    return found
+
+
+def rows_of(machine: Host, ids: set[str]) -> dict[str, Any]:
+    """The rows of the station's ledger once those of these requests are among them."""
+    deadline = time.monotonic() + 20
+    while not ids <= (found := rows(machine)).keys():
+        assert time.monotonic() < deadline, ids - found.keys()
+        time.sleep(0.5)
+    return found
+
+
+def schema(machine: Host, ledger: str = LEDGER) -> int:
+    return int(machine.root(f'python3 -c "{VERSION}" {ledger}'))
+
+
+def usage(machine: Host) -> dict[str, Any]:
+    """The report of `gridtie usage`, with its lines by key."""
+    report: dict[str, Any] = json.loads(succeeded(machine.run("gridtie usage --by key --json")))
+    return report | {"keys": {line["group"]: line for line in report["groups"]}}
+
+
+def healthy(machine: Host) -> None:
+    assert json.loads(succeeded(machine.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
+
+
+def tried(machine: Host, answer: dict[str, Any]) -> set[str]:
+    """Where a request was sent, as the router tells it."""
+    row = json.loads(succeeded(machine.run(f"gridtie requests {answer['request-id']} --json")))
+    return {attempt["locality"] for attempt in row["tries"] if attempt["outcome"] != "skipped"}
+
+
+@pytest.fixture(scope="module")
+def before(machine: Host) -> Before:
+    """The station of 1.0.0: made, given a cloud, a key and rules of its owner's, and used."""
+    succeeded(machine.run(SITE))
+    edit(machine, address=add_cloud(machine), port=CLOUD_PORT)
+    succeeded(machine.run(f"umask 077; sudo gridtie keys add app --environment production >~/{APP_KEY}"))
+    succeeded(machine.run(SITE))
+    came = {
+        "answered": ask(machine),
+        "private": ask(machine, tags="private"),
+        "refused": ask(machine, VISION, tags="private"),
+        "left": ask(machine, leave=True, max_tokens=400),
+        "tagged": ask(machine, environment="production", tags="hipaa"),
+        "paid": ask(machine, LONG, key=APP_KEY),
+        "above the budget": ask(machine, LONG, key=APP_KEY),
+    }
+    told = {name: (answer["status"], answer.get("locality")) for name, answer in came.items()}
+    assert told["answered"] == told["private"] == told["left"] == (200, "local"), came
+    # What its owner upgrades for: the rule has the tag in capitals.
+    assert told["paid"] == told["tagged"] == (200, "cloud"), came
+    assert told["refused"][0] == 400, came
+    assert told["above the budget"][0] == 402, came
+    asked = {name: str(answer["request-id"]) for name, answer in came.items()}
+    assert schema(machine) == 1
+    return Before(asked, rows_of(machine, set(asked.values())), usage(machine))
+
+
+def test_a_clone_without_the_history_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shallow = ["git", "clone", "--quiet", "--depth", "1", f"file://{CHECKOUT}", str(tmp_path / "clone")]
+    subprocess.run(shallow, check=True, capture_output=True)
+    monkeypatch.setattr(history, "CHECKOUT", tmp_path / "clone")
+
+    with pytest.raises(LookupError, match=r"gridtie 1\.0\.0, is not in this clone .* git fetch --unshallow"):
+        history.archive(OLD)
+
+
+def test_a_routing_file_that_it_would_not_accept_stops_the_upgrade_before_anything_changes(
+    machine: Host, before: Before
+) -> None:
+    switch(machine, "new")
+    path = "config/llm_routing.yaml"
+    succeeded(machine.run(f"cp {path} ~/kept && sed -i '/^  Reviewer:/i\\  reviewer: {{local: auto}}' {path}"))
+
+    result = machine.run(SITE)
+
+    succeeded(machine.run(f"cp ~/kept {path}"))
+    assert result.code != 0
+    assert "differ by case alone" in result.output
+    assert "Nothing has been changed." in result.output
+    assert schema(machine) == 1
+    assert ask(machine)["locality"] == "local"
+
+
+def test_the_playbook_of_this_checkout_upgrades_it_and_the_doctor_passes(machine: Host, before: Before) -> None:
+    output = succeeded(machine.run(SITE))
+
+    assert "PASS" in output
+    healthy(machine)
+
+
+def test_a_second_run_changes_nothing(machine: Host) -> None:
+    assert "changed=0" in succeeded(machine.run(SITE))
+
+
+def test_its_old_requests_are_there_and_no_row_of_them_has_changed(machine: Host, before: Before) -> None:
+    now = rows(machine)
+
+    assert schema(machine) == 2
+    for name, id in before.asked.items():
+        assert {column: now[id][column] for column in before.rows[id]} == before.rows[id], name
+
+
+def test_usage_shows_them_under_the_new_names_and_its_sums_add_up(machine: Host, before: Before) -> None:
+    report = usage(machine)
+
+    app, old = report["keys"]["app"], before.usage["keys"]["app"]
+    same = ("requests", "answered", "refused", "failed", "cost_usd", "input_tokens", "output_tokens")
+    assert {name: app[name] for name in same} == {name: old[name] for name in same}
+    station = report["keys"]["station"]
+    assert {"interrupted", "cancelled", "unpriced", "estimated"} <= set(station)
+    assert "broken_off" not in station
+    assert station["refused"] == 1
+    assert station["interrupted"] + station["cancelled"] == 1
+    for line in report["groups"]:
+        parts = ("answered", "refused", "failed", "interrupted", "cancelled")
+        assert line["requests"] == sum(line[part] for part in parts), line
+    assert "interrupted" in succeeded(machine.run("gridtie usage"))
+    succeeded(machine.run("sudo gridtie usage --recompute"))
+
+
+def test_a_copy_of_the_ledger_as_it_was_lies_beside_it(machine: Host, before: Before) -> None:
+    (copy,) = machine.root(f"ls {COPIES}").split()
+
+    assert schema(machine, copy) == 1
+    copied = rows(machine, copy)
+    assert {id: copied[id] for id in before.rows} == before.rows
+
+
+def test_keys_of_the_old_station_work(machine: Host, before: Before) -> None:
+    assert ask(machine)["locality"] == "local"
+    assert ask(machine, key=APP_KEY, tags="private")["locality"] == "local"
+
+
+def test_the_edited_rules_are_in_force_and_the_rule_with_the_tag_in_capitals_keeps_prompts_here(
+    machine: Host, before: Before
+) -> None:
+    for spelling in ("hipaa", "HIPAA"):
+        kept = ask(machine, environment="production", tags=spelling)
+
+        assert (kept["status"], kept["rule"], kept["locality"]) == (200, "health", "local")
+        assert tried(machine, kept) == {"local"}
+    assert ask(machine, environment="production")["locality"] == "cloud"
+
+
+def test_the_edited_alias_is_found_however_it_is_spelt(machine: Host, before: Before) -> None:
+    for spelling in ("Reviewer", "reviewer"):
+        assert ask(machine, model=spelling, environment="production")["locality"] == "cloud"
+
+
+def test_the_budget_knows_what_was_spent_before_the_upgrade(machine: Host, before: Before) -> None:
+    above = ask(machine, LONG, key=APP_KEY)
+    within = ask(machine, key=APP_KEY, max_tokens=None)
+
+    assert above["status"] == 402
+    assert within["locality"] == "cloud"
+    # Where money is limited and the client names no limit, one is written: at most what is left, $0.004, pays.
+    assert 0 < int(within["output-limit"]) < 1000
+
+
+def test_the_way_back_is_a_copy_and_the_old_playbook(machine: Host, before: Before) -> None:
+    machine.root("docker stop gridtie-router-1")
+    machine.root(f"cd $(dirname {LEDGER}); mkdir newer; mv ledger.sqlite* newer/; cp -p {COPIES} ledger.sqlite")
+    switch(machine, OLD)
+
+    output = succeeded(machine.run(SITE))
+
+    assert "PASS" in output
+    healthy(machine)
+    assert schema(machine) == 1
+    now = rows(machine)
+    assert {id: now[id] for id in before.rows} == before.rows
+
+
+def test_there_usage_and_keys_are_what_they_were(machine: Host, before: Before) -> None:
+    report = usage(machine)
+
+    assert report["keys"]["app"] == before.usage["keys"]["app"]
+    assert ask(machine)["locality"] == "local"
+    assert ask(machine, key=APP_KEY, tags="private")["locality"] == "local"
