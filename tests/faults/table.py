@@ -81,7 +81,9 @@ odd error field (openai)   | own      | own       | -         |                 
 204                        | next     | next      | next      | 502 upstream_broken          | broken
 299                        | own      | own       | own       |                              | ok
 300-308                    | next     | next      | next      | 502 upstream_broken          | broken
-420 430 444 460 498 499    | 4xx      | 4xx       | 4xx       |                              | invalid
+# Nobody's words for a request that is wrong: rate limits of some services, and what proxies between say of themselves.
+420 430                    | next     | next      | next      | 503 busy                     | busy
+444 460 498 499            | next     | next      | next      | 502 upstream_broken          | broken
 520-528 530                | next     | next      | next      | 502 upstream_broken          | broken
 529                        | next     | next      | next      | 503 busy                     | busy
 599                        | next     | next      | next      | 502 upstream_broken          | broken
@@ -90,10 +92,10 @@ odd error field (openai)   | own      | own       | -         |                 
 
 # Where dialects differ: (fault, dialect) -> another row's text in the same columns.
 #
-# Role only, unstreamed, at a target that speaks OpenAI's dialect: there the message is complete and says nothing.
-# Anthropic's protocol names the end by itself (message_stop), Ollama's by `done`; nothing is missing after it.
+# Role only, unstreamed, at a target that speaks OpenAI's dialect: there the message is whole and says nothing. It passes
+# as it is, so there is nothing to try.
 SPECIAL = {
-    ("role only", "openai", "passed on"): ("next", "502 upstream_broken", "broken"),
+    ("role only", "openai", "passed on"): ("-", "", ""),
 }
 
 DIALECTS = ("openai", "ollama", "anthropic")
