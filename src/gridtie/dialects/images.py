@@ -6,7 +6,8 @@ down further, at the highest detail that a request can ask for:
 - tiles: an image is scaled to fit 2048 x 2048 and then to 768 on its short side, so at most 2 x 4 tiles of 512 pixels;
   `base + 8 * tile` tokens.
 - patches: squares of 32 pixels, at most 1536 of them (10,000 at `detail: original` from gpt-5.4 on), times a factor.
-- Anthropic: width x height / 750 at up to 1568 pixels on the long side, and to 2576 on newer models.
+- Anthropic: an image is scaled down until it is at most 4784 tokens on newer models (2576 pixels on the long side), 1600
+  on others.
 - Gemini: 258 tokens a tile of 768 pixels, at most 4 x 4 of them.
 """
 
@@ -38,7 +39,7 @@ _BOUNDS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
         (r"\bo[13]\b", _tiles(75, 150)),
         (r"gpt-5(?:\.[123])?(?:$|-chat|-20|-pro|-codex)", _tiles(70, 140)),
         (r"gpt-\d", _patches(2.46, _ORIGINAL_PATCHES)),
-        (r"claude", 2576 * 2576 // 750 // 2 + 375),
+        (r"claude", 4784),
         (r"gemini", 16 * 258),
     )
 )

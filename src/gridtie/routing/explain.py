@@ -30,10 +30,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     surface: Dialect = "openai"
     stream: bool = False
     needs: list[str] = []
-    prompt_tokens: int = 0
-    images: int = 0
-    max_tokens: int | None = None
-    choices: int = 1
+    # Whole numbers, which JSON may also write with a point: 100.0.
+    prompt_tokens: float = 0
+    images: float = 0
+    max_tokens: float | None = None
+    choices: float = 1
 
     def facts(self) -> Facts:
         """What would have been read from such a request."""
@@ -41,11 +42,11 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             fields={},
             model=self.model,
             stream=self.stream,
-            max_output=self.max_tokens,
-            choices=self.choices,
+            max_output=None if self.max_tokens is None else int(self.max_tokens),
+            choices=int(self.choices),
             needs=frozenset(self.needs) | ({"vision"} if self.images else frozenset[str]()),
-            text_bytes=self.prompt_tokens * _BYTES_PER_TOKEN,
-            images=self.images,
+            text_bytes=int(self.prompt_tokens) * _BYTES_PER_TOKEN,
+            images=int(self.images),
         )
 
 
@@ -67,8 +68,8 @@ def read_query(body: bytes | bytearray) -> Query:
         ("choices", query.choices, 1, 128),
         ("max_tokens", query.max_tokens, 1, 2**31),
     ):
-        if number is not None and not least <= number <= most:
-            raise ValueError(f"{name} is {number}, wanted {least} to {most}")
+        if number is not None and not (least <= number <= most and float(number).is_integer()):
+            raise ValueError(f"{name} is {number:g}, wanted a whole number from {least} to {most}")
     return query
 
 
