@@ -232,7 +232,9 @@ class Fixture:
         """
         started = await self.start(routing, new=new, files=files, directory=directory, **environment)
         if isinstance(started, Ended):
-            raise Fails(f"the router does not start: {started.told}")
+            told = started.told.strip()
+            # Of a traceback the last line says what it was.
+            raise Fails(f"the router does not start: {told.splitlines()[-1] if 'Traceback' in told else told}")
         return started
 
     async def start(
