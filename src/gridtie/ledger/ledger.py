@@ -43,6 +43,8 @@ _MOST_PENDING = 50_000
 # Room for the rows of every request that may be in flight, twice over.
 _MIN_FREE_BYTES = 16 * 1024 * 1024
 _FLUSH_SECONDS = 10.0
+# Of a usual row; what is beyond it is looked at for names without bounds.
+_SHORT_BYTES = 1024
 
 
 class LedgerError(Exception):
@@ -111,30 +113,31 @@ class Ledger:
         reserve_usd: float = 0.0,
     ) -> None:
         """Journal that a cloud attempt is about to be sent. Raises `LedgerError`, and then it must not be sent."""
-        self._write(
-            Begin(id=id, target=target_id, time=time, key=key, environment=environment, reserve_usd=reserve_usd)
-        )
+        begin = Begin(id=id, target=target_id, time=time, key=key, environment=environment, reserve_usd=reserve_usd)
+        self._write(begin, encode(begin))
 
     def record(self, entry: Entry) -> bytes:
         """Journal one request's row; it is safe from the death of this process once this returns. Its JSON.
 
         Call it before the last bytes leave. Raises `LedgerError`: then the answer must not be completed.
         """
+        row = encode(entry)
+        # A row that is short, and says nothing of what went wrong, holds no text that is too long.
+        if len(row) > _SHORT_BYTES or entry.error or len(entry.tries) > 1:
+            entry = bounded(entry)
+            row = encode(entry)
         # In this order, so that `find` never misses a row that the drain has already taken.
-        entry = bounded(entry)
         self._entries[entry.id] = entry
         try:
-            row = self._write(entry)
+            self._write(entry, row)
         except LedgerError:
             del self._entries[entry.id]
             raise
-        billed = entry.billed_usd
-        if billed:
+        if entry.cost_usd and (billed := entry.billed_usd):
             self._spending.add(entry.time, entry.environment, entry.key, billed)
         return row
 
-    def _write(self, record: Record) -> bytes:
-        body = encode(record)
+    def _write(self, record: Record, body: bytes) -> None:
         try:
             segment = self._journal.append(frame(record, body))
         except OSError as error:
@@ -142,7 +145,6 @@ class Ledger:
             raise LedgerError(self.fault) from error
         self._recorded += 1
         self._pending.append((segment, record))
-        return body
 
     @property
     def pending(self) -> int:

@@ -5,6 +5,7 @@ Pure once loaded. A price that is not known is `None` all the way to the report,
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,8 @@ import msgspec
 from gridtie.config.schema import Locality, Price
 from gridtie.dialects.types import Usage
 
-# Pairs of a target's and a baseline's rates whose text is kept: far more than one price file's come to in practice.
-_MOST_TEXTS = 4096
+# Pairs of a target and a baseline that are kept: far more than a routing file has.
+_MOST_KEPT = 4096
 
 # Providers publish dated names for what their price list calls by the family name:
 # gpt-5.4-mini-2026-03-17, claude-sonnet-4-5-20250929, claude-haiku-5-5-latest.
@@ -91,6 +92,19 @@ class Charge(msgspec.Struct, frozen=True):
     prices: str = ""
 
 
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer's tokens cost at its target and at the baseline: worked out once."""
+
+    local: bool
+    target: Rates | None
+    baseline: Rates | None
+    text: str
+    # The largest prompt that they hold for; beyond it one of the two has another tier. -1: they are of a tier.
+    most_input: float
+    # Held, so that no other mapping can have its identity.
+    overrides: Mapping[str, Price] | None
+
+
 class Prices:
     """Look-up over one snapshot. A reload makes another; nothing of what it says changes. For one thread."""
 
@@ -98,9 +112,8 @@ class Prices:
         self.date = snapshot.date
         self.source = snapshot.source
         self._models = snapshot.models
-        # By the identity of the two, which is quick to ask for; the value holds them, so that it stays theirs.
-        self._texts: dict[tuple[int, int], tuple[Rates | None, Rates | None, str]] = {}
-        self._own: dict[int, tuple[Price, Rates]] = {}
+        # What `charge` was asked before, the identity of the overrides included, and the terms of a prompt in no tier.
+        self._usual: dict[tuple[str, str, str, int], _Terms] = {}
 
     @classmethod
     def load(cls, path: Path) -> Prices:
@@ -144,40 +157,38 @@ class Prices:
         A local answer costs 0 dollars of cloud spend; its electricity is the report's business. Tokens that the local
         engine took from its cache count as cached on the baseline too: the lower of the two possible baselines.
         """
-        own = None if locality == "local" else self._rates(ref, usage.input, overrides)
-        other = self._rates(baseline, usage.input, overrides) if baseline else None
-        return Charge(
-            0.0 if locality == "local" else None if own is None else own.cost(usage),
-            None if other is None else other.cost(usage),
-            self._text(own, other),
+        question = (ref, locality, baseline, id(overrides))
+        known = self._usual.get(question)
+        if known is None or usage.input > known.most_input:
+            known = self._terms(ref, locality, baseline, usage.input, overrides)
+            if usage.input <= known.most_input:
+                _make_room(self._usual)
+                self._usual[question] = known
+        cost = 0.0 if known.local else None if known.target is None else known.target.cost(usage)
+        return Charge(cost, None if known.baseline is None else known.baseline.cost(usage), known.text)
+
+    def _terms(
+        self, ref: str, locality: Locality, baseline: str, input_tokens: int, overrides: Mapping[str, Price] | None
+    ) -> _Terms:
+        local = locality == "local"
+        own = None if local else self._rates(ref, input_tokens, overrides)
+        other = self._rates(baseline, input_tokens, overrides) if baseline else None
+        told = {name: _plain(each) for name, each in (("target", own), ("baseline", other)) if each is not None}
+        return _Terms(
+            local=local,
+            target=own,
+            baseline=other,
+            text=msgspec.json.encode(told).decode() if told else "",
+            most_input=min(_most_input(own), _most_input(other)),
+            overrides=overrides,
         )
 
     def _rates(self, ref: str, input_tokens: int, overrides: Mapping[str, Price] | None) -> Rates | None:
         """What tokens cost at "provider/model" `ref` for a prompt of this size; None where no price is known."""
         if overrides and (own := overrides.get(ref)) is not None:
-            return self._of_file(own)
+            return Rates(input=own.input, output=own.output, cached_input=own.cached_input)
         listed = self._find(ref)
         return None if listed is None else listed.rates(input_tokens)
-
-    def _of_file(self, own: Price) -> Rates:
-        known = self._own.get(id(own))
-        if known is None:
-            _make_room(self._own)
-            rates = Rates(input=own.input, output=own.output, cached_input=own.cached_input)
-            known = self._own[id(own)] = (own, rates)
-        return known[1]
-
-    def _text(self, target: Rates | None, baseline: Rates | None) -> str:
-        """The two as JSON, made once for each pair."""
-        pair = (id(target), id(baseline))
-        known = self._texts.get(pair)
-        if known is None:
-            _make_room(self._texts)
-            rates = {"target": target, "baseline": baseline}
-            told = {name: _plain(each) for name, each in rates.items() if each is not None}
-            known = (target, baseline, msgspec.json.encode(told).decode() if told else "")
-            self._texts[pair] = known
-        return known[2]
 
     def _find(self, ref: str) -> Listed | None:
         return self._models.get(ref) or self._models.get(_DATED.sub("", ref))
@@ -189,8 +200,14 @@ def _plain(rates: Rates) -> dict[str, float]:
     return {name: rate for name, rate in named.items() if rate is not None}
 
 
+def _most_input(rates: Rates | None) -> float:
+    if isinstance(rates, Tier):
+        return -1
+    return rates.tiers[0].above if isinstance(rates, Listed) and rates.tiers else math.inf
+
+
 def _make_room(kept: dict[Any, Any]) -> None:
-    if len(kept) >= _MOST_TEXTS:
+    if len(kept) >= _MOST_KEPT:
         kept.clear()
 
 
