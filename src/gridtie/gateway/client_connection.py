@@ -206,6 +206,7 @@ class ClientConnection(asyncio.Protocol):
         self._write_paused = monotonic()
         if not self._count_unsent():
             # Somebody has to go, and this client is not taking what it asked for.
+            log.warning("a client of %r is given up: no room for what it does not take", self._owner(None))
             self._transport.abort()
         elif self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.pause()
@@ -407,7 +408,8 @@ class ClientConnection(asyncio.Protocol):
         for each in (exchange, self._exchange, *self._ready):
             if each is not None and each.head.key is not None:
                 return each.head.key.name
-        return ""
+        known = self._known
+        return known.key.name if known is not None and known.key is not None else ""
 
     def _read_head(self, exchange: Exchange) -> None:
         exchange.head = head = Head(self._url, self._headers)
