@@ -52,6 +52,7 @@ def main(arguments: list[str]) -> int:
     chosen = [TARGETS[asked.target]] if asked.target else list(TARGETS.values())
     failures = Failures(asked.seed, asked.keep_going)
     faulthandler.enable()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if asked.batch is not None:
             for target in chosen:
@@ -97,10 +98,18 @@ class Run:
         self._spent: Counter[str] = Counter()
 
     def run(self) -> None:
-        """Take turns, so that each target has its share at any time. Raises `Stop`."""
+        """To the end, or to Ctrl-C; what was done is told in any case. Raises `Stop`."""
+        try:
+            self._take_turns()
+        except KeyboardInterrupt:
+            print("stopped")
+        finally:
+            self._tell()
+
+    def _take_turns(self) -> None:
+        """Each target has its share at any time."""
         started = shown = monotonic()
         baseline: tuple[int, Counter[str]] | None = None
-        shares = sum(target.share for target in self._targets)
         while sum(self._done.values()) < self._inputs and monotonic() < self._until:
             # Whoever is furthest behind its share.
             target = min(self._targets, key=lambda each: self._done[each.name] / each.share)
@@ -116,6 +125,9 @@ class Run:
                     baseline = (_resident(), _objects())
                 self._show(started, baseline)
         self._show(started, baseline)
+
+    def _tell(self) -> None:
+        shares = sum(target.share for target in self._targets)
         for target in self._targets:
             done, spent = self._done[target.name], self._spent[target.name]
             share = f"{100 * target.share / shares:.1f} %"
