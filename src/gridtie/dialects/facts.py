@@ -35,3 +35,5 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     caches: bool = False
     # Tools were sent, and at most one call an answer is wanted.
     one_tool_call: bool = False
+    # Tools were sent, and an answer that calls none of them is no answer.
+    must_call: bool = False

@@ -158,15 +158,19 @@ class Codec(Protocol):
         created: int = 0,
         choices: int = 1,
         one_tool_call: bool = False,
+        must_call: bool = False,
     ) -> StreamDecoder:
         """A decoder for one streamed answer.
 
         `created`: Unix time, for dialects whose answers carry none. `choices`: how many answers were asked for.
         `one_tool_call`: the client takes one call an answer, and the target cannot be told (`Facts.one_tool_call`).
+        `must_call`: the same of a call that is demanded: an answer without one is a failure, and nothing of it passes.
         """
         ...
 
-    def collect(self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False) -> StreamDecoder:
+    def collect(
+        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
+    ) -> StreamDecoder:
         """As `stream`, for a client that wants a whole answer: `out` is empty until `done`, and then that answer."""
         ...
 

@@ -19,7 +19,8 @@ from gridtie.routing.plan import PlannedAttempt
 
 log = logging.getLogger("gridtie.metering")
 
-_NOTHING = Charge(0.0, 0.0)
+# What was refused or failed costs nothing, and has no price.
+_NOTHING = Charge(None, None)
 _NO_TOKENS = Usage(input=0, output=0)
 
 

@@ -83,7 +83,7 @@ class Telemetry:
     def observe(self, entry: Entry, outcome: Outcome) -> None:
         """Count a request that has ended."""
         target = entry.target or "none"
-        result = "ok" if entry.complete else "left" if outcome.gone else "failed" if entry.rule else "refused"
+        result = "ok" if entry.complete else "cancelled" if outcome.gone else "failed" if entry.rule else "refused"
         if outcome.refusal is not None:
             result = "refused"
         key = (entry.rule, target, result)
@@ -101,7 +101,9 @@ class Telemetry:
         counts.output_tokens += entry.output_tokens
         counts.cached_tokens += entry.cached_tokens
         counts.cost_usd += entry.cost_usd or 0.0
-        counts.baseline_usd += entry.baseline_usd or 0.0
+        if not entry.purpose and entry.complete:
+            # The tool's own traffic saves nothing, and neither does an answer that was not whole.
+            counts.baseline_usd += entry.baseline_usd or 0.0
         counts.duration.observe(entry.duration)
         if entry.first_token is not None:
             counts.first_token.observe(entry.first_token)

@@ -261,13 +261,19 @@ class Attempt:
     def _decoding(self) -> StreamDecoder:
         facts, estimate, created = self._request.facts, self._request.info.prompt_tokens, int(time())
         if self.collects:
-            return self._codec.collect(prompt_estimate=estimate, created=created, one_tool_call=facts.one_tool_call)
+            return self._codec.collect(
+                prompt_estimate=estimate,
+                created=created,
+                one_tool_call=facts.one_tool_call,
+                must_call=facts.must_call,
+            )
         return self._codec.stream(
             client_wants_usage=facts.wants_usage,
             prompt_estimate=estimate,
             created=created,
             choices=facts.choices,
             one_tool_call=facts.one_tool_call,
+            must_call=facts.must_call,
         )
 
     def on_body(self, data: bytes, last: bool) -> None:

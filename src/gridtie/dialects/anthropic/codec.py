@@ -37,12 +37,15 @@ class OpenAIToAnthropic:
         created: int = 0,
         choices: int = 1,
         one_tool_call: bool = False,
+        must_call: bool = False,
     ) -> StreamDecoder:
         return Answer(
             ChunkWriter, client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate, created=created
         )
 
-    def collect(self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False) -> StreamDecoder:
+    def collect(
+        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
+    ) -> StreamDecoder:
         return Answer(WholeWriter, client_wants_usage=True, prompt_estimate=prompt_estimate, created=created)
 
     def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:

@@ -14,11 +14,13 @@ from gridtie.dialects.ollama import errors
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
 from gridtie.dialects.translation import MakeWriter, Translation, broken
-from gridtie.dialects.types import Chunk
+from gridtie.dialects.types import Chunk, Failed, Failure
 
 _Raw = msgspec.Raw
 _NULL, _TEXT = _Raw(b"null"), _Raw(b'""')
 _SSE_DATA = b"data:"
+# Bytes of text before a call that is demanded: more is an answer of another kind.
+_MAX_BEFORE_CALL = 256 * 1024
 
 
 class _Function(msgspec.Struct):
@@ -71,7 +73,13 @@ class Answer(Translation):
     """State of one answer; a `StreamDecoder`."""
 
     def __init__(
-        self, write: MakeWriter, *, client_wants_usage: bool, prompt_estimate: int, one_tool_call: bool = False
+        self,
+        write: MakeWriter,
+        *,
+        client_wants_usage: bool,
+        prompt_estimate: int,
+        one_tool_call: bool = False,
+        must_call: bool = False,
     ) -> None:
         super().__init__(
             LineSplitter(),
@@ -82,6 +90,9 @@ class Answer(Translation):
         )
         self._id = ""
         self._calls = 0
+        # What was said before the call that the client demands; None where it demands none, or it has come.
+        self._before_call: list[bytes] | None = [] if must_call else None
+        self._before_call_bytes = 0
 
     def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
         if unit.startswith(_SSE_DATA):
@@ -120,12 +131,35 @@ class Answer(Translation):
                 continue
             self._say(writer.call(index, call), len(call.arguments), out, chunk)
 
+    def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
+        """Ollama cannot be told that a call is demanded, so its answer is judged: nothing passes before the call."""
+        held = self._before_call
+        if held is None:
+            super()._say(piece, said, out, chunk)
+        elif self._calls:
+            self._before_call = None
+            super()._say(b"".join([*held, piece]), said, out, chunk)
+        else:
+            self._said += said
+            self._before_call_bytes += len(piece)
+            held.append(piece)
+            if self._before_call_bytes > _MAX_BEFORE_CALL:
+                chunk.failure = _no_call()
+
     def _finish_with(self, tail: _Tail, out: list[bytes], chunk: Chunk) -> None:
+        if self._before_call is not None:
+            chunk.failure = chunk.failure or _no_call()
+            return
         prompt, answer = plausible(tail.prompt_eval_count), plausible(tail.eval_count)
         odd = any(isinstance(count, float) for count in (tail.prompt_eval_count, tail.eval_count))
         self._usage = WireUsage(prompt_tokens=prompt, completion_tokens=answer, odd=odd)
         self._finish = "length" if tail.done_reason == "length" else "tool_calls" if self._calls else "stop"
         self._end(out, chunk)
+
+
+def _no_call() -> Failure:
+    message = "the model called no tool, and tool_choice demands a call"
+    return Failure(kind=Failed.CAPABILITY, message=message)
 
 
 def _call(raw: _ToolCall, answer_id: str, index: int) -> ToolCall:

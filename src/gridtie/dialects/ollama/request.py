@@ -18,6 +18,7 @@ from gridtie.dialects.openai_chat.conversation import (
     NULL,
     ChatRequest,
     Conversation,
+    NamedTool,
     ResponseFormat,
     Tool,
     ToolCall,
@@ -115,14 +116,21 @@ def _options(settings: ChatRequest, output_limit: int | None) -> dict[str, Any]:
 
 
 def _tools(settings: ChatRequest) -> list[dict[str, Any]]:
-    """The tools; that one call an answer is wanted is held when the answer is read (`Facts.one_tool_call`)."""
-    if not settings.tools or settings.tool_choice == "none":
+    """The tools. What Ollama cannot be told is held when the answer is read: `Facts.one_tool_call`, `Facts.must_call`."""
+    choice = settings.tool_choice
+    if not settings.tools or choice == "none":
         # A model that is shown no tools calls none.
         return []
-    if settings.tool_choice not in (None, "auto"):
-        raise Untranslatable(
-            "Ollama cannot force a tool call: tool_choice may be 'auto' or 'none'", needs="tool_choice"
-        )
+    if isinstance(choice, NamedTool):
+        if choice.function is None:
+            what = f"Ollama has no tool choice of type {choice.type[:64]!r}, only auto, none, required and a function"
+            raise Untranslatable(what, needs="tool_choice")
+        # Nor any other, where it is shown one.
+        named = choice.function.name
+        shown = [tool for tool in settings.tools if tool.function.name == named]
+        if not shown:
+            raise Untranslatable(f"tool_choice names the function {named[:64]!r}, and tools does not have it")
+        return [_tool(shown[0])]
     return [_tool(tool) for tool in settings.tools]
 
 

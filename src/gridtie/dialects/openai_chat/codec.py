@@ -45,10 +45,13 @@ class OpenAIToOpenAI:
         created: int = 0,
         choices: int = 1,
         one_tool_call: bool = False,
+        must_call: bool = False,
     ) -> StreamDecoder:
         return PassThrough(client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate, choices=choices)
 
-    def collect(self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False) -> StreamDecoder:
+    def collect(
+        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
+    ) -> StreamDecoder:
         return Collected(prompt_estimate=prompt_estimate)
 
     def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
