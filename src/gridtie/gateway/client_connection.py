@@ -154,6 +154,7 @@ class ClientConnection(asyncio.Protocol):
         self._upgrade = False
         # Length of the body being read: as announced, and as it has come.
         self._announced = self._body_bytes = 0
+        self._body: bytes | bytearray = b""
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 
@@ -191,6 +192,8 @@ class ClientConnection(asyncio.Protocol):
     @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
+        # The parser and this object hold each other, and the collector of such garbage comes by rarely.
+        del self._parser
         try:
             self._service.closed(self)
             self._forget_unserved()
@@ -257,7 +260,7 @@ class ClientConnection(asyncio.Protocol):
         self._head_done = True
         if self._synthetic or not self._reading:
             return
-        self._body: bytes | bytearray = b""
+        self._body = b""
         self._body_bytes = self._pieces = 0
         self._current = exchange = Exchange(self, self._service.request_id())
         headers, known = self._headers, self._known
@@ -286,6 +289,8 @@ class ClientConnection(asyncio.Protocol):
             self._deadline, self._late = self._begun + limits.BODY_SECONDS, "body"
 
     def on_body(self, body: bytes) -> None:
+        if self._current is None:
+            return  # refused
         # Most bodies come in one piece. Of more, one copy is kept, however small the pieces are.
         self._body_bytes += len(body)
         self._pieces += 1
@@ -499,9 +504,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _refuse(self, exchange: Exchange, status: int, code: str, message: str) -> None:
         """Answer a request that is not read to its end, and then end the connection."""
-        self._current = None
-        self._reading = False
-        self._closing = True
+        self._stop_reading()
         exchange.keep_alive = False
         exchange.release()
         if self._exchange is not None or self._ready:
@@ -518,13 +521,18 @@ class ClientConnection(asyncio.Protocol):
 
         The end is told at once, and the rest of the request read; see `linger`.
         """
-        self._current = None
-        self._reading = False
-        self._closing = True
+        self._stop_reading()
         if self._linger is None:
             self._linger = Linger(self._announced, monotonic())
             if not self._transport.is_closing() and self._transport.can_write_eof():
                 self._transport.write_eof()
+
+    def _stop_reading(self) -> None:
+        """What is being read is no request any more, and what has come of its body is let go."""
+        self._current = None
+        self._reading = False
+        self._closing = True
+        self._body = b""
 
     def _drop(self, count: int) -> None:
         if self._linger is not None and not self._linger.drop(count, monotonic()):
@@ -561,6 +569,7 @@ class ClientConnection(asyncio.Protocol):
             if unserved is not None:
                 unserved.release()
         self._current = None
+        self._body = b""
         self._ready.clear()
         self._held.clear()
 

@@ -773,6 +773,21 @@ class TestHeldBytes:
 
         assert run(send) == (True, 0)
 
+    def test_a_refused_body_is_let_go_at_once_and_a_closed_connection_too(self, tmp_path: Path) -> None:
+        async def send() -> tuple[int, bool]:
+            async with ClientConnection(tmp_path, limits="{max_body_bytes: 100000}") as connection:
+                wire = await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n")
+                await wire.send(b"ffff\r\n" + b"x" * 0xFFFF + b"\r\nffff\r\n" + b"x" * 0xFFFF + b"\r\n")
+                await wire.answered()
+                (each,) = connection.station.router.app.connections
+                size = len(each._body)
+                wire.close()
+                await asyncio.sleep(0.05)
+                # Without a cycle through the parser nothing waits for the garbage collector.
+                return size, hasattr(each, "_parser")
+
+        assert run(send) == (0, False)
+
     def test_a_reload_changes_the_bound(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, int]:
             async with ClientConnection(tmp_path) as connection:
