@@ -59,6 +59,8 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
     """What is metered: the reported counts, each replaced by its estimate where it is missing or absurd."""
     if wire is None:
         return estimate(prompt_estimate, output_estimate)
+    if _is_plain(wire):
+        return Usage(input=wire.prompt_tokens, output=wire.completion_tokens)  # type: ignore[arg-type]
     # No prompt has no tokens, and what was said has some: a zero there is a server that does not count.
     prompt = _count(wire.prompt_tokens) or None
     output = _count(wire.completion_tokens)
@@ -80,6 +82,19 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
         cache_write=_within(details.cache_write_tokens, input_tokens - cached) if details else 0,
         reasoning=_within(answer.reasoning_tokens, output_tokens) if answer else 0,
         estimated=prompt is None or output is None or wire.odd,
+    )
+
+
+def _is_plain(wire: WireUsage) -> bool:
+    """Whether there is nothing about it but two sound counts."""
+    return (
+        wire.prompt_tokens is not None
+        and 0 < wire.prompt_tokens <= _MOST
+        and wire.completion_tokens is not None
+        and 0 < wire.completion_tokens <= _MOST
+        and wire.prompt_tokens_details is None
+        and wire.completion_tokens_details is None
+        and not wire.odd
     )
 
 

@@ -20,16 +20,38 @@ class _Answer(msgspec.Struct):
     error: msgspec.Raw = _NULL
 
 
+class _SoundAnswer(msgspec.Struct):
+    """As nearly every server writes it: read in one go."""
+
+    choices: list[_Raw]
+    usage: usage.WireUsage
+    error: None = None
+
+
 class _Choice(msgspec.Struct):
     message: dict[str, _Raw] | None = None
 
 
+_sound = msgspec.json.Decoder(_SoundAnswer).decode
 _answer = msgspec.json.Decoder(_Answer).decode
 _choice = msgspec.json.Decoder(_Choice).decode
 
 
 def read_whole(body: bytes, prompt_estimate: int) -> Whole:
     """A 2xx body: the answer and its usage, or why it is none."""
+    try:
+        sound = _sound(body)
+    except UNREADABLE:
+        return _read_odd(body, prompt_estimate)
+    wire = sound.usage
+    if not sound.choices or not wire.completion_tokens:
+        return _read_odd(body, prompt_estimate)
+    wire.odd = False  # ours, not upstream's to say
+    return Whole(body, usage.from_wire(wire, prompt_estimate, 0))
+
+
+def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
+    """An answer with something odd about it, or none at all."""
     try:
         answer = _answer(body)
     except msgspec.ValidationError:
