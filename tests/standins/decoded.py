@@ -11,9 +11,7 @@ from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.types import Chunk, Codec, StreamDecoder, UpstreamRequest
 
 
-def ask(
-    codec: Codec, body: bytes, model: str, *, stream: bool = False, include_usage: bool = True
-) -> UpstreamRequest:
+def ask(codec: Codec, body: bytes, model: str, *, stream: bool = False, include_usage: bool = True) -> UpstreamRequest:
     """What is sent upstream for a client's body."""
     return codec.request(read(body), model, stream=stream, include_usage=include_usage)
 
