@@ -11,6 +11,7 @@ import pytest
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.types import Failed, Failure
 from integration.station import Station
+from standins.decoded import ask
 
 CODEC = codec("openai", "openai")
 HELLO = [{"role": "user", "content": "Say hello in three words."}]
@@ -29,7 +30,7 @@ def model(embedded_station: Station) -> dict[str, Any]:
 def send(url: str, model: str, **fields: Any) -> httpx.Response:
     """A client's request, with the model put in, to the real server."""
     body = {"model": "probe", "messages": HELLO, "max_tokens": 16, "temperature": 0, "seed": 1} | fields
-    call = CODEC.call(json.dumps(body).encode(), model, stream=bool(fields.get("stream")), include_usage=True)
+    call = ask(CODEC, json.dumps(body).encode(), model, stream=bool(fields.get("stream")))
     return httpx.post(f"{url}/v1{call.path}", content=call.body, timeout=110)
 
 

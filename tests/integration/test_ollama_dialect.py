@@ -18,6 +18,7 @@ from gridtie.dialects.types import Failed, Failure
 from integration.station import Station
 from standins.behaviour import Behaviour
 from standins.cloud import Cloud
+from standins.decoded import ask
 from standins.fixtures import RouterProcess, routing_file, strict_openai
 
 CODEC = codec("openai", "ollama")
@@ -39,9 +40,8 @@ def model(station: Station) -> dict[str, Any]:
 
 def send(url: str, model: str, **fields: Any) -> httpx.Response:
     """A client's request, translated, to the real Ollama."""
-    stream = bool(fields.get("stream"))
     body = {"model": "probe", "messages": HELLO, "max_tokens": 16, "temperature": 0, "seed": 1} | fields
-    call = CODEC.call(json.dumps(body).encode(), model, stream=stream, include_usage=True)
+    call = ask(CODEC, json.dumps(body).encode(), model)
     return httpx.post(url + call.path, content=call.body, timeout=110)
 
 

@@ -1,55 +1,51 @@
-"""What an image may be billed as at most, in tokens of the prompt: a table, since an image's bytes say nothing of it.
+"""What a picture may cost: an upper bound in tokens, by the family of the model that it is sent to.
 
-As the providers' guides to image input had it in November 2026. Each bound is for the largest image that is not scaled
-down further, at the highest detail that a request can ask for:
+As of 2026-11-29, from the providers' public documentation:
 
-- tiles: an image is scaled to fit 2048 x 2048 and then to 768 on its short side, so at most 2 x 4 tiles of 512 pixels;
-  `base + 8 * tile` tokens.
-- patches: squares of 32 pixels, at most 1536 of them (10,000 at `detail: original` from gpt-5.4 on), times a factor.
-- Anthropic: an image is scaled down until it is at most 4784 tokens on newer models (2576 pixels on the long side), 1600
-  on others.
-- Gemini: 258 tokens a tile of 768 pixels, at most 4 x 4 of them.
+- OpenAI, "Images and vision", section on costs. Models that count tiles scale a picture at high detail to 768 pixels
+  on its shorter side and 2048 on its longer, so at most 2 x 4 tiles of 512 pixels: base + 8 x tile. gpt-4o, gpt-4.1,
+  gpt-4.5: 85 + 8 x 170 = 1445; gpt-4o-mini: 2833 + 8 x 5667 = 48169; gpt-5 and its chat models: 70 + 8 x 140 = 1190;
+  o1, o1-pro, o3: 75 + 8 x 150 = 1275; computer-use-preview: 65 + 8 x 129 = 1097. Models that count patches of 32
+  pixels take at most 1536 of them, times a factor: gpt-5-mini, gpt-5-nano, gpt-4.1-mini 1.62, gpt-4.1-nano 2.46,
+  o4-mini 1.72; newer ones at original detail at most 10,000 patches.
+- Anthropic, "Vision", section on costs: width x height / 750, scaled to about 1,600 tokens; newer models to 4,784.
+- Google, "Understand images", tokens: 258 a tile; a picture is cut into tiles of at least 256 pixels, and a large one
+  into some 16 of them; Gemini 3 at its highest resolution 2,240.
+
+A model that no line here knows is counted at the largest bound: reserving too much delays a request, too little
+overdraws a budget.
 """
 
 from __future__ import annotations
 
 import re
 
-_TILES = 8
-_PATCHES, _ORIGINAL_PATCHES = 1536, 10_000
+_TILES_4O_MINI = 2833 + 8 * 5667
+_ORIGINAL_DETAIL = 10_000
 
-
-def _tiles(base: int, tile: int) -> int:
-    return base + _TILES * tile
-
-
-def _patches(factor: float, most: int = _PATCHES) -> int:
-    return int(most * factor) + 1
-
-
-# The first that matches a model's name holds: the narrower before the wider.
+# The first pattern that matches decides; a model may stand behind a provider's name (`openai/gpt-4o`).
 _BOUNDS: tuple[tuple[re.Pattern[str], int], ...] = tuple(
-    (re.compile(pattern), tokens)
+    (re.compile(rf"(?:^|/){pattern}", re.IGNORECASE), tokens)
     for pattern, tokens in (
-        (r"gpt-4o-mini", _tiles(2833, 5667)),
-        (r"gpt-4\.1-nano|gpt-5-nano", _patches(2.46)),
-        (r"gpt-4\.1-mini|gpt-5-mini", _patches(1.62)),
-        (r"o4-mini", _patches(1.72)),
-        (r"gpt-4o|gpt-4\.[15]|chatgpt-4o", _tiles(85, 170)),
-        (r"\bo[13]\b", _tiles(75, 150)),
-        (r"gpt-5(?:\.[123])?(?:$|-chat|-20|-pro|-codex)", _tiles(70, 140)),
-        (r"gpt-\d", _patches(2.46, _ORIGINAL_PATCHES)),
-        (r"claude", 4784),
+        (r"(?:chatgpt-|ft:)?gpt-4o-mini", _TILES_4O_MINI),
+        (r"(?:chatgpt-|ft:)?gpt-4o", 85 + 8 * 170),
+        (r"gpt-4\.1-nano", 3779),  # 1536 x 2.46, rounded up
+        (r"gpt-4\.1-mini", 2489),  # 1536 x 1.62
+        (r"gpt-4\.[15]|gpt-4-turbo|gpt-4-vision", 85 + 8 * 170),
+        (r"gpt-5-(?:mini|nano)(?:-\d{4}|$)", 2489),
+        (r"gpt-5(?:-chat|-\d{4}|$)", 70 + 8 * 140),
+        (r"gpt-5", _ORIGINAL_DETAIL),  # 5.1 and later
+        (r"o4-mini", 2642),  # 1536 x 1.72
+        (r"o[13](?:-pro)?(?:-\d{4}|$)", 75 + 8 * 150),
+        (r"computer-use-preview", 65 + 8 * 129),
+        (r"(?:anthropic\.)?claude", 4784),
         (r"gemini", 16 * 258),
     )
 )
-# For a model that nobody here knows: as much as for the dearest.
+
 LARGEST = max(tokens for _, tokens in _BOUNDS)
 
 
 def image_tokens(model: str, count: int) -> int:
-    """Tokens that `count` images may be billed as at a model, as an upper bound."""
-    if not count:
-        return 0
-    name = model.lower()
-    return count * next((tokens for pattern, tokens in _BOUNDS if pattern.search(name)), LARGEST)
+    """The most tokens that so many pictures are billed as by the model of this name, as upstream knows it."""
+    return count * next((tokens for pattern, tokens in _BOUNDS if pattern.search(model)), LARGEST)

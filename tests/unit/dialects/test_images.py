@@ -1,4 +1,4 @@
-"""An image is reserved for by a table, and never below what a provider's own example comes to."""
+"""What a picture may cost."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from gridtie.dialects.images import LARGEST, image_tokens
 @pytest.mark.parametrize(
     ("model", "tokens"),
     [
-        # 1024 x 1024 at high detail, as OpenAI's guide works it out: 4 tiles.
-        ("gpt-4o", 765),
-        ("openai/gpt-4o-2024-11-20", 765),
-        ("gpt-4o-mini", 25_501),
-        ("o3", 675),
-        ("gpt-5", 630),
-        # 1024 patches, as the guide works it out for an image of 1024 x 1024.
-        ("gpt-4.1-mini", 1659),
-        ("gpt-5-nano", 2520),
-        # 1092 x 1092, the largest square that Anthropic's guide lists.
-        ("claude-sonnet-4-5", 1590),
-        ("gemini-2.5-flash", 258),
+        ("gpt-4o", 1445),
+        ("openai/gpt-4o-2024-11-20", 1445),
+        ("gpt-4o-mini-2024-07-18", 48169),
+        ("gpt-4.1-mini", 2489),
+        ("gpt-4.1", 1445),
+        ("gpt-5", 1190),
+        ("gpt-5-mini", 2489),
+        ("gpt-5.4-mini", 10000),
+        ("o3", 1275),
+        ("o3-mini", LARGEST),
+        ("claude-haiku-5-5", 4784),
+        ("anthropic/claude-opus-4.7", 4784),
+        ("gemini-3-pro", 4128),
     ],
 )
-def test_a_bound_is_above_the_providers_example(model: str, tokens: int) -> None:
-    assert tokens <= image_tokens(model, 1) <= LARGEST
+def test_each_family_has_its_bound(model: str, tokens: int) -> None:
+    """The models of a family are told by how their names begin, behind a provider's name too."""
+    assert image_tokens(model, 1) == tokens
 
 
-def test_images_add_up() -> None:
+def test_a_model_that_nobody_knows_costs_the_most() -> None:
+    """Too much is reserved rather than too little."""
+    assert image_tokens("my-own-gpt-4o-like", 1) == LARGEST == max(image_tokens(m, 1) for m in ("gpt-4o-mini", "x"))
+
+
+def test_pictures_add_up() -> None:
+    """Each counts, and none costs nothing."""
     assert image_tokens("gpt-4o", 3) == 3 * image_tokens("gpt-4o", 1)
     assert image_tokens("gpt-4o", 0) == 0
-
-
-def test_a_model_that_nobody_knows_is_taken_for_the_dearest() -> None:
-    assert image_tokens("somebody/new-model", 1) == LARGEST
-
-
-def test_a_newer_model_is_not_taken_for_an_older_one() -> None:
-    assert image_tokens("gpt-5.4-mini", 1) > image_tokens("gpt-5-mini", 1)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import kind
 from gridtie.dialects.types import InvalidRequest
 
@@ -41,8 +45,24 @@ NUMBERS = {
 }
 
 
+_DECODERS: dict[str, Callable[[msgspec.Raw], float]] = {
+    name: msgspec.json.Decoder(
+        Annotated[int if allowed.whole else float, msgspec.Meta(ge=allowed.low, le=allowed.high)]
+    ).decode
+    for name, allowed in NUMBERS.items()
+}
+
+
 def number(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float:
     """The number in a field, which is written anew where a whole one came as `100.0`. Raises `InvalidRequest`."""
+    try:
+        return _DECODERS[name](value)
+    except UNREADABLE:
+        return _odd(fields, name, value)
+
+
+def _odd(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float:
+    """Another way to write it, or what is wrong with it."""
     allowed = NUMBERS[name]
     text = bytes(value)
     try:
@@ -52,7 +72,7 @@ def number(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> flo
     # A number of 400 digits is infinite here, and in no range.
     if not allowed.low <= found <= allowed.high or (allowed.whole and not found.is_integer()):
         raise InvalidRequest(name, _shown(text), allowed.wanted)
-    if allowed.whole and not text.removeprefix(b"-").isdigit():
+    if allowed.whole:
         fields[name] = msgspec.Raw(b"%d" % int(found))
     return found
 

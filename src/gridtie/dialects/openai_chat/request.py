@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from gridtie.dialects.facts import Facts
@@ -19,7 +21,7 @@ def rewrite(
 ) -> bytes:
     """The body. Values keep their bytes, so a provider's prompt cache sees the prefix that the client sent."""
     fields = facts.fields.copy()
-    fields["model"] = _Raw(_encode(model))
+    fields["model"] = _name(model)
     if stream:
         if include_usage:
             fields["stream_options"] = _asking_usage(fields.get("stream_options"))
@@ -29,6 +31,12 @@ def rewrite(
     if output_limit is not None and facts.max_output is None:
         fields[limit_field] = _Raw(b"%d" % output_limit)
     return _encode(fields)
+
+
+@lru_cache(maxsize=256)
+def _name(model: str) -> msgspec.Raw:
+    """A target's model as JSON; there are few, and every request names one."""
+    return _Raw(_encode(model))
 
 
 def _asking_usage(options: msgspec.Raw | None) -> msgspec.Raw:

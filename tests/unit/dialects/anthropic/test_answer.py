@@ -223,7 +223,7 @@ def test_an_error_inside_a_200_is_a_failure(before: bytes, type: str, kind: Fail
     chunk = stream.feed(event("error", error={"type": type, "message": "Overloaded"}))
 
     assert chunk.failure is not None
-    assert (chunk.failure.kind, chunk.failure.message, chunk.out) == (kind, "Overloaded", b"")
+    assert (chunk.failure.kind, chunk.failure.detail, chunk.out) == (kind, "Overloaded", b"")
 
 
 @pytest.mark.parametrize("junk", [b"data: <html>\n\n", b"data: []\n\n", b"<html>\n\n", b"data: [DONE]\n\n"])

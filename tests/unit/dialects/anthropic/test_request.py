@@ -12,11 +12,14 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 
 from gridtie.dialects.anthropic.request import DEFAULT_MAX_TOKENS
 from gridtie.dialects.codecs import codec
+from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.types import Untranslatable
+from standins.decoded import ask
 
 CODEC = codec("openai", "anthropic")
 PARAMS = pydantic.TypeAdapter(MessageCreateParamsNonStreaming)
 USER = {"role": "user", "content": "hi"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
 TOOL = {"type": "function", "function": {"name": "add", "description": "adds", "parameters": SCHEMA}}
 
@@ -28,26 +31,25 @@ def judged(value: object) -> object:
     return [judged(item) for item in value] if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
-def native(stream: bool = False, **fields: object) -> dict[str, Any]:
+def native(**fields: object) -> dict[str, Any]:
     body = json.dumps({"model": "coder", "messages": [USER]} | fields).encode()
-    call = ask(CODEC, body, "claude-haiku-5-5", stream=stream)
+    call = ask(CODEC, body, "claude-haiku-5-5")
     assert call.path == "/v1/messages"
     sent = json.loads(call.body)
-    if not stream:
-        judged(PARAMS.validate_python(sent))
-        assert sent.keys() <= MessageCreateParamsNonStreaming.__annotations__.keys()
+    assert sent["stream"] is True
+    judged(PARAMS.validate_python(sent | {"stream": False}))
+    assert sent.keys() <= MessageCreateParamsNonStreaming.__annotations__.keys()
     assert isinstance(sent, dict)
     return sent
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_the_least_request(stream: bool) -> None:
-    """The fields that the API demands are there, and no others."""
-    assert native(stream) == {
+def test_the_least_request() -> None:
+    """The fields that the API demands are there, and no others; the answer is always asked for as a stream."""
+    assert native() == {
         "model": "claude-haiku-5-5",
         "max_tokens": DEFAULT_MAX_TOKENS,
         "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}],
-        "stream": stream,
+        "stream": True,
     }
 
 
@@ -75,6 +77,17 @@ def test_stop() -> None:
         ({"repeat_penalty": 1.1}, "repeat_penalty"),
         ({"stop": ["\n"]}, "stop"),
         ({"response_format": {"type": "json_object"}}, "json_object"),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "system",
+                        "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}],
+                    }
+                ]
+            },
+            "vision",
+        ),
         ({"tool_choice": {"type": "custom", "custom": {"name": "x"}}, "tools": [TOOL]}, "tool_choice"),
     ],
 )
@@ -102,6 +115,42 @@ def test_instructions_are_hoisted() -> None:
 
     assert sent["system"] == "be brief\n\nbe kind"
     assert [turn["role"] for turn in sent["messages"]] == ["user"]
+
+
+def test_marks_for_the_cache_arrive() -> None:
+    """On a part, on a message (its last block), on a tool and its function, on a tool's result, and on instructions."""
+    mark = {"type": "ephemeral"}
+    long, short = {"type": "text", "text": "long", "cache_control": mark}, {"type": "text", "text": "short"}
+    sent = native(
+        messages=[
+            {"role": "system", "content": [long]},
+            {"role": "system", "content": "short"},
+            {"role": "user", "content": [long, short]},
+            {"role": "assistant", "content": "c", "cache_control": mark, "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}]},
+            {"role": "tool", "tool_call_id": "1", "content": "2", "cache_control": mark},
+        ],
+        tools=[TOOL | {"cache_control": mark}],
+    )  # fmt: skip
+
+    assert sent["system"] == [
+        {"type": "text", "text": "long", "cache_control": mark},
+        {"type": "text", "text": "short"},
+    ]
+    (user, assistant, result) = (turn["content"] for turn in sent["messages"])
+    assert [block.get("cache_control") for block in user] == [mark, None]
+    assert [block.get("cache_control") for block in assistant] == [None, mark]
+    assert result[0]["cache_control"] == mark
+    assert sent["tools"][0]["cache_control"] == mark
+
+
+def test_a_limit_is_written_where_the_client_named_none() -> None:
+    """The router's, which it reserved for, in place of the API's default."""
+    facts = read(b'{"messages":[{"role":"user","content":"x"}]}')
+
+    assert (
+        json.loads(CODEC.request(facts, "m", stream=True, include_usage=True, output_limit=9).body)["max_tokens"] == 9
+    )
 
 
 def test_turns_alternate() -> None:
@@ -234,7 +283,7 @@ def test_a_schema_nested_beyond_reason_is_refused() -> None:
     body = (
         b'{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"schema":'
     )
-    body += b'{"items":' * 5000 + b"{}" + b"}" * 5003
+    body += b'{"items":' * 600 + b"{}" + b"}" * 603
 
     with pytest.raises(Untranslatable):
-        CODEC.call(body, "claude", stream=False, include_usage=True)
+        ask(CODEC, body, "claude")

@@ -164,7 +164,7 @@ def test_an_error_line_inside_a_200_is_a_failure(before: bytes, text: str, kind:
     chunk = stream.feed(json.dumps({"error": text}).encode() + b"\n")
 
     assert chunk.failure is not None
-    assert (chunk.failure.kind, chunk.failure.message, chunk.out) == (kind, " ".join(text.split()), b"")
+    assert (chunk.failure.kind, chunk.failure.detail, chunk.out) == (kind, " ".join(text.split()), b"")
 
 
 @pytest.mark.parametrize("junk", [b"<html>\n", b"[]\n", b'{"message":{"content":{}}}x\n', b'{"done":"yes"}\n'])

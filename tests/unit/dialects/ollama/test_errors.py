@@ -58,7 +58,8 @@ def test_context_counts() -> None:
     failure = CODEC.failure(400, {}, json.dumps({"error": json.dumps(CONTEXT)}).encode())
 
     assert (failure.prompt_tokens, failure.context) == (9083, 4096)
-    assert failure.message.startswith("request (9083 tokens)")
+    assert failure.message.endswith("the prompt has 9083 tokens, and 4096 fit")
+    assert failure.detail.startswith("request (9083 tokens)")
 
 
 def test_a_body_that_is_no_json() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gridtie.dialects.codecs import codec
+from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.types import Untranslatable
+from standins.decoded import ask
 
 CODEC = codec("openai", "ollama")
 USER = {"role": "user", "content": "hi"}
@@ -18,22 +20,21 @@ TOOL = {
 }
 
 
-def native(stream: bool = False, **fields: object) -> dict[str, Any]:
+def native(**fields: object) -> dict[str, Any]:
     body = json.dumps({"model": "coder", "messages": [USER]} | fields).encode()
-    call = ask(CODEC, body, "gridtie/smollm2:135m", stream=stream)
+    call = ask(CODEC, body, "gridtie/smollm2:135m")
     assert call.path == "/api/chat"
     decoded = json.loads(call.body)
     assert isinstance(decoded, dict)
     return decoded
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_chat_is_never_cut(stream: bool) -> None:
-    """The two switches that make Ollama refuse instead of dropping messages are always off."""
-    assert native(stream) == {
+def test_a_chat_is_never_cut() -> None:
+    """The two switches that make Ollama refuse instead of dropping messages are always off; it always streams."""
+    assert native() == {
         "model": "gridtie/smollm2:135m",
         "messages": [USER],
-        "stream": stream,
+        "stream": True,
         "truncate": False,
         "shift": False,
     }
@@ -53,7 +54,7 @@ def test_options() -> None:
     assert "keep_alive" not in sent
 
 
-@pytest.mark.parametrize("field", ["options", "keep_alive", "num_ctx", "think"])
+@pytest.mark.parametrize("field", ["options", "num_ctx", "num_gpu"])
 def test_a_client_cannot_reach_behind_the_dialect(field: str) -> None:
     """The context and the memory are the station's: a client's own Ollama fields are refused."""
     with pytest.raises(Untranslatable, match=field):
@@ -122,11 +123,10 @@ def test_tool_choice_none_shows_no_tools() -> None:
     [
         ({"tool_choice": "required"}, "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "add"}}}, "tool_choice"),
-        ({"parallel_tool_calls": False}, "parallel_tool_calls"),
     ],
 )
 def test_what_ollama_cannot_promise_about_tools_is_refused(fields: dict[str, object], needs: str) -> None:
-    """A forced call, or no more than one, is a promise that Ollama does not make."""
+    """A forced call is a promise that Ollama does not make."""
     with pytest.raises(Untranslatable) as refusal:
         native(tools=[TOOL], **fields)
 
@@ -138,6 +138,8 @@ def test_what_ollama_cannot_promise_about_tools_is_refused(fields: dict[str, obj
     [
         ({"type": "text"}, None),
         ({"type": "json_object"}, "json"),
+        ({"type": "json_object", "schema": {"type": "array"}}, {"type": "array"}),
+        ({"type": "json_schema", "schema": {"type": "array"}}, {"type": "array"}),
         ({"type": "json_schema", "json_schema": {"name": "x", "strict": True, "schema": {"type": "object"}}},
          {"type": "object"}),
     ],
@@ -153,6 +155,49 @@ def test_a_schema_that_is_missing_is_the_clients_fault() -> None:
         native(response_format={"type": "json_schema", "json_schema": {"name": "x"}})
 
     assert refusal.value.needs == ""
+
+
+@pytest.mark.parametrize(
+    ("fields", "think"),
+    [
+        ({"chat_template_kwargs": {"enable_thinking": False}}, False),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, None),
+        ({"think": False}, False),
+        ({"think": "high"}, None),
+    ],
+)
+def test_every_way_to_switch_thinking_off(fields: dict[str, object], think: bool | None) -> None:
+    """Clients of vLLM, of llama.cpp and of Ollama each have their own."""
+    assert native(**fields).get("think") is think
+
+
+def test_text_and_images_are_not_written_anew() -> None:
+    """Escapes stay as the client wrote them, also where several texts become one."""
+    content = rb'[{"type":"text","text":"caf\u00e9 \/"},{"type":"text","text":"b"},'
+    content += rb'{"type":"image_url","image_url":{"url":"data:image\/png;base64,AA\/A"}}]'
+    sent = ask(CODEC, b'{"messages":[{"role":"user","content":' + content + b"}]}", "m").body
+
+    assert rb'"content":"caf\u00e9 \/\nb","images":["AA\/A"]' in sent
+
+
+def test_a_limit_is_written_only_where_the_client_named_none() -> None:
+    """What was reserved is what can be billed."""
+    facts = read(b'{"messages":[{"role":"user","content":"x"}]}')
+    named = read(b'{"messages":[{"role":"user","content":"x"}],"max_tokens":7}')
+
+    for each, limit in ((facts, 100), (named, 7)):
+        sent = json.loads(CODEC.request(each, "m", stream=True, include_usage=True, output_limit=100).body)
+        assert sent["options"] == {"num_predict": limit}
+
+
+@pytest.mark.parametrize("arguments", ["null", '"null"', '""', '" "', '"{}"', "{}"])
+def test_no_arguments_are_an_empty_object(arguments: str) -> None:
+    """However a client says that a call had none."""
+    call = f'{{"id":"c","type":"function","function":{{"name":"now","arguments":{arguments}}}}}'
+    body = f'{{"messages":[{{"role":"assistant","content":null,"tool_calls":[{call}]}}]}}'
+    sent = json.loads(ask(CODEC, body.encode(), "m").body)
+
+    assert sent["messages"][0]["tool_calls"][0]["function"] == {"name": "now", "arguments": {}}
 
 
 @pytest.mark.parametrize(("effort", "think"), [("none", False), ("low", None), ("high", None), (None, None)])
