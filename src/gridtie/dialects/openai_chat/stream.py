@@ -50,6 +50,8 @@ class PassThrough:
         self._passing = False
         self._finished: set[int] = set()
         self._done = False
+        # Done, or failed: nothing more is read.
+        self._over = False
         self._came = self._heard_events = False
         # One frame is about one token at every server we know of: the estimate where usage never comes.
         self._spoken = 0
@@ -70,8 +72,14 @@ class PassThrough:
             frames = data.count(b"\n") >> 1
             self._spoken += frames
             return Chunk(data, frames, True, unread=True)
-        if self._done:
+        if self._over:
             return Chunk()
+        chunk = self._feed(data)
+        if chunk.done or chunk.failure is not None:
+            self._over, self._passing = True, False
+        return chunk
+
+    def _feed(self, data: bytes) -> Chunk:
         if self._lead is not None:
             return self._begin(self._lead + data)
         if self._document is not None:
@@ -79,10 +87,13 @@ class PassThrough:
         return self._feed_events(data)
 
     def eof(self) -> Chunk:
-        if self._document is not None and not self._done:
+        if self._over:
+            return Chunk(usage=self._metered())
+        self._over = True
+        if self._document is not None:
             return self._end_document(bytes(self._document))
         chunk = Chunk()
-        if (rest := self._events.flush()) and not self._done:
+        if rest := self._events.flush():
             # The client's parser needs the blank line that upstream left out.
             self._read([rest.rstrip(b"\r\n") + _FRAME_END], chunk)
         chunk.usage = self._metered()
@@ -192,7 +203,7 @@ class PassThrough:
         try:
             heard = hear(event)
         except UNREADABLE:
-            chunk.failure = _broken("the upstream sent an event that is not JSON")
+            chunk.failure = _broken("the upstream sent an event that is no JSON object")
             return False
         if heard.error is not None:
             chunk.failure = errors.from_error(heard.error)
