@@ -56,7 +56,7 @@ class PassThrough:
         # One frame is about one token at every server we know of: the estimate where usage never comes.
         self._spoken = 0
         # The last bytes that passed unread, in which a finish may stand.
-        self._before = self._unread = b""
+        self._unread = b""
 
     def feed(self, data: bytes) -> Chunk:
         if (
@@ -64,14 +64,15 @@ class PassThrough:
             and data.endswith(_JSON_FRAME_END)
             and not self._events.rest
             and _ERROR not in data
-            and _COMMENT not in data
             and (_USAGE not in data or data.count(_USAGE) == sum(map(data.count, _NO_USAGE)))
             and data[0] != _COLON
         ):
-            self._before, self._unread = self._unread, data
-            frames = data.count(b"\n") >> 1
-            self._spoken += frames
-            return Chunk(data, frames, True, unread=True)
+            # One frame in nearly every read: then no comment can stand beside it.
+            frames = 1 if data.find(b"\n") == len(data) - 2 else _frames_without_comments(data)
+            if frames:
+                self._unread = data
+                self._spoken += frames
+                return Chunk(data, frames, True, False, None, None, True)
         if self._over:
             return Chunk()
         chunk = self._feed(data)
@@ -244,7 +245,7 @@ class PassThrough:
     def _all_finished(self) -> bool:
         if not self._finished and self._choices == 1 and self._unread:
             # The finish may have passed unread.
-            for frame in EventSplitter().feed(self._before + self._unread):
+            for frame in EventSplitter().feed(self._unread):
                 event = parse(frame)
                 if event is not None:
                     with suppress(*UNREADABLE):
@@ -253,6 +254,11 @@ class PassThrough:
 
     def _metered(self) -> Usage:
         return usage.from_wire(self._usage, self._prompt_estimate, self._spoken)
+
+
+def _frames_without_comments(data: bytes) -> int:
+    """How many whole frames there are; 0 where a comment stands among them."""
+    return 0 if _COMMENT in data else data.count(b"\n") >> 1
 
 
 def _no_stream(document: bytes) -> Failure:
