@@ -31,7 +31,7 @@ PURE = [
     "routing/plan.py",
     "host/fit.py",
     "config/schema.py",
-    *sorted(str(path.relative_to(SOURCE)) for path in (SOURCE / "dialects").glob("*.py")),
+    *sorted(str(path.relative_to(SOURCE)) for path in (SOURCE / "dialects").rglob("*.py")),
 ]
 INPUT_OUTPUT = {
     "asyncio",

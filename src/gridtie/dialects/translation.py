@@ -64,6 +64,8 @@ class Translation:
         self._opened = False
         self._finish: str | None = None
         self._done = False
+        # Done, or failed: nothing more is read.
+        self._over = False
         # Bytes of what was said: the estimate where usage never comes.
         self._said = 0
         self._usage: WireUsage | None = None
@@ -75,8 +77,14 @@ class Translation:
         raise NotImplementedError
 
     def feed(self, data: bytes) -> Chunk:
-        if self._done:
+        if self._over:
             return Chunk()
+        chunk = self._feed(data)
+        if chunk.done or chunk.failure is not None:
+            self._over = True
+        return chunk
+
+    def _feed(self, data: bytes) -> Chunk:
         if self._lead is not None:
             return self._begin(self._lead + data)
         if self._document is not None:
@@ -89,7 +97,8 @@ class Translation:
 
     def eof(self) -> Chunk:
         chunk = Chunk()
-        if not self._done:
+        if not self._over:
+            self._over = True
             if self._document is not None:
                 chunk = self._read([bytes(self._document)], self._take_document)
             elif rest := self._splitter.flush():
@@ -120,7 +129,7 @@ class Translation:
             return Chunk(failure=broken(f"the upstream sent {form(data)} instead of a stream"), usage=self._metered())
         if first == _OBJECT and self._documents:
             self._document = bytearray()
-        return self.feed(data)
+        return self._feed(data)
 
     def _collect(self, document: bytearray, data: bytes) -> Chunk:
         document += data

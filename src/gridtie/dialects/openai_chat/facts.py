@@ -25,6 +25,7 @@ _MAX_MODEL_BYTES = 12 * MAX_MODEL_CHARACTERS + 2
 _T = TypeVar("_T")
 _Raw = msgspec.Raw
 _NULL, _TRUE, _FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
+_EMPTY_OBJECT = _Raw(b"{}")
 _NOTHING = (_NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'))
 _ASK_USAGE = _Raw(b'{"include_usage":true}')
 _NO_TOOL = _Raw(b'"none"')
@@ -81,17 +82,23 @@ class _Found(TypedDict, total=False):
 
 def read(body: bytes | bytearray) -> Facts:
     """The facts of a client's body. Raises `InvalidRequest`."""
-    fields = _object(body)
+    try:
+        fields = _fields(body)
+    except UNREADABLE as error:
+        fields = _after_mark(body, error)
     found: _Found = {"fields": fields}
     # Where one list stands in the whole body it can only be that of the messages, and they hold nothing but texts.
-    take_messages = _take_plain_messages if body.find(b"[", body.find(b"[") + 1) < 0 else _take_messages
+    plain = body.find(b"[", body.find(b"[") + 1) < 0 and b"cache_control" not in body
     for name, value in fields.items():
-        if value == _NULL:
-            continue
-        if name == "messages":
-            take_messages(found, name, value)
-        elif (take := _TAKE.get(name)) is not None:
+        take = _TAKE.get(name)
+        if take is not None:
             take(found, name, value)
+        elif name == "messages":
+            if plain:
+                found["messages"], text = measure_plain(name, value)
+                found["text_bytes"] = found.get("text_bytes", 0) + text
+            else:
+                _take_messages(found, name, value)
     return Facts(**found)
 
 
@@ -104,6 +111,8 @@ def _take_model(found: _Found, name: str, value: msgspec.Raw) -> None:
     try:
         found["model"] = model = _text(value)
     except UNREADABLE as error:
+        if value == _NULL:
+            return
         raise InvalidRequest(name, got(error), _MODEL) from None
     if len(model) > MAX_MODEL_CHARACTERS:
         raise InvalidRequest(name, f"a name of {len(model)} characters", _MODEL)
@@ -114,7 +123,7 @@ def _take_model(found: _Found, name: str, value: msgspec.Raw) -> None:
 def _take_stream(found: _Found, name: str, value: msgspec.Raw) -> None:
     if value == _TRUE:
         found["stream"] = True
-    elif value != _FALSE:
+    elif value not in (_FALSE, _NULL):
         raise InvalidRequest(name, kind(value), "true or false")
 
 
@@ -123,17 +132,20 @@ def _take_stream_options(found: _Found, name: str, value: msgspec.Raw) -> None:
         found["wants_usage"] = True
         return
     options = _typed(_stream_options, name, value, "an object whose include_usage is true or false")
-    if options.include_usage:
+    if options is not None and options.include_usage:
         found["wants_usage"] = True
 
 
 def _take_limit(found: _Found, name: str, value: msgspec.Raw) -> None:
-    limit = int(number(found["fields"], name, value))
-    found["max_output"] = max(limit, found.get("max_output", limit))
+    limit = number(found["fields"], name, value)
+    if limit is not None:
+        found["max_output"] = max(int(limit), found.get("max_output", 1))
 
 
 def _take_choices(found: _Found, name: str, value: msgspec.Raw) -> None:
-    found["choices"] = int(number(found["fields"], name, value))
+    choices = number(found["fields"], name, value)
+    if choices is not None:
+        found["choices"] = int(choices)
 
 
 def _take_number(found: _Found, name: str, value: msgspec.Raw) -> None:
@@ -142,13 +154,15 @@ def _take_number(found: _Found, name: str, value: msgspec.Raw) -> None:
 
 def _take_response_format(found: _Found, name: str, value: msgspec.Raw) -> None:
     shape = _typed(_response_format, name, value, "an object whose type is text")
-    if shape.type in ("json_object", "json_schema"):
+    if shape is not None and shape.type in ("json_object", "json_schema"):
         _need(found, "json")
         _take_text(found, name, value)
 
 
 def _take_tools(found: _Found, name: str, value: msgspec.Raw) -> None:
     tools = _typed(_tools, name, value, "a list of objects, each with a type")
+    if tools is None:
+        return
     if tools and found["fields"].get("tool_choice") != _NO_TOOL:
         _need(found, "tools")
         if found["fields"].get("parallel_tool_calls") == _FALSE:
@@ -168,22 +182,24 @@ def _take_functions(found: _Found, name: str, value: msgspec.Raw) -> None:
 
 
 def _take_text(found: _Found, _name: str, value: msgspec.Raw) -> None:
-    found["text_bytes"] = found.get("text_bytes", 0) + len(value)
+    if value != _NULL:
+        found["text_bytes"] = found.get("text_bytes", 0) + len(value)
 
 
 def _take_billed(found: _Found, name: str, value: msgspec.Raw) -> None:
     # Web search with an empty object is asked for, with its defaults.
-    if name == "web_search_options" or value not in _NOTHING:
+    if value not in _NOTHING or (value == _EMPTY_OBJECT and name == "web_search_options"):
         _bill(found, name)
 
 
 def _take_service_tier(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if _typed(_text, name, value, "auto, default, flex or a name that the provider knows") not in _PLAIN_TIERS:
+    tier = _typed(_text, name, value, "auto, default, flex or a name that the provider knows")
+    if tier is not None and tier not in _PLAIN_TIERS:
         _bill(found, name)
 
 
 def _take_modalities(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if set(_typed(_texts, name, value, "a list of strings")) - {"text"}:
+    if set(_typed(_texts, name, value, "a list of strings") or ()) - {"text"}:
         _bill(found, "audio")
 
 
@@ -195,12 +211,9 @@ def _bill(found: _Found, what: str) -> None:
     found["extras"] = found.get("extras", _NONE) | {what}
 
 
-def _take_plain_messages(found: _Found, name: str, value: msgspec.Raw) -> None:
-    found["messages"], text = measure_plain(name, value)
-    found["text_bytes"] = found.get("text_bytes", 0) + text
-
-
 def _take_messages(found: _Found, name: str, value: msgspec.Raw) -> None:
+    if value == _NULL:
+        return
     measured = measure(name, value)
     found["messages"] = measured.messages
     found["text_bytes"] = found.get("text_bytes", 0) + measured.text
@@ -233,27 +246,32 @@ _TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
 }
 
 
-def _object(body: bytes | bytearray) -> dict[str, msgspec.Raw]:
-    try:
-        return _fields(body)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest("", got(error), "a JSON object") from None
-    except RecursionError:
-        raise InvalidRequest("", "values nested too deep", "a JSON object of a few levels") from None
-    except UNREADABLE as error:
-        if body.startswith(_BOM):
-            return _object(body[len(_BOM) :])
-        raise InvalidRequest("", _no_json(body, error), "a JSON object in UTF-8") from None
+def _after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
+    """The fields of a body behind a byte-order mark; of any other the reason why it has none."""
+    if body.startswith(_BOM):
+        try:
+            return _fields(body[len(_BOM) :])
+        except UNREADABLE as behind:
+            error = behind
+    wanted = "a JSON object of a few levels" if isinstance(error, RecursionError) else "a JSON object in UTF-8"
+    raise InvalidRequest("", _no_object(body, error), wanted) from None
 
 
-def _no_json(body: bytes | bytearray, error: Exception) -> str:
+def _no_object(body: bytes | bytearray, error: Exception) -> str:
     if not body:
         return "nothing"
+    if isinstance(error, msgspec.ValidationError):
+        return got(error)
+    if isinstance(error, RecursionError):
+        return "values nested too deep"
     return "UTF-16" if body.startswith(_UTF_16) else f"no JSON ({unquoted(error)})"
 
 
-def _typed(decode: Callable[[msgspec.Raw], _T], name: str, value: msgspec.Raw, wanted: str) -> _T:
+def _typed(decode: Callable[[msgspec.Raw], _T], name: str, value: msgspec.Raw, wanted: str) -> _T | None:
+    """A field's value, None for null."""
     try:
         return decode(value)
     except UNREADABLE as error:
+        if value == _NULL:
+            return None
         raise InvalidRequest(name, got(error), wanted) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat import errors
 from gridtie.dialects.sse import Event
 
@@ -76,7 +77,7 @@ _odd_frame = msgspec.json.Decoder(_OddFrame).decode
 
 
 def hear(event: Event) -> Heard:
-    """Read an event. Raises `UNREADABLE` where its data is not JSON."""
+    """Read an event. Raises `UNREADABLE` where its data is no JSON object."""
     try:
         frame = _frame(event.data)
     except msgspec.ValidationError:
@@ -97,7 +98,7 @@ def says_something(event: Event) -> bool:
     """Whether there is content in it."""
     try:
         return hear(event).content
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
 
 
@@ -114,11 +115,8 @@ def _hear_choice(choice: _Choice, heard: Heard, event: Event) -> None:
 
 
 def _hear_odd(event: Event) -> Heard:
-    """Sound JSON in a shape that we do not know: the client's to judge, and content where it may be."""
-    try:
-        frame = _odd_frame(event.data)
-    except msgspec.ValidationError:
-        return Heard()
+    """A sound object in a shape that we do not know: the client's to judge, and content where it may be."""
+    frame = _odd_frame(event.data)
     if errors.present(frame.error):
         return Heard(error=errors.read(event.data))
     spoken = frame.choices not in NOTHING

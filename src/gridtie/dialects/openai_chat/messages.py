@@ -61,12 +61,15 @@ def measure_plain(name: str, value: msgspec.Raw) -> tuple[int, int]:
     try:
         messages = _plain(value)
     except UNREADABLE as error:
+        if value == _NULL:
+            return 0, 0
         raise _not_messages(name, error) from None
-    text = 0
-    for message in messages:
-        text += len(message.content) - _QUOTES
     count = len(messages)
-    return count, text + _hidden(len(value) - text, count)
+    text = -_QUOTES * count
+    for message in messages:
+        text += len(message.content)
+    hidden = len(value) - text - _FRAME_BYTES * count
+    return count, text + hidden if hidden > 0 else text
 
 
 def measure(name: str, value: msgspec.Raw) -> Measure:

@@ -11,6 +11,7 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import kind
 from gridtie.dialects.types import InvalidRequest
 
+_NULL = msgspec.Raw(b"null")
 _LARGEST = 2**31 - 1
 # Shown in an error as it stands up to this length; a longer one by its length.
 _SHOWN = 24
@@ -53,16 +54,21 @@ _DECODERS: dict[str, Callable[[msgspec.Raw], float]] = {
 }
 
 
-def number(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float:
-    """The number in a field, which is written anew where a whole one came as `100.0`. Raises `InvalidRequest`."""
+def number(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float | None:
+    """The number in a field, None for null; a whole one that came as `100.0` is written anew.
+
+    Raises `InvalidRequest`.
+    """
     try:
         return _DECODERS[name](value)
     except UNREADABLE:
         return _odd(fields, name, value)
 
 
-def _odd(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float:
+def _odd(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float | None:
     """Another way to write it, or what is wrong with it."""
+    if value == _NULL:
+        return None
     allowed = NUMBERS[name]
     text = bytes(value)
     try:

@@ -158,4 +158,8 @@ def _frame(answer: _Answer, choices: list[dict[str, Any]]) -> bytes:
 
 
 def _event(fields: dict[str, Any]) -> bytes:
-    return b"data: " + _encode(fields) + b"\n\n"
+    data = _encode(fields)
+    if b"\n" in data or b"\r" in data:
+        # White space of a body that was written for people would end the event.
+        data = msgspec.json.format(data, indent=-1)
+    return b"data: " + data + b"\n\n"

@@ -50,11 +50,13 @@ class PassThrough:
         self._passing = False
         self._finished: set[int] = set()
         self._done = False
+        # Done, or failed: nothing more is read.
+        self._over = False
         self._came = self._heard_events = False
         # One frame is about one token at every server we know of: the estimate where usage never comes.
         self._spoken = 0
         # The last bytes that passed unread, in which a finish may stand.
-        self._before = self._unread = b""
+        self._unread = b""
 
     def feed(self, data: bytes) -> Chunk:
         if (
@@ -62,16 +64,23 @@ class PassThrough:
             and data.endswith(_JSON_FRAME_END)
             and not self._events.rest
             and _ERROR not in data
-            and _COMMENT not in data
             and (_USAGE not in data or data.count(_USAGE) == sum(map(data.count, _NO_USAGE)))
             and data[0] != _COLON
         ):
-            self._before, self._unread = self._unread, data
-            frames = data.count(b"\n") >> 1
-            self._spoken += frames
-            return Chunk(data, frames, True, unread=True)
-        if self._done:
+            # One frame in nearly every read: then no comment can stand beside it.
+            frames = 1 if data.find(b"\n") == len(data) - 2 else _frames_without_comments(data)
+            if frames:
+                self._unread = data
+                self._spoken += frames
+                return Chunk(data, frames, True, False, None, None, True)
+        if self._over:
             return Chunk()
+        chunk = self._feed(data)
+        if chunk.done or chunk.failure is not None:
+            self._over, self._passing = True, False
+        return chunk
+
+    def _feed(self, data: bytes) -> Chunk:
         if self._lead is not None:
             return self._begin(self._lead + data)
         if self._document is not None:
@@ -79,10 +88,13 @@ class PassThrough:
         return self._feed_events(data)
 
     def eof(self) -> Chunk:
-        if self._document is not None and not self._done:
+        if self._over:
+            return Chunk(usage=self._metered())
+        self._over = True
+        if self._document is not None:
             return self._end_document(bytes(self._document))
         chunk = Chunk()
-        if (rest := self._events.flush()) and not self._done:
+        if rest := self._events.flush():
             # The client's parser needs the blank line that upstream left out.
             self._read([rest.rstrip(b"\r\n") + _FRAME_END], chunk)
         chunk.usage = self._metered()
@@ -192,7 +204,7 @@ class PassThrough:
         try:
             heard = hear(event)
         except UNREADABLE:
-            chunk.failure = _broken("the upstream sent an event that is not JSON")
+            chunk.failure = _broken("the upstream sent an event that is no JSON object")
             return False
         if heard.error is not None:
             chunk.failure = errors.from_error(heard.error)
@@ -233,7 +245,7 @@ class PassThrough:
     def _all_finished(self) -> bool:
         if not self._finished and self._choices == 1 and self._unread:
             # The finish may have passed unread.
-            for frame in EventSplitter().feed(self._before + self._unread):
+            for frame in EventSplitter().feed(self._unread):
                 event = parse(frame)
                 if event is not None:
                     with suppress(*UNREADABLE):
@@ -242,6 +254,11 @@ class PassThrough:
 
     def _metered(self) -> Usage:
         return usage.from_wire(self._usage, self._prompt_estimate, self._spoken)
+
+
+def _frames_without_comments(data: bytes) -> int:
+    """How many whole frames there are; 0 where a comment stands among them."""
+    return 0 if _COMMENT in data else data.count(b"\n") >> 1
 
 
 def _no_stream(document: bytes) -> Failure:

@@ -272,3 +272,88 @@ def test_a_whole_answer() -> None:
 def test_a_whole_answer_that_is_none(body: bytes) -> None:
     """A 200 that carries no whole message is not an answer."""
     assert CODEC.whole(body, prompt_estimate=1).failure is not None
+
+
+STOPPED = event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 15})
+
+
+@pytest.mark.parametrize("cut", [b"", b"event: message_st", b"event: message_stop\n", b"\x00\n\n"])
+def test_an_answer_that_finished_is_whole_whatever_breaks_after_it(cut: bytes) -> None:
+    """`stop_reason` says that it is; `message_stop` says it again."""
+    stream = decoder()
+    chunks = [stream.feed(piece) for piece in (*TEXT[:-1], STOPPED)]
+    assert stream.whole_at_end()
+    chunks += [stream.feed(cut), stream.eof()]
+    out = b"".join(chunk.out for chunk in chunks)
+
+    assert sdk_chunks(out)[-1].choices[0].finish_reason == "stop"
+    assert (chunks[-1].failure, chunks[-1].usage) == (None, Usage(input=25, output=15))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "usage"),
+    [
+        ({"input_tokens": 25.0}, {"output_tokens": 15}, Usage(input=25, output=15, estimated=True)),
+        ({"input_tokens": "25"}, {"output_tokens": 15}, Usage(input=50, output=15, estimated=True)),
+        ({"input_tokens": 25}, {"output_tokens": -1}, Usage(input=25, output=2, estimated=True)),
+        ({"input_tokens": 25}, {}, Usage(input=25, output=2, estimated=True)),
+        ([], None, Usage(input=50, output=2, estimated=True)),
+    ],
+)
+def test_each_count_that_is_none_is_estimated(first: object, last: object, usage: Usage) -> None:
+    """What is sound is kept, the figure is flagged, and the answer passes."""
+    begin = {"type": "message_start", "message": MESSAGE | {"usage": first}}
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": last}
+    pieces = [f"data: {json.dumps(each)}\n\n".encode() for each in (begin, stop)]
+    said = delta(0, type="text_delta", text="eight by")
+    out, chunks = run(decoder(), [pieces[0], said, pieces[1], event("message_stop")])
+
+    assert sdk_chunks(out)
+    assert (chunks[-1].failure, chunks[-1].usage) == (None, usage)
+
+
+@pytest.mark.parametrize("error", [None, False, "", {}])
+def test_an_error_that_is_none_is_no_failure(error: object) -> None:
+    """A field alone is not an error."""
+    odd = {"type": "message_delta", "delta": {}, "error": error}
+    _, chunks = run(decoder(), [*TEXT[:-1], f"data: {json.dumps(odd)}\n\n".encode(), TEXT[-1]])
+
+    assert chunks[-1].failure is None
+
+
+def test_pings_do_not_count() -> None:
+    """Nor do comments: a connection that is alive is not an answer."""
+    stream = decoder()
+    chunks = [stream.feed(data) for data in (start(), PING * 64, b": hello\n\n" * 64)]
+
+    assert [(chunk.content, chunk.frames, chunk.out) for chunk in chunks] == [
+        (False, 1, b""), (False, 0, b""), (False, 0, b"")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("size", [1, 10_000])
+def test_a_whole_message_to_a_request_for_a_stream_is_used(size: int, indent: int | None) -> None:
+    """It becomes the stream that says the same."""
+    body = json.dumps(WHOLE, indent=indent).encode()
+    out, chunks = run(decoder(), (body[start : start + size] for start in range(0, len(body), size)))
+    sent = sdk_chunks(out)
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in sent) == "H\u00e9"
+    assert (sent[-1].choices[0].finish_reason, chunks[-1].usage) == (
+        "tool_calls",
+        Usage(input=25, output=15, reasoning=4),
+    )
+
+
+def test_a_collected_stream_is_the_whole_answer() -> None:
+    """Pieces of arguments are joined, and a call without any gets an empty object."""
+    stream = CODEC.collect(prompt_estimate=50, created=1)
+    chunks = [stream.feed(piece) for piece in TOOLS]
+    completion = ChatCompletion.model_validate_json(chunks[-1].out, strict=True)
+    calls = completion.choices[0].message.tool_calls
+
+    assert [bool(chunk.out) for chunk in chunks] == [False] * (len(TOOLS) - 1) + [True]
+    assert calls is not None
+    assert [call.function.arguments for call in calls] == ['{"a": 1}', "{}"]  # type: ignore[union-attr]  # no custom tool
+    assert completion.choices[0].message.content == "Let me see."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ TIMES = {"total_duration": 9, "load_duration": 1, "prompt_eval_duration": 2, "ev
 COUNTS = {"prompt_eval_count": 31, "eval_count": 5}
 
 
-def line(content: str = "", *, done: str | None = None, counts: dict[str, int] = COUNTS, **message: object) -> bytes:
+def line(content: str = "", *, done: str | None = None, counts: dict[str, Any] = COUNTS, **message: object) -> bytes:
     fields = HEAD | {"message": {"role": "assistant", "content": content} | message, "done": done is not None}
     if done is not None:
         fields |= {"done_reason": done} | TIMES | counts
@@ -204,3 +205,93 @@ def test_a_whole_answer() -> None:
 def test_a_whole_answer_that_is_none(body: bytes) -> None:
     """A 200 without `done: true` is not an answer."""
     assert CODEC.whole(body, prompt_estimate=1).failure is not None
+
+
+def test_one_tool_call_an_answer_where_the_client_wants_no_more() -> None:
+    """Ollama cannot be told, so the first call is passed on and the others are not."""
+    unnamed = {"function": {"name": "now", "arguments": {}}}
+    stream = CODEC.stream(client_wants_usage=False, prompt_estimate=50, one_tool_call=True)
+    out, _ = run(stream, [line(tool_calls=[CALL, unnamed]), line(tool_calls=[unnamed]), line(done="stop")])
+    calls = [call for chunk in sdk_chunks(out) for call in chunk.choices[0].delta.tool_calls or ()]
+
+    assert [call.id for call in calls] == ["call_abc"]
+
+
+@pytest.mark.parametrize(("arguments", "text"), [(None, "{}"), ('{"a":1}', '{"a":1}'), ({}, "{}")])
+def test_arguments_are_an_objects_json(arguments: object, text: str) -> None:
+    """Null is no arguments, and a string is what it says."""
+    call = {"function": {"name": "now", "arguments": arguments}}
+    out, _ = run(decoder(), [line(tool_calls=[call], done="stop")])
+    calls = [call for chunk in sdk_chunks(out) for call in chunk.choices[0].delta.tool_calls or ()]
+
+    assert calls[0].function is not None
+    assert calls[0].function.arguments == text
+
+
+@pytest.mark.parametrize(
+    ("counts", "usage"),
+    [
+        ({"prompt_eval_count": 31}, Usage(input=31, output=2, estimated=True)),
+        ({"eval_count": 5}, Usage(input=50, output=5, estimated=True)),
+        ({"prompt_eval_count": 31.0, "eval_count": 5}, Usage(input=31, output=5, estimated=True)),
+        ({"prompt_eval_count": "31", "eval_count": 5}, Usage(input=50, output=5, estimated=True)),
+        ({"prompt_eval_count": -1, "eval_count": 10**30}, Usage(input=50, output=2, estimated=True)),
+    ],
+)
+def test_each_count_that_is_none_is_estimated(counts: dict[str, Any], usage: Usage) -> None:
+    """What is sound is kept, and the figure is flagged."""
+    _, chunks = run(decoder(), [line("eight by"), line(done="stop", counts=counts)])
+
+    assert chunks[-1].usage == usage
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"created_at": 5}, {"model": None}, {"error": ""}, {"error": None}, {"error": {}}, {"error": False}],
+)
+def test_a_side_fields_oddity_costs_no_answer(odd: dict[str, object]) -> None:
+    """The answer passes."""
+    pieces = [json.dumps(json.loads(each) | odd).encode() + b"\n" for each in STREAM]
+    out, chunks = run(decoder(), pieces)
+
+    assert (chunks[-1].failure, len(sdk_chunks(out))) == (None, 4)
+
+
+def test_a_collected_answer_is_the_whole_one() -> None:
+    """Asked to stream, for a client that wants it whole: nothing goes out before the end."""
+    stream = CODEC.collect(prompt_estimate=50)
+    pieces = [line("H\u00e9", thinking="hm"), line('llo "w"'), line(tool_calls=[CALL]), line(done="stop")]
+    chunks = [stream.feed(piece) for piece in pieces]
+    completion = ChatCompletion.model_validate_json(chunks[-1].out, strict=True)
+    message = completion.choices[0].message
+
+    assert [bool(chunk.out) for chunk in chunks] == [False, False, False, True]
+    assert [chunk.content for chunk in chunks] == [True] * 4
+    assert (message.content, getattr(message, "reasoning_content", None)) == ('H\u00e9llo "w"', "hm")
+    assert message.tool_calls is not None
+    assert (completion.choices[0].finish_reason, chunks[-1].usage) == ("tool_calls", Usage(input=31, output=5))
+
+
+def test_a_collected_answer_is_bounded() -> None:
+    """An endless one is a failure, and not a full memory."""
+    stream = CODEC.collect(prompt_estimate=50)
+    piece = line("x" * 1_000_000)
+
+    failures = [chunk.failure for chunk in (stream.feed(piece) for _ in range(18)) if chunk.failure]
+
+    assert [failure.kind for failure in failures] == [Failed.BROKEN]
+
+
+def test_what_came_instead_of_a_stream_is_named() -> None:
+    """A sign-in page is called one."""
+    failure = decoder().feed(b"<!DOCTYPE html><title>Sign in</title>").failure
+
+    assert failure is not None
+    assert "an HTML page instead of a stream" in failure.message
+
+
+def test_a_last_line_that_is_cut_after_done_changes_nothing() -> None:
+    """`done: true` is the end."""
+    out, chunks = run(decoder(), [*STREAM, b'{"mess'])
+
+    assert (out.endswith(b"data: [DONE]\n\n"), chunks[-1].failure) == (True, None)

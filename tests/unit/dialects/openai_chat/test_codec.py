@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.facts import read
@@ -178,3 +179,76 @@ def test_a_failure_in_a_200_is_a_failure(body: bytes, kind: Failed) -> None:
 
     assert whole.failure is not None
     assert kind is whole.failure.kind
+
+
+@pytest.mark.parametrize("error", ["null", "false", '""', "{}", "[]", "0", '{"message":null,"code":null}'])
+@pytest.mark.parametrize("more", ['"created":1.5', '"id":7', '"service_tier":{}', '"timings":[]', '"usage":[]'])
+def test_a_side_fields_oddity_costs_no_answer(error: str, more: str) -> None:
+    """The answer passes, and its usage is estimated."""
+    choices = json.dumps(WHOLE["choices"])
+    body = f'{{"choices":{choices},"error":{error},{more}}}'.encode()
+
+    whole = CODEC.whole(body, prompt_estimate=99)
+
+    assert (whole.body, whole.failure) == (body, None)
+    assert whole.usage is not None
+    assert (whole.usage.input, whole.usage.estimated) == (99, True)
+
+
+CHUNK = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "gpt"}
+CALL = {"index": 0, "id": "t", "type": "function", "function": {"name": "add", "arguments": '{"a"'}}
+STREAMED = [
+    CHUNK | {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "H\u00e9"}, "finish_reason": None}]},
+    CHUNK | {"choices": [{"index": 0, "delta": {"content": "llo"}}]},
+    CHUNK | {"choices": [{"index": 0, "delta": {"tool_calls": [CALL]}}]},
+    CHUNK | {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]}}]},
+    CHUNK | {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    CHUNK | {"choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}},
+]
+
+
+def events(*chunks: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+@pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b": bye\n\n", b""])
+def test_a_stream_that_answers_a_request_for_a_whole_answer_is_used(end: bytes) -> None:
+    """Some servers stream whatever they are asked."""
+    whole = CODEC.whole(events(*STREAMED) + end, prompt_estimate=99)
+    completion = ChatCompletion.model_validate_json(whole.body, strict=True)
+    message = completion.choices[0].message
+
+    assert (whole.failure, whole.usage) == (None, Usage(input=4, output=2))
+    assert (message.content, completion.choices[0].finish_reason) == ("H\u00e9llo", "tool_calls")
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].function.arguments == '{"a":1}'  # type: ignore[union-attr]  # not a custom tool
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<!DOCTYPE html><title>Sign in</title>", "an HTML page"),
+        (b"\n <?xml version='1.0'?>", "an XML document"),
+        (b"Internal Server Error", "text"),
+        (b"", "nothing"),
+        (events(*STREAMED[:3]), "before the answer was complete"),
+        (b"[]", "no chat completion"),
+    ],
+)
+def test_what_came_instead_of_an_answer_is_named(body: bytes, words: str) -> None:
+    """The error says what came, and quotes none of it."""
+    failure = CODEC.whole(body, prompt_estimate=1).failure
+
+    assert failure is not None
+    assert words in failure.message
+    assert "Sign in" not in failure.message
+
+
+def test_a_stream_can_be_collected() -> None:
+    """For a client that wants a whole answer: nothing goes out until it is whole."""
+    decoder = CODEC.collect(prompt_estimate=99)
+    chunks = [decoder.feed(events(chunk)) for chunk in STREAMED]
+
+    assert [bool(chunk.out) for chunk in chunks] == [False] * 5 + [True]
+    assert chunks[-1].done
+    assert ChatCompletion.model_validate_json(chunks[-1].out, strict=True).choices[0].message.content == "H\u00e9llo"

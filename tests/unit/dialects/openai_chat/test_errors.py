@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Failed
+from gridtie.dialects.types import Dialect, Failed
 
 CODEC = codec("openai", "openai")
 
@@ -102,3 +102,74 @@ def test_a_body_about_credentials_is_not_passed_on() -> None:
 def test_retry_after_is_carried_on() -> None:
     """The waiting time that upstream asks for reaches the breaker."""
     assert CODEC.failure(429, {b"retry-after": b"7"}, json.dumps(error()).encode()).retry_after == 7.0
+
+
+PROMPT = "my SECRET prompt"
+OPENROUTER = {
+    "error": {
+        "code": 403,
+        "message": "mistral-small requires moderation. Your input was flagged.",
+        "metadata": {"reasons": ["violence"], "flagged_input": PROMPT, "provider_name": "x"},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error("Your request was rejected by our safety system", code="content_policy_violation")),
+        (400, error("The response was filtered", type="x", code="content_filter")),
+        (400, {"error": {"code": None, "message": "no", "innererror": {"code": "ResponsibleAIPolicyViolation"}}}),
+        (403, error("blocked", code="moderation_blocked")),
+        (403, OPENROUTER),
+        (403, error("Content violates usage guidelines", type="x")),
+    ],
+)
+def test_a_moderation_is_not_a_wrong_key(status: int, body: object) -> None:
+    """One client's prompt pauses no target for everybody."""
+    failure = CODEC.failure(status, {}, json.dumps(body).encode())
+
+    assert failure.kind is Failed.POLICY
+    assert PROMPT not in failure.message
+
+
+@pytest.mark.parametrize("body", [error("You may not use this", type="permission_error"), error("no"), "<html>", ""])
+def test_a_403_that_says_nothing_of_moderation_is_about_the_key(body: object) -> None:
+    """As before."""
+    raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+    assert CODEC.failure(403, {}, raw).kind is Failed.AUTH
+
+
+def test_a_message_is_in_our_words() -> None:
+    """Upstream's may quote the prompt: it is for the client alone, and so kept apart."""
+    body = error(f"invalid prompt: {PROMPT}", code="invalid_value")
+    failure = CODEC.failure(400, {}, json.dumps(body).encode())
+
+    assert failure.message == "the upstream answered 400 (invalid_value, invalid_request_error)"
+    assert failure.detail == f"invalid prompt: {PROMPT}"
+
+
+@pytest.mark.parametrize("name", [f"{PROMPT}", "x" * 300, "a\nb", "sk-1 2"])
+def test_a_name_that_is_none_is_not_repeated(name: str) -> None:
+    """A code is a word; whatever else stands there may be anything."""
+    failure = CODEC.failure(400, {}, json.dumps(error("no", type=name, code=name)).encode())
+
+    assert failure.message == "the upstream answered 400"
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 100, 199, 302, 420, 430, 444, 460, 498, 499, 599, 600, 999, 10**6])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"null", b"[]", b"5", b"\xff", b"<html>", b'{"error":5}', b'{"error":[1]}', b'{"error":{"code":1.5}}',
+        b'{"error":{"message":{"a":1},"type":5,"code":[]}}', b'{"error":true,"message":"no"}', b"[" * 100_000,
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dialect", ["openai", "ollama", "anthropic"])
+def test_no_status_and_no_body_break_the_classification(dialect: Dialect, status: int, body: bytes) -> None:
+    """Whatever an upstream answers, it is a failure of some kind."""
+    failure = codec("openai", dialect).failure(status, {}, body)
+
+    assert failure.message
+    assert failure.kind is not Failed.INVALID or 400 <= status < 500

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.types import Chunk, Failed, StreamDecoder, Usage
+from standins.decoded import sdk_chunks
 
 CODEC = codec("openai", "openai")
 DONE = b"data: [DONE]\n\n"
@@ -211,3 +212,161 @@ def test_a_frame_without_end_is_a_failure() -> None:
 
     assert chunk.failure is not None
     assert Failed.BROKEN is chunk.failure.kind
+
+
+def test_comments_and_pings_do_not_reach_the_client() -> None:
+    """Nor do they count as frames, before the commit and after it."""
+    ping = b": ping\n\n"
+    stream = decoder()
+    chunks = [stream.feed(data) for data in (ping, ROLE, ping * 64, HELLO, ping, ping + WORLD, WORLD + ping)]
+
+    assert b"".join(chunk.out for chunk in chunks) == ROLE + HELLO + WORLD + WORLD
+    assert [(chunk.content, chunk.frames) for chunk in chunks] == [
+        (False, 0), (False, 1), (False, 0), (True, 1), (False, 0), (True, 1), (True, 1)
+    ]  # fmt: skip
+
+
+def test_what_passed_unread_can_be_asked_about() -> None:
+    """An upstream that sends empty deltas for ever says nothing."""
+    stream = decoder()
+    stream.feed(ROLE + HELLO)
+    empty, said = stream.feed(frame({})), stream.feed(HELLO)
+
+    assert (empty.unread, said.unread) == (True, True)
+    assert (stream.says_something(empty.out), stream.says_something(said.out)) == (False, True)
+
+
+@pytest.mark.parametrize("cut", [b"", USAGE[:20], b"data: [DO", b"data: [DONE]", b"\x00garbage", b": bye"])
+def test_an_answer_that_finished_is_whole_whatever_breaks_after_it(cut: bytes) -> None:
+    """The protocol says when an answer is whole, not the transport."""
+    stream = decoder()
+    chunks = [stream.feed(piece) for piece in (ROLE, HELLO, WORLD, STOP, cut)]
+    assert stream.whole_at_end()
+    chunks.append(stream.eof())
+
+    assert b"".join(chunk.out for chunk in chunks) == ANSWER + DONE
+    assert [chunk.done for chunk in chunks if chunk.done] == [True]
+    assert all(chunk.failure is None for chunk in chunks)
+
+
+def test_usage_after_the_finish_ends_the_answer() -> None:
+    """Nothing that breaks between it and the end mark takes from the answer."""
+    stream = decoder()
+    stream.feed(ANSWER)
+
+    chunk = stream.feed(USAGE)
+
+    assert (chunk.done, chunk.out, chunk.usage) == (True, DONE, Usage(input=9, output=2))
+
+
+def test_an_answer_of_several_choices_is_whole_when_each_has_finished() -> None:
+    """One that was cut is no answer."""
+    stream = CODEC.stream(client_wants_usage=False, prompt_estimate=1, choices=2)
+    second = HELLO.replace(b'"index":0', b'"index":1'), STOP.replace(b'"index":0', b'"index":1')
+    for piece in (HELLO, second[0], STOP):
+        stream.feed(piece)
+    assert not stream.whole_at_end()
+
+    stream.feed(second[1])
+
+    assert stream.whole_at_end()
+
+
+def test_usage_in_the_middle_is_not_the_end() -> None:
+    """Some servers report as they go; the last report counts."""
+    early = frame(usage={"prompt_tokens": 9, "completion_tokens": 1})
+    out, chunks = run(decoder(client_wants_usage=True), ROLE, HELLO, early, WORLD, STOP, USAGE, DONE)
+
+    assert out == ROLE + HELLO + early + WORLD + STOP + USAGE + DONE
+    assert chunks[-1].usage == Usage(input=9, output=2)
+
+
+@pytest.mark.parametrize("error", [None, False, "", {}, {"message": None}])
+@pytest.mark.parametrize("usage", [[], "x", {"prompt_tokens": "9"}, {"prompt_tokens_details": []}])
+def test_a_side_fields_oddity_costs_no_answer(error: object, usage: object) -> None:
+    """Neither an error that is none nor usage that nobody can read is a failure."""
+    stop = frame({}, "stop", error=error, usage=usage)
+    out, chunks = run(decoder(), HELLO, stop, DONE)
+
+    assert (out, chunks[-1].failure) == (HELLO + stop + DONE, None)
+    assert chunks[-1].usage is not None
+    assert (chunks[-1].usage.input, chunks[-1].usage.estimated) == (50, True)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"<!DOCTYPE html><title>Sign in</title>", "an HTML page instead of a stream"),
+        (b"\xef\xbb\xbf\n<html>", "an HTML page instead of a stream"),
+        (b"Internal Server Error", "text instead of a stream"),
+        (b'{"hello": "world"}', "JSON instead of a stream"),
+        (b"", "before the answer was complete"),
+    ],
+)
+def test_what_came_instead_of_a_stream_is_named(body: bytes, words: str, size: int) -> None:
+    """The error says what came, and quotes none of it."""
+    stream = decoder()
+    failure = None
+    for start in range(0, len(body), size):
+        failure = failure or stream.feed(body[start : start + size]).failure
+    failure = failure or stream.eof().failure
+
+    assert failure is not None
+    if size > 1 or b"<" not in body:
+        assert words in failure.message
+    assert "Sign in" not in failure.message
+
+
+WHOLE = {
+    "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt",
+    "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
+        "role": "assistant", "content": "Hello",
+        "tool_calls": [{"id": "t", "type": "function", "function": {"name": "add", "arguments": "{}"}}]}}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_whole_answer_to_a_request_for_a_stream_is_used(size: int, indent: int | None) -> None:
+    """It becomes the stream that says the same."""
+    body = json.dumps(WHOLE, indent=indent).encode()
+    out, chunks = run(decoder(), *(body[start : start + size] for start in range(0, len(body), size)))
+    sent = sdk_chunks(out)
+
+    assert (chunks[-1].done, chunks[-1].failure, chunks[-1].usage) == (True, None, Usage(input=9, output=2))
+    assert sent[0].choices[0].delta.content == "Hello"
+    assert sent[0].choices[0].delta.tool_calls is not None
+    assert sent[0].choices[0].delta.tool_calls[0].index == 0
+    assert sent[-1].choices[0].finish_reason == "tool_calls"
+
+
+def test_lines_of_chunks_are_used() -> None:
+    """A stream that forgot to be one of events."""
+    lines = b"".join(each.removeprefix(b"data: ").rstrip() + b"\n" for each in (ROLE, HELLO, STOP))
+    out, chunks = run(decoder(), lines)
+
+    assert (out, chunks[-1].failure) == (ROLE + HELLO + STOP + DONE, None)
+
+
+def test_an_error_as_a_whole_body_of_a_stream_is_told_as_what_it_is() -> None:
+    """A 200 with an error in JSON."""
+    _, chunks = run(decoder(), b'{"error":{"message":"busy","type":"overloaded_error","code":503}}')
+
+    assert chunks[-1].failure is not None
+    assert chunks[-1].failure.kind is Failed.BUSY
+
+
+PIECES = [ROLE, HELLO, STOP, USAGE, DONE, b": ping\n\n", b"data: {", b"\r\n", b"<"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12))
+def test_any_order_of_pieces_ends_one_way(pieces: list[bytes]) -> None:
+    """Whole, or failed: never both, and never neither."""
+    out, chunks = run(decoder(), *pieces)
+    done, failed = any(chunk.done for chunk in chunks), any(chunk.failure for chunk in chunks)
+
+    assert done != failed
+    assert chunks[-1].usage is not None
+    assert not done or out.endswith(DONE)
