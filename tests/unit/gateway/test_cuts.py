@@ -25,7 +25,7 @@ class Served:
     patience = 9.0
     date_line = b""
     draining = False
-    generation = 1
+    loaded = 1
 
     def __init__(self) -> None:
         self.held = HeldBytes(10_000_000)
@@ -42,7 +42,7 @@ class Served:
         pass
 
     def admit(self, exchange: Exchange) -> bool:
-        exchange.head.route, exchange.head.generation = Route(path="/"), 1
+        exchange.head.route, exchange.head.loaded = Route(path="/"), 1
         return True
 
     def handle(self, exchange: Exchange) -> None:
