@@ -13,7 +13,7 @@ from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.ollama import errors
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
-from gridtie.dialects.translation import MakeWriter, Translation, broken
+from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk
 
 _Raw = msgspec.Raw
@@ -93,7 +93,7 @@ class Answer(Translation):
         except UNREADABLE:
             chunk.failure = broken("Ollama sent a line that is no chat answer")
             return
-        if line.error != _NULL and (failure := errors.from_field(line.error)) is not None:
+        if line.error is not _NULL and (failure := errors.from_field(line.error)) is not None:
             chunk.failure = failure
             return
         if line.message is not None:
@@ -109,8 +109,10 @@ class Answer(Translation):
         return self._writer
 
     def _pass_message(self, message: _Message, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
-        self._text(message.thinking, writer.reasoning, out, chunk)
-        self._text(message.content, writer.content, out, chunk)
+        if len(message.thinking) > EMPTY:
+            self._text(message.thinking, writer.reasoning, out, chunk)
+        if len(message.content) > EMPTY:
+            self._text(message.content, writer.content, out, chunk)
         for raw in message.tool_calls or ():
             index, self._calls = self._calls, self._calls + 1
             call = _call(raw, self._id, index)
