@@ -1,4 +1,4 @@
-"""Instructions of the router per request and per chunk, counted: equal to a thousandth from run to run, if nothing else runs.
+"""Instructions of the router a request and a chunk, counted: equal to a thousandth each time, if nothing else runs.
 
 `python benchmarks/instructions.py [--source DIRECTORY]`
 

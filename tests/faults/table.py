@@ -92,8 +92,8 @@ odd error field (openai)   | own      | own       | -         |                 
 
 # Where dialects differ: (fault, dialect) -> another row's text in the same columns.
 #
-# Role only, unstreamed, at a target that speaks OpenAI's dialect: there the message is whole and says nothing. It passes
-# as it is, so there is nothing to try.
+# Role only, unstreamed, at a target that speaks OpenAI's dialect: there the message is whole and says nothing. It
+# passes as it is, so there is nothing to try.
 SPECIAL = {
     ("role only", "openai", "passed on"): ("-", "", ""),
 }

@@ -21,7 +21,7 @@ from gridtie.dialects.types import MAX_ANSWER_BYTES, Chunk, Failed, Failure, Str
 MakeWriter = Callable[[str, int, str], Writer]
 
 _QUOTE, _HTML, _OBJECT, _LIST = b'"<{['
-_EMPTY = 2  # bytes of an empty JSON string: its quotes
+EMPTY = 2  # bytes of an empty JSON string: its quotes
 
 
 class Splitter(Protocol):
@@ -79,21 +79,22 @@ class Translation:
     def feed(self, data: bytes) -> Chunk:
         if self._over:
             return Chunk()
-        chunk = self._feed(data)
+        if self._lead is None and self._document is None:
+            chunk = self._feed(data)
+        elif self._lead is not None:
+            chunk = self._begin(self._lead + data)
+        else:
+            chunk = self._collect(data)
         if chunk.done or chunk.failure is not None:
             self._over = True
         return chunk
 
     def _feed(self, data: bytes) -> Chunk:
-        if self._lead is not None:
-            return self._begin(self._lead + data)
-        if self._document is not None:
-            return self._collect(self._document, data)
         try:
             units = self._splitter.feed(data)
         except FrameTooLarge as error:
             return self._unless_finished(str(error))
-        return self._read(units)
+        return self._read(units, self._take)
 
     def eof(self) -> Chunk:
         chunk = Chunk()
@@ -102,7 +103,7 @@ class Translation:
             if self._document is not None:
                 chunk = self._read([bytes(self._document)], self._take_document)
             elif rest := self._splitter.flush():
-                chunk = self._read([rest])
+                chunk = self._read([rest], self._take)
             if not self._done and chunk.failure is None:
                 ended = self._unless_finished("the upstream ended its stream before the answer was complete")
                 ended.out, ended.frames = chunk.out + ended.out, chunk.frames
@@ -129,9 +130,11 @@ class Translation:
             return Chunk(failure=broken(f"the upstream sent {form(data)} instead of a stream"), usage=self._metered())
         if first == _OBJECT and self._documents:
             self._document = bytearray()
+            return self._collect(data)
         return self._feed(data)
 
-    def _collect(self, document: bytearray, data: bytes) -> Chunk:
+    def _collect(self, data: bytes) -> Chunk:
+        document = self._document = self._document or bytearray()
         document += data
         if len(document) > MAX_ANSWER_BYTES:
             document.clear()
@@ -140,10 +143,9 @@ class Translation:
 
     # -- units -------------------------------------------------------------------------------------------------------
 
-    def _read(self, units: list[bytes], take: Callable[[bytes, list[bytes], Chunk], None] | None = None) -> Chunk:
+    def _read(self, units: list[bytes], take: Callable[[bytes, list[bytes], Chunk], None]) -> Chunk:
         chunk = Chunk(frames=len(units))
         out: list[bytes] = []
-        take = take or self._take
         try:
             for unit in units:
                 take(unit, out, chunk)
@@ -151,11 +153,11 @@ class Translation:
                     break
         except AnswerTooLarge as error:
             chunk.failure = broken(str(error))
-        if chunk.failure is not None and self._finish is not None:
-            # The answer was whole before that.
-            chunk.failure = None
-            self._end(out, chunk)
         if chunk.done or chunk.failure is not None:
+            if chunk.failure is not None and self._finish is not None:
+                # The answer was whole before that.
+                chunk.failure = None
+                self._end(out, chunk)
             chunk.usage = self._metered()
         chunk.out = b"".join(out)
         return chunk
@@ -176,8 +178,8 @@ class Translation:
     def _text(self, text: msgspec.Raw, write: Callable[[bytes], bytes], out: list[bytes], chunk: Chunk) -> None:
         """A piece of text on its way to the client, given as a JSON string; nothing where it is empty or no text."""
         span = bytes(text)
-        if len(span) > _EMPTY and span[0] == _QUOTE:
-            self._say(write(span), len(span) - _EMPTY, out, chunk)
+        if span[0] == _QUOTE and len(span) > EMPTY:
+            self._say(write(span), len(span) - EMPTY, out, chunk)
 
     def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
         """Content on its way to the client; what commits the answer."""

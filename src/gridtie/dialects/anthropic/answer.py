@@ -12,12 +12,11 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, from_wire
 from gridtie.dialects.sse import EventSplitter, parse
-from gridtie.dialects.translation import MakeWriter, Translation, broken
+from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk, Usage
 
 _Raw = msgspec.Raw
 _NULL, _TEXT, _NO_INPUT = _Raw(b"null"), _Raw(b'""'), _Raw(b"{}")
-_EMPTY = 2  # bytes of an empty JSON string: its quotes
 
 _FINISH_REASONS = {
     "end_turn": "stop",
@@ -114,7 +113,7 @@ class Answer(Translation):
         except UNREADABLE:
             chunk.failure = broken("Anthropic sent an event that cannot be read")
             return
-        if event.type == "error" or errors.present(event.error):
+        if event.type == "error" or (event.error is not _NULL and errors.present(event.error)):
             chunk.failure = errors.from_field(event.error)
         elif event.type == "message_start":
             self._start(event.message or _Start())
@@ -159,12 +158,14 @@ class Answer(Translation):
             self._end(out, chunk)
 
     def _pass_delta(self, delta: _Delta, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
-        self._text(delta.text, writer.content, out, chunk)
-        self._text(delta.thinking, writer.reasoning, out, chunk)
-        if len(delta.partial_json) > _EMPTY and self._calls:
+        if len(delta.text) > EMPTY:
+            self._text(delta.text, writer.content, out, chunk)
+        if len(delta.thinking) > EMPTY:
+            self._text(delta.thinking, writer.reasoning, out, chunk)
+        if len(delta.partial_json) > EMPTY and self._calls:
             self._pieces = True
             piece = writer.arguments(self._calls - 1, delta.partial_json)
-            self._say(piece, len(delta.partial_json) - _EMPTY, out, chunk)
+            self._say(piece, len(delta.partial_json) - EMPTY, out, chunk)
 
     def _open_block(self, block: _Block, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         self._text(block.thinking, writer.reasoning, out, chunk)

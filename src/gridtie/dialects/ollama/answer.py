@@ -13,7 +13,7 @@ from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.ollama import errors
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
-from gridtie.dialects.translation import MakeWriter, Translation, broken
+from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk, Failed, Failure
 
 _Raw = msgspec.Raw
@@ -79,7 +79,6 @@ class Answer(Translation):
         client_wants_usage: bool,
         prompt_estimate: int,
         one_tool_call: bool = False,
-        must_call: bool = False,
     ) -> None:
         super().__init__(
             LineSplitter(),
@@ -90,9 +89,6 @@ class Answer(Translation):
         )
         self._id = ""
         self._calls = 0
-        # What was said before the call that the client demands; None where it demands none, or it has come.
-        self._before_call: list[bytes] | None = [] if must_call else None
-        self._before_call_bytes = 0
 
     def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
         if unit.startswith(_SSE_DATA):
@@ -104,7 +100,7 @@ class Answer(Translation):
         except UNREADABLE:
             chunk.failure = broken("Ollama sent a line that is no chat answer")
             return
-        if line.error != _NULL and (failure := errors.from_field(line.error)) is not None:
+        if line.error is not _NULL and (failure := errors.from_field(line.error)) is not None:
             chunk.failure = failure
             return
         if line.message is not None:
@@ -120,8 +116,10 @@ class Answer(Translation):
         return self._writer
 
     def _pass_message(self, message: _Message, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
-        self._text(message.thinking, writer.reasoning, out, chunk)
-        self._text(message.content, writer.content, out, chunk)
+        if len(message.thinking) > EMPTY:
+            self._text(message.thinking, writer.reasoning, out, chunk)
+        if len(message.content) > EMPTY:
+            self._text(message.content, writer.content, out, chunk)
         for raw in message.tool_calls or ():
             index, self._calls = self._calls, self._calls + 1
             call = _call(raw, self._id, index)
@@ -131,30 +129,42 @@ class Answer(Translation):
                 continue
             self._say(writer.call(index, call), len(call.arguments), out, chunk)
 
-    def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
-        """Ollama cannot be told that a call is demanded, so its answer is judged: nothing passes before the call."""
-        held = self._before_call
-        if held is None:
-            super()._say(piece, said, out, chunk)
-        elif self._calls:
-            self._before_call = None
-            super()._say(b"".join([*held, piece]), said, out, chunk)
-        else:
-            self._said += said
-            self._before_call_bytes += len(piece)
-            held.append(piece)
-            if self._before_call_bytes > _MAX_BEFORE_CALL:
-                chunk.failure = _no_call()
-
     def _finish_with(self, tail: _Tail, out: list[bytes], chunk: Chunk) -> None:
-        if self._before_call is not None:
-            chunk.failure = chunk.failure or _no_call()
-            return
         prompt, answer = plausible(tail.prompt_eval_count), plausible(tail.eval_count)
         odd = any(isinstance(count, float) for count in (tail.prompt_eval_count, tail.eval_count))
         self._usage = WireUsage(prompt_tokens=prompt, completion_tokens=answer, odd=odd)
         self._finish = "length" if tail.done_reason == "length" else "tool_calls" if self._calls else "stop"
         self._end(out, chunk)
+
+
+class AnswerWithCall(Answer):
+    """An answer that has to call a tool.
+
+    Ollama cannot be told so; its answer is judged: nothing passes before a call, and one without any is a failure.
+    """
+
+    # What was said before the call; None once it has come.
+    _before: list[bytes] | None = None
+    _before_bytes = 0
+
+    def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
+        if self._calls:
+            before, self._before = self._before or [], None
+            super()._say(b"".join([*before, piece]), said, out, chunk)
+            return
+        self._said += said
+        self._before_bytes += len(piece)
+        if self._before is None:
+            self._before = []
+        self._before.append(piece)
+        if self._before_bytes > _MAX_BEFORE_CALL:
+            chunk.failure = _no_call()
+
+    def _finish_with(self, tail: _Tail, out: list[bytes], chunk: Chunk) -> None:
+        if self._calls:
+            super()._finish_with(tail, out, chunk)
+        else:
+            chunk.failure = chunk.failure or _no_call()
 
 
 def _no_call() -> Failure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.ollama import errors, request
-from gridtie.dialects.ollama.answer import Answer
+from gridtie.dialects.ollama.answer import Answer, AnswerWithCall
 from gridtie.dialects.openai_chat.answer import ChunkWriter, WholeWriter
 from gridtie.dialects.translation import decode_whole
 from gridtie.dialects.types import Failure, StreamDecoder, UpstreamRequest, Whole
@@ -39,23 +39,21 @@ class OpenAIToOllama:
         one_tool_call: bool = False,
         must_call: bool = False,
     ) -> StreamDecoder:
-        return Answer(
+        return (AnswerWithCall if must_call else Answer)(
             ChunkWriter,
             client_wants_usage=client_wants_usage,
             prompt_estimate=prompt_estimate,
             one_tool_call=one_tool_call,
-            must_call=must_call,
         )
 
     def collect(
         self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
     ) -> StreamDecoder:
-        return Answer(
+        return (AnswerWithCall if must_call else Answer)(
             WholeWriter,
             client_wants_usage=True,
             prompt_estimate=prompt_estimate,
             one_tool_call=one_tool_call,
-            must_call=must_call,
         )
 
     def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:

@@ -116,7 +116,7 @@ def _options(settings: ChatRequest, output_limit: int | None) -> dict[str, Any]:
 
 
 def _tools(settings: ChatRequest) -> list[dict[str, Any]]:
-    """The tools. What Ollama cannot be told is held when the answer is read: `Facts.one_tool_call`, `Facts.must_call`."""
+    """The tools. What Ollama cannot be told is held when its answer is read (`Facts.one_tool_call`, `must_call`)."""
     choice = settings.tool_choice
     if not settings.tools or choice == "none":
         # A model that is shown no tools calls none.

@@ -27,15 +27,9 @@ class OpenAIToOpenAI:
         output_limit: int | None = None,
         limit_field: str = "max_tokens",
     ) -> UpstreamRequest:
-        body = rewrite(
-            facts,
-            model,
-            stream=stream,
-            include_usage=include_usage,
-            output_limit=output_limit,
-            limit_field=limit_field,
-        )
-        return UpstreamRequest(path=CHAT_PATH, body=body)
+        ask_usage = include_usage if stream else None
+        limit = output_limit if facts.max_output is None else None
+        return UpstreamRequest(path=CHAT_PATH, body=rewrite(facts.fields, model, ask_usage, limit, limit_field))
 
     def stream(
         self,

@@ -7,15 +7,15 @@ Text, images, schemas and arguments are measured where they stand and not decode
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Required, TypedDict, TypeVar
+from typing import Annotated, Required, TypedDict, TypeVar
 
 import msgspec
 
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import got, kind, unquoted
-from gridtie.dialects.openai_chat.messages import measure, measure_plain
-from gridtie.dialects.openai_chat.numbers import NUMBERS, number
+from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES, measure
+from gridtie.dialects.openai_chat.numbers import NUMBERS, NumberFields, number
 from gridtie.dialects.types import InvalidRequest
 
 MAX_MODEL_CHARACTERS = 256
@@ -25,10 +25,13 @@ _MAX_MODEL_BYTES = 12 * MAX_MODEL_CHARACTERS + 2
 _T = TypeVar("_T")
 _Raw = msgspec.Raw
 _NULL, _TRUE, _FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
+_EMPTY_TEXT = _Raw(b'""')
 _EMPTY_OBJECT = _Raw(b"{}")
 _NOTHING = (_NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'))
 _ASK_USAGE = _Raw(b'{"include_usage":true}')
 _NO_TOOL = _Raw(b'"none"')
+# Of `tool_choice`: the model may answer without a call.
+_FREE_CHOICES = (_NULL, _NO_TOOL, _Raw(b'"auto"'))
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 
@@ -51,6 +54,21 @@ class _ResponseFormat(msgspec.Struct):
     type: str | None = None
 
 
+class _Message(msgspec.Struct, forbid_unknown_fields=True):
+    role: msgspec.Raw = _EMPTY_TEXT
+    content: msgspec.Raw = _EMPTY_TEXT
+
+
+class _Plain(NumberFields):
+    """A body without lists but that of its messages, of role and content, and without the fields of `_SELDOM`."""
+
+    model: Annotated[str, msgspec.Meta(max_length=MAX_MODEL_CHARACTERS)] | None = None
+    stream: bool | None = None
+    stream_options: _StreamOptions | None = None
+    messages: list[_Message] = []
+
+
+_plain = msgspec.json.Decoder(_Plain).decode
 _fields = msgspec.json.Decoder(dict[str, _Raw]).decode
 _text = msgspec.json.Decoder(str).decode
 _tools = msgspec.json.Decoder(list[_Tool]).decode
@@ -78,6 +96,7 @@ class _Found(TypedDict, total=False):
     extras: frozenset[str]
     caches: bool
     one_tool_call: bool
+    must_call: bool
 
 
 def read(body: bytes | bytearray) -> Facts:
@@ -85,21 +104,52 @@ def read(body: bytes | bytearray) -> Facts:
     try:
         fields = _fields(body)
     except UNREADABLE as error:
-        fields = _after_mark(body, error)
-    found: _Found = {"fields": fields}
+        return read_each(_after_mark(body, error))
     # Where one list stands in the whole body it can only be that of the messages, and they hold nothing but texts.
-    plain = body.find(b"[", body.find(b"[") + 1) < 0 and b"cache_control" not in body
+    if body.find(b"[", body.find(b"[") + 1) < 0 and _SELDOM.isdisjoint(fields):
+        try:
+            return _plain_facts(fields, _plain(body))
+        except UNREADABLE:
+            pass  # which field it is, and whether it can be taken all the same, is told below
+    return read_each(fields)
+
+
+def read_each(fields: dict[str, msgspec.Raw]) -> Facts:
+    """The facts of any request, field by field. Raises `InvalidRequest`."""
+    found: _Found = {"fields": fields}
     for name, value in fields.items():
         take = _TAKE.get(name)
         if take is not None:
             take(found, name, value)
-        elif name == "messages":
-            if plain:
-                found["messages"], text = measure_plain(name, value)
-                found["text_bytes"] = found.get("text_bytes", 0) + text
-            else:
-                _take_messages(found, name, value)
     return Facts(**found)
+
+
+def _plain_facts(fields: dict[str, msgspec.Raw], plain: _Plain) -> Facts:
+    """Those of a chat of texts and a few numbers, as most are: the same, in a tenth of the steps."""
+    limit, newer = plain.max_tokens, plain.max_completion_tokens
+    if newer is not None and (limit is None or newer > limit):
+        limit = newer
+    messages = plain.messages
+    count = len(messages)
+    text = 0
+    for message in messages:
+        text += len(message.content)
+    text -= QUOTES * count
+    hidden = len(fields["messages"]) - text - FRAME_BYTES * count if messages else 0
+    model = plain.model or ""
+    if not model.isprintable():
+        return read_each(fields)
+    options = plain.stream_options
+    return Facts(
+        fields=fields,
+        model=model,
+        stream=plain.stream is True,
+        wants_usage=options is not None and options.include_usage is True,
+        max_output=limit,
+        choices=plain.n or 1,
+        text_bytes=text + hidden if hidden > 0 else text,
+        messages=count,
+    )
 
 
 # -- Settings: each function takes one field ---------------------------------------------------------------------------
@@ -167,6 +217,8 @@ def _take_tools(found: _Found, name: str, value: msgspec.Raw) -> None:
         _need(found, "tools")
         if found["fields"].get("parallel_tool_calls") == _FALSE:
             found["one_tool_call"] = True
+        if found["fields"].get("tool_choice", _NULL) not in _FREE_CHOICES:
+            found["must_call"] = True
     _take_text(found, name, value)
     for tool in tools:
         if tool.type is not None and tool.type not in _PLAIN_TOOLS:
@@ -237,6 +289,7 @@ _TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
     "max_tokens": _take_limit,
     "max_completion_tokens": _take_limit,
     "n": _take_choices,
+    "messages": _take_messages,
     "tools": _take_tools,
     "functions": _take_functions,
     "response_format": _take_response_format,
@@ -244,6 +297,8 @@ _TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
     "service_tier": _take_service_tier,
     "modalities": _take_modalities,
 }
+# What a plain body has none of: everything that is taken and that `_Plain` does not read.
+_SELDOM = _TAKE.keys() - {field.name for field in msgspec.structs.fields(_Plain)}
 
 
 def _after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:

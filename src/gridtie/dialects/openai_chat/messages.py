@@ -13,10 +13,10 @@ from gridtie.dialects.types import InvalidRequest
 _Raw = msgspec.Raw
 _NULL = _Raw(b"null")
 _LIST, _OBJECT = b"[{"
-_QUOTES = 2
+QUOTES = 2
 
 # JSON around the values of one message or part that is neither text nor image: braces, keys, role, white space.
-_FRAME_BYTES = 100
+FRAME_BYTES = 100
 
 _PLAIN_PARTS = {"text", "refusal"}
 _IMAGE_PARTS = {"image_url", "image", "input_image"}
@@ -34,10 +34,6 @@ class Measure(msgspec.Struct):
     extras: frozenset[str] = frozenset()
 
 
-class _Plain(msgspec.Struct):
-    content: msgspec.Raw = _Raw(b'""')
-
-
 class _Part(msgspec.Struct):
     type: str = ""
     text: msgspec.Raw = _NULL
@@ -46,30 +42,10 @@ class _Part(msgspec.Struct):
     cache_control: msgspec.Raw = _NULL
 
 
-_plain = msgspec.json.Decoder(list[_Plain]).decode
 _messages = msgspec.json.Decoder(list[dict[str, _Raw]]).decode
 _parts = msgspec.json.Decoder(list[_Part]).decode
 _part = msgspec.json.Decoder(_Part).decode
 _items = msgspec.json.Decoder(list[_Raw]).decode
-
-
-def measure_plain(name: str, value: msgspec.Raw) -> tuple[int, int]:
-    """(messages, bytes of text) of messages in which no list stands, so neither parts nor tool calls.
-
-    What nearly every request without tools comes to, in fewer steps than below. Raises `InvalidRequest`.
-    """
-    try:
-        messages = _plain(value)
-    except UNREADABLE as error:
-        if value == _NULL:
-            return 0, 0
-        raise _not_messages(name, error) from None
-    count = len(messages)
-    text = -_QUOTES * count
-    for message in messages:
-        text += len(message.content)
-    hidden = len(value) - text - _FRAME_BYTES * count
-    return count, text + hidden if hidden > 0 else text
 
 
 def measure(name: str, value: msgspec.Raw) -> Measure:
@@ -88,7 +64,7 @@ def _hidden(rest: int, frames: int) -> int:
 
     Whoever reads them may bill them.
     """
-    return max(0, rest - _FRAME_BYTES * frames)
+    return max(0, rest - FRAME_BYTES * frames) if frames else 0
 
 
 def _measure_each(name: str, messages: list[dict[str, msgspec.Raw]], measured: Measure) -> int:
@@ -96,14 +72,14 @@ def _measure_each(name: str, messages: list[dict[str, msgspec.Raw]], measured: M
     measured.messages = frames = len(messages)
     for index, message in enumerate(messages):
         for key, value in message.items():
-            if value == _NULL or key == "role":
+            if key == "role":
                 continue
             if key == "content" and memoryview(value)[0] == _LIST:
                 frames += _measure_parts(f"{name}[{index}].content", value, measured)
             elif key == "cache_control":
                 measured.caches = True
             else:
-                measured.text += len(value) - _QUOTES
+                measured.text += len(value) - QUOTES
     return frames
 
 
@@ -113,7 +89,7 @@ def _measure_parts(path: str, value: msgspec.Raw, measured: Measure) -> int:
     except msgspec.ValidationError:
         return _measure_odd_parts(path, value, measured)
     for part in parts:
-        _add(part, len(part.text) - _QUOTES, measured)
+        _add(part, len(part.text) - QUOTES, measured)
     return len(parts)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -46,12 +46,29 @@ NUMBERS = {
 }
 
 
-_DECODERS: dict[str, Callable[[msgspec.Raw], float]] = {
-    name: msgspec.json.Decoder(
-        Annotated[int if allowed.whole else float, msgspec.Meta(ge=allowed.low, le=allowed.high)]
-    ).decode
+# Each number as a type that a decoder checks, range and all.
+_TYPES = {
+    name: Annotated[int if allowed.whole else float, msgspec.Meta(ge=allowed.low, le=allowed.high)]
     for name, allowed in NUMBERS.items()
 }
+_DECODERS: dict[str, Callable[[msgspec.Raw], float]] = {
+    name: msgspec.json.Decoder(type).decode for name, type in _TYPES.items()
+}
+
+
+if TYPE_CHECKING:
+
+    class NumberFields(msgspec.Struct, kw_only=True):
+        """A body's numbers, each checked as it is decoded; the fields that are used by name."""
+
+        max_tokens: int | None = None
+        max_completion_tokens: int | None = None
+        n: int | None = None
+
+else:
+    NumberFields = msgspec.defstruct(
+        "NumberFields", [(name, type | None, None) for name, type in _TYPES.items()], kw_only=True
+    )
 
 
 def number(fields: dict[str, msgspec.Raw], name: str, value: msgspec.Raw) -> float | None:

@@ -6,7 +6,6 @@ from functools import lru_cache
 
 import msgspec
 
-from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
 
 _Raw = msgspec.Raw
@@ -17,19 +16,21 @@ _NULL, _TRUE = _Raw(b"null"), _Raw(b"true")
 
 
 def rewrite(
-    facts: Facts, model: str, *, stream: bool, include_usage: bool, output_limit: int | None, limit_field: str
+    sent: dict[str, msgspec.Raw], model: str, ask_usage: bool | None, limit: int | None, limit_field: str
 ) -> bytes:
-    """The body. Values keep their bytes, so a provider's prompt cache sees the prefix that the client sent."""
-    fields = facts.fields.copy()
+    """The body. Values keep their bytes, so a provider's prompt cache sees the prefix that the client sent.
+
+    `ask_usage`: None where there is no stream; False where the endpoint is known to reject the field.
+    """
+    fields = sent.copy()
     fields["model"] = _name(model)
-    if stream:
-        if include_usage:
-            fields["stream_options"] = _asking_usage(fields.get("stream_options"))
-        else:
-            # The endpoint is known to reject the field, whoever put it in.
-            fields.pop("stream_options", None)
-    if output_limit is not None and facts.max_output is None:
-        fields[limit_field] = _Raw(b"%d" % output_limit)
+    if ask_usage:
+        fields["stream_options"] = _asking_usage(fields.get("stream_options"))
+    elif ask_usage is not None:
+        # Whoever put it in.
+        fields.pop("stream_options", None)
+    if limit is not None:
+        fields[limit_field] = _Raw(b"%d" % limit)
     return _encode(fields)
 
 

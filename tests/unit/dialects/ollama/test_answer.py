@@ -295,3 +295,37 @@ def test_a_last_line_that_is_cut_after_done_changes_nothing() -> None:
     out, chunks = run(decoder(), [*STREAM, b'{"mess'])
 
     assert (out.endswith(b"data: [DONE]\n\n"), chunks[-1].failure) == (True, None)
+
+
+class TestADemandedCall:
+    """tool_choice: required. Ollama cannot be told, so its answer is judged."""
+
+    SAYS = b'{"model":"m","created_at":"2026-11-29T00:00:00Z","message":{"content":"Let me see."},"done":false}\n'
+    CALLS = (
+        b'{"model":"m","created_at":"2026-11-29T00:00:00Z","message":{"content":"",'
+        b'"tool_calls":[{"function":{"name":"add","arguments":{"a":1}}}]},"done":false}\n'
+    )
+    ENDS = b'{"model":"m","created_at":"2026-11-29T00:00:00Z","done":true,"prompt_eval_count":5,"eval_count":3}\n'
+
+    def decoder(self) -> StreamDecoder:
+        return codec("openai", "ollama").stream(client_wants_usage=False, prompt_estimate=1, must_call=True)
+
+    def test_nothing_passes_before_the_call_and_all_of_it_with_it(self) -> None:
+        decoder = self.decoder()
+
+        before, called, ended = (decoder.feed(line) for line in (self.SAYS, self.CALLS, self.ENDS))
+
+        assert (before.content, before.out) == (False, b"")
+        assert b"Let me see." in called.out
+        assert b'"tool_calls"' in called.out
+        assert (ended.done, ended.failure) == (True, None)
+
+    def test_an_answer_without_one_is_a_failure_that_another_target_may_mend(self) -> None:
+        decoder = self.decoder()
+        decoder.feed(self.SAYS)
+
+        ended = decoder.feed(self.ENDS)
+
+        assert ended.failure is not None
+        assert (ended.failure.kind, ended.done) == (Failed.CAPABILITY, False)
+        assert "tool_choice" in ended.failure.message

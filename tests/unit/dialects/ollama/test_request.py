@@ -118,19 +118,22 @@ def test_tool_choice_none_shows_no_tools() -> None:
     assert "tools" not in native(tools=[TOOL], tool_choice="none")
 
 
-@pytest.mark.parametrize(
-    ("fields", "needs"),
-    [
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "function": {"name": "add"}}}, "tool_choice"),
-    ],
-)
-def test_what_ollama_cannot_promise_about_tools_is_refused(fields: dict[str, object], needs: str) -> None:
-    """A forced call is a promise that Ollama does not make."""
-    with pytest.raises(Untranslatable) as refusal:
-        native(tools=[TOOL], **fields)
+def test_a_demanded_call_is_asked_for_by_the_tools_alone() -> None:
+    """Ollama cannot be told; the answer is judged instead."""
+    assert len(native(tools=[TOOL], tool_choice="required")["tools"]) == 1
 
-    assert refusal.value.needs == needs
+
+def test_a_named_function_is_the_only_one_that_the_model_is_shown() -> None:
+    other = {"type": "function", "function": {"name": "other"}}
+
+    sent = native(tools=[other, TOOL], tool_choice={"type": "function", "function": {"name": "add"}})
+
+    assert [tool["function"]["name"] for tool in sent["tools"]] == ["add"]
+
+
+def test_a_named_function_that_is_not_there_is_refused() -> None:
+    with pytest.raises(Untranslatable, match="tools does not have it"):
+        native(tools=[TOOL], tool_choice={"type": "function", "function": {"name": "nothing"}})
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtie.dialects.facts import Facts
-from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.openai_chat.facts import read, read_each
 from gridtie.dialects.openai_chat.numbers import NUMBERS
 from gridtie.dialects.types import InvalidRequest
 
@@ -299,6 +301,40 @@ KNOWN = [
     "response_format",
     "modalities",
 ]
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+odd_texts = st.none() | st.text() | st.text(min_size=100, max_size=300)
+plain_messages = st.fixed_dictionaries(
+    {"role": st.text(max_size=9)},
+    optional={"content": odd_texts, "name": odd_texts, "cache_control": st.none() | st.just({})},
+)
+plain_bodies = st.fixed_dictionaries(
+    {"messages": st.lists(plain_messages, max_size=4)},
+    optional={
+        "model": st.none() | st.text(),
+        "stream": st.none() | st.booleans(),
+        "n": st.none() | st.integers(-1, 130),
+        "max_tokens": st.none() | st.integers() | finite,
+        "max_completion_tokens": st.integers(1, 9),
+        "temperature": finite,
+        "stream_options": st.none() | st.just({"include_usage": True}),
+        "user": st.text(),
+    },
+)
+
+
+@given(plain_bodies)
+def test_the_short_way_and_the_long_one_agree(fields: dict[str, object]) -> None:
+    """Most bodies are read in fewer steps, to the same facts."""
+    body = json.dumps(fields).encode()
+    try:
+        found = read(body)
+    except InvalidRequest as error:
+        with pytest.raises(InvalidRequest, match=re.escape(str(error))):
+            read_each(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
+    else:
+        assert found == read_each(msgspec.json.decode(body, type=dict[str, msgspec.Raw]))
 
 
 @given(st.dictionaries(st.sampled_from(KNOWN), json_values))
