@@ -89,6 +89,9 @@ class Targets:
 
     def named(self, name: str) -> Alias | None:
         """What a client may ask for: an alias, or a local model by its own name. None: there is no such thing."""
+        # As most write it first; the rest has to be folded.
+        if (alias := self.aliases.get(name)) is not None:
+            return alias
         folded = canonical(name)
         return self.aliases.get(folded) or self._models.get(name) or self._folded.get(folded)
 

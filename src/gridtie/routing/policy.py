@@ -51,12 +51,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: float | None = None
     # Budgets that hold for the environment, for all keys or some; none where no cloud remains.
     budgets: tuple[Budget, ...] = ()
-    # The plan as long as every candidate is ready, free and in memory, no money is to be counted and
-    # the prompt has at most `fits` tokens by estimate.
-    plan: Plan | None = None
+    # Plans for when every candidate is ready and free, by which of them are in memory; filled as they are asked for.
+    # They hold where the prompt has at most `fits` tokens by estimate. None where money is to be counted.
+    plans: dict[int, Plan] | None = None
     fits: int = 0
-    # Per candidate: target id, slots, whether a probe says it is loaded; and limits of whole providers.
-    clear: tuple[tuple[str, float, bool | None], ...] = ()
+    # Per candidate: its bit in the keys of `plans`, target id and slots; and limits of whole providers.
+    clear: tuple[tuple[int, str, float], ...] = ()
     provider_limits: tuple[tuple[str, int], ...] = ()
     # Nothing to choose from, whatever the moment.
     refusal: Refusal | None = None
@@ -159,16 +159,6 @@ class _Worker:
             budget for budget in self.routing.budgets if budget.environment in (None, self.info.environment) and cloudy
         )
         refusal = None if candidates else refusals.nothing_left(self.alias.name, skipped, why_local)
-        plan = None
-        if refusal is not None or not (cloudy and (costs or budgets)):
-            plan = Plan(
-                rule=self.rule.name,
-                attempts=tuple(candidate.warm for candidate in candidates),
-                skipped=skipped,
-                refusal=refusal,
-                baseline=self.baseline,
-                local_only=bool(why_local),
-            )
         providers = {c.target.provider: c.target.provider_slots for c in candidates}
         contexts = [c.target.context for c in candidates if c.target.context is not None]
         return Route(
@@ -179,9 +169,9 @@ class _Worker:
             local_only=why_local,
             max_cost=min(costs) if costs else None,
             budgets=budgets,
-            plan=plan,
+            plans=None if refusal is not None or (cloudy and (costs or budgets)) else {},
             fits=CLEARLY_OVER * min(contexts, default=1 << 60),
-            clear=tuple((c.target.id, _slots(c.target), True if c.target.probe_url else None) for c in candidates),
+            clear=tuple((1 << at, c.target.id, _slots(c.target)) for at, c in enumerate(candidates)),
             provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
             refusal=refusal,
         )

@@ -81,7 +81,6 @@ class Connection(asyncio.Protocol):
         self._head_handed_on = False
         self._chunked_or_sized = False
         self._complete = False
-        self._pieces = 0
         self._body.clear()
 
     @property

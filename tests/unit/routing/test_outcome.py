@@ -73,7 +73,7 @@ def test_where_nothing_failed_there_is_nothing_to_tell() -> None:
 def outcome(**fields: Any) -> Outcome:
     target = house.targets().by_id[house.CLOUD]
     planned = PlannedAttempt(target=target, reason="")
-    return Outcome(house.request(), Plan(rule="r"), 0.0, 0.0, planned=planned, **fields)
+    return Outcome(house.request(), Plan(rule="r"), 0.0, 0.0, planned=planned, target=target, **fields)
 
 
 def test_an_answer_is_counted_as_upstream_counts_it() -> None:

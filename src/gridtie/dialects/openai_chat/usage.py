@@ -6,7 +6,7 @@ flagged: an answer is never lost over its bill.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -39,6 +39,33 @@ class WireUsage(msgspec.Struct):
     odd: bool = False
 
 
+_Count = Annotated[int, msgspec.Meta(gt=0, le=_MOST)]
+
+
+class SoundUsage(msgspec.Struct):
+    """Usage with two counts that make sense and details that do, as nearly every server reports it."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+    def read(self) -> Usage:
+        """What is metered."""
+        input_tokens, output_tokens = self.prompt_tokens, self.completion_tokens
+        if self.prompt_tokens_details is None and self.completion_tokens_details is None:
+            return Usage(input=input_tokens, output=output_tokens)
+        details, answer = self.prompt_tokens_details, self.completion_tokens_details
+        cached = _within(details.cached_tokens, input_tokens) if details else 0
+        return Usage(
+            input=input_tokens,
+            output=output_tokens,
+            cached=cached,
+            cache_write=_within(details.cache_write_tokens, input_tokens - cached) if details else 0,
+            reasoning=_within(answer.reasoning_tokens, output_tokens) if answer else 0,
+        )
+
+
 _wire = msgspec.json.Decoder(WireUsage | None)
 _any = msgspec.json.Decoder()
 
@@ -59,8 +86,6 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
     """What is metered: the reported counts, each replaced by its estimate where it is missing or absurd."""
     if wire is None:
         return estimate(prompt_estimate, output_estimate)
-    if _is_plain(wire):
-        return Usage(input=wire.prompt_tokens, output=wire.completion_tokens)  # type: ignore[arg-type]
     # No prompt has no tokens, and what was said has some: a zero there is a server that does not count.
     prompt = _count(wire.prompt_tokens) or None
     output = _count(wire.completion_tokens)
@@ -82,19 +107,6 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
         cache_write=_within(details.cache_write_tokens, input_tokens - cached) if details else 0,
         reasoning=_within(answer.reasoning_tokens, output_tokens) if answer else 0,
         estimated=prompt is None or output is None or wire.odd,
-    )
-
-
-def _is_plain(wire: WireUsage) -> bool:
-    """Whether there is nothing about it but two sound counts."""
-    return (
-        wire.prompt_tokens is not None
-        and 0 < wire.prompt_tokens <= _MOST
-        and wire.completion_tokens is not None
-        and 0 < wire.completion_tokens <= _MOST
-        and wire.prompt_tokens_details is None
-        and wire.completion_tokens_details is None
-        and not wire.odd
     )
 
 
