@@ -349,7 +349,7 @@ class Attempt:
         self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:
-        if chunk.content:
+        if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
         self._request.attempt_read(chunk)
         if chunk.content and self.phase is Phase.READING and self._decoder is not None and self._decoder.whole_at_end():
