@@ -52,7 +52,7 @@ class Wire:
 
 
 async def router_without_sockets(scratch: Path, stream: bool) -> tuple[Any, Any, Any, bytes]:
-    """A router that has been asked once: the connection of its client, that to upstream, what was written, the request."""
+    """A router that was asked once: the connection of its client, that to upstream, what was written, the request."""
     from gridtie.gateway.serve import Options, Router
     from gridtie.ledger import ledger
     from gridtie.upstream.connection import Connection

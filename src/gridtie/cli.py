@@ -37,7 +37,7 @@ def controller_parser() -> Parser:
 
 def refresh_prices(args: Namespace) -> int:
     """Replace the price file. Raises `PricesError`."""
-    fresh = refresh.snapshot(datetime.datetime.now(datetime.UTC).date())
+    fresh = refresh.price_file(datetime.datetime.now(datetime.UTC).date())
     for change in refresh.write(args.out, fresh):
         print(change)
     print(f"{args.out}: {len(fresh.models)} models, {fresh.source}, {fresh.date}")

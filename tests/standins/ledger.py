@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gridtie.ledger import Entry, Ledger, Prices, Try
-from gridtie.ledger.prices import Listed, Snapshot
+from gridtie.ledger.prices import ModelPrices, PriceFile
 
 BASELINE = "openai/gpt-5.4-mini"
 LOCAL = "station/gridtie/smollm2:135m"
@@ -16,15 +16,15 @@ CLOUD = "openai/gpt-5.4"
 NOON = 1_795_356_000.0
 
 PRICES = Prices(
-    Snapshot(
+    PriceFile(
         schema=1,
         source="test",
         date="2026-11-22",
         currency="USD",
         unit="million tokens",
         models={
-            BASELINE: Listed(input=0.75, output=4.5, cached_input=0.075),
-            CLOUD: Listed(input=2.5, output=15.0, cached_input=0.25),
+            BASELINE: ModelPrices(input=0.75, output=4.5, cached_input=0.075),
+            CLOUD: ModelPrices(input=2.5, output=15.0, cached_input=0.25),
         },
     )
 )

@@ -110,8 +110,8 @@ class When(Struct, frozen=True):
 class Rule(Struct, frozen=True):
     """`use` holds `local`, `cloud` or `provider/model`, in order; the first rule that matches gives it.
 
-    `never` and `max_cost` hold from every rule that matches: a header that brings another rule to
-    the front can tighten what holds for a request, and never loosen it.
+    `never` and `max_cost` hold from every rule that matches: a header that makes another rule the
+    first can tighten what holds for a request, and never loosen it.
     """
 
     name: str

@@ -80,6 +80,7 @@ class Chunk(msgspec.Struct):
     where there is content: text, reasoning, a refusal, a tool delta or a finish. That is what commits an answer and
     what the clock between tokens goes by. `unread`: the bytes passed without being looked at, as nearly all do once
     an answer is committed; `StreamDecoder.says_something` tells afterwards whether there is content in them.
+    `withheld`: there was content, which may not pass yet: it commits nothing, and the clock between tokens goes by it.
     `done`: the answer is whole, by the rules of its dialect, and `out` ends it for the client.
     """
 
@@ -90,6 +91,7 @@ class Chunk(msgspec.Struct):
     usage: Usage | None = None
     failure: Failure | None = None
     unread: bool = False
+    withheld: bool = False
 
 
 class Whole(msgspec.Struct):

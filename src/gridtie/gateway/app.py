@@ -1,4 +1,4 @@
-"""What the front serves: judges each request's head, and hands its whole to whoever answers that path."""
+"""Serves client connections: judges each request's head, and hands the whole request to whoever answers its path."""
 
 from __future__ import annotations
 

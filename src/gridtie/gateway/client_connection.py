@@ -1,4 +1,4 @@
-"""The front of the router: HTTP/1.1 from clients, one request in flight per connection.
+"""HTTP/1.1 from clients, one request in flight per connection.
 
 What is not plainly one well-formed message is refused and the connection closed: where two readers of the
 same bytes could disagree on where a request ends, someone could smuggle one.
@@ -36,7 +36,7 @@ Given = TypeVarTuple("Given")
 
 
 class Service(Protocol):
-    """What the front serves."""
+    """What a client connection asks to have its requests served."""
 
     limits: Limits
     # Seconds after which an answer that has not ended never will.

@@ -79,13 +79,14 @@ class Response:
     def left(self, outcome: Outcome) -> None:
         try:
             self._metering.settle(outcome, self._loaded)
-        except LedgerError:
+        except Exception:
             log.exception("%s: the client left, and what it used could not be metered", outcome.info.id)
 
     def _tell(self, outcome: Outcome, fault: Fault) -> None:
         try:
             self._metering.settle(outcome, self._loaded, fault)
-        except LedgerError:
+        except Exception:
+            # Whatever it was: the client must not wait for an error that is known.
             log.exception("%s: a failed request could not be entered", outcome.info.id)
         self._error(outcome, fault)
 

@@ -57,8 +57,8 @@ class Tier(Rates, frozen=True, kw_only=True):
     above: int
 
 
-class Listed(Rates, frozen=True, kw_only=True):
-    """One model of the snapshot."""
+class ModelPrices(Rates, frozen=True, kw_only=True):
+    """What tokens cost at one model."""
 
     tiers: tuple[Tier, ...] = ()
 
@@ -71,7 +71,7 @@ class Listed(Rates, frozen=True, kw_only=True):
         return reached
 
 
-class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PriceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The price file as it is on disk."""
 
     schema: int
@@ -81,7 +81,7 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     currency: str
     unit: str
     # "provider/model" -> rates.
-    models: dict[str, Listed]
+    models: dict[str, ModelPrices]
 
 
 class Charge(msgspec.Struct, frozen=True):
@@ -108,12 +108,12 @@ class _Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Prices:
-    """Look-up over one snapshot. A reload makes another; nothing of what it says changes. For one thread."""
+    """Look-up over one price file. A reload makes another; nothing of what it says changes. For one thread."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.date = snapshot.date
-        self.source = snapshot.source
-        self._models = snapshot.models
+    def __init__(self, file: PriceFile) -> None:
+        self.date = file.date
+        self.source = file.source
+        self._models = file.models
         # What `charge` was asked before, the identity of the overrides included, and the terms of a prompt in no tier.
         self._usual: dict[tuple[str, str, str, int], _Terms] = {}
 
@@ -122,14 +122,14 @@ class Prices:
         """Read a price file. Raises `PricesError`."""
         remedy = "take the file that ships with gridtie, or make a new one with `gridtie prices refresh`"
         try:
-            snapshot = msgspec.json.decode(path.read_bytes(), type=Snapshot)
+            file = msgspec.json.decode(path.read_bytes(), type=PriceFile)
         except OSError as error:
             raise PricesError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
         except msgspec.DecodeError as error:
             raise PricesError(f"{path}: {error}; {remedy}") from error
-        if problem := _problem(snapshot):
+        if problem := _problem(file):
             raise PricesError(f"{path}: {problem}; {remedy}")
-        return cls(snapshot)
+        return cls(file)
 
     def __contains__(self, ref: str) -> bool:
         return self._find(ref) is not None
@@ -192,7 +192,7 @@ class Prices:
         listed = self._find(ref)
         return None if listed is None else listed.rates(input_tokens)
 
-    def _find(self, ref: str) -> Listed | None:
+    def _find(self, ref: str) -> ModelPrices | None:
         return self._models.get(ref) or self._models.get(_DATED.sub("", ref))
 
 
@@ -205,7 +205,7 @@ def _plain(rates: Rates) -> dict[str, float]:
 def _most_input(rates: Rates | None) -> float:
     if isinstance(rates, Tier):
         return -1
-    return rates.tiers[0].above if isinstance(rates, Listed) and rates.tiers else math.inf
+    return rates.tiers[0].above if isinstance(rates, ModelPrices) and rates.tiers else math.inf
 
 
 def _make_room(kept: dict[Any, Any]) -> None:
@@ -213,17 +213,17 @@ def _make_room(kept: dict[Any, Any]) -> None:
         kept.clear()
 
 
-def _problem(snapshot: Snapshot) -> str:
-    """What is wrong with a well-formed snapshot; "" if nothing is."""
-    if snapshot.schema != 1:
-        return f"schema {snapshot.schema} found, 1 wanted"
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", snapshot.date):
-        return f"date {snapshot.date!r} found, a day as YYYY-MM-DD wanted"
-    if (snapshot.currency, snapshot.unit) != ("USD", "million tokens"):
-        return f"{snapshot.currency} per {snapshot.unit} found, USD per million tokens wanted"
-    if not snapshot.models:
+def _problem(file: PriceFile) -> str:
+    """What is wrong with a well-formed price file; "" if nothing is."""
+    if file.schema != 1:
+        return f"schema {file.schema} found, 1 wanted"
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", file.date):
+        return f"date {file.date!r} found, a day as YYYY-MM-DD wanted"
+    if (file.currency, file.unit) != ("USD", "million tokens"):
+        return f"{file.currency} per {file.unit} found, USD per million tokens wanted"
+    if not file.models:
         return "no models found"
-    for ref, listed in snapshot.models.items():
+    for ref, listed in file.models.items():
         for rates in (listed, *listed.tiers):
             if min(rates.input, rates.output, rates.cached_input or 0.0, rates.cache_write or 0.0) < 0:
                 return f"{ref}: a negative price found"

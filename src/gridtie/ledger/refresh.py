@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from gridtie.ledger.prices import Listed, PricesError, Snapshot, Tier
+from gridtie.ledger.prices import ModelPrices, PriceFile, PricesError, Tier
 
 # Text models of the current families; old ones, audio, image and search models would only bury them.
 # Keys are the provider names that the shipped routing file uses, then genai-prices' own name for the provider.
@@ -33,7 +33,7 @@ _FIELDS = {
 }
 
 
-def snapshot(today: datetime.date) -> Snapshot:
+def price_file(today: datetime.date) -> PriceFile:
     """The prices that the installed `genai-prices` holds for `today`. Raises `PricesError` if it is not installed."""
     try:
         from genai_prices.data import providers
@@ -43,12 +43,12 @@ def snapshot(today: datetime.date) -> Snapshot:
         ) from error
     by_id = {provider.id: provider for provider in providers}
     noon = datetime.datetime.combine(today, datetime.time(12), tzinfo=datetime.UTC)
-    models: dict[str, Listed] = {}
+    models: dict[str, ModelPrices] = {}
     for (name, source), family in _FAMILIES.items():
         for model in by_id[source].models:
             if family.fullmatch(model.id) and (listed := _listed(model.get_prices(noon))):
                 models[f"{name}/{model.id}"] = listed
-    return Snapshot(
+    return PriceFile(
         schema=1,
         source=f"genai-prices {importlib.metadata.version('genai-prices')}",
         date=today.isoformat(),
@@ -58,10 +58,10 @@ def snapshot(today: datetime.date) -> Snapshot:
     )
 
 
-def write(path: Path, fresh: Snapshot) -> list[str]:
+def write(path: Path, fresh: PriceFile) -> list[str]:
     """Replace the price file; returns one line for each model that is new, gone, or priced differently."""
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=Snapshot).models
+        before = msgspec.json.decode(path.read_bytes(), type=PriceFile).models
     except (OSError, msgspec.DecodeError):
         before = {}
     text = msgspec.json.format(msgspec.json.encode(fresh), indent=2) + b"\n"
@@ -75,21 +75,21 @@ def write(path: Path, fresh: Snapshot) -> list[str]:
     ]
 
 
-def _change(ref: str, old: Listed | None, new: Listed | None) -> str:
-    def show(listed: Listed | None) -> str:
+def _change(ref: str, old: ModelPrices | None, new: ModelPrices | None) -> str:
+    def show(listed: ModelPrices | None) -> str:
         return f"{listed.input:g} in, {listed.output:g} out" if listed else "not listed"
 
     return f"{ref}: {show(old)} -> {show(new)}"
 
 
-def _listed(price: Any) -> Listed | None:
+def _listed(price: Any) -> ModelPrices | None:
     """One model's rates; None where it has no price for text in and out."""
     found = {ours: getattr(price, theirs, None) for ours, theirs in _FIELDS.items()}
     if found["input"] is None or found["output"] is None:
         return None
     starts = sorted({tier.start for value in found.values() for tier in getattr(value, "tiers", ())})
     tiers = tuple(Tier(above=start, **_at(found, start)) for start in starts)
-    return Listed(**_at(found, 0), tiers=tiers)
+    return ModelPrices(**_at(found, 0), tiers=tiers)
 
 
 def _at(found: dict[str, Any], start: int) -> dict[str, float]:

@@ -182,7 +182,7 @@ class Attempt:
             log.error("%s: the plan names %s, but %s", self._request.info.id, self.target.id, why)
             self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why))
             return
-        connection = self._endpoint.bucket.take()
+        connection = self._endpoint.pool.take()
         if connection is not None:
             self._reused = True
             self._send(connection)
@@ -203,7 +203,7 @@ class Attempt:
     async def _connected(self) -> None:
         seconds = max(0.0, min(self._request.timeouts.connect, self._request.end - monotonic()))
         try:
-            connection = await self._endpoint.bucket.open(seconds)
+            connection = await self._endpoint.pool.open(seconds)
         except ConnectTimeout as error:
             self._task = None
             self._request.outcome.attempts += 1
@@ -364,7 +364,7 @@ class Attempt:
         self._take(chunk)
 
     def _take(self, chunk: Chunk) -> None:
-        if chunk.content:
+        if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
         self._request.attempt_read(chunk)
         if chunk.content and self.phase is READING and self._decoder is not None and self._decoder.whole_at_end():

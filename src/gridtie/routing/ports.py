@@ -69,5 +69,5 @@ class Client(Protocol):
         ...
 
     def left(self, outcome: Outcome) -> None:
-        """The client itself has gone, or stopped reading; only the books remain to be kept."""
+        """The client itself has gone, or stopped reading; it remains to be metered."""
         ...

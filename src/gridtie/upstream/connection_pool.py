@@ -25,24 +25,24 @@ class ConnectionPool:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[Origin, OriginPool] = {}
+        self._pools: dict[Origin, OriginPool] = {}
 
-    def bucket(self, origin: Origin) -> OriginPool:
+    def of(self, origin: Origin) -> OriginPool:
         """The connections of one origin; keep it where requests are frequent."""
-        found = self._buckets.get(origin)
+        found = self._pools.get(origin)
         if found is None:
-            found = self._buckets[origin] = OriginPool(self._loop, origin)
+            found = self._pools[origin] = OriginPool(self._loop, origin)
         return found
 
     def sweep(self, now: float) -> None:
         """Close what has been idle for too long."""
-        for bucket in self._buckets.values():
-            bucket.sweep(now)
+        for pool in self._pools.values():
+            pool.sweep(now)
 
     def close(self) -> None:
         """Close all idle connections; those in use belong to their requests."""
-        for bucket in self._buckets.values():
-            bucket.close()
+        for pool in self._pools.values():
+            pool.close()
 
 
 class OriginPool:

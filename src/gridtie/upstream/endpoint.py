@@ -32,7 +32,7 @@ _RESERVED = frozenset(
 class Endpoint:
     """Builds request heads and knows the connections to send them over."""
 
-    __slots__ = ("_authority", "_fixed", "_heads", "_path", "bucket")
+    __slots__ = ("_authority", "_fixed", "_heads", "_path", "pool")
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Endpoint:
     ) -> None:
         """`headers` hold the upstream's credentials. Raises ValueError for a base URL that cannot be used."""
         origin, self._path = parse(base_url, ca_file=ca_file, proxy=proxy)
-        self.bucket: OriginPool = pool.bucket(origin)
+        self.pool: OriginPool = pool.of(origin)
         self._authority = origin.authority
         self._fixed = headers
         self._heads: dict[tuple[str, str, Headers], bytes] = {}

@@ -66,7 +66,7 @@ def sent(target: Dialect, body: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize(("path", "value", "target", "fate"), rows())
 def test_a_field_meets_the_fate_that_the_table_says(path: str, value: str, target: Dialect, fate: str) -> None:
-    """Passed as it is, told in the target's words, left out without a trace, or refused by name."""
+    """Passed as it is, told in the target's words, left out without a trace, asked of the answer, or refused."""
     body = placed(path, json.loads(value))
     without = {name: value for name, value in BASE.items() if name != path}
     if fate == "refused":
@@ -79,9 +79,11 @@ def test_a_field_meets_the_fate_that_the_table_says(path: str, value: str, targe
         assert sent(target, body) != sent(target, without)
         assert target != "openai" or isinstance(sent(target, body)[path], int)
     else:
-        assert fate in ("dropped", "held in the answer")
+        assert fate in ("dropped", "held in the answer", "judged in the answer")
         assert sent(target, body) == sent(target, without)
-        assert read(json.dumps(body).encode()).one_tool_call is (fate == "held in the answer")
+        facts = read(json.dumps(body).encode())
+        assert facts.one_tool_call is (fate == "held in the answer")
+        assert facts.must_call is (fate == "judged in the answer")
 
 
 def test_the_table_names_every_field_that_a_translator_takes() -> None:

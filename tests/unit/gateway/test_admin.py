@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import monotonic
 from typing import Any
+
+import pytest
 
 from gridtie.ledger.ledger import LedgerError
 from standins.router import OTHER_KEY, Answered, Station, chat, routing, run
@@ -131,7 +134,7 @@ class TestModels:
         assert found == [200, 404, 404]
 
 
-class TestBooks:
+class TestMetering:
     def test_every_outcome_is_one_row(self, tmp_path: Path) -> None:
         async def ask() -> list[Any]:
             async with (
@@ -177,3 +180,23 @@ class TestBooks:
 
         assert (answered.status, answered.error["code"]) == (503, "not_metered")
         assert b"hello" not in answered.body
+
+    @pytest.mark.parametrize("body", [chat(), {"model": "made-up"}], ids=["a failure", "a refusal"])
+    def test_a_fault_in_metering_leaves_no_client_without_its_error(self, tmp_path: Path, body: dict[str, Any]) -> None:
+        async def ask() -> tuple[Answered, float]:
+            async with (
+                Upstream(error("500 no", "oops")) as here,
+                Station(tmp_path, routing(here.url, use="[local]")) as station,
+            ):
+
+                def fails(entry: object) -> None:
+                    raise RuntimeError("a fault of ours")
+
+                station.router.ledger.record = fails  # type: ignore[method-assign]
+                asked = monotonic()
+                return await station.ask(body), monotonic() - asked
+
+        answered, took = run(ask)
+
+        assert answered.error["code"] in ("upstream_broken", "model_not_found")
+        assert took < 2.0

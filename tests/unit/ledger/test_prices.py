@@ -10,27 +10,27 @@ import pytest
 
 from gridtie.config.schema import Defaults, Price
 from gridtie.dialects.types import Usage
-from gridtie.ledger.prices import Listed, Prices, PricesError, Snapshot, Tier
+from gridtie.ledger.prices import ModelPrices, PriceFile, Prices, PricesError, Tier
 
 SHIPPED = Path(__file__).parents[3] / "config" / "prices.json"
 
 LISTED = {
     # Published rates, US dollars per million tokens.
-    "openai/gpt-5.4-mini": Listed(input=0.75, output=4.5, cached_input=0.075),
-    "anthropic/claude-sonnet-5": Listed(input=2.0, output=10.0, cached_input=0.2, cache_write=2.5),
-    "openai/gpt-5.4": Listed(
+    "openai/gpt-5.4-mini": ModelPrices(input=0.75, output=4.5, cached_input=0.075),
+    "anthropic/claude-sonnet-5": ModelPrices(input=2.0, output=10.0, cached_input=0.2, cache_write=2.5),
+    "openai/gpt-5.4": ModelPrices(
         input=2.5,
         output=15.0,
         cached_input=0.25,
         tiers=(Tier(above=272_000, input=5.0, output=22.5, cached_input=0.5),),
     ),
-    "plain/model": Listed(input=1.0, output=2.0),
+    "plain/model": ModelPrices(input=1.0, output=2.0),
 }
 
 
-def prices(models: dict[str, Listed] = LISTED) -> Prices:
+def prices(models: dict[str, ModelPrices] = LISTED) -> Prices:
     return Prices(
-        Snapshot(schema=1, source="test", date="2026-11-22", currency="USD", unit="million tokens", models=models)
+        PriceFile(schema=1, source="test", date="2026-11-22", currency="USD", unit="million tokens", models=models)
     )
 
 

@@ -22,7 +22,7 @@ NOON = datetime.datetime(2026, 11, 22, 12, tzinfo=datetime.UTC)
 @pytest.mark.parametrize("tokens", [1_000, 150_000, 300_000])
 def test_every_model_costs_what_the_source_computes(tokens: int) -> None:
     """Also above the price tiers, with cached and written tokens."""
-    fresh = refresh.snapshot(DAY)
+    fresh = refresh.price_file(DAY)
     ours = Prices(fresh)
     names = {"gemini": "google"}
     differing = {}
@@ -45,23 +45,23 @@ def test_every_model_costs_what_the_source_computes(tokens: int) -> None:
     "ref", ["openai/gpt-5.4-mini", "openai/gpt-6-luna", "anthropic/claude-sonnet-5-5", "gemini/gemini-3.8-flash"]
 )
 def test_current_families_are_in_it(ref: str) -> None:
-    assert ref in Prices(refresh.snapshot(DAY))
+    assert ref in Prices(refresh.price_file(DAY))
 
 
 def test_old_and_special_models_are_not() -> None:
-    models = refresh.snapshot(DAY).models
+    models = refresh.price_file(DAY).models
     assert not [ref for ref in models if "audio" in ref or "image" in ref or "gpt-4-" in ref or "claude-3" in ref]
 
 
 def test_it_names_source_version_and_day() -> None:
-    fresh = refresh.snapshot(DAY)
+    fresh = refresh.price_file(DAY)
     assert fresh.source.startswith("genai-prices ")
     assert fresh.date == "2026-11-22"
 
 
 def test_writing_says_what_changed_and_loads_again(tmp_path: Path) -> None:
     path = tmp_path / "prices.json"
-    fresh = refresh.snapshot(DAY)
+    fresh = refresh.price_file(DAY)
     assert len(refresh.write(path, fresh)) == len(fresh.models)
     content = json.loads(path.read_text())
     content["models"]["openai/gpt-5.4-mini"]["input"] = 9.0
@@ -76,7 +76,7 @@ def test_writing_says_what_changed_and_loads_again(tmp_path: Path) -> None:
 
 def test_writing_the_same_again_says_nothing_and_changes_no_byte(tmp_path: Path) -> None:
     path = tmp_path / "prices.json"
-    refresh.write(path, refresh.snapshot(DAY))
+    refresh.write(path, refresh.price_file(DAY))
     before = path.read_bytes()
-    assert refresh.write(path, refresh.snapshot(DAY)) == []
+    assert refresh.write(path, refresh.price_file(DAY)) == []
     assert path.read_bytes() == before

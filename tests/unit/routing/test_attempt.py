@@ -60,6 +60,36 @@ class TestClocks:
 
         assert (answered.text, entry["code"]) == ("Hel", "upstream_timeout")
 
+    def test_what_is_said_before_a_demanded_call_keeps_it_alive_although_it_does_not_pass_yet(
+        self, tmp_path: Path
+    ) -> None:
+        """A model that thinks for longer than `first_token` before it calls the tool that it has to call."""
+
+        def line(message: str, rest: str = "") -> bytes:
+            return b'{"model":"m","message":{%b},"done":%b}\n' % (message.encode(), rest.encode() or b"false")
+
+        async def thinks(turn: Turn) -> None:
+            await turn.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+            for _ in range(5):
+                await turn.chunk(line('"thinking":"hm"'))
+                await asyncio.sleep(0.2)
+            await turn.chunk(line('"tool_calls":[{"function":{"name":"add","arguments":{}}}]'))
+            await turn.chunk(line("", 'true,"prompt_eval_count":5,"eval_count":6'))
+            await turn.send(b"0\r\n\r\n")
+
+        async def asked() -> Answered:
+            async with Upstream(thinks) as local:
+                rules = routing(local.url.removesuffix("/v1"), use="[local]", timeouts=SHORT)
+                async with Station(tmp_path, rules.replace("type: openai", "type: ollama")) as station:
+                    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+                    return await station.ask(chat(stream=True, tools=[tool], tool_choice="required"))
+
+        answered = run(asked)
+
+        assert (answered.status, answered.whole) == (200, True)
+        assert b'"reasoning_content":"hm"' in answered.body
+        assert b'"tool_calls"' in answered.body
+
     def test_content_that_keeps_coming_keeps_it_alive(self, tmp_path: Path) -> None:
         async def slow(turn: Turn) -> None:
             await turn.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")

@@ -113,7 +113,7 @@ REFUSALS = [
         {},
         400,
         "capability_missing",
-        "it cannot do vision",
+        'it cannot do vision. It may not leave for a cloud: rule "ci" says never: cloud. Ask for a model that can',
     ),
 ]
 
@@ -363,6 +363,7 @@ def test_max_cost_holds_from_every_rule_that_matches() -> None:
 
     assert refused is not None
     assert (refused.status, refused.code) == (402, "too_expensive")
+    assert "Ask for fewer tokens (max_tokens)" in refused.message
 
 
 def test_a_model_without_a_price_is_not_used_where_money_is_counted() -> None:

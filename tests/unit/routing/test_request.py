@@ -1,4 +1,4 @@
-"""The executor, through the whole router: what a client sees and what the books say when upstreams misbehave."""
+"""Requests through the whole router: what a client sees and what the ledger says when upstreams misbehave."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_a_request_leaves_nothing_for_the_garbage_collector(tmp_path: Path, stre
                 gc.set_debug(0)
                 gc.garbage.clear()
 
-    assert not run(leftovers) & {"Execution", "Outcome", "Exchange", "Response", "PlannedAttempt", "Lease"}
+    assert not run(leftovers) & {"Request", "Attempt", "Outcome", "Exchange", "Response", "PlannedAttempt", "Lease"}
 
 
 FAULTS = {

@@ -43,7 +43,7 @@ class Answer:
 
 async def exchange(endpoint: Endpoint, body: bytes = b"{}") -> Answer:
     """One request over a kept connection, or a new one."""
-    connection = endpoint.bucket.take() or await endpoint.bucket.open(2.0)
+    connection = endpoint.pool.take() or await endpoint.pool.open(2.0)
     answer = Answer()
     connection.send(endpoint.head("POST", "/chat/completions", (), len(body)), body, answer)
     async with asyncio.timeout(5):
@@ -162,13 +162,13 @@ class TestFaultsOfOurs:
         async def ask() -> tuple[list[Broken], object]:
             async with Upstream(raw(sent)) as upstream:
                 endpoint = Endpoint(pool(), upstream.url)
-                connection = await endpoint.bucket.open(2.0)
+                connection = await endpoint.pool.open(2.0)
                 receiver = Raises(call.split()[0], then)
                 connection.send(endpoint.head("POST", "/", (), 2), b"{}", receiver)
                 async with asyncio.timeout(5):
                     await receiver.done
                 await asyncio.sleep(0.05)
-                return receiver.errors, endpoint.bucket.take()
+                return receiver.errors, endpoint.pool.take()
 
         (error,), kept = run(ask)
 
@@ -182,12 +182,12 @@ class TestFaultsOfOurs:
         async def ask() -> tuple[list[Broken], int]:
             async with Upstream(whole()) as upstream:
                 endpoint = Endpoint(pool(), upstream.url)
-                connection = await endpoint.bucket.open(2.0)
+                connection = await endpoint.pool.open(2.0)
                 second = Answer()
 
                 class Sends(Raises):
                     def on_body(self, data: bytes, last: bool) -> None:
-                        again = endpoint.bucket.take()
+                        again = endpoint.pool.take()
                         assert again is connection
                         again.send(endpoint.head("POST", "/", (), 2), b"{}", second)
                         raise RuntimeError("a fault of ours")
@@ -235,7 +235,7 @@ class TestKeeping:
                 await exchange(endpoint)
                 await asyncio.sleep(0.1)
                 connections.sweep(asyncio.get_running_loop().time())
-                return endpoint.bucket.take()
+                return endpoint.pool.take()
 
         assert run(ask) is None
 
@@ -247,7 +247,7 @@ class TestKeeping:
                 endpoint = Endpoint(pool(), upstream.url)
                 await asyncio.gather(*(exchange(endpoint) for _ in range(4)))
                 kept = 0
-                while endpoint.bucket.take() is not None:
+                while endpoint.pool.take() is not None:
                     kept += 1
                 return kept
 

@@ -153,6 +153,7 @@ class AnswerWithCall(Answer):
             super()._say(b"".join([*before, piece]), said, out, chunk)
             return
         self._said += said
+        chunk.withheld = True
         self._before_bytes += len(piece)
         if self._before is None:
             self._before = []

@@ -315,7 +315,8 @@ class TestADemandedCall:
 
         before, called, ended = (decoder.feed(line) for line in (self.SAYS, self.CALLS, self.ENDS))
 
-        assert (before.content, before.out) == (False, b"")
+        assert (before.content, before.withheld, before.out) == (False, True, b"")
+        assert (called.content, called.withheld) == (True, False)
         assert b"Let me see." in called.out
         assert b'"tool_calls"' in called.out
         assert (ended.done, ended.failure) == (True, None)

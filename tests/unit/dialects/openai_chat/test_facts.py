@@ -154,7 +154,7 @@ def test_an_error_quotes_nothing(body: bytes) -> None:
     "body", [b'\xef\xbb\xbf{"model":"m","messages":[]}', bytearray(b'{"model":"m","messages":[]}')]
 )
 def test_a_byte_order_mark_and_a_buffer_are_taken(body: bytes | bytearray) -> None:
-    """Windows' editors and PowerShell write the mark; the front reads into a buffer."""
+    """Windows' editors and PowerShell write the mark; a body that comes in pieces is read into a buffer."""
     assert read(body).model == "m"
 
 
