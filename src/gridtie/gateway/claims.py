@@ -61,7 +61,10 @@ def claimed(
     key: Key, environment: str | None, agent: str | None, tags: Iterable[str], purpose: str | None
 ) -> Claims | Refusal:
     """The same for claims that came in another way: one reading, so that what is explained is what happens."""
-    found = resolve_environment(key, environment)
+    where = environment.strip() if environment else ""
+    if where and not CLAIM.fullmatch(where):
+        return _malformed("x-gridtie-environment", where)
+    found = resolve_environment(key, where)
     if isinstance(found, Refusal):
         return found
     # Held against the pattern as written: folding makes plain letters of some that are none.
