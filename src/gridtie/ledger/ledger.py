@@ -345,11 +345,11 @@ class Ledger:
         """Cloud spend of this month, by hour; attempts without an end count with what was reserved for them."""
         start = period_start("month", time.time())
         spent = self._store.rows(
-            f"SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum({SPENT_USD}) AS usd "
+            f"SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum({SPENT_USD}) AS usd "  # noqa: S608
             "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499) "
             "GROUP BY 1, 2, 3 "
             "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0 "
-            "UNION ALL SELECT hour, environment, '', usd FROM erased_spending WHERE hour >= ?",  # noqa: S608 (a constant)
+            "UNION ALL SELECT hour, environment, '', usd FROM erased_spending WHERE hour >= ?",
             (start, start, start),
         )
         return [(row["time"], row["environment"], row["key"], row["usd"]) for row in spent]
