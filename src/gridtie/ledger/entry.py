@@ -100,6 +100,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.cost_usd or 0.0
 
     @property
+    def spent_usd(self) -> float:
+        """What budgets count: what was billed, but the whole reservation where nobody knows how much that is.
+
+        A client left before the first content, and upstream may have made, and bills, any part of its answer.
+        The same in SQL is `schema.SPENT_USD`.
+        """
+        billed = self.billed_usd
+        if billed and self.estimated and not self.complete and self.first_token is None:
+            return max(billed, self.reserved_usd)
+        return billed
+
+    @property
     def over_reserved(self) -> bool:
         """Whether it was billed above what had been reserved for it: then a budget may have been overdrawn."""
         return self.reserved_usd > 0 and self.billed_usd > self.reserved_usd + OVER_RESERVED_USD

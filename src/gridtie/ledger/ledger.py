@@ -28,6 +28,7 @@ from gridtie.ledger.journal import Begin, Journal, Record, Torn, encode, frame, 
 from gridtie.ledger.migrate import copies
 from gridtie.ledger.prices import Prices
 from gridtie.ledger.retention import Removal, drop_torn, remove
+from gridtie.ledger.schema import SPENT_USD
 from gridtie.ledger.store import SqliteStore, Store
 from gridtie.ledger.usage import report
 from gridtie.ledger.zone import Zone
@@ -133,8 +134,8 @@ class Ledger:
         except LedgerError:
             del self._entries[entry.id]
             raise
-        if entry.cost_usd and (billed := entry.billed_usd):
-            self._spending.add(entry.time, entry.environment, entry.key, billed)
+        if entry.cost_usd and (spent := entry.spent_usd):
+            self._spending.add(entry.time, entry.environment, entry.key, spent)
         return row
 
     def _write(self, record: Record, body: bytes) -> None:
@@ -344,7 +345,7 @@ class Ledger:
         """Cloud spend of this month, by hour; attempts without an end count with what was reserved for them."""
         start = period_start("month", time.time())
         spent = self._store.rows(
-            "SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum(cost_usd) AS usd "
+            f"SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum({SPENT_USD}) AS usd "  # noqa: S608
             "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499) "
             "GROUP BY 1, 2, 3 "
             "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0 "

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from gridtie.ledger.schema import SPENT_USD
 from gridtie.ledger.usage import UsageError, span
 
 # A budget counts a calendar month, so that its rows are up to 31 days old; a day of slack.
@@ -123,13 +124,13 @@ def _remove_attempts(connection: sqlite3.Connection, removal: Removal, now: floa
 
 
 _DELETE = "DELETE FROM requests WHERE rowid >= ? AND rowid < ? AND "
-_KEEP_SPENT = """
+_KEEP_SPENT = f"""
     INSERT INTO erased_spending (hour, environment, usd)
-    SELECT cast(time / 3600 AS INTEGER) * 3600.0, environment, sum(cost_usd) FROM requests
+    SELECT cast(time / 3600 AS INTEGER) * 3600.0, environment, sum({SPENT_USD}) FROM requests
     WHERE rowid >= ? AND rowid < ? AND key = ? AND time >= ?
       AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499)
     GROUP BY 1, 2
-"""
+"""  # noqa: S608 (a constant)
 _KEEP_RESERVED = """
     INSERT INTO erased_spending (hour, environment, usd)
     SELECT time, environment, reserve_usd FROM attempts

@@ -5,6 +5,9 @@ Statements, not code: `sqlite3` on any machine reads the same tables and views t
 
 from __future__ import annotations
 
+# What budgets count of a row of a cloud: `Entry.spent_usd` as SQL.
+SPENT_USD = "iif(estimated AND NOT complete AND first_token IS NULL, max(cost_usd, reserved_usd), cost_usd)"
+
 # Entry n brings the database from version n to n + 1 (`PRAGMA user_version`). Entries are never changed once released,
 # only added.
 MIGRATIONS: tuple[str, ...] = (

@@ -4,6 +4,9 @@
        │            │           │         │          ▲
        └────────────┴───────────┴─────────┴──────────┘  without an answer
 
+Where an idle connection is at hand, queued leads to sent; where the server had closed that one, sent leads back to
+connecting, once.
+
 queued       no slot is free, and the plan waits for one (else this is passed over)
 connecting   the slot is ours; no idle connection was at hand
 sent         the request is on its way; not one byte of an answer's head has come

@@ -144,11 +144,15 @@ def test_spending_is_counted_at_once_and_only_what_a_cloud_cost(ledger: Ledger) 
 
 def test_what_was_not_served_is_not_spent_now_and_after_a_restart(tmp_path: Path) -> None:
     now = time.time()
+    unseen: dict[str, Any] = {"estimated": True, "first_token": None}
     rows = [
         cloud("declined", time=now, status=400, cost_usd=1.0),
         cloud("failed", time=now, status=502, cost_usd=2.0),
         cloud("broken", time=now, complete=False, cost_usd=0.25),
         cloud("left", time=now, status=499, complete=False, cost_usd=0.5),
+        # Nobody knows how much of its answer upstream had made, and bills.
+        cloud("left early", time=now, status=499, complete=False, cost_usd=0.01, reserved_usd=0.125, **unseen),
+        cloud("left late", time=now, complete=False, cost_usd=0.125, reserved_usd=9.0, estimated=True),
     ]
     spent = []
     ledger = open_ledger(tmp_path)
@@ -159,7 +163,7 @@ def test_what_was_not_served_is_not_spent_now_and_after_a_restart(tmp_path: Path
     ledger = open_ledger(tmp_path)
     spent.append(ledger.spent(Budget(name="month", usd=10.0, period="month"), now))
     ledger.close()
-    assert spent == pytest.approx([0.75, 0.75])
+    assert spent == pytest.approx([1.0, 1.0])
 
 
 def test_a_name_of_megabytes_reaches_neither_the_row_nor_the_log_nor_the_journal(ledger: Ledger) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,13 @@ def ids(path: Path, table: str = "requests") -> list[str]:
 
 def anywhere(ledger: Ledger, word: str) -> list[str]:
     """Files of the ledger that hold a word."""
-    files = [path for path in ledger.directory.rglob("*") if path.is_file()]
-    return sorted(path.name for path in files if word.encode() in path.read_bytes())
+    found = []
+    for path in ledger.directory.rglob("*"):
+        # Another thread drains the journal, and tries every now and then whether the disk can be written.
+        with suppress(FileNotFoundError):
+            if path.is_file() and word.encode() in path.read_bytes():
+                found.append(path.name)
+    return sorted(found)
 
 
 def erase(ledger: Ledger, key: str) -> dict[str, object]:
@@ -120,6 +126,8 @@ def test_what_an_erased_key_spent_this_month_stays_in_the_budgets(tmp_path: Path
     ledger = open_ledger(tmp_path)
     ledger.record(cloud("a", time=now, key="ann", cost_usd=1.0))
     ledger.record(cloud("b", time=now, key="ann", cost_usd=0.5, environment="production"))
+    left = {"status": 499, "complete": False, "estimated": True, "first_token": None, "reserved_usd": 0.5}
+    ledger.record(cloud("b2", time=now, key="ann", cost_usd=0.125, environment="production", **left))
     ledger.record(cloud("c", time=now, key="bob", cost_usd=0.25))
     ledger.record(cloud("d", time=now, key="ann", cost_usd=8.0, status=400))
     ledger.begin("e", CLOUD, now, key="ann", environment="dev", reserve_usd=0.125)
@@ -136,8 +144,8 @@ def test_what_an_erased_key_spent_this_month_stays_in_the_budgets(tmp_path: Path
     ledger.close()
 
     assert ids(ledger.database) == ["c"]
-    assert running == pytest.approx(1.875)
-    assert found == pytest.approx([1.875, 1.375, 0.5])
+    assert running == pytest.approx(2.375)
+    assert found == pytest.approx([2.375, 1.375, 1.0])
 
 
 def test_an_attempt_in_flight_is_left_to_its_request(ledger: Ledger) -> None:
