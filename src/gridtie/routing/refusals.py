@@ -107,13 +107,13 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
     if "budget" in codes:
         return 402, "budget_exhausted", "`gridtie usage` shows the spending; budgets are in llm_routing.yaml.", False
     if "price" in codes:
-        advice = "RequestInfo for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
+        advice = "Ask for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
         return 402, "too_expensive", advice, False
     if "misconfigured" in codes:
         advice = "The provider's key (key_file) or model name in llm_routing.yaml has to be mended."
         return 503, "target_misconfigured", advice, False
     if "capability" in codes:
-        return 400, "capability_missing", "RequestInfo for a model that can (GET /v1/models lists them).", False
+        return 400, "capability_missing", "Ask for a model that can (GET /v1/models lists them).", False
     if local_only:
         advice = "Provision a local model for it (`ansible-playbook site.yml`) or change its rule."
         return 403, "local_only", advice, False
