@@ -16,8 +16,8 @@ from gridtie.dialects.types import Usage
 # English text and code run at about four bytes a token with every tokenizer in use.
 BYTES_PER_TOKEN = 4
 
-# More tokens than any answer or prompt has: what is larger is no count.
-_MOST = 2**31 - 1
+# More tokens than any answer or prompt has (the largest context that is offered has 10 million): no count.
+_MOST = 100_000_000
 
 
 class PromptDetails(msgspec.Struct):
@@ -71,6 +71,9 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
         prompt = total - output
     elif output is None and prompt is not None and total is not None and total > prompt:
         output = total - prompt
+    elif prompt is not None and output is not None and total is not None and total > prompt + output:
+        # Reasoning that is billed as output and stands in the sum alone (xAI, Google).
+        output = total - prompt
     input_tokens = prompt_estimate if prompt is None else prompt
     output_tokens = output_estimate if output is None else output
     details, answer = wire.prompt_tokens_details, wire.completion_tokens_details
@@ -92,6 +95,7 @@ def _is_plain(wire: WireUsage) -> bool:
         and 0 < wire.prompt_tokens <= _MOST
         and wire.completion_tokens is not None
         and 0 < wire.completion_tokens <= _MOST
+        and (wire.total_tokens is None or wire.total_tokens <= wire.prompt_tokens + wire.completion_tokens)
         and wire.prompt_tokens_details is None
         and wire.completion_tokens_details is None
         and not wire.odd
