@@ -351,6 +351,9 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content:
             self._expect("between", self._request.timeouts.between_tokens)
+        if not (chunk.out or chunk.done or chunk.failure) and not self._count(self._decoder.held()):  # type: ignore[union-attr]
+            self._request.abandon(OVERLOADED)
+            return
         self._request.attempt_read(chunk)
         if chunk.content and self.phase is Phase.READING and self._decoder is not None and self._decoder.whole_at_end():
             self._expect("finish", FINISH_SECONDS)
