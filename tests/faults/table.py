@@ -40,7 +40,7 @@ HTML                       | next     | next      | next      | 502 upstream_bro
 header of 1 MB             | next     | next      | next      | 502 upstream_broken          | broken
 one byte at a time         | own      | own       | own       |                              | ok
 no usage                   | own~     | own~      | own~      |                              | ok
-endless                    | event    | next      | 504       |                              | timeout
+endless                    | event    | -         | 504       |                              | timeout
 half a head                | next     | next      | next      | 504 upstream_timeout         | timeout
 
 # Siblings of these.

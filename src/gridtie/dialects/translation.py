@@ -29,6 +29,8 @@ class Splitter(Protocol):
 
     def feed(self, data: bytes) -> list[bytes]: ...
 
+    def held(self) -> int: ...
+
     def flush(self) -> bytes: ...
 
 
@@ -117,6 +119,9 @@ class Translation:
     def says_something(self, data: bytes) -> bool:
         # Nothing passes unread here.
         return False
+
+    def held(self) -> int:
+        return self._splitter.held() + len(self._document or b"") + (self._writer.held() if self._writer else 0)
 
     # -- what the stream is ------------------------------------------------------------------------------------------
 

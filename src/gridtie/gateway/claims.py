@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 import msgspec
 
@@ -32,6 +33,8 @@ _ANSWERS = frozenset(
         b"output-limit",
     )
 )
+
+_JOINTS = str.maketrans("", "", "-_")
 
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -99,6 +102,20 @@ def unknown_header(headers: Iterable[bytes]) -> str:
             if meant not in _ANSWERS:
                 return _unknown(meant, name)
     return ""
+
+
+def misplaced(query: str) -> str:
+    """What is wrong with a query that means us: what says where a prompt may go is read in headers alone."""
+    for parameter in query.split("&"):
+        name = unquote(parameter.partition("=")[0])
+        if means_us(name):
+            return f"the query holds {name[:80]!r}, and nothing of the kind is read there; send it as a header"
+    return ""
+
+
+def means_us(name: str) -> bool:
+    """Whether a name, of whatever it is, speaks to this router."""
+    return "gridtie" in name.lower().translate(_JOINTS)
 
 
 def _unknown(meant: bytes, name: bytes) -> str:

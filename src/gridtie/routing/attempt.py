@@ -369,6 +369,9 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
+        if not (chunk.out or chunk.done or chunk.failure) and not self._count(self._decoder.held()):  # type: ignore[union-attr]
+            self._request.abandon(OVERLOADED)
+            return
         self._request.attempt_read(chunk)
         if chunk.content and self.phase is READING and self._decoder is not None and self._decoder.whole_at_end():
             self._expect("finish", FINISH_SECONDS)
@@ -416,7 +419,7 @@ class Attempt:
         self._collected += data
         # Blanks keep a connection open while an answer is computed; a body that has begun goes on.
         if not data.isspace():
-            self._expect("rest", self._request.timeouts.between_tokens)
+            self._expect_rest()
         if len(self._collected) > most:
             message = f"upstream's answer exceeds {most} bytes"
             self._request.attempt_failed(Failure(kind=Failed.BROKEN, message=message))
@@ -425,6 +428,12 @@ class Attempt:
         elif last:
             return bytes(self._collected)
         return None
+
+    def _expect_rest(self) -> None:
+        """More of a body within the time between tokens, and all of it within that of a whole answer."""
+        timeouts = self._request.timeouts
+        rest, end = monotonic() + timeouts.between_tokens, self._sent + (timeouts.whole or timeouts.total)
+        self._deadline, self._late = (rest, "between") if rest < end else (end, "whole")
 
     def _count(self, size: int) -> bool:
         """Keep the account of what is collected, in steps; False where it is too much in sum."""
@@ -438,9 +447,6 @@ class Attempt:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _expect(self, what: str, seconds: float) -> None:
-        if what == "rest" and self._late == "whole":
-            # `timeouts.whole` bounds all of it; within it the rest must keep coming.
-            seconds = min(seconds, self._deadline - monotonic())
         if self._late != "client":
             self._deadline, self._late = monotonic() + seconds, what
 

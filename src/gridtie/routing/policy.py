@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from gridtie.config.names import PRIVATE, canonical
+from gridtie.config.names import PRIVATE
 from gridtie.config.problems import closest, listed
 from gridtie.config.schema import Budget, Locality, Routing, Rule
 from gridtie.providers.registry import Alias, Targets
@@ -102,9 +102,7 @@ class Policy:
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
         # The rules are for this station's own people. What another one's router passes on was decided by its rules.
-        rules = (
-            [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, canonical(name))]
-        )
+        rules = [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, alias.names)]
         if not rules:
             return Route(rule="", refusal=refusals.no_rule(info.environment, name))
         return _Worker(self, info, alias, rules).route()
@@ -124,13 +122,13 @@ def _from(rule: Rule) -> int | None:
     return rule.when.smaller_than
 
 
-def _matches(rule: Rule, info: RequestInfo, alias: str) -> bool:
+def _matches(rule: Rule, info: RequestInfo, names: frozenset[str]) -> bool:
     when = rule.when
     return (
         (when.environment is None or info.environment in when.environment)
         and (when.tags is None or not info.tags.isdisjoint(when.tags))
         and (when.agent is None or info.agent in when.agent)
-        and (when.alias is None or alias in when.alias)
+        and (when.alias is None or not names.isdisjoint(when.alias))
         and (when.surface is None or info.surface in when.surface)
         and (when.larger_than is None or info.prompt_tokens > when.larger_than)
         and (when.smaller_than is None or info.prompt_tokens < when.smaller_than)
@@ -190,7 +188,7 @@ class _Worker:
         chosen: dict[str, tuple[Target, str, int]] = {}
         stands_in = False
         for place, item in enumerate(self.rule.use):
-            targets = self.targets.candidates(self.alias.name, item)
+            targets = self.targets.candidates(self.alias, item)
             if not targets:
                 self._skip(item, self._absence(item), "absent")
             for target in targets:

@@ -116,6 +116,9 @@ class PassThrough:
         frames = EventSplitter().feed(data)
         return any(says_something(event) for frame in frames if (event := parse(frame)) is not None)
 
+    def held(self) -> int:
+        return self._events.held() + len(self._document or b"")
+
     # -- what the stream is ------------------------------------------------------------------------------------------
 
     def _begin(self, data: bytes) -> Chunk:
@@ -293,6 +296,9 @@ class Collected:
 
     def says_something(self, data: bytes) -> bool:
         return self._stream.says_something(data)
+
+    def held(self) -> int:
+        return self._stream.held() + self._bytes
 
     def _keep(self, chunk: Chunk) -> Chunk:
         self._kept.append(chunk.out)

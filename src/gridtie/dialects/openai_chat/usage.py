@@ -16,8 +16,8 @@ from gridtie.dialects.types import Usage
 # English text and code run at about four bytes a token with every tokenizer in use.
 BYTES_PER_TOKEN = 4
 
-# More tokens than any answer or prompt has: what is larger is no count.
-_MOST = 2**31 - 1
+# More tokens than any answer or prompt has (the largest context that is offered has 10 million): no count.
+_MOST = 100_000_000
 
 
 class PromptDetails(msgspec.Struct):
@@ -95,6 +95,9 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
     if prompt is None and output is not None and total is not None and total > output:
         prompt = total - output
     elif output is None and prompt is not None and total is not None and total > prompt:
+        output = total - prompt
+    elif prompt is not None and output is not None and total is not None and total > prompt + output:
+        # Reasoning that is billed as output and stands in the sum alone (xAI, Google).
         output = total - prompt
     input_tokens = prompt_estimate if prompt is None else prompt
     output_tokens = output_estimate if output is None else output
