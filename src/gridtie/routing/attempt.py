@@ -369,12 +369,16 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
-        if not (chunk.out or chunk.done or chunk.failure) and not self._count(self._decoder.held()):  # type: ignore[union-attr]
+        if not (chunk.out or chunk.done or chunk.failure) and not self._room_for_what_is_kept():
             self._request.abandon(OVERLOADED)
             return
         self._request.attempt_read(chunk)
         if chunk.content and self.phase is READING and self._decoder is not None and self._decoder.whole_at_end():
             self._expect("finish", FINISH_SECONDS)
+
+    def _room_for_what_is_kept(self) -> bool:
+        """Keep the account of an answer that the decoder collects; False where it is too much in sum."""
+        return self._decoder is None or self._count(self._decoder.held())
 
     def committed(self, pass_on: Callable[[bytes], None]) -> None:
         """The first content has been passed on; what follows goes there."""

@@ -127,9 +127,7 @@ def test_what_could_be_read_in_two_ways_or_may_not_be_asked_ends_the_connection(
 
 
 def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
-    trailer = (
-        f"{POST}Transfer-Encoding: chunked\r\n\r\n12\r\n{BODY}\r\n0\r\nX-Gridtie-Environment: none\r\nHost: x\r\n\r\n"
-    )
+    trailer = f"{POST}Transfer-Encoding: chunked\r\n\r\n12\r\n{BODY}\r\n0\r\nAuthorization: none\r\nHost: x\r\n\r\n"
 
     async def send() -> tuple[int, int]:
         async with ClientConnection(tmp_path) as connection:
@@ -137,6 +135,17 @@ def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
             return (await wire.answered()).status, (await wire.answered()).status
 
     assert run(send) == (200, 200)
+
+
+def test_a_trailer_that_says_where_a_prompt_may_go_is_too_late(tmp_path: Path) -> None:
+    async def send() -> Answered:
+        async with ClientConnection(tmp_path) as connection:
+            chunks = f"12\r\n{BODY}\r\n0\r\nX-Gridtie-Tags: private\r\n\r\n"
+            return await (await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n{chunks}")).answered()
+
+    answered = run(send)
+
+    assert (answered.status, answered.error["code"]) == (400, "unknown_header")
 
 
 class TestReading:
