@@ -65,6 +65,8 @@ class Outcome(msgspec.Struct):
 # operator can mend comes last.
 _ORDER = (
     Failed.BUSY,
+    Failed.INVALID,
+    Failed.POLICY,
     Failed.CONTEXT,
     Failed.TIMEOUT,
     Failed.UNREACHABLE,

@@ -185,7 +185,11 @@ class Request:
             if attempt.start():
                 return
         self.phase = WALKING
-        told = telling(self._setbacks, outcome.tries, self._details) or ALL_BUSY
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing answers: tell the client why, by what it can act on."""
+        told = telling(self._setbacks, self.outcome.tries, self._details) or ALL_BUSY
         if isinstance(told, Refusal):
             self.abandon(told)
         else:
@@ -279,11 +283,14 @@ class Request:
             self._details = {**self._details, len(outcome.tries) - 1: failure.detail}
         self.runner.state.failed(attempt.target.id, failure, monotonic())
         attempt.close()
-        if self.phase is COMMITTED or failure.kind in _FINAL:
+        if self.phase is COMMITTED:
             self.fail(failure)
             return
-        attempt.release()
         self.set_back(failure)
+        if failure.kind in _FINAL:
+            self._give_up()
+            return
+        attempt.release()
         if self._holding is not None:
             self._holding.release()
         self._held, self._held_bytes = None, 0

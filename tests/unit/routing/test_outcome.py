@@ -30,6 +30,8 @@ def tried(*targets: str) -> list[Try]:
     [
         ([LIMITED, failed(Failed.BROKEN)], Failed.BUSY),
         ([failed(Failed.BROKEN), LIMITED], Failed.BUSY),
+        ([LIMITED, failed(Failed.INVALID)], Failed.BUSY),
+        ([failed(Failed.TIMEOUT), failed(Failed.INVALID)], Failed.INVALID),
         ([failed(Failed.CONTEXT), failed(Failed.UNREACHABLE)], Failed.CONTEXT),
         ([failed(Failed.AUTH), failed(Failed.TIMEOUT)], Failed.TIMEOUT),
         ([failed(Failed.AUTH), failed(Failed.CAPABILITY)], Failed.CAPABILITY),
