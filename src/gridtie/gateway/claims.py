@@ -55,7 +55,7 @@ def claims(headers: Mapping[bytes, bytes], key: Key) -> Claims | Refusal:
         key,
         _text(headers.get(ENVIRONMENT)),
         _text(headers.get(AGENT)),
-        tags.decode("latin-1").split(",") if tags else (),
+        [word for word in tags.decode("latin-1").split(",") if word.strip()] if tags else (),
         _text(headers.get(PURPOSE)),
     )
 
@@ -74,7 +74,7 @@ def claimed(
     name = agent.strip() if agent else ""
     if name and not CLAIM.fullmatch(name):
         return _malformed("x-gridtie-agent", name)
-    written = [word for tag in tags if (word := tag.strip())]
+    written = [tag.strip() for tag in tags]
     for word in written:
         if not CLAIM.fullmatch(word):
             return _malformed("x-gridtie-tags", word)

@@ -64,10 +64,8 @@ class Dispatcher:
         self._metering = metering
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
-        """What the request's headers claim, if its key allows it."""
+        """What the request's headers claim, if its key allows it; the same head is read once (`Head.claims`)."""
         head = exchange.head
-        if head.claims is not None:
-            return head.claims
         found = claims(head.headers, head.key or _ANYBODY)
         if isinstance(found, Claims):
             head.claims = found

@@ -102,6 +102,7 @@ class Metering:
 
 def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault: Fault | None) -> Entry:
     info, plan = outcome.info, outcome.plan
+    whole = fault is None and outcome.failure is None and outcome.refusal is None and not outcome.gone
     target: Target | _Nowhere = outcome.target or _NOWHERE
     planned: PlannedAttempt | _Nothing = outcome.planned or _NOT_PLANNED
     return Entry(
@@ -111,7 +112,7 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
         environment=info.environment,
         surface=info.surface,
         asked=info.alias,
-        status=200 if outcome.committed else _status(outcome, fault),
+        status=200 if outcome.committed or whole else _status(fault),
         agent=info.agent,
         tags=tuple(sorted(info.tags)) if info.tags else (),
         private=PRIVATE in info.tags,
@@ -134,7 +135,7 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
         choices=info.choices,
         output_limit=planned.output_limit,
         reserved_usd=planned.reserve_usd,
-        complete=fault is None and outcome.complete,
+        complete=whole,
         first_token=outcome.first_token,
         duration=outcome.duration,
         waited=outcome.waited,
@@ -150,10 +151,9 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
     )
 
 
-def _status(outcome: Outcome, fault: Fault | None) -> int:
-    if fault is not None:
-        return fault.status
-    return CLIENT_LEFT if outcome.gone else 200
+def _status(fault: Fault | None) -> int:
+    """Of a request that was not answered: with an error, or not at all, since its client had left."""
+    return CLIENT_LEFT if fault is None else fault.status
 
 
 def _reason(outcome: Outcome, fault: Fault) -> str:

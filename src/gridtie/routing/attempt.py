@@ -24,13 +24,13 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from gridtie.dialects.codecs import codec
+from gridtie.dialects.codecs import CODECS
 from gridtie.dialects.types import Chunk, Failed, Failure, StreamDecoder, Untranslatable, UpstreamRequest
 from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.plan import PlannedAttempt, Refusal
 from gridtie.routing.ports import Lease
-from gridtie.routing.refusals import OVERLOADED, barred, cannot
+from gridtie.routing.refusals import OVERLOADED, barred, cannot, malformed
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.errors import Broken, ConnectFailed, ConnectTimeout
 
@@ -111,7 +111,7 @@ class Attempt:
         self.target = planned.target
         self._request = request
         self._runner = request.runner
-        self._codec = codec(request.info.surface, planned.target.dialect)
+        self._codec = CODECS[request.info.surface, planned.target.dialect]
         # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
         self._streams = request.facts.stream or self._codec.translates
         self._started = monotonic()
@@ -124,12 +124,15 @@ class Attempt:
     # -- going -------------------------------------------------------------------------------------------------------
 
     def start(self) -> bool:
-        """Reserve and go; False where this attempt is passed over."""
+        """Reserve and go; False where this attempt is passed over, and the next is to be taken up."""
         runner, target = self._runner, self.target
         try:
             self._endpoint = runner.endpoint(target)
             self._message = self._written()
         except Untranslatable as error:
+            if not error.needs:
+                self._request.abandon(malformed(str(error)))
+                return True
             return self._pass_over(Failed.CAPABILITY.value, str(error), cannot(self.target.id, str(error)))
         except ValueError as error:
             return self._pass_over(
@@ -180,7 +183,8 @@ class Attempt:
 
     def _open(self) -> None:
         """Find a connection, now that the slot is ours."""
-        if why := self._forbidden():
+        info, target = self._request.info, self.target
+        if (target.locality != "local" or info.tags or info.relayed) and (why := self._forbidden()):
             # `decide` never plans this. Should it ever, this is the last place where it can be stopped.
             log.error("%s: the plan names %s, but %s", self._request.info.id, self.target.id, why)
             self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why))

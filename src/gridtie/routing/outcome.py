@@ -41,11 +41,6 @@ class Outcome(msgspec.Struct):
     # Frames that the last attempt's upstream sent, for an estimate of what it generated.
     frames: int = 0
 
-    @property
-    def complete(self) -> bool:
-        """Whether the client got a whole answer."""
-        return self.failure is None and self.refusal is None and not self.gone
-
     def tokens(self) -> Usage | None:
         """What was used: counted by upstream, else estimated and flagged; None where nothing was.
 

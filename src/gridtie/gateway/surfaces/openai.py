@@ -40,7 +40,7 @@ class OpenAI:
     def chat(self, exchange: Exchange) -> None:
         """Answer one chat completion, streamed or whole."""
         dispatcher = self._dispatcher
-        claimed = dispatcher.claims(exchange)
+        claimed = exchange.head.claims or dispatcher.claims(exchange)
         if isinstance(claimed, Refusal):
             dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai"), claimed, self._errors)
             return
