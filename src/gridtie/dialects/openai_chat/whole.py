@@ -44,7 +44,7 @@ def read_whole(body: bytes, prompt_estimate: int) -> Whole:
     except UNREADABLE:
         return _read_odd(body, prompt_estimate)
     wire = sound.usage
-    if not sound.choices or not wire.completion_tokens:
+    if not sound.choices or not usage.plausible(wire.completion_tokens):
         return _read_odd(body, prompt_estimate)
     wire.odd = False  # ours, not upstream's to say
     return Whole(body, usage.from_wire(wire, prompt_estimate, 0))
