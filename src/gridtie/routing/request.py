@@ -277,7 +277,8 @@ class Request:
         if failure.kind is Failed.AUTH:
             # For the operator alone: such messages quote parts of the key.
             log.error("%s refuses our key: %s", attempt.target.id, failure.message)
-            failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})", detail="")
+            what = "says that the account has no credit" if failure.status in (402, 429) else "refuses the router's key"
+            failure = replace(failure, message=f"it {what} (HTTP {failure.status})", detail="")
         attempt.note(failure.kind.value, failure.message)
         if failure.detail:
             self._details = {**self._details, len(outcome.tries) - 1: failure.detail}

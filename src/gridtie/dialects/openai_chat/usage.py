@@ -47,12 +47,15 @@ class SoundUsage(msgspec.Struct):
 
     prompt_tokens: _Count
     completion_tokens: _Count
+    total_tokens: int = 0
     prompt_tokens_details: PromptDetails | None = None
     completion_tokens_details: CompletionDetails | None = None
 
     def read(self) -> Usage:
         """What is metered."""
-        input_tokens, output_tokens = self.prompt_tokens, self.completion_tokens
+        input_tokens = self.prompt_tokens
+        # Reasoning that is billed as output may stand in the sum alone (xAI, Google).
+        output_tokens = max(self.completion_tokens, min(self.total_tokens, _MOST) - input_tokens)
         if self.prompt_tokens_details is None and self.completion_tokens_details is None:
             return Usage(input=input_tokens, output=output_tokens)
         details, answer = self.prompt_tokens_details, self.completion_tokens_details
