@@ -12,7 +12,7 @@ from gridtie.gateway.log import AccessLog
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.entry import CLIENT_LEFT, Entry
-from gridtie.ledger.ledger import Ledger, LedgerError
+from gridtie.ledger.ledger import Ledger
 from gridtie.ledger.prices import Charge
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import PlannedAttempt
@@ -147,6 +147,3 @@ def _reason(outcome: Outcome, fault: Fault | None) -> str:
     if outcome.failure is not None:
         return outcome.failure.message
     return fault.message if fault is not None else ""
-
-
-__all__ = ["LedgerError", "Metering"]
