@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+# English text and code run at about four bytes a token with every tokenizer in use.
+BYTES_PER_TOKEN = 4
+# No model's name is longer; what is longer is kept nowhere.
+MAX_MODEL_CHARACTERS = 256
+
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Read once from a body by the client's dialect; the rewrite for a target works on the same `fields`.

@@ -11,9 +11,10 @@ from typing import Protocol
 
 import msgspec
 
+from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat.answer import AnswerTooLarge, Writer
-from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, WireUsage, from_wire
+from gridtie.dialects.openai_chat.usage import WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
 from gridtie.dialects.types import MAX_ANSWER_BYTES, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from time import monotonic, time
 
-from gridtie.dialects.facts import Facts
+from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
-from gridtie.gateway.settings import Loaded
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Dialect, Plan, Refusal, RequestInfo
 from gridtie.routing.runner import Runner
@@ -19,8 +18,6 @@ from gridtie.routing.runner import Runner
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
 
-# Bytes of text per token of a prompt: English and code lie between 3 and 5.
-BYTES_PER_TOKEN = 4
 # An image in an estimate of a prompt's size: between the smallest and the largest that models count.
 IMAGE_TOKENS = 1000
 # What wraps a message in a model's template, in tokens, as most models have it.
@@ -92,6 +89,3 @@ class Dispatcher:
     def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None) -> RequestInfo:
         """What is known of a request that could not be read further."""
         return request_info(exchange.id, surface, _NO_FACTS, exchange.head.key, claimed)
-
-
-__all__ = ["Dispatcher", "Loaded", "request_info"]

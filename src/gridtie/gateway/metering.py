@@ -14,7 +14,7 @@ from gridtie.gateway.log import AccessLog
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.entry import CLIENT_LEFT, Entry
-from gridtie.ledger.ledger import Ledger, LedgerError
+from gridtie.ledger.ledger import Ledger
 from gridtie.ledger.prices import Charge
 from gridtie.providers.target import Target
 from gridtie.routing.outcome import Outcome
@@ -159,6 +159,3 @@ def _status(fault: Fault | None) -> int:
 def _reason(outcome: Outcome, fault: Fault) -> str:
     """In our words: what upstream said, and what the client is told of it, may quote the prompt."""
     return fault.message if outcome.failure is None else outcome.failure.message
-
-
-__all__ = ["LedgerError", "Metering"]

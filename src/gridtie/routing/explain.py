@@ -6,16 +6,12 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects.facts import Facts
+from gridtie.dialects.facts import BYTES_PER_TOKEN, MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.types import Dialect
 from gridtie.routing.decide import decide
 from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import NEEDS, Policy
 from gridtie.routing.snapshot import Snapshot
-
-# Bytes of text that stand for a token of a described prompt; as the estimate of a real one.
-_BYTES_PER_TOKEN = 4
-_MAX_NAME = 256
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,7 +41,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             max_output=None if self.max_tokens is None else int(self.max_tokens),
             choices=int(self.choices),
             needs=frozenset(self.needs) | ({"vision"} if self.images else frozenset[str]()),
-            text_bytes=int(self.prompt_tokens) * _BYTES_PER_TOKEN,
+            text_bytes=int(self.prompt_tokens) * BYTES_PER_TOKEN,
             images=int(self.images),
         )
 
@@ -58,8 +54,8 @@ def read_query(body: bytes | bytearray) -> Query:
         raise ValueError(
             f"this does not describe a request: {error}; known: {', '.join(Query.__struct_fields__)}"
         ) from error
-    if len(query.model) > _MAX_NAME:
-        raise ValueError(f"model has {len(query.model)} characters, wanted at most {_MAX_NAME}")
+    if len(query.model) > MAX_MODEL_CHARACTERS:
+        raise ValueError(f"model has {len(query.model)} characters, wanted at most {MAX_MODEL_CHARACTERS}")
     if unknown := sorted(set(query.needs) - NEEDS):
         raise ValueError(f"needs: {', '.join(unknown)[:80]} found, wanted any of {', '.join(sorted(NEEDS))}")
     for name, number, least, most in (

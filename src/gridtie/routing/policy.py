@@ -31,8 +31,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A target that a rule names and nothing forbids."""
 
     target: Target
-    # The item of `use` it came from, and its place there.
-    item: str
+    # The place in `use` of the item that it came from.
     place: int
     # What holds when the model is in memory (or in a cloud), and when it must be loaded first.
     warm: PlannedAttempt
@@ -236,7 +235,7 @@ class _Worker:
         cold = msgspec.structs.replace(
             warm, reason=f"{reason}; the model must be loaded first", first_token=timeouts.first_token_cold
         )
-        return Candidate(target=target, item=item, place=place, warm=warm, cold=cold)
+        return Candidate(target=target, place=place, warm=warm, cold=cold)
 
 
 def _slots(target: Target) -> float:

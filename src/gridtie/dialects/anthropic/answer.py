@@ -8,9 +8,10 @@ import msgspec
 
 from gridtie.dialects.anthropic import errors
 from gridtie.dialects.anthropic.usage import Counts
+from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
-from gridtie.dialects.openai_chat.usage import BYTES_PER_TOKEN, from_wire
+from gridtie.dialects.openai_chat.usage import from_wire
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk, Usage

@@ -12,14 +12,13 @@ from typing import Annotated, Required, TypedDict, TypeVar
 import msgspec
 
 from gridtie.config.names import canonical
-from gridtie.dialects.facts import Facts
+from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import got, kind, unquoted
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES, measure
 from gridtie.dialects.openai_chat.numbers import NUMBERS, NumberFields, number
 from gridtie.dialects.types import InvalidRequest
 
-MAX_MODEL_CHARACTERS = 256
 # The most bytes that so many characters can take as JSON: each as a pair of \uXXXX escapes, and the quotes.
 _MAX_MODEL_BYTES = 12 * MAX_MODEL_CHARACTERS + 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
+from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat import errors, usage
@@ -149,7 +150,7 @@ class PassThrough:
     def _end_document(self, document: bytes) -> Chunk:
         """A whole answer to a request for a stream is used all the same."""
         chunk = Chunk()
-        self._spoken = len(document) // usage.BYTES_PER_TOKEN
+        self._spoken = len(document) // BYTES_PER_TOKEN
         try:
             frames = chunks_of(document)
         except UNREADABLE:

@@ -13,9 +13,6 @@ import msgspec
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.types import Usage
 
-# English text and code run at about four bytes a token with every tokenizer in use.
-BYTES_PER_TOKEN = 4
-
 # More tokens than any answer or prompt has (the largest context that is offered has 10 million): no count.
 _MOST = 100_000_000
 

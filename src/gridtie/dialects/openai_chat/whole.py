@@ -6,6 +6,7 @@ from typing import Annotated
 
 import msgspec
 
+from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import form
 from gridtie.dialects.openai_chat import errors, reform, usage
@@ -60,7 +61,7 @@ def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
         return Whole(b"", failure=errors.from_error(errors.read(body)))
     if not answer.choices:
         return _failed("the upstream's answer holds no choices")
-    said = sum(_size(choice) for choice in answer.choices) // usage.BYTES_PER_TOKEN
+    said = sum(_size(choice) for choice in answer.choices) // BYTES_PER_TOKEN
     wire = usage.read(answer.usage) if answer.usage != _NULL else None
     return Whole(body, usage.from_wire(wire, prompt_estimate, said))
 
