@@ -12,7 +12,7 @@ from cases.registry import Fails, case, expect
 from cases.routing_files import config
 from cases.upstreams import openai
 from standins.router import KEY, Answered, Wire, chat, request
-from standins.scripted import error, silence, whole
+from standins.scripted import Turn, answer, error, silence, whole
 
 MIB = 1024 * 1024
 # All that the router may have resident whatever clients send, in MiB.
@@ -305,3 +305,51 @@ readable(
 readable(
     5, "headers of 200 KB", lambda port: [request(chat(), port=port, headers={"x-long": "y" * 200_000})], 431, held=True
 )
+
+
+def kept_answers(number: int, title: str, kind: str, head: bytes, first: bytes, piece: bytes, stream: bool) -> None:
+    """Register 40 answers that are kept until they are whole, 14 MB each, and are never whole."""
+
+    @case(f"A13.{number}", title, alone=True, limit=40)
+    async def body(it: Fixture) -> str:
+        async def play(turn: Turn) -> None:
+            await turn.send(head)
+            await turn.chunk(first)
+            for _ in range(14_000_000 // len(piece)):
+                await turn.chunk(piece)
+            await turn.closed.wait()
+
+        late = {"first_token": 12.0, "first_token_cold": 12.0, "between_tokens": 12.0, "total": 20.0}
+        here = await it.upstream(play)
+        router = await it.router(config(here, None, here_is=kind, use=["local"], timeouts=late))
+        for _ in range(40):
+            wire = await router.connect()
+            await wire.send(request(chat(stream=stream), port=router.port))
+        await asyncio.sleep(6)
+        expect(router.peak() < 256, f"{router.peak()} MiB")
+        return f"{router.peak()} MiB"
+
+
+_EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_JSON = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+_LINE = json.dumps({"message": {"role": "assistant", "content": "x" * 100_000}, "done": False}).encode() + b"\n"
+
+kept_answers(20, "JSON instead of a stream", "openai", _JSON, b'{"choices":"', b"x" * 100_000, True)
+kept_answers(21, "whole answers from Ollama's streams", "ollama", _EVENTS, b"\n", _LINE, False)
+
+
+@case("A13.22", "an upstream's endless trailer", alone=True)
+async def endless_trailer_upstream(it: Fixture) -> str:
+    async def play(turn: Turn) -> None:
+        await turn.send(_JSON)
+        await turn.chunk(answer())
+        await turn.send(b"0\r\nx-a: ")
+        while not turn.closed.is_set():
+            await turn.send(b"x" * 1_000_000)
+
+    here = await it.upstream(play)
+    router = await it.router(config(here, None, use=["local"]))
+    answered = await router.ask(chat())
+    expect(answered.status == 200, brief(answered))
+    expect(router.peak() < 80, f"{router.peak()} MiB")
+    return f"200, {router.peak()} MiB"

@@ -12,9 +12,9 @@ from typing import Any
 from cases.harness import Fixture, Router, brief
 from cases.registry import case, expect
 from cases.routing_files import config, station, station_config
-from cases.upstreams import anthropic, bills_what_it_may, openai
+from cases.upstreams import anthropic, bills_what_it_may, completion, openai
 from standins.router import Answered, chat
-from standins.scripted import Upstream, error
+from standins.scripted import Upstream, error, whole
 
 # Digits of a number that no integer type holds.
 HUGE = int("1" + "0" * 400)
@@ -434,3 +434,34 @@ async def unknown_purpose(it: Fixture) -> str:
     expect(answered.status == 400, brief(answered))
     expect(answered.error["code"] == "invalid_header", f"code {answered.error['code']}")
     return "400 invalid_header"
+
+
+def unseen_bill(number: int, title: str, **fields: Any) -> None:
+    """Register a field that is billed, or read as another one, beside a small max_tokens."""
+
+    @case(f"A7.{number}", title)
+    async def body(it: Fixture) -> str:
+        cloud = await it.upstream(bills_what_it_may)
+        router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.05}]))
+        answered = await router.ask(chat(**{"max_tokens": 10, **fields}))
+        expect(not cloud.turns, f"passed on: {brief(answered)}")
+        expect(answered.status in (400, 402), brief(answered))
+        return f"{answered.status} {answered.error['code']}"
+
+
+unseen_bill(40, "best_of: 100", best_of=100)
+unseen_bill(41, "MAX_TOKENS beside max_tokens", MAX_TOKENS=1_000_000)
+unseen_bill(42, "Model beside model", Model="gpt-5.4-pro")
+unseen_bill(43, "search_parameters", search_parameters={"mode": "on"})
+unseen_bill(44, "a tool without a type and function", tools=[{"googleSearch": {}}])
+unseen_bill(45, "300 KB in a field that nobody knows", documents=["x" * 300_000])
+
+
+@case("A7.46", "reasoning that stands in total_tokens alone is billed")
+async def reasoning_in_the_sum(it: Fixture) -> str:
+    usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 5008}
+    cloud = await it.upstream(whole(completion(usage=usage)))
+    router = await it.router(config(None, cloud, use=["cloud"]))
+    entry = await router.entry(await router.ask(chat()))
+    expect(entry["output_tokens"] == 5003, f"{entry['output_tokens']} tokens of output")
+    return "5003 tokens of output"

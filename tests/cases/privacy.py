@@ -12,7 +12,7 @@ from cases.registry import case, expect
 from cases.routing_files import config
 from cases.upstreams import openai
 from standins.router import KEY, chat, request
-from standins.scripted import Upstream
+from standins.scripted import Upstream, error
 
 ENVIRONMENTS = ["dev", "test", "ci", "production"]
 
@@ -199,3 +199,64 @@ async def refused_before_a_stream(it: Fixture) -> str:
     expect(not cloud.turns, "the cloud was asked")
     expect(answered.status == 400, brief(answered))
     return "400"
+
+
+@case("A1.18", "a rule about a local model's own name holds for its other names")
+async def every_own_name(it: Fixture) -> str:
+    cloud, here = await it.upstream(openai()), await it.upstream(error("500 Oops", "no"))
+    rule = {"name": "stay", "when": {"alias": ["here/small"]}, "use": ["local"], "never": "cloud"}
+    router = await it.router(config(here, cloud, rules=[rule], use=["local", "remote/gpt-5.4-mini"]))
+    for name in ("here/small", "small", "SMALL", " Here/Small "):
+        answered = await router.ask({**chat(), "model": name})
+        expect(not cloud.turns, f"{name!r} went to the cloud: {brief(answered)}")
+    return "no name of it leaves"
+
+
+@case("A1.19", "GET /v1/models/CODER finds what a request for CODER finds")
+async def model_by_any_case(it: Fixture) -> str:
+    here = await it.upstream(openai())
+    router = await it.router(config(here, None))
+    found = await router.ask(path="/v1/models/CODER")
+    expect(found.status == 200 and found.json["id"] == "coder", brief(found))
+    return "200 coder"
+
+
+@case("A1.20", "an Ollama model that runs at ollama.com, declared as local")
+async def ollama_cloud_model(it: Fixture) -> str:
+    here = await it.upstream(openai())
+    routing = config(here, None, here_is="ollama")
+    routing["models"]["coder"]["local"] = ["here/gpt-oss:120b-cloud"]
+    started = await it.start(routing)
+    expect(isinstance(started, Ended), "OK at load, and what is private goes to ollama.com")
+    assert isinstance(started, Ended)
+    expect("ollama.com" in started.told, started.told)
+    return "told at load"
+
+
+@case("A2.8", "a tag in the query")
+async def tag_in_the_query(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"]))
+    answered = await router.ask(chat(), path="/v1/chat/completions?x-gridtie-tags=private")
+    expect(answered.status == 400 and not cloud.turns, brief(answered))
+    return f"400 {answered.error['code']}"
+
+
+@case("A2.9", "a tag in the body")
+async def tag_in_the_body(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"]))
+    answered = await router.ask(chat(x_gridtie_tags="private"))
+    expect(answered.status == 400 and not cloud.turns, brief(answered))
+    return f"400 {answered.error['code']}"
+
+
+@case("A2.10", "a tag in a trailer")
+async def tag_in_a_trailer(it: Fixture) -> str:
+    cloud = await it.upstream(openai())
+    router = await it.router(config(None, cloud, use=["cloud"]))
+    body = json.dumps(chat()).encode()
+    head = request(None, method="POST", headers={"transfer-encoding": "chunked"}, port=router.port)
+    answered = await router.send(head + b"%x\r\n%b\r\n0\r\nx-gridtie-tags: private\r\n\r\n" % (len(body), body))
+    expect(answered.status == 400 and not cloud.turns, brief(answered))
+    return f"400 {answered.error['code']}"

@@ -32,7 +32,7 @@ FIN                        | next     | next      | next      | 502 upstream_unr
 slow                       | next     | next      | next      | 504 upstream_timeout         | timeout
 role only                  | next     | next      | next      | 504 upstream_timeout         | timeout
 cut                        | event    | next      | next      | 502 upstream_broken          | broken
-stall                      | event    | 504       | next      | 504 upstream_timeout         | timeout
+stall                      | event    | next      | next      | 504 upstream_timeout         | timeout
 garbage                    | next     | next      | next      | 502 upstream_broken          | broken
 error in the stream        | next     | next      | next      | 502 upstream_broken          | broken
 error after content        | event    | next      | next      | 502 upstream_broken          | broken
@@ -40,7 +40,7 @@ HTML                       | next     | next      | next      | 502 upstream_bro
 header of 1 MB             | next     | next      | next      | 502 upstream_broken          | broken
 one byte at a time         | own      | own       | own       |                              | ok
 no usage                   | own~     | own~      | own~      |                              | ok
-endless                    | event    | 504       | 504       |                              | timeout
+endless                    | event    | -         | 504       |                              | timeout
 half a head                | next     | next      | next      | 504 upstream_timeout         | timeout
 
 # Siblings of these.

@@ -474,7 +474,7 @@ async def unknown_success(turn: Turn) -> None:
 
 
 for _status in (*range(300, 309), 420, 430, 444, 460, 498, 499, *range(520, 531), 599, 600, 999):
-    _kind = "overloaded" if _status == 529 else "invalid" if 400 <= _status < 500 else "server"
+    _kind = "overloaded" if _status == 529 else "rate_limit" if _status in (420, 430) else "server"
     _fields = ("location: /elsewhere",) if _status < 400 else ()
     refuses(str(_status), f"{_status} Unusual", _kind, f"unusual status {_status}", *_fields)
 refuses("099", "099 Unusual", "server", "unusual status 099")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gridtie.config.names import PURPOSES, canonical, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
-from gridtie.config.schema import Model, Routing
+from gridtie.config.schema import Model, Provider, Routing
 
 # Characters of a model's name in a request; the door lets no longer one in.
 _LONGEST = 256
@@ -68,6 +68,8 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
                 what=f'"{name}" is looked for on the station, and no provider has the type station',
                 fix=f"add one, or write provider/model with a local provider: {listed(known)}",
             )
+    elif leaves(provider, model):
+        yield leaving(name, path)
     elif provider.type == "pool":
         yield Problem(
             path=path,
@@ -80,6 +82,21 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
             what=f'"{provider_name}" is a cloud provider',
             fix="put it under `cloud`, or declare `locality: local` at the provider if it is a machine of yours",
         )
+
+
+def leaves(provider: Provider, model: str) -> bool:
+    """Whether a local server would hand this model's prompts on: Ollama runs `-cloud` tags at ollama.com."""
+    tag = canonical(model).rpartition(":")[2]
+    return provider.locality == "local" and ":" in model and (tag == "cloud" or tag.endswith("-cloud"))
+
+
+def leaving(name: str, path: KeyPath) -> Problem:
+    """What is wrong with naming such a model as local."""
+    return Problem(
+        path=path,
+        what=f'"{name}" is no local model: Ollama sends the prompts of models tagged `cloud` to ollama.com',
+        fix="name a model that runs here, or declare a provider for ollama.com without `locality: local`",
+    )
 
 
 def _cloud(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gridtie.config.canonical import canonical_rule
+from gridtie.config.check_models import leaves, leaving
 from gridtie.config.names import (
     CLAIM,
     CLAIM_WORDS,
@@ -94,6 +95,8 @@ def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:
                 continue
             if provider.type == "pool":
                 yield Problem(path=here, what=f'"{name}" is a pool, which is part of `local`', fix='write "local"')
+            if leaves(provider, model):
+                yield leaving(item, here)
             locality = provider.locality
         if locality == rule.never:
             yield Problem(

@@ -16,10 +16,10 @@ _HEADER = re.compile(r"(?:bearer|basic|token)\s", re.IGNORECASE)
 # What stands for something else wherever it is found, and words that are no key where nothing else is there.
 _STANDS_FOR = re.compile(r"<.*>|\{.*\}|^\$\w+$|%\w+%|\.\.\.|…|\*\*\*")
 _NO_KEY = re.compile(
-    r"(?:.*[-_ ])?your(?:[-_ ].*|(?:api)?key)|.*[-_ ]here|.*xxxx.*"
+    r"(?:.*[-_ ])?your(?:[-_ ].*|(?:api)?key)|.*(?:key|token)[-_ ]here|(?:.*[-_])?x{4,}"
     r"|(?:change|replace|fill|insert|enter|put|paste)[-_ ]?(?:me|this|it|in|the|with|key|api).*"
     r"|(?:my|the|an?|example)?[-_]?api[-_]?(?:key|token)|(?:sk-)?[x0.*_-]{3,}"
-    r"|todo|tbd|fixme|placeholder|secret|password",
+    r"|todo|tbd|fixme|placeholder",
     re.IGNORECASE,
 )
 # Typographic ones are beyond ASCII, which no key is.

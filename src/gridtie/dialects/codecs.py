@@ -8,7 +8,7 @@ from gridtie.dialects.openai_chat.codec import OpenAIToOpenAI
 from gridtie.dialects.types import Codec, Dialect
 
 # A codec has no state of its own: one of each serves every request.
-_CODECS: dict[tuple[Dialect, Dialect], Codec] = {
+CODECS: dict[tuple[Dialect, Dialect], Codec] = {
     ("openai", "openai"): OpenAIToOpenAI(),
     ("openai", "ollama"): OpenAIToOllama(),
     ("openai", "anthropic"): OpenAIToAnthropic(),
@@ -17,4 +17,4 @@ _CODECS: dict[tuple[Dialect, Dialect], Codec] = {
 
 def codec(client: Dialect, target: Dialect) -> Codec:
     """The translation between two dialects; a `KeyError` where nobody has written it yet."""
-    return _CODECS[client, target]
+    return CODECS[client, target]

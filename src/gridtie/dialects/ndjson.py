@@ -22,6 +22,10 @@ class LineSplitter:
             raise FrameTooLarge(f"a line grew past {self._max} bytes without ending")
         return [line for line in lines if line and not line.isspace()]
 
+    def held(self) -> int:
+        """Bytes held back."""
+        return len(self._rest)
+
     def flush(self) -> bytes:
         """What was left without a line end when the stream ended; empty where it was only white space."""
         rest, self._rest = self._rest, b""

@@ -60,6 +60,10 @@ class EventSplitter:
             raise FrameTooLarge(f"an event grew past {self._max} bytes without ending")
         return frames
 
+    def held(self) -> int:
+        """Bytes held back."""
+        return len(self.rest)
+
     def flush(self) -> bytes:
         """What was left without a blank line when the stream ended; some servers end that way."""
         rest, self.rest = self.rest, b""

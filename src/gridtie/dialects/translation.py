@@ -30,6 +30,8 @@ class Splitter(Protocol):
 
     def feed(self, data: bytes) -> list[bytes]: ...
 
+    def held(self) -> int: ...
+
     def flush(self) -> bytes: ...
 
 
@@ -118,6 +120,9 @@ class Translation:
     def says_something(self, data: bytes) -> bool:
         # Nothing passes unread here.
         return False
+
+    def held(self) -> int:
+        return self._splitter.held() + len(self._document or b"") + (self._writer.held() if self._writer else 0)
 
     # -- what the stream is ------------------------------------------------------------------------------------------
 

@@ -125,6 +125,10 @@ class StreamDecoder(Protocol):
         """Whether there is content in bytes that passed `unread`."""
         ...
 
+    def held(self) -> int:
+        """Bytes that are kept until an event, a line or the answer is whole."""
+        ...
+
 
 class Codec(Protocol):
     """Between one client dialect and one target dialect.

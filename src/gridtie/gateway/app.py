@@ -9,7 +9,7 @@ from email.utils import formatdate
 
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
-from gridtie.gateway.claims import unknown_header
+from gridtie.gateway.claims import misplaced, unknown_header
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.error_format import OpenAIErrorFormat
 from gridtie.gateway.errors import Fault
@@ -134,7 +134,7 @@ class App:
                 return True
             message = f'"{key.name}" is the key of another router, which has no business at {route.path}'
             return self._no(exchange, 403, "relay_not_allowed", message)
-        unknown = unknown_header(head.headers)
+        unknown = unknown_header(head.headers) or (misplaced(head.query) if head.query else "")
         return not unknown or self._no(exchange, 400, "unknown_header", unknown)
 
     def handle(self, exchange: Exchange) -> None:

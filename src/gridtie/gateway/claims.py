@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 import msgspec
 
@@ -33,6 +34,8 @@ _ANSWERS = frozenset(
     )
 )
 
+_JOINTS = str.maketrans("", "", "-_")
+
 _NO_TAGS: frozenset[str] = frozenset()
 
 
@@ -52,7 +55,7 @@ def claims(headers: Mapping[bytes, bytes], key: Key) -> Claims | Refusal:
         key,
         _text(headers.get(ENVIRONMENT)),
         _text(headers.get(AGENT)),
-        tags.decode("latin-1").split(",") if tags else (),
+        [word for word in tags.decode("latin-1").split(",") if word.strip()] if tags else (),
         _text(headers.get(PURPOSE)),
     )
 
@@ -61,14 +64,17 @@ def claimed(
     key: Key, environment: str | None, agent: str | None, tags: Iterable[str], purpose: str | None
 ) -> Claims | Refusal:
     """The same for claims that came in another way: one reading, so that what is explained is what happens."""
-    found = resolve_environment(key, environment)
+    where = environment.strip() if environment else ""
+    if where and not CLAIM.fullmatch(where):
+        return _malformed("x-gridtie-environment", where)
+    found = resolve_environment(key, where)
     if isinstance(found, Refusal):
         return found
     # Held against the pattern as written: folding makes plain letters of some that are none.
     name = agent.strip() if agent else ""
     if name and not CLAIM.fullmatch(name):
         return _malformed("x-gridtie-agent", name)
-    written = [word for tag in tags if (word := tag.strip())]
+    written = [tag.strip() for tag in tags]
     for word in written:
         if not CLAIM.fullmatch(word):
             return _malformed("x-gridtie-tags", word)
@@ -96,6 +102,20 @@ def unknown_header(headers: Iterable[bytes]) -> str:
             if meant not in _ANSWERS:
                 return _unknown(meant, name)
     return ""
+
+
+def misplaced(query: str) -> str:
+    """What is wrong with a query that means us: what says where a prompt may go is read in headers alone."""
+    for parameter in query.split("&"):
+        name = unquote(parameter.partition("=")[0])
+        if means_us(name):
+            return f"the query holds {name[:80]!r}, and nothing of the kind is read there; send it as a header"
+    return ""
+
+
+def means_us(name: str) -> bool:
+    """Whether a name, of whatever it is, speaks to this router."""
+    return "gridtie" in name.lower().translate(_JOINTS)
 
 
 def _unknown(meant: bytes, name: bytes) -> str:

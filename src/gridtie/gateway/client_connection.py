@@ -21,6 +21,7 @@ import httptools
 
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
+from gridtie.gateway.claims import means_us
 from gridtie.gateway.exchange import Exchange, Head
 from gridtie.gateway.linger import CHUNKED, Linger
 from gridtie.gateway.request_head import SINGLE, body_too_large, framing_too_large, head_too_large, judge
@@ -247,6 +248,11 @@ class ClientConnection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
             self._trailers += 1  # nothing may be decided by what comes after the body
+            if self._current is not None and means_us(name.decode("latin-1")):
+                # By then it is too late to keep to it, and passing over it would be worse.
+                self._refuse(
+                    self._current, 400, "unknown_header", "x-gridtie-* found in a trailer; send it as a header"
+                )
             return
         name = name.lower()
         headers = self._headers

@@ -20,45 +20,37 @@ _NO_FACTS = Facts(fields={})
 
 # An image in an estimate of a prompt's size: between the smallest and the largest that models count.
 IMAGE_TOKENS = 1000
-# Text of people and programs has at least three bytes a token with the tokenizers in use: three digits, some code.
-# What is denser (base64, a few scripts) may be billed above what was reserved for it, which is counted and logged.
-DENSE_BYTES_PER_TOKEN = 3
-# What wraps a message in a model's template, in tokens: as most models have it, and at most.
-MESSAGE_TOKENS, MOST_MESSAGE_TOKENS = 4, 16
+# What wraps a message in a model's template, in tokens, as most models have it.
+MESSAGE_TOKENS = 4
 
 
-def request_info(
-    id: str, surface: Dialect, facts: Facts, key: Key | None, claimed: Claims | None, alias: str = ""
-) -> RequestInfo:
+def request_info(id: str, surface: Dialect, facts: Facts, key: Key | None, claimed: Claims | None) -> RequestInfo:
     """All that `decide` may look at of a request; the same for one that is sent and one that is only explained."""
     key = key or _ANYBODY
+    claimed = claimed or Claims(key.environments[0])
+    text, messages = facts.text_bytes, facts.messages
     return RequestInfo(
         id=id,
         surface=surface,
-        alias=facts.model or alias,
-        environment=claimed.environment if claimed is not None else key.environments[0],
+        alias=facts.model,
+        environment=claimed.environment,
         key=key.name,
-        agent=claimed.agent if claimed is not None else None,
-        tags=claimed.tags if claimed is not None else frozenset(),
-        purpose=claimed.purpose if claimed is not None else "",
+        agent=claimed.agent,
+        tags=claimed.tags,
+        purpose=claimed.purpose,
         relayed=key.relay,
         stream=facts.stream,
         needs=facts.needs,
-        prompt_tokens=_tokens(facts.text_bytes, BYTES_PER_TOKEN)
-        + MESSAGE_TOKENS * facts.messages
-        + IMAGE_TOKENS * facts.images,
-        prompt_bound=_tokens(facts.text_bytes, DENSE_BYTES_PER_TOKEN) + MOST_MESSAGE_TOKENS * facts.messages,
+        # Rounded up: what is there is not nothing.
+        prompt_tokens=(text + 3) // BYTES_PER_TOKEN + MESSAGE_TOKENS * messages + IMAGE_TOKENS * facts.images,
+        text_bytes=text,
+        messages=messages,
         images=facts.images,
         caches=facts.caches,
         max_output=facts.max_output,
         choices=facts.choices,
         extras=facts.extras,
     )
-
-
-def _tokens(size: int, bytes_per_token: int) -> int:
-    """Rounded up: what is there is not nothing."""
-    return -(-size // bytes_per_token)
 
 
 class Dispatcher:
@@ -69,10 +61,8 @@ class Dispatcher:
         self._metering = metering
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
-        """What the request's headers claim, if its key allows it."""
+        """What the request's headers claim, if its key allows it; the same head is read once (`Head.claims`)."""
         head = exchange.head
-        if head.claims is not None:
-            return head.claims
         found = claims(head.headers, head.key or _ANYBODY)
         if isinstance(found, Claims):
             head.claims = found

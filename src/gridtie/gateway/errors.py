@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from gridtie.dialects.types import Failed, Failure
+from gridtie.routing.breaker import LONGEST_RETRY_AFTER
 from gridtie.routing.plan import Refusal
 
 Source = Literal["gridtie", "upstream"]
@@ -70,7 +71,7 @@ def from_refusal(refusal: Refusal) -> Fault:
 
 def from_failure(failure: Failure) -> Fault:
     """The failure that ended a request."""
-    wait = None if failure.retry_after is None else max(1, math.ceil(failure.retry_after))
+    wait = None if failure.retry_after is None else max(1, math.ceil(min(failure.retry_after, LONGEST_RETRY_AFTER)))
     message = _message(failure)
     if failure.kind is Failed.BUSY:
         status = 429 if failure.status == 429 else 503

@@ -113,7 +113,7 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
         environments = _environments(row)
         if not environments or "" in environments:
             yield f'key "{row.name}": it has no environment'
-        if row.relay is not (environments == (RELAY,)):
+        if row.relay is not (RELAY in environments) or (row.relay and environments != (RELAY,)):
             yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
         if row.relay and row.admin:
             yield f'key "{row.name}": a relay is no admin'

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from time import time
 
+import msgspec
+
 from gridtie.config.names import PRIVATE
 from gridtie.dialects.types import Usage
 from gridtie.gateway.errors import Fault
@@ -14,6 +16,7 @@ from gridtie.gateway.telemetry import Telemetry
 from gridtie.ledger.entry import CLIENT_LEFT, Entry
 from gridtie.ledger.ledger import Ledger
 from gridtie.ledger.prices import Charge
+from gridtie.providers.target import Target
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import PlannedAttempt
 
@@ -22,6 +25,27 @@ log = logging.getLogger("gridtie.metering")
 # What was refused or failed costs nothing, and has no price.
 _NOTHING = Charge(None, None)
 _NO_TOKENS = Usage(input=0, output=0)
+
+
+class _Nowhere(msgspec.Struct, frozen=True):
+    """What stands in a row for the target of a request that nothing answered."""
+
+    id: None = None
+    locality: None = None
+    model: None = None
+    engine: str = ""
+    engine_version: str = ""
+    digest: str = ""
+
+
+class _Nothing(msgspec.Struct, frozen=True):
+    """The same for an attempt that was never made."""
+
+    output_limit: None = None
+    reserve_usd: float = 0.0
+
+
+_NOWHERE, _NOT_PLANNED = _Nowhere(), _Nothing()
 
 
 class Metering:
@@ -54,10 +78,13 @@ class Metering:
 
         Raises `LedgerError`: then it must not look complete to the client.
         """
-        usage = outcome.tokens()
-        charge = _NOTHING if usage is None else self._charge(outcome, loaded, usage)
+        usage, target = outcome.tokens(), outcome.target
+        charge = _NOTHING
+        if usage is not None and target is not None:
+            overrides = loaded.targets.price_overrides
+            charge = loaded.prices.charge(target.id, target.locality, outcome.plan.baseline, usage, overrides)
         entry = _entry(outcome, loaded, usage or _NO_TOKENS, charge, fault)
-        if entry.over_reserved:
+        if entry.reserved_usd and entry.over_reserved:
             # What a budget allows was reserved before; the provider bills by rules that we do not know.
             log.error(
                 "%s: %s billed $%.6f, above the $%.6f that were reserved; check its prices (providers.*.prices)",
@@ -72,22 +99,12 @@ class Metering:
         self._log.request(row)
         return charge
 
-    def _charge(self, outcome: Outcome, loaded: Loaded, usage: Usage) -> Charge:
-        target = outcome.target
-        if target is None:
-            return _NOTHING
-        overrides = loaded.targets.price_overrides
-        return loaded.prices.charge(target.id, target.locality, outcome.plan.baseline, usage, overrides)
-
 
 def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault: Fault | None) -> Entry:
-    info, plan, planned, target, station = (
-        outcome.info,
-        outcome.plan,
-        outcome.planned,
-        outcome.target,
-        loaded.station,
-    )
+    info, plan = outcome.info, outcome.plan
+    whole = fault is None and outcome.failure is None and outcome.refusal is None and not outcome.gone
+    target: Target | _Nowhere = outcome.target or _NOWHERE
+    planned: PlannedAttempt | _Nothing = outcome.planned or _NOT_PLANNED
     return Entry(
         id=info.id,
         time=outcome.time,
@@ -95,19 +112,19 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
         environment=info.environment,
         surface=info.surface,
         asked=info.alias,
-        status=_status(outcome, fault),
+        status=200 if outcome.committed or whole else _status(fault),
         agent=info.agent,
         tags=tuple(sorted(info.tags)) if info.tags else (),
         private=PRIVATE in info.tags,
         stream=info.stream,
         purpose=info.purpose,
         rule=plan.rule,
-        target=target.id if target is not None else None,
-        locality=target.locality if target is not None else None,
-        served=target.model if target is not None else None,
-        engine=target.engine if target is not None else "",
-        engine_version=target.engine_version if target is not None else "",
-        digest=target.digest if target is not None else "",
+        target=target.id,
+        locality=target.locality,
+        served=target.model,
+        engine=target.engine,
+        engine_version=target.engine_version,
+        digest=target.digest,
         tries=tuple(outcome.tries),
         input_tokens=usage.input,
         output_tokens=usage.output,
@@ -116,34 +133,29 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
         reasoning_tokens=usage.reasoning,
         estimated=usage.estimated,
         choices=info.choices,
-        output_limit=planned.output_limit if planned is not None else None,
-        reserved_usd=planned.reserve_usd if planned is not None else 0.0,
-        complete=outcome.complete and fault is None,
+        output_limit=planned.output_limit,
+        reserved_usd=planned.reserve_usd,
+        complete=whole,
         first_token=outcome.first_token,
         duration=outcome.duration,
         waited=outcome.waited,
-        code=fault.code if fault is not None else "",
-        error=_reason(outcome, fault),
+        code="" if fault is None else fault.code,
+        error="" if fault is None else _reason(outcome, fault),
         cost_usd=charge.cost_usd,
         baseline=plan.baseline,
         baseline_usd=charge.baseline_usd,
         price_date=loaded.prices.date,
         prices=charge.prices,
-        project=station.project if station is not None else "",
-        station=station.endpoint if station is not None else "",
+        project=loaded.project,
+        station=loaded.endpoint,
     )
 
 
-def _status(outcome: Outcome, fault: Fault | None) -> int:
-    if outcome.committed:
-        return 200
-    if fault is not None:
-        return fault.status
-    return CLIENT_LEFT if outcome.gone else 200
+def _status(fault: Fault | None) -> int:
+    """Of a request that was not answered: with an error, or not at all, since its client had left."""
+    return CLIENT_LEFT if fault is None else fault.status
 
 
-def _reason(outcome: Outcome, fault: Fault | None) -> str:
+def _reason(outcome: Outcome, fault: Fault) -> str:
     """In our words: what upstream said, and what the client is told of it, may quote the prompt."""
-    if outcome.failure is not None:
-        return outcome.failure.message
-    return fault.message if fault is not None else ""
+    return fault.message if outcome.failure is None else outcome.failure.message

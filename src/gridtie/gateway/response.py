@@ -118,26 +118,21 @@ def retry_fields(fault: Fault) -> bytes:
 
 def _headers(outcome: Outcome) -> bytes:
     """What was decided, as far as it is."""
-    info, target = outcome.info, outcome.target
-    if target is not None and not (outcome.committed or not info.stream or outcome.failure is not None):
-        target = None  # at work, but another one may answer yet
-    planned = outcome.planned
-    limit = b""
-    if planned is not None and planned.output_limit is not None and target is not None:
-        limit = b"x-gridtie-output-limit: %d\r\n" % planned.output_limit
-    return b"x-gridtie-request-id: %b\r\n%b%bx-gridtie-attempts: %d\r\n" % (
-        info.id.encode(),
-        _decided(outcome.plan.rule, "", "")
-        if target is None
-        else _decided(outcome.plan.rule, target.id, target.locality),
-        limit,
-        outcome.attempts,
-    )
+    info, planned = outcome.info, outcome.planned
+    if planned is None or (info.stream and not outcome.committed and outcome.failure is None):
+        # Nothing is at work, or what is at work may fail, and another target answer.
+        decided = _decided(outcome.plan.rule, "", "", None)
+    else:
+        target = planned.target
+        decided = _decided(outcome.plan.rule, target.id, target.locality, planned.output_limit)
+    return b"x-gridtie-request-id: %b\r\n%bx-gridtie-attempts: %d\r\n" % (info.id.encode(), decided, outcome.attempts)
 
 
 @lru_cache(maxsize=1024)
-def _decided(rule: str, target: str, locality: str) -> bytes:
+def _decided(rule: str, target: str, locality: str, output_limit: int | None) -> bytes:
     lines = [f"x-gridtie-rule: {rule}"]
     if target:
         lines += [f"x-gridtie-target: {target}", f"x-gridtie-locality: {locality}"]
+    if output_limit is not None:
+        lines.append(f"x-gridtie-output-limit: {output_limit}")
     return "".join(f"{line}\r\n" for line in lines).encode("latin-1", "replace")

@@ -58,6 +58,9 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     loaded_at: float
     # What is wrong with the files as they are now; "" where they are what is in force.
     error: str = ""
+    # The station's names, "" where nothing was provisioned: they stand in every row of the ledger.
+    project: str = ""
+    endpoint: str = ""
 
 
 class _Rules(msgspec.Struct, frozen=True):
@@ -192,4 +195,6 @@ def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:
         digest=rules.file.digest,
         loaded_at=now,
         error=error,
+        project=rules.station.project if rules.station is not None else "",
+        endpoint=rules.station.endpoint if rules.station is not None else "",
     )

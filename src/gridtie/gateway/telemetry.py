@@ -82,17 +82,12 @@ class Telemetry:
 
     def observe(self, entry: Entry, outcome: Outcome) -> None:
         """Count a request that has ended."""
-        target = entry.target or "none"
-        result = "ok" if entry.complete else "cancelled" if outcome.gone else "failed" if entry.rule else "refused"
-        if outcome.refusal is not None:
-            result = "refused"
-        key = (entry.rule, target, result)
+        target, whole = entry.target, entry.complete
+        key = (entry.rule, target or "none", "ok" if whole else _result(entry, outcome))
         self._requests[key] = self._requests.get(key, 0) + 1
-        for tried in entry.tries:
-            if tried.outcome != "ok":
-                failed = (tried.target, tried.outcome)
-                self._failures[failed] = self._failures.get(failed, 0) + 1
-        if entry.target is None:
+        if not whole or len(entry.tries) != 1:
+            self._count_failures(entry)
+        if target is None:
             return
         counts = self._targets.get(target)
         if counts is None:
@@ -100,13 +95,20 @@ class Telemetry:
         counts.input_tokens += entry.input_tokens
         counts.output_tokens += entry.output_tokens
         counts.cached_tokens += entry.cached_tokens
-        counts.cost_usd += entry.cost_usd or 0.0
-        if not entry.purpose and entry.complete:
+        if entry.cost_usd:
+            counts.cost_usd += entry.cost_usd
+        if whole and entry.baseline_usd and not entry.purpose:
             # The tool's own traffic saves nothing, and neither does an answer that was not whole.
-            counts.baseline_usd += entry.baseline_usd or 0.0
+            counts.baseline_usd += entry.baseline_usd
         counts.duration.observe(entry.duration)
         if entry.first_token is not None:
             counts.first_token.observe(entry.first_token)
+
+    def _count_failures(self, entry: Entry) -> None:
+        for tried in entry.tries:
+            if tried.outcome != "ok":
+                failed = (tried.target, tried.outcome)
+                self._failures[failed] = self._failures.get(failed, 0) + 1
 
     def refused(self, status: int, code: str) -> None:
         """Count a request that was answered with an error before it was a question to a model."""
@@ -173,3 +175,10 @@ class Telemetry:
                 family = families[name] = GaugeMetricFamily(name, text, labels=tuple(labels))
             family.add_metric(tuple(labels.values()), value)
         yield from families.values()
+
+
+def _result(entry: Entry, outcome: Outcome) -> str:
+    """What became of a request that was not answered whole."""
+    if outcome.gone:
+        return "cancelled"
+    return "failed" if entry.rule and outcome.refusal is None else "refused"

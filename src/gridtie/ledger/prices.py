@@ -40,6 +40,8 @@ class Rates(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def cost(self, usage: Usage) -> float:
         """US dollars for one answer's tokens."""
+        if not usage.cached and not usage.cache_write:
+            return (usage.input * self.input + usage.output * self.output) / 1e6
         cached = self.input if self.cached_input is None else self.cached_input
         written = self.input if self.cache_write is None else self.cache_write
         plain = max(0, usage.input - usage.cached - usage.cache_write)

@@ -42,6 +42,8 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     cloud: tuple[Target, ...] = ()
     floor: float | None = None
     baseline: str = ""
+    # Every name that means the same, in canonical form: a rule about one of them is about all.
+    names: frozenset[str] = frozenset()
     # Why there is no local or no cloud target; "" where there is one.
     no_local: str = ""
     no_cloud: str = ""
@@ -89,6 +91,9 @@ class Targets:
 
     def named(self, name: str) -> Alias | None:
         """What a client may ask for: an alias, or a local model by its own name. None: there is no such thing."""
+        # As most write it first; the rest has to be folded.
+        if (alias := self.aliases.get(name)) is not None:
+            return alias
         folded = canonical(name)
         return self.aliases.get(folded) or self._models.get(name) or self._folded.get(folded)
 
@@ -97,9 +102,12 @@ class Targets:
         aliases = [entry.name for entry in self.aliases.values()]
         return [*aliases, *sorted({entry.local[0].model for entry in self._models.values()} - set(aliases))]
 
-    def candidates(self, alias: str, use: str) -> tuple[Target, ...]:
-        """The targets that one item of a rule's `use` means for an alias, best first."""
-        entry = self.named(alias)
+    def candidates(self, alias: str | Alias, use: str) -> tuple[Target, ...]:
+        """The targets that one item of a rule's `use` means for an alias, best first.
+
+        Give the alias itself where it is at hand: the names of two providers' models may be the same.
+        """
+        entry = self.named(alias) if isinstance(alias, str) else alias
         if entry is None:
             return ()
         if use == "local":
@@ -261,6 +269,7 @@ class _Builder:
             local=local,
             cloud=cloud,
             floor=model.floor,
+            names=frozenset({canonical(name)}),
             # The smoke test of a machine saves nothing: nobody would send it to a cloud.
             baseline="" if model.purpose == OWN_PURPOSE else model.baseline or self._routing.defaults.baseline,
             no_local="" if local else self._why_no_local(name, names, model.purpose),
@@ -309,11 +318,15 @@ class _Builder:
                 names[target.id] = target
                 names.setdefault(target.model, target)
         baseline = self._routing.defaults.baseline
+        same: dict[str, set[str]] = {}
+        for name, target in names.items():
+            same.setdefault(target.id, set()).add(canonical(name))
         return {
             name: Alias(
                 name=target.model,
                 local=(target,),
                 baseline=baseline,
+                names=frozenset(same[target.id]),
                 no_cloud=f'"{name}" is the name of a local model: only that model is meant',
             )
             for name, target in names.items()

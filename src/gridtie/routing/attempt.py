@@ -24,13 +24,13 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from gridtie.dialects.codecs import codec
+from gridtie.dialects.codecs import CODECS
 from gridtie.dialects.types import Chunk, Failed, Failure, StreamDecoder, Untranslatable, UpstreamRequest
 from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.plan import PlannedAttempt, Refusal
 from gridtie.routing.ports import Lease
-from gridtie.routing.refusals import OVERLOADED, barred, cannot
+from gridtie.routing.refusals import OVERLOADED, barred, cannot, malformed
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.errors import Broken, ConnectFailed, ConnectTimeout
 
@@ -77,10 +77,15 @@ class Phase(Enum):
     ENDED = "ended"
 
 
+# A member of an Enum is looked up by a descriptor each time, and these are asked for several times a request.
+QUEUED, CONNECTING, SENT, READING, ENDED = Phase
+
+
 class Attempt:
     """A `Receiver` of its connection. Tells its request what came; everything else it keeps to itself."""
 
     # What an attempt does not pay for until it is set.
+    phase = QUEUED
     _lease: Lease | None = None
     _connection: Connection | None = None
     _task: asyncio.Task[None] | None = None
@@ -97,36 +102,43 @@ class Attempt:
     _status = 0
     # A function and not a bound method, which would make a cycle that only the garbage collector can free.
     _read: Callable[[Attempt, bytes, bool], None]
+    # When what is waited for (`_late` names it) has to be there; until it is sent, the request's own end holds alone.
+    _deadline = float("inf")
+    _late = "total"
 
     def __init__(self, request: Request, planned: PlannedAttempt) -> None:
         self.planned = planned
         self.target = planned.target
-        self.phase = Phase.QUEUED
         self._request = request
         self._runner = request.runner
-        self._codec = codec(request.info.surface, planned.target.dialect)
+        self._codec = CODECS[request.info.surface, planned.target.dialect]
         # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
         self._streams = request.facts.stream or self._codec.translates
-        self.collects = self._streams and not request.facts.stream
         self._started = monotonic()
-        # When what is waited for (`_late` names it) has to be there.
-        self._deadline = request.end
-        self._late = "total"
+
+    @property
+    def collects(self) -> bool:
+        """Whether it streams, for a client that wants a whole answer."""
+        return self._streams and not self._request.facts.stream
 
     # -- going -------------------------------------------------------------------------------------------------------
 
     def start(self) -> bool:
-        """Reserve and go; False where this attempt is passed over."""
+        """Reserve and go; False where this attempt is passed over, and the next is to be taken up."""
+        runner, target = self._runner, self.target
         try:
-            self._endpoint = self._runner.endpoint(self.target)
+            self._endpoint = runner.endpoint(target)
             self._message = self._written()
         except Untranslatable as error:
+            if not error.needs:
+                self._request.abandon(malformed(str(error)))
+                return True
             return self._pass_over(Failed.CAPABILITY.value, str(error), cannot(self.target.id, str(error)))
         except ValueError as error:
             return self._pass_over(
                 Failed.UNREACHABLE.value, str(error), Failure(kind=Failed.UNREACHABLE, message=str(error))
             )
-        self._lease = self._runner.state.reserve(self.planned)
+        self._lease = runner.state.reserve(self.planned)
         if self._lease is not None:
             self._open()
         elif self.planned.max_wait > 0:
@@ -150,8 +162,8 @@ class Attempt:
     def _pass_over(self, result: str, message: str, setback: Failure | Refusal | None = None) -> bool:
         self.note(result, message)
         if setback is not None:
-            self._request.setbacks.append(setback)
-        self.phase = Phase.ENDED
+            self._request.set_back(setback)
+        self.phase = ENDED
         return False
 
     async def _wait(self) -> None:
@@ -171,7 +183,8 @@ class Attempt:
 
     def _open(self) -> None:
         """Find a connection, now that the slot is ours."""
-        if why := self._forbidden():
+        info, target = self._request.info, self.target
+        if (target.locality != "local" or info.tags or info.relayed) and (why := self._forbidden()):
             # `decide` never plans this. Should it ever, this is the last place where it can be stopped.
             log.error("%s: the plan names %s, but %s", self._request.info.id, self.target.id, why)
             self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why))
@@ -184,12 +197,13 @@ class Attempt:
             self._connect()
 
     def _forbidden(self) -> str:
-        if self._request.outcome.plan.local_only and self.target.locality != "local":
+        request, target = self._request, self.target
+        if target.locality != "local" and request.outcome.plan.local_only:
             return "this request must not leave for a cloud"
-        return barred(self._request.info, self.target)
+        return barred(request.info, target)
 
     def _connect(self) -> None:
-        self.phase = Phase.CONNECTING
+        self.phase = CONNECTING
         self._reused = False
         self._run(self._connected())
 
@@ -213,27 +227,30 @@ class Attempt:
         request, message = self._request, self._message
         assert message is not None  # noqa: S101 (made by `start` or `_wait`, dropped by `on_head`)
         self._connection = connection
-        self.phase = Phase.SENT
-        request.outcome.attempts += 1
-        request.outcome.planned = self.planned
-        if len(message.body) > COUNTED_BYTES and not self._counted:
-            if not request.holding.take(len(message.body)):
+        self.phase = SENT
+        outcome = request.outcome
+        outcome.attempts += 1
+        outcome.planned = self.planned
+        outcome.target = self.target
+        size = len(message.body)
+        if size > COUNTED_BYTES and not self._counted:
+            if not request.holding.take(size):
                 request.abandon(OVERLOADED)
                 return
-            self._counted = len(message.body)
+            self._counted = size
         if self.target.locality != "local":
             try:
-                self._runner.begin(request.outcome, self.planned)
+                self._runner.begin(outcome, self.planned)
             except LedgerError as error:
                 # What cannot be metered is not sent.
                 request.abandon(Refusal(status=503, code="not_metered", message=str(error), retry_after=5))
                 return
+        self._sent = now = monotonic()
         if self._streams:
-            self._expect("first token", self.planned.first_token)
+            self._deadline, self._late = now + self.planned.first_token, "first token"
         else:
-            self._expect("whole", request.timeouts.whole or request.timeouts.total)
-        self._sent = monotonic()
-        head = self._endpoint.head(message.method, message.path, message.headers, len(message.body))
+            self._deadline, self._late = now + (request.timeouts.whole or request.timeouts.total), "whole"
+        head = self._endpoint.head(message.method, message.path, message.headers, size)
         connection.send(head, message.body, self)
 
     def _run(self, work: Coroutine[object, object, None]) -> None:
@@ -250,9 +267,11 @@ class Attempt:
     # -- upstream's side (a Receiver); the connection guards these calls ---------------------------------------------
 
     def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        self.phase = Phase.READING
+        self.phase = READING
         self._status, self._headers = status, headers
-        self._forget_message()
+        self._message = None
+        if self._counted:
+            self._give_back()
         if not 200 <= status < 300:
             self._read = Attempt._read_error
         elif not self._streams:
@@ -293,14 +312,14 @@ class Attempt:
             return
         if last:
             self._connection = None
-        if self.phase is not Phase.ENDED:
+        if self.phase is not ENDED:
             self._read(self, data, last)
         elif last:
             self._request.attempt_drained()
 
     def on_error(self, error: Broken) -> None:
         self._connection = None
-        if self.phase is Phase.ENDED:
+        if self.phase is ENDED:
             self._request.attempt_drained()
         elif error.internal:
             self._request.fault(error)
@@ -319,7 +338,7 @@ class Attempt:
         self.note("stale", "the server had closed the idle connection; sent again over a new one")
         self._resent = True
         self._started = monotonic()
-        self._expect("total", self._request.end - monotonic())
+        self._deadline, self._late = self._request.end, "total"
         self._connect()
 
     def _whole_without_its_end(self) -> bool:
@@ -335,14 +354,14 @@ class Attempt:
         return False
 
     def _read_as_whole(self) -> bool:
-        return self.phase is Phase.READING and self._read is Attempt._read_whole
+        return self.phase is READING and self._read is Attempt._read_whole
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     def _read_stream(self, data: bytes, last: bool) -> None:
         if data:
             self._take(self._decoder.feed(data))  # type: ignore[union-attr]
-        if last and self.phase is not Phase.ENDED:
+        if last and self.phase is not ENDED:
             self._end_stream()
 
     def _end_stream(self) -> None:
@@ -354,9 +373,16 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
+        if not (chunk.out or chunk.done or chunk.failure) and not self._room_for_what_is_kept():
+            self._request.abandon(OVERLOADED)
+            return
         self._request.attempt_read(chunk)
-        if chunk.content and self.phase is Phase.READING and self._decoder is not None and self._decoder.whole_at_end():
+        if chunk.content and self.phase is READING and self._decoder is not None and self._decoder.whole_at_end():
             self._expect("finish", FINISH_SECONDS)
+
+    def _room_for_what_is_kept(self) -> bool:
+        """Keep the account of an answer that the decoder collects; False where it is too much in sum."""
+        return self._decoder is None or self._count(self._decoder.held())
 
     def committed(self, pass_on: Callable[[bytes], None]) -> None:
         """The first content has been passed on; what follows goes there."""
@@ -371,15 +397,15 @@ class Attempt:
                 self._deadline, self._late = self._look_at + between, "between"
 
     def _read_whole(self, data: bytes, last: bool) -> None:
-        body = self._collect(data, last, WHOLE_BYTES)
+        body = data if last and self._collected is None else self._collect(data, last, WHOLE_BYTES)
         if body is None:
             return
-        info = self._request.info
-        whole = self._codec.whole(body, prompt_estimate=info.prompt_tokens, created=int(time()))
+        request = self._request
+        whole = self._codec.whole(body, prompt_estimate=request.info.prompt_tokens)
         if whole.failure is not None:
-            self._request.attempt_failed(whole.failure)
+            request.attempt_failed(whole.failure)
         else:
-            self._request.attempt_answered(whole)
+            request.attempt_answered(whole)
 
     def _read_error(self, data: bytes, last: bool) -> None:
         body = self._collect(data, last, ERROR_BYTES)
@@ -401,7 +427,7 @@ class Attempt:
         self._collected += data
         # Blanks keep a connection open while an answer is computed; a body that has begun goes on.
         if not data.isspace():
-            self._expect("rest", self._request.timeouts.between_tokens)
+            self._expect_rest()
         if len(self._collected) > most:
             message = f"upstream's answer exceeds {most} bytes"
             self._request.attempt_failed(Failure(kind=Failed.BROKEN, message=message))
@@ -410,6 +436,12 @@ class Attempt:
         elif last:
             return bytes(self._collected)
         return None
+
+    def _expect_rest(self) -> None:
+        """More of a body within the time between tokens, and all of it within that of a whole answer."""
+        timeouts = self._request.timeouts
+        rest, end = monotonic() + timeouts.between_tokens, self._sent + (timeouts.whole or timeouts.total)
+        self._deadline, self._late = (rest, "between") if rest < end else (end, "whole")
 
     def _count(self, size: int) -> bool:
         """Keep the account of what is collected, in steps; False where it is too much in sum."""
@@ -423,9 +455,6 @@ class Attempt:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def _expect(self, what: str, seconds: float) -> None:
-        if what == "rest" and self._late == "whole":
-            # `timeouts.whole` bounds all of it; within it the rest must keep coming.
-            seconds = min(seconds, self._deadline - monotonic())
         if self._late != "client":
             self._deadline, self._late = monotonic() + seconds, what
 
@@ -444,7 +473,7 @@ class Attempt:
 
     def sweep(self, now: float) -> None:
         """End what is late."""
-        if self.phase is Phase.ENDED:
+        if self.phase is ENDED:
             if now >= self._deadline:
                 self._request.attempt_drained()
             return
@@ -457,9 +486,9 @@ class Attempt:
             self._expire(f"an answer's head began and did not end within {HEAD_SECONDS:g} s")
 
     def _expire(self, message: str) -> None:
-        if self.phase is Phase.READING and self._whole_without_its_end():
+        if self.phase is READING and self._whole_without_its_end():
             return
-        if self.phase is Phase.QUEUED:
+        if self.phase is QUEUED:
             # There is nothing yet that could fail.
             self.note("skipped", message)
             self._request.fail(Failure(kind=Failed.TIMEOUT, message=message))
@@ -498,7 +527,7 @@ class Attempt:
 
     def drain(self) -> bool:
         """The answer is whole; whether upstream's message has ended, too. The slot stays taken until it has."""
-        self.phase = Phase.ENDED
+        self.phase = ENDED
         self._pass = None
         if self._connection is None:
             return True
@@ -509,10 +538,10 @@ class Attempt:
 
     def close(self) -> None:
         """Stop whatever is under way, and close the connection; what was reserved is kept. Idempotent."""
-        self.phase = Phase.ENDED
-        self._pass = None
-        self._collected = None
-        self._forget_message()
+        self.phase = ENDED
+        self._pass = self._collected = self._message = None
+        if self._counted:
+            self._give_back()
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -526,8 +555,6 @@ class Attempt:
             self._lease.release()
             self._lease = None
 
-    def _forget_message(self) -> None:
-        self._message = None
-        if self._counted:
-            self._request.holding.give(self._counted)
-            self._counted = 0
+    def _give_back(self) -> None:
+        self._request.holding.give(self._counted)
+        self._counted = 0

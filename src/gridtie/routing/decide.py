@@ -23,6 +23,12 @@ from gridtie.routing.snapshot import Snapshot, TargetState
 # Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
 LEAST_OUTPUT = 256
 
+# Text of people and programs has at least three bytes a token with the tokenizers in use: three digits, some code.
+# What is denser (base64, a few scripts) may be billed above what was reserved for it, which is counted and logged.
+DENSE_BYTES_PER_TOKEN = 3
+# What wraps a message in a model's template, in tokens at most.
+MOST_MESSAGE_TOKENS = 16
+
 _UNSEEN = TargetState()
 # Codes of a target that is paused: one's own machine is tried all the same where nothing else is left.
 _PAUSED = frozenset({"failing", "limited", "misconfigured"})
@@ -31,29 +37,32 @@ _PAUSED = frozenset({"failing", "limited", "misconfigured"})
 def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
     route = policy.route(info)
-    plan = route.plan
-    if plan is not None and info.prompt_tokens <= route.fits and _all_clear(route, snapshot):
-        return plan
+    if route.plans is not None and info.prompt_tokens <= route.fits:
+        in_memory = _all_clear(route, snapshot)
+        if in_memory >= 0:
+            plan = route.plans.get(in_memory)
+            if plan is None:
+                plan = route.plans[in_memory] = _Decision(info, policy, route, snapshot).plan()
+            return plan
     if route.refusal is not None:
         return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags)
     return _Decision(info, policy, route, snapshot).plan()
 
 
-def _all_clear(route: Route, snapshot: Snapshot) -> bool:
-    """Whether every candidate is as the route's ready-made plan assumes: the usual case, checked cheaply."""
-    states, now = snapshot.states, snapshot.now
-    for target_id, slots, loaded in route.clear:
+def _all_clear(route: Route, snapshot: Snapshot) -> int:
+    """Where every candidate is ready and free, the usual case: which of them are in memory, a bit for each; else -1."""
+    states, now, in_memory = snapshot.states, snapshot.now, 0
+    for bit, target_id, slots in route.clear:
         state = states.get(target_id, _UNSEEN)
-        if (
-            state.in_flight >= slots
-            or state.waiting
-            or state.loaded is not loaded
-            or not state.ready
-            or state.retry_at > now
-        ):
-            return False
+        if state.waiting or state.in_flight >= slots or not state.ready or state.retry_at > now:
+            return -1
+        if state.loaded:
+            in_memory |= bit
     in_flight = snapshot.provider_in_flight
-    return not route.provider_limits or all(in_flight.get(name, 0) < limit for name, limit in route.provider_limits)
+    for name, limit in route.provider_limits:
+        if in_flight.get(name, 0) >= limit:
+            return -1
+    return in_memory
 
 
 class _Seen(msgspec.Struct):
@@ -70,7 +79,8 @@ class _Decision:
 
     def __init__(self, info: RequestInfo, policy: Policy, route: Route, snapshot: Snapshot) -> None:
         self.info, self.policy, self.route, self.snapshot = info, policy, route, snapshot
-        self.budgets = [budget for budget in route.budgets if budget.key in (None, canonical(info.key))]
+        whose = (None, canonical(info.key)) if route.budgets else ()
+        self.budgets = [budget for budget in route.budgets if budget.key in whose]
         self.counting = route.max_cost is not None or bool(self.budgets)
         self.skipped = list(route.skipped)
 
@@ -157,9 +167,11 @@ class _Decision:
 
     def _cost(self, target: Target, output: int) -> float | None:
         """The most that a request can be billed with answers of so many tokens; None where no price is known."""
-        prompt = self.info.prompt_bound + image_tokens(target.model, self.info.images)
-        written = prompt if self.info.caches else 0
-        usage = Usage(input=prompt, output=output * self.info.choices, cache_write=written)
+        info = self.info
+        text = -(-info.text_bytes // DENSE_BYTES_PER_TOKEN) + MOST_MESSAGE_TOKENS * info.messages
+        prompt = text + image_tokens(target.model, info.images)
+        written = prompt if info.caches else 0
+        usage = Usage(input=prompt, output=output * info.choices, cache_write=written)
         return self.policy.targets.cost(target, usage)
 
     def _output(self, target: Target) -> int:

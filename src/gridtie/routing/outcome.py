@@ -25,6 +25,7 @@ class Outcome(msgspec.Struct):
     attempts: int = 0
     # What is being tried, and once it is over what answered; None where nothing did.
     planned: PlannedAttempt | None = None
+    target: Target | None = None
     usage: Usage | None = None
     first_token: float | None = None
     duration: float = 0.0
@@ -40,27 +41,14 @@ class Outcome(msgspec.Struct):
     # Frames that the last attempt's upstream sent, for an estimate of what it generated.
     frames: int = 0
 
-    @property
-    def target(self) -> Target | None:
-        """Where it is being tried, or was answered."""
-        return None if self.planned is None else self.planned.target
-
-    @property
-    def complete(self) -> bool:
-        """Whether the client got a whole answer."""
-        return self.failure is None and self.refusal is None and not self.gone
-
-    @property
-    def served(self) -> bool:
-        """Whether the client got an answer, or a part of one."""
-        return self.committed or (self.complete and self.planned is not None)
-
     def tokens(self) -> Usage | None:
         """What was used: counted by upstream, else estimated and flagged; None where nothing was.
 
         A refused request used nothing. One whose client left may have been billed up to then: estimated.
         """
-        if self.planned is None or not (self.served or self.gone):
+        if self.target is None or (
+            (self.failure is not None or self.refusal is not None) and not self.committed and not self.gone
+        ):
             return None
         if self.usage is not None:
             return self.usage
@@ -72,6 +60,8 @@ class Outcome(msgspec.Struct):
 # operator can mend comes last.
 _ORDER = (
     Failed.BUSY,
+    Failed.INVALID,
+    Failed.POLICY,
     Failed.CONTEXT,
     Failed.TIMEOUT,
     Failed.UNREACHABLE,

@@ -57,8 +57,9 @@ class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
     needs: frozenset[str] = frozenset()
     # An estimate: good enough to order by size, never to refuse by.
     prompt_tokens: int = 0
-    # What the text of the prompt is reserved for, in tokens: more than it has, as a rule. Images come on top.
-    prompt_bound: int = 0
+    # Bytes of its text, and messages: what it is reserved for where money is limited.
+    text_bytes: int = 0
+    messages: int = 0
     images: int = 0
     # Whether parts are marked for a provider's prompt cache, which may be dearer to write than to read.
     caches: bool = False

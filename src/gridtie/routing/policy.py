@@ -11,7 +11,7 @@ from bisect import bisect_right
 
 import msgspec
 
-from gridtie.config.names import PRIVATE, canonical
+from gridtie.config.names import PRIVATE
 from gridtie.config.problems import closest, listed
 from gridtie.config.schema import Budget, Locality, Routing, Rule
 from gridtie.providers.registry import Alias, Targets
@@ -50,12 +50,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     max_cost: float | None = None
     # Budgets that hold for the environment, for all keys or some; none where no cloud remains.
     budgets: tuple[Budget, ...] = ()
-    # The plan as long as every candidate is ready, free and in memory, no money is to be counted and
-    # the prompt has at most `fits` tokens by estimate.
-    plan: Plan | None = None
+    # Plans for when every candidate is ready and free, by which of them are in memory; filled as they are asked for.
+    # They hold where the prompt has at most `fits` tokens by estimate. None where money is to be counted.
+    plans: dict[int, Plan] | None = None
     fits: int = 0
-    # Per candidate: target id, slots, whether a probe says it is loaded; and limits of whole providers.
-    clear: tuple[tuple[str, float, bool | None], ...] = ()
+    # Per candidate: its bit in the keys of `plans`, target id and slots; and limits of whole providers.
+    clear: tuple[tuple[int, str, float], ...] = ()
     provider_limits: tuple[tuple[str, int], ...] = ()
     # Nothing to choose from, whatever the moment.
     refusal: Refusal | None = None
@@ -101,9 +101,7 @@ class Policy:
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
         # The rules are for this station's own people. What another one's router passes on was decided by its rules.
-        rules = (
-            [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, canonical(name))]
-        )
+        rules = [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, alias.names)]
         if not rules:
             return Route(rule="", refusal=refusals.no_rule(info.environment, name))
         return _Worker(self, info, alias, rules).route()
@@ -123,13 +121,13 @@ def _from(rule: Rule) -> int | None:
     return rule.when.smaller_than
 
 
-def _matches(rule: Rule, info: RequestInfo, alias: str) -> bool:
+def _matches(rule: Rule, info: RequestInfo, names: frozenset[str]) -> bool:
     when = rule.when
     return (
         (when.environment is None or info.environment in when.environment)
         and (when.tags is None or not info.tags.isdisjoint(when.tags))
         and (when.agent is None or info.agent in when.agent)
-        and (when.alias is None or alias in when.alias)
+        and (when.alias is None or not names.isdisjoint(when.alias))
         and (when.surface is None or info.surface in when.surface)
         and (when.larger_than is None or info.prompt_tokens > when.larger_than)
         and (when.smaller_than is None or info.prompt_tokens < when.smaller_than)
@@ -158,16 +156,6 @@ class _Worker:
             budget for budget in self.routing.budgets if budget.environment in (None, self.info.environment) and cloudy
         )
         refusal = None if candidates else refusals.nothing_left(self.alias.name, skipped, why_local)
-        plan = None
-        if refusal is not None or not (cloudy and (costs or budgets)):
-            plan = Plan(
-                rule=self.rule.name,
-                attempts=tuple(candidate.warm for candidate in candidates),
-                skipped=skipped,
-                refusal=refusal,
-                baseline=self.baseline,
-                local_only=bool(why_local),
-            )
         providers = {c.target.provider: c.target.provider_slots for c in candidates}
         contexts = [c.target.context for c in candidates if c.target.context is not None]
         return Route(
@@ -178,9 +166,9 @@ class _Worker:
             local_only=why_local,
             max_cost=min(costs) if costs else None,
             budgets=budgets,
-            plan=plan,
+            plans=None if refusal is not None or (cloudy and (costs or budgets)) else {},
             fits=CLEARLY_OVER * min(contexts, default=1 << 60),
-            clear=tuple((c.target.id, _slots(c.target), True if c.target.probe_url else None) for c in candidates),
+            clear=tuple((1 << at, c.target.id, _slots(c.target)) for at, c in enumerate(candidates)),
             provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
             refusal=refusal,
         )
@@ -199,7 +187,7 @@ class _Worker:
         chosen: dict[str, tuple[Target, str, int]] = {}
         stands_in = False
         for place, item in enumerate(self.rule.use):
-            targets = self.targets.candidates(self.alias.name, item)
+            targets = self.targets.candidates(self.alias, item)
             if not targets:
                 self._skip(item, self._absence(item), "absent")
             for target in targets:

@@ -17,6 +17,7 @@ __all__ = [
     "barred",
     "cannot",
     "environment_not_allowed",
+    "malformed",
     "no_rule",
     "nothing_left",
     "unknown_model",
@@ -44,6 +45,11 @@ ALL_BUSY = Refusal(
 def cannot(target: str, what: str) -> Refusal:
     """A request that no target can be told, this one being the last that was tried."""
     return Refusal(status=400, code="capability_missing", message=f"{target}: {what}")
+
+
+def malformed(what: str) -> Refusal:
+    """A request that is wrong whoever should answer it."""
+    return Refusal(status=400, code="invalid_request", message=what)
 
 
 def barred(info: RequestInfo, target: Target) -> str:

@@ -18,7 +18,7 @@ and no timer is set. Only waiting for a slot and opening a connection are tasks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from gridtie.config.schema import Routing
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Chunk, Failed, Failure, Whole
 from gridtie.routing.attempt import COUNTED_BYTES, Attempt
+from gridtie.routing.held_bytes import Holding
 from gridtie.routing.outcome import Outcome, telling
 from gridtie.routing.plan import Refusal
 from gridtie.routing.ports import Client
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Tell = Callable[[], None]
+# How the client is told of the end of an answer: `Client.answer` or `Client.finish`.
+Tell = Callable[[Outcome, bytes], None]
 
 # What is held back before the commit point: frames without content, such as roles. An upstream that sends more of
 # them than this without a word does not answer.
@@ -62,10 +64,21 @@ class Phase(Enum):
     OVER = "over"
 
 
+# A member of an Enum is looked up by a descriptor each time, and these are asked for several times a request.
+WALKING, TRYING, COMMITTED, OVER = Phase
+
+
 class Request:
     """`start` it once; `cancel`, `pause` and `resume` are the client's, `attempt_*` its attempt's."""
 
     # What a request does not pay for until it is set.
+    phase = WALKING
+    _holding: Holding | None = None
+    # What stood in the way so far: the failures of attempts, and what could not even be said to a target; and what
+    # upstream itself said of failures, by the place of the try: for the client, and kept nowhere.
+    _setbacks: tuple[Failure | Refusal, ...] = ()
+    _details: Mapping[int, str] = {}
+    _next_sign = 0.0
     _attempt: Attempt | None = None
     _next = 0
     _held: list[bytes] | None = None
@@ -79,17 +92,17 @@ class Request:
         self.info = outcome.info
         self.facts = facts
         self.timeouts = routing.timeouts
-        self.holding = runner.held.holding(outcome.info.key)
-        # What stood in the way so far: the failures of attempts, and what could not even be said to a target.
-        self.setbacks: list[Failure | Refusal] = []
-        # What upstream itself said of failures, by the place of the try: for the client, and kept nowhere.
-        self._details: dict[int, str] = {}
-        self.phase = Phase.WALKING
         # Nothing goes on beyond this.
         self.end = outcome.started + routing.timeouts.total
-        self._most_attempts = routing.limits.attempts
+        self._routing = routing
         self._client = client
-        self._next_sign = outcome.started + SIGN_OF_LIFE
+
+    @property
+    def holding(self) -> Holding:
+        """The account of what this request holds beside its body."""
+        if self._holding is None:
+            self._holding = self.runner.held.holding(self.info.key)
+        return self._holding
 
     # -- the client's side -------------------------------------------------------------------------------------------
 
@@ -106,7 +119,7 @@ class Request:
 
     def cancel(self) -> None:
         """The client has gone: upstream is stopped at once. Idempotent."""
-        if self.phase is Phase.OVER:
+        if self.phase is OVER:
             return
         self.outcome.gone = True
         self._stop("the client left")
@@ -117,7 +130,7 @@ class Request:
 
     def abandon(self, refusal: Refusal) -> None:
         """The router cannot or will not go on with it. Idempotent."""
-        if self.phase is Phase.OVER:
+        if self.phase is OVER:
             return
         self._stop(refusal.message)
         self.outcome.refusal = refusal
@@ -133,12 +146,12 @@ class Request:
 
     def pause(self) -> None:
         """The client takes no more for now."""
-        if self.phase is Phase.COMMITTED and self._attempt is not None:
+        if self.phase is COMMITTED and self._attempt is not None:
             self._attempt.pause()
 
     def resume(self) -> None:
         """The client takes more."""
-        if self.phase is Phase.COMMITTED and self._attempt is not None:
+        if self.phase is COMMITTED and self._attempt is not None:
             self._attempt.resume()
 
     def sweep(self, now: float) -> None:
@@ -146,25 +159,37 @@ class Request:
         try:
             if self._attempt is not None:
                 self._attempt.sweep(now)
-            if now >= self._next_sign and self.facts.stream and self.phase in (Phase.WALKING, Phase.TRYING):
-                self._next_sign = now + SIGN_OF_LIFE
-                self._client.sign_of_life(self.outcome)
+            if self.facts.stream and self.phase in (WALKING, TRYING):
+                self._reassure(now)
         except Exception as error:
             self.fault(error)
+
+    def _reassure(self, now: float) -> None:
+        if not self._next_sign:
+            self._next_sign = self.outcome.started + SIGN_OF_LIFE
+        if now >= self._next_sign:
+            self._next_sign = now + SIGN_OF_LIFE
+            self._client.sign_of_life(self.outcome)
 
     # -- walking the plan --------------------------------------------------------------------------------------------
 
     def advance(self) -> None:
         """Take up the next attempt that can be taken up; tell the client if there is none."""
-        attempts, outcome = self.outcome.plan.attempts, self.outcome
-        while self._next < len(attempts) and outcome.attempts < self._most_attempts and monotonic() < self.end:
+        outcome = self.outcome
+        for planned in outcome.plan.attempts[self._next :]:
+            if self._next and (outcome.attempts >= self._routing.limits.attempts or monotonic() >= self.end):
+                break
             self._next += 1
-            self._attempt = attempt = Attempt(self, attempts[self._next - 1])
-            self.phase = Phase.TRYING
+            self._attempt = attempt = Attempt(self, planned)
+            self.phase = TRYING
             if attempt.start():
                 return
-        self.phase = Phase.WALKING
-        told = telling(self.setbacks, outcome.tries, self._details) or ALL_BUSY
+        self.phase = WALKING
+        self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing answers: tell the client why, by what it can act on."""
+        told = telling(self._setbacks, self.outcome.tries, self._details) or ALL_BUSY
         if isinstance(told, Refusal):
             self.abandon(told)
         else:
@@ -182,7 +207,7 @@ class Request:
             outcome.first_token = monotonic() - outcome.started
         if self._attempt is not None and self._attempt.collects:
             self._collect(chunk)
-        elif self.phase is Phase.COMMITTED:
+        elif self.phase is COMMITTED:
             self._pass_on(chunk, chunk.out)
         else:
             self._hold_back(chunk)
@@ -192,7 +217,7 @@ class Request:
         if chunk.failure is not None:
             self.attempt_failed(chunk.failure)
         elif chunk.done:
-            self._finish(lambda: self._client.answer(self.outcome, chunk.out))
+            self._finish(self._client.answer, chunk.out)
 
     def _hold_back(self, chunk: Chunk) -> None:
         """Before the commit point: keep back what has no content, so that another target may still answer."""
@@ -222,12 +247,12 @@ class Request:
     def _commit(self, chunk: Chunk, data: bytes) -> None:
         outcome = self.outcome
         outcome.committed = True
-        self.phase = Phase.COMMITTED
+        self.phase = COMMITTED
         ends = chunk.failure is not None or chunk.done
         self._write = self._client.commit(outcome, b"" if ends else data)
         if ends:
             self._pass_on(chunk, data)
-        elif self._attempt is not None and self.phase is Phase.COMMITTED:
+        elif self._attempt is not None and self.phase is COMMITTED:
             self._attempt.committed(self._write)
 
     def _pass_on(self, chunk: Chunk, data: bytes) -> None:
@@ -235,39 +260,48 @@ class Request:
             self._write(data)
             self.attempt_failed(chunk.failure)
         elif chunk.done:
-            self._finish(lambda: self._client.finish(self.outcome, data))
+            self._finish(self._client.finish, data)
         else:
             self._write(data)
 
     def attempt_answered(self, whole: Whole) -> None:
         """A whole answer."""
         self.outcome.usage = whole.usage
-        self._finish(lambda: self._client.answer(self.outcome, whole.body))
+        self._finish(self._client.answer, whole.body)
 
     def attempt_failed(self, failure: Failure) -> None:
         """The attempt is over without an answer: on to the next where that is still allowed."""
         attempt, outcome = self._attempt, self.outcome
-        if attempt is None or self.phase is Phase.OVER:
+        if attempt is None or self.phase is OVER:
             return
         if failure.kind is Failed.AUTH:
             # For the operator alone: such messages quote parts of the key.
             log.error("%s refuses our key: %s", attempt.target.id, failure.message)
-            failure = replace(failure, message=f"it refuses the router's key (HTTP {failure.status})", detail="")
+            what = "says that the account has no credit" if failure.status in (402, 429) else "refuses the router's key"
+            failure = replace(failure, message=f"it {what} (HTTP {failure.status})", detail="")
         attempt.note(failure.kind.value, failure.message)
         if failure.detail:
-            self._details[len(outcome.tries) - 1] = failure.detail
+            self._details = {**self._details, len(outcome.tries) - 1: failure.detail}
         self.runner.state.failed(attempt.target.id, failure, monotonic())
         attempt.close()
-        if self.phase is Phase.COMMITTED or failure.kind in _FINAL:
+        if self.phase is COMMITTED:
             self.fail(failure)
             return
+        self.set_back(failure)
+        if failure.kind in _FINAL:
+            self._give_up()
+            return
         attempt.release()
-        self.setbacks.append(failure)
-        self.holding.release()
+        if self._holding is not None:
+            self._holding.release()
         self._held, self._held_bytes = None, 0
-        outcome.planned, outcome.usage, outcome.frames, outcome.first_token = None, None, 0, None
-        self.phase = Phase.WALKING
+        outcome.planned, outcome.target, outcome.usage, outcome.frames, outcome.first_token = None, None, None, 0, None
+        self.phase = WALKING
         self.advance()
+
+    def set_back(self, by: Failure | Refusal) -> None:
+        """Something stands in the way of an attempt; the client is told if nothing answers in the end."""
+        self._setbacks = (*self._setbacks, by)
 
     def attempt_drained(self) -> None:
         """Upstream's message has ended after the answer, or it took too long."""
@@ -278,24 +312,25 @@ class Request:
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
-    def _finish(self, tell: Tell) -> None:
+    def _finish(self, tell: Tell, data: bytes) -> None:
         """The answer is whole."""
-        attempt = self._attempt
-        if attempt is None or self.phase is Phase.OVER:
+        attempt, outcome = self._attempt, self.outcome
+        if attempt is None or self.phase is OVER:
             return
         attempt.note("ok")
         self.runner.state.succeeded(attempt.target.id)
-        self.phase = Phase.OVER
-        self.outcome.duration = monotonic() - self.outcome.started
+        self.phase = OVER
+        outcome.duration = monotonic() - outcome.started
         try:
-            tell()
+            tell(outcome, data)
         finally:
             if attempt.drain():
-                self.attempt_drained()
+                self.runner.sweeper.discard(self)
+                self._release()
 
     def fail(self, failure: Failure) -> None:
         """Tell the client of the failure that ends it."""
-        if self.phase is Phase.OVER:
+        if self.phase is OVER:
             return
         self.outcome.failure = failure
         self._stop("")
@@ -311,13 +346,14 @@ class Request:
             if why and attempt.begun:
                 attempt.note("cancelled", why)
             attempt.close()
-        self.phase = Phase.OVER
+        self.phase = OVER
         self._held = None
         self.runner.sweeper.discard(self)
         self.outcome.duration = monotonic() - self.outcome.started
 
     def _release(self) -> None:
-        self.holding.release()
+        if self._holding is not None:
+            self._holding.release()
         # The two know each other, and only the garbage collector could free them while they do.
         attempt, self._attempt = self._attempt, None
         if attempt is not None:

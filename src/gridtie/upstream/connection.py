@@ -81,7 +81,8 @@ class Connection(asyncio.Protocol):
         self._head_handed_on = False
         self._chunked_or_sized = False
         self._complete = False
-        self._pieces = 0
+        # Bytes since the last ones of a body.
+        self._framing = 0
         self._body.clear()
 
     @property
@@ -150,7 +151,13 @@ class Connection(asyncio.Protocol):
             elif pieces:
                 body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 pieces.clear()
+                self._framing = 0
                 receiver.on_body(body, False)
+            elif self._head_seen:
+                # The parser keeps a trailer until it ends.
+                self._framing += len(data)
+                if self._framing > MAX_HEAD_BYTES:
+                    self._break(f"upstream's trailers or chunk extensions exceed {MAX_HEAD_BYTES} bytes")
         except Exception:
             self._failed(receiver)
 

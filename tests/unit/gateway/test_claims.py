@@ -89,7 +89,7 @@ def test_an_unknown_header_that_is_near_none_is_told_all_of_them() -> None:
         *(b"x-gridtie-environment", b"x-gridtie-agent", b"x-gridtie-tags", b"x-gridtie-purpose"),
         # What our own answers say may be sent back.
         *(b"x-gridtie-request-id", b"x_gridtie_rule", b"x-gridtie-output-limit", b"x-gridtie-cost-usd"),
-        *(b"x-grid-tie", b"user-agent", b"content-type"),
+        *(b"user-agent", b"content-type", b"x-grid"),
     ],
 )
 def test_names_that_are_known_or_not_ours_are_passed_over(name: bytes) -> None:

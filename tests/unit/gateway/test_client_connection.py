@@ -34,7 +34,11 @@ class ClientConnection:
         await self.upstream.__aenter__()
         rules = routing(self.upstream.url, use="[local]", limits=self._limits)
         self.station = Station(self._path, rules, drain_seconds=0.5)
-        await self.station.__aenter__()
+        try:
+            await self.station.__aenter__()
+        except BaseException:
+            await self.upstream.__aexit__(None, None, None)
+            raise
         return self
 
     async def __aexit__(self, *told: object) -> None:
@@ -123,9 +127,7 @@ def test_what_could_be_read_in_two_ways_or_may_not_be_asked_ends_the_connection(
 
 
 def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
-    trailer = (
-        f"{POST}Transfer-Encoding: chunked\r\n\r\n12\r\n{BODY}\r\n0\r\nX-Gridtie-Environment: none\r\nHost: x\r\n\r\n"
-    )
+    trailer = f"{POST}Transfer-Encoding: chunked\r\n\r\n12\r\n{BODY}\r\n0\r\nAuthorization: none\r\nHost: x\r\n\r\n"
 
     async def send() -> tuple[int, int]:
         async with ClientConnection(tmp_path) as connection:
@@ -133,6 +135,17 @@ def test_a_trailer_decides_nothing(tmp_path: Path) -> None:
             return (await wire.answered()).status, (await wire.answered()).status
 
     assert run(send) == (200, 200)
+
+
+def test_a_trailer_that_says_where_a_prompt_may_go_is_too_late(tmp_path: Path) -> None:
+    async def send() -> Answered:
+        async with ClientConnection(tmp_path) as connection:
+            chunks = f"12\r\n{BODY}\r\n0\r\nX-Gridtie-Tags: private\r\n\r\n"
+            return await (await connection.raw(f"{POST}Transfer-Encoding: chunked\r\n\r\n{chunks}")).answered()
+
+    answered = run(send)
+
+    assert (answered.status, answered.error["code"]) == (400, "unknown_header")
 
 
 class TestReading:
@@ -629,7 +642,7 @@ def test_what_is_sent_after_a_refusal_is_bounded(tmp_path: Path, monkeypatch: py
 class TestHeldBytes:
     """What clients make the router hold is bounded in sum, and given back at every end."""
 
-    SMALL = "{held_bytes: 400000}"
+    SMALL = "{held_bytes: 400000, max_body_bytes: 200000}"
 
     def test_a_body_without_room_is_refused_before_it_is_read(self, tmp_path: Path) -> None:
         async def send() -> tuple[Answered, Answered, int]:
@@ -727,7 +740,8 @@ class TestHeldBytes:
 
     def test_pipelined_bytes_without_room_end_the_connection_after_the_answer(self, tmp_path: Path) -> None:
         async def send() -> tuple[int, bool, int]:
-            async with ClientConnection(tmp_path, whole(after=0.2), limits="{held_bytes: 20000}") as connection:
+            small = "{held_bytes: 20000, max_body_bytes: 10000}"
+            async with ClientConnection(tmp_path, whole(after=0.2), limits=small) as connection:
                 port, wire = connection.station.port, await connection.station.connect()
                 await wire.send(request(chat(), port=port))
                 await connection.upstream.turn()
@@ -763,7 +777,7 @@ class TestHeldBytes:
     ) -> None:
         async def send() -> tuple[bool, int]:
             async with ClientConnection(
-                tmp_path, whole(answer("x" * 8_000_000)), limits="{held_bytes: 4000000}"
+                tmp_path, whole(answer("x" * 8_000_000)), limits="{held_bytes: 17000000, max_body_bytes: 2000000}"
             ) as connection:
                 wire = await connection.station.connect(limit=1024)
                 await wire.send(request(chat(), port=connection.station.port))
@@ -792,12 +806,14 @@ class TestHeldBytes:
         async def send() -> tuple[int, int]:
             async with ClientConnection(tmp_path) as connection:
                 path = connection.station.config / "llm_routing.yaml"
-                path.write_text(path.read_text().replace("limits: {}", "limits: {held_bytes: 20000}"))
+                smaller = "limits: {held_bytes: 60000, max_body_bytes: 30000}"
+                path.write_text(path.read_text().replace("limits: {}", smaller))
                 await connection.station.router.settings.reload()
-                answered = await connection.station.ask(chat("x" * 50_000))
-                return connection.station.router.app.held.limit, answered.status
+                held = connection.station.router.app.held
+                assert held.holding("station").take(20_000)
+                return held.limit, (await connection.station.ask(chat("x" * 20_000))).status
 
-        assert run(send) == (20_000, 503)
+        assert run(send) == (60_000, 503)
 
 
 def failing(*_: Any, **__: Any) -> Any:

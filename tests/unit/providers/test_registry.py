@@ -9,8 +9,9 @@ import pytest
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Provider
 from gridtie.dialects.types import Usage
+from gridtie.providers.cloud import limit_field
 from gridtie.providers.registry import Targets
-from gridtie.providers.wire import ANTHROPIC_VERSION, limit_field
+from gridtie.providers.wire import ANTHROPIC_VERSION
 from standins import house
 from standins.house import CLOUD, LARGE, SMALL
 

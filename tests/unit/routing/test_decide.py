@@ -274,7 +274,7 @@ def limited(usd: float = 1.0, **budget: Any) -> Policy:
 
 
 def test_a_cloud_attempt_reserves_what_it_may_cost() -> None:
-    asked = ask(environment="production", prompt_bound=1000, max_output=500)
+    asked = ask(environment="production", text_bytes=3000, max_output=500)
 
     first, second = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
 
@@ -284,7 +284,7 @@ def test_a_cloud_attempt_reserves_what_it_may_cost() -> None:
 
 
 def test_every_answer_that_is_asked_for_is_reserved_for() -> None:
-    asked = ask(environment="production", prompt_bound=1000, max_output=500, choices=10)
+    asked = ask(environment="production", text_bytes=3000, max_output=500, choices=10)
 
     (first, _) = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
 
@@ -299,7 +299,7 @@ def test_an_image_is_reserved_for_by_what_the_target_charges_at_most() -> None:
 
 
 def test_where_money_is_limited_and_no_limit_is_named_one_is_written() -> None:
-    asked = ask(environment="production", prompt_bound=0)
+    asked = ask(environment="production", text_bytes=0)
 
     first, second = plan(asked, policy=limited(), budget_left={"daily": 1.0}).attempts
 
@@ -308,7 +308,7 @@ def test_where_money_is_limited_and_no_limit_is_named_one_is_written() -> None:
 
 
 def test_a_budget_that_pays_for_less_gives_a_smaller_limit() -> None:
-    asked = ask(environment="production", prompt_bound=1000)
+    asked = ask(environment="production", text_bytes=3000)
 
     first = plan(asked, policy=limited(), budget_left={"daily": 0.003}).attempts[0]
 
@@ -320,7 +320,7 @@ def test_max_cost_gives_a_smaller_limit_as_well() -> None:
     rules = house.document()["rules"]
     rules[-1]["max_cost"] = 0.002
 
-    first = plan(ask(environment="production", prompt_bound=1000), policy=house.policy(rules=rules)).attempts[0]
+    first = plan(ask(environment="production", text_bytes=3000), policy=house.policy(rules=rules)).attempts[0]
 
     assert first.output_limit == pytest.approx(1000, abs=1)
 

@@ -30,6 +30,8 @@ def tried(*targets: str) -> list[Try]:
     [
         ([LIMITED, failed(Failed.BROKEN)], Failed.BUSY),
         ([failed(Failed.BROKEN), LIMITED], Failed.BUSY),
+        ([LIMITED, failed(Failed.INVALID)], Failed.BUSY),
+        ([failed(Failed.TIMEOUT), failed(Failed.INVALID)], Failed.INVALID),
         ([failed(Failed.CONTEXT), failed(Failed.UNREACHABLE)], Failed.CONTEXT),
         ([failed(Failed.AUTH), failed(Failed.TIMEOUT)], Failed.TIMEOUT),
         ([failed(Failed.AUTH), failed(Failed.CAPABILITY)], Failed.CAPABILITY),
@@ -73,7 +75,7 @@ def test_where_nothing_failed_there_is_nothing_to_tell() -> None:
 def outcome(**fields: Any) -> Outcome:
     target = house.targets().by_id[house.CLOUD]
     planned = PlannedAttempt(target=target, reason="")
-    return Outcome(house.request(), Plan(rule="r"), 0.0, 0.0, planned=planned, **fields)
+    return Outcome(house.request(), Plan(rule="r"), 0.0, 0.0, planned=planned, target=target, **fields)
 
 
 def test_an_answer_is_counted_as_upstream_counts_it() -> None:

@@ -25,7 +25,7 @@ _BY_TYPE = {
     "gateway_timeout_error": Failed.TIMEOUT,
     "api_error": Failed.BROKEN,
 }
-_TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context", re.IGNORECASE)
+_TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|exceed context limit", re.IGNORECASE)
 # An invalid_request_error by type, but nothing that the client could mend.
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 

@@ -106,7 +106,7 @@ class Answer(Translation):
         if line.message is not None:
             self._pass_message(line.message, writer, out, chunk)
         if line.done:
-            self._finish_with(_tail(unit), out, chunk)
+            self._finish_with(_last(unit), out, chunk)
 
     def _open(self, unit: bytes) -> Writer:
         head = _head(unit)
@@ -179,12 +179,23 @@ def _call(raw: _ToolCall, answer_id: str, index: int) -> ToolCall:
     return ToolCall(id, raw.function.name, _arguments(raw.function.arguments))
 
 
+def _last(unit: bytes) -> _Tail:
+    """What ends an answer says of it; nothing, where it cannot be read: the answer is whole all the same."""
+    try:
+        return _tail(unit)
+    except UNREADABLE:
+        return _Tail()
+
+
 def _arguments(raw: msgspec.Raw) -> str:
     """Arguments as text: of an object its JSON, of a string what it says, of null an empty object."""
     if raw == _NULL:
         return "{}"
     span = bytes(raw)
-    return _text(span) if span[:1] == b'"' else span.decode("utf-8", "replace")
+    try:
+        return _text(span) if span[:1] == b'"' else span.decode()
+    except UNREADABLE:
+        return span.decode("utf-8", "replace")
 
 
 def _answer_id(model: str, created_at: str) -> str:

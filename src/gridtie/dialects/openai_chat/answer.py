@@ -58,6 +58,10 @@ class Writer(Protocol):
         """The finish, and all that follows it."""
         ...
 
+    def held(self) -> int:
+        """Bytes of the answer that are kept."""
+        ...
+
 
 class ChunkWriter:
     """The frames of one streamed answer.
@@ -98,6 +102,9 @@ class ChunkWriter:
             return finish + DONE
         return b"".join((finish, self._common, b'],"usage":', _encode(to_wire(usage)), b"}\n\n", DONE))
 
+    def held(self) -> int:
+        return 0
+
     def _tool(self, piece: bytes) -> bytes:
         return self._delta + b'"tool_calls":[' + piece + b"]" + _TAIL
 
@@ -106,13 +113,14 @@ class Message:
     """One answer's message while its pieces are collected. Raises `AnswerTooLarge`."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, list[bytes]] = {}
+        # Not lists of pieces: an object a token is ten times the text.
+        self._texts: dict[str, bytearray] = {}
         self._calls: dict[int, _Call] = {}
-        self._bytes = 0
+        self.bytes = 0
 
     def say(self, field: str, text: Text) -> None:
         """A piece of `content`, `reasoning_content` or `refusal`."""
-        self._texts.setdefault(field, []).append(self._inside(text))
+        self._texts.setdefault(field, bytearray()).extend(self._inside(text))
 
     def call(self, index: int, id: Text = b"", name: Text = b"", arguments: Text = b"") -> None:
         """A piece of a tool call, each part a JSON string or empty."""
@@ -122,12 +130,12 @@ class Message:
         if name:
             call.name = bytes(name)
         if arguments:
-            call.arguments.append(self._inside(arguments))
+            call.arguments.extend(self._inside(arguments))
 
     def choice(self, index: int, reason: str | msgspec.Raw) -> dict[str, Any]:
         """The choice of a whole completion."""
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-        message.update({field: _joined(pieces) for field, pieces in self._texts.items()})
+        message.update({field: _quoted(text) for field, text in self._texts.items()})
         if self._calls:
             message["tool_calls"] = [call.whole() for _, call in sorted(self._calls.items())]
         elif message["content"] is None:
@@ -137,8 +145,8 @@ class Message:
     def _inside(self, text: Text) -> bytes:
         """A JSON string without its quotes: pieces joined so are one string, escapes and all."""
         piece = bytes(text)[1:-1]
-        self._bytes += len(piece)
-        if self._bytes > MAX_ANSWER_BYTES:
+        self.bytes += len(piece)
+        if self.bytes > MAX_ANSWER_BYTES:
             raise AnswerTooLarge(f"the upstream's answer exceeds {MAX_ANSWER_BYTES} bytes")
         return piece
 
@@ -146,10 +154,10 @@ class Message:
 class _Call:
     def __init__(self) -> None:
         self.id = self.name = b'""'
-        self.arguments: list[bytes] = []
+        self.arguments = bytearray()
 
     def whole(self) -> dict[str, Any]:
-        function = {"name": msgspec.Raw(self.name), "arguments": _joined(self.arguments)}
+        function = {"name": msgspec.Raw(self.name), "arguments": _quoted(self.arguments)}
         return {"id": msgspec.Raw(self.id), "type": "function", "function": function}
 
 
@@ -186,11 +194,14 @@ class WholeWriter:
     def end(self, reason: str, usage: Usage, *, wants_usage: bool) -> bytes:
         return completion(self._head, [self._message.choice(0, reason)], to_wire(usage))
 
+    def held(self) -> int:
+        return self._message.bytes
+
 
 def completion(head: dict[str, Any], choices: list[dict[str, Any]], usage: object) -> bytes:
     """A whole chat completion."""
     return _encode(head | {"choices": choices, "usage": usage})
 
 
-def _joined(pieces: list[bytes]) -> msgspec.Raw:
-    return msgspec.Raw(b'"' + b"".join(pieces) + b'"')
+def _quoted(text: bytearray) -> msgspec.Raw:
+    return msgspec.Raw(b'"' + bytes(text) + b'"')

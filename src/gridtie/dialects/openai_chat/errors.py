@@ -19,6 +19,7 @@ from gridtie.dialects.failures import (
     says_unsupported,
     shorten,
 )
+from gridtie.dialects.found import form
 from gridtie.dialects.types import Failed, Failure
 
 _NO_ERROR = msgspec.Raw(b"null")
@@ -75,13 +76,30 @@ _BY_NAME = {
 }
 
 _envelope = msgspec.json.Decoder(_Envelope).decode
+_envelopes = msgspec.json.Decoder(list[_Envelope]).decode
 _object = msgspec.json.Decoder(ErrorObject).decode
 _any = msgspec.json.Decoder().decode
 _CONTEXT_TEXT = re.compile(r"context (size|length|window)", re.IGNORECASE)
+# Google's "API key not valid" and hosts' "no credit" come with a 400; from the start, since a text may quote a prompt.
+_ACCOUNT_TEXT = re.compile(
+    r"api key (is )?(not valid|invalid|expired)|(your )?credit balance is too low|insufficient (credit|balance)",
+    re.IGNORECASE,
+)
+_A_PAGE_SAYS_NOTHING = frozenset((Failed.AUTH, Failed.MODEL_MISSING, Failed.INVALID))
+# xAI; Google; Mistral.
+_TOO_LONG = re.compile(
+    r"maximum prompt length is \d+ but|input token count \S* ?exceeds the maximum"
+    r"|too large for model with \d+ maximum context",
+    re.IGNORECASE,
+)
 
 
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
     """A non-2xx answer. Its body is kept where it explains the client's own fault, and nowhere else."""
+    if by_status(status) in _A_PAGE_SAYS_NOTHING and body.lstrip()[:1] == b"<":
+        # A proxy's own page: neither a key nor a model nor a prompt was looked at by a model's server.
+        message = f"the upstream answered {status} with {form(body)}, as proxies do; check its base_url and the proxy"
+        return Failure(kind=Failed.BROKEN, message=message, status=status)
     error = read(body)
     failure = from_error(error, status, retry_after(headers))
     if failure.kind is Failed.INVALID and error.type is not None:
@@ -127,7 +145,7 @@ def present(error: msgspec.Raw) -> bool:
 def read(body: bytes | msgspec.Raw) -> ErrorObject:
     """The error object of a body; of one that is not JSON (a proxy's HTML page) its text as the message."""
     try:
-        envelope = _envelope(body)
+        envelope = _envelope(body) if bytes(body).lstrip()[:1] != b"[" else _first(body)
     except UNREADABLE:
         return ErrorObject(message=bytes(body)[:300].decode("utf-8", "replace"))
     if not present(envelope.error):
@@ -140,6 +158,12 @@ def read(body: bytes | msgspec.Raw) -> ErrorObject:
         return _odd(_any(envelope.error), envelope)
     except UNREADABLE:  # JSON whose text is no UTF-8
         return ErrorObject(message=bytes(body)[:300].decode("utf-8", "replace"))
+
+
+def _first(body: bytes | msgspec.Raw) -> _Envelope:
+    """Google's, which stands in a list. Raises `UNREADABLE`."""
+    envelopes = _envelopes(body)
+    return envelopes[0] if envelopes else _Envelope()
 
 
 def read_present(body: bytes) -> ErrorObject | None:
@@ -177,6 +201,10 @@ def _kind(error: ErrorObject, status: int | None, text: str) -> Failed:
     refused = kind is Failed.INVALID or status == 500  # llama.cpp answers 500 to an image it cannot read
     if refused and says_unsupported(text):
         return Failed.CAPABILITY
+    if kind is Failed.INVALID and _ACCOUNT_TEXT.match(text):
+        return Failed.AUTH
+    if kind is Failed.INVALID and _TOO_LONG.search(text):
+        return Failed.CONTEXT
     if kind is Failed.INVALID and context_counts(text) and _CONTEXT_TEXT.search(text):
         return Failed.CONTEXT
     return kind

@@ -11,6 +11,7 @@ from typing import Annotated, Required, TypedDict, TypeVar
 
 import msgspec
 
+from gridtie.config.names import canonical
 from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import got, kind, unquoted
@@ -26,7 +27,7 @@ _Raw = msgspec.Raw
 _NULL, _TRUE, _FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
 _EMPTY_TEXT = _Raw(b'""')
 _EMPTY_OBJECT = _Raw(b"{}")
-_NOTHING = (_NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'))
+_NOTHING = (_NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'), _Raw(b"false"))
 _ASK_USAGE = _Raw(b'{"include_usage":true}')
 _NO_TOOL = _Raw(b'"none"')
 # Of `tool_choice`: the model may answer without a call.
@@ -37,11 +38,24 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 _PLAIN_TOOLS = {"function", "custom"}
 _PLAIN_TIERS = {"auto", "default", "flex"}
 # OpenRouter's: other models, or plugins with a price of their own.
-_BILLED_FIELDS = ("web_search_options", "audio", "models", "plugins")
+# xAI's, Qwen's and other hosts' searches, and LiteLLM's other models.
+_BILLED_FIELDS = (
+    *("web_search_options", "audio", "models", "plugins"),
+    *("search_parameters", "enable_search", "web_search", "fallbacks"),
+)
+# Fields that add nothing to a prompt or a bill, whatever stands in them.
+_FREE_FIELDS = frozenset(
+    (
+        *("stop", "user", "metadata", "store", "logprobs", "logit_bias", "tool_choice", "parallel_tool_calls"),
+        *("reasoning_effort", "verbosity", "keep_alive", "think", "cache_prompt", "safety_identifier"),
+        *("prompt_cache_key", "function_call"),
+    )
+)
 
 
 class _Tool(msgspec.Struct):
     type: str | None = None
+    function: msgspec.Raw = _NULL
     cache_control: msgspec.Raw = _NULL
 
 
@@ -59,7 +73,7 @@ class _Message(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Plain(NumberFields):
-    """A body without lists but that of its messages, of role and content, and without the fields of `_SELDOM`."""
+    """A body without lists but that of its messages, of role and content, and fields of `_OFTEN` alone."""
 
     model: Annotated[str, msgspec.Meta(max_length=MAX_MODEL_CHARACTERS)] | None = None
     stream: bool | None = None
@@ -105,7 +119,7 @@ def read(body: bytes | bytearray) -> Facts:
     except UNREADABLE as error:
         return read_each(_after_mark(body, error))
     # Where one list stands in the whole body it can only be that of the messages, and they hold nothing but texts.
-    if body.find(b"[", body.find(b"[") + 1) < 0 and _SELDOM.isdisjoint(fields):
+    if body.find(b"[", body.find(b"[") + 1) < 0 and _OFTEN.issuperset(fields):
         try:
             return _plain_facts(fields, _plain(body))
         except UNREADABLE:
@@ -120,6 +134,8 @@ def read_each(fields: dict[str, msgspec.Raw]) -> Facts:
         take = _TAKE.get(name)
         if take is not None:
             take(found, name, value)
+        elif name not in _FREE_FIELDS:
+            _take_unknown(found, name, value)
     return Facts(**found)
 
 
@@ -220,7 +236,7 @@ def _take_tools(found: _Found, name: str, value: msgspec.Raw) -> None:
             found["must_call"] = True
     _take_text(found, name, value)
     for tool in tools:
-        if tool.type is not None and tool.type not in _PLAIN_TOOLS:
+        if tool.type not in _PLAIN_TOOLS if tool.type is not None else tool.function == _NULL:
             _bill(found, "server-side tools")
         if tool.cache_control != _NULL:
             found["caches"] = True
@@ -235,6 +251,30 @@ def _take_functions(found: _Found, name: str, value: msgspec.Raw) -> None:
 def _take_text(found: _Found, _name: str, value: msgspec.Raw) -> None:
     if value != _NULL:
         found["text_bytes"] = found.get("text_bytes", 0) + len(value)
+
+
+def _take_unknown(found: _Found, name: str, value: msgspec.Raw) -> None:
+    """A field that passes unread: what stands in it may become prompt.
+
+    Not one that means something else to us than to a server: Go's JSON takes `Max_Tokens` for `max_tokens`.
+    """
+    folded = canonical(name)
+    if folded in _TAKE or folded in _FREE_FIELDS:
+        raise InvalidRequest(name[:80], "another spelling of a field", folded)
+    if "gridtie" in folded.replace("-", "").replace("_", ""):
+        raise InvalidRequest(name[:80], "what this router reads in headers alone", "x-gridtie-* as headers")
+    _take_text(found, name, value)
+
+
+def _take_best_of(found: _Found, name: str, value: msgspec.Raw) -> None:
+    # Answers that are made and thrown away, and billed all the same.
+    if value not in (_NULL, _Raw(b"1")):
+        _bill(found, name)
+
+
+def _take_cache_control(found: _Found, name: str, value: msgspec.Raw) -> None:
+    if value != _NULL:
+        found["caches"] = True
 
 
 def _take_billed(found: _Found, name: str, value: msgspec.Raw) -> None:
@@ -295,9 +335,11 @@ _TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
     "prediction": _take_text,
     "service_tier": _take_service_tier,
     "modalities": _take_modalities,
+    "best_of": _take_best_of,
+    "cache_control": _take_cache_control,
 }
-# What a plain body has none of: everything that is taken and that `_Plain` does not read.
-_SELDOM = _TAKE.keys() - {field.name for field in msgspec.structs.fields(_Plain)}
+# What a plain body consists of: what `_Plain` reads, and what needs no reading.
+_OFTEN = frozenset({field.name for field in msgspec.structs.fields(_Plain)} | (_FREE_FIELDS - _TAKE.keys()))
 
 
 def _after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:

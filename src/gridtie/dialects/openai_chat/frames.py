@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from gridtie.dialects.failures import UNREADABLE
@@ -13,6 +15,8 @@ NULL = _Raw(b"null")
 # Values that say nothing, whichever field they stand in.
 NOTHING = (NULL, _Raw(b'""'), _Raw(b"[]"), _Raw(b"{}"), _Raw(b"false"))
 _FAILED = _Raw(b'"error"')
+# A piece of a tool call with no piece in it, as a server may send to keep a stream open.
+_EMPTY_PIECE = re.compile(rb'\[\{"index": ?\d+, ?"function": ?\{"arguments": ?""\}\}\]')
 
 
 class Heard(msgspec.Struct):
@@ -46,7 +50,7 @@ class _Delta(msgspec.Struct):
             self.content not in NOTHING
             or self.reasoning_content not in NOTHING
             or self.reasoning not in NOTHING
-            or self.tool_calls not in NOTHING
+            or (self.tool_calls not in NOTHING and not _EMPTY_PIECE.fullmatch(self.tool_calls))
             or self.refusal not in NOTHING
             or self.function_call not in NOTHING
             or self.audio not in NOTHING

@@ -39,6 +39,8 @@ class _Part(msgspec.Struct):
     text: msgspec.Raw = _NULL
     image_url: msgspec.Raw = _NULL
     image: msgspec.Raw = _NULL
+    # Anthropic's way to send one, which some gateways take.
+    source: msgspec.Raw = _NULL
     cache_control: msgspec.Raw = _NULL
 
 
@@ -115,7 +117,7 @@ def _add(part: _Part, text: int, measured: Measure) -> None:
         measured.text += text
     elif part.type in _IMAGE_PARTS:
         measured.images += 1
-        measured.image_bytes += max(len(part.image_url), len(part.image))
+        measured.image_bytes += max(len(part.image_url), len(part.image), len(part.source))
     else:
         known = part.type if part.type in _BILLED_PARTS else "content parts of an unknown type"
         measured.extras |= {known}

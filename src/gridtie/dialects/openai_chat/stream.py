@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN
@@ -24,6 +25,9 @@ _JSON_FRAME_END = b"}\n\n"
 _ERROR, _USAGE = b"error", b'"usage"'
 _NO_USAGE = (b'"usage":null', b'"usage": null')
 _COMMENT = b"\n:"
+# Most servers write this into each frame that is not the last; of the others each is looked at.
+_GOES_ON = b'"finish_reason":null'
+_FINISH = re.compile(rb'"finish_reason": ?"')
 
 _HTML, _OBJECT, _LIST, _COLON = b"<{[:"
 
@@ -71,7 +75,8 @@ class PassThrough:
             # One frame in nearly every read: then no comment can stand beside it.
             frames = 1 if data.find(b"\n") == len(data) - 2 else _frames_without_comments(data)
             if frames:
-                self._unread = data
+                if _GOES_ON not in data:
+                    self._note_finish(data)
                 self._spoken += frames
                 return Chunk(data, frames, True, False, None, None, True)
         if self._over:
@@ -116,6 +121,9 @@ class PassThrough:
     def says_something(self, data: bytes) -> bool:
         frames = EventSplitter().feed(data)
         return any(says_something(event) for frame in frames if (event := parse(frame)) is not None)
+
+    def held(self) -> int:
+        return self._events.held() + len(self._document or b"")
 
     # -- what the stream is ------------------------------------------------------------------------------------------
 
@@ -243,6 +251,11 @@ class PassThrough:
         self._passing = False
         self._done = chunk.done = chunk.content = True
 
+    def _note_finish(self, data: bytes) -> None:
+        """Keep what passes unread and may hold the finish; frames without content may follow it."""
+        if _FINISH.search(data):
+            self._unread = data
+
     def _all_finished(self) -> bool:
         if not self._finished and self._choices == 1 and self._unread:
             # The finish may have passed unread.
@@ -294,6 +307,9 @@ class Collected:
 
     def says_something(self, data: bytes) -> bool:
         return self._stream.says_something(data)
+
+    def held(self) -> int:
+        return self._stream.held() + self._bytes
 
     def _keep(self, chunk: Chunk) -> Chunk:
         self._kept.append(chunk.out)

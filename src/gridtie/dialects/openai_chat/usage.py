@@ -6,15 +6,15 @@ flagged: an answer is never lost over its bill.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.types import Usage
 
-# More tokens than any answer or prompt has: what is larger is no count.
-_MOST = 2**31 - 1
+# More tokens than any answer or prompt has (the largest context that is offered has 10 million): no count.
+_MOST = 100_000_000
 
 
 class PromptDetails(msgspec.Struct):
@@ -34,6 +34,36 @@ class WireUsage(msgspec.Struct):
     completion_tokens_details: CompletionDetails | None = None
     # Whether any of it had to be guessed at.
     odd: bool = False
+
+
+_Count = Annotated[int, msgspec.Meta(gt=0, le=_MOST)]
+
+
+class SoundUsage(msgspec.Struct):
+    """Usage with two counts that make sense and details that do, as nearly every server reports it."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: int = 0
+    prompt_tokens_details: PromptDetails | None = None
+    completion_tokens_details: CompletionDetails | None = None
+
+    def read(self) -> Usage:
+        """What is metered."""
+        input_tokens = self.prompt_tokens
+        # Reasoning that is billed as output may stand in the sum alone (xAI, Google).
+        output_tokens = max(self.completion_tokens, min(self.total_tokens, _MOST) - input_tokens)
+        if self.prompt_tokens_details is None and self.completion_tokens_details is None:
+            return Usage(input=input_tokens, output=output_tokens)
+        details, answer = self.prompt_tokens_details, self.completion_tokens_details
+        cached = _within(details.cached_tokens, input_tokens) if details else 0
+        return Usage(
+            input=input_tokens,
+            output=output_tokens,
+            cached=cached,
+            cache_write=_within(details.cache_write_tokens, input_tokens - cached) if details else 0,
+            reasoning=_within(answer.reasoning_tokens, output_tokens) if answer else 0,
+        )
 
 
 _wire = msgspec.json.Decoder(WireUsage | None)
@@ -56,8 +86,6 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
     """What is metered: the reported counts, each replaced by its estimate where it is missing or absurd."""
     if wire is None:
         return estimate(prompt_estimate, output_estimate)
-    if _is_plain(wire):
-        return Usage(input=wire.prompt_tokens, output=wire.completion_tokens)  # type: ignore[arg-type]
     # No prompt has no tokens, and what was said has some: a zero there is a server that does not count.
     prompt = _count(wire.prompt_tokens) or None
     output = _count(wire.completion_tokens)
@@ -67,6 +95,9 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
     if prompt is None and output is not None and total is not None and total > output:
         prompt = total - output
     elif output is None and prompt is not None and total is not None and total > prompt:
+        output = total - prompt
+    elif prompt is not None and output is not None and total is not None and total > prompt + output:
+        # Reasoning that is billed as output and stands in the sum alone (xAI, Google).
         output = total - prompt
     input_tokens = prompt_estimate if prompt is None else prompt
     output_tokens = output_estimate if output is None else output
@@ -79,19 +110,6 @@ def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int
         cache_write=_within(details.cache_write_tokens, input_tokens - cached) if details else 0,
         reasoning=_within(answer.reasoning_tokens, output_tokens) if answer else 0,
         estimated=prompt is None or output is None or wire.odd,
-    )
-
-
-def _is_plain(wire: WireUsage) -> bool:
-    """Whether there is nothing about it but two sound counts."""
-    return (
-        wire.prompt_tokens is not None
-        and 0 < wire.prompt_tokens <= _MOST
-        and wire.completion_tokens is not None
-        and 0 < wire.completion_tokens <= _MOST
-        and wire.prompt_tokens_details is None
-        and wire.completion_tokens_details is None
-        and not wire.odd
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN
@@ -24,8 +26,8 @@ class _Answer(msgspec.Struct):
 class _SoundAnswer(msgspec.Struct):
     """As nearly every server writes it: read in one go."""
 
-    choices: list[_Raw]
-    usage: usage.WireUsage
+    choices: Annotated[list[_Raw], msgspec.Meta(min_length=1)]
+    usage: usage.SoundUsage
     error: None = None
 
 
@@ -44,11 +46,7 @@ def read_whole(body: bytes, prompt_estimate: int) -> Whole:
         sound = _sound(body)
     except UNREADABLE:
         return _read_odd(body, prompt_estimate)
-    wire = sound.usage
-    if not sound.choices or not wire.completion_tokens:
-        return _read_odd(body, prompt_estimate)
-    wire.odd = False  # ours, not upstream's to say
-    return Whole(body, usage.from_wire(wire, prompt_estimate, 0))
+    return Whole(body, sound.usage.read())
 
 
 def _read_odd(body: bytes, prompt_estimate: int) -> Whole:

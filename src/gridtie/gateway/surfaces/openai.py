@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from gridtie.config.names import canonical
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.types import InvalidRequest
 from gridtie.gateway.dispatch import Dispatcher, request_info
@@ -39,7 +40,7 @@ class OpenAI:
     def chat(self, exchange: Exchange) -> None:
         """Answer one chat completion, streamed or whole."""
         dispatcher = self._dispatcher
-        claimed = dispatcher.claims(exchange)
+        claimed = exchange.head.claims or dispatcher.claims(exchange)
         if isinstance(claimed, Refusal):
             dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai"), claimed, self._errors)
             return
@@ -61,7 +62,7 @@ class OpenAI:
         """One of them."""
         name = unquote(exchange.head.rest)
         for listed in exchange.head.loaded.targets.models():
-            if listed.id == name:
+            if canonical(listed.id) == canonical(name):
                 exchange.respond(200, JSON, _encode(_row(listed)))
                 return
         fault = Fault(

@@ -330,3 +330,14 @@ class TestADemandedCall:
         assert ended.failure is not None
         assert (ended.failure.kind, ended.done) == (Failed.CAPABILITY, False)
         assert "tool_choice" in ended.failure.message
+
+
+def test_an_end_that_is_no_utf_8_ends_the_answer_all_the_same() -> None:
+    decoder = codec("openai", "ollama").stream(client_wants_usage=False, prompt_estimate=1)
+    decoder.feed(TestADemandedCall.SAYS)
+
+    ended = decoder.feed(TestADemandedCall.ENDS.replace(b'"done":true', b'"done":true,"done_reason":"\xff"'))
+
+    assert (ended.done, ended.failure) == (True, None)
+    assert ended.usage is not None
+    assert ended.usage.estimated

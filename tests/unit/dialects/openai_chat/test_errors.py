@@ -133,7 +133,7 @@ def test_a_moderation_is_not_a_wrong_key(status: int, body: object) -> None:
     assert PROMPT not in failure.message
 
 
-@pytest.mark.parametrize("body", [error("You may not use this", type="permission_error"), error("no"), "<html>", ""])
+@pytest.mark.parametrize("body", [error("You may not use this", type="permission_error"), error("no"), ""])
 def test_a_403_that_says_nothing_of_moderation_is_about_the_key(body: object) -> None:
     """As before."""
     raw = body.encode() if isinstance(body, str) else json.dumps(body).encode()
@@ -173,3 +173,28 @@ def test_no_status_and_no_body_break_the_classification(dialect: Dialect, status
 
     assert failure.message
     assert failure.kind is not Failed.INVALID or 400 <= status < 500
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_page_of_a_proxy_says_nothing_of_key_model_or_prompt(status: int) -> None:
+    """The next target is asked, and nobody is told that his prompt offends."""
+    page = b"<html><body>Blocked by your organisation's content policy</body></html>"
+
+    failure = CODEC.failure(status, {}, page)
+
+    assert failure.kind is Failed.BROKEN
+    assert str(status) in failure.message
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ([error("API key not valid. Please pass a valid API key.")], Failed.AUTH),
+        (error("Your credit balance is too low to access the API."), Failed.AUTH),
+        (error("the prompt says: API key not valid"), Failed.INVALID),
+        (error("This model's maximum prompt length is 131072 but the request contains 140000 tokens."), Failed.CONTEXT),
+    ],
+)
+def test_a_400_that_is_no_fault_of_the_request(body: object, kind: Failed) -> None:
+    """Google, Anthropic and xAI use it for what another target may do."""
+    assert CODEC.failure(400, {}, json.dumps(body).encode()).kind is kind

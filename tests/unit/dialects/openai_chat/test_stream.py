@@ -102,7 +102,8 @@ def test_missing_usage_is_estimated() -> None:
         (frame({"reasoning_content": "hm"}), True),
         (frame({"reasoning": "hm"}), True),
         (frame({"refusal": "no"}), True),
-        (frame({"tool_calls": [{"index": 0, "function": {"arguments": ""}}]}), True),
+        (frame({"tool_calls": [{"index": 0, "function": {"arguments": ""}}]}), False),
+        (frame({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}), True),
         (STOP, True),
     ],
 )
