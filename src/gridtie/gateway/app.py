@@ -159,8 +159,8 @@ class App:
         if not head.cors and (origin := head.headers.get(b"origin")) is not None:
             # Refused before anybody looked at where it comes from: a page that may ask may read why it was refused.
             self._origins.admit(head, origin)
-        # Too many, or too much at once, passes by itself; what was wrong with the request does not.
-        passes = status in (408, 429, 503)
+        # Too many, too much at once, and a fault of ours may pass by themselves; what is wrong with a request does not.
+        passes = status in (408, 429, 500, 503)
         fault = Fault(status=status, code=code, message=message, retry_after=_RETRY_SOON if passes else None)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
         exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))

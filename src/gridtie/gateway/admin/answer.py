@@ -29,7 +29,7 @@ def tell(exchange: Exchange, body: Any, status: int = 200) -> None:
 
 def refuse(exchange: Exchange, status: int, code: str, message: str) -> None:
     """Answer with an error."""
-    passes = status == 503
+    passes = status >= 500
     fault = Fault(status=status, code=code, message=message, retry_after=5 if passes else None, passes=passes)
     exchange.respond(status, JSON + retry_fields(fault), _ERRORS.error(fault))
 
