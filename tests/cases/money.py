@@ -465,3 +465,8 @@ async def reasoning_in_the_sum(it: Fixture) -> str:
     entry = await router.entry(await router.ask(chat()))
     expect(entry["output_tokens"] == 5003, f"{entry['output_tokens']} tokens of output")
     return "5003 tokens of output"
+
+
+unseen_bill(47, "OpenRouter's provider", provider={"order": ["Dear"]})
+unseen_bill(48, "Anthropic's fast mode", speed="fast")
+unseen_bill(49, "another limit of output", max_output_tokens=1_000_000)

@@ -49,9 +49,9 @@ def _conditions(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem
         if canonical(name) not in environments:
             yield unknown("environment", name, routing.environments, (*path, "environment", at))
     for at, name in enumerate(when.alias or []):
-        # A model's own name may be asked for too, and those have a tag or a path.
-        if canonical(name) not in aliases and not ({"/", ":"} & set(name)):
-            yield unknown("alias", name, routing.models, (*path, "alias", at))
+        if canonical(name) not in aliases and not _may_be_a_model(routing, name):
+            kind, known = ("model", _named(routing)) if "/" in name else ("alias", list(routing.models))
+            yield unknown(kind, name, known, (*path, "alias", at))
     for key in ("tags", "agent"):
         for at, name in enumerate(getattr(when, key) or []):
             if not CLAIM.fullmatch(canonical(name)):
@@ -71,6 +71,24 @@ def _conditions(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem
         yield Problem(
             path=path, what=f"no prompt is larger than {when.larger_than} and smaller than {when.smaller_than} tokens"
         )
+
+
+def _may_be_a_model(routing: Routing, name: str) -> bool:
+    """Whether a model may go by this name: those have a tag or a path, and what a station has is not known here."""
+    provider = routing.providers.get(name.partition("/")[0])
+    if provider is None or provider.type in ("station", "pool"):
+        return not {"/", ":"}.isdisjoint(name)
+    return canonical(name) in map(canonical, _named(routing))
+
+
+def _named(routing: Routing) -> list[str]:
+    """Every `provider/model` that the file names."""
+    local = [name for model in routing.models.values() for name in _names(model.local) if "/" in name]
+    return list(dict.fromkeys([*local, *(item for rule in routing.rules for item in rule.use if "/" in item)]))
+
+
+def _names(local: str | list[str] | None) -> list[str]:
+    return [local] if isinstance(local, str) else local or []
 
 
 def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:

@@ -166,6 +166,7 @@ MEANINGS = [
     ("rules/2/when/environment", ["devel"], '"devel" is no environment of this file; did you mean "dev"?'),
     ("rules/2/when/environment", [], "nothing can match"),
     ("rules/2/when/alias", ["codr"], '"codr" is no alias of this file; did you mean "coder"?'),
+    ("rules/2/when/alias", ["openai/gpt-5.4-mino"], '"openai/gpt-5.4-mino" is no model of this file'),
     ("rules/2/when/surface", ["openapi"], '"openapi" is no surface; did you mean "openai"?'),
     ("rules/2/when", {"larger_than": 9, "smaller_than": 10}, "no prompt is larger than 9 and smaller than 10"),
     ("rules/2/max_wait", -1, "found -1, wanted 0 or more (seconds)"),

@@ -37,11 +37,17 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 
 _PLAIN_TOOLS = {"function", "custom"}
 _PLAIN_TIERS = {"auto", "default", "flex"}
-# OpenRouter's: other models, or plugins with a price of their own.
-# xAI's, Qwen's and other hosts' searches, and LiteLLM's other models.
+# What a host may bill, or bill otherwise.
 _BILLED_FIELDS = (
-    *("web_search_options", "audio", "models", "plugins"),
+    *("web_search_options", "audio"),
+    # OpenRouter's: other models, plugins with a price of their own, and hosts with theirs.
+    *("models", "plugins", "provider"),
+    # xAI's, Qwen's and other hosts' searches, and LiteLLM's other models.
     *("search_parameters", "enable_search", "web_search", "fallbacks"),
+    # Anthropic's dearer ways to run a model.
+    *("speed", "inference_geo"),
+    # Limits of an answer beside the one that is counted with.
+    *("max_output_tokens", "max_new_tokens"),
 )
 # Fields that add nothing to a prompt or a bill, whatever stands in them.
 _FREE_FIELDS = frozenset(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN
@@ -25,9 +24,6 @@ _JSON_FRAME_END = b"}\n\n"
 _ERROR, _USAGE = b"error", b'"usage"'
 _NO_USAGE = (b'"usage":null', b'"usage": null')
 _COMMENT = b"\n:"
-# Most servers write this into each frame that is not the last; of the others each is looked at.
-_GOES_ON = b'"finish_reason":null'
-_FINISH = re.compile(rb'"finish_reason": ?"')
 
 _HTML, _OBJECT, _LIST, _COLON = b"<{[:"
 
@@ -60,8 +56,8 @@ class PassThrough:
         self._came = self._heard_events = False
         # One frame is about one token at every server we know of: the estimate where usage never comes.
         self._spoken = 0
-        # The last bytes that passed unread, in which a finish may stand.
-        self._unread = b""
+        # The last two reads that passed unread: the finish may stand in one, and a frame without content follow it.
+        self._before = self._unread = b""
 
     def feed(self, data: bytes) -> Chunk:
         if (
@@ -75,8 +71,7 @@ class PassThrough:
             # One frame in nearly every read: then no comment can stand beside it.
             frames = 1 if data.find(b"\n") == len(data) - 2 else _frames_without_comments(data)
             if frames:
-                if _GOES_ON not in data:
-                    self._note_finish(data)
+                self._before, self._unread = self._unread, data
                 self._spoken += frames
                 return Chunk(data, frames, True, False, None, None, True)
         if self._over:
@@ -251,15 +246,10 @@ class PassThrough:
         self._passing = False
         self._done = chunk.done = chunk.content = True
 
-    def _note_finish(self, data: bytes) -> None:
-        """Keep what passes unread and may hold the finish; frames without content may follow it."""
-        if _FINISH.search(data):
-            self._unread = data
-
     def _all_finished(self) -> bool:
         if not self._finished and self._choices == 1 and self._unread:
             # The finish may have passed unread.
-            for frame in EventSplitter().feed(self._unread):
+            for frame in EventSplitter().feed(self._before + self._unread):
                 event = parse(frame)
                 if event is not None:
                     with suppress(*UNREADABLE):
