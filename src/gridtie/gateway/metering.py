@@ -105,49 +105,50 @@ def _entry(outcome: Outcome, loaded: Loaded, usage: Usage, charge: Charge, fault
     whole = fault is None and outcome.failure is None and outcome.refusal is None and not outcome.gone
     target: Target | _Nowhere = outcome.target or _NOWHERE
     planned: PlannedAttempt | _Nothing = outcome.planned or _NOT_PLANNED
+    # In the order of its fields: forty names would cost as much as the whole decision.
     return Entry(
-        id=info.id,
-        time=outcome.time,
-        key=info.key,
-        environment=info.environment,
-        surface=info.surface,
-        asked=info.alias,
-        status=200 if outcome.committed or whole else _status(fault),
-        agent=info.agent,
-        tags=tuple(sorted(info.tags)) if info.tags else (),
-        private=PRIVATE in info.tags,
-        stream=info.stream,
-        purpose=info.purpose,
-        rule=plan.rule,
-        target=target.id,
-        locality=target.locality,
-        served=target.model,
-        engine=target.engine,
-        engine_version=target.engine_version,
-        digest=target.digest,
-        tries=tuple(outcome.tries),
-        input_tokens=usage.input,
-        output_tokens=usage.output,
-        cached_tokens=usage.cached,
-        cache_write_tokens=usage.cache_write,
-        reasoning_tokens=usage.reasoning,
-        estimated=usage.estimated,
-        choices=info.choices,
-        output_limit=planned.output_limit,
-        reserved_usd=planned.reserve_usd,
-        complete=whole,
-        first_token=outcome.first_token,
-        duration=outcome.duration,
-        waited=outcome.waited,
-        code="" if fault is None else fault.code,
-        error="" if fault is None else _reason(outcome, fault),
-        cost_usd=charge.cost_usd,
-        baseline=plan.baseline,
-        baseline_usd=charge.baseline_usd,
-        price_date=loaded.prices.date,
-        prices=charge.prices,
-        project=loaded.project,
-        station=loaded.endpoint,
+        info.id,
+        outcome.time,
+        info.key,
+        info.environment,
+        info.surface,
+        info.alias,  # asked
+        200 if outcome.committed or whole else _status(fault),  # status
+        info.agent,
+        tuple(sorted(info.tags)) if info.tags else (),  # tags
+        PRIVATE in info.tags,  # private
+        info.stream,
+        plan.rule,
+        target.id,  # target
+        target.locality,
+        target.model,  # served
+        tuple(outcome.tries),  # tries
+        usage.input,  # input_tokens
+        usage.output,  # output_tokens
+        usage.cached,  # cached_tokens
+        usage.cache_write,  # cache_write_tokens
+        usage.estimated,
+        whole,  # complete
+        outcome.first_token,
+        outcome.duration,
+        "" if fault is None else _reason(outcome, fault),  # error
+        charge.cost_usd,
+        plan.baseline,
+        charge.baseline_usd,
+        loaded.prices.date,  # price_date
+        info.purpose,
+        "" if fault is None else fault.code,
+        usage.reasoning,  # reasoning_tokens
+        outcome.waited,
+        target.engine,
+        target.engine_version,
+        target.digest,
+        charge.prices,
+        loaded.project,
+        loaded.endpoint,  # station
+        planned.reserve_usd,  # reserved_usd
+        info.choices,
+        planned.output_limit,
     )
 
 

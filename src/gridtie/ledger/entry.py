@@ -28,7 +28,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     message: str = ""
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """Everything that is kept about one request. Times in seconds, money in US dollars."""
 
     id: str

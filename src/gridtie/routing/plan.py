@@ -36,7 +36,7 @@ SkipCode = Literal[
 ]
 
 
-class RequestInfo(msgspec.Struct, frozen=True, kw_only=True):
+class RequestInfo(msgspec.Struct, frozen=True):
     """One request in the router's terms: its facts, its key and what it claims; all that `decide` may look at.
 
     Names that are compared (environment, agent, tags) are canonical, see `config.names.canonical`.
