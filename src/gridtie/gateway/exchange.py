@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from gridtie.gateway.settings import Loaded
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+# Up to here a second system call is dearer than a copy of the body beside its head.
+_JOINED_BYTES = 256 * 1024
 _ENDS = (b"connection: close\r\n\r\n", b"\r\n")
 
 
@@ -120,7 +122,13 @@ class Exchange:
             len(body),
             self._last_fields(connection),
         )
-        connection.write(head if self.head.method == b"HEAD" else head + body)
+        if self.head.method == b"HEAD":
+            connection.write(head)
+        elif len(body) < _JOINED_BYTES:
+            connection.write(head + body)
+        else:
+            connection.write(head)
+            connection.write(body)
         # What follows on this connection is another request's: nothing that comes late may get into its answer.
         self._connection = None
         connection.finished(self)

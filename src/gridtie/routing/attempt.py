@@ -434,7 +434,8 @@ class Attempt:
         elif not self._count(len(self._collected)):
             self._request.abandon(OVERLOADED)
         elif last:
-            return bytes(self._collected)
+            body, self._collected = bytes(self._collected), None
+            return body
         return None
 
     def _expect_rest(self) -> None:
