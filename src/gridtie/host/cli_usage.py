@@ -39,6 +39,8 @@ _BECAME = (
     ("nowhere_requests", "none"),
 )
 _USED = (("input_tokens", "tokens in"), ("output_tokens", "tokens out"))
+# Of the report: shown to those who ask for it.
+_SQL = frozenset(("sql", "recompute"))
 _MONEY = (("cost_usd", "cost $"), ("baseline_usd", "baseline $"), ("saved_usd", "saved $"))
 _UNSURE = (("unpriced", "unpriced"), ("estimated", "estimated"))
 
@@ -54,7 +56,7 @@ def register(commands: Any) -> None:
     usage.add_argument("--since", default="30d", metavar="TIME", help="default: 30d")
     usage.add_argument("--until", metavar="TIME", help="default: now")
     usage.add_argument("--by", choices=GROUPS, help="one line for each")
-    usage.add_argument("--json", action="store_true", help="the whole report, with the SQL of every figure")
+    usage.add_argument("--json", action="store_true", help="the whole report, its SQL with --recompute")
     usage.add_argument(
         "--recompute",
         action="store_true",
@@ -74,7 +76,8 @@ def run_usage(args: Namespace) -> int:
     report = _router().get(f"/gridtie/usage?{query}")
     database = state_dir(os.environ) / "ledger" / "ledger.sqlite"
     if args.json:
-        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        told = report if args.recompute else {name: report[name] for name in report if name not in _SQL}
+        sys.stdout.write(json.dumps(told, indent=2) + "\n")
     elif args.recompute:
         sys.stdout.write("\n\n".join(_commands(report, database)) + "\n")
     else:
