@@ -132,7 +132,7 @@ class _Decision:
             return Skip(target=target.id, reason=reason, code="unready")
         if (seconds := state.retry_at - self.snapshot.now) > 0:
             reason = f"it failed ({state.last_error or 'no reason given'}) and is left alone for {seconds:.1f} s more"
-            return Skip(target=target.id, reason=reason, code=state.paused_by)
+            return Skip(target=target.id, reason=reason, code=state.paused_by, retry_after=seconds)
         if seen.busy and seen.attempt.max_wait <= 0:
             return Skip(target=target.id, reason=_crowd(state), code="busy")
         return None

@@ -73,29 +73,37 @@ _ORDER = (
 
 
 def telling(
-    setbacks: Sequence[Failure | Refusal], tries: Sequence[Try], details: Mapping[int, str]
+    setbacks: Sequence[Failure | Refusal],
+    tries: Sequence[Try],
+    details: Mapping[int, str],
+    paused: Refusal | None = None,
 ) -> Failure | Refusal | None:
     """One error for a client that no target answered: the one it can act on, and all of what happened.
 
-    `details`: what upstream itself said, by the place of the try; for the client alone. None where nothing failed:
-    targets were passed over alone.
+    `details`: what upstream itself said, by the place of the try; for the client alone. `paused`: of what was not even
+    tried, what is to be waited for. None where nothing failed: targets were passed over alone.
     """
     if not setbacks:
         return None
-    told = min(reversed(setbacks), key=_rank)
-    if len(tries) < 2:
+    told = min([*reversed(setbacks), *([] if paused is None else [paused])], key=_rank)
+    if len(tries) < 2 and paused is None:
         return told
-    message = _all_of(tries, {})
+    message = _all_of(tries, {}, paused)
     if isinstance(told, Refusal):
         return replace(told, message=message)
-    return replace(told, message=message, detail=_all_of(tries, details))
+    return replace(told, message=message, detail=_all_of(tries, details, paused))
 
 
-def _all_of(tries: Sequence[Try], details: Mapping[int, str]) -> str:
+def _all_of(tries: Sequence[Try], details: Mapping[int, str], paused: Refusal | None) -> str:
     parts = [f"{each.target}: {details.get(at) or each.message or each.outcome}" for at, each in enumerate(tries)]
+    if paused is not None:
+        parts.append(paused.message)
     return f"no target answered: {'; '.join(parts)}"
 
 
 def _rank(setback: Failure | Refusal) -> int:
-    kind = setback.kind if isinstance(setback, Failure) else Failed.CAPABILITY
+    if isinstance(setback, Refusal):
+        kind = Failed.CAPABILITY if setback.retry_after is None else Failed.BUSY
+    else:
+        kind = setback.kind
     return _ORDER.index(kind) if kind in _ORDER else len(_ORDER)

@@ -95,6 +95,8 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     reason: str
     code: SkipCode
+    # Seconds until it is asked again; None where that is not known.
+    retry_after: float | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 
 from gridtie.config.names import PRIVATE
@@ -20,6 +21,7 @@ __all__ = [
     "malformed",
     "no_rule",
     "nothing_left",
+    "paused",
     "unknown_model",
 ]
 
@@ -59,6 +61,17 @@ def barred(info: RequestInfo, target: Target) -> str:
     if PRIVATE in info.tags and not target.private:
         return f"the request is tagged {PRIVATE}, and the pool is not declared for that (private: true at its provider)"
     return ""
+
+
+def paused(skipped: Sequence[Skip]) -> Refusal | None:
+    """The first to be asked again of those that wanted a pause before this request came; None where none did."""
+    limited = [(skip.retry_after or RETRY_SOON, skip) for skip in skipped if skip.code == "limited"]
+    if not limited:
+        return None
+    seconds, skip = min(limited, key=lambda each: each[0])
+    return Refusal(
+        status=429, code="rate_limited", message=f"{skip.target}: {skip.reason}", retry_after=math.ceil(seconds)
+    )
 
 
 def unknown_model(name: str, names: Sequence[str], closest: Callable[[str, Iterable[str]], str]) -> Refusal:

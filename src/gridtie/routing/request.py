@@ -33,7 +33,7 @@ from gridtie.routing.held_bytes import Holding
 from gridtie.routing.outcome import Outcome, telling
 from gridtie.routing.plan import Refusal
 from gridtie.routing.ports import Client
-from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED
+from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED, paused
 
 if TYPE_CHECKING:
     from gridtie.routing.runner import Runner
@@ -189,7 +189,8 @@ class Request:
 
     def _give_up(self) -> None:
         """Nothing answers: tell the client why, by what it can act on."""
-        told = telling(self._setbacks, self.outcome.tries, self._details) or ALL_BUSY
+        outcome = self.outcome
+        told = telling(self._setbacks, outcome.tries, self._details, paused(outcome.plan.skipped)) or ALL_BUSY
         if isinstance(told, Refusal):
             self.abandon(told)
         else:

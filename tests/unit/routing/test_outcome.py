@@ -9,8 +9,8 @@ import pytest
 from gridtie.dialects.types import Failed, Failure, Usage
 from gridtie.ledger.entry import Try
 from gridtie.routing.outcome import Outcome, telling
-from gridtie.routing.plan import Plan, PlannedAttempt, Refusal
-from gridtie.routing.refusals import cannot
+from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, Skip
+from gridtie.routing.refusals import cannot, paused
 from standins import house
 
 LIMITED = Failure(kind=Failed.BUSY, message="HTTP 429", status=429, retry_after=7.0)
@@ -51,6 +51,18 @@ def test_a_rate_limit_is_told_with_its_time_although_something_else_failed_later
 
     assert isinstance(told, Failure)
     assert (told.status, told.retry_after) == (429, 7.0)
+
+
+def test_a_pause_that_was_asked_for_before_is_told_where_what_was_tried_fails() -> None:
+    skipped = [
+        Skip(target="cloud", reason="it wants a pause", code="limited", retry_after=6.2),
+        Skip(target="other", reason="it fails", code="failing", retry_after=1.0),
+    ]
+    told = telling([failed(Failed.BROKEN)], tried("here/small"), {}, paused(skipped))
+
+    assert isinstance(told, Refusal)
+    assert (told.status, told.code, told.retry_after) == (429, "rate_limited", 7)
+    assert "here/small failed; cloud: it wants a pause" in told.message
 
 
 def test_what_no_target_can_be_told_is_our_refusal() -> None:
