@@ -40,7 +40,9 @@ def test_it_shows_what_was_left_out_and_why_nothing_may_leave() -> None:
     shown = explained({"model": "coder", "tags": ["private"]}, large=TargetState(ready=False, last_error="refused"))
 
     assert shown["local_only"] == "the request is tagged private"
-    assert shown["skipped"] == [{"target": LARGE, "reason": "its engine does not answer (refused)", "code": "unready"}]
+    assert shown["skipped"] == [
+        {"target": LARGE, "reason": "its engine does not answer (refused)", "code": "unready", "retry_after": None}
+    ]
     assert shown["refusal"]["code"] == "no_local_ready"
 
 
