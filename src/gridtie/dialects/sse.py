@@ -75,7 +75,8 @@ def parse(frame: bytes) -> Event | None:
     name = b""
     data = []
     # The line ends of bytes.splitlines are just those of the grammar: LF, CRLF and CR.
-    for line in frame.removeprefix(_BOM).splitlines():
+    # The LF of a CRLF that was cut in two begins the next frame.
+    for line in frame.lstrip(b"\r\n").removeprefix(_BOM).splitlines():
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))

@@ -85,3 +85,11 @@ def test_flush_gives_an_unended_frame_once() -> None:
     frames.feed(b"data: a\n\ndata: [DONE]")
 
     assert (frames.flush(), frames.flush()) == (b"data: [DONE]", b"")
+
+
+def test_a_line_end_that_is_cut_in_two_does_not_hide_a_mark_behind_it() -> None:
+    """The LF comes with the next frame; servers that join streams put byte-order marks anywhere."""
+    splitter = EventSplitter()
+    frames = [*splitter.feed(b"data:1\r\n\r"), *splitter.feed(b"\n\xef\xbb\xbfdata:2\n\n")]
+
+    assert [parse(frame) for frame in frames] == [Event("", b"1"), Event("", b"2")]
