@@ -74,7 +74,7 @@ async def huge_number_elsewhere(it: Fixture) -> str:
 def too_dear(number: int, title: str, **fields: Any) -> None:
     """Register a request that may bill more than its budget of 0.05 dollars has."""
 
-    @case(f"A7.{number}", title, held=held)
+    @case(f"A7.{number}", title)
     async def body(it: Fixture) -> str:
         cloud = await it.upstream(bills_what_it_may)
         router = await it.router(config(None, cloud, use=["cloud"], budgets=[{"name": "all", "usd": 0.05}]))
