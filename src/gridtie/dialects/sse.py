@@ -10,10 +10,11 @@ import re
 
 import msgspec
 
+from gridtie.dialects.found import BOM
+
 # One frame holds at most a whole tool call or a base64 audio part; a peer that sends more is broken.
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
-_BOM = b"\xef\xbb\xbf"
 # Atomic groups: without them CRLF would also match as CR and LF, which is two line ends.
 _FRAME_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 # The longest frame end is CRLF CRLF, so it can start three bytes before newly arrived data.
@@ -76,7 +77,7 @@ def parse(frame: bytes) -> Event | None:
     data = []
     # The line ends of bytes.splitlines are just those of the grammar: LF, CRLF and CR.
     # The LF of a CRLF that was cut in two begins the next frame.
-    for line in frame.lstrip(b"\r\n").removeprefix(_BOM).splitlines():
+    for line in frame.lstrip(b"\r\n").removeprefix(BOM).splitlines():
         field, _, value = line.partition(b":")
         if field == b"data":
             data.append(value.removeprefix(b" "))

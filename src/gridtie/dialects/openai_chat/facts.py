@@ -14,7 +14,7 @@ import msgspec
 from gridtie.config.names import canonical
 from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.found import got, kind, unquoted
+from gridtie.dialects.found import BOM, got, kind, unquoted
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES, measure
 from gridtie.dialects.openai_chat.numbers import NUMBERS, NumberFields, number
 from gridtie.dialects.types import InvalidRequest
@@ -32,7 +32,6 @@ _ASK_USAGE = _Raw(b'{"include_usage":true}')
 _NO_TOOL = _Raw(b'"none"')
 # Of `tool_choice`: the model may answer without a call.
 _FREE_CHOICES = (_NULL, _NO_TOOL, _Raw(b'"auto"'))
-_BOM = b"\xef\xbb\xbf"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 
 _PLAIN_TOOLS = {"function", "custom"}
@@ -350,9 +349,9 @@ _OFTEN = frozenset({field.name for field in msgspec.structs.fields(_Plain)} | (_
 
 def _after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
     """The fields of a body behind a byte-order mark; of any other the reason why it has none."""
-    if body.startswith(_BOM):
+    if body.startswith(BOM):
         try:
-            return _fields(body[len(_BOM) :])
+            return _fields(body[len(BOM) :])
         except UNREADABLE as behind:
             error = behind
     wanted = "a JSON object of a few levels" if isinstance(error, RecursionError) else "a JSON object in UTF-8"
