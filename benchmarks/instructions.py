@@ -47,7 +47,7 @@ class Wire:
     def is_closing(self) -> bool:
         return False
 
-    def set_write_buffer_limits(self, high: int) -> None:
+    def set_write_buffer_limits(self, high: int, low: int = 0) -> None:
         pass
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from cases.harness import Fixture, Router, brief
 from cases.registry import Fails, case, expect
 from cases.routing_files import config
-from cases.upstreams import openai
+from cases.upstreams import completion, openai
 from standins.router import KEY, Answered, Wire, chat, request
 from standins.scripted import Turn, answer, error, silence, whole
 
@@ -354,3 +354,16 @@ async def endless_trailer_upstream(it: Fixture) -> str:
     expect(answered.status == 200, brief(answered))
     expect(router.peak() < 80, f"{router.peak()} MiB")
     return f"200, {router.peak()} MiB"
+
+
+@case("A13.23", "40 clients that do not read whole answers of 8 MB", alone=True, limit=40)
+async def unread_whole_answers(it: Fixture) -> str:
+    said = "x" * (8 * MIB)
+    here = await it.upstream(whole(completion(choices=[{"index": 0, "message": {"content": said}}])))
+    router = await it.router(config(here, None, use=["local"]))
+    for _ in range(40):
+        wire = await router.connect()
+        await wire.send(request(chat(), port=router.port))
+    await asyncio.sleep(8)
+    expect(router.peak() < MOST, f"{router.peak()} MiB")
+    return f"{router.peak()} MiB"

@@ -102,6 +102,7 @@ class ClientConnection(asyncio.Protocol):
         "_headers",
         "_held",
         "_known",
+        "_largest",
         "_late",
         "_linger",
         "_loop",
@@ -144,6 +145,8 @@ class ClientConnection(asyncio.Protocol):
         # What the held and the unsent bytes are counted by, once there are any that count.
         self._pipelined: Holding | None = None
         self._unsent: Holding | None = None
+        # Bytes of the largest piece that may wait to be sent.
+        self._largest = 0
         self._closing = False
         self._linger: Linger | None = None
         self._begun = monotonic()
@@ -163,7 +166,8 @@ class ClientConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self.write = self._transport.write
-        self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER)
+        # Writing goes on when all is sent: until then the transport may keep the whole of a large piece.
+        self._transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER, low=0)
         if not self._service.opened(self):
             exchange = Exchange(self, self._service.request_id())
             self._refuse(exchange, 503, "too_many_connections", "too many connections; come back later")
@@ -209,15 +213,14 @@ class ClientConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._write_paused = monotonic()
         if not self._count_unsent():
-            # Somebody has to go, and this client is not taking what it asked for.
-            log.warning("a client of %r is given up: no room for what it does not take", self._owner(None))
-            self._transport.abort()
+            self._no_room()
         elif self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.pause()
 
     @guarded
     def resume_writing(self) -> None:
         self._write_paused = 0.0
+        self._largest = 0
         if self._unsent is not None:
             self._unsent.release()
         if self._exchange is not None and self._exchange.listener is not None:
@@ -584,6 +587,19 @@ class ClientConnection(asyncio.Protocol):
         """Whether this connection ends with the answer at hand."""
         return (self._closing and not self._ready) or self._service.draining
 
+    def write_large(self, *pieces: bytes) -> None:
+        """Write pieces that count as held, whole, until their last byte is sent."""
+        transport = self._transport
+        self._largest = max(self._largest, *map(len, pieces))
+        # Whatever the kernel does not take at once is told by `pause_writing`, be it one byte.
+        transport.set_write_buffer_limits(high=0)
+        transport.writelines(pieces)
+        transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER, low=0)
+        if not self._write_paused:
+            self._largest = 0
+        elif not self._count_unsent():
+            self._no_room()
+
     def date(self) -> bytes:
         return self._service.date_line
 
@@ -613,7 +629,14 @@ class ClientConnection(asyncio.Protocol):
         """Count what waits for the client; False where that is too much."""
         if self._unsent is None:
             self._unsent = self._service.held.holding(self._owner(None))
-        return self._unsent.take(max(0, self._transport.get_write_buffer_size() - self._unsent.count))
+        count = max(self._transport.get_write_buffer_size(), self._largest)
+        return self._unsent.take(max(0, count - self._unsent.count))
+
+    def _no_room(self) -> None:
+        """Somebody has to go, and this client is not taking what it asked for."""
+        if not self._transport.is_closing():
+            log.warning("a client of %r is given up: no room for what it does not take", self._owner(None))
+            self._transport.abort()
 
     # -- time --------------------------------------------------------------------------------------------------------
 

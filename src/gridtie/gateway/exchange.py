@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from gridtie.gateway.settings import Loaded
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-# Up to here a second system call is dearer than a copy of the body beside its head.
-_JOINED_BYTES = 256 * 1024
 _ENDS = (b"connection: close\r\n\r\n", b"\r\n")
 
 
@@ -124,11 +122,10 @@ class Exchange:
         )
         if self.head.method == b"HEAD":
             connection.write(head)
-        elif len(body) < _JOINED_BYTES:
+        elif len(body) <= limits.COUNTED_WHOLE_BYTES:
             connection.write(head + body)
         else:
-            connection.write(head)
-            connection.write(body)
+            connection.write_large(head, body)
         # What follows on this connection is another request's: nothing that comes late may get into its answer.
         self._connection = None
         connection.finished(self)
@@ -158,12 +155,18 @@ class Exchange:
         date, last = connection.date(), self._last_fields(connection)
         line = _STATUS_LINES.get(status) or _unregistered(status)
         head = b"%b%b%b%b%b" % (line, date, fields, framing, last)
-        connection.write(head + self._framed(data) if data else head)
+        _write(connection, head + self._framed(data) if data else head)
 
     def write(self, data: bytes) -> None:
         """The next bytes of an answer that has begun."""
-        if self._connection is not None and data:
-            self._connection.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        connection, size = self._connection, len(data)
+        if connection is None or not size:
+            return
+        framed = b"%x\r\n%b\r\n" % (size, data) if self._chunked else data
+        if size <= limits.COUNTED_WHOLE_BYTES:  # `_write`, without the cost of another call
+            connection.write(framed)
+        else:
+            connection.write_large(framed)
 
     def end(self, data: bytes = b"") -> None:
         """The last bytes of an answer that has begun."""
@@ -172,7 +175,7 @@ class Exchange:
             return
         self.answered = True
         last = self._framed(data) if data else b""
-        connection.write(last + b"0\r\n\r\n" if self._chunked else last)
+        _write(connection, last + b"0\r\n\r\n" if self._chunked else last)
         self._connection = None
         connection.finished(self)
 
@@ -195,6 +198,13 @@ class Exchange:
             return self.head.cors + b"connection: keep-alive\r\n\r\n"
         end = _ENDS[self.keep_alive]
         return self.head.cors + end if self.head.cors else end
+
+
+def _write(connection: ClientConnection, data: bytes) -> None:
+    if len(data) <= limits.COUNTED_WHOLE_BYTES:
+        connection.write(data)
+    else:
+        connection.write_large(data)
 
 
 def _unregistered(status: int) -> bytes:

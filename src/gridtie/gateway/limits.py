@@ -46,3 +46,7 @@ COUNTED_STEP_BYTES = 64 * 1024
 
 # Bytes that wait for a slow client before upstream is read no further; uvicorn's high-water mark.
 WRITE_HIGH_WATER = 64 * 1024
+
+# A piece beyond this is counted whole while any of it waits for the client: the transport keeps it until its last byte
+# is sent, and so no slow reader may hold more than is counted by leaving that byte.
+COUNTED_WHOLE_BYTES = 64 * 1024

@@ -322,6 +322,8 @@ class Request:
         self.runner.state.succeeded(attempt.target.id)
         self.phase = OVER
         outcome.duration = monotonic() - outcome.started
+        if self._holding is not None:
+            self._holding.release()  # the client's connection counts the answer from here on
         try:
             tell(outcome, data)
         finally:

@@ -82,7 +82,7 @@ class Wire:
     def can_write_eof(self) -> bool:
         return False
 
-    def set_write_buffer_limits(self, high: int) -> None:
+    def set_write_buffer_limits(self, high: int, low: int = 0) -> None:
         pass
 
     def pause_reading(self) -> None:
