@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from gridtie.catalogue import Catalogue, load  # noqa: E402
-from gridtie.host.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
-from gridtie.host.fit import GIB  # noqa: E402
-from gridtie.host.fit_text import FAST, overview  # noqa: E402
-from gridtie.host.hardware import from_document  # noqa: E402
-from gridtie.host.placement import Room  # noqa: E402
-from gridtie.host.rooms import room_for  # noqa: E402
+from gridtie.host.fit.budget import room_for  # noqa: E402
+from gridtie.host.fit.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
+from gridtie.host.fit.explain import FAST, overview  # noqa: E402
+from gridtie.host.fit.memory import GIB  # noqa: E402
+from gridtie.host.fit.placement import Room  # noqa: E402
+from gridtie.host.machine.hardware import from_document  # noqa: E402
 
 PAGE = ROOT / "docs" / "memory-fit.md"
 PROFILES = ROOT / "tests" / "fixtures" / "hardware"

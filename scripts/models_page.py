@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from gridtie.catalogue import Catalogue, Model, load, load_lock
-from gridtie.host.choice import coding_score
-from gridtie.host.fit import GIB, Settings, need
+from gridtie.host.fit.choice import coding_score
+from gridtie.host.fit.memory import GIB, Settings, need
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"

@@ -20,8 +20,8 @@ from pathlib import Path
 from gridtie.catalogue import load, load_lock
 from gridtie.catalogue.pin import adopt, update, write
 from gridtie.host.catalogue import CatalogueError, parse_lock
-from gridtie.host.fetch import Fetcher
-from gridtie.host.obtain import Means
+from gridtie.host.models.download import Fetcher
+from gridtie.host.models.sources import Means
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 

@@ -28,6 +28,6 @@ class LookupModule(LookupBase):
         """Pack it."""
         if str(_SOURCES) not in sys.path:
             sys.path.append(str(_SOURCES))
-        from gridtie.host.package import pack
+        from gridtie.host.zipapp import pack
 
         return [base64.b64encode(pack(_SOURCES / "gridtie" / "host")).decode()]

@@ -6,8 +6,8 @@ import sys
 from typing import Any
 
 from . import gridtie_docker
-from .gridtie_host.ask import Unreachable
-from .gridtie_host.prove import at_host, from_host
+from .gridtie_host.models.proof import at_host, from_host
+from .gridtie_host.router import Unreachable
 
 
 def reached(url: str, container: str, docker: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .gridtie_docker import run
-from .gridtie_host.launchd import AGENTS, environment, parse_agent, parse_list
+from .gridtie_host.machine.launchd import AGENTS, environment, parse_agent, parse_list
 from .gridtie_machine import read_text
 from .gridtie_ports import process_on
 from .gridtie_services import is_exposed, store_of, told_version

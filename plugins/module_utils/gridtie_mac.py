@@ -6,7 +6,7 @@ import os
 import platform
 from typing import Any
 
-from .gridtie_host.mac import ask, read_mac
+from .gridtie_host.machine.mac import ask, read_mac
 from .gridtie_machine import describe_surroundings
 
 # Docker's virtual machine has the Mac's own architecture, and images name that as Linux does.

@@ -10,7 +10,7 @@ import urllib.request
 from typing import Any, Callable, Iterable
 
 from .gridtie_docker import run
-from .gridtie_host.place import is_loopback
+from .gridtie_host.paths import is_loopback
 from .gridtie_machine import read_text
 from .gridtie_ports import process_on
 

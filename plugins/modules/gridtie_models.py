@@ -16,15 +16,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_files import ensure_file
-from ..module_utils.gridtie_host.brought import Brought
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
-from ..module_utils.gridtie_host.fetch import Fetcher
-from ..module_utils.gridtie_host.hardware import Hardware, in_docker
-from ..module_utils.gridtie_host.machine import this_machine
-from ..module_utils.gridtie_host.obtain import Means
-from ..module_utils.gridtie_host.rooms import room_for
-from ..module_utils.gridtie_host.stock import StockError
-from ..module_utils.gridtie_host.supply import OLLAMA_URL, Order, Place, supply, withdraw
+from ..module_utils.gridtie_host.fit.budget import room_for
+from ..module_utils.gridtie_host.machine.detect import this_machine
+from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
+from ..module_utils.gridtie_host.models.download import Fetcher
+from ..module_utils.gridtie_host.models.install import StockError
+from ..module_utils.gridtie_host.models.owned import Brought
+from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Order, Place, supply, withdraw
+from ..module_utils.gridtie_host.models.sources import Means
 
 DOCUMENTATION = r"""
 module: gridtie_models

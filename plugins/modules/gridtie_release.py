@@ -12,9 +12,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_files, gridtie_pins
 from ..module_utils.gridtie_command import CommandError
-from ..module_utils.gridtie_host.fetch import Fetcher, FetchError, NotReachedError
-from ..module_utils.gridtie_host.meter import Meter
-from ..module_utils.gridtie_host.store import sha256_of
+from ..module_utils.gridtie_host.models.download import Fetcher, FetchError, NotReachedError
+from ..module_utils.gridtie_host.models.progress import Meter
+from ..module_utils.gridtie_host.models.store import sha256_of
 from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_progress import report
 from ..module_utils.gridtie_release import (

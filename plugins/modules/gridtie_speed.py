@@ -9,9 +9,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_progress
 from ..module_utils.gridtie_engine_address import reached
-from ..module_utils.gridtie_host.ask import Unreachable
-from ..module_utils.gridtie_host.prove import DoesNotRun
-from ..module_utils.gridtie_host.speed import NotMeasured, compare, from_document, measure, objection
+from ..module_utils.gridtie_host.models.proof import DoesNotRun
+from ..module_utils.gridtie_host.models.speed import NotMeasured, compare, from_document, measure, objection
+from ..module_utils.gridtie_host.router import Unreachable
 
 DOCUMENTATION = r"""
 module: gridtie_speed

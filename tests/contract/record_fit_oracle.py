@@ -33,7 +33,7 @@ from typing import Any
 
 from gridtie.catalogue import Shape, load
 from gridtie.host.catalogue import Experts
-from gridtie.host.fit import ubatch_of
+from gridtie.host.fit.memory import ubatch_of
 from standins import shape_gguf
 
 # context, parallel, KV type, flash attention, ubatch

@@ -13,7 +13,7 @@ import yaml
 
 from gridtie.catalogue import Shape, load
 from gridtie.host.catalogue import Experts
-from gridtie.host.fit import BUILD, MIB, Need, Settings, need
+from gridtie.host.fit.memory import BUILD, MIB, Need, Settings, need
 
 HERE = Path(__file__).parent
 RECORDS = {path.stem.partition("-")[2]: json.loads(path.read_text()) for path in HERE.glob("fit_oracle-*.json")}

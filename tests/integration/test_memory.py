@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from gridtie.catalogue import load
-from gridtie.host.fit import MIB, Settings, need, padded_context
+from gridtie.host.fit.memory import MIB, Settings, need, padded_context
 from integration.station import Station, docker
 
 CONTEXTS = (2048, 4096, 8192)

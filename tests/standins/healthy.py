@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gridtie.host.ask import Answer, Unreachable
 from gridtie.host.doctor.check import Check, Result, examine
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
 from gridtie.host.doctor.probe import Owned, Ran
 from gridtie.host.gpu import Survey
+from gridtie.host.router import Answer, Unreachable
 
 CONFIG = Path("/etc/gridtie")
 STATE = Path("/var/lib/gridtie")

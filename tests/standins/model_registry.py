@@ -15,7 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from gridtie.host.store import CONFIG_TYPE, MANIFEST_TYPE, MODEL_TYPE, PARAMS_TYPE, Layer, Manifest, build_manifest
+from gridtie.host.models.store import (
+    CONFIG_TYPE,
+    MANIFEST_TYPE,
+    MODEL_TYPE,
+    PARAMS_TYPE,
+    Layer,
+    Manifest,
+    build_manifest,
+)
 
 
 @dataclass

@@ -22,11 +22,11 @@ from gridtie.host.catalogue import (
     Shape,
     Source,
 )
-from gridtie.host.fetch import Fetcher
-from gridtie.host.obtain import Means
-from gridtie.host.placement import Room
-from gridtie.host.store import Store
-from gridtie.host.supply import Order, Place, Supplied, supply
+from gridtie.host.fit.placement import Room
+from gridtie.host.models.download import Fetcher
+from gridtie.host.models.provision import Order, Place, Supplied, supply
+from gridtie.host.models.sources import Means
+from gridtie.host.models.store import Store
 from standins import shape_gguf
 from standins.model_registry import Registry
 

@@ -11,8 +11,8 @@ import urllib.request
 from collections.abc import Mapping
 
 from gridtie.artefacts.update import ArtefactsError
-from gridtie.host.fetch import Fetcher, FetchError, shown
-from gridtie.host.mirror import SUMS, MirrorError, parse_sums, release_path
+from gridtie.host.models.download import Fetcher, FetchError, shown
+from gridtie.host.models.mirror import SUMS, MirrorError, parse_sums, release_path
 
 UPSTREAM = "https://github.com/ollama/ollama/releases/download"
 # Docker's own hub answers under another name than the one in references.

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from gridtie.host.catalogue import Catalogue, Model, OllamaSource, PackageSource, Pin, parse_lock
-from gridtie.host.fetch import FetchError
-from gridtie.host.obtain import Means, ObtainError, library_manifest, pin_of_package
-from gridtie.host.store import StoreError
+from gridtie.host.models.download import FetchError
+from gridtie.host.models.sources import Means, ObtainError, library_manifest, pin_of_package
+from gridtie.host.models.store import StoreError
 
 
 def resolve(model: Model, means: Means) -> Pin:

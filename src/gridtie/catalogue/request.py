@@ -8,8 +8,8 @@ from typing import Any
 
 from gridtie.catalogue.load import CatalogueFileError, load, load_lock
 from gridtie.host.catalogue import CatalogueError, OllamaSource, Pin
-from gridtie.host.resolve import AUTO
-from gridtie.host.user_models import parse_entry
+from gridtie.host.models.own_files import parse_entry
+from gridtie.host.models.resolve import AUTO
 
 
 def problems(models: Any, catalogue: Path, lock: Path, require_pins: bool = False) -> list[dict[str, str]]:

@@ -13,9 +13,9 @@ import re
 import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
-from gridtie.host import cli_doctor, cli_fit, cli_gpu, cli_keys, cli_ledger, cli_models, cli_route, cli_usage
-from gridtie.host.ask import Declined, Unreachable
-from gridtie.host.place import PlaceError
+from gridtie.host.commands import doctor, fit, gpu, keys, ledger, models, route, usage
+from gridtie.host.paths import PlaceError
+from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
 
 
@@ -57,7 +57,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (cli_doctor, cli_fit, cli_gpu, cli_models, cli_usage, cli_ledger, cli_route, cli_keys):
+    for module in (doctor, fit, gpu, models, usage, ledger, route, keys):
         module.register(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)

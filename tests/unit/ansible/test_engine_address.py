@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from plugins.module_utils.gridtie_engine_address import reached
-from plugins.module_utils.gridtie_host.ask import Unreachable
+from plugins.module_utils.gridtie_host.router import Unreachable
 
 URL = "http://engine:8081"
 

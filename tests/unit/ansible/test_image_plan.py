@@ -24,7 +24,7 @@ TREE = {
     "requirements/router.lock": b"a==1\n",
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
-    "src/gridtie/host/fit.py": b"",
+    "src/gridtie/host/fit/memory.py": b"",
     "src/gridtie/sandbox.py": b"",
 }
 DEBIAN = {"system": "debian", "architecture": "x86_64"}
@@ -49,7 +49,7 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
         ("requirements/router.lock", {"router"}),
         ("src/gridtie/gateway/serve.py", {"router"}),
-        ("src/gridtie/host/fit.py", set()),
+        ("src/gridtie/host/fit/memory.py", set()),
         ("src/gridtie/sandbox.py", set()),
     ],
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugins.module_utils.gridtie_host import fetch
+from plugins.module_utils.gridtie_host.models import download
 from plugins.module_utils.gridtie_pins import PinError
 from plugins.module_utils.gridtie_release import ReleaseError, Trees, told_version, tree_name, unpack
 from plugins.modules import gridtie_release
@@ -213,7 +213,7 @@ def upstream(tmp_path: Path) -> Iterator[Registry]:
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr(gridtie_release, "Fetcher", functools.partial(fetch.Fetcher, pause=lambda seconds: None))
+    monkeypatch.setattr(gridtie_release, "Fetcher", functools.partial(download.Fetcher, pause=lambda seconds: None))
 
 
 Make = Callable[..., Maker]
@@ -286,7 +286,7 @@ def test_the_way_back_of_an_upgrade_that_was_killed_stays(maker: Make, trees: Tr
 def test_a_wrong_checksum_is_told_and_nothing_was_unpacked(maker: Make, trees: Trees) -> None:
     before = content(trees.directory)
 
-    with pytest.raises(fetch.FetchError, match="has the wrong content"):
+    with pytest.raises(download.FetchError, match="has the wrong content"):
         maker(archives=[{"file": "ollama.tgz", "sha256": "0" * 64}]).make()
     assert content(trees.directory) == before
 
@@ -295,7 +295,7 @@ def test_nothing_is_unpacked_before_all_archives_are_checked(maker: Make, trees:
     upstream.files["/blobs/extra.tgz"] = b"not what it should be"
     sound = maker()._given["archives"]
 
-    with pytest.raises(fetch.FetchError, match=r"extra\.tgz has the wrong content"):
+    with pytest.raises(download.FetchError, match=r"extra\.tgz has the wrong content"):
         maker(archives=[*sound, {"file": "extra.tgz", "sha256": "0" * 64}]).make()
     assert not (trees.directory / ".new").exists()
 
@@ -351,7 +351,7 @@ def test_what_the_first_use_recorded_is_all_that_is_accepted_later(
     (Path(tree) / "bin/ollama").unlink()
     upstream.files["/blobs/ollama.tgz"] += b"changed"
 
-    with pytest.raises(fetch.FetchError, match="has the wrong content"):
+    with pytest.raises(download.FetchError, match="has the wrong content"):
         maker(archives=unpinned()).make()
 
 
@@ -370,7 +370,7 @@ def test_where_pins_are_required_the_first_use_is_refused_before_anything_is_fet
 
 
 def test_only_a_connection_that_was_not_made_lets_another_source_be_tried(maker: Make) -> None:
-    with pytest.raises(fetch.NotReachedError, match="refused"):
+    with pytest.raises(download.NotReachedError, match="refused"):
         maker(base_url="http://127.0.0.1:9").make()
 
 
@@ -378,6 +378,6 @@ def test_only_a_connection_that_was_not_made_lets_another_source_be_tried(maker:
 def test_an_answer_that_is_wrong_is_no_reason_for_another_source(maker: Make, upstream: Registry, status: int) -> None:
     upstream.statuses = [status] * 6
 
-    with pytest.raises(fetch.FetchError, match=f"HTTP {status}") as raised:
+    with pytest.raises(download.FetchError, match=f"HTTP {status}") as raised:
         maker().make()
-    assert not isinstance(raised.value, fetch.NotReachedError)
+    assert not isinstance(raised.value, download.NotReachedError)

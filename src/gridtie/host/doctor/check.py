@@ -6,8 +6,8 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any, Callable, Sequence
 
-from gridtie.host.ask import Declined, Unreachable
 from gridtie.host.doctor.look import Look, NotThere
+from gridtie.host.router import Declined, Unreachable
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from gridtie.host import launchd
-from gridtie.host.ask import Answer
 from gridtie.host.doctor.probe import Probe, Ran
+from gridtie.host.machine import launchd
+from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
 CHAT_TIMEOUT = 120.0

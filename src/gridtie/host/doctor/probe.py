@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol, Sequence
 
-from gridtie.host import ask
+from gridtie.host import router
 from gridtie.host.gpu import Survey, read_survey
 
 _HANDSHAKE_SECONDS = 5.0
@@ -56,8 +56,8 @@ class Probe(Protocol):
         body: Optional[Any] = None,
         headers: Optional[Mapping[str, str]] = None,
         timeout: float = 10.0,
-    ) -> ask.Answer:
-        """Any status is an answer. Raises `ask.Unreachable`."""
+    ) -> router.Answer:
+        """Any status is an answer. Raises `router.Unreachable`."""
         ...
 
     def read(self, path: Path) -> str:
@@ -122,8 +122,8 @@ class HostProbe:
         body: Optional[Any] = None,
         headers: Optional[Mapping[str, str]] = None,
         timeout: float = 10.0,
-    ) -> ask.Answer:
-        return ask.send(method, url, body=body, headers=headers, timeout=timeout)
+    ) -> router.Answer:
+        return router.send(method, url, body=body, headers=headers, timeout=timeout)
 
     def read(self, path: Path) -> str:
         return path.read_text()

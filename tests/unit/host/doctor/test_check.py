@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from gridtie.host.ask import Declined
 from gridtie.host.doctor.check import Check, Finding, Report, Result, bad, examine, good
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
+from gridtie.host.router import Declined
 from standins.healthy import CONFIG, ENDPOINT, KEY, STATE, Healthy
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy
 
-from gridtie.host import launchd
 from gridtie.host.doctor.probe import Ran
 from gridtie.host.gpu.system import System
+from gridtie.host.machine import launchd
 
 FIXTURES = Path(__file__).resolve().parents[3] / "fixtures" / "mac"
 LABEL = "io.gridtie.gridtie.engine"

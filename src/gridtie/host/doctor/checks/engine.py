@@ -8,7 +8,7 @@ from typing import Any, Mapping, Optional
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
-from gridtie.host.store import Store, StoreError, parse_manifest
+from gridtie.host.models.store import Store, StoreError, parse_manifest
 
 # Files up to this size are hashed (about a second a GiB); larger ones only with --deep, else their size is compared.
 HASH_BYTES = 1 << 30

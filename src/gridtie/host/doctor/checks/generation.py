@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from gridtie.host.ask import Answer
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
+from gridtie.host.router import Answer
 
 _ENVIRONMENTS = ("dev", "test", "ci", "production")
 

@@ -10,8 +10,8 @@ from typing import Any, Union
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
-from gridtie.host.launchd import parse_lsof
-from gridtie.host.place import is_loopback
+from gridtie.host.machine.launchd import parse_lsof
+from gridtie.host.paths import is_loopback
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 

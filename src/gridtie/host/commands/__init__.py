@@ -1,0 +1,1 @@
+"""The sub-commands of `gridtie` on a host."""

@@ -1,0 +1,167 @@
+"""The words of `gridtie fit`: a table, one model in full, and documents for programs. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..gpu import Graphics
+from ..machine.hardware import Hardware
+from ..table import table
+from .choice import Verdict, Wishes
+from .memory import GIB, MOST_PARALLEL
+from .placement import Room
+
+# Beyond this a token's fixed costs govern (launching kernels, sampling), which the estimate does not count.
+FAST = 200
+
+
+def overview(verdicts: tuple[Verdict, ...]) -> str:
+    """The verdicts as aligned text, one model a line; `--why` has the whole reason."""
+    head = ("MODEL", "CONTEXT", "NEEDS", "LARGEST", "AT ONCE", "~TOK/S", "SCORE", "VERDICT")
+    return table(head, [_row(verdict) for verdict in verdicts], right=range(1, 7)) + "\n"
+
+
+def document(verdict: Verdict) -> dict[str, Any]:
+    """One verdict for programs: bytes, tokens, tokens a second, percent."""
+    need = verdict.need
+    return {
+        "name": verdict.model.name,
+        "chosen": verdict.chosen,
+        "usable": not verdict.refusals,
+        "context": verdict.context,
+        "largest_context": verdict.largest_context,
+        "largest_parallel": verdict.largest_parallel,
+        "layers_in_room": verdict.placement.layers if verdict.placement else None,
+        "layers": verdict.placement.of_layers if verdict.placement else None,
+        "cards": verdict.placement.cards if verdict.placement else None,
+        "need": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total}
+        if need
+        else None,
+        "bytes": verdict.model.file.bytes,
+        "bytes_are": verdict.model.file.size,
+        "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
+        "score": verdict.score,
+        "score_estimated": verdict.score_estimated,
+        "license": verdict.model.license.id,
+        "why": verdict.why or "; ".join(verdict.refusals),
+        "refusals": list(verdict.refusals),
+    }
+
+
+def explanation(verdict: Verdict, room: Room) -> str:
+    """Everything about one model, for people."""
+    model, need = verdict.model, verdict.need
+    lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
+    if need:
+        parts = f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f} + compute {need.compute / GIB:.2f}"
+        lines += [
+            f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
+            f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
+            f"  can be used  {room.available / GIB:.2f} GiB of {room.name}{_held(room)}",
+            f"  context      at most {verdict.largest_context} here; trained for {model.shape.context_length}",
+            f"  at once      {_at_once(verdict)}",
+            f"  lies         {_lies(verdict, room)}",
+        ]
+    if verdict.speed is not None:
+        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, room)})")
+    lines += [f"  score        {s.value:g} on {s.benchmark} ({s.source})" for s in model.scores]
+    lines += [f"  note         {model.note}"] if model.note else []
+    reasons = list(verdict.refusals) or [verdict.why or "usable"]
+    lines += [f"  verdict      {reasons[0]}", *(f"               {reason}" for reason in reasons[1:])]
+    return "\n".join(lines) + "\n"
+
+
+def fits(verdict: Verdict) -> bool:
+    """Whether the model runs wholly where the engine keeps its models."""
+    return verdict.placement is not None and verdict.placement.whole
+
+
+def header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
+    """The machine and what was counted with, above the table."""
+    speed = f", reads about {room.bandwidth / 1e9:.0f} GB/s ({room.bandwidth_source})" if room.bandwidth else ""
+    limit = f" (limited by {hardware.memory.limited_by})" if hardware.memory.limited_by else ""
+    attention = "on" if wishes.settings.flash_attention else "off"
+    loaded = [f"{model.name} ({model.size / GIB:.1f} GiB)" for model in hardware.loaded]
+    rows = [
+        ("processor", [f"{hardware.processor.model}, {hardware.processor.count} usable"]),
+        ("memory", [f"{hardware.memory.total / GIB:.1f} GiB{limit}, {hardware.memory.available / GIB:.1f} available"]),
+        ("graphics", _graphics(hardware)),
+        ("room", [f"{room.available / GIB:.1f} GiB of {room.name} for models{_held(room)}{speed}"]),
+        *([("loaded", [", ".join(loaded) + "; makes room when another model is asked for"])] if loaded else []),
+        (
+            "counted",
+            [
+                f"for {wishes.settings.engine}, {wishes.settings.parallel} at once, {wishes.settings.kv_type} cache, "
+                f"flash attention {attention}"
+            ],
+        ),
+    ]
+    lines = [f"{name if index == 0 else '':<10} {text}" for name, texts in rows for index, text in enumerate(texts)]
+    return "\n".join(lines) + "\n\n"
+
+
+def _graphics(hardware: Hardware) -> list[str]:
+    """One line for each of the machine's cards. Apple's chips have none: their graphics are a part of the chip."""
+    if hardware.metal_limit:
+        most = f"{hardware.metal_limit / GIB:.1f} GiB of the memory above at most"
+        return [f"part of {hardware.processor.model} (Metal), {most}: used"]
+    return [f"{_card(card)}: {card.reason or 'used'}" for card in hardware.graphics] or ["none"]
+
+
+def _card(card: Graphics) -> str:
+    size = f", {card.memory / GIB:.1f} GiB" if card.memory else ""
+    return f"{card.title}{size}"
+
+
+def _held(room: Room) -> str:
+    parts = [f"{room.in_use / GIB:.1f} held by others"] if room.in_use >= GIB // 10 else []
+    parts += [f"{room.reclaimable / GIB:.1f} by the engine's idle models, counted as free"] if room.reclaimable else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _at_once(verdict: Verdict) -> str:
+    if not verdict.largest_parallel:
+        return "not even one request"
+    most = f"{MOST_PARALLEL} or more" if verdict.largest_parallel == MOST_PARALLEL else str(verdict.largest_parallel)
+    return f"at most {most} requests with {verdict.context} tokens each"
+
+
+def _lies(verdict: Verdict, room: Room) -> str:
+    placement = verdict.placement
+    if placement is None or not placement.possible:
+        return "nowhere on this machine"
+    if not placement.whole:
+        return f"{placement.layers} of {placement.of_layers} layers on {room.name}, the rest in main memory"
+    over = f", split over {placement.cards} cards" if placement.cards > 1 else ""
+    return f"wholly in {room.name}{over}"
+
+
+def _pace(speed: float) -> str:
+    return f"about {speed:.1f} tokens/s" if speed < FAST else f"more than {FAST} tokens/s"
+
+
+def _sources(verdict: Verdict, room: Room) -> str:
+    partly = verdict.placement is not None and not verdict.placement.whole
+    return f"{room.bandwidth_source}{'; partly in main memory' if partly else ''}"
+
+
+def _row(verdict: Verdict) -> tuple[str, ...]:
+    score = "-" if verdict.score is None else f"{verdict.score:.1f}{'~' if verdict.score_estimated else ''}"
+    return (
+        ("* " if verdict.chosen else "  ") + verdict.model.name,
+        str(verdict.context or "-"),
+        f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-",
+        str(verdict.largest_context or "-"),
+        str(verdict.largest_parallel or "-"),
+        "-" if verdict.speed is None else f"{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+",
+        score,
+        verdict.why or "; ".join(_short(verdict, refusal) for refusal in verdict.refusals) or "usable",
+    )
+
+
+def _short(verdict: Verdict, refusal: str) -> str:
+    """The reason without its numbers; `--why` has them."""
+    placement = verdict.placement
+    if refusal.startswith("does not fit") and placement and placement.possible:
+        return f"does not fit ({placement.layers} of {placement.of_layers} layers would)"
+    return refusal.split(":")[0]

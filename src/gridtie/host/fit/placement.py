@@ -1,0 +1,105 @@
+"""Where a model's memory comes to lie: in one memory, on one card, over several, or partly in main memory. Pure.
+
+llama.cpp splits a model by layers, each with its share of the cache; what comes after the last layer counts as one
+more. Every card that takes part has a compute buffer of its own. Ollama takes one card where one has room, else all.
+Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from .memory import Need
+
+
+@dataclass(frozen=True)
+class Device:
+    """A graphics card, or the main memory behind cards. `available` is what models may take, its margin taken off.
+
+    `bandwidth` is an estimate in bytes a second, None where nothing is known.
+    """
+
+    name: str
+    total: int
+    available: int
+    bandwidth: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Room:
+    """Where models will live: `total` and `available` bytes of one memory, or of all `cards`, margins taken off.
+
+    `bandwidth` is an estimate in bytes a second, None where nothing is known; `bandwidth_source` says whence.
+    `cards` is empty where everything is one memory; `behind` is then what takes the layers that no card has room for.
+    `in_use` is what other programs hold, `reclaimable` what the engine's own idle models do, which `available` counts.
+    """
+
+    name: str
+    total: int
+    available: int
+    bandwidth: Optional[float] = None
+    bandwidth_source: str = ""
+    cards: tuple[Device, ...] = ()
+    behind: Optional[Device] = None
+    in_use: int = 0
+    reclaimable: int = 0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a model lies in a room. `layers` of `of_layers` are where the room's name says; the rest is behind it.
+
+    `shares` are the parts of the weights by bandwidth of their place, for the speed.
+    """
+
+    whole: bool
+    layers: int
+    of_layers: int
+    cards: int = 0
+    shares: tuple[tuple[float, Optional[float]], ...] = field(default=(), repr=False)
+
+    @property
+    def possible(self) -> bool:
+        """Whether the model runs at all, be it partly in main memory."""
+        return self.whole or bool(self.shares)
+
+    def seconds(self, read: float) -> Optional[float]:
+        """An ESTIMATE of how long reading `read` bytes of the model takes; None where a bandwidth is not known."""
+        taken = 0.0
+        for share, bandwidth in self.shares:
+            if not bandwidth:
+                return None
+            taken += share * read / bandwidth
+        return taken or None
+
+
+def place(needed: Need, blocks: int, room: Room) -> Placement:
+    """The best place for a model of that many blocks, as the engine would choose it."""
+    layers = blocks + 1
+    if not room.cards:
+        fits = needed.total <= room.available
+        return Placement(fits, layers if fits else 0, layers, shares=((1.0, room.bandwidth),) if fits else ())
+    widest = max(room.cards, key=lambda card: card.available)
+    if needed.total <= widest.available:
+        return Placement(True, layers, layers, 1, ((1.0, widest.bandwidth),))
+    return _split(needed, layers, room)
+
+
+def _split(needed: Need, layers: int, room: Room) -> Placement:
+    layer = (needed.weights + needed.kv) / layers
+    room_for = [max(0, int((card.available - needed.compute) // layer)) for card in room.cards]
+    left, shares, used = layers, [], 0
+    for card, most in zip(room.cards, room_for):
+        taken = min(left, most)
+        left -= taken
+        if taken:
+            used += 1
+            shares.append((taken / layers, card.bandwidth))
+    if not left:
+        return Placement(True, layers, layers, used, tuple(shares))
+    # What no card takes is computed by the processor, with a buffer of its own.
+    behind = room.behind
+    if behind is None or left * layer + needed.compute > behind.available:
+        return Placement(False, layers - left, layers, used)
+    return Placement(False, layers - left, layers, used, (*shares, (left / layers, behind.bandwidth)))

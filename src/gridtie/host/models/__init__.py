@@ -1,0 +1,1 @@
+"""The models of a station: got, checked, shown to the engine, removed."""

@@ -1,0 +1,81 @@
+"""Brings all wanted models in: what each needs, whether the disk holds it, then several at once."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any, Callable, Iterable, Mapping, Sequence
+
+from ..fit.memory import GIB
+from .download import DISK_RESERVE, FetchError
+from .install import Stock, StockError, Wanted
+from .seed import SeedError
+from .sources import Means, ObtainError
+from .store import Manifest, Store, StoreError
+
+# Downloads at once. One alone does not fill a fast line, more than a few starve each other.
+AT_ONCE = 3
+
+_FAILURES = (ObtainError, FetchError, StoreError, SeedError, OSError, ValueError)
+
+
+def bring_all(stock: Stock, wanted: Sequence[Wanted], means: Means, say: Callable[[str], None]) -> list[Manifest]:
+    """All models, several at once. Raises StockError with every failure; what succeeded stays.
+
+    All sizes are known and compared with the disk before the first file is fetched.
+    """
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        asked = [(item, pool.submit(stock.to_fetch, item, means)) for item in wanted]
+        needs = _gathered(asked, problems)
+        check_disk(stock.store, [need for _, need in needs])
+        lines: dict[str, str] = {}
+        begun = [(item, pool.submit(_one, stock, item, means, lines, say)) for item, _ in needs]
+        manifests = [manifest for _, manifest in _gathered(begun, problems)]
+    stock.checked.save()
+    if problems:
+        raise StockError("\n".join([*problems, *stock.remarks]))
+    return manifests
+
+
+def check_disk(store: Store, needs: Iterable[Mapping[str, int]]) -> None:
+    """Raises StockError when what is to come, bytes by digest, would fill the disk."""
+    files: dict[str, int] = {}
+    for need in needs:
+        files.update(need)
+    needed = sum(files.values())
+    place = store.root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed and needed + DISK_RESERVE > free:
+        raise StockError(
+            f"too little disk at {store.root}: {free / GIB:.1f} GiB are free, the models need "
+            f"{needed / GIB:.1f} GiB and {DISK_RESERVE / GIB:.0f} GiB stays free; free some, or choose smaller models"
+        )
+
+
+def _one(stock: Stock, item: Wanted, means: Means, lines: dict[str, str], say: Callable[[str], None]) -> Manifest:
+    def progress(message: str) -> None:
+        lines[item.model.name] = message
+        say(" | ".join(list(lines.values())))
+
+    try:
+        return stock.bring(item, replace(means, progress=progress))
+    finally:
+        lines.pop(item.model.name, None)
+
+
+def _gathered(begun: Sequence[tuple[Wanted, Future[Any]]], problems: list[str]) -> list[tuple[Wanted, Any]]:
+    """What succeeded; what failed goes into `problems`, one line a model."""
+    done = []
+    for item, future in begun:
+        error = future.exception()
+        if error is None:
+            done.append((item, future.result()))
+        elif isinstance(error, _FAILURES):
+            problems.append(f"{item.model.name}: {error}")
+        else:
+            raise error
+    return done

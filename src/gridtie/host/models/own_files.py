@@ -1,0 +1,88 @@
+"""Models that the catalogue does not know: a GGUF of the user's, by path or URL, with its sha256.
+
+Its own header says what it is, so that memory fit works for it as for any other model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, parse_lock, valid_name
+from ..fit.gguf import Header, read_header, shape_of
+from .sources import Means, gguf_from_location
+from .store import Store
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """An entry of `gridtie_models` that is more than a name."""
+
+    name: str
+    location: str
+    sha256: str
+
+    @property
+    def pin(self) -> Pin:
+        return Pin(gguf=self.sha256)
+
+    @property
+    def digest(self) -> str:
+        return f"sha256:{self.sha256}"
+
+    @property
+    def remote(self) -> bool:
+        return self.location.startswith(("http://", "https://"))
+
+
+def parse_entry(entry: Mapping[str, Any]) -> UserModel:
+    """Check `{name, gguf, sha256}`. Raises CatalogueError naming the key."""
+    path = ("gridtie_models",)
+    for key in entry:
+        if key not in ("name", "gguf", "sha256"):
+            raise CatalogueError((*path, str(key)), "unknown key; known are name, gguf, sha256")
+    for key in ("name", "gguf", "sha256"):
+        if not isinstance(entry.get(key), str) or not entry[key]:
+            raise CatalogueError(path, f"an entry with its own file needs a text for {key!r}: {dict(entry)!r:.120}")
+    if not valid_name(entry["name"]):
+        raise CatalogueError((*path, "name"), f"{entry['name']!r} is not of the form model:tag")
+    # The lock's rule for a sha256, with the lock's words.
+    pin = parse_lock({"schema": 1, "models": {entry["name"]: {"gguf": entry["sha256"]}}})[entry["name"]]
+    return UserModel(entry["name"], entry["gguf"], pin.gguf)
+
+
+def find_file(entry: UserModel, stores: Sequence[Store]) -> Optional[Path]:
+    """The file, where it can be looked into without fetching it: a store's blob, or the path that was named."""
+    blobs = [store.blob(entry.digest) for store in stores]
+    return next((path for path in [*blobs, *([] if entry.remote else [Path(entry.location)])] if path.is_file()), None)
+
+
+def fetch(entry: UserModel, means: Means) -> Path:
+    """The file in `incoming`, downloaded and checked; bringing it into the store finds it there."""
+    return gguf_from_location(GgufSource(entry.location), entry.pin, means)
+
+
+def describe(entry: UserModel, path: Path) -> Model:
+    """The model as a catalogue entry, from its header. Raises GgufError."""
+    header = read_header(path)
+    return Model(
+        name=entry.name,
+        title=str(header.metadata.get("general.name", entry.name)),
+        maker=str(header.metadata.get("general.organization", "unknown")),
+        # Whoever names a file has decided about its licence.
+        license=License(str(header.metadata.get("general.license", "unknown")), commercial=True),
+        parameters=header.parameters,
+        shape=shape_of(header),
+        file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size),
+        capabilities=_capabilities(header),
+        purposes=("code", "chat"),
+        sources=(GgufSource(entry.location),),
+    )
+
+
+def _capabilities(header: Header) -> tuple[str, ...]:
+    """What the chat template shows; one without a template only completes text, which `chat` is not promised for."""
+    if not header.chat_template:
+        return ()
+    return ("chat", "json", "tools") if "tools" in header.chat_template else ("chat", "json")

@@ -1,0 +1,114 @@
+"""A model that lists need not be one that runs: each that was brought in answers once before a run counts as done.
+
+What was asked is remembered by its digest, so that a second run asks nothing; an engine that cannot be reached from the
+host (one in a virtual machine, or a rootless Docker's) is not waited for again and again either. A model that cannot be
+loaded is taken out of the engine's list; its files stay for another try.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from ..router import Answer, Unreachable, send
+from .store import write_json
+
+# A cold load of the largest model from a slow disk.
+ANSWER_S = 900.0
+# The embedded engine starts a server for a model that is new in its list: until that listens, and until it has loaded.
+LISTEN_S = 120.0
+LOAD_S = 600.0
+_LOOK_S = 5.0
+
+
+class DoesNotRun(Exception):
+    """The engine has the model and cannot answer with it; the message is the engine's own."""
+
+
+class Proofs:
+    """Which models of an engine were asked, by digest: they answered, or the engine cannot be reached from here."""
+
+    def __init__(self, path: Path, engine: str, again: bool = False) -> None:
+        self._path = path
+        self._engine = engine
+        self._known = {} if again else _read(path)
+
+    def missing(self, models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The models that have not been asked yet as they are now."""
+        known = self._known.get(self._engine, {})
+        return [model for model in models if known.get(model["name"]) != _identity(model)]
+
+    def add(self, model: Mapping[str, Any]) -> None:
+        self._known.setdefault(self._engine, {})[model["name"]] = _identity(model)
+        write_json(self._path, self._known)
+
+
+def answers(model: Mapping[str, Any], url: str, say: Callable[[str], None]) -> None:
+    """Let the model answer once, at the engine's `url`. Raises DoesNotRun, and Unreachable where no engine is there."""
+    say(f"{model['name']} answers for the first time")
+    if model["dialect"] == "ollama":
+        send("GET", f"{url}/api/version", timeout=_LOOK_S)
+        options = {"num_predict": 4, "temperature": 0}
+        body: dict[str, Any] = {"model": model["name"], "prompt": "Hello", "stream": False, "options": options}
+        _generated(send("POST", f"{url}/api/generate", body=body, timeout=ANSWER_S), "eval_count")
+    else:
+        _started(url)
+        body = {"prompt": "Hello", "n_predict": 4, "temperature": 0}
+        _generated(send("POST", f"{url}/completion", body=body, timeout=ANSWER_S), "tokens_predicted")
+
+
+def from_host(url: str) -> str:
+    """A URL that a container was given, as this host reaches it: containers on a Mac know the Mac by a name."""
+    return at_host(url, "127.0.0.1") if urlsplit(url).hostname == "host.docker.internal" else url
+
+
+def at_host(url: str, host: str) -> str:
+    """The same port and scheme at another host."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{host}:{parts.port}"
+
+
+def _generated(answer: Answer, count: str) -> None:
+    content = answer.json()
+    if answer.status == 200 and isinstance(content, dict) and content.get(count, 0) > 0:
+        return
+    error = content.get("error") if isinstance(content, dict) else None
+    text = error.get("message") if isinstance(error, dict) else error
+    raise DoesNotRun(str(text or answer.body[:300].decode("utf-8", "replace").strip() or f"status {answer.status}"))
+
+
+def _started(url: str) -> None:
+    """Wait until the model's own server says that it is ready. Raises DoesNotRun, Unreachable."""
+    begun = time.monotonic()
+    while True:
+        try:
+            answer = send("GET", f"{url}/health", timeout=_LOOK_S)
+        except Unreachable as error:
+            # Nobody listens where the engine is: its server has not started, or ends again and again.
+            refused = "refused" in str(error)
+            if not refused:
+                raise
+            if time.monotonic() - begun > LISTEN_S:
+                raise DoesNotRun(f"its server has not started within {LISTEN_S:.0f} s") from error
+        else:
+            if answer.status == 200:
+                return
+            if time.monotonic() - begun > LOAD_S:
+                raise DoesNotRun(f"its server is not ready after {LOAD_S:.0f} s")
+        time.sleep(0.5)
+
+
+def _identity(model: Mapping[str, Any]) -> str:
+    """For the embedded engine a digest is the file's alone, so context and parallelism belong to it."""
+    return f"{model['digest']} {model['context']}x{model['parallel']}"
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

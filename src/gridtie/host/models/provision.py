@@ -1,0 +1,440 @@
+"""Supplies a station with its models: resolve, compare with what is there, bring what is missing, describe the result.
+
+The Ansible module is a thin shell around `supply`; so the whole of it can be tested and used without Ansible.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
+
+from ..catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
+from ..fit.choice import PURPOSES, coding_score
+from ..fit.gguf import GgufError, shape_of
+from ..fit.memory import Settings, need
+from ..fit.placement import Room
+from ..router import Unreachable
+from .download import FetchError
+from .install import Stock, StockError, Wanted, clear_scratch
+from .install_all import bring_all, check_disk
+from .own_files import describe, fetch, find_file, parse_entry
+from .owned import Brought
+from .proof import DoesNotRun, Proofs, answers
+from .prune import Prunable, prunable, prune
+from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
+from .seed import DirectorySeed, Seed, SeedError, open_seed
+from .sources import Means, ObtainError
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, write_json
+
+# The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
+EMBEDDED_PORT = 8080
+ENGINES = ("ollama", "embedded")
+OLLAMA_URL = "http://engine:11434"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Directories of a station's models: both stores, what is under way, and what was decided."""
+
+    root: Path
+    owner: Optional[tuple[int, int]] = None
+    # Of an Ollama that somebody else installed, its store and that store's owner.
+    adopted: Optional[tuple[Path, tuple[int, int]]] = None
+
+    def store(self, engine: str) -> Store:
+        if self.adopted and engine == "ollama":
+            return Store(*self.adopted)
+        return Store(self.root / engine, self.owner)
+
+    @property
+    def incoming(self) -> Path:
+        """On the file system of the store, so that what is complete gets there by a rename."""
+        return self.adopted[0] / ".gridtie" if self.adopted else self.root / "incoming"
+
+    @property
+    def brought(self) -> Path:
+        return self.root / "brought.json"
+
+    @property
+    def resolved(self) -> Path:
+        return self.root / "resolved.json"
+
+    @property
+    def proofs(self) -> Path:
+        """Which models have answered."""
+        return self.root / "proved.json"
+
+    @property
+    def pins(self) -> Path:
+        return self.root / "pins.json"
+
+    @property
+    def checked(self) -> Path:
+        return self.root / "checked.json"
+
+    @property
+    def embedded_list(self) -> Path:
+        """What the embedded engine serves; it watches this file."""
+        return self.root / "embedded.json"
+
+
+@dataclass
+class Order:
+    """Everything that a supply needs to know. `probe` tells unreachable kinds of source, `room` the memory there is;
+    both are asked only when a choice is made.
+    """
+
+    place: Place
+    catalogue: Catalogue
+    lock: Mapping[str, Pin]
+    models: Union[str, Sequence[Union[str, Mapping[str, Any]]]]
+    engine: str
+    means: Means
+    room: Callable[[], Room]
+    probe: Callable[[], Mapping[str, str]]
+    # Where the router reaches Ollama.
+    ollama_url: str = OLLAMA_URL
+    parallel: int = 1
+    kv_type: str = "f16"
+    flash_attention: bool = True
+    max_download: int = 0
+    purposes: Sequence[str] = PURPOSES
+    require_pins: bool = False
+    choose_again: bool = False
+    deep: bool = False
+    seed: Optional[Path] = None
+    prune: bool = False
+    # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
+    # an answer.
+    reach: Optional[Callable[[str], str]] = None
+    say: Callable[[str], None] = field(default=lambda message: None)
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """What there was and is (for a diff), the models as station.json holds them, and remarks for people."""
+
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    models: Sequence[Mapping[str, Any]]
+    others: Mapping[str, str]
+    remarks: Sequence[str]
+
+    @property
+    def changed(self) -> bool:
+        return self.before != self.after
+
+
+def supply(order: Order, check: bool = False) -> Supplied:
+    """Bring the station's models to what the order says; with `check` only say what would be. Raises StockError."""
+    if check:
+        return _supply(order, check)
+    Store(order.place.root, order.place.owner).make_directory(order.place.root)
+    store = order.place.store(order.engine)
+    store.make_directory(store.root)
+    with _alone(order.place.root / ".lock"):
+        clear_scratch(order.place.incoming, order.place.store(order.engine))
+        return _supply(order, check)
+
+
+def _supply(order: Order, check: bool) -> Supplied:
+    place = order.place
+    checked = Checked(place.checked, order.deep)
+    brought = Brought(place.brought)
+    stock = Stock(place.store(order.engine), checked, order.engine, brought, _seeds(order, checked))
+    if brought.is_new and not check:
+        _note_earlier(stock)
+    if place.adopted and not check:
+        brought.note_adopted(str(place.adopted[0]))
+    remarks: list[str] = []
+    catalogue, own_pins, postponed = _with_user_models(order, stock, check)
+    remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
+    request = _request(order, postponed)
+    station_pins = _station_pins(place.pins)
+    pins = {**merged_pins(order.lock, station_pins), **own_pins}
+    resolved = _resolve(order, request, catalogue, pins, stock)
+    wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+    before = _served(stock, wanted, resolved, request, place)
+    if check:
+        check_disk(stock.store, [stock.to_fetch(item, order.means, ask=False) for item in wanted])
+        found = [stock.find(item) for item in wanted]
+    else:
+        found = list(bring_all(stock, wanted, order.means, order.say))
+        remarks += [*_recorded(stock, station_pins, place.pins), *stock.remarks]
+    models = [_described(order, stock, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+    keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
+    superfluous = _prunable(place, brought, keep) if order.prune else []
+    remarks += [_told(each, check) for each in superfluous]
+    listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
+    after = _intended(wanted, resolved, request, listing)
+    if superfluous:
+        before["superfluous"] = [name for each in superfluous for name in each.names]
+        after["superfluous"] = []
+    if not check:
+        _write(place, request, resolved, listing)
+        remarks += _proved(order, stock, models)
+        if order.prune:
+            _prune(superfluous, place, brought)
+    return Supplied(before, after, models, resolved.others, remarks)
+
+
+def _seeds(order: Order, checked: Checked) -> list[Seed]:
+    """What lies on this host already: the other engine's store, and what a person brought."""
+    others = [order.place.store(engine) for engine in ENGINES if engine != order.engine]
+    seeds: list[Seed] = [DirectorySeed(store, checked) for store in others]
+    try:
+        return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
+    except (SeedError, OSError) as error:
+        raise StockError(f"gridtie_models_seed: {error}") from error
+
+
+def _proved(order: Order, stock: Stock, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new answer once. Raises StockError for those that cannot; remarks on those not asked."""
+    if order.reach is None:
+        return []
+    proofs = Proofs(order.place.proofs, order.engine, again=order.deep)
+    problems, remarks = [], []
+    for model in proofs.missing(models):
+        problem, remark = _asked(model, order.reach, order.say)
+        if problem and stock.whole:
+            stock.store.remove(str(model["name"]))
+        elif not problem:
+            proofs.add(model)
+        problems += [problem] if problem else []
+        remarks += [remark] if remark else []
+    if problems:
+        raise StockError("\n".join(problems))
+    return remarks
+
+
+def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[[str], None]) -> tuple[str, str]:
+    """Why it does not run, or why it could not be asked; both empty where it answered."""
+    try:
+        answers(model, reach(str(model["url"])), say)
+    except DoesNotRun as error:
+        wrong = f"{model['name']} is whole ({model['digest']}) and does not run: {error}. It is not offered; choose "
+        return wrong + "another model, or a version of the engine that can load it", ""
+    except Unreachable as error:
+        return "", f"{model['name']} could not be asked for an answer from here: {error}"
+    return "", ""
+
+
+def withdraw(place: Place, check: bool = False) -> list[str]:
+    """Take away everything that the station brought, from a store that belongs to somebody else; what went, in words.
+
+    Raises StockError.
+    """
+    brought = Brought(place.brought)
+    found = _prunable(place, brought, frozenset())
+    if not check:
+        _prune(found, place, brought)
+        if place.adopted and place.incoming.is_dir():
+            place.incoming.rmdir()
+    return [_told(each, check) for each in found]
+
+
+def _prunable(place: Place, brought: Brought, keep: Collection[str]) -> list[Prunable]:
+    try:
+        found = [prunable(engine, place.store(engine), brought, keep) for engine in ENGINES]
+    except StoreError as error:
+        raise StockError(f"nothing was pruned, for nobody can tell which files this needs: {error}") from error
+    return [each for each in found if each.names or each.blobs]
+
+
+def _prune(found: Sequence[Prunable], place: Place, brought: Brought) -> None:
+    for each in found:
+        prune(each, brought)
+    # All that is wanted is there: what is left was begun for something else.
+    for leftover in place.incoming.glob("*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
+def _told(found: Prunable, check: bool) -> str:
+    names = ", ".join(found.names) or "files of a model that is gone"
+    return f"{'to be removed' if check else 'removed'}: {names} ({found.bytes / 1e9:.2f} GB)"
+
+
+def _note_earlier(stock: Stock) -> None:
+    """A station from before there was a record of what it brought: the namespace was its own."""
+    for name in stock.store.names():
+        manifest = stock.store.read(name) if name.startswith(f"{NAMESPACE}/") else None
+        if manifest:
+            stock.brought.note(stock.engine, name, manifest.digest)
+
+
+def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+    """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
+    models: dict[str, Model] = dict(order.catalogue.models)
+    pins: dict[str, Pin] = {}
+    postponed: list[str] = []
+    for entry in [] if isinstance(order.models, str) else order.models:
+        if isinstance(entry, str):
+            continue
+        try:
+            own = parse_entry(entry)
+            if own.name in order.catalogue.models:
+                raise StockError(
+                    f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
+                )
+            path = find_file(own, stock.stores)
+            if path is None and check and (own.remote or stock.seeded(own.digest)):
+                postponed.append(own.name)
+                continue
+            if path is None and stock.take_over(own.digest, order.means):
+                path = stock.store.blob(own.digest)
+            models[own.name] = describe(own, path or fetch(own, order.means))
+        except (CatalogueError, GgufError, ObtainError, FetchError) as error:
+            raise StockError(str(error)) from error
+        pins[own.name] = own.pin
+    return Catalogue(models), pins, postponed
+
+
+def _request(order: Order, postponed: Sequence[str]) -> Request:
+    names: Union[str, list[str]]
+    if isinstance(order.models, str):
+        names = order.models
+        if names != AUTO:
+            raise StockError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
+    else:
+        listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
+        names = [name for name in listed if name not in postponed]
+    return Request(
+        names,
+        order.engine,
+        order.parallel,
+        order.kv_type,
+        order.flash_attention,
+        order.max_download,
+        order.purposes,
+    )
+
+
+def _resolve(order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], stock: Stock) -> Resolved:
+    kept = None if order.choose_again else remembered(order.place.resolved, request, catalogue)
+    if kept:
+        return kept
+    order.say("looking at memory and sources to choose models")
+    present = frozenset(
+        name
+        for name, model in catalogue.models.items()
+        if stock.store.read(own_name(name)) is not None or stock.at_hand(model, pins.get(name, Pin()))
+    )
+    return resolve(catalogue, request, order.room(), order.probe(), present)
+
+
+def _served(
+    stock: Stock, wanted: Sequence[Wanted], resolved: Resolved, request: Request, place: Place
+) -> dict[str, Any]:
+    models = {item.own_name: item.context for item in wanted if stock.find(item)}
+    kept = _read(place.resolved)
+    decision = kept if kept and resolved.remembered else {}
+    state: dict[str, Any] = {"models": models, "decision": decision.get("models")}
+    if request.engine == "embedded":
+        state["embedded.json"] = _read(place.embedded_list)
+    return state
+
+
+def _intended(
+    wanted: Sequence[Wanted], resolved: Resolved, request: Request, listing: Optional[list[dict[str, Any]]]
+) -> dict[str, Any]:
+    models = {item.own_name: item.context for item in wanted}
+    state: dict[str, Any] = {"models": models, "decision": resolved.document(request)["models"]}
+    if listing is not None:
+        state["embedded.json"] = listing
+    return state
+
+
+def _described(
+    order: Order, stock: Stock, index: int, wanted: Wanted, row: tuple[str, int, str, str], found: Optional[Manifest]
+) -> dict[str, Any]:
+    """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
+    model = wanted.model
+    settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    size, tensors, shape = model.file.bytes, model.file.tensors, model.shape
+    if found:
+        # The file is the authority; the catalogue's figures were good enough to choose by.
+        header = stock.header(found)
+        size, tensors, shape = found.model.size, found.model.size - header.size, shape_of(header)
+    embedded = order.engine == "embedded"
+    return {
+        "name": wanted.own_name,
+        "catalogue": model.name,
+        "dialect": "openai" if embedded else "ollama",
+        "url": f"http://engine:{EMBEDDED_PORT + index}" if embedded else order.ollama_url,
+        "context": wanted.context,
+        "parallel": order.parallel,
+        "digest": (found.model.digest if embedded else found.digest) if found else "",
+        "source": wanted.source.kind,
+        "capabilities": list(model.capabilities),
+        "purposes": list(model.purposes),
+        "score": coding_score(model)[0],
+        "bytes": size,
+        "predicted_bytes": need(shape, tensors, settings).total,
+        "why": row[3],
+        "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
+    }
+
+
+def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "name": model["name"],
+        "path": model["file"],
+        "port": int(str(model["url"]).rpartition(":")[2]),
+        "context": model["context"],
+        "parallel": model["parallel"],
+    }
+
+
+def _recorded(stock: Stock, station: dict[str, Pin], path: Path) -> list[str]:
+    """Keep the digests of first uses, and say so."""
+    if not stock.learned:
+        return []
+    write_json(path, {"schema": 1, "models": _pin_documents({**station, **stock.learned})})
+    return [
+        f"{name}: no digest was pinned for it; recorded {'manifest ' + pin.manifest if pin.manifest else pin.gguf}, "
+        "which this station accepts from now on (copy it to config/models.lock.yaml for the others)"
+        for name, pin in stock.learned.items()
+    ]
+
+
+def _pin_documents(pins: Mapping[str, Pin]) -> dict[str, dict[str, str]]:
+    return {name: {key: value for key, value in asdict(pin).items() if value} for name, pin in pins.items()}
+
+
+def _station_pins(path: Path) -> dict[str, Pin]:
+    document = _read(path)
+    try:
+        return parse_lock(document) if document else {}
+    except CatalogueError as error:
+        raise StockError(f"{path} cannot be used: {error}; remove it to record digests anew") from error
+
+
+def _write(place: Place, request: Request, resolved: Resolved, listing: Optional[list[dict[str, Any]]]) -> None:
+    if not resolved.remembered:
+        remember(place.resolved, request, resolved)
+    if listing is not None and _read(place.embedded_list) != listing:
+        write_json(place.embedded_list, listing)
+        place.store("embedded").hand_over(place.embedded_list)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One supply at a time: two would continue the same partial file. The lock ends with the process, also killed."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StockError(f"another run is bringing in models ({path} is held); wait for it and run again") from None
+        yield

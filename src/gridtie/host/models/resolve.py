@@ -1,0 +1,146 @@
+"""What was asked for, turned into models, contexts and sources, and remembered.
+
+The first run decides; its answer is kept and stays until the request changes, so that a second run neither measures
+nor probes anything, and a station does not change its models because a browser took some memory.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence, Union
+
+from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
+from ..fit.choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Wishes, choose_best, choose_named
+from ..fit.memory import Settings
+from ..fit.placement import Room
+from .install import StockError, Wanted
+from .store import write_json
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a station asks for: `auto` or names, for one engine with these settings."""
+
+    models: Union[str, Sequence[str]]
+    engine: str
+    parallel: int = 1
+    kv_type: str = "f16"
+    flash_attention: bool = True
+    max_download: int = 0
+    purposes: Sequence[str] = PURPOSES
+
+    def document(self) -> dict[str, Any]:
+        """What the remembered answer is valid for. The download limit only guards a new choice."""
+        document = {
+            "models": self.models if self.models == AUTO else list(self.models),
+            "engine": self.engine,
+            "parallel": self.parallel,
+            "kv_type": self.kv_type,
+            "flash_attention": self.flash_attention,
+        }
+        # Only where it says something: what stations remember from before there were purposes stays valid.
+        unusual = self.models == AUTO and tuple(self.purposes) != PURPOSES
+        return {**document, "purposes": list(self.purposes)} if unusual else document
+
+    def wishes(self, unreachable: Mapping[str, str], present: frozenset[str]) -> Wishes:
+        settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
+        return Wishes(
+            settings=settings,
+            contexts=CONTEXTS,
+            max_download=self.max_download,
+            unreachable=unreachable,
+            present=present,
+            together=self.engine == "embedded",
+            purposes=tuple(self.purposes),
+        )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Name, context, kind of source and reason of each model; `others` says why the rest was not taken."""
+
+    models: tuple[tuple[str, int, str, str], ...]
+    others: Mapping[str, str]
+    remembered: bool = False
+
+    def document(self, request: Request) -> dict[str, Any]:
+        rows = [{"name": n, "context": c, "source": s, "why": w} for n, c, s, w in self.models]
+        return {"schema": 1, "request": request.document(), "models": rows, "others": dict(self.others)}
+
+
+def remembered(path: Path, request: Request, catalogue: Catalogue) -> Optional[Resolved]:
+    """The kept answer to the same request, None where there is none or it names a model that is no longer known."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document["schema"] != 1 or document["request"] != request.document():
+            return None
+        rows = tuple((m["name"], int(m["context"]), m["source"], m["why"]) for m in document["models"])
+        others = dict(document["others"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    for name, _, kind, _ in rows:
+        model = catalogue.models.get(name)
+        if model is None or all(source.kind != kind for source in model.sources):
+            return None
+    return Resolved(rows, others, remembered=True)
+
+
+def remember(path: Path, request: Request, resolved: Resolved) -> None:
+    write_json(path, resolved.document(request))
+
+
+def resolve(
+    catalogue: Catalogue,
+    request: Request,
+    room: Room,
+    unreachable: Mapping[str, str],
+    present: frozenset[str],
+) -> Resolved:
+    """Choose. Raises StockError with every reason why nothing can be chosen."""
+    wishes = request.wishes(unreachable, present)
+    try:
+        if isinstance(request.models, str):
+            choice = choose_best(catalogue, room, wishes)
+        else:
+            choice = choose_named(catalogue, request.models, room, wishes)
+    except CannotChoose as error:
+        raise StockError(str(error)) from error
+    rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
+    return Resolved(rows, _others(choice))
+
+
+def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, Pin], strict: bool) -> list[Wanted]:
+    """The models with their sources and pins. With `strict`, one without a pin is a StockError."""
+    wanted, unpinned = [], []
+    for name, context, kind, _ in resolved.models:
+        model = catalogue.models[name]
+        source = next(source for source in model.sources if source.kind == kind)
+        pin = pins.get(name, Pin())
+        if strict and not (pin.manifest if isinstance(source, OllamaSource) else pin.gguf):
+            unpinned.append(f"{name}: gridtie_require_pins is on, and models.lock.yaml has no digest for this source")
+        wanted.append(Wanted(model, context, source, pin))
+    if unpinned:
+        raise StockError("\n".join(unpinned))
+    return wanted
+
+
+def merged_pins(lock: Mapping[str, Pin], station: Mapping[str, Pin]) -> dict[str, Pin]:
+    """The lock's pins, and the station's own where the lock says nothing."""
+    merged = dict(station)
+    for name, pin in lock.items():
+        own = merged.get(name, Pin())
+        merged[name] = Pin(pin.gguf or own.gguf, pin.package or own.package, pin.manifest or own.manifest)
+    return merged
+
+
+def _source(model: Model, unreachable: Mapping[str, str]) -> Source:
+    return next((source for source in model.sources if source.kind not in unreachable), model.sources[0])
+
+
+def _others(choice: Choice) -> dict[str, str]:
+    rest = (verdict for verdict in choice.verdicts if not verdict.chosen)
+    return {v.model.name: v.why or "; ".join(v.refusals) or "fits, but was not asked for" for v in rest}

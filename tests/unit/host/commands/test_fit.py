@@ -1,0 +1,196 @@
+"""`gridtie fit` on a machine whose catalogue is at hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gridtie.catalogue import load_documents
+from gridtie.host.commands import fit as command
+from gridtie.host.paths import PlaceError
+
+CONFIG = Path(__file__).parents[4] / "config"
+MACHINES = Path(__file__).parents[3] / "fixtures" / "hardware"
+Fit = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def documents() -> str:
+    return json.dumps(load_documents(CONFIG / "models.yaml", CONFIG / "models.lock.yaml"))
+
+
+@pytest.fixture
+def fit(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
+    """Runs `gridtie fit ...` with the station's directory under tmp_path."""
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setattr(command, "read_loaded", lambda directory: ())
+    (tmp_path / "models.json").write_text(documents)
+
+    def run(*arguments: str) -> int:
+        parser = argparse.ArgumentParser()
+        command.register(parser.add_subparsers())
+        args = parser.parse_args(["fit", *arguments])
+        return int(args.run(args))
+
+    return run
+
+
+def test_the_table_has_every_model_and_marks_the_choice(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit("--free", "7") == 0
+    lines = capsys.readouterr().out.splitlines()
+
+    assert any(line.startswith("* smollm2:135m") for line in lines)
+    assert sum(":" in line.split()[0] or line.startswith("*") for line in lines if line.strip()) >= 24
+
+
+def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "7", "--json")
+    models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
+    need = models["qwen2.5-coder:7b"]["need"]
+
+    assert need["total"] == need["weights"] + need["kv"] + need["compute"]
+    assert "does not fit" in models["llama3.3:70b"]["why"]
+
+
+def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--free", "7", "--why", "llama3.3:70b") == 1
+    assert fit("--free", "7", "--why", "qwen2.5-coder:7b") == 0
+    out = capsys.readouterr().out
+
+    assert "no context fits" in out and "weights 4.36 + cache 1.75" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kv_bytes"),
+    [
+        (("--context", "4096"), 56 * 1024 * 4096),
+        (("--context", "4096", "--parallel", "3"), 3 * 56 * 1024 * 4096),
+        (("--context", "4096", "--kv-type", "q8_0"), 56 * 1024 * 4096 * 17 // 32),
+    ],
+)
+def test_context_parallel_and_cache_type_are_counted(
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], kv_bytes: int
+) -> None:
+    fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
+
+    assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+
+
+def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit("--profile", str(MACHINES / "nvidia-2x24gb.json")) == 0
+    out = capsys.readouterr().out
+
+    assert "44.3 GiB of 2 cards" in out
+    assert "* qwen2.5-coder:32b" in out
+
+
+def test_what_json_says_of_a_machine_is_a_profile_of_it(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    fit("--profile", str(MACHINES / "mac-16gb.json"), "--json")
+    first = capsys.readouterr().out
+    (tmp_path / "again.json").write_text(first)
+    fit("--profile", str(tmp_path / "again.json"), "--json")
+
+    assert capsys.readouterr().out == first
+
+
+def test_main_memory_can_be_asked_for_beside_a_card(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--device", "memory", "--json")
+
+    assert json.loads(capsys.readouterr().out)["room"]["name"] == "memory"
+
+
+def test_what_others_hold_can_be_left_out(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = str(MACHINES / "laptop-8gb.json")
+
+    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b") == 1
+    assert "other programs hold 2.9 GiB" in capsys.readouterr().out
+    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b", "--total") == 0
+
+
+def test_one_model_in_full_says_where_it_lies_and_how_many_requests_fit(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--profile", str(MACHINES / "nvidia-2x24gb.json"), "--why", "qwen2.5-coder:32b")
+    out = capsys.readouterr().out
+
+    assert "wholly in 2 cards, split over 2 cards" in out
+    assert "at most 2 requests with 32768 tokens each" in out
+
+
+def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--why", "qwen2.5-coder:14b") == 1
+    out = capsys.readouterr().out
+
+    assert "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory" in out
+    assert "about 5.6 tokens/s, an estimate" in out
+
+
+@pytest.mark.parametrize(
+    ("memory", "message"),
+    [
+        ({"total": 1, "available": 1, "free": 1}, r"memory\.free: unknown key"),
+        ({"total": 1}, r"memory\.available is missing"),
+        (None, "memory: a mapping was expected"),
+    ],
+)
+def test_a_profile_that_is_not_as_it_should_be_is_refused_by_the_key(
+    fit: Fit, tmp_path: Path, memory: dict[str, int] | None, message: str
+) -> None:
+    profile = json.loads((MACHINES / "mac-16gb.json").read_text())
+    profile["hardware"]["memory"] = memory
+    (tmp_path / "odd.json").write_text(json.dumps(profile))
+
+    with pytest.raises(PlaceError, match=rf"odd\.json cannot be used: {message}"):
+        fit("--profile", str(tmp_path / "odd.json"))
+
+
+def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--profile", str(MACHINES / "mac-16gb.json"))
+
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("graphics"))
+    assert line == "graphics   part of Apple M2 (Metal), 10.7 GiB of the memory above at most: used"
+
+
+def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
+    with pytest.raises(PlaceError, match="Iris Xe Graphics: part of the processor"):
+        fit("--profile", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
+
+
+def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
+    assert fit("--free", "0.01") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--why", "quen2.5-coder:7b"), "did you mean qwen2.5-coder:7b"),
+        (("--catalogue", "/none.json"), "/none.json is not there; run `make site`"),
+        (("--kv-type", "q8_0", "--no-flash-attention"), "needs flash attention"),
+    ],
+)
+def test_what_cannot_be_asked_is_explained(fit: Fit, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(PlaceError, match=message):
+        fit(*arguments)
+
+
+def test_a_catalogue_that_is_damaged_is_named(fit: Fit, tmp_path: Path) -> None:
+    (tmp_path / "models.json").write_text('{"catalogue": {"schema": 1}}')
+
+    with pytest.raises(PlaceError, match=r"models\.json cannot be used: the key 'models' is missing"):
+        fit()
+
+
+def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path: Path) -> None:
+    program = tmp_path / "opt" / "bin" / "gridtie"
+
+    assert command.default_catalogue(tmp_path / "etc", program) == tmp_path / "opt" / "etc" / "models.json"
