@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from gridtie.catalogue import Catalogue, load  # noqa: E402
-from gridtie.host.fit.budget import room_for  # noqa: E402
+from gridtie.host.fit.budget import budget_for  # noqa: E402
 from gridtie.host.fit.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
 from gridtie.host.fit.explain import FAST, overview  # noqa: E402
 from gridtie.host.fit.memory import GIB  # noqa: E402
-from gridtie.host.fit.placement import Room  # noqa: E402
+from gridtie.host.fit.placement import Budget  # noqa: E402
 from gridtie.host.machine.hardware import from_document  # noqa: E402
 
 PAGE = ROOT / "docs" / "memory-fit.md"
@@ -41,29 +41,29 @@ def page(text: str) -> str:
 
 def names() -> list[str]:
     """Profiles in the order of the memory that they have for models."""
-    found = {path.stem: judged_room(path.stem).available for path in PROFILES.glob("*.json")}
+    found = {path.stem: judged_budget(path.stem).available for path in PROFILES.glob("*.json")}
     return sorted(found, key=lambda name: found[name])
 
 
-def judged_room(name: str) -> Room:
-    return room_for(from_document(json.loads((PROFILES / f"{name}.json").read_text(encoding="utf-8"))))
+def judged_budget(name: str) -> Budget:
+    return budget_for(from_document(json.loads((PROFILES / f"{name}.json").read_text(encoding="utf-8"))))
 
 
-def judged(catalogue: Catalogue, name: str) -> tuple[Room, Choice]:
-    room = judged_room(name)
-    return room, choose_best(catalogue, room, Wishes())
+def judged(catalogue: Catalogue, name: str) -> tuple[Budget, Choice]:
+    budget = judged_budget(name)
+    return budget, choose_best(catalogue, budget, Wishes())
 
 
 def summary(catalogue: Catalogue) -> str:
     lines = ["| machine | for models | takes | context | needs | ~tokens/s |", "|---|---|---|---|---|---|"]
     for name in names():
-        room, choice = judged(catalogue, name)
+        budget, choice = judged(catalogue, name)
         best = choice.chosen[0]
         assert best.need and best.speed
         pace = f"{best.speed:.0f}" if best.speed < FAST else f"{FAST}+"
         lines.append(
-            f"| [{name}](#{name}) | {room.available / GIB:.1f} GiB of {room.name} | {best.model.name} | {best.context} "
-            f"| {best.need.total / GIB:.1f} GiB | {pace} |"
+            f"| [{name}](#{name}) | {budget.available / GIB:.1f} GiB of {budget.name} | {best.model.name} "
+            f"| {best.context} | {best.need.total / GIB:.1f} GiB | {pace} |"
         )
     return "\n".join(lines) + "\n"
 

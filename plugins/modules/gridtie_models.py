@@ -17,18 +17,18 @@ from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
-from ..module_utils.gridtie_host.fit.budget import room_for
+from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
 from ..module_utils.gridtie_host.models.download import Fetcher
-from ..module_utils.gridtie_host.models.install import StockError
-from ..module_utils.gridtie_host.models.owned import Brought
-from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Order, Place, supply, withdraw
+from ..module_utils.gridtie_host.models.install import InstallError
+from ..module_utils.gridtie_host.models.owned import OwnedModels
+from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Directories, Order, provision, withdraw
 from ..module_utils.gridtie_host.models.sources import Means
 
 DOCUMENTATION = r"""
 module: gridtie_models
-short_description: Bring a station's models to what is declared
+short_description: Provision a station's models as declared
 description:
   - Compares all wanted models with the engine's store by digest, fetches what is missing (several at once, resumed
     where it stopped, checked by sha256) and serves each as C(gridtie/NAME) with our own context length.
@@ -127,13 +127,13 @@ options:
     type: path
   prune:
     description: >-
-      Remove the models that this module brought and that are no longer wanted, with the files that no other model of
+      Remove the models that this module installed and that are no longer wanted, with the files that no other model of
       the store needs. In check mode they are named.
     type: bool
     default: false
   adopted_store:
     description: >-
-      The store of an Ollama that somebody else installed. Models are brought into it under our own names; what is
+      The store of an Ollama that somebody else installed. Models are installed there under our own names; what is
       written there gets that store's owner.
     type: str
     default: ""
@@ -142,7 +142,7 @@ options:
     type: str
     default: http://engine:11434
   state:
-    description: With C(absent), take away all that this module brought, and nothing else.
+    description: With C(absent), take away all that this module installed, and nothing else.
     type: str
     choices: [present, absent]
     default: present
@@ -161,7 +161,7 @@ options:
 author: Gridtie contributors
 """
 EXAMPLES = r"""
-- name: Bring in the models
+- name: Provision the models
   gridtie_models:
     catalogue_file: config/models.yaml
     lock_file: config/models.lock.yaml
@@ -226,13 +226,13 @@ def main() -> None:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
         if given["state"] == "absent":
-            gone = withdraw(_place(module), module.check_mode)
+            gone = withdraw(_directories(module), module.check_mode)
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone)
-        done = supply(_order(module), module.check_mode)
+        done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
-    except (StockError, CatalogueError) as error:
+    except (InstallError, CatalogueError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['models_dir']}: {error.strerror or error}")
@@ -257,15 +257,15 @@ def _catalogue(given: dict[str, Any], check: bool) -> list[dict[str, Any]]:
 
 def _order(module: AnsibleModule) -> Order:
     given = module.params
-    place = _place(module)
+    directories = _directories(module)
     return Order(
-        place=place,
+        directories=directories,
         catalogue=parse(given["catalogue"]),
         lock=parse_lock(given["lock"]),
         models=given["models"],
         engine=given["engine"],
-        means=Means(place.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
-        room=lambda: room_for(_hardware(given["container"], given["docker"]), given["graphics"]),
+        means=Means(directories.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
+        budget=lambda: budget_for(_hardware(given["container"], given["docker"]), given["graphics"]),
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
@@ -293,12 +293,14 @@ def _install_pip() -> None:
     gridtie_apt.install(["python3-pip"])
 
 
-def _place(module: AnsibleModule) -> Place:
-    place = Place(Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"]))
-    if module.params["state"] == "absent" and not place.adopted:
+def _directories(module: AnsibleModule) -> Directories:
+    directories = Directories(
+        Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"])
+    )
+    if module.params["state"] == "absent" and not directories.adopted:
         # After a reset nothing else tells whose store it was.
-        return replace(place, adopted=_adopted(Brought(place.brought).adopted))
-    return place
+        return replace(directories, adopted=_adopted(OwnedModels(directories.owned).adopted))
+    return directories
 
 
 def _unreachable(registry: str) -> dict[str, str]:

@@ -19,18 +19,18 @@ import pytest
 
 from gridtie.catalogue import load
 from gridtie.host.catalogue import Catalogue, OllamaSource, Pin
-from gridtie.host.fit.choice import Room
+from gridtie.host.fit.choice import Budget
 from gridtie.host.fit.gguf import read_header
 from gridtie.host.models.export import chosen, export
-from gridtie.host.models.install import StockError, configuration
-from gridtie.host.models.provision import Order, Place, Supplied, supply
+from gridtie.host.models.install import InstallError, configuration
+from gridtie.host.models.provision import Directories, Order, Provisioned, provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
 from integration.station import Station, docker
 from standins.model_registry import Registry, serving
 
 SMALL = load(Path(__file__).parents[2] / "config" / "models.yaml").models["smollm2:135m"]
-AMPLE = Room("memory", 1 << 40, 1 << 40, None)
+AMPLE = Budget("memory", 1 << 40, 1 << 40, None)
 
 
 @dataclass
@@ -42,10 +42,10 @@ class Engine:
 
     @property
     def store(self) -> Store:
-        return self.order.place.store("ollama")
+        return self.order.directories.store("ollama")
 
-    def supply(self, **changes: Any) -> Supplied:
-        return supply(replace(self.order, **changes))
+    def provision(self, **changes: Any) -> Provisioned:
+        return provision(replace(self.order, **changes))
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
         answer = httpx.request(method, self.url + path, json={"stream": False, **body} if body else None, timeout=110)
@@ -87,8 +87,8 @@ def running(station: Station, folder: Path, registry: Registry) -> Iterator[Engi
     """Ollama in a container of the station's image, on the host's loopback; its store can be written to, as a native
     engine's can.
     """
-    place = Place(folder / "models")
-    root = place.root / "ollama"
+    directories = Directories(folder / "models")
+    root = directories.root / "ollama"
     for name in ("blobs", "manifests"):
         (root / name).mkdir(parents=True)
     name, port = f"gridtie-test-models-{uuid.uuid4().hex[:8]}", _free_port()
@@ -101,8 +101,8 @@ def running(station: Station, folder: Path, registry: Registry) -> Iterator[Engi
     url = f"http://127.0.0.1:{port}"
     small = replace(SMALL, name="small:135m", sources=(OllamaSource("small:135m"),))
     order = Order(
-        place=place, catalogue=Catalogue({small.name: small}), lock={}, models="auto", engine="ollama",
-        means=Means(place.incoming, registry.url), room=lambda: AMPLE, probe=dict, ollama_url=url,
+        directories=directories, catalogue=Catalogue({small.name: small}), lock={}, models="auto", engine="ollama",
+        means=Means(directories.incoming, registry.url), budget=lambda: AMPLE, probe=dict, ollama_url=url,
         reach=lambda asked: asked,
     )  # fmt: skip
     try:
@@ -119,7 +119,7 @@ def engine(station: Station, registry: Registry, tmp_path: Path) -> Iterator[Eng
 
 
 def test_our_puller_and_ollamas_own_get_the_same_digests(engine: Engine, registry: Registry) -> None:
-    engine.supply()
+    engine.provision()
     ours = engine.listed()
     mirrored = f"{registry.url}/library/small:135m"
     engine.ask("POST", "/api/pull", model=mirrored, insecure=True)
@@ -138,7 +138,7 @@ def test_ollamas_own_puller_fetches_all_of_it_from_the_mirror(engine: Engine, re
     )  # fmt: skip
     blobs = {path.name for path in (engine.store.root / "blobs").iterdir()}
     registry.requests.clear()
-    done = engine.supply()
+    done = engine.provision()
 
     assert not [path for path, _ in registry.requests if "/blobs/" in path], "what Ollama pulled is used as it is"
     assert blobs < {path.name for path in (engine.store.root / "blobs").iterdir()}
@@ -146,7 +146,7 @@ def test_ollamas_own_puller_fetches_all_of_it_from_the_mirror(engine: Engine, re
 
 
 def test_the_served_model_has_our_context_and_keeps_the_librarys_parameters(engine: Engine) -> None:
-    done = engine.supply()
+    done = engine.provision()
     shown = engine.ask("POST", "/api/show", model="gridtie/small:135m")
     parameters = dict(line.split() for line in shown["parameters"].splitlines())
 
@@ -155,14 +155,14 @@ def test_the_served_model_has_our_context_and_keeps_the_librarys_parameters(engi
 
 
 def test_another_context_is_another_model_of_the_same_file(engine: Engine) -> None:
-    engine.supply()
+    engine.provision()
     before = engine.listed()
     tight = replace(AMPLE, available=240 << 20)
     pin = Pin(manifest=before["small:135m"].partition(":")[2])
     catalogue = engine.order.catalogue.models["small:135m"]
     shorter = replace(catalogue, shape=replace(catalogue.shape, context_length=2048))
-    engine.supply(
-        catalogue=Catalogue({"small:135m": shorter}), choose_again=True, room=lambda: tight, lock={"small:135m": pin},
+    engine.provision(
+        catalogue=Catalogue({"small:135m": shorter}), choose_again=True, budget=lambda: tight, lock={"small:135m": pin},
         means=replace(engine.order.means, registry="http://127.0.0.1:9"),
     )  # fmt: skip
     loaded = engine.ask("GET", "/api/ps")["models"]
@@ -174,7 +174,7 @@ def test_another_context_is_another_model_of_the_same_file(engine: Engine) -> No
 def test_a_gguf_file_is_imported_and_answers(engine: Engine, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.gguf").write_bytes(weights.read_bytes())
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    engine.supply(models=[{"name": "mine:1", "gguf": str(tmp_path / "mine.gguf"), "sha256": sha256}])
+    engine.provision(models=[{"name": "mine:1", "gguf": str(tmp_path / "mine.gguf"), "sha256": sha256}])
 
     assert "gridtie/mine:1" in engine.listed()
     assert "Paris" in engine.says("gridtie/mine:1")
@@ -186,19 +186,19 @@ def test_a_gguf_that_lists_and_does_not_run_is_an_error(engine: Engine, weights:
     (tmp_path / "cut.gguf").write_bytes(content)
     entry = {"name": "cut:1", "gguf": str(tmp_path / "cut.gguf"), "sha256": hashlib.sha256(content).hexdigest()}
 
-    with pytest.raises(StockError, match=r"gridtie/cut:1 is whole .* and does not run: "):
-        engine.supply(models=[entry])
+    with pytest.raises(InstallError, match=r"gridtie/cut:1 is whole .* and does not run: "):
+        engine.provision(models=[entry])
     assert "gridtie/cut:1" not in engine.listed()
 
 
 def test_an_engine_without_a_network_is_stocked_from_a_copy_and_answers(
     engine: Engine, station: Station, registry: Registry, tmp_path: Path
 ) -> None:
-    first = engine.supply().models[0]
+    first = engine.provision().models[0]
     copy = tmp_path / "copy.tar"
     export(engine.store, chosen(engine.store, []), copy, lambda line: None)
     with serving() as empty, running(station, tmp_path / "other", empty) as other:
-        done = other.supply(seed=copy, probe=lambda: {"ollama": "there is no network"})
+        done = other.provision(seed=copy, probe=lambda: {"ollama": "there is no network"})
 
         assert other.listed()["gridtie/small:135m"] == first["digest"] == done.models[0]["digest"]
         assert "Paris" in other.says("gridtie/small:135m")
@@ -209,9 +209,9 @@ def test_pruning_takes_ours_and_leaves_a_persons_copy_running(engine: Engine, we
     (tmp_path / "mine.gguf").write_bytes(weights.read_bytes())
     other = weights.read_bytes()
     entry = {"name": "mine:1", "gguf": str(tmp_path / "mine.gguf"), "sha256": hashlib.sha256(other).hexdigest()}
-    engine.supply(models=[entry])
+    engine.provision(models=[entry])
     engine.ask("POST", "/api/copy", source="gridtie/mine:1", destination="persons:1")
-    done = engine.supply(models="auto", prune=True)
+    done = engine.provision(models="auto", prune=True)
 
     assert sorted(engine.listed()) == ["gridtie/small:135m", "persons:1", "small:135m"]
     assert any(remark.startswith("removed: gridtie/mine:1 (") for remark in done.remarks)

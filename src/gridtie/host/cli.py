@@ -14,7 +14,7 @@ import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from gridtie.host.commands import doctor, fit, gpu, keys, ledger, models, route, usage
-from gridtie.host.paths import PlaceError
+from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
 
@@ -71,7 +71,7 @@ def run(parser: argparse.ArgumentParser, argv: Optional[Sequence[str]]) -> int:
         return int(args.run(args))
     except Declined as error:
         return _fail(1, error)
-    except (PlaceError, Unreachable) as error:
+    except (StationError, Unreachable) as error:
         return _fail(2, error)
     except BrokenPipeError:
         # The reader (head, less) has seen enough; Python must not complain about it when it flushes at exit.

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from gridtie.host import keys
-from gridtie.host.paths import PlaceError, find
+from gridtie.host.paths import StationError, find
 from gridtie.host.router import Declined, Router, Unreachable
 
 # The router looks once a second; a machine that is busy with a model may let it wait.
@@ -20,10 +20,10 @@ def wait(directory: Path, seconds: float = WAIT_S) -> str:
     by these, and where there is none that could be asked: a router that starts reads what is there.
     """
     try:
-        place = find({"GRIDTIE_CONFIG_DIR": str(directory)}, directory)
-    except PlaceError:
+        endpoint = find({"GRIDTIE_CONFIG_DIR": str(directory)}, directory)
+    except StationError:
         return ""
-    router = Router(place.endpoint, place.key)
+    router = Router(endpoint.url, endpoint.key)
     deadline = time.monotonic() + seconds
     while True:
         try:

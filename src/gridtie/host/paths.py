@@ -20,15 +20,15 @@ ENDPOINT = "http://127.0.0.1:8484"
 KEY_PREFIX = "gt-"
 
 
-class PlaceError(Exception):
+class StationError(Exception):
     """The endpoint or the key cannot be found or used; the message says where was looked and what to do."""
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where to ask, and as whom. `source` says in words where the two came from."""
 
-    endpoint: str
+    url: str
     key: str
     source: str
 
@@ -44,45 +44,45 @@ def state_dir(environ: Mapping[str, str]) -> Path:
         return Path(environ["GRIDTIE_STATE_DIR"])
     try:
         return Path(read_station(config_dir(environ)).get("state_dir") or STATE_DIR)
-    except PlaceError:
+    except StationError:
         return STATE_DIR
 
 
 def read_station(directory: Path) -> dict[str, Any]:
-    """station.json as the playbook wrote it. Raises `PlaceError`."""
+    """station.json as the playbook wrote it. Raises `StationError`."""
     path = directory / "station.json"
     try:
         station = json.loads(path.read_text())
     except PermissionError:
-        raise PlaceError(
+        raise StationError(
             f"{path} may not be read by this user; run it with sudo, or as a member of group gridtie"
         ) from None
     except FileNotFoundError:
-        raise PlaceError(f"{path} is not there; no station is set up on this machine: run `make site`") from None
+        raise StationError(f"{path} is not there; no station is set up on this machine: run `make site`") from None
     except (OSError, ValueError) as error:
-        raise PlaceError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
+        raise StationError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
     if not isinstance(station, dict) or station.get("schema") != 1:
-        raise PlaceError(f"{path}: schema 1 wanted; it is of another gridtie: run `make site` to write it anew")
+        raise StationError(f"{path}: schema 1 wanted; it is of another gridtie: run `make site` to write it anew")
     return station
 
 
-def find(environ: Mapping[str, str], home: Path) -> Place:
+def find(environ: Mapping[str, str], home: Path) -> Endpoint:
     """The first of these that holds a key: the directory that GRIDTIE_CONFIG_DIR names, OPENAI_BASE_URL with a key of
-    ours in OPENAI_API_KEY, ~/.config/gridtie, /etc/gridtie. Raises `PlaceError`.
+    ours in OPENAI_API_KEY, ~/.config/gridtie, /etc/gridtie. Raises `StationError`.
     """
     looked = []
     for where, endpoint, key in _candidates(environ, home):
         if key:
-            return Place(_checked(endpoint or ENDPOINT, where), key, where)
+            return Endpoint(_checked(endpoint or ENDPOINT, where), key, where)
         looked.append(where)
-    raise PlaceError(
+    raise StationError(
         f"no key of this station was found in {', '.join(looked)}; "
         "run it with sudo, or as the person who ran `make site`, or set OPENAI_BASE_URL and OPENAI_API_KEY"
     )
 
 
 def endpoint_only(environ: Mapping[str, str], home: Path) -> str:
-    """The endpoint alone, for what needs no key. Raises `PlaceError`."""
+    """The endpoint alone, for what needs no key. Raises `StationError`."""
     for where, endpoint, key in _candidates(environ, home):
         if key or endpoint:
             return _checked(endpoint or ENDPOINT, where)
@@ -90,7 +90,7 @@ def endpoint_only(environ: Mapping[str, str], home: Path) -> str:
 
 
 def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, str, str]]:
-    """(where, endpoint, key) in order of precedence; empty strings for what a place does not have."""
+    """(where, endpoint, key) in order of precedence; empty strings for what a source does not have."""
     if environ.get("GRIDTIE_CONFIG_DIR"):
         yield _of_directory(config_dir(environ))
         return  # whoever names a station means that one
@@ -105,7 +105,7 @@ def _candidates(environ: Mapping[str, str], home: Path) -> Iterator[tuple[str, s
 def _of_directory(directory: Path) -> tuple[str, str, str]:
     try:
         endpoint = str(read_station(directory).get("endpoint", ""))
-    except PlaceError:
+    except StationError:
         endpoint = ""
     return str(directory), endpoint, _line(directory / "station.key")
 
@@ -121,9 +121,9 @@ def _checked(url: str, where: str) -> str:
     """The endpoint without its path. A key travels in clear text only within this machine."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise PlaceError(f"endpoint {url!r} found in {where}; wanted http://HOST:PORT or https://HOST:PORT")
+        raise StationError(f"endpoint {url!r} found in {where}; wanted http://HOST:PORT or https://HOST:PORT")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
-        raise PlaceError(f"endpoint {url!r} found in {where}; beyond this machine a key is only sent by https")
+        raise StationError(f"endpoint {url!r} found in {where}; beyond this machine a key is only sent by https")
     return f"{parts.scheme}://{parts.netloc}"
 
 

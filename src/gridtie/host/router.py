@@ -66,7 +66,7 @@ def send(
 ) -> Answer:
     """One request; any status is an answer. Raises `Unreachable`."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))  # noqa: S310 (http and https are checked in `place`)
+    request = urllib.request.Request(url, data=data, method=method, headers=dict(headers or {}))  # noqa: S310 (http and https are checked in `paths`)
     if data is not None:
         request.add_header("Content-Type", "application/json")
     try:

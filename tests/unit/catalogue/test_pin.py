@@ -14,15 +14,15 @@ from gridtie.catalogue import load_lock
 from gridtie.catalogue.pin import adopt, update, write
 from gridtie.host.catalogue import Pin
 from standins.model_registry import serving
-from standins.stocked import Stocked
+from standins.model_station import ModelStation
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Iterator[Stocked]:
+def station(tmp_path: Path) -> Iterator[ModelStation]:
     with serving() as registry:
-        yield Stocked(tmp_path, registry)
+        yield ModelStation(tmp_path, registry)
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def lock(tmp_path: Path) -> Path:
     return path
 
 
-def pins_of(station: Stocked) -> dict[str, Pin]:
+def pins_of(station: ModelStation) -> dict[str, Pin]:
     wheel = (station.asked.parent / "probe-1.0-py3-none-any.whl").read_bytes()
     coder = Pin(gguf=station.manifest.model.digest[7:], manifest=station.manifest.digest[7:])
     probe = Pin(hashlib.sha256(station.probe).hexdigest(), hashlib.sha256(wheel).hexdigest())
     return {"coder:1b": coder, "probe:1m": probe}
 
 
-def test_every_source_is_asked_for_its_hashes(station: Stocked) -> None:
+def test_every_source_is_asked_for_its_hashes(station: ModelStation) -> None:
     said: list[str] = []
     found, problems = update(station.order.catalogue, {}, [], station.order.means, said.append)
 
@@ -47,14 +47,14 @@ def test_every_source_is_asked_for_its_hashes(station: Stocked) -> None:
     assert said[0].startswith("coder:1b: not pinned -> ") and len(said) == 2
 
 
-def test_only_what_is_named_is_asked_and_the_rest_stays(station: Stocked) -> None:
+def test_only_what_is_named_is_asked_and_the_rest_stays(station: ModelStation) -> None:
     before = {"probe:1m": Pin(gguf="2" * 64), "coder:1b": Pin(manifest="3" * 64)}
     found, _ = update(station.order.catalogue, before, ["coder:1b"], station.order.means, lambda line: None)
 
     assert found == {"coder:1b": pins_of(station)["coder:1b"], "probe:1m": before["probe:1m"]}
 
 
-def test_what_cannot_be_asked_keeps_its_pin_and_is_told(station: Stocked) -> None:
+def test_what_cannot_be_asked_keeps_its_pin_and_is_told(station: ModelStation) -> None:
     station.registry.files.clear()
     before = {"coder:1b": Pin(manifest="3" * 64)}
     found, problems = update(station.order.catalogue, before, [], station.order.means, lambda line: None)
@@ -63,16 +63,16 @@ def test_what_cannot_be_asked_keeps_its_pin_and_is_told(station: Stocked) -> Non
     assert len(problems) == 1 and problems[0].startswith("coder:1b: ") and "HTTP 404" in problems[0]
 
 
-def test_a_name_that_nobody_knows_is_refused_before_anything_is_asked(station: Stocked) -> None:
+def test_a_name_that_nobody_knows_is_refused_before_anything_is_asked(station: ModelStation) -> None:
     with pytest.raises(KeyError, match="did you mean coder:1b"):
         update(station.order.catalogue, {}, ["probe:1m", "coder:1"], station.order.means, lambda line: None)
     assert not station.asked.exists()
 
 
-def test_what_was_pinned_is_what_a_strict_station_takes(station: Stocked) -> None:
+def test_what_was_pinned_is_what_a_strict_station_takes(station: ModelStation) -> None:
     found, _ = update(station.order.catalogue, {}, [], station.order.means, lambda line: None)
 
-    assert station.supply(lock=found, require_pins=True).remarks == []
+    assert station.provision(lock=found, require_pins=True).remarks == []
 
 
 def test_the_file_keeps_its_comments_and_is_read_back(lock: Path) -> None:
@@ -99,7 +99,7 @@ def test_what_a_station_recorded_is_taken_over_and_changes_no_pin() -> None:
     }
 
 
-def test_the_command_pins_from_a_mirror(station: Stocked, lock: Path) -> None:
+def test_the_command_pins_from_a_mirror(station: ModelStation, lock: Path) -> None:
     station.registry.add_model("codellama:7b", b"weights")
     words = ["codellama:7b", "--registry", station.registry.url, "--lock", lock]
     done = subprocess.run(

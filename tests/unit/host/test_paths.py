@@ -10,7 +10,7 @@ import pytest
 from gridtie.host import paths
 from gridtie.host.paths import (
     ENDPOINT,
-    PlaceError,
+    StationError,
     endpoint_only,
     find,
     is_loopback,
@@ -46,36 +46,36 @@ def station(directory: Path, port: int = 9002, key: str = OTHER) -> Path:
 def test_the_callers_own_key_is_taken_before_the_machines(home: Path, tmp_path: Path) -> None:
     station(tmp_path / "etc")
     found = find({}, home)
-    assert (found.endpoint, found.key) == ("http://127.0.0.1:9001", OURS)
+    assert (found.url, found.key) == ("http://127.0.0.1:9001", OURS)
 
 
 def test_without_one_the_machines_is_taken(tmp_path: Path) -> None:
     station(tmp_path / "etc")
     found = find({}, tmp_path / "nobody")
-    assert (found.endpoint, found.key) == ("http://127.0.0.1:9002", OTHER)
+    assert (found.url, found.key) == ("http://127.0.0.1:9002", OTHER)
 
 
 def test_whoever_names_a_station_means_that_one_and_no_other(home: Path, tmp_path: Path) -> None:
     named = station(tmp_path / "second", port=9003)
     found = find({"GRIDTIE_CONFIG_DIR": str(named)}, home)
-    assert (found.endpoint, found.key) == ("http://127.0.0.1:9003", OTHER)
-    with pytest.raises(PlaceError, match=r"no key of this station was found in .*third"):
+    assert (found.url, found.key) == ("http://127.0.0.1:9003", OTHER)
+    with pytest.raises(StationError, match=r"no key of this station was found in .*third"):
         find({"GRIDTIE_CONFIG_DIR": str(tmp_path / "third")}, home)
 
 
 def test_the_variables_of_openai_clients_win_if_the_key_is_ours(home: Path) -> None:
     found = find({"OPENAI_BASE_URL": "http://127.0.0.1:9004/v1", "OPENAI_API_KEY": OTHER}, home)
-    assert (found.endpoint, found.key) == ("http://127.0.0.1:9004", OTHER)
+    assert (found.url, found.key) == ("http://127.0.0.1:9004", OTHER)
 
 
 def test_a_clouds_key_is_never_taken_and_ours_never_sent_to_a_cloud(home: Path) -> None:
     found = find({"OPENAI_BASE_URL": "https://api.example.com/v1", "OPENAI_API_KEY": "sk-cloud"}, home)
-    assert (found.endpoint, found.key) == ("http://127.0.0.1:9001", OURS)
+    assert (found.url, found.key) == ("http://127.0.0.1:9001", OURS)
 
 
 def test_a_key_without_an_endpoint_is_for_the_usual_one(home: Path) -> None:
     (home / ".config" / "gridtie" / "endpoint").unlink()
-    assert find({}, home).endpoint == ENDPOINT
+    assert find({}, home).url == ENDPOINT
 
 
 @pytest.mark.parametrize(
@@ -89,17 +89,17 @@ def test_a_key_without_an_endpoint_is_for_the_usual_one(home: Path) -> None:
 )
 def test_an_endpoint_that_will_not_do_is_refused(home: Path, url: str, said: str) -> None:
     (home / ".config" / "gridtie" / "endpoint").write_text(url)
-    with pytest.raises(PlaceError, match=said):
+    with pytest.raises(StationError, match=said):
         find({}, home)
 
 
 def test_an_endpoint_beyond_this_machine_is_fine_with_tls(home: Path) -> None:
     (home / ".config" / "gridtie" / "endpoint").write_text("https://llm.example.com:8443/v1")
-    assert find({}, home).endpoint == "https://llm.example.com:8443"
+    assert find({}, home).url == "https://llm.example.com:8443"
 
 
 def test_without_any_key_it_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(PlaceError, match=r"nobody/.config/gridtie, .*etc; run it with sudo"):
+    with pytest.raises(StationError, match=r"nobody/.config/gridtie, .*etc; run it with sudo"):
         find({}, tmp_path / "nobody")
 
 
@@ -120,7 +120,7 @@ def test_the_endpoint_can_be_known_without_a_key(tmp_path: Path) -> None:
 def test_a_station_file_that_will_not_do_is_named(tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / "station.json").write_text(content)
-    with pytest.raises(PlaceError, match=said):
+    with pytest.raises(StationError, match=said):
         read_station(tmp_path)
 
 

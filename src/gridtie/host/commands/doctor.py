@@ -40,8 +40,8 @@ def this_machine(deep: bool) -> Look:
     home, directory = paths.home_of(os.environ), paths.config_dir(os.environ)
     try:
         found = paths.find(os.environ, home)
-        endpoint, key = found.endpoint, found.key
-    except paths.PlaceError:
+        endpoint, key = found.url, found.key
+    except paths.StationError:
         endpoint, key = paths.endpoint_only(os.environ, home), ""
     return Look(HostProbe(), directory, paths.state_dir(os.environ), endpoint, key, deep)
 

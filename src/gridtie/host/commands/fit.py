@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any, Mapping
 
 from gridtie.host.catalogue import Catalogue, parse
-from gridtie.host.fit.budget import room_for, room_in_memory
+from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.choice import CONTEXTS, CannotChoose, Choice, Wishes, choose_best, judge
 from gridtie.host.fit.explain import document, explanation, fits, header, overview
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
-from gridtie.host.fit.placement import Room
+from gridtie.host.fit.placement import Budget
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import Hardware, ProfileError, from_document, in_docker
 from gridtie.host.models.loaded import read_loaded, virtual_memory
-from gridtie.host.paths import PlaceError, config_dir
+from gridtie.host.paths import StationError, config_dir
 
 
 def register(commands: Any) -> None:
@@ -45,19 +45,19 @@ def register(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises PlaceError."""
+    """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises StationError."""
     directory = config_dir(os.environ)
     catalogue = _catalogue(args.catalogue or default_catalogue(directory, Path(sys.argv[0])))
     hardware = _recorded(args.profile) if args.profile else _this_machine(directory)
-    room = _room(hardware, args)
+    budget = _budget(hardware, args)
     wishes = _wishes(args, _engine(directory))
     if args.why:
-        return _why(args, catalogue, room, wishes)
-    choice = _choice(catalogue, room, wishes)
+        return _why(args, catalogue, budget, wishes)
+    choice = _choice(catalogue, budget, wishes)
     if args.json:
-        _print_json({"hardware": hardware.as_document(), "room": asdict(room), "models": _documents(choice)})
+        _print_json({"hardware": hardware.as_document(), "room": asdict(budget), "models": _documents(choice)})
     else:
-        sys.stdout.write(header(hardware, room, wishes) + overview(choice.verdicts))
+        sys.stdout.write(header(hardware, budget, wishes) + overview(choice.verdicts))
         sys.stdout.write("\n* chosen by `gridtie_models: auto`   ~ estimated   `gridtie fit --why MODEL` says more\n")
     return 0 if any(fits(verdict) for verdict in choice.verdicts) else 1
 
@@ -79,13 +79,13 @@ def _catalogue(path: Path) -> Catalogue:
         content = json.loads(path.read_text(encoding="utf-8"))
         return parse(content.get("catalogue", content))
     except FileNotFoundError:
-        raise PlaceError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
+        raise StationError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
     except PermissionError:
-        raise PlaceError(
+        raise StationError(
             f"{path} may not be read by this user; run it with sudo, or name one with --catalogue"
         ) from None
     except (OSError, ValueError, AttributeError) as error:
-        raise PlaceError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
+        raise StationError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
 
 
 def _engine(directory: Path) -> str:
@@ -101,7 +101,7 @@ def _this_machine(directory: Path) -> Hardware:
     try:
         found = replace(this_machine(), loaded=read_loaded(directory))
     except OSError as error:
-        raise PlaceError(f"this machine cannot be looked at: {error}; describe it with --profile") from None
+        raise StationError(f"this machine cannot be looked at: {error}; describe it with --profile") from None
     return in_docker(found, virtual_memory(directory))
 
 
@@ -109,56 +109,56 @@ def _recorded(path: Path) -> Hardware:
     try:
         return from_document(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ProfileError, TypeError, ValueError) as error:
-        raise PlaceError(
+        raise StationError(
             f"the profile {path} cannot be used: {error}; record one with `gridtie fit --json > FILE` on that machine"
         ) from None
 
 
-def _room(hardware: Hardware, args: argparse.Namespace) -> Room:
-    room = room_in_memory(hardware) if args.device == "memory" else room_for(hardware)
-    if args.device == "graphics" and room.name == "memory":
+def _budget(hardware: Hardware, args: argparse.Namespace) -> Budget:
+    budget = budget_in_memory(hardware) if args.device == "memory" else budget_for(hardware)
+    if args.device == "graphics" and budget.name == "memory":
         reasons = "; ".join(f"{card.title}: {card.reason}" for card in hardware.graphics) or "none was found"
-        raise PlaceError(f"no graphics card that the engine would use ({reasons}); leave --device out")
+        raise StationError(f"no graphics card that the engine would use ({reasons}); leave --device out")
     if args.total:
-        room = _emptied(room)
-    return room if args.free is None else replace(room, available=int(args.free * GIB), cards=(), in_use=0)
+        budget = _emptied(budget)
+    return budget if args.free is None else replace(budget, available=int(args.free * GIB), cards=(), in_use=0)
 
 
-def _emptied(room: Room) -> Room:
-    """The room when no other program holds any of it."""
-    share = room.in_use / max(1, sum(card.total - card.available for card in room.cards))
+def _emptied(budget: Budget) -> Budget:
+    """The budget when no other program holds any of it."""
+    share = budget.in_use / max(1, sum(card.total - card.available for card in budget.cards))
     cards = tuple(
-        replace(card, available=card.available + int(share * (card.total - card.available))) for card in room.cards
+        replace(card, available=card.available + int(share * (card.total - card.available))) for card in budget.cards
     )
-    return replace(room, available=room.available + room.in_use, cards=cards, in_use=0)
+    return replace(budget, available=budget.available + budget.in_use, cards=cards, in_use=0)
 
 
 def _wishes(args: argparse.Namespace, engine: str) -> Wishes:
     flash_attention = not args.no_flash_attention
     if args.kv_type != "f16" and not flash_attention:
-        raise PlaceError(f"a {args.kv_type} cache needs flash attention: leave out --no-flash-attention")
+        raise StationError(f"a {args.kv_type} cache needs flash attention: leave out --no-flash-attention")
     settings = Settings(0, args.parallel, args.kv_type, flash_attention, args.engine or engine)
     contexts = (args.context,) if args.context else CONTEXTS
     return Wishes(settings=settings, contexts=contexts, together=settings.engine == "embedded")
 
 
-def _choice(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
+def _choice(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     try:
-        return choose_best(catalogue, room, wishes)
+        return choose_best(catalogue, budget, wishes)
     except CannotChoose:
-        return Choice(tuple(judge(model, room, wishes) for model in catalogue.models.values()))
+        return Choice(tuple(judge(model, budget, wishes) for model in catalogue.models.values()))
 
 
-def _why(args: argparse.Namespace, catalogue: Catalogue, room: Room, wishes: Wishes) -> int:
+def _why(args: argparse.Namespace, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> int:
     try:
         model = catalogue.find(args.why)
     except KeyError as error:
-        raise PlaceError(str(error.args[0])) from None
-    verdict = next(v for v in _choice(catalogue, room, wishes).verdicts if v.model.name == model.name)
+        raise StationError(str(error.args[0])) from None
+    verdict = next(v for v in _choice(catalogue, budget, wishes).verdicts if v.model.name == model.name)
     if args.json:
         _print_json(document(verdict))
     else:
-        sys.stdout.write(explanation(verdict, room))
+        sys.stdout.write(explanation(verdict, budget))
     return 0 if fits(verdict) else 1
 
 

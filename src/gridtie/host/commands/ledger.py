@@ -52,10 +52,10 @@ def run_erase(args: Namespace) -> int:
 
 
 def _remove(args: Namespace, removal: Mapping[str, str], what: str) -> int:
-    place = find(os.environ, home_of(os.environ))
+    endpoint = find(os.environ, home_of(os.environ))
     if not args.yes and not _agreed(f"Delete {what} for good?"):
         return 2
-    done = Router(place.endpoint, place.key, _TIMEOUT_S).post(_PATH, removal)
+    done = Router(endpoint.url, endpoint.key, _TIMEOUT_S).post(_PATH, removal)
     if args.json:
         sys.stdout.write(json.dumps(done, indent=2) + "\n")
     else:

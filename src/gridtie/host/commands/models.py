@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 from gridtie.host.models.export import ExportError, chosen, export
 from gridtie.host.models.store import NAMESPACE, Manifest, Store
-from gridtie.host.paths import PlaceError, config_dir, read_station, state_dir
+from gridtie.host.paths import StationError, config_dir, read_station, state_dir
 from gridtie.host.table import table
 
 
@@ -74,10 +74,10 @@ def _progress(line: str) -> None:
 
 
 def _store() -> Store:
-    """The store of the station's engine. Raises PlaceError where this user may not read it."""
+    """The store of the station's engine. Raises StationError where this user may not read it."""
     station = read_station(config_dir(os.environ))
     engine = station.get("engine", {})
     root = Path(engine.get("store") or state_dir(os.environ) / "models" / str(engine.get("kind", "ollama")))
     if not os.access(root / "manifests", os.R_OK | os.X_OK):
-        raise PlaceError(f"{root} is not there or may not be read by this user; run it with sudo")
+        raise StationError(f"{root} is not there or may not be read by this user; run it with sudo")
     return Store(root)

@@ -31,8 +31,8 @@ def register(commands: Any) -> None:
 
 def run_explain(args: Namespace) -> int:
     """Print the decision; 1 if the request would be refused."""
-    place = find(os.environ, home_of(os.environ))
-    plan = Router(place.endpoint, place.key).post("/gridtie/route", question(args))
+    endpoint = find(os.environ, home_of(os.environ))
+    plan = Router(endpoint.url, endpoint.key).post("/gridtie/route", question(args))
     sys.stdout.write((json.dumps(plan, indent=2) if args.json else text(plan)) + "\n")
     return 1 if plan.get("refusal") else 0
 

@@ -238,8 +238,8 @@ def _named_station() -> str:
 
 
 def _router() -> Router:
-    place = find(os.environ, home_of(os.environ))
-    return Router(place.endpoint, place.key)
+    endpoint = find(os.environ, home_of(os.environ))
+    return Router(endpoint.url, endpoint.key)
 
 
 def _figure(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Where the engine keeps models on a machine, and how much of it can be used. Pure.
 
-One truth for `gridtie fit` and the models role: `room_for`. What is free counts, not what is built in; what the engine
-itself holds in idle models counts as free, since Ollama unloads them when another model needs the room.
+One truth for `gridtie fit` and the models role: `budget_for`. What is free counts, not what is built in; what the
+engine itself holds in idle models counts as free, since Ollama unloads them when another model needs the memory.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from ..gpu import DISCRETE, INTEGRATED, Graphics
 from ..machine.bandwidth import card_bandwidth
 from ..machine.hardware import Hardware
 from .memory import GPU_CONTEXT, MARGIN
-from .placement import Device, Room
+from .placement import Budget, Device
 
 
-def room_for(hardware: Hardware, use_graphics: bool = True) -> Room:
-    """The room that the engine takes: its cards, memory shared with graphics, else main memory.
+def budget_for(hardware: Hardware, use_graphics: bool = True) -> Budget:
+    """The memory that the engine takes: its cards, memory shared with graphics, else main memory.
 
     Cards count where the engine would compute on them now and their memory is known. `use_graphics` is off for an
     engine that computes on the processor alone, whatever is built in.
@@ -28,14 +28,14 @@ def room_for(hardware: Hardware, use_graphics: bool = True) -> Room:
     integrated = [card for card in usable if card.kind == INTEGRATED]
     if integrated and hardware.shared is not None:
         return _shared(hardware, integrated[0], hardware.shared)
-    return room_in_memory(hardware)
+    return budget_in_memory(hardware)
 
 
-def room_in_memory(hardware: Hardware) -> Room:
+def budget_in_memory(hardware: Hardware) -> Budget:
     """Main memory: what is available, less the margin that llama.cpp keeps as well."""
     memory, bandwidth = hardware.memory, hardware.bandwidth
     free = min(memory.total, memory.available + hardware.engine_memory)
-    return Room(
+    return Budget(
         name="memory",
         total=memory.total,
         available=max(0, free - MARGIN),
@@ -46,10 +46,10 @@ def room_in_memory(hardware: Hardware) -> Room:
     )
 
 
-def _unified(hardware: Hardware, name: str, limit: int) -> Room:
+def _unified(hardware: Hardware, name: str, limit: int) -> Budget:
     """Memory that graphics and processor share: no more than the limit for graphics, nor than what is available."""
-    memory = room_in_memory(hardware)
-    return Room(
+    memory = budget_in_memory(hardware)
+    return Budget(
         name=name,
         total=limit,
         available=max(0, min(limit - MARGIN, memory.available)),
@@ -60,13 +60,13 @@ def _unified(hardware: Hardware, name: str, limit: int) -> Room:
     )
 
 
-def _shared(hardware: Hardware, card: Graphics, borrowed: int) -> Room:
+def _shared(hardware: Hardware, card: Graphics, borrowed: int) -> Budget:
     """An AMD processor's own graphics: what the firmware set aside for it, and what it may borrow of main memory."""
-    memory = room_in_memory(hardware)
+    memory = budget_in_memory(hardware)
     own = card.memory or 0
     own_free = own if card.free is None else card.free
     speed = card_bandwidth(card.vendor, card.name)
-    return Room(
+    return Budget(
         name="memory shared with the processor's graphics",
         total=own + borrowed,
         available=max(0, own_free + min(borrowed, memory.available + MARGIN) - MARGIN),
@@ -77,7 +77,7 @@ def _shared(hardware: Hardware, card: Graphics, borrowed: int) -> Room:
     )
 
 
-def _on_cards(hardware: Hardware, cards: list[Graphics]) -> Room:
+def _on_cards(hardware: Hardware, cards: list[Graphics]) -> Budget:
     held = sum(model.vram for model in hardware.loaded)
     taken = [(card.memory or 0) - _free(card) for card in cards]
     devices, sources = [], []
@@ -88,10 +88,10 @@ def _on_cards(hardware: Hardware, cards: list[Graphics]) -> Room:
         own = min(used, round(held * used / sum(taken))) if held and sum(taken) else 0
         free = _free(card) + own - MARGIN - GPU_CONTEXT
         devices.append(Device(card.title, card.memory or 0, max(0, free), speed.bytes_per_second if speed else None))
-    memory = room_in_memory(hardware)
+    memory = budget_in_memory(hardware)
     name = devices[0].name if len(devices) == 1 else f"{len(devices)} cards"
     reclaimable = min(held, sum(taken))
-    return Room(
+    return Budget(
         name=name,
         total=sum(device.total for device in devices),
         available=sum(device.available for device in devices),

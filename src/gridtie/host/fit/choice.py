@@ -1,4 +1,4 @@
-"""Which models a station takes, and why not the others. Pure: the catalogue, the room and the wishes decide.
+"""Which models a station takes, and why not the others. Pure: the catalogue, the budget and the wishes decide.
 
 `choose_best` is what `gridtie_models: auto` means; `choose_named` checks a list that a person wrote. Both judge every
 model the same way (`judge`), so that `gridtie fit` shows exactly what the choice was made from.
@@ -11,7 +11,7 @@ from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Catalogue, Model
 from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
-from .placement import Placement, Room, place
+from .placement import Budget, Placement, best_placement
 
 # Models are wanted with 32K tokens of context, which coding tools fill; 8K is the least that is useful to them.
 CONTEXTS = (32768, 16384, 8192)
@@ -103,8 +103,8 @@ def coding_score(model: Model) -> tuple[Optional[float], bool]:
     return None, False
 
 
-def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
-    """Everything that speaks for or against one model in this room."""
+def judge(model: Model, budget: Budget, wishes: Wishes) -> Verdict:
+    """Everything that speaks for or against one model in this budget."""
     score, estimated = coding_score(model)
     if model.hybrid:
         unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
@@ -112,14 +112,14 @@ def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
         return Verdict(model, 0, None, 0, None, score, estimated, tuple(refusals))
 
     def placed(settings: Settings) -> Placement:
-        return place(need(model.shape, model.file.tensors, settings), model.shape.block_count, room)
+        return best_placement(need(model.shape, model.file.tensors, settings), model.shape.block_count, budget)
 
     settings = _settings(model, wishes, lambda wanted: placed(wanted).whole)
     needed, placement = need(model.shape, model.file.tensors, settings), placed(settings)
     largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
     seconds = placement.seconds(read_per_token(model, settings))
     speed = 1 / seconds if seconds else None
-    refusals = _fits(settings.context, needed, placement, largest, speed, room, wishes)
+    refusals = _fits(settings.context, needed, placement, largest, speed, budget, wishes)
     refusals += _source(model, wishes)
     if speed is not None and speed < wishes.least_speed and not refusals:
         refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {wishes.least_speed:g} are wanted")
@@ -137,16 +137,16 @@ def judge(model: Model, room: Room, wishes: Wishes) -> Verdict:
     )
 
 
-def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
+def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     """The best model that `auto` may take for each purpose, and the probe. Raises CannotChoose when not even the probe
     fits.
     """
     probe = next((model for model in catalogue.models.values() if "probe" in model.purposes), None)
-    verdicts = {name: judge(model, room, wishes) for name, model in catalogue.models.items()}
+    verdicts = {name: judge(model, budget, wishes) for name, model in catalogue.models.items()}
     if probe is None or verdicts[probe.name].refusals:
         reason = "; ".join(verdicts[probe.name].refusals) if probe else "the catalogue has none"
         raise CannotChoose(f"no model can be chosen: not even the probe ({probe.name if probe else '-'}): {reason}")
-    left = _smaller(room, verdicts[probe.name]) if wishes.together else room
+    left = _smaller(budget, verdicts[probe.name]) if wishes.together else budget
     chosen: dict[str, Verdict] = {}
     for purpose in wishes.purposes:
         rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
@@ -163,7 +163,7 @@ def choose_best(catalogue: Catalogue, room: Room, wishes: Wishes) -> Choice:
     return Choice(tuple(verdicts[name] for name in catalogue.models))
 
 
-def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes: Wishes) -> Choice:
+def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
     """The models that a person named, and the probe. Raises CannotChoose with every reason at once.
 
     Licence, size, estimated speed, and whether a part may lie in main memory are the person's own decision; memory in
@@ -180,14 +180,14 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], room: Room, wishes:
         except KeyError as error:
             problems.append(str(error.args[0]))
             continue
-        verdict = judge(_for_any_use(model), room, own_decision)
+        verdict = judge(_for_any_use(model), budget, own_decision)
         problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
-        why = "named" + _partly(verdict, room) if name in names else "the small real model that is always there"
+        why = "named" + _partly(verdict, budget) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
-        room = _smaller(room, verdict) if wishes.together else room
+        budget = _smaller(budget, verdict) if wishes.together else budget
     if problems:
         raise CannotChoose("\n".join(problems))
-    rest = (judge(model, room, wishes) for name, model in catalogue.models.items() if name not in chosen)
+    rest = (judge(model, budget, wishes) for name, model in catalogue.models.items() if name not in chosen)
     return Choice((*chosen.values(), *rest))
 
 
@@ -202,19 +202,25 @@ def _settings(model: Model, wishes: Wishes, fits: Callable[[Settings], bool]) ->
 
 
 def _fits(
-    context: int, needed: Need, placement: Placement, largest: int, speed: Optional[float], room: Room, wishes: Wishes
+    context: int,
+    needed: Need,
+    placement: Placement,
+    largest: int,
+    speed: Optional[float],
+    budget: Budget,
+    wishes: Wishes,
 ) -> list[str]:
     if placement.whole or (wishes.partly and placement.possible):
         return []
-    short = needed.total - room.available
+    short = needed.total - budget.available
     lacks = f"{short / GIB:.1f} GiB too little" if short > 0 else "which is too little once every card has its buffers"
     hint = f"the largest context that fits is {largest}" if largest >= CONTEXT_STEP else "no context fits"
     text = (
-        f"does not fit: {needed.total / GIB:.1f} GiB at {context} tokens of context, {room.available / GIB:.1f} GiB "
-        f"of {room.name} can be used, {lacks}; {hint}"
+        f"does not fit: {needed.total / GIB:.1f} GiB at {context} tokens of context, {budget.available / GIB:.1f} GiB "
+        f"of {budget.name} can be used, {lacks}; {hint}"
     )
-    if 0 < short <= room.in_use:
-        text += f"; other programs hold {room.in_use / GIB:.1f} GiB"
+    if 0 < short <= budget.in_use:
+        text += f"; other programs hold {budget.in_use / GIB:.1f} GiB"
     if placement.possible:
         pace = f"at an estimated {speed:.1f} tokens/s" if speed else "at an unknown speed"
         text += (
@@ -224,11 +230,11 @@ def _fits(
     return [text]
 
 
-def _partly(verdict: Verdict, room: Room) -> str:
+def _partly(verdict: Verdict, budget: Budget) -> str:
     placement = verdict.placement
     if placement is None or placement.whole or not placement.possible:
         return ""
-    return f", with {placement.layers} of {placement.of_layers} layers on {room.name} and the rest on the processor"
+    return f", with {placement.layers} of {placement.of_layers} layers on {budget.name} and the rest on the processor"
 
 
 def _licence(model: Model) -> list[str]:
@@ -297,8 +303,8 @@ def _for_any_use(model: Model) -> Model:
     return replace(model, license=replace(model.license, commercial=True))
 
 
-def _smaller(room: Room, verdict: Verdict) -> Room:
+def _smaller(budget: Budget, verdict: Verdict) -> Budget:
     taken = verdict.need.total if verdict.need else 0
-    widest = max(room.cards, key=lambda card: card.available, default=None)
-    cards = tuple(replace(c, available=max(0, c.available - taken)) if c is widest else c for c in room.cards)
-    return replace(room, available=max(0, room.available - taken), cards=cards)
+    widest = max(budget.cards, key=lambda card: card.available, default=None)
+    cards = tuple(replace(c, available=max(0, c.available - taken)) if c is widest else c for c in budget.cards)
+    return replace(budget, available=max(0, budget.available - taken), cards=cards)

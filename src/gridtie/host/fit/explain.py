@@ -9,7 +9,7 @@ from ..machine.hardware import Hardware
 from ..table import table
 from .choice import Verdict, Wishes
 from .memory import GIB, MOST_PARALLEL
-from .placement import Room
+from .placement import Budget
 
 # Beyond this a token's fixed costs govern (launching kernels, sampling), which the estimate does not count.
 FAST = 200
@@ -48,7 +48,7 @@ def document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def explanation(verdict: Verdict, room: Room) -> str:
+def explanation(verdict: Verdict, budget: Budget) -> str:
     """Everything about one model, for people."""
     model, need = verdict.model, verdict.need
     lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
@@ -57,13 +57,13 @@ def explanation(verdict: Verdict, room: Room) -> str:
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
-            f"  can be used  {room.available / GIB:.2f} GiB of {room.name}{_held(room)}",
+            f"  can be used  {budget.available / GIB:.2f} GiB of {budget.name}{_held(budget)}",
             f"  context      at most {verdict.largest_context} here; trained for {model.shape.context_length}",
             f"  at once      {_at_once(verdict)}",
-            f"  lies         {_lies(verdict, room)}",
+            f"  lies         {_lies(verdict, budget)}",
         ]
     if verdict.speed is not None:
-        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, room)})")
+        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, budget)})")
     lines += [f"  score        {s.value:g} on {s.benchmark} ({s.source})" for s in model.scores]
     lines += [f"  note         {model.note}"] if model.note else []
     reasons = list(verdict.refusals) or [verdict.why or "usable"]
@@ -76,9 +76,9 @@ def fits(verdict: Verdict) -> bool:
     return verdict.placement is not None and verdict.placement.whole
 
 
-def header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
+def header(hardware: Hardware, budget: Budget, wishes: Wishes) -> str:
     """The machine and what was counted with, above the table."""
-    speed = f", reads about {room.bandwidth / 1e9:.0f} GB/s ({room.bandwidth_source})" if room.bandwidth else ""
+    speed = f", reads about {budget.bandwidth / 1e9:.0f} GB/s ({budget.bandwidth_source})" if budget.bandwidth else ""
     limit = f" (limited by {hardware.memory.limited_by})" if hardware.memory.limited_by else ""
     attention = "on" if wishes.settings.flash_attention else "off"
     loaded = [f"{model.name} ({model.size / GIB:.1f} GiB)" for model in hardware.loaded]
@@ -86,7 +86,7 @@ def header(hardware: Hardware, room: Room, wishes: Wishes) -> str:
         ("processor", [f"{hardware.processor.model}, {hardware.processor.count} usable"]),
         ("memory", [f"{hardware.memory.total / GIB:.1f} GiB{limit}, {hardware.memory.available / GIB:.1f} available"]),
         ("graphics", _graphics(hardware)),
-        ("room", [f"{room.available / GIB:.1f} GiB of {room.name} for models{_held(room)}{speed}"]),
+        ("budget", [f"{budget.available / GIB:.1f} GiB of {budget.name} for models{_held(budget)}{speed}"]),
         *([("loaded", [", ".join(loaded) + "; makes room when another model is asked for"])] if loaded else []),
         (
             "counted",
@@ -113,9 +113,11 @@ def _card(card: Graphics) -> str:
     return f"{card.title}{size}"
 
 
-def _held(room: Room) -> str:
-    parts = [f"{room.in_use / GIB:.1f} held by others"] if room.in_use >= GIB // 10 else []
-    parts += [f"{room.reclaimable / GIB:.1f} by the engine's idle models, counted as free"] if room.reclaimable else []
+def _held(budget: Budget) -> str:
+    parts = [f"{budget.in_use / GIB:.1f} held by others"] if budget.in_use >= GIB // 10 else []
+    parts += (
+        [f"{budget.reclaimable / GIB:.1f} by the engine's idle models, counted as free"] if budget.reclaimable else []
+    )
     return f" ({', '.join(parts)})" if parts else ""
 
 
@@ -126,23 +128,23 @@ def _at_once(verdict: Verdict) -> str:
     return f"at most {most} requests with {verdict.context} tokens each"
 
 
-def _lies(verdict: Verdict, room: Room) -> str:
+def _lies(verdict: Verdict, budget: Budget) -> str:
     placement = verdict.placement
     if placement is None or not placement.possible:
         return "nowhere on this machine"
     if not placement.whole:
-        return f"{placement.layers} of {placement.of_layers} layers on {room.name}, the rest in main memory"
+        return f"{placement.layers} of {placement.of_layers} layers on {budget.name}, the rest in main memory"
     over = f", split over {placement.cards} cards" if placement.cards > 1 else ""
-    return f"wholly in {room.name}{over}"
+    return f"wholly in {budget.name}{over}"
 
 
 def _pace(speed: float) -> str:
     return f"about {speed:.1f} tokens/s" if speed < FAST else f"more than {FAST} tokens/s"
 
 
-def _sources(verdict: Verdict, room: Room) -> str:
+def _sources(verdict: Verdict, budget: Budget) -> str:
     partly = verdict.placement is not None and not verdict.placement.whole
-    return f"{room.bandwidth_source}{'; partly in main memory' if partly else ''}"
+    return f"{budget.bandwidth_source}{'; partly in main memory' if partly else ''}"
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

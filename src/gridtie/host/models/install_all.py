@@ -1,4 +1,4 @@
-"""Brings all wanted models in: what each needs, whether the disk holds it, then several at once."""
+"""Installs all wanted models: what each needs, whether the disk holds it, then several at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence
 
 from ..fit.memory import GIB
 from .download import DISK_RESERVE, FetchError
-from .install import Stock, StockError, Wanted
+from .install import Installer, InstallError, Wanted
 from .seed import SeedError
 from .sources import Means, ObtainError
 from .store import Manifest, Store, StoreError
@@ -20,49 +20,53 @@ AT_ONCE = 3
 _FAILURES = (ObtainError, FetchError, StoreError, SeedError, OSError, ValueError)
 
 
-def bring_all(stock: Stock, wanted: Sequence[Wanted], means: Means, say: Callable[[str], None]) -> list[Manifest]:
-    """All models, several at once. Raises StockError with every failure; what succeeded stays.
+def install_all(
+    installer: Installer, wanted: Sequence[Wanted], means: Means, say: Callable[[str], None]
+) -> list[Manifest]:
+    """All models, several at once. Raises InstallError with every failure; what succeeded stays.
 
     All sizes are known and compared with the disk before the first file is fetched.
     """
     problems: list[str] = []
     with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
-        asked = [(item, pool.submit(stock.to_fetch, item, means)) for item in wanted]
+        asked = [(item, pool.submit(installer.to_fetch, item, means)) for item in wanted]
         needs = _gathered(asked, problems)
-        check_disk(stock.store, [need for _, need in needs])
+        check_disk(installer.store, [need for _, need in needs])
         lines: dict[str, str] = {}
-        begun = [(item, pool.submit(_one, stock, item, means, lines, say)) for item, _ in needs]
+        begun = [(item, pool.submit(_one, installer, item, means, lines, say)) for item, _ in needs]
         manifests = [manifest for _, manifest in _gathered(begun, problems)]
-    stock.checked.save()
+    installer.checked.save()
     if problems:
-        raise StockError("\n".join([*problems, *stock.remarks]))
+        raise InstallError("\n".join([*problems, *installer.remarks]))
     return manifests
 
 
 def check_disk(store: Store, needs: Iterable[Mapping[str, int]]) -> None:
-    """Raises StockError when what is to come, bytes by digest, would fill the disk."""
+    """Raises InstallError when what is to come, bytes by digest, would fill the disk."""
     files: dict[str, int] = {}
     for need in needs:
         files.update(need)
     needed = sum(files.values())
-    place = store.root
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    existing = store.root
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if needed and needed + DISK_RESERVE > free:
-        raise StockError(
+        raise InstallError(
             f"too little disk at {store.root}: {free / GIB:.1f} GiB are free, the models need "
             f"{needed / GIB:.1f} GiB and {DISK_RESERVE / GIB:.0f} GiB stays free; free some, or choose smaller models"
         )
 
 
-def _one(stock: Stock, item: Wanted, means: Means, lines: dict[str, str], say: Callable[[str], None]) -> Manifest:
+def _one(
+    installer: Installer, item: Wanted, means: Means, lines: dict[str, str], say: Callable[[str], None]
+) -> Manifest:
     def progress(message: str) -> None:
         lines[item.model.name] = message
         say(" | ".join(list(lines.values())))
 
     try:
-        return stock.bring(item, replace(means, progress=progress))
+        return installer.install(item, replace(means, progress=progress))
     finally:
         lines.pop(item.model.name, None)
 

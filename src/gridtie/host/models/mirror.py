@@ -97,19 +97,19 @@ class Mirror:
 
     def has_model(self, name: str, manifest: Manifest) -> bool:
         """Whether the model is here with exactly this manifest and all its blobs, by size."""
-        place = self.model(name)
-        listed = place / "manifests" / (name.partition(":")[2] or "latest")
+        directory = self.model(name)
+        listed = directory / "manifests" / (name.partition(":")[2] or "latest")
         if not listed.is_file() or listed.read_bytes() != manifest.raw:
             return False
-        blobs = ((place / "blobs" / layer.digest, layer.size) for layer in manifest.blobs)
+        blobs = ((directory / "blobs" / layer.digest, layer.size) for layer in manifest.blobs)
         return all(path.is_file() and path.stat().st_size == size for path, size in blobs)
 
     def add_model(self, name: str, manifest: Manifest, store: Store) -> None:
         """Publish a model whose checked blobs lie in `store`; a blob gets a second name where the disk allows it."""
-        place = self.model(name)
+        directory = self.model(name)
         for layer in manifest.blobs:
-            _put_file(store.blob(layer.digest), place / "blobs" / layer.digest)
-        listed = place / "manifests" / (name.partition(":")[2] or "latest")
+            _put_file(store.blob(layer.digest), directory / "blobs" / layer.digest)
+        listed = directory / "manifests" / (name.partition(":")[2] or "latest")
         scratch = _scratch(listed)
         scratch.write_bytes(manifest.raw)
         _reveal(scratch, listed)

@@ -59,7 +59,7 @@ def find_file(entry: UserModel, stores: Sequence[Store]) -> Optional[Path]:
 
 
 def fetch(entry: UserModel, means: Means) -> Path:
-    """The file in `incoming`, downloaded and checked; bringing it into the store finds it there."""
+    """The file in `incoming`, downloaded and checked; installing it finds it there."""
     return gguf_from_location(GgufSource(entry.location), entry.pin, means)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Iterable, Mapping
 from .store import write_json
 
 
-class Brought:
+class OwnedModels:
     """Names with their manifests' digests, and blobs that are about to be deleted, by engine."""
 
     def __init__(self, path: Path) -> None:
@@ -25,7 +25,7 @@ class Brought:
         # A station from before this record: it wrote everything in its own namespace.
         self.is_new = document is None
         self._names: dict[str, dict[str, str]] = _tables(document, "names")
-        self._doomed: dict[str, list[str]] = _tables(document, "doomed")
+        self._to_delete: dict[str, list[str]] = _tables(document, "doomed")
         self._adopted = str(document.get("adopted") or "") if isinstance(document, dict) else ""
 
     def names(self, engine: str) -> Mapping[str, str]:
@@ -50,14 +50,14 @@ class Brought:
                 known[name] = digest
                 self._save()
 
-    def doomed(self, engine: str) -> list[str]:
+    def to_delete(self, engine: str) -> list[str]:
         """Digests of blobs whose deletion was begun."""
-        return list(self._doomed.get(engine, []))
+        return list(self._to_delete.get(engine, []))
 
-    def doom(self, engine: str, digests: Iterable[str]) -> None:
+    def note_deletion(self, engine: str, digests: Iterable[str]) -> None:
         """These blobs are about to be deleted; noted first, for a run that finishes what a killed one began."""
         with self._lock:
-            self._doomed[engine] = sorted({*self._doomed.get(engine, []), *digests})
+            self._to_delete[engine] = sorted({*self._to_delete.get(engine, []), *digests})
             self._save()
 
     def forget(self, engine: str, names: Iterable[str]) -> None:
@@ -65,12 +65,12 @@ class Brought:
         with self._lock:
             for name in names:
                 self._names.get(engine, {}).pop(name, None)
-            self._doomed.pop(engine, None)
+            self._to_delete.pop(engine, None)
             self._save()
 
     def _save(self) -> None:
         self.is_new = False
-        write_json(self._path, {"schema": 1, "names": self._names, "doomed": self._doomed, "adopted": self._adopted})
+        write_json(self._path, {"schema": 1, "names": self._names, "doomed": self._to_delete, "adopted": self._adopted})
 
 
 def _read(path: Path) -> Any:

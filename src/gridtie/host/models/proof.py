@@ -1,4 +1,4 @@
-"""A model that lists need not be one that runs: each that was brought in answers once before a run counts as done.
+"""A model that lists need not be one that runs: each that was installed answers once before a run counts as done.
 
 What was asked is remembered by its digest, so that a second run asks nothing; an engine that cannot be reached from the
 host (one in a virtual machine, or a rootless Docker's) is not waited for again and again either. A model that cannot be

@@ -1,6 +1,6 @@
-"""Supplies a station with its models: resolve, compare with what is there, bring what is missing, describe the result.
+"""Provisions a station's models: resolve, compare with what is there, install what is missing, describe the result.
 
-The Ansible module is a thin shell around `supply`; so the whole of it can be tested and used without Ansible.
+The Ansible module is a thin shell around `provision`; so the whole of it can be tested and used without Ansible.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
 from ..fit.choice import PURPOSES, coding_score
 from ..fit.gguf import GgufError, shape_of
 from ..fit.memory import Settings, need
-from ..fit.placement import Room
+from ..fit.placement import Budget
 from ..router import Unreachable
 from .download import FetchError
-from .install import Stock, StockError, Wanted, clear_scratch
-from .install_all import bring_all, check_disk
+from .install import Installer, InstallError, Wanted, clear_scratch
+from .install_all import check_disk, install_all
 from .own_files import describe, fetch, find_file, parse_entry
-from .owned import Brought
+from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
@@ -38,7 +38,7 @@ OLLAMA_URL = "http://engine:11434"
 
 
 @dataclass(frozen=True)
-class Place:
+class Directories:
     """Directories of a station's models: both stores, what is under way, and what was decided."""
 
     root: Path
@@ -57,7 +57,7 @@ class Place:
         return self.adopted[0] / ".gridtie" if self.adopted else self.root / "incoming"
 
     @property
-    def brought(self) -> Path:
+    def owned(self) -> Path:
         return self.root / "brought.json"
 
     @property
@@ -85,17 +85,17 @@ class Place:
 
 @dataclass
 class Order:
-    """Everything that a supply needs to know. `probe` tells unreachable kinds of source, `room` the memory there is;
-    both are asked only when a choice is made.
+    """Everything that `provision` needs to know. `probe` tells unreachable kinds of source, `budget` the memory there
+    is; both are asked only when a choice is made.
     """
 
-    place: Place
+    directories: Directories
     catalogue: Catalogue
     lock: Mapping[str, Pin]
     models: Union[str, Sequence[Union[str, Mapping[str, Any]]]]
     engine: str
     means: Means
-    room: Callable[[], Room]
+    budget: Callable[[], Budget]
     probe: Callable[[], Mapping[str, str]]
     # Where the router reaches Ollama.
     ollama_url: str = OLLAMA_URL
@@ -116,7 +116,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Supplied:
+class Provisioned:
     """What there was and is (for a diff), the models as station.json holds them, and remarks for people."""
 
     before: Mapping[str, Any]
@@ -130,45 +130,45 @@ class Supplied:
         return self.before != self.after
 
 
-def supply(order: Order, check: bool = False) -> Supplied:
-    """Bring the station's models to what the order says; with `check` only say what would be. Raises StockError."""
+def provision(order: Order, check: bool = False) -> Provisioned:
+    """Bring the station's models to what the order says; with `check` only say what would be. Raises InstallError."""
     if check:
-        return _supply(order, check)
-    Store(order.place.root, order.place.owner).make_directory(order.place.root)
-    store = order.place.store(order.engine)
+        return _provision(order, check)
+    Store(order.directories.root, order.directories.owner).make_directory(order.directories.root)
+    store = order.directories.store(order.engine)
     store.make_directory(store.root)
-    with _alone(order.place.root / ".lock"):
-        clear_scratch(order.place.incoming, order.place.store(order.engine))
-        return _supply(order, check)
+    with _alone(order.directories.root / ".lock"):
+        clear_scratch(order.directories.incoming, order.directories.store(order.engine))
+        return _provision(order, check)
 
 
-def _supply(order: Order, check: bool) -> Supplied:
-    place = order.place
-    checked = Checked(place.checked, order.deep)
-    brought = Brought(place.brought)
-    stock = Stock(place.store(order.engine), checked, order.engine, brought, _seeds(order, checked))
-    if brought.is_new and not check:
-        _note_earlier(stock)
-    if place.adopted and not check:
-        brought.note_adopted(str(place.adopted[0]))
+def _provision(order: Order, check: bool) -> Provisioned:
+    directories = order.directories
+    checked = Checked(directories.checked, order.deep)
+    owned = OwnedModels(directories.owned)
+    installer = Installer(directories.store(order.engine), checked, order.engine, owned, _seeds(order, checked))
+    if owned.is_new and not check:
+        _note_earlier(installer)
+    if directories.adopted and not check:
+        owned.note_adopted(str(directories.adopted[0]))
     remarks: list[str] = []
-    catalogue, own_pins, postponed = _with_user_models(order, stock, check)
+    catalogue, own_pins, postponed = _with_user_models(order, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     request = _request(order, postponed)
-    station_pins = _station_pins(place.pins)
+    station_pins = _station_pins(directories.pins)
     pins = {**merged_pins(order.lock, station_pins), **own_pins}
-    resolved = _resolve(order, request, catalogue, pins, stock)
+    resolved = _resolve(order, request, catalogue, pins, installer)
     wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
-    before = _served(stock, wanted, resolved, request, place)
+    before = _served(installer, wanted, resolved, request, directories)
     if check:
-        check_disk(stock.store, [stock.to_fetch(item, order.means, ask=False) for item in wanted])
-        found = [stock.find(item) for item in wanted]
+        check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
+        found = [installer.find(item) for item in wanted]
     else:
-        found = list(bring_all(stock, wanted, order.means, order.say))
-        remarks += [*_recorded(stock, station_pins, place.pins), *stock.remarks]
-    models = [_described(order, stock, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+        found = list(install_all(installer, wanted, order.means, order.say))
+        remarks += [*_recorded(installer, station_pins, directories.pins), *installer.remarks]
+    models = [_described(order, installer, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
     keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
-    superfluous = _prunable(place, brought, keep) if order.prune else []
+    superfluous = _prunable(directories, owned, keep) if order.prune else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
     after = _intended(wanted, resolved, request, listing)
@@ -176,39 +176,39 @@ def _supply(order: Order, check: bool) -> Supplied:
         before["superfluous"] = [name for each in superfluous for name in each.names]
         after["superfluous"] = []
     if not check:
-        _write(place, request, resolved, listing)
-        remarks += _proved(order, stock, models)
+        _write(directories, request, resolved, listing)
+        remarks += _proved(order, installer, models)
         if order.prune:
-            _prune(superfluous, place, brought)
-    return Supplied(before, after, models, resolved.others, remarks)
+            _prune(superfluous, directories, owned)
+    return Provisioned(before, after, models, resolved.others, remarks)
 
 
 def _seeds(order: Order, checked: Checked) -> list[Seed]:
-    """What lies on this host already: the other engine's store, and what a person brought."""
-    others = [order.place.store(engine) for engine in ENGINES if engine != order.engine]
+    """What lies on this host already: the other engine's store, and what a person copied here."""
+    others = [order.directories.store(engine) for engine in ENGINES if engine != order.engine]
     seeds: list[Seed] = [DirectorySeed(store, checked) for store in others]
     try:
         return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
     except (SeedError, OSError) as error:
-        raise StockError(f"gridtie_models_seed: {error}") from error
+        raise InstallError(f"gridtie_models_seed: {error}") from error
 
 
-def _proved(order: Order, stock: Stock, models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Let every model that is new answer once. Raises StockError for those that cannot; remarks on those not asked."""
+def _proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new answer once. Raises InstallError for those that cannot; remarks on the rest."""
     if order.reach is None:
         return []
-    proofs = Proofs(order.place.proofs, order.engine, again=order.deep)
+    proofs = Proofs(order.directories.proofs, order.engine, again=order.deep)
     problems, remarks = [], []
     for model in proofs.missing(models):
         problem, remark = _asked(model, order.reach, order.say)
-        if problem and stock.whole:
-            stock.store.remove(str(model["name"]))
+        if problem and installer.whole:
+            installer.store.remove(str(model["name"]))
         elif not problem:
             proofs.add(model)
         problems += [problem] if problem else []
         remarks += [remark] if remark else []
     if problems:
-        raise StockError("\n".join(problems))
+        raise InstallError("\n".join(problems))
     return remarks
 
 
@@ -224,33 +224,33 @@ def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[
     return "", ""
 
 
-def withdraw(place: Place, check: bool = False) -> list[str]:
-    """Take away everything that the station brought, from a store that belongs to somebody else; what went, in words.
+def withdraw(directories: Directories, check: bool = False) -> list[str]:
+    """Take away everything that the station installed, from a store that belongs to somebody else; what went, in words.
 
-    Raises StockError.
+    Raises InstallError.
     """
-    brought = Brought(place.brought)
-    found = _prunable(place, brought, frozenset())
+    owned = OwnedModels(directories.owned)
+    found = _prunable(directories, owned, frozenset())
     if not check:
-        _prune(found, place, brought)
-        if place.adopted and place.incoming.is_dir():
-            place.incoming.rmdir()
+        _prune(found, directories, owned)
+        if directories.adopted and directories.incoming.is_dir():
+            directories.incoming.rmdir()
     return [_told(each, check) for each in found]
 
 
-def _prunable(place: Place, brought: Brought, keep: Collection[str]) -> list[Prunable]:
+def _prunable(directories: Directories, owned: OwnedModels, keep: Collection[str]) -> list[Prunable]:
     try:
-        found = [prunable(engine, place.store(engine), brought, keep) for engine in ENGINES]
+        found = [prunable(engine, directories.store(engine), owned, keep) for engine in ENGINES]
     except StoreError as error:
-        raise StockError(f"nothing was pruned, for nobody can tell which files this needs: {error}") from error
+        raise InstallError(f"nothing was pruned, for nobody can tell which files this needs: {error}") from error
     return [each for each in found if each.names or each.blobs]
 
 
-def _prune(found: Sequence[Prunable], place: Place, brought: Brought) -> None:
+def _prune(found: Sequence[Prunable], directories: Directories, owned: OwnedModels) -> None:
     for each in found:
-        prune(each, brought)
+        prune(each, owned)
     # All that is wanted is there: what is left was begun for something else.
-    for leftover in place.incoming.glob("*"):
+    for leftover in directories.incoming.glob("*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
@@ -259,15 +259,15 @@ def _told(found: Prunable, check: bool) -> str:
     return f"{'to be removed' if check else 'removed'}: {names} ({found.bytes / 1e9:.2f} GB)"
 
 
-def _note_earlier(stock: Stock) -> None:
-    """A station from before there was a record of what it brought: the namespace was its own."""
-    for name in stock.store.names():
-        manifest = stock.store.read(name) if name.startswith(f"{NAMESPACE}/") else None
+def _note_earlier(installer: Installer) -> None:
+    """A station from before there was a record of what it installed: the namespace was its own."""
+    for name in installer.store.names():
+        manifest = installer.store.read(name) if name.startswith(f"{NAMESPACE}/") else None
         if manifest:
-            stock.brought.note(stock.engine, name, manifest.digest)
+            installer.owned.note(installer.engine, name, manifest.digest)
 
 
-def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+def _with_user_models(order: Order, installer: Installer, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
     """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
     models: dict[str, Model] = dict(order.catalogue.models)
     pins: dict[str, Pin] = {}
@@ -278,18 +278,18 @@ def _with_user_models(order: Order, stock: Stock, check: bool) -> tuple[Catalogu
         try:
             own = parse_entry(entry)
             if own.name in order.catalogue.models:
-                raise StockError(
+                raise InstallError(
                     f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
                 )
-            path = find_file(own, stock.stores)
-            if path is None and check and (own.remote or stock.seeded(own.digest)):
+            path = find_file(own, installer.stores)
+            if path is None and check and (own.remote or installer.seeded(own.digest)):
                 postponed.append(own.name)
                 continue
-            if path is None and stock.take_over(own.digest, order.means):
-                path = stock.store.blob(own.digest)
+            if path is None and installer.take_over(own.digest, order.means):
+                path = installer.store.blob(own.digest)
             models[own.name] = describe(own, path or fetch(own, order.means))
         except (CatalogueError, GgufError, ObtainError, FetchError) as error:
-            raise StockError(str(error)) from error
+            raise InstallError(str(error)) from error
         pins[own.name] = own.pin
     return Catalogue(models), pins, postponed
 
@@ -299,7 +299,7 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
     if isinstance(order.models, str):
         names = order.models
         if names != AUTO:
-            raise StockError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
+            raise InstallError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
     else:
         listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
         names = [name for name in listed if name not in postponed]
@@ -314,28 +314,30 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
     )
 
 
-def _resolve(order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], stock: Stock) -> Resolved:
-    kept = None if order.choose_again else remembered(order.place.resolved, request, catalogue)
+def _resolve(
+    order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], installer: Installer
+) -> Resolved:
+    kept = None if order.choose_again else remembered(order.directories.resolved, request, catalogue)
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
     present = frozenset(
         name
         for name, model in catalogue.models.items()
-        if stock.store.read(own_name(name)) is not None or stock.at_hand(model, pins.get(name, Pin()))
+        if installer.store.read(own_name(name)) is not None or installer.at_hand(model, pins.get(name, Pin()))
     )
-    return resolve(catalogue, request, order.room(), order.probe(), present)
+    return resolve(catalogue, request, order.budget(), order.probe(), present)
 
 
 def _served(
-    stock: Stock, wanted: Sequence[Wanted], resolved: Resolved, request: Request, place: Place
+    installer: Installer, wanted: Sequence[Wanted], resolved: Resolved, request: Request, directories: Directories
 ) -> dict[str, Any]:
-    models = {item.own_name: item.context for item in wanted if stock.find(item)}
-    kept = _read(place.resolved)
+    models = {item.own_name: item.context for item in wanted if installer.find(item)}
+    kept = _read(directories.resolved)
     decision = kept if kept and resolved.remembered else {}
     state: dict[str, Any] = {"models": models, "decision": decision.get("models")}
     if request.engine == "embedded":
-        state["embedded.json"] = _read(place.embedded_list)
+        state["embedded.json"] = _read(directories.embedded_list)
     return state
 
 
@@ -350,7 +352,12 @@ def _intended(
 
 
 def _described(
-    order: Order, stock: Stock, index: int, wanted: Wanted, row: tuple[str, int, str, str], found: Optional[Manifest]
+    order: Order,
+    installer: Installer,
+    index: int,
+    wanted: Wanted,
+    row: tuple[str, int, str, str],
+    found: Optional[Manifest],
 ) -> dict[str, Any]:
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
@@ -358,7 +365,7 @@ def _described(
     size, tensors, shape = model.file.bytes, model.file.tensors, model.shape
     if found:
         # The file is the authority; the catalogue's figures were good enough to choose by.
-        header = stock.header(found)
+        header = installer.header(found)
         size, tensors, shape = found.model.size, found.model.size - header.size, shape_of(header)
     embedded = order.engine == "embedded"
     return {
@@ -390,15 +397,15 @@ def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _recorded(stock: Stock, station: dict[str, Pin], path: Path) -> list[str]:
+def _recorded(installer: Installer, station: dict[str, Pin], path: Path) -> list[str]:
     """Keep the digests of first uses, and say so."""
-    if not stock.learned:
+    if not installer.learned:
         return []
-    write_json(path, {"schema": 1, "models": _pin_documents({**station, **stock.learned})})
+    write_json(path, {"schema": 1, "models": _pin_documents({**station, **installer.learned})})
     return [
         f"{name}: no digest was pinned for it; recorded {'manifest ' + pin.manifest if pin.manifest else pin.gguf}, "
         "which this station accepts from now on (copy it to config/models.lock.yaml for the others)"
-        for name, pin in stock.learned.items()
+        for name, pin in installer.learned.items()
     ]
 
 
@@ -411,15 +418,17 @@ def _station_pins(path: Path) -> dict[str, Pin]:
     try:
         return parse_lock(document) if document else {}
     except CatalogueError as error:
-        raise StockError(f"{path} cannot be used: {error}; remove it to record digests anew") from error
+        raise InstallError(f"{path} cannot be used: {error}; remove it to record digests anew") from error
 
 
-def _write(place: Place, request: Request, resolved: Resolved, listing: Optional[list[dict[str, Any]]]) -> None:
+def _write(
+    directories: Directories, request: Request, resolved: Resolved, listing: Optional[list[dict[str, Any]]]
+) -> None:
     if not resolved.remembered:
-        remember(place.resolved, request, resolved)
-    if listing is not None and _read(place.embedded_list) != listing:
-        write_json(place.embedded_list, listing)
-        place.store("embedded").hand_over(place.embedded_list)
+        remember(directories.resolved, request, resolved)
+    if listing is not None and _read(directories.embedded_list) != listing:
+        write_json(directories.embedded_list, listing)
+        directories.store("embedded").hand_over(directories.embedded_list)
 
 
 def _read(path: Path) -> Any:
@@ -431,10 +440,12 @@ def _read(path: Path) -> Any:
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """One supply at a time: two would continue the same partial file. The lock ends with the process, also killed."""
+    """One run at a time: two would continue the same partial file. The lock ends with the process, also killed."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StockError(f"another run is bringing in models ({path} is held); wait for it and run again") from None
+            raise InstallError(
+                f"another run is installing models ({path} is held); wait for it and run again"
+            ) from None
         yield

@@ -14,8 +14,8 @@ from typing import Any, Mapping, Optional, Sequence, Union
 from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
 from ..fit.choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Wishes, choose_best, choose_named
 from ..fit.memory import Settings
-from ..fit.placement import Room
-from .install import StockError, Wanted
+from ..fit.placement import Budget
+from .install import InstallError, Wanted
 from .store import write_json
 
 AUTO = "auto"
@@ -96,25 +96,25 @@ def remember(path: Path, request: Request, resolved: Resolved) -> None:
 def resolve(
     catalogue: Catalogue,
     request: Request,
-    room: Room,
+    budget: Budget,
     unreachable: Mapping[str, str],
     present: frozenset[str],
 ) -> Resolved:
-    """Choose. Raises StockError with every reason why nothing can be chosen."""
+    """Choose. Raises InstallError with every reason why nothing can be chosen."""
     wishes = request.wishes(unreachable, present)
     try:
         if isinstance(request.models, str):
-            choice = choose_best(catalogue, room, wishes)
+            choice = choose_best(catalogue, budget, wishes)
         else:
-            choice = choose_named(catalogue, request.models, room, wishes)
+            choice = choose_named(catalogue, request.models, budget, wishes)
     except CannotChoose as error:
-        raise StockError(str(error)) from error
+        raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
     return Resolved(rows, _others(choice))
 
 
 def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, Pin], strict: bool) -> list[Wanted]:
-    """The models with their sources and pins. With `strict`, one without a pin is a StockError."""
+    """The models with their sources and pins. With `strict`, one without a pin is an InstallError."""
     wanted, unpinned = [], []
     for name, context, kind, _ in resolved.models:
         model = catalogue.models[name]
@@ -124,7 +124,7 @@ def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, P
             unpinned.append(f"{name}: gridtie_require_pins is on, and models.lock.yaml has no digest for this source")
         wanted.append(Wanted(model, context, source, pin))
     if unpinned:
-        raise StockError("\n".join(unpinned))
+        raise InstallError("\n".join(unpinned))
     return wanted
 
 

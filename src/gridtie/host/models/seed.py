@@ -1,4 +1,4 @@
-"""Models that somebody brought to the machine: a directory or tar with manifests and blobs in Ollama's layout.
+"""Models that somebody copied to the machine: a directory or tar with manifests and blobs in Ollama's layout.
 
 Another engine's store on the same machine is such a directory as well. Everything is checked by its digest on the way
 in. A seed is only read: its files are linked where that changes nothing about them, else copied.

@@ -37,7 +37,7 @@ class Means:
 
     `registry` is the base URL that speaks Ollama's pull protocol (the library itself or a mirror of plain files);
     `pip` is a command that runs pip, empty to look for one; it finds index, proxy and CA in its own configuration.
-    `install_pip` brings one to a host that has none.
+    `install_pip` installs one on a host that has none.
     """
 
     incoming: Path
@@ -173,7 +173,7 @@ def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:
 def find_pip(install: Optional[Callable[[], None]] = None) -> list[str]:
     """The first pip of this host: of the interpreter that runs this, of the system's Python, or on PATH.
 
-    Where there is none, `install` brings one. Raises ObtainError where there is none then.
+    Where there is none, `install` installs one. Raises ObtainError where there is none then.
     """
     if found := _pip():
         return found

@@ -11,7 +11,7 @@ import pytest
 
 from gridtie.catalogue import load_documents
 from gridtie.host.commands import fit as command
-from gridtie.host.paths import PlaceError
+from gridtie.host.paths import StationError
 
 CONFIG = Path(__file__).parents[4] / "config"
 MACHINES = Path(__file__).parents[3] / "fixtures" / "hardware"
@@ -150,7 +150,7 @@ def test_a_profile_that_is_not_as_it_should_be_is_refused_by_the_key(
     profile["hardware"]["memory"] = memory
     (tmp_path / "odd.json").write_text(json.dumps(profile))
 
-    with pytest.raises(PlaceError, match=rf"odd\.json cannot be used: {message}"):
+    with pytest.raises(StationError, match=rf"odd\.json cannot be used: {message}"):
         fit("--profile", str(tmp_path / "odd.json"))
 
 
@@ -162,7 +162,7 @@ def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys:
 
 
 def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
-    with pytest.raises(PlaceError, match="Iris Xe Graphics: part of the processor"):
+    with pytest.raises(StationError, match="Iris Xe Graphics: part of the processor"):
         fit("--profile", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
 
 
@@ -179,14 +179,14 @@ def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
     ],
 )
 def test_what_cannot_be_asked_is_explained(fit: Fit, arguments: tuple[str, ...], message: str) -> None:
-    with pytest.raises(PlaceError, match=message):
+    with pytest.raises(StationError, match=message):
         fit(*arguments)
 
 
 def test_a_catalogue_that_is_damaged_is_named(fit: Fit, tmp_path: Path) -> None:
     (tmp_path / "models.json").write_text('{"catalogue": {"schema": 1}}')
 
-    with pytest.raises(PlaceError, match=r"models\.json cannot be used: the key 'models' is missing"):
+    with pytest.raises(StationError, match=r"models\.json cannot be used: the key 'models' is missing"):
         fit()
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from gridtie.host.fit.budget import room_for, room_in_memory
+from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.memory import GIB
 from gridtie.host.gpu import INTEGRATED, Graphics
 from gridtie.host.machine.bandwidth import Bandwidth
@@ -26,33 +26,33 @@ def machine(*cards: Graphics, **changes: object) -> Hardware:
 
 
 def test_main_memory_leaves_a_gibibyte_of_what_is_available() -> None:
-    found = room_for(MACHINE)
+    found = budget_for(MACHINE)
 
     assert (found.name, found.total, found.available, found.in_use) == ("memory", 32 * GIB, 23 * GIB, 8 * GIB)
 
 
 def test_private_memory_of_the_engines_idle_models_counts_as_free() -> None:
-    found = room_in_memory(machine(engine_memory=2 * GIB))
+    found = budget_in_memory(machine(engine_memory=2 * GIB))
 
     assert (found.available, found.in_use, found.reclaimable) == (25 * GIB, 6 * GIB, 2 * GIB)
 
 
 def test_a_card_leaves_the_margin_and_the_drivers_context() -> None:
-    found = room_for(machine(CARD))
+    found = budget_for(machine(CARD))
 
     assert (found.name, found.available) == ("NVIDIA GeForce RTX 4090", 23 * GIB - GIB - GIB // 2)
     assert found.behind and found.behind.available == 23 * GIB
 
 
 def test_each_of_several_cards_has_its_margin() -> None:
-    found = room_for(machine(CARD, CARD))
+    found = budget_for(machine(CARD, CARD))
 
     assert (found.name, found.available, len(found.cards)) == ("2 cards", 43 * GIB, 2)
 
 
 def test_what_the_engine_itself_holds_on_a_card_counts_as_free_and_what_others_hold_does_not() -> None:
     crowded = dataclasses.replace(CARD, free=10 * GIB)
-    found = room_for(machine(crowded, loaded=(Loaded("m:1b", 9 * GIB, 8 * GIB),)))
+    found = budget_for(machine(crowded, loaded=(Loaded("m:1b", 9 * GIB, 8 * GIB),)))
 
     assert found.available == 18 * GIB - GIB - GIB // 2
     assert (found.in_use, found.reclaimable) == (6 * GIB, 8 * GIB)
@@ -68,27 +68,27 @@ def test_what_the_engine_itself_holds_on_a_card_counts_as_free_and_what_others_h
     ids=["not usable now", "size not known", "part of the processor, left out by the engine"],
 )
 def test_a_card_that_the_engine_does_not_use_changes_nothing(card: Graphics) -> None:
-    assert room_for(machine(card)).name == "memory"
+    assert budget_for(machine(card)).name == "memory"
 
 
 def test_an_engine_without_graphics_counts_main_memory() -> None:
-    assert room_for(machine(CARD), use_graphics=False).name == "memory"
+    assert budget_for(machine(CARD), use_graphics=False).name == "memory"
 
 
 def test_an_amd_processors_graphics_borrow_main_memory() -> None:
-    found = room_for(machine(APU, shared=16 * GIB))
+    found = budget_for(machine(APU, shared=16 * GIB))
 
     assert found.available == GIB // 2 + 16 * GIB - GIB
     assert found.bandwidth == pytest.approx(256e9 * 0.55)
 
 
 def test_what_can_be_borrowed_is_no_more_than_what_is_available() -> None:
-    assert room_for(machine(APU, shared=64 * GIB)).available == GIB // 2 + 24 * GIB - GIB
+    assert budget_for(machine(APU, shared=64 * GIB)).available == GIB // 2 + 24 * GIB - GIB
 
 
-@pytest.mark.parametrize(("available", "room"), [(24, 20), (12, 11)])
-def test_on_a_mac_the_limit_of_metal_and_what_is_available_both_count(available: int, room: int) -> None:
+@pytest.mark.parametrize(("available", "budget"), [(24, 20), (12, 11)])
+def test_on_a_mac_the_limit_of_metal_and_what_is_available_both_count(available: int, budget: int) -> None:
     mac = machine(metal_limit=21 * GIB, memory=Memory(32 * GIB, available * GIB))
-    found = room_for(mac)
+    found = budget_for(mac)
 
-    assert (found.name, found.available) == ("unified memory (Metal)", room * GIB)
+    assert (found.name, found.available) == ("unified memory (Metal)", budget * GIB)

@@ -12,22 +12,22 @@ from gridtie.host.catalogue import Catalogue, Score
 from gridtie.host.fit import choice as rules
 from gridtie.host.fit.choice import CannotChoose, Verdict, Wishes, choose_best, choose_named, coding_score, judge
 from gridtie.host.fit.memory import GIB, Settings
-from gridtie.host.fit.placement import Device, Room
+from gridtie.host.fit.placement import Budget, Device
 
 CATALOGUE = load(Path(__file__).parents[4] / "config" / "models.yaml")
 WISHES = Wishes(settings=Settings(0))
 
 
-def room(gib: float, bandwidth: float | None = None) -> Room:
-    return Room("memory", int(gib * GIB), int(gib * GIB), bandwidth, "given")
+def budget(gib: float, bandwidth: float | None = None) -> Budget:
+    return Budget("memory", int(gib * GIB), int(gib * GIB), bandwidth, "given")
 
 
 def chosen(gib: float, bandwidth: float | None = None, wishes: Wishes = WISHES) -> list[str]:
-    return [v.model.name for v in choose_best(CATALOGUE, room(gib, bandwidth), wishes).chosen]
+    return [v.model.name for v in choose_best(CATALOGUE, budget(gib, bandwidth), wishes).chosen]
 
 
 def verdict(name: str, gib: float = 1000, bandwidth: float | None = None, wishes: Wishes = WISHES) -> Verdict:
-    return judge(CATALOGUE.models[name], room(gib, bandwidth), wishes)
+    return judge(CATALOGUE.models[name], budget(gib, bandwidth), wishes)
 
 
 @pytest.mark.parametrize(
@@ -59,15 +59,17 @@ def test_a_better_score_does_not_make_up_for_a_short_context() -> None:
 
 def test_a_much_better_score_does() -> None:
     """With 6.3 GiB, as an 8 GB card has, the 1.5b model (31.6) has room for 32K, the 7b one (57.9) for 16K."""
-    best = choose_best(CATALOGUE, room(6.3), WISHES).chosen[0]
+    best = choose_best(CATALOGUE, budget(6.3), WISHES).chosen[0]
 
     assert (best.model.name, best.context) == ("qwen2.5-coder:7b", 16384)
     assert "qwen2.5-coder:1.5b would have 32768, but scores 31.6" in best.why
 
 
-def on_card(gib: float, behind: float = 32) -> Room:
+def on_card(gib: float, behind: float = 32) -> Budget:
     card = Device("card", int(gib * GIB), int(gib * GIB), 500e9)
-    return Room("card", card.total, card.available, 500e9, cards=(card,), behind=Device("memory", 0, int(behind * GIB)))
+    return Budget(
+        "card", card.total, card.available, 500e9, cards=(card,), behind=Device("memory", 0, int(behind * GIB))
+    )
 
 
 def test_auto_never_takes_a_model_that_lies_partly_in_main_memory_and_says_how_much_would_fit() -> None:
@@ -89,7 +91,7 @@ def test_a_named_model_that_even_main_memory_cannot_take_is_refused() -> None:
 
 
 def test_memory_that_other_programs_hold_is_named_where_it_would_help() -> None:
-    crowded = replace(room(4), in_use=8 * GIB)
+    crowded = replace(budget(4), in_use=8 * GIB)
 
     assert "other programs hold 8.0 GiB" in judge(CATALOGUE.models["qwen2.5-coder:7b"], crowded, WISHES).refusals[0]
     assert "other programs" not in judge(CATALOGUE.models["llama3.3:70b"], crowded, WISHES).refusals[0]
@@ -110,7 +112,7 @@ def test_models_with_less_context_are_taken_where_nothing_has_the_wanted_one() -
 
 def test_the_probe_is_all_there_is_where_nothing_else_can_be_fetched() -> None:
     sealed = replace(WISHES, unreachable={"ollama": "the library does not answer"})
-    found = choose_best(CATALOGUE, room(100), sealed)
+    found = choose_best(CATALOGUE, budget(100), sealed)
 
     assert [(v.model.name, v.why) for v in found.chosen] == [("smollm2:135m", "the only model that can be used here")]
 
@@ -123,13 +125,13 @@ def test_a_model_that_is_already_there_needs_no_source() -> None:
 
 def test_not_even_the_probe_fitting_is_an_error_with_the_reason() -> None:
     with pytest.raises(CannotChoose, match=r"not even the probe \(smollm2:135m\): does not fit: 0\.3 GiB"):
-        choose_best(CATALOGUE, room(0.1), WISHES)
+        choose_best(CATALOGUE, budget(0.1), WISHES)
 
 
 def test_servers_that_run_side_by_side_have_to_fit_together() -> None:
     one = verdict("qwen2.5-coder:7b").need
     assert one is not None
-    barely = room(one.total / GIB + 0.01)
+    barely = budget(one.total / GIB + 0.01)
     alone, beside = (choose_best(CATALOGUE, barely, replace(WISHES, together=flag)).chosen[0] for flag in (False, True))
 
     assert (alone.model.name, alone.context) == ("qwen2.5-coder:7b", 32768)
@@ -168,13 +170,13 @@ def test_auto_never_takes_a_licence_that_forbids_commercial_use(gib: float, purp
     }
     tempting = replace(models["qwen2.5-coder:3b"], purposes=("chat", "code"))
     catalogue = Catalogue({**models, tempting.name: tempting})
-    found = choose_best(catalogue, room(gib), replace(WISHES, purposes=purposes)).chosen
+    found = choose_best(catalogue, budget(gib), replace(WISHES, purposes=purposes)).chosen
 
     assert all(each.model.license.commercial for each in found)
 
 
 def test_every_model_has_a_verdict_with_a_reason() -> None:
-    found = choose_best(CATALOGUE, room(23), WISHES).verdicts
+    found = choose_best(CATALOGUE, budget(23), WISHES).verdicts
 
     assert [v.model.name for v in found] == list(CATALOGUE.models)
     assert all(v.refusals or v.why for v in found)
@@ -214,20 +216,20 @@ def test_the_context_is_32k_where_it_fits_and_was_trained_else_8k(name: str, gib
 
 
 def test_a_named_model_comes_with_the_probe() -> None:
-    found = choose_named(CATALOGUE, ["codellama:7b"], room(20), WISHES)
+    found = choose_named(CATALOGUE, ["codellama:7b"], budget(20), WISHES)
 
     assert [v.model.name for v in found.chosen] == ["codellama:7b", "smollm2:135m"]
 
 
 def test_licence_size_and_speed_are_the_persons_own_decision() -> None:
-    found = choose_named(CATALOGUE, ["qwen2.5-coder:3b"], room(20, bandwidth=1e9), replace(WISHES, max_download=1))
+    found = choose_named(CATALOGUE, ["qwen2.5-coder:3b"], budget(20, bandwidth=1e9), replace(WISHES, max_download=1))
 
     assert "qwen2.5-coder:3b" in [v.model.name for v in found.chosen]
 
 
 def test_all_that_is_wrong_with_named_models_is_told_at_once() -> None:
     with pytest.raises(CannotChoose) as caught:
-        choose_named(CATALOGUE, ["lama3:8b", "llama3.3:70b", "qwen3-coder-next:latest"], room(20), WISHES)
+        choose_named(CATALOGUE, ["lama3:8b", "llama3.3:70b", "qwen3-coder-next:latest"], budget(20), WISHES)
 
     lines = str(caught.value).splitlines()
     assert "did you mean llama3:8b" in lines[0]

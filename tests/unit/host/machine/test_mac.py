@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.host.fit.budget import room_for
+from gridtie.host.fit.budget import budget_for
 from gridtie.host.fit.memory import GIB, MARGIN, MIB
 from gridtie.host.machine.hardware import BESIDE_ENGINE, in_docker
 from gridtie.host.machine.mac import metal_limit, read_mac
@@ -69,7 +69,7 @@ def test_what_runs_in_docker_has_the_virtual_machines_memory_and_no_metal(kind: 
     total = json.loads((FIXTURES / f"docker-{kind}.json").read_text())["MemTotal"]
     found = read_mac(lambda command: (FIXTURES / f"{command[0]}.txt").read_text())
 
-    native, contained = room_for(found), room_for(in_docker(found, total))
+    native, contained = budget_for(found), budget_for(in_docker(found, total))
 
     assert native.name == "unified memory (Metal)"
     # Six GiB are free; Metal alone would take up to 10.67.

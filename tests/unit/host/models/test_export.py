@@ -14,35 +14,35 @@ from gridtie.host.models.export import ExportError, chosen, export
 from gridtie.host.models.seed import open_seed
 from gridtie.host.models.store import Checked
 from standins.model_registry import serving
-from standins.stocked import Stocked
+from standins.model_station import ModelStation
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Iterator[Stocked]:
+def station(tmp_path: Path) -> Iterator[ModelStation]:
     with serving() as registry:
-        found = Stocked(tmp_path, registry)
-        found.supply()
+        found = ModelStation(tmp_path, registry)
+        found.provision()
         yield found
 
 
-def copied(station: Stocked, target: Path, *names: str) -> Path:
+def copied(station: ModelStation, target: Path, *names: str) -> Path:
     export(station.store(), chosen(station.store(), names), target, lambda line: None)
     return target
 
 
 @pytest.mark.parametrize("name", ["copy", "copy.tar"])
-def test_a_copy_stocks_a_machine_without_a_network(station: Stocked, tmp_path: Path, name: str) -> None:
+def test_a_copy_serves_a_machine_without_a_network(station: ModelStation, tmp_path: Path, name: str) -> None:
     copy = copied(station, tmp_path / name)
-    before = station.supply().models
-    shutil.rmtree(station.place.root)
+    before = station.provision().models
+    shutil.rmtree(station.directories.root)
     station.registry.files.clear()
-    done = station.supply(seed=copy, probe=lambda: {"ollama": "unplugged", "package": "unplugged"})
+    done = station.provision(seed=copy, probe=lambda: {"ollama": "unplugged", "package": "unplugged"})
 
     assert [m["digest"] for m in done.models] == [m["digest"] for m in before]
 
 
 def test_one_model_is_copied_with_the_librarys_manifest_and_without_the_others(
-    station: Stocked, tmp_path: Path
+    station: ModelStation, tmp_path: Path
 ) -> None:
     seed = open_seed(copied(station, tmp_path / "copy.tar", "coder:1b"), Checked(tmp_path / "checked"))
     probe = station.store().read("gridtie/probe:1m")
@@ -51,12 +51,12 @@ def test_one_model_is_copied_with_the_librarys_manifest_and_without_the_others(
     assert probe and seed.holds(probe.model.digest) is None
 
 
-def test_the_same_models_make_the_same_tar(station: Stocked, tmp_path: Path) -> None:
+def test_the_same_models_make_the_same_tar(station: ModelStation, tmp_path: Path) -> None:
     assert copied(station, tmp_path / "a.tar").read_bytes() == copied(station, tmp_path / "b.tar").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["copy", "copy.tar"])
-def test_a_damaged_file_is_found_on_the_way_out(station: Stocked, tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_found_on_the_way_out(station: ModelStation, tmp_path: Path, name: str) -> None:
     blob = station.store().blob(station.manifest.model.digest)
     blob.write_bytes(bytes(len(station.weights)))
 
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_found_on_the_way_out(station: Stocked, tmp_path: Path
     assert not (tmp_path / "copy.tar").exists() and not (tmp_path / "copy" / "manifests").exists()
 
 
-def test_a_copy_that_was_begun_is_continued(station: Stocked, tmp_path: Path) -> None:
+def test_a_copy_that_was_begun_is_continued(station: ModelStation, tmp_path: Path) -> None:
     said: list[str] = []
     copy = copied(station, tmp_path / "copy")
     name = station.manifest.model.digest.replace(":", "-")
@@ -75,27 +75,27 @@ def test_a_copy_that_was_begun_is_continued(station: Stocked, tmp_path: Path) ->
     assert len(said) == 1 and (copy / "blobs" / name).read_bytes() == station.weights
 
 
-def test_a_model_that_is_not_here_is_named(station: Stocked) -> None:
+def test_a_model_that_is_not_here_is_named(station: ModelStation) -> None:
     with pytest.raises(ExportError, match=r"does not have other:1b; it has: coder:1b, probe:1m"):
         chosen(station.store(), ["other:1b"])
 
 
 class TestCommand:
     @pytest.fixture(autouse=True)
-    def here(self, station: Stocked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(self, station: ModelStation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         facts = {"schema": 1, "engine": {"kind": "ollama"}}
         (tmp_path / "station.json").write_text(json.dumps(facts))
         (tmp_path / "state").mkdir()
-        (tmp_path / "state" / "models").symlink_to(station.place.root)
+        (tmp_path / "state" / "models").symlink_to(station.directories.root)
         monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path))
         monkeypatch.setenv("GRIDTIE_STATE_DIR", str(tmp_path / "state"))
 
-    def test_it_lists_names_sizes_and_digests(self, station: Stocked, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_it_lists_names_sizes_and_digests(self, station: ModelStation, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["models", "list"]) == 0
         assert station.manifest.digest in capsys.readouterr().out
 
     def test_it_exports_and_says_what_the_lock_needs(
-        self, station: Stocked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+        self, station: ModelStation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["models", "export", str(tmp_path / "x.tar")]) == 0
         told = capsys.readouterr().out

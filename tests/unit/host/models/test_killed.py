@@ -11,7 +11,7 @@ from pathlib import Path
 
 from standins import shape_gguf
 from standins.model_registry import serving
-from standins.stocked import SHAPE
+from standins.model_station import SHAPE
 
 TESTS = Path(__file__).parents[3]
 
@@ -26,9 +26,9 @@ from gridtie.host.models import download
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Checked, Store, sha256_of
-from gridtie.host.models.provision import Order, Place, supply
+from gridtie.host.models.provision import Order, Directories, provision
 from standins.killed import kill_everywhere
-from standins.stocked import AMPLE, SHAPE, SMALL, model
+from standins.model_station import AMPLE, SHAPE, SMALL, model
 
 # A killed process loses nothing that the kernel has; only a power cut would.
 os.fsync = lambda descriptor: None
@@ -36,9 +36,9 @@ os.fsync = lambda descriptor: None
 download._trust("")
 given = json.loads(sys.argv[1])
 root = Path(given["root"])
-place = Place(root / "models")
+directories = Directories(root / "models")
 order = Order(
-    place=place,
+    directories=directories,
     catalogue=Catalogue({
         "coder:1b": model("coder:1b", OllamaSource("coder:1b"), ("code",), SHAPE, given["size"]),
         "probe:1m": model("probe:1m", OllamaSource("probe:1m"), ("probe",), SMALL, given["size"]),
@@ -46,8 +46,8 @@ order = Order(
     lock={},
     models=["coder:1b"],
     engine="ollama",
-    means=Means(place.incoming, given["registry"], Fetcher()),
-    room=lambda: AMPLE,
+    means=Means(directories.incoming, given["registry"], Fetcher()),
+    budget=lambda: AMPLE,
     probe=dict,
 )
 mine = {"name": "mine:1", "gguf": given["file"], "sha256": sha256_of(Path(given["file"]))}
@@ -62,40 +62,41 @@ def sound(store, names):
 
 
 def empty():
-    shutil.rmtree(place.root, ignore_errors=True)
+    shutil.rmtree(directories.root, ignore_errors=True)
 
 
-def bring():
-    supply(replace(order, models=["coder:1b", mine]))
+def install():
+    provision(replace(order, models=["coder:1b", mine]))
 
 
-def brought(step):
-    sound(place.store("ollama"), ["coder:1b", "probe:1m", "gridtie/coder:1b", "gridtie/probe:1m", "gridtie/mine:1"])
-    assert not supply(replace(order, models=["coder:1b", mine])).changed, step
-    assert list(place.incoming.iterdir()) == [], step
+def installed(step):
+    library, own = ["coder:1b", "probe:1m"], ["gridtie/coder:1b", "gridtie/probe:1m", "gridtie/mine:1"]
+    sound(directories.store("ollama"), library + own)
+    assert not provision(replace(order, models=["coder:1b", mine])).changed, step
+    assert list(directories.incoming.iterdir()) == [], step
 
 
-def stocked():
+def provisioned():
     empty()
-    bring()
+    install()
 
 
 def prune():
-    supply(replace(order, models=["coder:1b"], prune=True))
+    provision(replace(order, models=["coder:1b"], prune=True))
 
 
 def pruned(step):
-    store = place.store("ollama")
+    store = directories.store("ollama")
     sound(store, ["coder:1b", "probe:1m", "gridtie/coder:1b", "gridtie/probe:1m"])
     assert not store.blob("sha256:" + mine["sha256"]).exists(), step
-    assert not supply(replace(order, models=["coder:1b"], prune=True)).changed, step
+    assert not provision(replace(order, models=["coder:1b"], prune=True)).changed, step
 
 
-print(json.dumps([kill_everywhere(empty, bring, brought), kill_everywhere(stocked, prune, pruned)]))
+print(json.dumps([kill_everywhere(empty, install, installed), kill_everywhere(provisioned, prune, pruned)]))
 """
 
 
-def test_bringing_and_pruning_can_be_killed_at_every_change_of_the_disk(tmp_path: Path) -> None:
+def test_installing_and_pruning_can_be_killed_at_every_change_of_the_disk(tmp_path: Path) -> None:
     with serving() as registry:
         weights = {}
         for name, count in (("coder:1b", 32768), ("probe:1m", 8192), ("mine", 4096)):
@@ -115,8 +116,8 @@ def test_bringing_and_pruning_can_be_killed_at_every_change_of_the_disk(tmp_path
         )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    bringing, pruning = json.loads(done.stdout)
-    assert bringing > 30 and pruning > 5, "every step was reached"
+    installing, pruning = json.loads(done.stdout)
+    assert installing > 30 and pruning > 5, "every step was reached"
 
 
 def _gguf(path: Path, context: int) -> bytes:

@@ -89,10 +89,10 @@ def test_a_model_lies_where_the_puller_asks_for_it(tmp_path: Path) -> None:
 
     mirror.add_model("smollm2:135m", manifest, store)
 
-    place = tmp_path / "mirror/v2/library/smollm2"
-    assert (place / "manifests/135m").read_bytes() == manifest.raw
-    assert {path.name for path in (place / "blobs").iterdir()} == {layer.digest for layer in manifest.blobs}
-    assert all(f"sha256:{sha256_of(path)}" == path.name for path in (place / "blobs").iterdir())
+    directory = tmp_path / "mirror/v2/library/smollm2"
+    assert (directory / "manifests/135m").read_bytes() == manifest.raw
+    assert {path.name for path in (directory / "blobs").iterdir()} == {layer.digest for layer in manifest.blobs}
+    assert all(f"sha256:{sha256_of(path)}" == path.name for path in (directory / "blobs").iterdir())
     assert mirror.has_model("smollm2:135m", manifest)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gridtie.host.models import proof
-from gridtie.host.models.install import StockError
+from gridtie.host.models.install import InstallError
 from gridtie.host.models.proof import at_host
 from gridtie.host.router import Unreachable
 from standins import httpd, model_registry
-from standins.stocked import Stocked
+from standins.model_station import ModelStation
 
 
 @pytest.fixture
@@ -27,9 +27,9 @@ def engine() -> Iterator[httpd.Httpd]:
 
 
 @pytest.fixture
-def station(tmp_path: Path, engine: httpd.Httpd) -> Iterator[Stocked]:
+def station(tmp_path: Path, engine: httpd.Httpd) -> Iterator[ModelStation]:
     with model_registry.serving() as registry:
-        found = Stocked(tmp_path, registry)
+        found = ModelStation(tmp_path, registry)
         found.order = replace(found.order, reach=lambda url: engine.url)
         yield found
 
@@ -38,93 +38,97 @@ def asked(engine: httpd.Httpd, path: str = "/api/generate") -> list[str]:
     return [each.body.get("model", each.body["prompt"]) for each in engine.asked if each.path == path]
 
 
-def test_every_new_model_is_asked_once(station: Stocked, engine: httpd.Httpd) -> None:
-    station.supply()
+def test_every_new_model_is_asked_once(station: ModelStation, engine: httpd.Httpd) -> None:
+    station.provision()
     assert asked(engine) == ["gridtie/coder:1b", "gridtie/probe:1m"]
 
     engine.asked.clear()
-    assert not station.supply().changed and not engine.asked
+    assert not station.provision().changed and not engine.asked
 
 
-def test_a_model_that_is_run_in_another_way_is_asked_again(station: Stocked, engine: httpd.Httpd) -> None:
-    station.supply()
+def test_a_model_that_is_run_in_another_way_is_asked_again(station: ModelStation, engine: httpd.Httpd) -> None:
+    station.provision()
     engine.asked.clear()
-    station.supply(parallel=2)
+    station.provision(parallel=2)
 
     assert asked(engine) == ["gridtie/coder:1b", "gridtie/probe:1m"]
 
 
-def test_one_that_lists_and_does_not_run_is_an_error_and_is_not_offered(station: Stocked, engine: httpd.Httpd) -> None:
+def test_one_that_lists_and_does_not_run_is_an_error_and_is_not_offered(
+    station: ModelStation, engine: httpd.Httpd
+) -> None:
     engine.answers["/api/generate"] = (500, {"error": "unknown model architecture: 'odd'"})
 
-    with pytest.raises(StockError, match=r"gridtie/coder:1b is whole .* does not run: unknown model architecture"):
-        station.supply()
+    with pytest.raises(InstallError, match=r"gridtie/coder:1b is whole .* does not run: unknown model architecture"):
+        station.provision()
     assert list(station.store().names()) == ["coder:1b"]
     assert station.store().blob(station.manifest.model.digest).is_file()
 
 
-def test_the_next_run_tries_again_and_fetches_nothing(station: Stocked, engine: httpd.Httpd) -> None:
+def test_the_next_run_tries_again_and_fetches_nothing(station: ModelStation, engine: httpd.Httpd) -> None:
     good = engine.answers["/api/generate"]
     engine.answers["/api/generate"] = (500, {"error": "out of memory"})
-    with pytest.raises(StockError):
-        station.supply()
+    with pytest.raises(InstallError):
+        station.provision()
     station.registry.requests.clear()
     engine.answers["/api/generate"] = good
 
-    assert station.supply().changed and not station.registry.requests
-    assert not station.supply().changed
+    assert station.provision().changed and not station.registry.requests
+    assert not station.provision().changed
 
 
 @pytest.mark.parametrize("answer", [(200, {"response": "", "eval_count": 0}), (200, b"<html>"), (404, b"")])
-def test_an_answer_without_tokens_is_none(station: Stocked, engine: httpd.Httpd, answer: tuple[int, object]) -> None:
+def test_an_answer_without_tokens_is_none(
+    station: ModelStation, engine: httpd.Httpd, answer: tuple[int, object]
+) -> None:
     engine.answers["/api/generate"] = answer
 
-    with pytest.raises(StockError, match="does not run"):
-        station.supply()
+    with pytest.raises(InstallError, match="does not run"):
+        station.provision()
 
 
 def test_an_engine_that_cannot_be_reached_is_said_once_and_asked_with_the_next_deep_look(
-    station: Stocked, engine: httpd.Httpd
+    station: ModelStation, engine: httpd.Httpd
 ) -> None:
-    done = station.supply(reach=lambda url: "http://127.0.0.1:9")
+    done = station.provision(reach=lambda url: "http://127.0.0.1:9")
     assert "gridtie/coder:1b could not be asked for an answer from here" in done.remarks[-2]
 
-    assert not station.supply().remarks and not asked(engine)
-    station.supply(deep=True)
+    assert not station.provision().remarks and not asked(engine)
+    station.provision(deep=True)
     assert asked(engine) == ["gridtie/coder:1b", "gridtie/probe:1m"]
 
 
 def test_an_engine_that_this_host_has_no_way_to_is_a_remark_with_the_reason(
-    station: Stocked, engine: httpd.Httpd
+    station: ModelStation, engine: httpd.Httpd
 ) -> None:
     def nowhere(url: str) -> str:
         raise Unreachable("it runs in a rootless Docker")
 
-    done = station.supply(reach=nowhere)
+    done = station.provision(reach=nowhere)
 
     assert done.remarks[-1].endswith("could not be asked for an answer from here: it runs in a rootless Docker")
-    assert not engine.asked and not station.supply().remarks
+    assert not engine.asked and not station.provision().remarks
 
 
-def test_check_mode_asks_nobody(station: Stocked, engine: httpd.Httpd) -> None:
-    station.supply(check=True)
+def test_check_mode_asks_nobody(station: ModelStation, engine: httpd.Httpd) -> None:
+    station.provision(check=True)
 
     assert not engine.asked
 
 
 def test_each_server_of_the_embedded_engine_is_waited_for_and_asked(
-    station: Stocked, engine: httpd.Httpd, monkeypatch: pytest.MonkeyPatch
+    station: ModelStation, engine: httpd.Httpd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proof, "LISTEN_S", 0.0)
     monkeypatch.setattr(proof, "LOAD_S", 0.0)
-    station.supply(engine="embedded")
+    station.provision(engine="embedded")
     assert asked(engine, "/completion") == ["Hello", "Hello"]
 
     engine.answers["/health"] = (503, {"error": {"message": "Loading model"}})
-    with pytest.raises(StockError, match="its server is not ready after 0 s"):
-        station.supply(engine="embedded", parallel=2)
-    with pytest.raises(StockError, match="its server has not started within 0 s"):
-        station.supply(engine="embedded", parallel=2, reach=lambda url: "http://127.0.0.1:9")
+    with pytest.raises(InstallError, match="its server is not ready after 0 s"):
+        station.provision(engine="embedded", parallel=2)
+    with pytest.raises(InstallError, match="its server has not started within 0 s"):
+        station.provision(engine="embedded", parallel=2, reach=lambda url: "http://127.0.0.1:9")
 
 
 def test_a_containers_address_takes_the_place_of_its_name() -> None:

@@ -15,14 +15,14 @@ import pytest
 
 from gridtie.host.catalogue import Catalogue, Pin
 from gridtie.host.fit.memory import Settings, need
-from gridtie.host.fit.placement import Room
+from gridtie.host.fit.placement import Budget
 from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
-from gridtie.host.models.install import StockError
+from gridtie.host.models.install import InstallError
 from gridtie.host.models.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
 from standins import shape_gguf
 from standins.model_registry import serving
-from standins.stocked import AMPLE, SHAPE, Stocked
+from standins.model_station import AMPLE, SHAPE, ModelStation
 
 
 @dataclass(frozen=True)
@@ -44,38 +44,38 @@ class Patient(Fetcher):
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Iterator[Stocked]:
+def station(tmp_path: Path) -> Iterator[ModelStation]:
     with serving() as registry:
-        yield Stocked(tmp_path, registry)
+        yield ModelStation(tmp_path, registry)
 
 
-def test_a_fresh_station_gets_the_best_model_and_the_probe(station: Stocked) -> None:
-    done = station.supply()
+def test_a_fresh_station_gets_the_best_model_and_the_probe(station: ModelStation) -> None:
+    done = station.provision()
 
     assert [m["name"] for m in done.models] == ["gridtie/coder:1b", "gridtie/probe:1m"]
     assert list(station.store().names()) == ["gridtie/coder:1b", "gridtie/probe:1m", "coder:1b"]
 
 
-def test_a_second_run_changes_nothing_and_asks_nobody(station: Stocked) -> None:
-    station.supply()
+def test_a_second_run_changes_nothing_and_asks_nobody(station: ModelStation) -> None:
+    station.provision()
     before = station.files()
-    station.supply()
+    station.provision()
     station.registry.requests.clear()
-    done = station.supply(room=pytest.fail, probe=pytest.fail)
+    done = station.provision(budget=pytest.fail, probe=pytest.fail)
 
     assert not done.changed and not station.registry.requests
     assert station.files().keys() == before.keys()
 
 
-def test_check_mode_touches_nothing_and_foretells_the_run(station: Stocked) -> None:
-    foretold = station.supply(check=True)
-    assert foretold.changed and not station.place.root.exists()
+def test_check_mode_touches_nothing_and_foretells_the_run(station: ModelStation) -> None:
+    foretold = station.provision(check=True)
+    assert foretold.changed and not station.directories.root.exists()
 
-    assert station.supply().after == foretold.after
+    assert station.provision().after == foretold.after
 
 
-def test_the_served_model_is_the_librarys_with_our_context(station: Stocked) -> None:
-    station.supply()
+def test_the_served_model_is_the_librarys_with_our_context(station: ModelStation) -> None:
+    station.provision()
     served = station.store().read("gridtie/coder:1b")
     assert served
 
@@ -84,146 +84,146 @@ def test_the_served_model_is_the_librarys_with_our_context(station: Stocked) -> 
     assert served.model == station.manifest.model
 
 
-def test_every_model_is_described_for_the_router(station: Stocked) -> None:
-    first = station.supply().models[0]
+def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
+    first = station.provision().models[0]
 
     assert first["url"] == "http://engine:11434" and first["dialect"] == "ollama" and first["context"] == 32768
     assert first["digest"] == station.store().read("gridtie/coder:1b").digest  # type: ignore[union-attr]
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
 
 
-def test_the_first_digest_is_recorded_said_and_obeyed(station: Stocked) -> None:
-    done = station.supply()
+def test_the_first_digest_is_recorded_said_and_obeyed(station: ModelStation) -> None:
+    done = station.provision()
     assert "no digest was pinned" in done.remarks[0] and station.manifest.digest[7:] in done.remarks[0]
 
     station.store().manifest_path("coder:1b").unlink()
     station.registry.add_model("coder:1b", station.weights, b"{}")
-    with pytest.raises(StockError, match="coder:1b was changed upstream"):
-        station.supply()
+    with pytest.raises(InstallError, match="coder:1b was changed upstream"):
+        station.provision()
 
 
-def test_with_required_pins_a_missing_one_is_an_error_before_anything_is_fetched(station: Stocked) -> None:
-    with pytest.raises(StockError, match=r"coder:1b: gridtie_require_pins is on"):
-        station.supply(require_pins=True)
+def test_with_required_pins_a_missing_one_is_an_error_before_anything_is_fetched(station: ModelStation) -> None:
+    with pytest.raises(InstallError, match=r"coder:1b: gridtie_require_pins is on"):
+        station.provision(require_pins=True)
     assert not station.registry.requests
 
 
-def test_a_manifest_other_than_the_locks_is_refused_before_its_blobs(station: Stocked) -> None:
+def test_a_manifest_other_than_the_locks_is_refused_before_its_blobs(station: ModelStation) -> None:
     lock = {**station.order.lock, "coder:1b": Pin(manifest="0" * 64)}
 
-    with pytest.raises(StockError, match=f"pinned is sha256:{'0' * 64}"):
-        station.supply(lock=lock)
+    with pytest.raises(InstallError, match=f"pinned is sha256:{'0' * 64}"):
+        station.provision(lock=lock)
     assert not [path for path, _ in station.registry.requests if "/blobs/" in path]
 
 
-def test_a_package_is_asked_for_by_hash(station: Stocked) -> None:
-    station.supply()
+def test_a_package_is_asked_for_by_hash(station: ModelStation) -> None:
+    station.provision()
 
     assert station.asked.read_text() == f"probe==1.0 --hash=sha256:{'a' * 64}\n"
 
 
-def test_a_package_with_another_file_than_pinned_is_refused(station: Stocked) -> None:
-    with pytest.raises(StockError, match=r"probe/model\.gguf in probe-1\.0.* has the wrong content"):
-        station.supply(lock={"probe:1m": Pin(gguf="0" * 64, package="a" * 64)})
+def test_a_package_with_another_file_than_pinned_is_refused(station: ModelStation) -> None:
+    with pytest.raises(InstallError, match=r"probe/model\.gguf in probe-1\.0.* has the wrong content"):
+        station.provision(lock={"probe:1m": Pin(gguf="0" * 64, package="a" * 64)})
     assert station.store().read("gridtie/probe:1m") is None
 
 
-def test_a_download_that_was_killed_is_continued(station: Stocked) -> None:
-    station.place.incoming.mkdir(parents=True)
+def test_a_download_that_was_killed_is_continued(station: ModelStation) -> None:
+    station.directories.incoming.mkdir(parents=True)
     digest = station.manifest.model.digest
-    (station.place.incoming / digest.replace(":", "-")).write_bytes(station.weights[:500])
-    station.supply()
+    (station.directories.incoming / digest.replace(":", "-")).write_bytes(station.weights[:500])
+    station.provision()
 
     assert station.registry.ranges(digest) == ["bytes=500-"]
 
 
-def test_a_run_that_was_killed_between_blobs_and_manifest_finishes(station: Stocked) -> None:
-    station.supply()
+def test_a_run_that_was_killed_between_blobs_and_manifest_finishes(station: ModelStation) -> None:
+    station.provision()
     station.store().manifest_path("gridtie/coder:1b").unlink()
     station.registry.requests.clear()
 
-    assert station.supply().changed
+    assert station.provision().changed
     assert not [path for path, _ in station.registry.requests if "/blobs/" in path]
 
 
 @pytest.mark.parametrize("name", ["coder:1b", "probe:1m"])
-def test_a_damaged_file_is_found_and_fetched_again(station: Stocked, name: str) -> None:
-    station.supply()
+def test_a_damaged_file_is_found_and_fetched_again(station: ModelStation, name: str) -> None:
+    station.provision()
     served = station.store().read(f"gridtie/{name}")
     assert served
     blob = station.store().blob(served.model.digest)
     blob.write_bytes(bytes(served.model.size))
 
-    assert station.supply(check=True).changed
-    station.supply()
+    assert station.provision(check=True).changed
+    station.provision()
     assert "sha256:" + sha256_of(blob) == served.model.digest
 
 
-def test_content_damaged_on_the_way_never_becomes_visible(station: Stocked) -> None:
+def test_content_damaged_on_the_way_never_becomes_visible(station: ModelStation) -> None:
     station.registry.damaged = 99
 
-    with pytest.raises(StockError, match="has the wrong content"):
-        station.supply()
+    with pytest.raises(InstallError, match="has the wrong content"):
+        station.provision()
     assert station.store().read("coder:1b") is None and station.store().read("gridtie/coder:1b") is None
 
 
-def test_one_failing_model_does_not_undo_the_others_and_all_failures_are_told(station: Stocked) -> None:
+def test_one_failing_model_does_not_undo_the_others_and_all_failures_are_told(station: ModelStation) -> None:
     station.registry.files.clear()
 
-    with pytest.raises(StockError, match=r"coder:1b: .*HTTP 404"):
-        station.supply()
+    with pytest.raises(InstallError, match=r"coder:1b: .*HTTP 404"):
+        station.provision()
     assert station.store().read("gridtie/probe:1m")
 
 
-def test_a_changed_request_is_chosen_anew_and_an_equal_one_is_not(station: Stocked) -> None:
-    assert len(station.supply(probe=lambda: {"ollama": "unplugged"}).models) == 1
-    assert len(station.supply().models) == 1
+def test_a_changed_request_is_chosen_anew_and_an_equal_one_is_not(station: ModelStation) -> None:
+    assert len(station.provision(probe=lambda: {"ollama": "unplugged"}).models) == 1
+    assert len(station.provision().models) == 1
 
-    assert len(station.supply(models=["coder:1b"]).models) == 2
-    assert len(station.supply(choose_again=True).models) == 2
+    assert len(station.provision(models=["coder:1b"]).models) == 2
+    assert len(station.provision(choose_again=True).models) == 2
 
 
-def test_another_purpose_is_another_request_and_the_usual_one_is_as_it_always_was(station: Stocked) -> None:
-    station.supply()
-    assert "purposes" not in json.loads(station.place.resolved.read_text())["request"]
+def test_another_purpose_is_another_request_and_the_usual_one_is_as_it_always_was(station: ModelStation) -> None:
+    station.provision()
+    assert "purposes" not in json.loads(station.directories.resolved.read_text())["request"]
 
-    done = station.supply(purposes=("chat",))
+    done = station.provision(purposes=("chat",))
     assert [m["name"] for m in done.models] == ["gridtie/probe:1m"]
-    assert not station.supply(purposes=("chat",), room=pytest.fail).changed
+    assert not station.provision(purposes=("chat",), budget=pytest.fail).changed
 
 
-def test_the_reason_against_a_model_is_handed_on(station: Stocked) -> None:
-    done = station.supply(probe=lambda: {"ollama": "unplugged"})
+def test_the_reason_against_a_model_is_handed_on(station: ModelStation) -> None:
+    done = station.provision(probe=lambda: {"ollama": "unplugged"})
 
     assert done.others == {"coder:1b": "cannot be fetched here: unplugged"}
 
 
-def test_the_embedded_engine_gets_a_list_of_files_and_ports(station: Stocked) -> None:
-    done = station.supply(engine="embedded")
-    listing = json.loads(station.place.embedded_list.read_text())
+def test_the_embedded_engine_gets_a_list_of_files_and_ports(station: ModelStation) -> None:
+    done = station.provision(engine="embedded")
+    listing = json.loads(station.directories.embedded_list.read_text())
 
     assert [(m["name"], m["port"], m["context"]) for m in listing] == [
         ("gridtie/coder:1b", 8080, 32768),
         ("gridtie/probe:1m", 8081, 8192),
     ]
     assert [m["url"] for m in done.models] == ["http://engine:8080", "http://engine:8081"]
-    assert (station.place.root / listing[0]["path"]).read_bytes() == station.weights
+    assert (station.directories.root / listing[0]["path"]).read_bytes() == station.weights
 
 
-def test_another_engine_takes_over_what_is_there(station: Stocked) -> None:
-    station.supply()
+def test_another_engine_takes_over_what_is_there(station: ModelStation) -> None:
+    station.provision()
     station.registry.requests.clear()
     station.asked.unlink()
-    station.supply(engine="embedded")
+    station.provision(engine="embedded")
 
     assert not [path for path, _ in station.registry.requests if station.manifest.model.digest in path]
     assert not station.asked.exists()
 
 
-def test_a_file_of_the_users_is_served_and_left_alone(station: Stocked, tmp_path: Path) -> None:
+def test_a_file_of_the_users_is_served_and_left_alone(station: ModelStation, tmp_path: Path) -> None:
     path = tmp_path / "coder.gguf"
     entry = {"name": "mine:1", "gguf": str(path), "sha256": sha256_of(path)}
-    done = station.supply(models=[entry])
+    done = station.provision(models=[entry])
 
     assert [(m["name"], m["source"]) for m in done.models] == [
         ("gridtie/mine:1", "gguf"),
@@ -231,22 +231,24 @@ def test_a_file_of_the_users_is_served_and_left_alone(station: Stocked, tmp_path
     ]
     assert path.read_bytes() == station.weights and path.stat().st_nlink == 1
     path.unlink()
-    assert not station.supply(models=[entry]).changed
+    assert not station.provision(models=[entry]).changed
 
 
-def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: Stocked) -> None:
+def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: ModelStation) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()
     fetcher = Patient(sha256=sha256)
     entry = {"name": "mine:1", "gguf": station.registry.url + "/mine.gguf", "sha256": sha256}
-    done = station.supply(models=[entry, "coder:1b"], means=replace(station.order.means, fetcher=fetcher))
+    done = station.provision(models=[entry, "coder:1b"], means=replace(station.order.means, fetcher=fetcher))
 
     assert [m["name"] for m in done.models][:2] == ["gridtie/mine:1", "gridtie/coder:1b"]
     assert not fetcher.met
     assert not station.registry.ranges(f"sha256:{sha256}")
 
 
-def test_two_files_of_one_name_do_not_mix(station: Stocked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_files_of_one_name_do_not_mix(
+    station: ModelStation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both are being copied before either is whole."""
     both, real = threading.Barrier(2, timeout=20), sources.copy_and_hash
 
@@ -263,7 +265,7 @@ def test_two_files_of_one_name_do_not_mix(station: Stocked, tmp_path: Path, monk
         shape_gguf.write(path, replace(SHAPE, vocab_size=vocabulary))
         entries.append({"name": f"mine:{number}", "gguf": str(path), "sha256": sha256_of(path)})
     monkeypatch.setattr(sources, "copy_and_hash", together)
-    done = station.supply(models=entries)
+    done = station.provision(models=entries)
 
     served = [station.store().read(str(model["name"])) for model in done.models[:2]]
     assert [each and sha256_of(station.store().blob(each.model.digest)) for each in served] == [
@@ -271,13 +273,13 @@ def test_two_files_of_one_name_do_not_mix(station: Stocked, tmp_path: Path, monk
     ]
 
 
-def test_a_file_by_url_is_fetched_checked_and_served(station: Stocked) -> None:
+def test_a_file_by_url_is_fetched_checked_and_served(station: ModelStation) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()
     entry = {"name": "mine:1", "gguf": station.registry.url + "/mine.gguf", "sha256": sha256}
 
-    assert "its file is fetched first" in station.supply(models=[entry], check=True).remarks[0]
-    assert station.supply(models=[entry]).models[0]["name"] == "gridtie/mine:1"
+    assert "its file is fetched first" in station.provision(models=[entry], check=True).remarks[0]
+    assert station.provision(models=[entry]).models[0]["name"] == "gridtie/mine:1"
 
 
 @pytest.mark.parametrize(
@@ -291,82 +293,88 @@ def test_a_file_by_url_is_fetched_checked_and_served(station: Stocked) -> None:
         ({"name": "mine:1", "gguf": "/none", "sha256": "0" * 64}, "/none is not there"),
     ],
 )
-def test_a_file_entry_that_cannot_be_used_is_refused(station: Stocked, entry: dict[str, Any], message: str) -> None:
-    with pytest.raises(StockError, match=message):
-        station.supply(models=[entry])
+def test_a_file_entry_that_cannot_be_used_is_refused(
+    station: ModelStation, entry: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InstallError, match=message):
+        station.provision(models=[entry])
 
 
-def test_a_full_disk_is_seen_before_the_download(station: Stocked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_seen_before_the_download(station: ModelStation, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         free = 1 << 20
 
     monkeypatch.setattr("gridtie.host.models.install_all.shutil.disk_usage", lambda path: Full)
-    with pytest.raises(StockError, match=r"too little disk at .*: 0\.0 GiB are free"):
-        station.supply()
+    with pytest.raises(InstallError, match=r"too little disk at .*: 0\.0 GiB are free"):
+        station.provision()
     assert not [path for path, _ in station.registry.requests if "/blobs/" in path] and not station.asked.exists()
 
 
-def test_two_runs_at_once_do_not_mix(station: Stocked) -> None:
-    def second_run() -> Room:
-        with pytest.raises(StockError, match="another run is bringing in models"):
-            station.supply()
+def test_two_runs_at_once_do_not_mix(station: ModelStation) -> None:
+    def second_run() -> Budget:
+        with pytest.raises(InstallError, match="another run is installing models"):
+            station.provision()
         return AMPLE
 
-    station.supply(room=second_run)
+    station.provision(budget=second_run)
 
 
-def test_a_word_that_is_no_choice_is_refused(station: Stocked) -> None:
-    with pytest.raises(StockError, match="gridtie_models is 'all'; wanted: auto, or a list"):
-        station.supply(models="all")
+def test_a_word_that_is_no_choice_is_refused(station: ModelStation) -> None:
+    with pytest.raises(InstallError, match="gridtie_models is 'all'; wanted: auto, or a list"):
+        station.provision(models="all")
 
 
 def test_sizes_are_the_registrys_and_what_an_earlier_run_left_counts(
-    station: Stocked, monkeypatch: pytest.MonkeyPatch
+    station: ModelStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The catalogue's size is wrong here by far; all but the last bytes lie in the partial file."""
     size = len(station.weights)
     coder = station.order.catalogue.models["coder:1b"]
     wrong = replace(coder, file=replace(coder.file, bytes=1 << 38))
     catalogue = Catalogue({**station.order.catalogue.models, "coder:1b": wrong})
-    station.place.incoming.mkdir(parents=True)
-    (station.place.incoming / station.manifest.model.digest.replace(":", "-")).write_bytes(station.weights[: size - 9])
+    station.directories.incoming.mkdir(parents=True)
+    (station.directories.incoming / station.manifest.model.digest.replace(":", "-")).write_bytes(
+        station.weights[: size - 9]
+    )
     monkeypatch.setattr("gridtie.host.models.install_all.DISK_RESERVE", 0)
     free = 2 * len(station.probe) + 9 + sum(layer.size for layer in station.manifest.blobs) - size
     monkeypatch.setattr(
         "gridtie.host.models.install_all.shutil.disk_usage", lambda path: SimpleNamespace(free=free - 1)
     )
     monkeypatch.setattr("gridtie.host.models.download.DISK_RESERVE", -free)
-    with pytest.raises(StockError, match="too little disk"):
-        station.supply(catalogue=catalogue)
+    with pytest.raises(InstallError, match="too little disk"):
+        station.provision(catalogue=catalogue)
 
     monkeypatch.setattr("gridtie.host.models.install_all.shutil.disk_usage", lambda path: SimpleNamespace(free=free))
-    assert station.supply(catalogue=catalogue).changed
+    assert station.provision(catalogue=catalogue).changed
 
 
 def test_a_file_of_the_users_that_the_disk_cannot_hold_is_not_begun(
-    station: Stocked, monkeypatch: pytest.MonkeyPatch
+    station: ModelStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()
     entry = {"name": "mine:1", "gguf": station.registry.url + "/mine.gguf", "sha256": sha256}
     monkeypatch.setattr("gridtie.host.models.download.shutil.disk_usage", lambda path: SimpleNamespace(free=1 << 30))
 
-    with pytest.raises(StockError, match=r"nothing of it was fetched: free some space"):
-        station.supply(models=[entry])
-    assert not list(station.place.incoming.iterdir())
+    with pytest.raises(InstallError, match=r"nothing of it was fetched: free some space"):
+        station.provision(models=[entry])
+    assert not list(station.directories.incoming.iterdir())
 
 
 @pytest.mark.parametrize("engine", ["ollama", "embedded"])
-def test_another_context_or_parallelism_makes_another_model_of_the_same_files(station: Stocked, engine: str) -> None:
+def test_another_context_or_parallelism_makes_another_model_of_the_same_files(
+    station: ModelStation, engine: str
+) -> None:
     """Eight requests at once leave room for 16K each."""
     weights, total = len(station.weights), need(SHAPE, len(station.weights), Settings(32768, engine=engine)).total
     tight = replace(AMPLE, total=2 * total, available=2 * total)
-    first = station.supply(engine=engine, room=lambda: tight).models[0]
+    first = station.provision(engine=engine, budget=lambda: tight).models[0]
     blob = station.store(engine).blob(station.manifest.model.digest)
     before = blob.stat()
     station.registry.requests.clear()
     station.asked.unlink()
-    second = station.supply(engine=engine, room=lambda: tight, parallel=8).models[0]
+    second = station.provision(engine=engine, budget=lambda: tight, parallel=8).models[0]
 
     assert (first["context"], second["context"]) == (32768, 16384)
     assert not station.registry.requests and not station.asked.exists()
@@ -374,43 +382,43 @@ def test_another_context_or_parallelism_makes_another_model_of_the_same_files(st
     assert station.store(engine).read("gridtie/coder:1b").model.size == weights  # type: ignore[union-attr]
 
 
-def test_a_name_that_begins_like_a_wanted_one_is_another_model(station: Stocked) -> None:
+def test_a_name_that_begins_like_a_wanted_one_is_another_model(station: ModelStation) -> None:
     """What coder:1b is, is not what coder:1b-x is."""
     store = station.store()
     store.write("coder:1b-x", build_manifest(store.add_bytes(b"{}", "config"), ()))
 
-    assert station.supply().changed
+    assert station.provision().changed
     assert station.registry.ranges(station.manifest.model.digest) == [""]
 
 
-def test_a_manifest_that_lies_about_a_size_is_refused(station: Stocked) -> None:
+def test_a_manifest_that_lies_about_a_size_is_refused(station: ModelStation) -> None:
     path = "/v2/library/coder/manifests/1b"
     size = len(station.weights)
     station.registry.files[path] = station.registry.files[path].replace(b"%d" % size, b"%d" % (size + 1))
 
-    with pytest.raises(StockError, match=rf"its manifest says {size + 1} bytes for sha256:.*, the file has {size}"):
-        station.supply()
+    with pytest.raises(InstallError, match=rf"its manifest says {size + 1} bytes for sha256:.*, the file has {size}"):
+        station.provision()
     assert station.store().read("coder:1b") is None
 
 
-def test_progress_names_every_model_with_its_bytes(station: Stocked) -> None:
+def test_progress_names_every_model_with_its_bytes(station: ModelStation) -> None:
     said: list[str] = []
-    station.supply(say=said.append)
+    station.provision(say=said.append)
 
     assert any("coder:1b 0.00 of 0.00 GB (100 %)" in line for line in said)
 
 
-def test_what_a_killed_run_left_half_written_is_removed(station: Stocked) -> None:
-    leftover = station.place.incoming / "package-abc"
+def test_what_a_killed_run_left_half_written_is_removed(station: ModelStation) -> None:
+    leftover = station.directories.incoming / "package-abc"
     leftover.mkdir(parents=True)
     (leftover / "model.gguf").write_text("half")
-    station.supply()
+    station.provision()
 
-    assert not leftover.exists() and list(station.place.incoming.iterdir()) == []
+    assert not leftover.exists() and list(station.directories.incoming.iterdir()) == []
 
 
-def test_a_blob_in_the_store_is_of_the_kind_that_its_layer_says(station: Stocked) -> None:
-    station.supply()
+def test_a_blob_in_the_store_is_of_the_kind_that_its_layer_says(station: ModelStation) -> None:
+    station.provision()
     probe = station.store().read("gridtie/probe:1m")
 
     assert probe and [layer.media_type for layer in probe.layers] == [MODEL_TYPE, PARAMS_TYPE]

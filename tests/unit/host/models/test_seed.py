@@ -1,4 +1,4 @@
-"""Models that somebody brought to the machine: taken over, checked, linked or copied, never changed."""
+"""Models that somebody copied to the machine: taken over, checked, linked or copied, never changed."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from pathlib import Path
 import pytest
 
 from gridtie.host.catalogue import Pin
-from gridtie.host.models.install import StockError
+from gridtie.host.models.install import InstallError
 from gridtie.host.models.seed import SeedError, TarSeed, open_seed
 from gridtie.host.models.store import Checked, Store
 from standins.model_registry import serving
-from standins.stocked import Stocked
+from standins.model_station import ModelStation
 
 UNPLUGGED = {"ollama": "the library does not answer"}
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> Iterator[Stocked]:
+def station(tmp_path: Path) -> Iterator[ModelStation]:
     with serving() as registry:
-        yield Stocked(tmp_path, registry)
+        yield ModelStation(tmp_path, registry)
 
 
 @pytest.fixture
-def directory(station: Stocked, tmp_path: Path) -> Path:
+def directory(station: ModelStation, tmp_path: Path) -> Path:
     """The models directory of another machine, and no network on this one."""
-    station.supply()
-    shutil.copytree(station.place.root / "ollama", tmp_path / "stick")
-    shutil.rmtree(station.place.root)
+    station.provision()
+    shutil.copytree(station.directories.root / "ollama", tmp_path / "stick")
+    shutil.rmtree(station.directories.root)
     station.registry.files.clear()
     station.registry.requests.clear()
     station.asked.unlink()
@@ -50,34 +50,34 @@ def packed(directory: Path, target: Path, mode: str = "w", arcname: str = "model
     return target
 
 
-def test_a_station_without_a_network_is_stocked_from_a_seed(station: Stocked, seed: Path) -> None:
-    done = station.supply(seed=seed, probe=lambda: UNPLUGGED)
+def test_a_station_without_a_network_is_stocked_from_a_seed(station: ModelStation, seed: Path) -> None:
+    done = station.provision(seed=seed, probe=lambda: UNPLUGGED)
 
     assert [m["name"] for m in done.models] == ["gridtie/coder:1b", "gridtie/probe:1m"]
     assert not station.registry.requests and not station.asked.exists()
-    assert not station.supply(probe=pytest.fail).changed
+    assert not station.provision(probe=pytest.fail).changed
 
 
-def test_what_a_seed_has_is_foretold_without_touching_anything(station: Stocked, seed: Path) -> None:
-    foretold = station.supply(check=True, seed=seed, probe=lambda: UNPLUGGED)
+def test_what_a_seed_has_is_foretold_without_touching_anything(station: ModelStation, seed: Path) -> None:
+    foretold = station.provision(check=True, seed=seed, probe=lambda: UNPLUGGED)
 
-    assert not station.place.root.exists()
-    assert station.supply(seed=seed, probe=lambda: UNPLUGGED).after == foretold.after
+    assert not station.directories.root.exists()
+    assert station.provision(seed=seed, probe=lambda: UNPLUGGED).after == foretold.after
 
 
-def test_files_that_only_root_and_the_engine_can_change_are_linked(station: Stocked, directory: Path) -> None:
+def test_files_that_only_root_and_the_engine_can_change_are_linked(station: ModelStation, directory: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*") if path.is_file()}
-    station.supply(seed=directory)
+    station.provision(seed=directory)
     blob = station.store().blob(station.manifest.model.digest)
 
     assert blob.samefile(directory / "blobs" / blob.name)
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_a_file_that_others_can_change_is_copied_and_left_as_it_is(station: Stocked, directory: Path) -> None:
+def test_a_file_that_others_can_change_is_copied_and_left_as_it_is(station: ModelStation, directory: Path) -> None:
     name = station.manifest.model.digest.replace(":", "-")
     (directory / "blobs" / name).chmod(0o666)
-    station.supply(seed=directory)
+    station.provision(seed=directory)
     blob = station.store().blob(station.manifest.model.digest)
 
     assert not blob.samefile(directory / "blobs" / name)
@@ -85,46 +85,46 @@ def test_a_file_that_others_can_change_is_copied_and_left_as_it_is(station: Stoc
     assert blob.stat().st_mode & 0o777 == 0o644
 
 
-def test_damaged_content_is_not_taken_and_named(station: Stocked, seed: Path) -> None:
+def test_damaged_content_is_not_taken_and_named(station: ModelStation, seed: Path) -> None:
     _damage(seed, station.weights)
 
-    with pytest.raises(StockError) as caught:
-        station.supply(seed=seed, probe=dict)
+    with pytest.raises(InstallError) as caught:
+        station.provision(seed=seed, probe=dict)
     assert f"{station.manifest.model.digest} is not what its name says" in str(caught.value)
     assert station.store().read("gridtie/coder:1b") is None
 
 
-def test_damaged_content_is_fetched_where_there_is_a_network(station: Stocked, seed: Path) -> None:
+def test_damaged_content_is_fetched_where_there_is_a_network(station: ModelStation, seed: Path) -> None:
     _damage(seed, station.weights)
     station.registry.add_model("coder:1b", station.weights)
-    done = station.supply(seed=seed)
+    done = station.provision(seed=seed)
 
     assert station.store().blob(station.manifest.model.digest).read_bytes() == station.weights
     assert any("is not what its name says" in remark for remark in done.remarks)
 
 
-def test_a_seed_with_another_manifest_than_pinned_is_not_used(station: Stocked, seed: Path) -> None:
+def test_a_seed_with_another_manifest_than_pinned_is_not_used(station: ModelStation, seed: Path) -> None:
     lock = {**station.order.lock, "coder:1b": Pin(manifest="0" * 64)}
 
-    with pytest.raises(StockError, match=r"coder:1b: cannot be fetched here: the library does not answer"):
-        station.supply(seed=seed, lock=lock, models=["coder:1b"], probe=lambda: UNPLUGGED)
+    with pytest.raises(InstallError, match=r"coder:1b: cannot be fetched here: the library does not answer"):
+        station.provision(seed=seed, lock=lock, models=["coder:1b"], probe=lambda: UNPLUGGED)
 
 
-def test_a_file_of_the_users_own_may_lie_in_the_seed(station: Stocked, seed: Path) -> None:
+def test_a_file_of_the_users_own_may_lie_in_the_seed(station: ModelStation, seed: Path) -> None:
     sha256 = hashlib.sha256(station.weights).hexdigest()
     entry = {"name": "mine:1", "gguf": "https://unreachable.invalid/mine.gguf", "sha256": sha256}
-    done = station.supply(models=[entry], seed=seed, probe=lambda: UNPLUGGED)
+    done = station.provision(models=[entry], seed=seed, probe=lambda: UNPLUGGED)
 
     assert done.models[0]["name"] == "gridtie/mine:1"
 
 
 @pytest.mark.parametrize("arcname", [".", "", "var/lib/gridtie/models/ollama"])
 def test_it_does_not_matter_which_directory_was_packed(
-    station: Stocked, directory: Path, tmp_path: Path, arcname: str
+    station: ModelStation, directory: Path, tmp_path: Path, arcname: str
 ) -> None:
     tar = packed(directory, tmp_path / "x.tar", arcname=arcname)
 
-    assert station.supply(seed=tar, probe=lambda: UNPLUGGED).changed
+    assert station.provision(seed=tar, probe=lambda: UNPLUGGED).changed
 
 
 def test_a_tars_names_lead_nowhere(tmp_path: Path, directory: Path) -> None:
@@ -138,11 +138,13 @@ def test_a_tars_names_lead_nowhere(tmp_path: Path, directory: Path) -> None:
     assert not (tmp_path / "scratch").exists() and not (tmp_path / "store").exists()
 
 
-def test_a_models_directory_is_found_inside_the_named_one(station: Stocked, directory: Path, tmp_path: Path) -> None:
+def test_a_models_directory_is_found_inside_the_named_one(
+    station: ModelStation, directory: Path, tmp_path: Path
+) -> None:
     (tmp_path / "ollama").mkdir()
     directory.rename(tmp_path / "ollama" / "models")
 
-    assert station.supply(seed=tmp_path / "ollama", probe=lambda: UNPLUGGED).changed
+    assert station.provision(seed=tmp_path / "ollama", probe=lambda: UNPLUGGED).changed
 
 
 @pytest.mark.parametrize(
@@ -155,7 +157,7 @@ def test_a_models_directory_is_found_inside_the_named_one(station: Stocked, dire
     ],
 )
 def test_what_is_no_seed_is_refused_before_anything_is_done(
-    station: Stocked, tmp_path: Path, kind: str, message: str
+    station: ModelStation, tmp_path: Path, kind: str, message: str
 ) -> None:
     path = tmp_path / kind
     if kind != "nothing":
@@ -166,12 +168,12 @@ def test_what_is_no_seed_is_refused_before_anything_is_done(
     if kind == "other":
         path = packed(path, tmp_path / "x.tar", arcname="")
 
-    with pytest.raises(StockError, match=f"gridtie_models_seed: .*{message}"):
-        station.supply(seed=path)
+    with pytest.raises(InstallError, match=f"gridtie_models_seed: .*{message}"):
+        station.provision(seed=path)
     assert not station.registry.requests
 
 
-def test_a_link_takes_no_disk_and_a_copy_its_size(station: Stocked, directory: Path, tmp_path: Path) -> None:
+def test_a_link_takes_no_disk_and_a_copy_its_size(station: ModelStation, directory: Path, tmp_path: Path) -> None:
     digest, store = station.manifest.model.digest, station.store()
     linked = open_seed(directory, Checked(tmp_path / "checked.json"))
     copied = open_seed(packed(directory, tmp_path / "x.tar"), Checked(tmp_path / "checked.json"))
@@ -180,7 +182,7 @@ def test_a_link_takes_no_disk_and_a_copy_its_size(station: Stocked, directory: P
     assert copied.costs(digest, store) == len(station.weights)
 
 
-def test_a_file_of_another_account_is_copied(station: Stocked, directory: Path, tmp_path: Path) -> None:
+def test_a_file_of_another_account_is_copied(station: ModelStation, directory: Path, tmp_path: Path) -> None:
     """Whoever owns a file can change it later."""
     digest = station.manifest.model.digest
     blob = directory / "blobs" / digest.replace(":", "-")
@@ -191,12 +193,12 @@ def test_a_file_of_another_account_is_copied(station: Stocked, directory: Path, 
     assert seed.costs(digest, Store(station.store().root, (os.getuid() + 1, 0))) == len(station.weights)
 
 
-def test_a_tar_that_is_cut_short_gives_nothing(station: Stocked, directory: Path, tmp_path: Path) -> None:
+def test_a_tar_that_is_cut_short_gives_nothing(station: ModelStation, directory: Path, tmp_path: Path) -> None:
     tar = packed(directory, tmp_path / "x.tar")
     tar.write_bytes(tar.read_bytes()[: tar.stat().st_size // 2])
 
-    with pytest.raises((StockError, SeedError)):
-        station.supply(seed=tar, probe=lambda: UNPLUGGED, models=["coder:1b"])
+    with pytest.raises((InstallError, SeedError)):
+        station.provision(seed=tar, probe=lambda: UNPLUGGED, models=["coder:1b"])
     assert station.store().read("gridtie/coder:1b") is None
 
 
@@ -210,8 +212,8 @@ def _damage(seed: Path, weights: bytes) -> None:
         seed.write_bytes(content.replace(weights, bytes(len(weights))))
 
 
-def test_the_library_name_in_a_seed_is_enough_without_our_own(station: Stocked, directory: Path) -> None:
+def test_the_library_name_in_a_seed_is_enough_without_our_own(station: ModelStation, directory: Path) -> None:
     """A copy of anybody's models directory, such as ~/.ollama/models."""
     shutil.rmtree(directory / "manifests" / "registry.ollama.ai" / "gridtie")
 
-    assert station.supply(seed=directory, probe=lambda: UNPLUGGED).models[0]["name"] == "gridtie/coder:1b"
+    assert station.provision(seed=directory, probe=lambda: UNPLUGGED).models[0]["name"] == "gridtie/coder:1b"

