@@ -20,8 +20,8 @@ import pytest
 from gridtie.catalogue import load
 from gridtie.host.catalogue import Catalogue, OllamaSource, Pin
 from gridtie.host.fit.choice import Budget
-from gridtie.host.fit.gguf import read_header
 from gridtie.host.models.export import chosen, export
+from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError, configuration
 from gridtie.host.models.provision import Directories, Order, Provisioned, provision
 from gridtie.host.models.sources import Means

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gridtie.host.command import Ran
 from gridtie.host.doctor.check import Check, Result, examine
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
-from gridtie.host.doctor.probe import Owned, Ran
+from gridtie.host.doctor.probe import Owned
 from gridtie.host.gpu import Survey
 from gridtie.host.router import Answer, Unreachable
 

@@ -1,4 +1,4 @@
-"""Imports point one way, so that each room of the house can be read, tested and replaced alone."""
+"""Imports point one way, so that each package can be read, tested and replaced alone."""
 
 from __future__ import annotations
 
@@ -25,13 +25,29 @@ ALLOWED = {
     "artefacts": {"host"},
 }
 
+# Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
+HOST_ORDER = [
+    {"version", "table", "local_time", "json_file", "command"},
+    {"catalogue", "paths", "router", "keys", "gpu"},
+    {"keys_in_force", "machine"},
+    {"fit"},
+    {"models"},
+    {"doctor"},
+    {"commands"},
+    {"cli"},
+    {"__main__", "zipapp"},
+]
+
 # Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.
 PURE = [
     "routing/decide.py",
     "routing/plan.py",
-    "host/fit/memory.py",
     "config/schema.py",
-    *sorted(str(path.relative_to(SOURCE)) for path in (SOURCE / "dialects").rglob("*.py")),
+    *sorted(
+        str(path.relative_to(SOURCE))
+        for package in ("dialects", "host/fit")
+        for path in (SOURCE / package).rglob("*.py")
+    ),
 ]
 INPUT_OUTPUT = {
     "asyncio",
@@ -94,6 +110,31 @@ def test_a_package_imports_only_what_is_below_it(package: str) -> None:
     }
 
     assert not wrong
+
+
+def level(part: str) -> int:
+    """Which line of HOST_ORDER a module or package directly below `host` is in."""
+    return next(index for index, parts in enumerate(HOST_ORDER) if part in parts)
+
+
+def test_on_a_host_imports_run_from_commands_down_to_what_the_machine_is() -> None:
+    host = SOURCE / "host"
+    wrong = {
+        f"{path.relative_to(SOURCE)} imports gridtie.{name}"
+        for path in host.rglob("*.py")
+        if path != host / "__init__.py"
+        for name in ours(path)
+        if name.startswith("host.")
+        and level(name.split(".")[1]) > level(path.relative_to(host).with_suffix("").parts[0])
+    }
+
+    assert not wrong
+
+
+def test_what_lies_directly_below_host_has_its_line_in_the_order() -> None:
+    found = {path.stem for path in (SOURCE / "host").iterdir() if path.name not in ("__init__.py", "__pycache__")}
+
+    assert found == set().union(*HOST_ORDER)
 
 
 @pytest.mark.parametrize("module", PURE)

@@ -4,7 +4,7 @@ The form, which `gridtie.gateway.keys` reads:
 `{"schema": 1, "keys": [{"name", "sha256", "environments", "admin", "relay", "managed", "created"}]}`. A key is
 `gt-` and 32 random bytes in base64url; only the SHA-256 of that text is stored, so that the file gives no key away.
 The first environment is the one that the key's requests are in by default. The router looks at the directory once a
-second, and the file is replaced as one; `in_force` waits for it.
+second, and the file is replaced as one; `keys_in_force` waits for it.
 """
 
 from __future__ import annotations

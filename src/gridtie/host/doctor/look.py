@@ -5,28 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from gridtie.host.doctor.probe import Probe, Ran
+from gridtie.host.command import Ran
+from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
+from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
 from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
 CHAT_TIMEOUT = 120.0
-
-# Runs inside the router's container, which has Python and sits on the engine's network: one JSON line per URL.
-_HOP = """
-import json, sys, urllib.request
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-for url in sys.argv[1:]:
-    try:
-        with opener.open(url, timeout=5) as answer:
-            print(json.dumps([url, answer.status, answer.read(65536).decode("utf-8", "replace")]))
-    except Exception as error:
-        print(json.dumps([url, 0, str(error)]))
-"""
 
 
 class NotThere(Exception):
@@ -36,15 +25,6 @@ class NotThere(Exception):
         self.wanted = wanted
         self.fix = fix
         super().__init__(found)
-
-
-@dataclass(frozen=True)
-class Hop:
-    """What the router's container got from one URL of the engine; status 0: nothing, and `body` is the cause."""
-
-    url: str
-    status: int
-    body: str
 
 
 class Look:
@@ -145,16 +125,18 @@ class Look:
 
     # -- Docker ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _docker(self) -> StationDocker:
+        return StationDocker(self.station, self.probe.run)
+
     def docker(self, *words: str, timeout: float = 10.0) -> Ran:
-        """One docker command against the daemon that runs the station."""
-        host = self.station.get("expected", {}).get("docker_host")
-        return self.probe.run(["docker", *(["--host", host] if host else []), *words], timeout=timeout)
+        """One docker command against the daemon that runs the station. Raises `NotThere`."""
+        return self._docker.command(*words, timeout=timeout)
 
     @functools.cached_property
     def daemon(self) -> dict[str, Any]:
-        """What the daemon says of itself (`docker info`); empty where it does not answer."""
-        ran = self.docker("info", "--format", "{{json .}}")
-        return dict(json.loads(ran.out)) if ran.status == 0 else {}
+        """What the daemon says of itself (`docker info`); empty where it does not answer. Raises `NotThere`."""
+        return self._docker.info()
 
     @functools.cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
@@ -256,20 +238,12 @@ class Look:
 
     def from_router(self, urls: Sequence[str]) -> list[Hop]:
         """GET each URL from inside the router's container. Raises `NotThere`."""
-        command = ("exec", self.containers["router"], "python3", "-I", "-c", _HOP, *urls)
-        ran = self.docker(*command, timeout=30.0)
-        if ran.status != 0 and not ran.err.strip():
-            # Docker says why it cannot run a command. Without a word the command was ended from outside, as was seen on
-            # a busy machine, and the next one runs.
-            ran = self.docker(*command, timeout=30.0)
-        if ran.status != 0:
-            said = ran.err.strip()[:200] or f"exit status {ran.status}"
+        try:
+            return self._docker.from_router(urls)
+        except CannotRun as error:
             raise NotThere(
-                f"no command can be run in {self.containers['router']}: {said}",
-                "a look at the engine from where the router is",
-                f"look at `{self.router_log}`",
-            )
-        return [Hop(*json.loads(line)) for line in ran.out.splitlines()]
+                str(error), "a look at the engine from where the router is", f"look at `{self.router_log}`"
+            ) from None
 
     # -- the router --------------------------------------------------------------------------------------------------
 

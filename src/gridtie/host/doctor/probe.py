@@ -7,7 +7,6 @@ import os
 import platform
 import socket
 import ssl
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
@@ -15,20 +14,12 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Protocol, Sequence
 
 from gridtie.host import router
+from gridtie.host.command import Ran, run_command
 from gridtie.host.gpu import Survey, read_survey
 
 _HANDSHAKE_SECONDS = 5.0
 # X509_V_FLAG_PARTIAL_CHAIN of OpenSSL; the ssl module has had a name for it since Python 3.10.
 _PARTIAL_CHAIN = 0x80000
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A finished command. `status` 127: there is no such command; 124: it took too long."""
-
-    status: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -104,15 +95,7 @@ class HostProbe:
     mac = sys.platform == "darwin"
 
     def run(self, argv: Sequence[str], timeout: float = 10.0) -> Ran:
-        # Messages are matched in English, whatever the caller's language.
-        environ = {**os.environ, "LC_ALL": "C.UTF-8"}
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, env=environ, check=False)
-        except FileNotFoundError:
-            return Ran(127, "", f"there is no {argv[0]} command here")
-        except subprocess.TimeoutExpired:
-            return Ran(124, "", f"{argv[0]} gave no answer within {timeout:g} s")
-        return Ran(done.returncode, done.stdout, done.stderr)
+        return run_command(argv, timeout)
 
     def http(
         self,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, Mapping
 
 from ..catalogue import Experts, Shape
@@ -77,13 +76,12 @@ class Header:
         return str(self.metadata.get("tokenizer.chat_template", ""))
 
 
-def read_header(path: Path) -> Header:
-    """The header of the file. Raises GgufError, and OSError where it cannot be opened."""
-    with path.open("rb") as file:
-        try:
-            return _header(file)
-        except (struct.error, ValueError, OverflowError, RecursionError) as error:
-            raise GgufError(f"{path}: not a GGUF file that can be read: {error}") from error
+def parse_header(file: BinaryIO, name: str) -> Header:
+    """The header of an open file. Raises GgufError, whose message calls it `name`."""
+    try:
+        return _header(file)
+    except (struct.error, ValueError, OverflowError, RecursionError) as error:
+        raise GgufError(f"{name}: not a GGUF file that can be read: {error}") from error
 
 
 def shape_of(header: Header) -> Shape:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
 
-from ..doctor.look import Look, NotThere
-from ..doctor.probe import HostProbe
+from ..command import run_command
 from ..machine.hardware import Loaded
-from ..paths import state_dir
+from ..paths import StationError, read_station
 from .proof import from_host
+from .station_docker import CannotRun, StationDocker
 
 # Where an Ollama of this machine listens unless a station says otherwise.
 DEFAULT_URL = "http://127.0.0.1:11434"
@@ -30,19 +30,21 @@ def read_loaded(config: Path) -> tuple[Loaded, ...]:
         return parse_ps(_get(DEFAULT_URL + "/api/ps"))
     if not container:
         return parse_ps(_get(from_host(url) + "/api/ps")) or parse_ps(_get(DEFAULT_URL + "/api/ps"))
-    look = Look(HostProbe(), config, state_dir(os.environ), "", "")
     try:
-        return parse_ps(look.from_router([url + "/api/ps"])[0].body)
-    except (NotThere, OSError, ValueError, LookupError):
+        return parse_ps(StationDocker(station, run_command).from_router([url + "/api/ps"])[0].body)
+    except (CannotRun, OSError, ValueError, LookupError):
         return ()
 
 
 def virtual_memory(config: Path) -> int:
     """What Docker has on a Mac, where the station's engine runs in it; 0 elsewhere."""
-    look = Look(HostProbe(), config, state_dir(os.environ), "", "")
+    if sys.platform != "darwin":
+        return 0
     try:
-        return int(look.daemon.get("MemTotal") or 0) if look.probe.mac and not look.native else 0
-    except (NotThere, LookupError, ValueError):
+        station = read_station(config)
+        native = station["engine"].get("mode") == "native"
+        return 0 if native else int(StationDocker(station, run_command).info().get("MemTotal") or 0)
+    except (StationError, LookupError, ValueError):
         return 0
 
 

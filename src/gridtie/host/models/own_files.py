@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, parse_lock, valid_name
-from ..fit.gguf import Header, read_header, shape_of
+from ..fit.gguf import Header, shape_of
+from .gguf_file import read_header
 from .sources import Means, gguf_from_location
 from .store import Store
 

@@ -7,12 +7,11 @@ another digest by now has become somebody else's.
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import Any, Iterable, Mapping
 
-from .store import write_json
+from ..json_file import read_json, write_json
 
 
 class OwnedModels:
@@ -21,7 +20,7 @@ class OwnedModels:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        document = _read(path)
+        document = read_json(path)
         # A station from before this record: it wrote everything in its own namespace.
         self.is_new = document is None
         self._names: dict[str, dict[str, str]] = _tables(document, "names")
@@ -71,13 +70,6 @@ class OwnedModels:
     def _save(self) -> None:
         self.is_new = False
         write_json(self._path, {"schema": 1, "names": self._names, "doomed": self._to_delete, "adopted": self._adopted})
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _tables(document: Any, key: str) -> dict[str, Any]:

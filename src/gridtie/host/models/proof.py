@@ -7,14 +7,13 @@ loaded is taken out of the engine's list; its files stay for another try.
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
+from ..json_file import read_table, write_json
 from ..router import Answer, Unreachable, send
-from .store import write_json
 
 # A cold load of the largest model from a slow disk.
 ANSWER_S = 900.0
@@ -34,7 +33,7 @@ class Proofs:
     def __init__(self, path: Path, engine: str, again: bool = False) -> None:
         self._path = path
         self._engine = engine
-        self._known = {} if again else _read(path)
+        self._known: dict[str, dict[str, str]] = {} if again else read_table(path)
 
     def missing(self, models: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """The models that have not been asked yet as they are now."""
@@ -104,11 +103,3 @@ def _started(url: str) -> None:
 def _identity(model: Mapping[str, Any]) -> str:
     """For the embedded engine a digest is the file's alone, so context and parallelism belong to it."""
     return f"{model['digest']} {model['context']}x{model['parallel']}"
-
-
-def _read(path: Path) -> dict[str, dict[str, str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

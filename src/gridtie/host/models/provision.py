@@ -6,7 +6,6 @@ The Ansible module is a thin shell around `provision`; so the whole of it can be
 from __future__ import annotations
 
 import fcntl
-import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from ..fit.choice import PURPOSES, coding_score
 from ..fit.gguf import GgufError, shape_of
 from ..fit.memory import Settings, need
 from ..fit.placement import Budget
+from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .download import FetchError
 from .install import Installer, InstallError, Wanted, clear_scratch
@@ -29,7 +29,7 @@ from .prune import Prunable, prunable, prune
 from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
 from .seed import DirectorySeed, Seed, SeedError, open_seed
 from .sources import Means, ObtainError
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, write_json
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
@@ -152,7 +152,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
     if directories.adopted and not check:
         owned.note_adopted(str(directories.adopted[0]))
     remarks: list[str] = []
-    catalogue, own_pins, postponed = _with_user_models(order, installer, check)
+    catalogue, own_pins, postponed = _with_own_files(order, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     request = _request(order, postponed)
     station_pins = _station_pins(directories.pins)
@@ -267,7 +267,7 @@ def _note_earlier(installer: Installer) -> None:
             installer.owned.note(installer.engine, name, manifest.digest)
 
 
-def _with_user_models(order: Order, installer: Installer, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
     """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
     models: dict[str, Model] = dict(order.catalogue.models)
     pins: dict[str, Pin] = {}
@@ -333,11 +333,11 @@ def _served(
     installer: Installer, wanted: Sequence[Wanted], resolved: Resolved, request: Request, directories: Directories
 ) -> dict[str, Any]:
     models = {item.own_name: item.context for item in wanted if installer.find(item)}
-    kept = _read(directories.resolved)
+    kept = read_json(directories.resolved)
     decision = kept if kept and resolved.remembered else {}
     state: dict[str, Any] = {"models": models, "decision": decision.get("models")}
     if request.engine == "embedded":
-        state["embedded.json"] = _read(directories.embedded_list)
+        state["embedded.json"] = read_json(directories.embedded_list)
     return state
 
 
@@ -414,7 +414,7 @@ def _pin_documents(pins: Mapping[str, Pin]) -> dict[str, dict[str, str]]:
 
 
 def _station_pins(path: Path) -> dict[str, Pin]:
-    document = _read(path)
+    document = read_json(path)
     try:
         return parse_lock(document) if document else {}
     except CatalogueError as error:
@@ -426,16 +426,9 @@ def _write(
 ) -> None:
     if not resolved.remembered:
         remember(directories.resolved, request, resolved)
-    if listing is not None and _read(directories.embedded_list) != listing:
+    if listing is not None and read_json(directories.embedded_list) != listing:
         write_json(directories.embedded_list, listing)
         directories.store("embedded").hand_over(directories.embedded_list)
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 @contextmanager

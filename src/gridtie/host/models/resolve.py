@@ -15,8 +15,8 @@ from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
 from ..fit.choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Wishes, choose_best, choose_named
 from ..fit.memory import Settings
 from ..fit.placement import Budget
+from ..json_file import write_json
 from .install import InstallError, Wanted
-from .store import write_json
 
 AUTO = "auto"
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Iterable, Iterator, Optional
 
+from ..json_file import read_table, write_json
+
 REGISTRY = "registry.ollama.ai"  # Baked into every plain model name (Ollama: types/model/name.go).
 NAMESPACE = "gridtie"
 
@@ -229,7 +231,7 @@ class Checked:
     def __init__(self, path: Path, deep: bool = False) -> None:
         self.path = path
         self.deep = deep
-        self._known = {} if deep else _read_json(path)
+        self._known = {} if deep else read_table(path)
         self._saved = dict(self._known)
 
     def matches(self, path: Path, digest: str) -> bool:
@@ -279,22 +281,6 @@ def copy_and_hash(file: BinaryIO, target: Path, size: Optional[int] = None) -> s
         copy.flush()
         os.fsync(copy.fileno())
     return found.hexdigest()
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replace a small JSON file at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    scratch.replace(path)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _checked_digest(digest: Any) -> str:

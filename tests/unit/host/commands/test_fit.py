@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -194,3 +196,18 @@ def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path:
     program = tmp_path / "opt" / "bin" / "gridtie"
 
     assert command.default_catalogue(tmp_path / "etc", program) == tmp_path / "opt" / "etc" / "models.json"
+
+
+def test_a_checkout_needs_the_standard_library_alone(documents: str, tmp_path: Path) -> None:
+    """Without site-packages: nobody has to make a virtual environment to see what fits."""
+    catalogue = tmp_path / "models.json"
+    catalogue.write_text(documents)
+    options = ["--profile", str(MACHINES / "mac-16gb.json"), "--catalogue", str(catalogue)]
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "gridtie.host", "fit", *options],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"PYTHONPATH": str(CONFIG.parent / "src"), "GRIDTIE_CONFIG_DIR": str(tmp_path)},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unified memory (Metal)" in done.stdout

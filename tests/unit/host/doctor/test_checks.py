@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from gridtie.host.command import Ran
 from gridtie.host.doctor.checks import CHECKS
-from gridtie.host.doctor.probe import HostProbe, Ran
+from gridtie.host.doctor.probe import HostProbe
 from gridtie.host.router import Answer
 from standins.authority import make_authority
 from standins.healthy import CONFIG, MIB, MODEL, STATE, TREE, Healthy, answer, failure, sockets

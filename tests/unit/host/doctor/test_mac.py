@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.standins.healthy import CONFIG, MIB, MODEL, STATE, Healthy
 
-from gridtie.host.doctor.probe import Ran
+from gridtie.host.command import Ran
 from gridtie.host.gpu.system import System
 from gridtie.host.machine import launchd
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gridtie.host.catalogue import Experts, Shape
-from gridtie.host.fit.gguf import GgufError, read_header, shape_of
+from gridtie.host.fit.gguf import GgufError, shape_of
+from gridtie.host.models.gguf_file import read_header
 from standins import shape_gguf
 
 SMALL = Shape("llama", 8192, 2, 64, 4, 2, 16, 16, 100, feed_forward_length=128)
