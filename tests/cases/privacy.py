@@ -9,7 +9,7 @@ from typing import Any
 
 from cases.harness import Ended, Fixture, Router, brief
 from cases.registry import case, expect
-from cases.routing_files import config
+from cases.routing_files import config, station_config
 from cases.upstreams import openai
 from standins.router import KEY, chat, request
 from standins.scripted import Upstream, error
@@ -231,6 +231,52 @@ async def ollama_cloud_model(it: Fixture) -> str:
     assert isinstance(started, Ended)
     expect("ollama.com" in started.told, started.told)
     return "told at load"
+
+
+def ollama_cloud(number: int, title: str, routing: Mapping[str, Any], **files: str) -> None:
+    """Register a way to declare a model that Ollama runs at ollama.com as one of this machine."""
+
+    @case(f"A1.{number}", title)
+    async def body(it: Fixture) -> str:
+        started = await it.start(routing, files={name.replace("_", "."): text for name, text in files.items()})
+        expect(isinstance(started, Ended), "OK at load, and what is private goes to ollama.com")
+        assert isinstance(started, Ended)
+        expect("ollama.com" in started.told, started.told)
+        return "told at load"
+
+
+def of_the_station(name: str) -> dict[str, Any]:
+    """A file whose alias means one model of the station."""
+    routing = station_config()
+    routing["models"]["coder"]["local"] = name
+    return routing
+
+
+ollama_cloud(21, "such a model of the station, by its bare name", of_the_station("gpt-oss:120b-cloud"))
+ollama_cloud(
+    22, "such a model of the station, in capitals, with a registry", of_the_station("r.ai/library/glm-5:Cloud")
+)
+ollama_cloud(
+    23,
+    "such a model among those that were provisioned",
+    station_config(),
+    station_json=json.dumps(
+        {
+            "schema": 1,
+            "engine": {"kind": "ollama", "mode": "native"},
+            "models": [
+                {
+                    "name": "gridtie/mine:7b-cloud",
+                    "catalogue": "mine:7b-cloud",
+                    "dialect": "ollama",
+                    "url": "http://127.0.0.1:11434",
+                    "context": 32768,
+                    "purposes": ["code"],
+                }
+            ],
+        }
+    ),
+)
 
 
 @case("A2.8", "a tag in the query")

@@ -13,7 +13,8 @@ SOURCE = Path(__file__).parents[2] / "src" / "gridtie"
 # Package -> the packages of ours it may import. What is not listed may import anything of ours.
 ALLOWED = {
     "host": set(),
-    "config": set(),
+    # One function, for names that mean the same on a host and in the router.
+    "config": {"host.ollama_name"},
     "catalogue": {"host"},
     "dialects": {"config"},
     "upstream": {"config"},

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from gridtie.config.names import PURPOSES, canonical, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Provider, Routing
+from gridtie.host.ollama_name import runs_at_ollama_com
 
 # Characters of a model's name in a request; the door lets no longer one in.
 _LONGEST = 256
@@ -61,7 +62,9 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
     elif name != "auto" and canonical(name) == "auto":
         yield Problem(path=path, what=f'"{name}" is no model name', fix='did you mean "auto"?')
     elif provider is None:
-        if not any(each.type == "station" for each in routing.providers.values()):
+        if runs_at_ollama_com(name):
+            yield leaving(name, path)
+        elif not any(each.type == "station" for each in routing.providers.values()):
             known = [each for each, it in routing.providers.items() if it.locality == "local"]
             yield Problem(
                 path=path,
@@ -85,17 +88,19 @@ def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]
 
 
 def leaves(provider: Provider, model: str) -> bool:
-    """Whether a local server would hand this model's prompts on: Ollama runs `-cloud` tags at ollama.com."""
-    tag = canonical(model).rpartition(":")[2]
-    return provider.locality == "local" and ":" in model and (tag == "cloud" or tag.endswith("-cloud"))
+    """Whether a local server would hand this model's prompts on to ollama.com."""
+    # Other servers of OpenAI's dialect give their models no tags, and any name.
+    ollama = provider.type != "openai" or ":" in model
+    return provider.locality == "local" and ollama and runs_at_ollama_com(model)
 
 
 def leaving(name: str, path: KeyPath) -> Problem:
     """What is wrong with naming such a model as local."""
     return Problem(
         path=path,
-        what=f'"{name}" is no local model: Ollama sends the prompts of models tagged `cloud` to ollama.com',
-        fix="name a model that runs here, or declare a provider for ollama.com without `locality: local`",
+        what=f'"{name}" is no local model: Ollama sends the prompts of models whose names end in `-cloud` or '
+        "`:cloud` to ollama.com",
+        fix="name a model that runs here, or name it under `cloud`, with a provider that declares `locality: cloud`",
     )
 
 

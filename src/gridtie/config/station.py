@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gridtie.config import address
 from gridtie.config.problems import ConfigError, Problem
+from gridtie.host.ollama_name import runs_at_ollama_com
 
 _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 
@@ -96,6 +97,8 @@ def _faults(station: Station) -> Iterator[str]:
             yield f"{model.name}: parallel is {model.parallel}, wanted 1 or more"
         if model.context < 1:
             yield f"{model.name}: context is {model.context}, wanted 1 or more"
+        if runs_at_ollama_com(model.name):
+            yield f"{model.name}: Ollama sends the prompts of such models to ollama.com; take it out of gridtie_models"
         if fault := _address_fault(model.url):
             yield f"{model.name}: its url {fault}"
     for member in station.pool:

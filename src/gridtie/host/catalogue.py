@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
+from .ollama_name import runs_at_ollama_com
+
 Path = tuple[Union[str, int], ...]
 
 BENCHMARKS = ("aider-edit", "humaneval", "humaneval-plus", "assigned")
@@ -22,6 +24,10 @@ SIZE_CERTAINTY = ("exact", "published", "estimated")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Ollama's own rule for a name (types/model/name.go): it becomes two path components of the store.
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}:[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
+_LEAVES = (
+    "{!r} ends in `cloud`: Ollama sends the prompts of such models to ollama.com; choose a model that runs here (under "
+    "another name), or declare a provider with `locality: cloud` for it in llm_routing.yaml"
+)
 
 
 class CatalogueError(ValueError):
@@ -194,9 +200,11 @@ class Catalogue:
         raise KeyError(f"the catalogue has no model {name!r}{hint}")
 
 
-def valid_name(name: str) -> bool:
-    """Whether `name` is of the form model:tag."""
-    return bool(_MODEL_NAME.fullmatch(name))
+def name_fault(name: str) -> str:
+    """What is wrong with a model's name, "" where nothing is: it is of the form model:tag, and the model runs here."""
+    if not _MODEL_NAME.fullmatch(name):
+        return f"{name!r} is not of the form model:tag"
+    return _LEAVES.format(name) if runs_at_ollama_com(name) else ""
 
 
 def dotted(path: Path) -> str:
@@ -324,8 +332,8 @@ def _schema(top: _Table) -> None:
 
 def _model(table: _Table) -> Model:
     name = table.text("name")
-    if not valid_name(name):
-        raise table.fail("name", f"{name!r} is not of the form model:tag")
+    if fault := name_fault(name):
+        raise table.fail("name", fault)
     hybrid: bool = table.value("hybrid", bool, False)
     model = Model(
         name=name,
@@ -430,7 +438,7 @@ def _speed(table: _Table) -> Speed:
 
 def _source(table: _Table) -> Source:
     kinds: dict[str, Callable[[_Table], Source]] = {
-        "ollama": lambda t: OllamaSource(t.text("ollama")),
+        "ollama": _library,
         "package": lambda t: _package(t.table("package")),
         "gguf": lambda t: GgufSource(t.text("gguf")),
     }
@@ -440,6 +448,13 @@ def _source(table: _Table) -> Source:
     source = kinds[named[0]](table)
     table.done()
     return source
+
+
+def _library(table: _Table) -> Source:
+    name = table.text("ollama")
+    if runs_at_ollama_com(name):
+        raise table.fail("ollama", _LEAVES.format(name))
+    return OllamaSource(name)
 
 
 def _package(table: _Table) -> PackageSource:

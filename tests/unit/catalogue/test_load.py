@@ -109,6 +109,8 @@ def test_a_licence_that_forbids_commercial_use_is_marked() -> None:
         ("[chat]", "[chat, cook]", ":22: models[0].capabilities: 'cook' is not one of"),
         ("ollama: tiny:1b", "ollame: tiny:1b", ":25: models[0].sources[0]: one of ollama, package, gguf was expected"),
         ("name: tiny:1b", "name: ../tiny", ":3: models[0].name: '../tiny' is not of the form model:tag"),
+        ("name: tiny:1b", "name: tiny:1b-cloud", ":3: models[0].name: 'tiny:1b-cloud' ends in `cloud`"),
+        ("ollama: tiny:1b", "ollama: tiny:Cloud", ":25: models[0].sources[0].ollama: 'tiny:Cloud' ends in `cloud`"),
         ("schema: 1", "schema: 2", ":1: schema: this program reads schema 1"),
         ("title: Tiny", "title: Tiny\n    title: Twice", ":5: the key 'title' is there twice"),
         ("[chat]", "[chat", ":"),

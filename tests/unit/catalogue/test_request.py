@@ -30,6 +30,13 @@ def test_all_problems_are_told_at_once_with_what_to_do() -> None:
     assert all(problem["fix"] for problem in found)
 
 
+def test_a_file_of_ones_own_has_no_name_that_ollama_sends_away() -> None:
+    found = problems([{"name": "mine:7b-cloud", "gguf": "/x.gguf", "sha256": "0" * 64}], *FILES)
+
+    assert "gridtie_models.name: 'mine:7b-cloud'" in found[0]["found"]
+    assert "ollama.com" in found[0]["found"]
+
+
 @pytest.mark.parametrize("models", ["qwen2.5-coder:7b", 7, {"a": 1}, None])
 def test_what_is_neither_auto_nor_a_list_is_refused(models: Any) -> None:
     assert problems(models, *FILES)[0]["fix"] == "set it to auto, or to a list of names"

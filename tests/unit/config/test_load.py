@@ -198,6 +198,48 @@ def test_what_contradicts_itself_is_named(path: str, value: Any, wanted: str) ->
     assert wanted in complaints(changed(path, value))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gpt-oss:120b-cloud",
+        "glm-5:cloud",
+        "glm-5:CLOUD",
+        "Qwen3-Coder:480B-Cloud",
+        "library/gpt-oss:120b-cloud",
+        "registry.ollama.ai/library/gpt-oss:20b:cloud",
+    ],
+)
+@pytest.mark.parametrize("provider", ["", "station/", "pool/", "box/"])
+def test_a_model_that_ollama_sends_to_its_cloud_is_never_local(provider: str, name: str) -> None:
+    document = changed("providers/box", {"type": "ollama", "base_url": "http://box:11434", "locality": "local"})
+    document["providers"]["pool"] = {"type": "pool"}
+    document["models"]["coder"]["local"] = [provider + name]
+
+    told = complaints(document)
+
+    assert "r.yaml:" in told
+    assert f'models.coder.local[0]: "{provider}{name}" is no local model' in told
+    assert "`locality: cloud`" in told
+    if provider:
+        document = changed("providers", document["providers"])
+        document["rules"][-1]["use"] = [provider + name]
+        assert f'use[0]: "{provider}{name}" is no local model' in complaints(document)
+
+
+def test_such_a_model_of_a_provider_that_says_it_is_a_cloud_holds() -> None:
+    document = changed("providers/box", {"type": "ollama", "base_url": "http://127.0.0.1:11434", "locality": "cloud"})
+    document["models"]["coder"]["cloud"] = {"provider": "box", "model": "gpt-oss:120b-cloud"}
+
+    assert parse(yaml.safe_dump(document).encode(), "r.yaml")
+
+
+def test_another_servers_model_may_be_called_cloud() -> None:
+    document = changed("providers/box", {"type": "openai", "base_url": "http://box:8000/v1", "locality": "local"})
+    document["models"]["coder"]["local"] = ["box/acme/word-cloud"]
+
+    assert parse(yaml.safe_dump(document).encode(), "r.yaml")
+
+
 def test_a_private_rule_that_names_a_cloud_is_a_contradiction() -> None:
     document = changed("rules/0", {"name": "p", "when": {"tags": ["private"]}, "use": ["local", "cloud"]})
 

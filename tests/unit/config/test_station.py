@@ -68,6 +68,7 @@ def test_facts_of_a_later_version_do_not_disturb(tmp_path: Path) -> None:
         ({**STATION, "models": [{**MODEL, "dialect": "smoke"}]}, "$.models[0].dialect"),
         ({**STATION, "models": [{**MODEL, "parallel": 0}]}, "parallel is 0, wanted 1 or more"),
         ({**STATION, "models": [{**MODEL, "context": 0}]}, "context is 0, wanted 1 or more"),
+        ({**STATION, "models": [{**MODEL, "name": "gridtie/mine:7b-Cloud"}]}, "sends the prompts of such models"),
         ({**STATION, "models": [{**MODEL, "url": "engine:11434"}]}, "its url does not begin with https:// or http://"),
         ({**STATION, "models": [{**MODEL, "url": "http://user:geheim@engine"}]}, "its url carries a credential"),
     ],

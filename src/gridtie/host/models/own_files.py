@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, parse_lock, valid_name
+from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, name_fault, parse_lock
 from ..fit.gguf import Header, shape_of
 from .gguf_file import read_header
 from .sources import Means, gguf_from_location
@@ -46,8 +46,8 @@ def parse_entry(entry: Mapping[str, Any]) -> UserModel:
     for key in ("name", "gguf", "sha256"):
         if not isinstance(entry.get(key), str) or not entry[key]:
             raise CatalogueError(path, f"an entry with its own file needs a text for {key!r}: {dict(entry)!r:.120}")
-    if not valid_name(entry["name"]):
-        raise CatalogueError((*path, "name"), f"{entry['name']!r} is not of the form model:tag")
+    if fault := name_fault(entry["name"]):
+        raise CatalogueError((*path, "name"), fault)
     # The lock's rule for a sha256, with the lock's words.
     pin = parse_lock({"schema": 1, "models": {entry["name"]: {"gguf": entry["sha256"]}}})[entry["name"]]
     return UserModel(entry["name"], entry["gguf"], pin.gguf)
