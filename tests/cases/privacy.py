@@ -297,6 +297,33 @@ async def tag_in_the_body(it: Fixture) -> str:
     return f"400 {answered.error['code']}"
 
 
+def tag_in_a_field(number: int, title: str, **fields: Any) -> None:
+    """Register a tag where people put the arguments of an SDK."""
+
+    @case(f"A2.{number}", title)
+    async def body(it: Fixture) -> str:
+        cloud = await it.upstream(openai())
+        router = await it.router(config(None, cloud, use=["cloud"]))
+        answered = await router.ask(chat(**fields))
+        expect(answered.status == 400 and not cloud.turns, brief(answered))
+        expect("send it as a header" in answered.error["message"], brief(answered))
+        return f"400 {answered.error['code']}"
+
+
+PRIVATE = {"x-gridtie-tags": "private"}
+tag_in_a_field(11, "a tag in the field extra_headers", extra_headers=PRIVATE)
+tag_in_a_field(12, "a tag in extra_headers of the field extra_body", extra_body={"extra_headers": PRIVATE})
+
+
+@case("A2.13", "metadata that mentions the router passes", held=True)
+async def metadata_passes(it: Fixture) -> str:
+    here = await it.upstream(openai())
+    router = await it.router(config(here, None))
+    answered = await router.ask(chat(metadata=PRIVATE))
+    expect(answered.status == 200 and here.turns[0].json["metadata"] == PRIVATE, brief(answered))
+    return "200, passed on"
+
+
 @case("A2.10", "a tag in a trailer")
 async def tag_in_a_trailer(it: Fixture) -> str:
     cloud = await it.upstream(openai())

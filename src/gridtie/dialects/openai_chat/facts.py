@@ -48,6 +48,8 @@ _BILLED_FIELDS = (
     # Limits of an answer beside the one that is counted with.
     *("max_output_tokens", "max_new_tokens"),
 )
+# Arguments of the SDKs and of LiteLLM that people write into the JSON.
+_HEADER_FIELDS = ("extra_headers", "default_headers", "headers")
 # Fields that add nothing to a prompt or a bill, whatever stands in them.
 _FREE_FIELDS = frozenset(
     (
@@ -266,9 +268,46 @@ def _take_unknown(found: _Found, name: str, value: msgspec.Raw) -> None:
     folded = canonical(name)
     if folded in _TAKE or folded in _FREE_FIELDS:
         raise InvalidRequest(name[:80], "another spelling of a field", folded)
-    if "gridtie" in folded.replace("-", "").replace("_", ""):
-        raise InvalidRequest(name[:80], "what this router reads in headers alone", "x-gridtie-* as headers")
+    _refuse_ours(name, name)
     _take_text(found, name, value)
+
+
+def _take_headers(found: _Found, name: str, value: msgspec.Raw) -> None:
+    """An argument of SDKs for headers, as a field: nobody makes headers of it here."""
+    _refuse_headers(name, value)
+    _take_text(found, name, value)
+
+
+def _take_extra_body(found: _Found, name: str, value: msgspec.Raw) -> None:
+    """An argument of SDKs for fields, as a field itself: what means us is no more read in it than beside it."""
+    for inner, each in (_members(value) or {}).items():
+        path = f"{name}.{inner}"
+        _refuse_ours(path, inner)
+        if inner in _HEADER_FIELDS:
+            _refuse_headers(path, each)
+    _take_text(found, name, value)
+
+
+def _refuse_headers(path: str, value: msgspec.Raw) -> None:
+    headers = _members(value)
+    if headers is None:  # pairs, or lines: what might be an instruction is not passed over for its form
+        _refuse_ours(path, bytes(value).decode("latin-1"))
+    for header in headers or ():
+        _refuse_ours(f"{path}.{header}", header)
+
+
+def _refuse_ours(path: str, name: str) -> None:
+    """What says where a prompt may go must not be passed over because it stands in the wrong place."""
+    if "gridtie" in canonical(name).replace("-", "").replace("_", ""):
+        raise InvalidRequest(path[:80], "what this router reads in headers alone", "it there: send it as a header")
+
+
+def _members(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
+    """What an object holds; None for any other value."""
+    try:
+        return _fields(value)
+    except UNREADABLE:
+        return None
 
 
 def _take_best_of(found: _Found, name: str, value: msgspec.Raw) -> None:
@@ -342,6 +381,8 @@ _TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
     "modalities": _take_modalities,
     "best_of": _take_best_of,
     "cache_control": _take_cache_control,
+    **dict.fromkeys(_HEADER_FIELDS, _take_headers),
+    "extra_body": _take_extra_body,
 }
 # What a plain body consists of: what `_Plain` reads, and what needs no reading.
 _OFTEN = frozenset({field.name for field in msgspec.structs.fields(_Plain)} | (_FREE_FIELDS - _TAKE.keys()))

@@ -255,6 +255,44 @@ def test_a_text_behind_a_doubled_key_counts() -> None:
     assert read(body).text_bytes > 9_800
 
 
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"extra_headers": {"x-gridtie-tags": "private"}}, "extra_headers.x-gridtie-tags"),
+        ({"extra_headers": {"Accept": "*/*", "X_GridTie_Agent": "a"}}, "extra_headers.X_GridTie_Agent"),
+        ({"extra_headers": [["x-gridtie-tags", "private"]]}, "extra_headers"),
+        ({"extra_headers": "x-gridtie-tags: private"}, "extra_headers"),
+        ({"headers": {"x-gridtie-tags": "private"}}, "headers.x-gridtie-tags"),
+        ({"default_headers": {"x-gridtie-tags": "private"}}, "default_headers.x-gridtie-tags"),
+        ({"extra_body": {"x-gridtie-tags": "private"}}, "extra_body.x-gridtie-tags"),
+        ({"extra_body": {"extra_headers": {"x-gridtie-tags": "p"}}}, "extra_body.extra_headers.x-gridtie-tags"),
+        ({"x-gridtie-tags": "private"}, "x-gridtie-tags"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_instruction_that_stands_in_the_body_is_no_instruction_and_told(fields: dict[str, Any], path: str) -> None:
+    """What is passed over may be what keeps a prompt here."""
+    error = wrong(json.dumps({"model": "m", "messages": [USER], **fields}).encode())
+
+    assert error.path == path
+    assert "send it as a header" in str(error)
+    assert "private" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"metadata": {"x-gridtie-tags": "private", "gridtie": "yes"}},
+        {"extra_headers": {"User-Agent": "gridtie-client"}},
+        {"extra_headers": None},
+        {"extra_body": {"top_k": 5, "metadata": {"gridtie": "yes"}}},
+        {"extra_body": 3},
+    ],
+)
+def test_what_only_mentions_the_router_passes(fields: dict[str, Any]) -> None:
+    assert facts(**fields).fields.keys() == {"model", "messages", *fields}
+
+
 def test_marks_for_a_prompt_cache_are_noticed() -> None:
     """Writing a cache costs more than reading a prompt."""
     mark = {"cache_control": {"type": "ephemeral"}}
