@@ -198,6 +198,35 @@ asked_about(
 )
 
 
+asked_about(
+    "B2.10",
+    "an Azure base_url with /deployments/",
+    cloud({"base_url": "https://x.openai.azure.com/openai/deployments/gpt"}),
+    "base_url",
+    "write https://x.openai.azure.com/openai/v1",
+)
+asked_about(
+    "B2.11",
+    "first_token above total",
+    routing(timeouts={"first_token": 90, "total": 30}),
+    "timeouts.first_token",
+    "timeouts.total ends a request after 30 s",
+)
+
+
+@case("B2.12", "a budget for a key that is not there: it serves, and an admin is told")
+async def budget_of_nobody(it: Fixture) -> str:
+    here = await it.upstream(openai())
+    budgets = [{"name": "app", "usd": 1, "key": "billing-service"}]
+    router = await it.router(routing({"base_url": here.url}, budgets=budgets))
+    answered = await router.ask(chat())
+    expect(answered.status == 200, brief(answered))
+    told = (await router.ask(path="/gridtie/config", key=KEY)).json.get("warnings") or [""]
+    for where, text in (("GET /gridtie/config", told[0]), ("the log", router.log())):
+        expect("billing-service" in text and "limits nobody" in text, f"{where} says nothing")
+    return "200, told in the log and in GET /gridtie/config"
+
+
 @case("B2.9", "base_url with /v1/ and a usual price: nothing is asked", held=True)
 async def nothing_to_ask(it: Fixture) -> str:
     here = await it.upstream(openai())

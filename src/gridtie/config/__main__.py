@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from gridtie.config.check_warnings import warnings
 from gridtie.config.load import load
 from gridtie.config.problems import ConfigError
 
@@ -21,10 +22,13 @@ def main(arguments: list[str]) -> int:
 
 def _check(path: Path) -> int:
     try:
-        routing = load(path).routing
+        file = load(path)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
+    for warning in warnings(file, keys=None):
+        print(f"warning: {warning}", file=sys.stderr)
+    routing = file.routing
     print(f"{path}: OK: {len(routing.rules)} rules, {len(routing.models)} aliases, {len(routing.providers)} providers")
     return 0
 

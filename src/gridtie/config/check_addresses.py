@@ -54,6 +54,10 @@ _PATHS = {
     "generativelanguage.googleapis.com": "/v1beta/openai",
 }
 
+# A deployment's own address at Azure, or at a gateway of Azure's kind.
+_DEPLOYMENT = re.compile(r"(?P<before>.*?)(?:/openai)?/deployments(?:/|$)", re.IGNORECASE)
+_AZURE = (".azure.com", ".azure.us", ".azure.cn", ".azure-api.net")
+
 _OLLAMA_PORT = 11434
 # Where this router listens unless GRIDTIE_LISTEN says otherwise.
 _OWN_PORT = 8484
@@ -104,7 +108,14 @@ def _is_public(host: str) -> bool:
 
 def _form(provider: Provider, url: Address, where: KeyPath) -> Iterator[Problem]:
     """The path, and the port that goes with it. The first thing that is found, for the others may go with it."""
-    if _ENDPOINT.search(url.path):
+    deployment = _DEPLOYMENT.match(url.path) if url.host.removesuffix(".").endswith(_AZURE) else None
+    if deployment is not None:
+        yield Problem(
+            path=where,
+            what="a deployment of Azure is asked with a query (api-version), which the router does not send",
+            fix=f"name the deployment as the model, and write {url.base}{deployment['before']}/openai/v1",
+        )
+    elif _ENDPOINT.search(url.path):
         base = _ENDPOINT.sub("", url.path)
         what = "it goes on to an endpoint, which the router adds itself"
         yield Problem(path=where, what=what, fix=f"write {url.base}{_base_path(provider, url, base)}")

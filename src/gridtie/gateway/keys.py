@@ -82,6 +82,10 @@ class Keys:
         """Whose key this is. Looked up by its hash, so that timing says nothing about any key."""
         return self._by_digest.get(sha256(presented).digest())
 
+    def names(self) -> frozenset[str]:
+        """Whose keys there are, in canonical form."""
+        return frozenset(canonical(key.name) for key in self._by_digest.values())
+
     def __len__(self) -> int:
         return len(self._by_digest)
 

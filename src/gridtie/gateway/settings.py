@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from gridtie.config.check_warnings import warnings
 from gridtie.config.key_file import key_in
 from gridtie.config.load import RoutingFile, load
 from gridtie.config.problems import ConfigError, Problem
@@ -58,6 +59,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     loaded_at: float
     # What is wrong with the files as they are now; "" where they are what is in force.
     error: str = ""
+    # What is in force and hardly meant, each with file and line.
+    warnings: tuple[str, ...] = ()
     # The station's names, "" where nothing was provisioned: they stand in every row of the ledger.
     project: str = ""
     endpoint: str = ""
@@ -87,7 +90,9 @@ class Settings:
             raise ConfigError(
                 [*(rules_error.problems if rules_error else ()), *(keys_error.problems if keys_error else ())]
             )
+        self._file = rules.file
         self.current = _loaded(rules, keys, time(), "")
+        _tell(self.current, None)
 
     def subscribe(self, subscriber: Callable[[Loaded], None]) -> None:
         """Call after each swap, with the new configuration, on the loop's thread."""
@@ -113,10 +118,12 @@ class Settings:
         if error and error != before.error:
             log.error("the changed configuration is not used, the one before it stays in force: %s", error)
         if rules is not None:
+            self._file = rules.file
             after = _loaded(rules, keys, time(), error)
             log.info("configuration loaded: %s", after.digest[:12])
         else:
-            after = msgspec.structs.replace(before, keys=keys, error=error)
+            after = msgspec.structs.replace(before, keys=keys, error=error, warnings=_warnings(self._file, keys))
+        _tell(after, before)
         self.current = after
         for subscriber in self._subscribers:
             subscriber(after)
@@ -195,6 +202,18 @@ def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:
         digest=rules.file.digest,
         loaded_at=now,
         error=error,
+        warnings=_warnings(rules.file, keys),
         project=rules.station.project if rules.station is not None else "",
         endpoint=rules.station.endpoint if rules.station is not None else "",
     )
+
+
+def _warnings(file: RoutingFile, keys: Keys) -> tuple[str, ...]:
+    return tuple(str(warning) for warning in warnings(file, keys.names()))
+
+
+def _tell(after: Loaded, before: Loaded | None) -> None:
+    """Log the warnings that were not there before."""
+    for warning in after.warnings:
+        if before is None or warning not in before.warnings:
+            log.warning("%s", warning)

@@ -49,6 +49,17 @@ TRAPS = [
     ("ollama", "https://h.example/api/chat", "write https://h.example"),
     ("ollama", "https://h.example/v1/chat/completions", "write https://h.example"),
     ("ollama", "https://h.example/api", "is added by the router"),
+    ("openai", "https://x.openai.azure.com/openai/deployments/gpt", "write https://x.openai.azure.com/openai/v1"),
+    (
+        "openai",
+        "https://x.cognitiveservices.azure.com/openai/deployments/gpt/chat/completions",
+        "write https://x.cognitiveservices.azure.com/openai/v1",
+    ),
+    (
+        "openai",
+        "https://x.azure-api.net/team/openai/deployments/gpt",
+        "name the deployment as the model, and write https://x.azure-api.net/team/openai/v1",
+    ),
     ("openai", "http://h.example:443/v1", "write https://"),
     ("openai", "https://h.example:80/v1", "write http://"),
     ("openai", "http://127.0.0.1:8484/v1", "this router itself"),
@@ -81,7 +92,8 @@ def test_what_is_advised_for_a_trap_holds(type: str, url: str, says: str) -> Non
 @pytest.mark.parametrize(
     ("type", "url"),
     [
-        ("openai", "https://x.openai.azure.com/openai/deployments/gpt"),
+        ("openai", "https://x.openai.azure.com/openai/v1"),
+        ("openai", "https://gateway.example/deployments/gpt/v1"),
         ("openai", "https://x.services.ai.azure.com/models"),
         ("openai", "https://gateway.example/api"),
         ("openai", "https://gpu.example:8000/v1/"),

@@ -145,6 +145,34 @@ def test_rules_change_although_the_key_file_has_a_mistake(folder: Folder) -> Non
     assert "keys.json" in after.error
 
 
+def test_a_budget_without_its_key_is_in_force_and_told_until_the_key_is_there(
+    folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder.routing(budgets=[{"name": "app", "usd": 1, "key": "billing"}])
+    settings = Settings(folder.path)
+    (warning,) = settings.current.warnings
+
+    assert "llm_routing.yaml:" in warning
+    assert 'there is no key "billing"' in warning
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [warning]
+
+    folder.secret("sk-two")
+    assert reloaded(settings).warnings == (warning,)
+    keys.add(folder.path, "Billing", ["dev"])
+    assert reloaded(settings).warnings == ()
+    assert [record.levelname for record in caplog.records].count("WARNING") == 1
+
+
+def test_a_key_that_goes_while_the_rules_have_a_mistake_is_missed_by_its_budget(folder: Folder) -> None:
+    keys.add(folder.path, "billing", ["dev"])
+    folder.routing(budgets=[{"name": "app", "usd": 1, "key": "billing"}])
+    settings = Settings(folder.path)
+    folder.routing(rules=[])
+    keys.revoke(folder.path, "billing")
+
+    assert 'there is no key "billing"' in reloaded(settings).warnings[0]
+
+
 def test_a_station_that_is_provisioned_later_is_found(folder: Folder) -> None:
     (folder.path / "station.json").unlink()
     settings = Settings(folder.path)

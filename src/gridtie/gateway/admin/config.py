@@ -24,9 +24,10 @@ class Config:
         return (Route(path="/gridtie/config", get=self.config),)
 
     def config(self, exchange: Exchange) -> None:
-        """Digests and time for every key, mistakes in full for admins."""
+        """Digests and time for every key, mistakes in full and warnings for admins."""
         key, loaded = exchange.head.key, self._settings.current
-        error = loaded.error if key is not None and key.admin else loaded.error and _NOT_IN_FULL
+        admin = key is not None and key.admin
+        error = loaded.error if admin else loaded.error and _NOT_IN_FULL
         tell(
             exchange,
             {
@@ -34,5 +35,6 @@ class Config:
                 "keys": loaded.keys.file_digest,
                 "loaded_at": loaded.loaded_at,
                 "error": error or None,
+                **({"warnings": loaded.warnings} if admin else {}),
             },
         )

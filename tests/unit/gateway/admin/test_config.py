@@ -31,6 +31,20 @@ def test_a_mistake_is_told_in_full_to_admins_alone(tmp_path: Path) -> None:
     assert "gridtie_config_error 1.0" in metrics
 
 
+def test_what_is_hardly_meant_is_told_to_admins_alone(tmp_path: Path) -> None:
+    async def ask() -> list[Any]:
+        rules = routing("http://127.0.0.1:9/v1", use="[local]")
+        rules += "budgets: [{name: hunter2, usd: 1, key: nobody}]\n"
+        async with Station(tmp_path, rules) as station:
+            return [(await station.ask(path="/gridtie/config", key=key)).json for key in (KEY, OTHER_KEY)]
+
+    admin, other = run(ask)
+
+    assert 'there is no key "nobody", so the budget "hunter2" limits nobody' in admin["warnings"][0]
+    assert admin["error"] is None
+    assert "warnings" not in other
+
+
 def test_without_a_mistake_there_is_none_for_anybody(tmp_path: Path) -> None:
     async def ask() -> list[Any]:
         async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:

@@ -293,6 +293,14 @@ def test_where_it_generates_wrongly_the_fix_names_its_own_log(id: str, broken: B
     assert "journalctl -u gridtie-engine.service" in station.examine()[id].fix
 
 
+def test_what_is_hardly_meant_in_the_configuration_is_shown_and_fails_nothing() -> None:
+    station = Healthy()
+    station.config["warnings"] = ["llm_routing.yaml:9: budgets[0].key: there is no key"]
+    result = station.examine()["router.config"]
+    assert result.ok
+    assert "as on disk; warning: llm_routing.yaml:9: budgets[0].key: there is no key" in result.found
+
+
 def test_processes_that_end_while_memory_is_counted_are_left_out() -> None:
     station = Healthy()
     station.native()

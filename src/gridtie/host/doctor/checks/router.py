@@ -86,7 +86,8 @@ def configuration(look: Look) -> Finding:
             f"{wanted[:12]}, the one on disk",
             f"wait a second, then look again; else see `{look.router_log}`",
         )
-    return good(f"routing file {found[:12]} is loaded, as on disk")
+    warned = "".join(f"; warning: {each}" for each in loaded.get("warnings") or ())
+    return good(f"routing file {found[:12]} is loaded, as on disk{warned}")
 
 
 CHECKS = (

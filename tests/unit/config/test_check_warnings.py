@@ -1,0 +1,51 @@
+"""What a routing file may say and hardly means is told with its line, and the file holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from gridtie.config.check_warnings import warnings
+from gridtie.config.load import parse
+from standins import house
+
+
+def told(keys: set[str] | None = None, **changes: Any) -> list[str]:
+    text = yaml.safe_dump(house.document(**changes), sort_keys=False)
+    return [str(warning) for warning in warnings(parse(text.encode(), "r.yaml"), keys)]
+
+
+def test_the_shipped_defaults_are_meant() -> None:
+    assert told() == []
+
+
+@pytest.mark.parametrize("key", ["connect", "first_token", "first_token_cold", "between_tokens", "whole"])
+def test_a_time_that_the_total_ends_before_is_told_with_both(key: str) -> None:
+    (warning,) = told(timeouts={key: 45, "total": 30})
+
+    assert warning.startswith("r.yaml:")
+    assert f"timeouts.{key}: found 45 s, which never passes: timeouts.total ends a request after 30 s" in warning
+    assert "lower it, or raise timeouts.total" in warning
+
+
+@pytest.mark.parametrize("timeouts", [{"total": 30}, {"first_token": 30, "total": 30}, {"first_token": 900}])
+def test_defaults_follow_a_lower_total_and_nothing_is_said(timeouts: dict[str, float]) -> None:
+    assert told(timeouts=timeouts) == []
+
+
+def test_a_budget_of_a_key_that_is_not_there_is_told_with_the_nearest() -> None:
+    budgets = [{"name": "app", "usd": 1, "key": "Billing-Servce"}, {"name": "all", "usd": 5}]
+    (warning,) = told({"billing-service", "station"}, budgets=budgets)
+
+    assert warning.startswith("r.yaml:")
+    assert 'budgets[0].key: there is no key "billing-servce", so the budget "app" limits nobody' in warning
+    assert 'did you mean "billing-service"?' in warning
+
+
+def test_a_budgets_key_is_found_in_any_case_and_not_asked_about_where_no_keys_are_known() -> None:
+    budgets = [{"name": "app", "usd": 1, "key": "Alice"}]
+
+    assert told({"alice"}, budgets=budgets) == []
+    assert told(None, budgets=budgets) == []
