@@ -244,6 +244,19 @@ async def refused_key(it: Fixture) -> str:
     return "502 upstream_refused_key, paused"
 
 
+@case("A17.7", "a 500 that says that the prompt does not fit pauses nobody")
+async def context_in_a_500(it: Fixture) -> str:
+    said = "This model's maximum context length is 8192 tokens. However, your messages resulted in 9083 tokens."
+    cloud = await it.upstream(*[error("500 Internal Server Error", said)] * 4, openai())
+    router = await it.router(config(None, cloud, use=["cloud"]))
+    refused = [await router.ask(chat()) for _ in range(4)]
+    for answered in refused:
+        expect(answered.status == 400 and answered.error["code"] == "context_length_exceeded", brief(answered))
+    after = await router.ask(chat())
+    expect(after.status == 200, f"then {brief(after)}")
+    return "400 context_length_exceeded, then 200"
+
+
 # -- A20: the end ------------------------------------------------------------------------------------------------------
 
 

@@ -46,6 +46,9 @@ half a head                | next     | next      | next      | 504 upstream_tim
 # Siblings of these.
 400                        | 4xx      | 4xx       | 4xx       |                              | invalid
 422                        | 4xx      | 4xx       | 4xx       |                              | invalid
+context in a 413           | next     | next      | next      | 400 context_length_exceeded  | context
+context in a 422           | next     | next      | next      | 400 context_length_exceeded  | context
+context in a 500           | next     | next      | next      | 400 context_length_exceeded  | context
 cut before content         | next     | next      | next      | 502 upstream_broken          | broken
 reset after content        | event    | next      | next      | 502 upstream_broken          | broken
 pings only                 | next     | -         | next      | 504 upstream_timeout         | timeout

@@ -132,6 +132,9 @@ refuses(
     "context",
     "This model's maximum context length is 8192 tokens. However, your messages resulted in 9083 tokens.",
 )
+# Gateways and servers that have no status of their own for it, and words that no code goes with.
+for status in ("413 Content Too Large", "422 Unprocessable Entity", "500 Internal Server Error"):
+    refuses(f"context in a {status[:3]}", status, "server", "The prompt exceeds the available context size")
 refuses("400", "400 Bad Request", "invalid", "temperature: 9 is greater than the maximum of 2")
 refuses("422", "422 Unprocessable Entity", "invalid", "messages[0].role: 'robot' is not one of the roles")
 refuses("moderation 403", "403 Forbidden", "policy", "Your request was flagged by the moderation")

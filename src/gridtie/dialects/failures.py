@@ -51,7 +51,16 @@ _OPENAI_CONTEXT = re.compile(
 )
 # Anthropic: "prompt is too long: 215104 tokens > 200000 maximum".
 _ANTHROPIC_CONTEXT = re.compile(r"too long: (?P<prompt>\d+) tokens > (?P<context>\d+)", re.IGNORECASE)
-
+# The same without both counts: llama.cpp, Ollama and Anthropic; xAI; Google; Mistral.
+_TOO_LONG = re.compile(
+    r"exceeds? (the )?((available|maximum|model's) )*context|exceed context limit|prompt is too long"
+    r"|maximum prompt length is \d+ but"
+    r"|input token count \S* ?exceeds the maximum"
+    r"|too large for model with \d+ maximum context",
+    re.IGNORECASE,
+)
+# What a status means that leaves it to the words: a server may answer 500 to a prompt that it has no room for.
+_SAYS_LITTLE = (Failed.INVALID, Failed.BROKEN)
 
 # What providers call a refusal by their moderation: OpenAI, Azure, OpenRouter, Mistral's and xAI's gateways.
 _POLICY_NAMES = {
@@ -82,6 +91,11 @@ def by_status(status: int) -> Failed:
 def says_unsupported(message: str) -> bool:
     """Whether a refusal reads as "this model or server cannot do that"."""
     return _UNSUPPORTED.search(message) is not None
+
+
+def says_too_long(kind: Failed, message: str) -> bool:
+    """Whether a refusal that is of this kind so far reads as "the prompt does not fit"."""
+    return kind in _SAYS_LITTLE and (context_counts(message) is not None or _TOO_LONG.search(message) is not None)
 
 
 def names_policy(names: Iterable[object]) -> bool:

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects.failures import by_status, context_counts, describe, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import (
+    by_status,
+    context_counts,
+    describe,
+    retry_after,
+    says_too_long,
+    says_unsupported,
+    shorten,
+)
 from gridtie.dialects.openai_chat.errors import ErrorObject, present, read
 from gridtie.dialects.types import Failed, Failure
 
@@ -24,8 +32,8 @@ _BY_TYPE = {
     "timeout_error": Failed.TIMEOUT,
     "gateway_timeout_error": Failed.TIMEOUT,
     "api_error": Failed.BROKEN,
+    "invalid_request_error": Failed.INVALID,
 }
-_TOO_LONG = re.compile(r"prompt is too long|exceeds? (the )?context|exceed context limit", re.IGNORECASE)
 # An invalid_request_error by type, but nothing that the client could mend.
 _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 
@@ -57,15 +65,11 @@ def _from_error(error: ErrorObject, status: int | None = None, wait: float | Non
 
 
 def _kind(type: str, text: str, status: int | None) -> Failed:
-    if kind := _BY_TYPE.get(type):
-        return kind
-    kind = by_status(status) if status is not None else Failed.BROKEN
-    if type == "invalid_request_error":
-        kind = Failed.INVALID
+    kind = _BY_TYPE.get(type) or (by_status(status) if status is not None else Failed.BROKEN)
+    if says_too_long(kind, text):
+        return Failed.CONTEXT
     if kind is not Failed.INVALID:
         return kind
-    if _TOO_LONG.search(text):
-        return Failed.CONTEXT
     if _NO_CREDIT.search(text):
         return Failed.AUTH
     return Failed.CAPABILITY if says_unsupported(text) else Failed.INVALID

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gridtie.dialects.failures import by_status, describe, retry_after, says_unsupported, shorten
+from gridtie.dialects.failures import by_status, describe, retry_after, says_too_long, says_unsupported, shorten
 from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.types import Failed, Failure
 
@@ -70,4 +70,5 @@ def _kind(said: str, status: int | None) -> Failed:
         return Failed.BUSY
     if says_unsupported(said):
         return Failed.CAPABILITY
-    return Failed.BROKEN if status is None else by_status(status)
+    kind = Failed.BROKEN if status is None else by_status(status)
+    return Failed.CONTEXT if says_too_long(kind, said) else kind

@@ -16,6 +16,7 @@ from gridtie.dialects.failures import (
     names_policy,
     retry_after,
     says_policy,
+    says_too_long,
     says_unsupported,
     shorten,
 )
@@ -79,19 +80,12 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 _envelopes = msgspec.json.Decoder(list[_Envelope]).decode
 _object = msgspec.json.Decoder(ErrorObject).decode
 _any = msgspec.json.Decoder().decode
-_CONTEXT_TEXT = re.compile(r"context (size|length|window)", re.IGNORECASE)
 # Google's "API key not valid" and hosts' "no credit" come with a 400; from the start, since a text may quote a prompt.
 _ACCOUNT_TEXT = re.compile(
     r"api key (is )?(not valid|invalid|expired)|(your )?credit balance is too low|insufficient (credit|balance)",
     re.IGNORECASE,
 )
 _A_PAGE_SAYS_NOTHING = frozenset((Failed.AUTH, Failed.MODEL_MISSING, Failed.INVALID))
-# xAI; Google; Mistral.
-_TOO_LONG = re.compile(
-    r"maximum prompt length is \d+ but|input token count \S* ?exceeds the maximum"
-    r"|too large for model with \d+ maximum context",
-    re.IGNORECASE,
-)
 
 
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
@@ -203,11 +197,7 @@ def _kind(error: ErrorObject, status: int | None, text: str) -> Failed:
         return Failed.CAPABILITY
     if kind is Failed.INVALID and _ACCOUNT_TEXT.match(text):
         return Failed.AUTH
-    if kind is Failed.INVALID and _TOO_LONG.search(text):
-        return Failed.CONTEXT
-    if kind is Failed.INVALID and context_counts(text) and _CONTEXT_TEXT.search(text):
-        return Failed.CONTEXT
-    return kind
+    return Failed.CONTEXT if says_too_long(kind, text) else kind
 
 
 def _moderated(error: ErrorObject) -> bool:

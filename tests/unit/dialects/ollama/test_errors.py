@@ -27,6 +27,9 @@ CONTEXT = {
     [
         (400, json.dumps(CONTEXT), Failed.CONTEXT),
         (400, json.dumps(CONTEXT) + "\nsrv send_error: task id = 0", Failed.CONTEXT),
+        (500, json.dumps(CONTEXT), Failed.CONTEXT),
+        (500, "the input length exceeds the context length", Failed.CONTEXT),
+        (413, "the input length exceeds maximum context length", Failed.CONTEXT),
         (404, "model 'x' not found", Failed.MODEL_MISSING),
         (404, 'model "x" not found, try pulling it first', Failed.MODEL_MISSING),
         (400, '"smollm2:135m" does not support tools', Failed.CAPABILITY),
