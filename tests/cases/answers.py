@@ -382,6 +382,29 @@ async def whole_of_ollama(it: Fixture) -> str:
     return "whole"
 
 
+def half_a_character(number: int, kind: str, behaviour: Behaviour, *, streamed: bool, kept: bool) -> None:
+    """Register an answer that holds half a surrogate pair; `kept`: its bytes are passed on."""
+
+    @case(f"A21.{number}", f"half a surrogate pair from {kind}, {'streamed' if streamed else 'unstreamed'}")
+    async def body(it: Fixture) -> str:
+        here = await it.upstream(behaviour)
+        router = await it.router(config(here, use=["local"], here_is=kind))
+        answered = await router.ask(chat(stream=streamed))
+        expect(answered.status == 200, brief(answered))
+        expect(not streamed or answered.events[-1] == "[DONE]", f"ends with {answered.body[-60:]!r}")
+        wanted = rb"\ud83d" if kept else rb"\ufffd"
+        expect(wanted in answered.body, f"no {wanted.decode()}: {answered.body[:90]!r}")
+        return f"200, {wanted.decode()}"
+
+
+HALF = "cut \ud83d here"
+for _number, (_kind, _behaviour) in enumerate(
+    (("openai", openai(HALF)), ("ollama", ollama(HALF)), ("anthropic", anthropic(HALF)))
+):
+    half_a_character(8 + 2 * _number, _kind, _behaviour, streamed=True, kept=_kind == "openai")
+    half_a_character(9 + 2 * _number, _kind, _behaviour, streamed=False, kept=_kind == "openai")
+
+
 # -- A22: what is left out ---------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import from_wire
 from gridtie.dialects.sse import EventSplitter, parse
+from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk, Usage
 
@@ -110,7 +111,10 @@ class Answer(Translation):
             chunk.frames -= 1
             return
         try:
-            event = _event(frame.data)
+            try:
+                event = _event(frame.data)
+            except UNREADABLE as error:
+                event = _event(mended(frame.data, error))
         except UNREADABLE:
             chunk.failure = broken("Anthropic sent an event that cannot be read")
             return
@@ -123,7 +127,10 @@ class Answer(Translation):
 
     def _take_document(self, document: bytes, out: list[bytes], chunk: Chunk) -> None:
         try:
-            message = _message(document)
+            try:
+                message = _message(document)
+            except UNREADABLE as error:
+                message = _message(mended(document, error))
         except UNREADABLE:
             chunk.failure = broken("Anthropic's answer is no message")
             return

@@ -13,6 +13,7 @@ from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.ollama import errors
 from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
+from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
 from gridtie.dialects.types import Chunk, Failed, Failure
 
@@ -95,7 +96,11 @@ class Answer(Translation):
             # Some proxies make events of Ollama's lines.
             unit = unit[len(_SSE_DATA) :]
         try:
-            line = _line(unit)
+            try:
+                line = _line(unit)
+            except UNREADABLE as error:
+                unit = mended(unit, error)
+                line = _line(unit)
             writer = self._writer or self._open(unit)
         except UNREADABLE:
             chunk.failure = broken("Ollama sent a line that is no chat answer")

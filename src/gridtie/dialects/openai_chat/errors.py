@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from gridtie.dialects.failures import (
     shorten,
 )
 from gridtie.dialects.found import form
+from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import Failed, Failure
 
 _NO_ERROR = msgspec.Raw(b"null")
@@ -140,7 +142,9 @@ def read(body: bytes | msgspec.Raw) -> ErrorObject:
     """The error object of a body; of one that is not JSON (a proxy's HTML page) its text as the message."""
     try:
         envelope = _envelope(body) if bytes(body).lstrip()[:1] != b"[" else _first(body)
-    except UNREADABLE:
+    except UNREADABLE as error:
+        with suppress(*UNREADABLE):
+            return read(mended(bytes(body), error))
         return ErrorObject(message=bytes(body)[:300].decode("utf-8", "replace"))
     if not present(envelope.error):
         return ErrorObject(message=_string(envelope.message) or _string(envelope.detail))

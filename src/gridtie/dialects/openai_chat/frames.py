@@ -9,6 +9,7 @@ import msgspec
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat import errors
 from gridtie.dialects.sse import Event
+from gridtie.dialects.surrogates import mended
 
 _Raw = msgspec.Raw
 NULL = _Raw(b"null")
@@ -86,6 +87,8 @@ def hear(event: Event) -> Heard:
         frame = _frame(event.data)
     except msgspec.ValidationError:
         return _hear_odd(event)
+    except UNREADABLE as error:
+        return hear(Event(event.name, mended(event.data, error)))
     heard = Heard()
     if event.name == "error" or (frame.error != NULL and errors.present(frame.error)):
         heard.error = errors.read(event.data)
@@ -120,7 +123,10 @@ def _hear_choice(choice: _Choice, heard: Heard, event: Event) -> None:
 
 def _hear_odd(event: Event) -> Heard:
     """A sound object in a shape that we do not know: the client's to judge, and content where it may be."""
-    frame = _odd_frame(event.data)
+    try:
+        frame = _odd_frame(event.data)
+    except UNREADABLE as error:
+        return hear(Event(event.name, mended(event.data, error)))
     if errors.present(frame.error):
         return Heard(error=errors.read(event.data))
     spoken = frame.choices not in NOTHING

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat import errors
 from gridtie.dialects.openai_chat.answer import Message, completion
 from gridtie.dialects.sse import EventSplitter, parse
+from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import MAX_ANSWER_BYTES
 
 _Raw = msgspec.Raw
@@ -73,7 +76,9 @@ def chunks_of(document: bytes) -> list[bytes]:
         answer = _answer(document)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return chunks_of(mended(document, error))
         return [b"data: " + line.strip() + b"\n\n" for line in document.splitlines() if line.strip()]
     if errors.present(answer.error):
         return []
@@ -96,7 +101,11 @@ def whole_of(stream: bytes) -> bytes:
         if data == _DONE:
             ended = True
             continue
-        chunk = _answer(data)
+        try:
+            chunk = _answer(data)
+        except UNREADABLE as error:
+            data = mended(data, error)
+            chunk = _answer(data)
         if errors.present(chunk.error):
             raise Unusable("the upstream reported an error inside its answer", errors.read(data))
         head = head or chunk.head("chat.completion")

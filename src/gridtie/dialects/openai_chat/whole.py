@@ -11,6 +11,7 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import form
 from gridtie.dialects.openai_chat import errors, reform, usage
 from gridtie.dialects.openai_chat.answer import AnswerTooLarge
+from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import Failed, Failure, Whole
 
 _Raw = msgspec.Raw
@@ -55,8 +56,8 @@ def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
         answer = _answer(body)
     except msgspec.ValidationError:
         return _failed("the upstream's answer is no chat completion")
-    except UNREADABLE:
-        return _from_stream(body, prompt_estimate)
+    except UNREADABLE as error:
+        return _read_mended(body, prompt_estimate, error) or _from_stream(body, prompt_estimate)
     if errors.present(answer.error):
         return Whole(b"", failure=errors.from_error(errors.read(body)))
     if not answer.choices:
@@ -64,6 +65,17 @@ def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
     said = sum(_size(choice) for choice in answer.choices) // BYTES_PER_TOKEN
     wire = usage.read(answer.usage) if answer.usage != _NULL else None
     return Whole(body, usage.from_wire(wire, prompt_estimate, said))
+
+
+def _read_mended(body: bytes, prompt_estimate: int, error: Exception) -> Whole | None:
+    """An answer with what is no character in it: read without that, and passed as it is. None for any other body."""
+    if form(body) != "JSON":
+        return None
+    try:
+        whole = read_whole(mended(body, error), prompt_estimate)
+    except UNREADABLE:
+        return None
+    return whole if whole.failure is not None else Whole(body, whole.usage)
 
 
 def _from_stream(body: bytes, prompt_estimate: int) -> Whole:
