@@ -13,7 +13,7 @@ from cases.registry import Fails, case, expect
 from cases.routing_files import config, station, station_config
 from cases.upstreams import anthropic, ollama, openai
 from standins.router import KEY, Answered, chat, request
-from standins.scripted import Turn, error
+from standins.scripted import Behaviour, Turn, error, silence, vanish
 
 H2C = {
     "connection": "Upgrade, HTTP2-Settings",
@@ -448,6 +448,26 @@ async def missing_cloud(it: Fixture) -> str:
     here = await it.upstream(openai())
     router = await it.router(config(here, use=["cloud"]))
     return await final(router, await router.ask(chat()))
+
+
+def whose_words(number: int, title: str, behaviour: Behaviour, status: int, source: str, *, held: bool = False) -> None:
+    """Register a failure and who says so: the router itself, or the provider by its answer."""
+
+    for offset, stream in ((0, False), (1, True)):
+
+        @case(f"A24.{number + offset}", f"source of {title}, {'streamed' if stream else 'unstreamed'}", held=held)
+        async def body(it: Fixture, stream: bool = stream) -> str:
+            here = await it.upstream(behaviour)
+            router = await it.router(config(here, use=["local"]))
+            answered = await router.ask(chat(stream=stream))
+            expect(answered.status == status, brief(answered))
+            expect(answered.error["source"] == source, f"{status}, source {answered.error['source']}")
+            return f"{status}, source {source}"
+
+
+whose_words(18, "a time-out", silence(), 504, "gridtie")
+whose_words(20, "a connection that ends unanswered", vanish, 502, "gridtie")
+whose_words(22, "a provider's 504", error("504 Gateway Timeout", "too slow"), 504, "upstream", held=True)
 
 
 @case("A24.16", "a budget that is used up: nobody shall try again")

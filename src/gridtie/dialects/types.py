@@ -48,6 +48,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     context: int | None = None
     # With INVALID: upstream's own body, for the client, if it speaks the client's dialect.
     body: bytes | None = None
+    # Whether the router says so itself, where upstream gave no answer that could fail.
+    ours: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

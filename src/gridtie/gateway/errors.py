@@ -73,26 +73,27 @@ def from_failure(failure: Failure) -> Fault:
     """The failure that ended a request."""
     wait = None if failure.retry_after is None else max(1, math.ceil(min(failure.retry_after, LONGEST_RETRY_AFTER)))
     message = _message(failure)
+    source: Source = "gridtie" if failure.ours else "upstream"
     if failure.kind is Failed.BUSY:
         status = 429 if failure.status == 429 else 503
         return Fault(
             status=status,
             code="busy",
             message=message,
-            source="upstream",
+            source=source,
             retry_after=wait or _RETRY_SOON,
             passes=True,
         )
     if failure.kind is Failed.INVALID:
         status = failure.status if failure.status is not None and 400 <= failure.status < 500 else 400
-        return Fault(status=status, code="invalid_request", message=message, source="upstream", body=failure.body)
+        return Fault(status=status, code="invalid_request", message=message, source=source, body=failure.body)
     status, code = _BY_KIND[failure.kind]
     passes = failure.kind in _PASSING
     return Fault(
         status=status,
         code=code,
         message=message,
-        source="upstream",
+        source=source,
         retry_after=wait if passes else None,
         passes=passes,
         body=failure.body if failure.kind is Failed.POLICY else None,

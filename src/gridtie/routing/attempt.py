@@ -135,9 +135,8 @@ class Attempt:
                 return True
             return self._pass_over(Failed.CAPABILITY.value, str(error), cannot(self.target.id, str(error)))
         except ValueError as error:
-            return self._pass_over(
-                Failed.UNREACHABLE.value, str(error), Failure(kind=Failed.UNREACHABLE, message=str(error))
-            )
+            unreachable = Failure(kind=Failed.UNREACHABLE, message=str(error), ours=True)
+            return self._pass_over(Failed.UNREACHABLE.value, str(error), unreachable)
         self._lease = runner.state.reserve(self.planned)
         if self._lease is not None:
             self._open()
@@ -187,7 +186,7 @@ class Attempt:
         if (target.locality != "local" or info.tags or info.relayed) and (why := self._forbidden()):
             # `decide` never plans this. Should it ever, this is the last place where it can be stopped.
             log.error("%s: the plan names %s, but %s", self._request.info.id, self.target.id, why)
-            self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why))
+            self._request.attempt_failed(Failure(kind=Failed.CAPABILITY, message=why, ours=True))
             return
         connection = self._endpoint.pool.take()
         if connection is not None:
@@ -214,11 +213,11 @@ class Attempt:
         except ConnectTimeout as error:
             self._task = None
             self._request.outcome.attempts += 1
-            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=str(error)))
+            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=str(error), ours=True))
         except ConnectFailed as error:
             self._task = None
             self._request.outcome.attempts += 1
-            self._request.attempt_failed(Failure(kind=Failed.UNREACHABLE, message=str(error)))
+            self._request.attempt_failed(Failure(kind=Failed.UNREACHABLE, message=str(error), ours=True))
         else:
             self._task = None
             self._send(connection)
@@ -327,7 +326,7 @@ class Attempt:
             self._send_again()
         elif not self._whole_without_its_end():
             kind = Failed.UNREACHABLE if error.unanswered else Failed.BROKEN
-            self._request.attempt_failed(Failure(kind=kind, message=str(error)))
+            self._request.attempt_failed(Failure(kind=kind, message=str(error), ours=error.unanswered))
 
     def _is_stale(self, error: Broken) -> bool:
         """Whether the server had closed the connection while it was idle: then nothing was begun."""
@@ -492,9 +491,9 @@ class Attempt:
         if self.phase is QUEUED:
             # There is nothing yet that could fail.
             self.note("skipped", message)
-            self._request.fail(Failure(kind=Failed.TIMEOUT, message=message))
+            self._request.fail(Failure(kind=Failed.TIMEOUT, message=message, ours=True))
         else:
-            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=message))
+            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=message, ours=True))
 
     def _lateness(self) -> str:
         timeouts = self._request.timeouts

@@ -33,6 +33,11 @@ def test_every_kind_has_its_status_code_and_type(failure: Failure, status: int, 
     assert (fault.status, fault.code, fault.type, fault.source) == (status, code, type, "upstream")
 
 
+@pytest.mark.parametrize("kind", list(Failed))
+def test_what_the_router_says_itself_is_its_own(kind: Failed) -> None:
+    assert from_failure(Failure(kind=kind, message="m", ours=True)).source == "gridtie"
+
+
 def test_every_kind_of_failure_is_known() -> None:
     assert all(isinstance(from_failure(Failure(kind=kind, message="m")), Fault) for kind in Failed)
 
