@@ -210,3 +210,22 @@ async def http_1_0(it: Fixture) -> str:
     expect("transfer-encoding" not in answered.headers, "chunks for HTTP/1.0")
     expect(answered.text == "hello", f"said {answered.text!r}")
     return "200, no chunks"
+
+
+def told_what_is_wrong(number: int, title: str, status: int, words: str, **sent: Any) -> None:
+    """Register a client that is set up wrongly, and is told how."""
+
+    @case(f"A23.{number}", title)
+    async def body(it: Fixture) -> str:
+        here = await it.upstream(openai())
+        router = await it.router(config(here, use=["local"]))
+        answered = await router.ask(chat(), **sent)
+        expect(answered.status == status and not here.turns, brief(answered))
+        expect(words in answered.error["message"], f"does not say {words!r}: {answered.error['message']}")
+        return f"{status}, says {words!r}"
+
+
+told_what_is_wrong(
+    24, "a base URL with a slash at its end", 404, "base URL ends in a slash", path="//v1/chat/completions"
+)
+told_what_is_wrong(25, "a key as Azure's SDK sends it", 401, "api-key found", key=None, headers={"api-key": KEY})

@@ -103,8 +103,7 @@ class App:
             return self._no(exchange, 403, "origin_not_allowed", self._origins.refusal(origin))
         route = _EVERYTHING if head.path == "*" else self._routes.find(head)
         if route is None:
-            paths = ", ".join(self._routes.paths())
-            return self._no(exchange, 404, "not_found", f"there is nothing at {head.path[:200]!r}; there is {paths}")
+            return self._no(exchange, 404, "not_found", self._nothing_at(head.path))
         if head.method == b"OPTIONS":
             head.route, head.loaded = route, self.loaded
             return True
@@ -125,7 +124,7 @@ class App:
         if route.public:
             return True
         if key is None:
-            found = "this key is not known" if presented else "no key was sent"
+            found = "this key is not known" if presented else _no_key(head.headers)
             message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
             return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
         if key.relay:
@@ -136,6 +135,12 @@ class App:
             return self._no(exchange, 403, "relay_not_allowed", message)
         unknown = unknown_header(head.headers) or (misplaced(head.query) if head.query else "")
         return not unknown or self._no(exchange, 400, "unknown_header", unknown)
+
+    def _nothing_at(self, path: str) -> str:
+        said = f"there is nothing at {path[:200]!r}"
+        if "//" in path:
+            return f"{said}, which has two slashes in a row: the client's base URL ends in a slash, write it without"
+        return f"{said}; there is {', '.join(self._routes.paths())}"
 
     def handle(self, exchange: Exchange) -> None:
         """Answer a whole request that was admitted."""
@@ -190,3 +195,12 @@ def _presented(headers: dict[bytes, bytes]) -> bytes:
     if authorization[:7].lower() == _BEARER:
         return authorization[7:].strip()
     return headers.get(b"x-api-key", b"").strip()
+
+
+def _no_key(headers: dict[bytes, bytes]) -> str:
+    """What came where a key would be: some clients send theirs in another way."""
+    if b"api-key" in headers:
+        return "api-key found, which is not read"
+    if b"authorization" in headers:
+        return "Authorization found without Bearer"
+    return "no key was sent"

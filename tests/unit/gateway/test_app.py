@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from standins.router import OTHER_KEY, Answered, Station, chat, request, routing, run
+from standins.router import KEY, OTHER_KEY, Answered, Station, chat, request, routing, run
 from standins.scripted import Upstream, whole
 
 
@@ -131,3 +131,44 @@ def test_nothing_that_a_client_writes_is_a_fault_of_the_router(
 
     assert answered.status < 500
     assert answered.status == 200 or len(answered.body) < 2000
+
+
+@pytest.mark.parametrize("path", ["//v1/chat/completions", "/v1//chat/completions", "//v1/models/coder"])
+def test_a_doubled_slash_is_told_as_what_it_is(tmp_path: Path, path: str) -> None:
+    """Clients join a base URL that ends in a slash with a path that begins with one."""
+
+    async def ask() -> list[Answered]:
+        async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            return [await station.ask(path=each) for each in (path, "/v1/chats")]
+
+    doubled, other = run(ask)
+
+    assert (doubled.status, other.status) == (404, 404)
+    assert "the client's base URL ends in a slash, write it without" in doubled.error["message"]
+    assert "base URL" not in other.error["message"]
+    assert "/v1/chat/completions" in other.error["message"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "says"),
+    [
+        ({"api-key": KEY}, "api-key found, which is not read; send a key of this router as `Authorization: Bearer` or"),
+        ({"authorization": KEY}, "Authorization found without Bearer; send a key"),
+        ({"authorization": f"Basic {KEY}", "api-key": KEY}, "api-key found"),
+        ({}, "no key was sent; send a key"),
+        ({"authorization": "Bearer other", "api-key": KEY}, "this key is not known; send a key"),
+    ],
+)
+def test_a_key_that_came_in_another_way_is_told_and_never_shown(
+    tmp_path: Path, headers: dict[str, str], says: str
+) -> None:
+    async def ask() -> Answered:
+        async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            return await station.ask(chat(), key=None, headers=headers)
+
+    answered = run(ask)
+
+    assert (answered.status, answered.error["code"]) == (401, "invalid_key")
+    assert says in answered.error["message"]
+    assert "x-api-key" in answered.error["message"]
+    assert KEY not in answered.body.decode()
