@@ -21,11 +21,10 @@ from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.routing.held_bytes import HeldBytes
+from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
 
 _ERRORS = OpenAIErrorFormat()
-# Seconds after which there may be room again.
-_RETRY_SOON = 2
 _BEARER = b"bearer "
 
 # What `OPTIONS *` asks about: the router as a whole.
@@ -166,7 +165,7 @@ class App:
             self._origins.admit(head, origin)
         # Too many, too much at once, and a fault of ours may pass by themselves; what is wrong with a request does not.
         passes = status in (408, 429, 500, 503)
-        fault = Fault(status=status, code=code, message=message, retry_after=_RETRY_SOON if passes else None)
+        fault = Fault(status=status, code=code, message=message, retry_after=RETRY_SOON if passes else None)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
         exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))
 

@@ -10,6 +10,7 @@ import msgspec
 from gridtie.dialects.types import Failed, Failure
 from gridtie.routing.breaker import LONGEST_RETRY_AFTER
 from gridtie.routing.plan import Refusal
+from gridtie.routing.refusals import RETRY_SOON
 
 Source = Literal["gridtie", "upstream"]
 
@@ -57,9 +58,6 @@ _BY_KIND = {
 # What may be gone when it is tried again.
 _PASSING = frozenset({Failed.UNREACHABLE, Failed.TIMEOUT, Failed.BROKEN})
 
-# Where upstream gave no Retry-After: about as long as a short answer takes.
-_RETRY_SOON = 2
-
 
 def from_refusal(refusal: Refusal) -> Fault:
     """A decision not to try anything."""
@@ -81,7 +79,7 @@ def from_failure(failure: Failure) -> Fault:
             code="busy",
             message=message,
             source=source,
-            retry_after=wait or _RETRY_SOON,
+            retry_after=wait or RETRY_SOON,
             passes=True,
         )
     if failure.kind is Failed.INVALID:

@@ -14,6 +14,7 @@ __all__ = [
     "ALL_BUSY",
     "INTERNAL",
     "OVERLOADED",
+    "RETRY_SOON",
     "SkipCode",
     "barred",
     "cannot",
@@ -25,7 +26,8 @@ __all__ = [
     "unknown_model",
 ]
 
-# Seconds until a stopped engine has been looked at again, and a busy slot may be free.
+# Seconds to wait where nobody said how long: about as long as a short answer takes, so that a busy slot may be free,
+# a stopped engine has been looked at again and there may be room for another request.
 RETRY_SOON = 2
 
 # A fault of ours. The client's SDK may try again: another request may go another way.
