@@ -215,11 +215,9 @@ class _Decision:
         return self.info.prompt_tokens > CLEARLY_OVER * context
 
     def _refusal(self) -> Refusal:
-        states = [self.snapshot.states.get(each.target.id, _UNSEEN) for each in self.route.candidates]
-        waits = [state.retry_at - self.snapshot.now for state in states if state.ready]
-        passing = [seconds for seconds in waits if seconds > 0]
+        waits = [skip.retry_after for skip in self.skipped if skip.retry_after is not None]
         alias = self.info.alias or self.policy.routing.defaults.alias
-        retry_after = max(1, math.ceil(min(passing))) if passing else refusals.RETRY_SOON
+        retry_after = max(1, math.ceil(min(waits))) if waits else refusals.RETRY_SOON
         return refusals.nothing_left(alias, self.skipped, self.route.local_only, retry_after)
 
 
