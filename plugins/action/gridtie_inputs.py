@@ -97,8 +97,6 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
 
     ``pool``: the hosts that it must have a provider for.
     """
-    if not path.is_file():
-        return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}], []
     if str(_ROOT / "src") not in sys.path:
         # The package is installed in the project's own environment; another one has at least what it needs.
         sys.path.append(str(_ROOT / "src"))
@@ -109,6 +107,8 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
             f"the Python that runs Ansible ({sys.executable}) lacks the project's requirements ({error}). "
             "Use `make site`, or install requirements/site-*.lock into it."
         ) from error
+    if not path.is_file():
+        return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}], []
     try:
         routing = load(path).routing
     except ConfigError as error:

@@ -90,12 +90,11 @@ def _files(values: Mapping[str, Any], tls: str) -> Iterator[Problem]:
         )
 
 
-def _canonical(text: object) -> str:
-    """As the router compares names (`gridtie.config.names.canonical`)."""
-    return str(text).strip().casefold()
-
-
 def _people(people: list[Mapping[str, Any]], environments: Collection[str]) -> Iterator[Problem]:
+    # Not at the head: it is the action that sees to it that the package is found, and says what to do where it is not.
+    from gridtie.config.names import canonical
+
+    known = {canonical(environment) for environment in environments}
     seen: set[str] = set()
     for person in people:
         name = str(person.get("name", ""))
@@ -104,14 +103,14 @@ def _people(people: list[Mapping[str, Any]], environments: Collection[str]) -> I
                 f"gridtie_people has the name {name!r}",
                 "use up to 64 letters, digits, dots and dashes; `station` and what begins with `relay.` are taken",
             )
-        if _canonical(name) in seen:
+        if canonical(name) in seen:
             yield _problem(f"gridtie_people has {name} twice", "name each person once")
-        seen.add(_canonical(name))
+        seen.add(canonical(name))
         wanted = person.get("environments")
         if wanted is not None and not wanted:
             yield _problem(f"gridtie_people: {name} has no environment", "name one, or leave the list out")
         for environment in wanted or []:
-            if environments and _canonical(environment) not in map(_canonical, environments):
+            if known and canonical(str(environment)) not in known:
                 yield _problem(
                     f"gridtie_people: {name} has the environment {environment!r}",
                     f"the routing file knows {', '.join(environments)}",

@@ -102,6 +102,7 @@ def test_a_sound_site_has_no_problem() -> None:
     assert site_problems() == []
     assert site_problems(gridtie_listen="", gridtie_tls="off") == []
     assert site_problems(gridtie_listen="127.0.0.1", gridtie_tls="off") == []
+    assert site_problems(gridtie_people=[{"name": "alice", "environments": [" Dev"]}]) == []
 
 
 @pytest.mark.parametrize(
@@ -118,6 +119,7 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_people": [{"name": "station"}]}, "the name 'station'"),
         ({"gridtie_people": [{"name": "relay.laptop"}]}, "the name 'relay.laptop'"),
         ({"gridtie_people": [{"name": "alice"}, {"name": "alice"}]}, "alice twice"),
+        ({"gridtie_people": [{"name": "alice"}, {"name": "Alice"}]}, "Alice twice"),
         ({"gridtie_people": [{"name": "alice", "environments": ["prod"]}]}, "the environment 'prod'"),
         ({"gridtie_people": [{"name": "alice", "environments": []}]}, "has no environment"),
         ({"gridtie_people": [{"name": "alice", "since": "yesterday"}]}, "since of alice"),
