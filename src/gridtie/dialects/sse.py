@@ -37,7 +37,9 @@ class EventSplitter:
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._max = max_bytes
-        # The part of a frame that is held back.
+        # The frame that has begun: what no frame end can begin in any more, and what came after it. The first is only
+        # ever added to, for a large frame in small pieces must not be copied or searched anew with each of them.
+        self._begun = bytearray()
         self.rest = b""
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -53,21 +55,27 @@ class EventSplitter:
         while (end := _FRAME_END.search(data, search_from)) is not None:
             frames.append(data[start : end.end()])
             start = search_from = end.end()
-        self.rest = data[start:]
+        if frames and self._begun:
+            frames[0] = b"".join((self._begun, frames[0]))
+            self._begun.clear()
+        searched = max(start, len(data) - _OVERLAP)
+        self._begun += data[start:searched]
+        self.rest = data[searched:]
         return self._bounded(frames)
 
     def _bounded(self, frames: list[bytes]) -> list[bytes]:
-        if len(self.rest) > self._max:
+        if len(self._begun) + len(self.rest) > self._max:
             raise FrameTooLarge(f"an event grew past {self._max} bytes without ending")
         return frames
 
     def held(self) -> int:
         """Bytes held back."""
-        return len(self.rest)
+        return len(self._begun) + len(self.rest)
 
     def flush(self) -> bytes:
         """What was left without a blank line when the stream ended; some servers end that way."""
-        rest, self.rest = self.rest, b""
+        rest, self.rest = b"".join((self._begun, self.rest)), b""
+        self._begun.clear()
         return rest
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.sse import FrameTooLarge
+from standins.allocated import allocated
 
 STREAM = b'{"a":1}\n\r\n{"b":"\xc3\xa9"}\r\n  \n{"c":3}\n'
 
@@ -31,6 +32,19 @@ def test_flush_gives_a_last_line_without_its_end() -> None:
     lines.feed(b'{"a":1}\n{"done":true}')
 
     assert (lines.flush(), lines.flush()) == (b'{"done":true}', b"")
+
+
+def test_a_large_line_in_small_pieces_is_copied_a_few_times_only() -> None:
+    """Its cost grows with its size, not with its size times the number of pieces."""
+    line = b'"' + b"x" * 500_000 + b'"\n'
+    pieces = [line[at : at + 500] for at in range(0, len(line), 500)]
+    splitter = LineSplitter()
+    lines: list[bytes] = []
+
+    copied = allocated(lambda piece: lines.extend(splitter.feed(piece)), pieces)
+
+    assert lines == [line.rstrip()]
+    assert copied < 6 * len(line)
 
 
 def test_a_line_without_end_is_bounded() -> None:

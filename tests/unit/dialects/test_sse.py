@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtie.dialects.sse import Event, EventSplitter, FrameTooLarge, parse
+from standins.allocated import allocated
 
 STREAM = (
     b"\xef\xbb\xbfdata: first\n\n"
@@ -77,6 +78,20 @@ def test_a_frame_without_end_is_bounded() -> None:
 
     with pytest.raises(FrameTooLarge, match="100 bytes"):
         frames.feed(b"x" * 20)
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_a_large_frame_in_small_pieces_is_copied_a_few_times_only(line_end: bytes) -> None:
+    """Its cost grows with its size, not with its size times the number of pieces."""
+    frame = b"data: " + b"x" * 500_000 + 2 * line_end
+    pieces = [frame[at : at + 500] for at in range(0, len(frame), 500)]
+    splitter = EventSplitter()
+    frames: list[bytes] = []
+
+    copied = allocated(lambda piece: frames.extend(splitter.feed(piece)), pieces)
+
+    assert frames == [frame]
+    assert copied < 6 * len(frame)
 
 
 def test_flush_gives_an_unended_frame_once() -> None:
