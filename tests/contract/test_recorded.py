@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.sse import EventSplitter, parse
-from gridtie.dialects.types import Dialect, Failed, Usage
+from gridtie.dialects.types import AnswerOptions, Dialect, Failed, Usage
 
 WIRE = Path(__file__).parent / "wire"
 LLAMA_SERVER: tuple[Dialect, str, Usage] = (
@@ -23,7 +23,7 @@ OLLAMA: tuple[Dialect, str, Usage] = ("ollama", "ollama-0.32.15-stream.ndjson", 
 def test_a_recorded_stream(dialect: Dialect, file: str, usage: Usage, size: int) -> None:
     """However it is cut, it becomes the same valid chunks, without the usage that nobody asked for."""
     data = (WIRE / file).read_bytes()
-    decoder = codec("openai", dialect).stream(client_wants_usage=False, prompt_estimate=1)
+    decoder = codec("openai", dialect).stream(AnswerOptions(1))
 
     chunks = [decoder.feed(data[start : start + size]) for start in range(0, len(data), size)]
     end = decoder.eof()

@@ -19,7 +19,7 @@ from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.sse import EventSplitter
 from gridtie.dialects.sse import parse as parse_event
-from gridtie.dialects.types import Dialect, InvalidRequest, StreamDecoder, Untranslatable
+from gridtie.dialects.types import AnswerOptions, Dialect, InvalidRequest, RequestOptions, StreamDecoder, Untranslatable
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.exchange import Exchange
 from gridtie.routing.held_bytes import HeldBytes
@@ -36,7 +36,7 @@ def read_and_translate(body: bytes, target: Dialect, *, stream: bool) -> bytes |
     """What a target of a dialect is sent for a client's body; None where it is refused in a documented way."""
     try:
         facts = read(body)
-        return codec("openai", target).request(facts, "target-model", stream=stream, include_usage=True).body
+        return codec("openai", target).request(facts, "target-model", RequestOptions(stream)).body
     except (InvalidRequest, Untranslatable):
         return None
 
@@ -306,7 +306,7 @@ def _decoded(decoder: StreamDecoder, arriving: Sequence[bytes]) -> _Decoded:
 
 
 def _stream(target: Dialect, arriving: Sequence[bytes], *, wants_usage: bool = True) -> _Decoded:
-    decoder = codec("openai", target).stream(client_wants_usage=wants_usage, prompt_estimate=10, created=1)
+    decoder = codec("openai", target).stream(AnswerOptions(10, wants_usage=wants_usage, created=1))
     found = _decoded(decoder, arriving)
     assert not (found.done and found.failed), "whole and failed at once"
     return found
@@ -346,10 +346,10 @@ def whole_answers(arriving: list[bytes]) -> None:
     for dialect in ("openai", "ollama", "anthropic"):
         between = codec("openai", dialect)
         if between.translates:
-            answer = _decoded(between.collect(prompt_estimate=10, created=1), [body])
+            answer = _decoded(between.collect(AnswerOptions(10, created=1)), [body])
             assert answer.done != bool(answer.failed), "neither an answer nor a failure, or both"
         else:
-            whole = between.whole(body, prompt_estimate=10, created=1)
+            whole = between.whole(body, 10)
             assert (whole.failure is None) == bool(whole.body), "neither an answer nor a failure"
             assert whole.failure is not None or whole.usage is not None, "an answer without a count"
         for status in (400, 429, 500):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Failed, Failure
+from gridtie.dialects.types import AnswerOptions, Failed, Failure
 from integration.station import Station
 from standins.decoded import ask
 
@@ -42,7 +42,7 @@ def failed(answer: httpx.Response) -> Failure:
 def test_a_whole_answer_passes_untouched_with_exact_usage(embedded_url: str, model: dict[str, Any]) -> None:
     """The server's own body, and its counts."""
     answer = send(embedded_url, model["name"])
-    whole = CODEC.whole(answer.content, prompt_estimate=1)
+    whole = CODEC.whole(answer.content, 1)
 
     assert whole.body == answer.content
     assert whole.usage is not None
@@ -52,7 +52,7 @@ def test_a_whole_answer_passes_untouched_with_exact_usage(embedded_url: str, mod
 def test_a_stream_passes_without_the_usage_that_nobody_asked_for(embedded_url: str, model: dict[str, Any]) -> None:
     """All frames but the one that carries nothing but usage."""
     sent = send(embedded_url, model["name"], stream=True).content
-    decoder = CODEC.stream(client_wants_usage=False, prompt_estimate=1)
+    decoder = CODEC.stream(AnswerOptions(1))
     chunk = decoder.feed(sent)
 
     assert (chunk.done, chunk.failure) == (True, None)

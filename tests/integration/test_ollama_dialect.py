@@ -14,7 +14,7 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Failed, Failure
+from gridtie.dialects.types import AnswerOptions, Failed, Failure
 from integration.station import Station
 from standins.behaviour import Behaviour
 from standins.cloud import Cloud
@@ -53,8 +53,8 @@ def failed(answer: httpx.Response) -> Failure:
 
 def test_a_whole_answer_and_a_stream_agree(ollama_url: str, model: dict[str, Any]) -> None:
     """The same greedy request, streamed and not, has the same prompt tokens and a text each."""
-    whole = CODEC.whole(send(ollama_url, model["name"]).content, prompt_estimate=1)
-    decoder = CODEC.stream(client_wants_usage=True, prompt_estimate=1)
+    whole = CODEC.whole(send(ollama_url, model["name"]).content, 1)
+    decoder = CODEC.stream(AnswerOptions(1, wants_usage=True))
     chunk = decoder.feed(send(ollama_url, model["name"], stream=True).content)
 
     assert (whole.failure, chunk.failure, chunk.done) == (None, None, True)
@@ -67,10 +67,8 @@ def test_a_whole_answer_and_a_stream_agree(ollama_url: str, model: dict[str, Any
 
 def test_max_tokens_and_stop_are_obeyed(ollama_url: str, model: dict[str, Any]) -> None:
     """The limit ends an answer as `length`; a stop sequence never shows."""
-    short = json.loads(CODEC.whole(send(ollama_url, model["name"], max_tokens=2).content, prompt_estimate=1).body)
-    stopped = json.loads(
-        CODEC.whole(send(ollama_url, model["name"], max_tokens=40, stop=[" "]).content, prompt_estimate=1).body
-    )
+    short = json.loads(CODEC.whole(send(ollama_url, model["name"], max_tokens=2).content, 1).body)
+    stopped = json.loads(CODEC.whole(send(ollama_url, model["name"], max_tokens=40, stop=[" "]).content, 1).body)
 
     assert (short["choices"][0]["finish_reason"], short["usage"]["completion_tokens"]) == ("length", 2)
     assert " " not in stopped["choices"][0]["message"]["content"]
@@ -80,7 +78,7 @@ def test_a_schema_is_enforced(ollama_url: str, model: dict[str, Any]) -> None:
     """The grammar leaves the model no other way."""
     # A plain string: in an object the grammar admits white space, which a small model may go on writing.
     asked = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"enum": ["vermilion"]}}}
-    whole = CODEC.whole(send(ollama_url, model["name"], response_format=asked).content, prompt_estimate=1)
+    whole = CODEC.whole(send(ollama_url, model["name"], response_format=asked).content, 1)
 
     assert json.loads(whole.body)["choices"][0]["message"]["content"] == '"vermilion"'
 

@@ -8,12 +8,12 @@ from openai.types.chat import ChatCompletionChunk
 
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.sse import EventSplitter, parse
-from gridtie.dialects.types import Chunk, Codec, StreamDecoder, UpstreamRequest
+from gridtie.dialects.types import Chunk, Codec, RequestOptions, StreamDecoder, UpstreamRequest
 
 
 def ask(codec: Codec, body: bytes, model: str, *, stream: bool = False, include_usage: bool = True) -> UpstreamRequest:
     """What is sent upstream for a client's body."""
-    return codec.request(read(body), model, stream=stream, include_usage=include_usage)
+    return codec.request(read(body), model, RequestOptions(stream=stream, include_usage=include_usage))
 
 
 def run(stream: StreamDecoder, pieces: Iterable[bytes]) -> tuple[bytes, list[Chunk]]:

@@ -16,7 +16,7 @@ from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat.answer import AnswerTooLarge, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
-from gridtie.dialects.types import MAX_ANSWER_BYTES, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
+from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
 
 # Makes the writer of an answer, once its id, time and model are known.
 MakeWriter = Callable[[str, int, str], Writer]
@@ -45,20 +45,10 @@ class Translation:
     # Whether JSON at the start is a whole answer and not the first unit of a stream.
     _documents = False
 
-    def __init__(
-        self,
-        splitter: Splitter,
-        write: MakeWriter,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        one_tool_call: bool,
-    ) -> None:
+    def __init__(self, splitter: Splitter, write: MakeWriter, options: AnswerOptions) -> None:
         self._splitter = splitter
         self._write = write
-        self._client_wants_usage = client_wants_usage
-        self._prompt_estimate = prompt_estimate
-        self._one_tool_call = one_tool_call
+        self._options = options
         # The first bytes, until they tell what the stream is; a document's bytes until it ends.
         self._lead: bytes | None = b""
         self._document: bytearray | None = None
@@ -199,12 +189,12 @@ class Translation:
     def _end(self, out: list[bytes], chunk: Chunk) -> None:
         """The clean end of an answer."""
         if self._writer is not None:
-            end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._client_wants_usage)
+            end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._options.wants_usage)
             self._say(end, 0, out, chunk)
         self._done = chunk.done = True
 
     def _metered(self) -> Usage:
-        return from_wire(self._usage, self._prompt_estimate, self._said // BYTES_PER_TOKEN)
+        return from_wire(self._usage, self._options.prompt_estimate, self._said // BYTES_PER_TOKEN)
 
 
 def broken(message: str) -> Failure:

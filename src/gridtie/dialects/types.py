@@ -75,6 +75,33 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
+class RequestOptions(msgspec.Struct, frozen=True):
+    """How a request is put to its target, apart from what the client said."""
+
+    stream: bool
+    # Ask for usage in a stream; false where an endpoint rejects the option.
+    include_usage: bool = True
+    # Tokens, written under `limit_field` (or the target's own name) where the client named none.
+    output_limit: int | None = None
+    limit_field: str = "max_tokens"
+
+
+class AnswerOptions(msgspec.Struct, frozen=True):
+    """What an answer is read by, apart from its bytes; `facts.Facts` says the same of the last four."""
+
+    # Tokens of the prompt, where upstream does not count them.
+    prompt_estimate: int
+    # Unix time, for dialects whose answers carry none.
+    created: int = 0
+    # Whether a stream's usage goes on to the client.
+    wants_usage: bool = False
+    choices: int = 1
+    # The client takes one call an answer; it is held here where the target cannot be told.
+    one_tool_call: bool = False
+    # The same of a call that is demanded: an answer without one is a failure, and nothing of it passes.
+    must_call: bool = False
+
+
 class Chunk(msgspec.Struct):
     """What one read from upstream came to, for the client.
 
@@ -141,48 +168,19 @@ class Codec(Protocol):
 
     translates: bool
 
-    def request(
-        self,
-        facts: Facts,
-        model: str,
-        *,
-        stream: bool,
-        include_usage: bool,
-        output_limit: int | None = None,
-        limit_field: str = "max_tokens",
-    ) -> UpstreamRequest:
-        """The upstream request. Raises `Untranslatable`.
-
-        `include_usage`: ask upstream for usage in a stream (false where an endpoint rejects the option).
-        `output_limit`: tokens, written under `limit_field` (or the target's own name) where the client named none.
-        """
+    def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
+        """The upstream request. Raises `Untranslatable`."""
         ...
 
-    def stream(
-        self,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        created: int = 0,
-        choices: int = 1,
-        one_tool_call: bool = False,
-        must_call: bool = False,
-    ) -> StreamDecoder:
-        """A decoder for one streamed answer.
-
-        `created`: Unix time, for dialects whose answers carry none. `choices`: how many answers were asked for.
-        `one_tool_call`: the client takes one call an answer, and the target cannot be told (`Facts.one_tool_call`).
-        `must_call`: the same of a call that is demanded: an answer without one is a failure, and nothing of it passes.
-        """
+    def stream(self, options: AnswerOptions) -> StreamDecoder:
+        """A decoder for one streamed answer."""
         ...
 
-    def collect(
-        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
-    ) -> StreamDecoder:
+    def collect(self, options: AnswerOptions) -> StreamDecoder:
         """As `stream`, for a client that wants a whole answer: `out` is empty until `done`, and then that answer."""
         ...
 
-    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
         """A 2xx body. A failure inside it is in `Whole.failure`; else `usage` is set."""
         ...
 

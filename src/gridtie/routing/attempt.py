@@ -25,7 +25,16 @@ from time import monotonic, time
 from typing import TYPE_CHECKING
 
 from gridtie.dialects.codecs import CODECS
-from gridtie.dialects.types import Chunk, Failed, Failure, StreamDecoder, Untranslatable, UpstreamRequest
+from gridtie.dialects.types import (
+    AnswerOptions,
+    Chunk,
+    Failed,
+    Failure,
+    RequestOptions,
+    StreamDecoder,
+    Untranslatable,
+    UpstreamRequest,
+)
 from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.plan import PlannedAttempt, Refusal
@@ -149,14 +158,11 @@ class Attempt:
         return True
 
     def _written(self) -> UpstreamRequest:
-        return self._codec.request(
-            self._request.facts,
-            self.target.model,
-            stream=self._streams,
-            include_usage=self.target.include_usage,
-            output_limit=self.planned.output_limit,
-            limit_field=self.target.output_limit_field,
+        target = self.target
+        options = RequestOptions(
+            self._streams, target.include_usage, self.planned.output_limit, target.output_limit_field
         )
+        return self._codec.request(self._request.facts, target.model, options)
 
     def _pass_over(self, result: str, message: str, setback: Failure | Refusal | None = None) -> bool:
         self.note(result, message)
@@ -277,25 +283,12 @@ class Attempt:
             self._read = Attempt._read_whole
         else:
             self._read = Attempt._read_stream
-            self._decoder = self._decoding()
+            decoder = self._codec.collect if self.collects else self._codec.stream
+            self._decoder = decoder(self._answer_options())
 
-    def _decoding(self) -> StreamDecoder:
+    def _answer_options(self) -> AnswerOptions:
         facts, estimate, created = self._request.facts, self._request.info.prompt_tokens, int(time())
-        if self.collects:
-            return self._codec.collect(
-                prompt_estimate=estimate,
-                created=created,
-                one_tool_call=facts.one_tool_call,
-                must_call=facts.must_call,
-            )
-        return self._codec.stream(
-            client_wants_usage=facts.wants_usage,
-            prompt_estimate=estimate,
-            created=created,
-            choices=facts.choices,
-            one_tool_call=facts.one_tool_call,
-            must_call=facts.must_call,
-        )
+        return AnswerOptions(estimate, created, facts.wants_usage, facts.choices, facts.one_tool_call, facts.must_call)
 
     def on_body(self, data: bytes, last: bool) -> None:
         if self._pass is not None and not last:
@@ -346,7 +339,7 @@ class Attempt:
             self._end_stream()
             return True
         if self._read_as_whole() and self._collected:
-            whole = self._codec.whole(bytes(self._collected), prompt_estimate=self._request.info.prompt_tokens)
+            whole = self._codec.whole(bytes(self._collected), self._request.info.prompt_tokens)
             if whole.failure is None:
                 self._request.attempt_answered(whole)
                 return True
@@ -400,7 +393,7 @@ class Attempt:
         if body is None:
             return
         request = self._request
-        whole = self._codec.whole(body, prompt_estimate=request.info.prompt_tokens)
+        whole = self._codec.whole(body, request.info.prompt_tokens)
         if whole.failure is not None:
             request.attempt_failed(whole.failure)
         else:

@@ -14,7 +14,7 @@ import pytest
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.conversation import ChatRequest
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.dialects.types import Dialect, Untranslatable
+from gridtie.dialects.types import Dialect, RequestOptions, Untranslatable
 
 PAGE = Path(__file__).parents[3] / "docs" / "routing.md"
 TARGETS: tuple[Dialect, ...] = ("openai", "ollama", "anthropic")
@@ -61,7 +61,7 @@ def placed(path: str, value: object) -> dict[str, Any]:
 
 def sent(target: Dialect, body: dict[str, Any]) -> Any:
     facts = read(json.dumps(body).encode())
-    return json.loads(codec("openai", target).request(facts, "m", stream=False, include_usage=True).body)
+    return json.loads(codec("openai", target).request(facts, "m", RequestOptions(stream=False)).body)
 
 
 @pytest.mark.parametrize(("path", "value", "target", "fate"), rows())

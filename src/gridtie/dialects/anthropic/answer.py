@@ -15,7 +15,7 @@ from gridtie.dialects.openai_chat.usage import from_wire
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
-from gridtie.dialects.types import Chunk, Usage
+from gridtie.dialects.types import AnswerOptions, Chunk, Usage
 
 _Raw = msgspec.Raw
 _NULL, _TEXT, _NO_INPUT = _Raw(b"null"), _Raw(b'""'), _Raw(b"{}")
@@ -89,16 +89,8 @@ class Answer(Translation):
     # A message that comes whole to a request for a stream is used all the same.
     _documents = True
 
-    def __init__(self, write: MakeWriter, *, client_wants_usage: bool, prompt_estimate: int, created: int) -> None:
-        super().__init__(
-            EventSplitter(),
-            write,
-            client_wants_usage=client_wants_usage,
-            prompt_estimate=prompt_estimate,
-            # The API can be told.
-            one_tool_call=False,
-        )
-        self._created = created
+    def __init__(self, write: MakeWriter, options: AnswerOptions) -> None:
+        super().__init__(EventSplitter(), write, options)
         self._counts = Counts()
         self._calls = 0
         # Of the tool call that is being written: the input it started with, and whether pieces followed.
@@ -148,7 +140,7 @@ class Answer(Translation):
 
     def _start(self, start: _Start) -> Writer:
         self._counts.update(start.usage)
-        self._writer = self._write(_string(start.id), self._created, _string(start.model))
+        self._writer = self._write(_string(start.id), self._options.created, _string(start.model))
         return self._writer
 
     def _translate(self, event: _Event, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
@@ -207,7 +199,7 @@ class Answer(Translation):
         broken_off = self._finish is None
         return from_wire(
             self._counts.wire(broken_off=broken_off),
-            self._prompt_estimate,
+            self._options.prompt_estimate,
             # Broken off: the prompt is known exactly, of the answer only what was seen.
             max(seen, self._counts.output) if broken_off else seen,
         )

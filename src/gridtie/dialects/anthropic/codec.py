@@ -7,7 +7,7 @@ from gridtie.dialects.anthropic.answer import Answer
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_chat.answer import ChunkWriter, WholeWriter
 from gridtie.dialects.translation import decode_whole
-from gridtie.dialects.types import Failure, StreamDecoder, UpstreamRequest, Whole
+from gridtie.dialects.types import AnswerOptions, Failure, RequestOptions, StreamDecoder, UpstreamRequest, Whole
 
 MESSAGES_PATH = "/v1/messages"
 
@@ -17,39 +17,17 @@ class OpenAIToAnthropic:
 
     translates = True
 
-    def request(
-        self,
-        facts: Facts,
-        model: str,
-        *,
-        stream: bool,
-        include_usage: bool,
-        output_limit: int | None = None,
-        limit_field: str = "max_tokens",
-    ) -> UpstreamRequest:
-        return UpstreamRequest(path=MESSAGES_PATH, body=request.translate(facts, model, output_limit))
+    def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
+        return UpstreamRequest(path=MESSAGES_PATH, body=request.translate(facts, model, options.output_limit))
 
-    def stream(
-        self,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        created: int = 0,
-        choices: int = 1,
-        one_tool_call: bool = False,
-        must_call: bool = False,
-    ) -> StreamDecoder:
-        return Answer(
-            ChunkWriter, client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate, created=created
-        )
+    def stream(self, options: AnswerOptions) -> StreamDecoder:
+        return Answer(ChunkWriter, options)
 
-    def collect(
-        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
-    ) -> StreamDecoder:
-        return Answer(WholeWriter, client_wants_usage=True, prompt_estimate=prompt_estimate, created=created)
+    def collect(self, options: AnswerOptions) -> StreamDecoder:
+        return Answer(WholeWriter, options)
 
-    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
-        return decode_whole(self.collect(prompt_estimate=prompt_estimate, created=created), body)
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
+        return decode_whole(self.collect(AnswerOptions(prompt_estimate)), body)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
         return errors.classify(status, headers, body)

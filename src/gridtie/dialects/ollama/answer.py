@@ -15,7 +15,7 @@ from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
-from gridtie.dialects.types import Chunk, Failed, Failure
+from gridtie.dialects.types import AnswerOptions, Chunk, Failed, Failure
 
 _Raw = msgspec.Raw
 _NULL, _TEXT = _Raw(b"null"), _Raw(b'""')
@@ -73,21 +73,8 @@ _text = msgspec.json.Decoder(str).decode
 class Answer(Translation):
     """State of one answer; a `StreamDecoder`."""
 
-    def __init__(
-        self,
-        write: MakeWriter,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        one_tool_call: bool = False,
-    ) -> None:
-        super().__init__(
-            LineSplitter(),
-            write,
-            client_wants_usage=client_wants_usage,
-            prompt_estimate=prompt_estimate,
-            one_tool_call=one_tool_call,
-        )
+    def __init__(self, write: MakeWriter, options: AnswerOptions) -> None:
+        super().__init__(LineSplitter(), write, options)
         self._id = ""
         self._calls = 0
 
@@ -128,7 +115,7 @@ class Answer(Translation):
         for raw in message.tool_calls or ():
             index, self._calls = self._calls, self._calls + 1
             call = _call(raw, self._id, index)
-            if index and self._one_tool_call:
+            if index and self._options.one_tool_call:
                 # Ollama cannot be told to stop after one; the model may call again once it has the first's result.
                 self._said += len(call.arguments)
                 continue

@@ -7,7 +7,7 @@ from gridtie.dialects.ollama import errors, request
 from gridtie.dialects.ollama.answer import Answer, AnswerWithCall
 from gridtie.dialects.openai_chat.answer import ChunkWriter, WholeWriter
 from gridtie.dialects.translation import decode_whole
-from gridtie.dialects.types import Failure, StreamDecoder, UpstreamRequest, Whole
+from gridtie.dialects.types import AnswerOptions, Failure, RequestOptions, StreamDecoder, UpstreamRequest, Whole
 
 CHAT_PATH = "/api/chat"
 
@@ -17,47 +17,17 @@ class OpenAIToOllama:
 
     translates = True
 
-    def request(
-        self,
-        facts: Facts,
-        model: str,
-        *,
-        stream: bool,
-        include_usage: bool,
-        output_limit: int | None = None,
-        limit_field: str = "max_tokens",
-    ) -> UpstreamRequest:
-        return UpstreamRequest(path=CHAT_PATH, body=request.translate(facts, model, output_limit))
+    def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
+        return UpstreamRequest(path=CHAT_PATH, body=request.translate(facts, model, options.output_limit))
 
-    def stream(
-        self,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        created: int = 0,
-        choices: int = 1,
-        one_tool_call: bool = False,
-        must_call: bool = False,
-    ) -> StreamDecoder:
-        return (AnswerWithCall if must_call else Answer)(
-            ChunkWriter,
-            client_wants_usage=client_wants_usage,
-            prompt_estimate=prompt_estimate,
-            one_tool_call=one_tool_call,
-        )
+    def stream(self, options: AnswerOptions) -> StreamDecoder:
+        return (AnswerWithCall if options.must_call else Answer)(ChunkWriter, options)
 
-    def collect(
-        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
-    ) -> StreamDecoder:
-        return (AnswerWithCall if must_call else Answer)(
-            WholeWriter,
-            client_wants_usage=True,
-            prompt_estimate=prompt_estimate,
-            one_tool_call=one_tool_call,
-        )
+    def collect(self, options: AnswerOptions) -> StreamDecoder:
+        return (AnswerWithCall if options.must_call else Answer)(WholeWriter, options)
 
-    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
-        return decode_whole(self.collect(prompt_estimate=prompt_estimate), body)
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
+        return decode_whole(self.collect(AnswerOptions(prompt_estimate)), body)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
         return errors.classify(status, headers, body)

@@ -7,7 +7,7 @@ from gridtie.dialects.openai_chat import errors
 from gridtie.dialects.openai_chat.request import rewrite
 from gridtie.dialects.openai_chat.stream import Collected, PassThrough
 from gridtie.dialects.openai_chat.whole import read_whole
-from gridtie.dialects.types import Failure, StreamDecoder, UpstreamRequest, Whole
+from gridtie.dialects.types import AnswerOptions, Failure, RequestOptions, StreamDecoder, UpstreamRequest, Whole
 
 CHAT_PATH = "/chat/completions"
 
@@ -17,38 +17,19 @@ class OpenAIToOpenAI:
 
     translates = False
 
-    def request(
-        self,
-        facts: Facts,
-        model: str,
-        *,
-        stream: bool,
-        include_usage: bool,
-        output_limit: int | None = None,
-        limit_field: str = "max_tokens",
-    ) -> UpstreamRequest:
-        ask_usage = include_usage if stream else None
-        limit = output_limit if facts.max_output is None else None
-        return UpstreamRequest(path=CHAT_PATH, body=rewrite(facts.fields, model, ask_usage, limit, limit_field))
+    def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
+        ask_usage = options.include_usage if options.stream else None
+        limit = options.output_limit if facts.max_output is None else None
+        body = rewrite(facts.fields, model, ask_usage, limit, options.limit_field)
+        return UpstreamRequest(path=CHAT_PATH, body=body)
 
-    def stream(
-        self,
-        *,
-        client_wants_usage: bool,
-        prompt_estimate: int,
-        created: int = 0,
-        choices: int = 1,
-        one_tool_call: bool = False,
-        must_call: bool = False,
-    ) -> StreamDecoder:
-        return PassThrough(client_wants_usage=client_wants_usage, prompt_estimate=prompt_estimate, choices=choices)
+    def stream(self, options: AnswerOptions) -> StreamDecoder:
+        return PassThrough(options)
 
-    def collect(
-        self, *, prompt_estimate: int, created: int = 0, one_tool_call: bool = False, must_call: bool = False
-    ) -> StreamDecoder:
-        return Collected(prompt_estimate=prompt_estimate)
+    def collect(self, options: AnswerOptions) -> StreamDecoder:
+        return Collected(options)
 
-    def whole(self, body: bytes, *, prompt_estimate: int, created: int = 0) -> Whole:
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
         return read_whole(body, prompt_estimate)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:

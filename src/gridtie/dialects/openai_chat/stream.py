@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import msgspec
+
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import beginning, form
@@ -12,7 +14,7 @@ from gridtie.dialects.openai_chat.answer import DONE
 from gridtie.dialects.openai_chat.frames import Heard, hear, says_something
 from gridtie.dialects.openai_chat.reform import Unusable, chunks_of, whole_of
 from gridtie.dialects.sse import Event, EventSplitter, FrameTooLarge, parse, without_comments
-from gridtie.dialects.types import MAX_ANSWER_BYTES, Chunk, Failed, Failure, Usage
+from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Failed, Failure, Usage
 
 _DONE = b"[DONE]"
 _FRAME_END = b"\n\n"
@@ -37,11 +39,11 @@ class PassThrough:
     a finish was seen, with the transport.
     """
 
-    def __init__(self, *, client_wants_usage: bool, prompt_estimate: int, choices: int = 1) -> None:
+    def __init__(self, options: AnswerOptions) -> None:
         self._events = EventSplitter()
-        self._keep_usage = client_wants_usage
-        self._prompt_estimate = prompt_estimate
-        self._choices = choices
+        self._keep_usage = options.wants_usage
+        self._prompt_estimate = options.prompt_estimate
+        self._choices = options.choices
         self._usage: usage.WireUsage | None = None
         # The first bytes, until they tell what the stream is; a document's bytes until it ends.
         self._lead: bytes | None = b""
@@ -281,8 +283,8 @@ def _broken(message: str) -> Failure:
 class Collected:
     """A stream that is kept until it is whole; a `StreamDecoder` whose `out` is the completion it adds up to."""
 
-    def __init__(self, *, prompt_estimate: int) -> None:
-        self._stream = PassThrough(client_wants_usage=True, prompt_estimate=prompt_estimate)
+    def __init__(self, options: AnswerOptions) -> None:
+        self._stream = PassThrough(msgspec.structs.replace(options, wants_usage=True))
         self._kept: list[bytes] = []
         self._bytes = 0
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Failed, StreamDecoder, Usage
+from gridtie.dialects.types import AnswerOptions, Failed, StreamDecoder, Usage
 from standins.decoded import run, sdk_chunks
 
 CODEC = codec("openai", "anthropic")
@@ -75,8 +75,8 @@ TOOLS = [
 ]  # fmt: skip
 
 
-def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
-    return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50, created=1795356000)
+def decoder(*, wants_usage: bool = False) -> StreamDecoder:
+    return CODEC.stream(AnswerOptions(50, wants_usage=wants_usage, created=1795356000))
 
 
 def test_a_stream() -> None:
@@ -94,7 +94,7 @@ def test_a_stream() -> None:
 def test_cached_tokens_are_among_the_input() -> None:
     """Anthropic counts them beside its input tokens, OpenAI among its prompt tokens."""
     counts = {"cache_read_input_tokens": 100, "cache_creation_input_tokens": 10}
-    out, chunks = run(decoder(client_wants_usage=True), [start(**counts), *TEXT[1:]])
+    out, chunks = run(decoder(wants_usage=True), [start(**counts), *TEXT[1:]])
     usage = sdk_chunks(out)[-1].usage
 
     assert chunks[-1].usage == Usage(input=135, output=15, cached=100, cache_write=10)
@@ -249,7 +249,7 @@ def test_a_whole_answer() -> None:
     """An unstreamed message is a chat completion that OpenAI's SDK accepts."""
     Message.model_validate(WHOLE)
 
-    whole = CODEC.whole(json.dumps(WHOLE).encode(), prompt_estimate=50, created=1795356000)
+    whole = CODEC.whole(json.dumps(WHOLE).encode(), 50)
     completion = ChatCompletion.model_validate_json(whole.body, strict=True)
     message = completion.choices[0].message
 
@@ -271,7 +271,7 @@ def test_a_whole_answer() -> None:
 )
 def test_a_whole_answer_that_is_none(body: bytes) -> None:
     """A 200 that carries no whole message is not an answer."""
-    assert CODEC.whole(body, prompt_estimate=1).failure is not None
+    assert CODEC.whole(body, 1).failure is not None
 
 
 STOPPED = event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 15})
@@ -348,7 +348,7 @@ def test_a_whole_message_to_a_request_for_a_stream_is_used(size: int, indent: in
 
 def test_a_collected_stream_is_the_whole_answer() -> None:
     """Pieces of arguments are joined, and a call without any gets an empty object."""
-    stream = CODEC.collect(prompt_estimate=50, created=1)
+    stream = CODEC.collect(AnswerOptions(50, created=1))
     chunks = [stream.feed(piece) for piece in TOOLS]
     completion = ChatCompletion.model_validate_json(chunks[-1].out, strict=True)
     calls = completion.choices[0].message.tool_calls

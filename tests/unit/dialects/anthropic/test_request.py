@@ -13,7 +13,7 @@ from anthropic.types.message_create_params import MessageCreateParamsNonStreamin
 from gridtie.dialects.anthropic.request import DEFAULT_MAX_TOKENS
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.dialects.types import Untranslatable
+from gridtie.dialects.types import RequestOptions, Untranslatable
 from standins.decoded import ask
 
 CODEC = codec("openai", "anthropic")
@@ -147,10 +147,9 @@ def test_marks_for_the_cache_arrive() -> None:
 def test_a_limit_is_written_where_the_client_named_none() -> None:
     """The router's, which it reserved for, in place of the API's default."""
     facts = read(b'{"messages":[{"role":"user","content":"x"}]}')
+    sent = json.loads(CODEC.request(facts, "m", RequestOptions(stream=True, output_limit=9)).body)
 
-    assert (
-        json.loads(CODEC.request(facts, "m", stream=True, include_usage=True, output_limit=9).body)["max_tokens"] == 9
-    )
+    assert sent["max_tokens"] == 9
 
 
 def test_turns_alternate() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Failed, StreamDecoder, Usage
+from gridtie.dialects.types import AnswerOptions, Failed, StreamDecoder, Usage
 from standins.decoded import run, sdk_chunks
 
 CODEC = codec("openai", "ollama")
@@ -32,8 +32,8 @@ STREAM = [line("Hé"), line('llo "w\\orld"\n'), line(done="stop")]
 CALL = {"id": "call_abc", "function": {"index": 0, "name": "add", "arguments": {"a": 1, "b": "é"}}}
 
 
-def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
-    return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50)
+def decoder(*, wants_usage: bool = False) -> StreamDecoder:
+    return CODEC.stream(AnswerOptions(50, wants_usage=wants_usage))
 
 
 def test_a_stream() -> None:
@@ -52,7 +52,7 @@ def test_a_stream() -> None:
 
 def test_usage_is_a_frame_where_the_client_asked() -> None:
     """The last frame before the end mark carries nothing but usage."""
-    out, _ = run(decoder(client_wants_usage=True), STREAM)
+    out, _ = run(decoder(wants_usage=True), STREAM)
     last = sdk_chunks(out)[-1]
 
     assert last.choices == []
@@ -188,7 +188,7 @@ def test_a_whole_answer() -> None:
     """An unstreamed answer is a chat completion that the official SDK accepts."""
     body = line("Hé", thinking="hm", tool_calls=[CALL], done="stop")
 
-    whole = CODEC.whole(body, prompt_estimate=50)
+    whole = CODEC.whole(body, 50)
     completion = ChatCompletion.model_validate_json(whole.body, strict=True)
     message = completion.choices[0].message
 
@@ -204,13 +204,13 @@ def test_a_whole_answer() -> None:
 @pytest.mark.parametrize("body", [line("half"), b'{"error":"boom"}', b"<html>", b"{}"])
 def test_a_whole_answer_that_is_none(body: bytes) -> None:
     """A 200 without `done: true` is not an answer."""
-    assert CODEC.whole(body, prompt_estimate=1).failure is not None
+    assert CODEC.whole(body, 1).failure is not None
 
 
 def test_one_tool_call_an_answer_where_the_client_wants_no_more() -> None:
     """Ollama cannot be told, so the first call is passed on and the others are not."""
     unnamed = {"function": {"name": "now", "arguments": {}}}
-    stream = CODEC.stream(client_wants_usage=False, prompt_estimate=50, one_tool_call=True)
+    stream = CODEC.stream(AnswerOptions(50, one_tool_call=True))
     out, _ = run(stream, [line(tool_calls=[CALL, unnamed]), line(tool_calls=[unnamed]), line(done="stop")])
     calls = [call for chunk in sdk_chunks(out) for call in chunk.choices[0].delta.tool_calls or ()]
 
@@ -259,7 +259,7 @@ def test_a_side_fields_oddity_costs_no_answer(odd: dict[str, object]) -> None:
 
 def test_a_collected_answer_is_the_whole_one() -> None:
     """Asked to stream, for a client that wants it whole: nothing goes out before the end."""
-    stream = CODEC.collect(prompt_estimate=50)
+    stream = CODEC.collect(AnswerOptions(50))
     pieces = [line("H\u00e9", thinking="hm"), line('llo "w"'), line(tool_calls=[CALL]), line(done="stop")]
     chunks = [stream.feed(piece) for piece in pieces]
     completion = ChatCompletion.model_validate_json(chunks[-1].out, strict=True)
@@ -274,7 +274,7 @@ def test_a_collected_answer_is_the_whole_one() -> None:
 
 def test_a_collected_answer_is_bounded() -> None:
     """An endless one is a failure, and not a full memory."""
-    stream = CODEC.collect(prompt_estimate=50)
+    stream = CODEC.collect(AnswerOptions(50))
     piece = line("x" * 1_000_000)
 
     failures = [chunk.failure for chunk in (stream.feed(piece) for _ in range(18)) if chunk.failure]
@@ -308,7 +308,7 @@ class TestADemandedCall:
     ENDS = b'{"model":"m","created_at":"2026-11-29T00:00:00Z","done":true,"prompt_eval_count":5,"eval_count":3}\n'
 
     def decoder(self) -> StreamDecoder:
-        return codec("openai", "ollama").stream(client_wants_usage=False, prompt_estimate=1, must_call=True)
+        return codec("openai", "ollama").stream(AnswerOptions(1, must_call=True))
 
     def test_nothing_passes_before_the_call_and_all_of_it_with_it(self) -> None:
         decoder = self.decoder()
@@ -333,7 +333,7 @@ class TestADemandedCall:
 
 
 def test_an_end_that_is_no_utf_8_ends_the_answer_all_the_same() -> None:
-    decoder = codec("openai", "ollama").stream(client_wants_usage=False, prompt_estimate=1)
+    decoder = codec("openai", "ollama").stream(AnswerOptions(1))
     decoder.feed(TestADemandedCall.SAYS)
 
     ended = decoder.feed(TestADemandedCall.ENDS.replace(b'"done":true', b'"done":true,"done_reason":"\xff"'))

@@ -9,7 +9,7 @@ import pytest
 
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.dialects.types import Untranslatable
+from gridtie.dialects.types import RequestOptions, Untranslatable
 from standins.decoded import ask
 
 CODEC = codec("openai", "ollama")
@@ -189,7 +189,7 @@ def test_a_limit_is_written_only_where_the_client_named_none() -> None:
     named = read(b'{"messages":[{"role":"user","content":"x"}],"max_tokens":7}')
 
     for each, limit in ((facts, 100), (named, 7)):
-        sent = json.loads(CODEC.request(each, "m", stream=True, include_usage=True, output_limit=100).body)
+        sent = json.loads(CODEC.request(each, "m", RequestOptions(stream=True, output_limit=100)).body)
         assert sent["options"] == {"num_predict": limit}
 
 

@@ -13,7 +13,7 @@ from gridtie.config.names import canonical
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.openai_chat.numbers import NUMBERS
-from gridtie.dialects.types import Failed, Usage
+from gridtie.dialects.types import AnswerOptions, Failed, RequestOptions, Usage
 from standins.decoded import ask
 
 CODEC = codec("openai", "openai")
@@ -96,7 +96,7 @@ def test_usage_is_not_asked_where_it_must_not_be(stream: bool, include_usage: bo
 )
 def test_a_limit_is_written_only_where_the_client_named_none(field: str, body: bytes, sent: int | None) -> None:
     """Under the name that the endpoint takes; a client's own limit stands, under whichever name."""
-    written = CODEC.request(read(body), "m", stream=False, include_usage=True, output_limit=100, limit_field=field)
+    written = CODEC.request(read(body), "m", RequestOptions(stream=False, output_limit=100, limit_field=field))
 
     assert json.loads(written.body).get(field) == sent
 
@@ -105,7 +105,7 @@ def test_a_request_is_written_from_facts_that_stay_as_they_are() -> None:
     """The next target gets the request as the client sent it."""
     facts = read(b'{"messages":[],"stream":true}')
 
-    first, second = (CODEC.request(facts, "m", stream=True, include_usage=True, output_limit=5).body for _ in range(2))
+    first, second = (CODEC.request(facts, "m", RequestOptions(stream=True, output_limit=5)).body for _ in range(2))
 
     assert first == second
     assert facts.fields.keys() == {"messages", "stream"}
@@ -157,7 +157,7 @@ def test_a_whole_answer_passes_untouched() -> None:
     }
     body = json.dumps(WHOLE | {"usage": usage}).encode()
 
-    whole = CODEC.whole(body, prompt_estimate=99)
+    whole = CODEC.whole(body, 99)
 
     assert body == whole.body
     assert Usage(input=10, output=5, cached=4, cache_write=2, reasoning=3) == whole.usage
@@ -165,7 +165,7 @@ def test_a_whole_answer_passes_untouched() -> None:
 
 def test_missing_usage_is_estimated_and_says_so() -> None:
     """An answer without usage is metered as an estimate, never as zero."""
-    whole = CODEC.whole(json.dumps(WHOLE | {"usage": None}).encode(), prompt_estimate=99)
+    whole = CODEC.whole(json.dumps(WHOLE | {"usage": None}).encode(), 99)
 
     assert whole.usage is not None
     assert (whole.usage.input, whole.usage.estimated) == (99, True)
@@ -184,7 +184,7 @@ def test_missing_usage_is_estimated_and_says_so() -> None:
 )
 def test_a_failure_in_a_200_is_a_failure(body: bytes, kind: Failed) -> None:
     """A 200 that carries an error, or nothing, is not an answer."""
-    whole = CODEC.whole(body, prompt_estimate=1)
+    whole = CODEC.whole(body, 1)
 
     assert whole.failure is not None
     assert kind is whole.failure.kind
@@ -197,7 +197,7 @@ def test_a_side_fields_oddity_costs_no_answer(error: str, more: str) -> None:
     choices = json.dumps(WHOLE["choices"])
     body = f'{{"choices":{choices},"error":{error},{more}}}'.encode()
 
-    whole = CODEC.whole(body, prompt_estimate=99)
+    whole = CODEC.whole(body, 99)
 
     assert (whole.body, whole.failure) == (body, None)
     assert whole.usage is not None
@@ -223,7 +223,7 @@ def events(*chunks: object) -> bytes:
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b": bye\n\n", b""])
 def test_a_stream_that_answers_a_request_for_a_whole_answer_is_used(end: bytes) -> None:
     """Some servers stream whatever they are asked."""
-    whole = CODEC.whole(events(*STREAMED) + end, prompt_estimate=99)
+    whole = CODEC.whole(events(*STREAMED) + end, 99)
     completion = ChatCompletion.model_validate_json(whole.body, strict=True)
     message = completion.choices[0].message
 
@@ -246,7 +246,7 @@ def test_a_stream_that_answers_a_request_for_a_whole_answer_is_used(end: bytes) 
 )
 def test_what_came_instead_of_an_answer_is_named(body: bytes, words: str) -> None:
     """The error says what came, and quotes none of it."""
-    failure = CODEC.whole(body, prompt_estimate=1).failure
+    failure = CODEC.whole(body, 1).failure
 
     assert failure is not None
     assert words in failure.message
@@ -255,7 +255,7 @@ def test_what_came_instead_of_an_answer_is_named(body: bytes, words: str) -> Non
 
 def test_a_stream_can_be_collected() -> None:
     """For a client that wants a whole answer: nothing goes out until it is whole."""
-    decoder = CODEC.collect(prompt_estimate=99)
+    decoder = CODEC.collect(AnswerOptions(99))
     chunks = [decoder.feed(events(chunk)) for chunk in STREAMED]
 
     assert [bool(chunk.out) for chunk in chunks] == [False] * 5 + [True]

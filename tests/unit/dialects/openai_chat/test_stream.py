@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridtie.dialects.codecs import codec
-from gridtie.dialects.types import Chunk, Failed, StreamDecoder, Usage
+from gridtie.dialects.types import AnswerOptions, Chunk, Failed, StreamDecoder, Usage
 from standins.decoded import sdk_chunks
 
 CODEC = codec("openai", "openai")
@@ -30,8 +30,8 @@ USAGE = frame(usage={"prompt_tokens": 9, "completion_tokens": 2, "total_tokens":
 ANSWER = ROLE + HELLO + WORLD + STOP
 
 
-def decoder(*, client_wants_usage: bool = False) -> StreamDecoder:
-    return CODEC.stream(client_wants_usage=client_wants_usage, prompt_estimate=50)
+def decoder(*, wants_usage: bool = False) -> StreamDecoder:
+    return CODEC.stream(AnswerOptions(50, wants_usage=wants_usage))
 
 
 def run(decoder: StreamDecoder, *pieces: bytes) -> tuple[bytes, list[Chunk]]:
@@ -42,7 +42,7 @@ def run(decoder: StreamDecoder, *pieces: bytes) -> tuple[bytes, list[Chunk]]:
 
 def test_bytes_pass_untouched() -> None:
     """An answer arrives as it was sent, however its frames were read."""
-    out, chunks = run(decoder(client_wants_usage=True), ROLE, HELLO, WORLD, STOP, USAGE, DONE)
+    out, chunks = run(decoder(wants_usage=True), ROLE, HELLO, WORLD, STOP, USAGE, DONE)
 
     assert out == ANSWER + USAGE + DONE
     assert Usage(input=9, output=2) == chunks[-1].usage
@@ -118,7 +118,7 @@ def test_any_cut_gives_the_same_answer(at: list[int], wants_usage: bool) -> None
     stream = ANSWER + USAGE + DONE
     bounds = [0, *sorted(point % len(stream) for point in at), len(stream)]
 
-    out, chunks = run(decoder(client_wants_usage=wants_usage), *(stream[a:b] for a, b in itertools.pairwise(bounds)))
+    out, chunks = run(decoder(wants_usage=wants_usage), *(stream[a:b] for a, b in itertools.pairwise(bounds)))
 
     assert (ANSWER + (USAGE if wants_usage else b"") + DONE) == out
     assert (Usage(input=9, output=2), None, True) == (
@@ -262,7 +262,7 @@ def test_usage_after_the_finish_ends_the_answer() -> None:
 
 def test_an_answer_of_several_choices_is_whole_when_each_has_finished() -> None:
     """One that was cut is no answer."""
-    stream = CODEC.stream(client_wants_usage=False, prompt_estimate=1, choices=2)
+    stream = CODEC.stream(AnswerOptions(1, choices=2))
     second = HELLO.replace(b'"index":0', b'"index":1'), STOP.replace(b'"index":0', b'"index":1')
     for piece in (HELLO, second[0], STOP):
         stream.feed(piece)
@@ -276,7 +276,7 @@ def test_an_answer_of_several_choices_is_whole_when_each_has_finished() -> None:
 def test_usage_in_the_middle_is_not_the_end() -> None:
     """Some servers report as they go; the last report counts."""
     early = frame(usage={"prompt_tokens": 9, "completion_tokens": 1})
-    out, chunks = run(decoder(client_wants_usage=True), ROLE, HELLO, early, WORLD, STOP, USAGE, DONE)
+    out, chunks = run(decoder(wants_usage=True), ROLE, HELLO, early, WORLD, STOP, USAGE, DONE)
 
     assert out == ROLE + HELLO + early + WORLD + STOP + USAGE + DONE
     assert chunks[-1].usage == Usage(input=9, output=2)
