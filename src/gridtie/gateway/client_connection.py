@@ -15,18 +15,18 @@ from collections import deque
 from collections.abc import Callable
 from functools import wraps
 from time import monotonic
-from typing import Protocol, TypeVarTuple, cast
+from typing import TypeVarTuple, cast
 
 import httptools
 
-from gridtie.config.schema import Limits
 from gridtie.gateway import limits
+from gridtie.gateway.backlog import Pipelined, Unsent
 from gridtie.gateway.claims import means_us
 from gridtie.gateway.exchange import Exchange, Head
 from gridtie.gateway.linger import CHUNKED, Linger
 from gridtie.gateway.request_head import SINGLE, body_too_large, framing_too_large, head_too_large, judge
-from gridtie.gateway.settings import Loaded
-from gridtie.routing.held_bytes import HeldBytes, Holding
+from gridtie.gateway.service import Service
+from gridtie.routing.held_bytes import Holding
 
 log = logging.getLogger(__name__)
 
@@ -34,39 +34,6 @@ _FAILED = "the router failed; its log says why"
 _NO_END = "the router did not come to an end; its log says why"
 
 Given = TypeVarTuple("Given")
-
-
-class Service(Protocol):
-    """What a client connection asks to have its requests served."""
-
-    limits: Limits
-    # Seconds after which an answer that has not ended never will.
-    patience: float
-    held: HeldBytes
-    date_line: bytes
-    draining: bool
-    # Replaced whenever a head could be judged differently than before.
-    loaded: Loaded
-
-    def request_id(self) -> str: ...
-
-    def opened(self, connection: ClientConnection) -> bool:
-        """A client has connected; False where there are too many."""
-        ...
-
-    def closed(self, connection: ClientConnection) -> None: ...
-
-    def admit(self, exchange: Exchange) -> bool:
-        """Judge the head of a request before its body is read; False where it has been answered."""
-        ...
-
-    def handle(self, exchange: Exchange) -> None:
-        """Answer a whole request, now or later."""
-        ...
-
-    def refuse(self, exchange: Exchange, status: int, code: str, message: str) -> None:
-        """Answer with an error."""
-        ...
 
 
 def guarded(
@@ -100,9 +67,7 @@ class ClientConnection(asyncio.Protocol):
         "_exchange",
         "_head_done",
         "_headers",
-        "_held",
         "_known",
-        "_largest",
         "_late",
         "_linger",
         "_loop",
@@ -139,14 +104,10 @@ class ClientConnection(asyncio.Protocol):
         self._ready: deque[Exchange] = deque()
         self._exchange: Exchange | None = None
         # Bytes of pipelined requests that are not parsed yet.
-        self._held = bytearray()
+        self._pipelined = Pipelined()
         self._paused = False
+        self._unsent = Unsent()
         self._write_paused = 0.0
-        # What the held and the unsent bytes are counted by, once there are any that count.
-        self._pipelined: Holding | None = None
-        self._unsent: Holding | None = None
-        # Bytes of the largest piece that may wait to be sent.
-        self._largest = 0
         self._closing = False
         self._linger: Linger | None = None
         self._begun = monotonic()
@@ -176,7 +137,7 @@ class ClientConnection(asyncio.Protocol):
         try:  # `guarded`, without the cost of another call
             if self._linger is not None:
                 self._drop(len(data))
-            elif self._exchange is not None or self._held or self._ready or self._write_paused:
+            elif self._exchange is not None or self._pipelined.data or self._ready or self._write_paused:
                 # One at a time, and none before the last answer has been taken. Reading goes on a little, or the end
                 # of the connection would go unnoticed.
                 self._hold_back(data)
@@ -202,9 +163,7 @@ class ClientConnection(asyncio.Protocol):
         try:
             self._service.closed(self)
             self._forget_unserved()
-            for holding in (self._pipelined, self._unsent):
-                if holding is not None:
-                    holding.release()
+            self._unsent.sent()
         finally:
             if exchange is not None:
                 exchange.gone()
@@ -220,9 +179,7 @@ class ClientConnection(asyncio.Protocol):
     @guarded
     def resume_writing(self) -> None:
         self._write_paused = 0.0
-        self._largest = 0
-        if self._unsent is not None:
-            self._unsent.release()
+        self._unsent.sent()
         if self._exchange is not None and self._exchange.listener is not None:
             self._exchange.listener.resume()
         elif self._exchange is None:
@@ -457,19 +414,12 @@ class ClientConnection(asyncio.Protocol):
         """Keep what came before its turn, and stop reading where it is much."""
         if self._closing:
             return  # nothing more is served here
-        self._held += data
-        count = len(self._held)
-        if count > limits.PIPELINE_BYTES and not self._paused:
+        if len(self._pipelined.data) + len(data) > limits.PIPELINE_BYTES and not self._paused:
             self._transport.pause_reading()
             self._paused = True
-        if count > limits.UNCOUNTED_BYTES:
-            if self._pipelined is None:
-                self._pipelined = self._service.held.holding(self._owner(None))
-            if not self._pipelined.take(count - self._pipelined.count):
-                # Served are those before it; the client sees by the end of the connection which were not.
-                self._closing = True
-                self._held.clear()
-                self._pipelined.release()
+        if not self._pipelined.add(data, self._account):
+            # Served are those before it; the client sees by the end of the connection which were not.
+            self._closing = True
 
     @guarded
     def _continue(self) -> None:
@@ -479,10 +429,7 @@ class ClientConnection(asyncio.Protocol):
         if self._ready:
             self._serve(self._ready.popleft())
             return
-        data, self._held = self._held, bytearray()
-        if self._pipelined is not None:
-            self._pipelined.release()
-            self._pipelined = None  # the next one may be another key's
+        data = self._pipelined.take()
         if self._paused:
             self._paused = False
             self._transport.resume_reading()
@@ -580,7 +527,7 @@ class ClientConnection(asyncio.Protocol):
         self._current = None
         self._body = b""
         self._ready.clear()
-        self._held.clear()
+        self._pipelined.drop()
 
     @property
     def closing(self) -> bool:
@@ -590,13 +537,13 @@ class ClientConnection(asyncio.Protocol):
     def write_large(self, *pieces: bytes) -> None:
         """Write pieces that count as held, whole, until their last byte is sent."""
         transport = self._transport
-        self._largest = max(self._largest, *map(len, pieces))
+        self._unsent.largest = max(self._unsent.largest, *map(len, pieces))
         # Whatever the kernel does not take at once is told by `pause_writing`, be it one byte.
         transport.set_write_buffer_limits(high=0)
         transport.writelines(pieces)
         transport.set_write_buffer_limits(high=limits.WRITE_HIGH_WATER, low=0)
         if not self._write_paused:
-            self._largest = 0
+            self._unsent.largest = 0
         elif not self._count_unsent():
             self._no_room()
 
@@ -622,15 +569,16 @@ class ClientConnection(asyncio.Protocol):
             self._deadline, self._late = now + limits.BODY_SECONDS, "body"
         else:
             self._deadline, self._late = now + self._service.limits.header_timeout, "headers"
-        if self._ready or self._held:
+        if self._ready or self._pipelined.data:
             self._loop.call_soon(self._continue)
 
     def _count_unsent(self) -> bool:
         """Count what waits for the client; False where that is too much."""
-        if self._unsent is None:
-            self._unsent = self._service.held.holding(self._owner(None))
-        count = max(self._transport.get_write_buffer_size(), self._largest)
-        return self._unsent.take(max(0, count - self._unsent.count))
+        return self._unsent.grow(self._transport.get_write_buffer_size(), self._account)
+
+    def _account(self) -> Holding:
+        """For bytes of this connection that belong to no request."""
+        return self._service.held.holding(self._owner(None))
 
     def _no_room(self) -> None:
         """Somebody has to go, and this client is not taking what it asked for."""

@@ -335,7 +335,7 @@ class TestReading:
                 wire.writer.write(request(path="/healthz", port=connection.station.port) * 40_000)
                 await asyncio.sleep(0.3)
                 (each,) = connection.station.router.app.connections
-                held, paused = len(each._held), each._paused
+                held, paused = len(each._pipelined.data), each._paused
                 wire.close()
                 return held, paused
 
