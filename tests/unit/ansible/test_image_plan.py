@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,6 +60,16 @@ def test_a_changed_file_gives_new_tags_to_the_images_it_goes_into(path: str, cha
     before, after = tags(TREE), tags({**TREE, path: b"changed"})
 
     assert {name for name in before if before[name] != after[name]} == changes
+
+
+def test_the_routers_image_holds_all_that_the_router_imports(tmp_path: Path) -> None:
+    for path, content in steps("router", read_tree(ROOT))[-1]["files"].items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import gridtie.gateway.serve as it; print(it.__file__)"
+    ran = subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert (ran.stderr, ran.stdout.strip()) == ("", str(tmp_path / "gridtie/gateway/serve.py"))
 
 
 def test_a_registry_that_answers_on_one_day_and_not_on_the_next_rebuilds_nothing() -> None:
