@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat import errors
 from gridtie.dialects.surrogates import mended
-from gridtie.dialects.types import Dialect
+from gridtie.dialects.types import AnswerOptions, Dialect
 
 HALF = "cut \ud83d here \\ud83d \U0001f600"
 MENDED = "cut \ufffd here \\ud83d \U0001f600"
@@ -62,7 +62,7 @@ def said(stream: bytes) -> str:
 @pytest.mark.parametrize("cut", [1, 7, 10_000])
 @pytest.mark.parametrize("target", ["ollama", "anthropic"])
 def test_a_translated_stream_goes_on_with_a_replacement(target: Dialect, cut: int) -> None:
-    decoder = codec("openai", target).stream(client_wants_usage=False, prompt_estimate=1)
+    decoder = codec("openai", target).stream(AnswerOptions(1))
     data = STREAMS[target]
     chunks = [decoder.feed(data[at : at + cut]) for at in range(0, len(data), cut)]
     chunks.append(decoder.eof())
@@ -75,7 +75,7 @@ def test_a_translated_stream_goes_on_with_a_replacement(target: Dialect, cut: in
 @pytest.mark.parametrize("target", ["openai", "ollama", "anthropic"])
 @pytest.mark.parametrize("form", [STREAMS, WHOLE], ids=["of a stream", "of a whole answer"])
 def test_a_collected_answer_holds_a_replacement(target: Dialect, form: dict[Dialect, bytes]) -> None:
-    decoder = codec("openai", target).collect(prompt_estimate=1)
+    decoder = codec("openai", target).collect(AnswerOptions(1))
     chunk = decoder.feed(form[target])
     chunk = chunk if chunk.done else decoder.eof()
 
@@ -85,24 +85,24 @@ def test_a_collected_answer_holds_a_replacement(target: Dialect, form: dict[Dial
 
 @pytest.mark.parametrize("stream", [STREAMS["openai"], STREAMS["openai"] * 2], ids=["in one", "and more"])
 def test_what_is_passed_on_keeps_its_bytes(stream: bytes) -> None:
-    decoder = codec("openai", "openai").stream(client_wants_usage=True, prompt_estimate=1)
+    decoder = codec("openai", "openai").stream(AnswerOptions(1, wants_usage=True))
     chunk = decoder.feed(stream)
 
     assert (chunk.failure, chunk.done) == (None, True)
     assert chunk.out == STREAMS["openai"]
 
-    whole = codec("openai", "openai").whole(WHOLE["openai"], prompt_estimate=1)
+    whole = codec("openai", "openai").whole(WHOLE["openai"], 1)
     assert (whole.failure, whole.body) == (None, WHOLE["openai"])
     assert whole.usage is not None
 
 
 @pytest.mark.parametrize("target", ["openai", "anthropic", "ollama"])
 def test_an_answer_in_another_form_than_was_asked_for_is_used_all_the_same(target: Dialect) -> None:
-    whole = codec("openai", target).whole(STREAMS[target], prompt_estimate=1)
+    whole = codec("openai", target).whole(STREAMS[target], 1)
     assert whole.failure is None
     assert json.loads(whole.body)["choices"][0]["message"]["content"] == MENDED
 
-    decoder = codec("openai", target).stream(client_wants_usage=False, prompt_estimate=1)
+    decoder = codec("openai", target).stream(AnswerOptions(1))
     first, last = decoder.feed(WHOLE[target]), decoder.eof()
     assert (first.failure, last.failure) == (None, None)
     assert said(first.out + last.out) == MENDED
@@ -111,7 +111,7 @@ def test_an_answer_in_another_form_than_was_asked_for_is_used_all_the_same(targe
 def test_arguments_and_names_are_mended_as_texts_are() -> None:
     calls = [{"function": {"name": "f\udc00", "arguments": {"a": "\ud800"}}}]
     line = json.dumps({"model": "m", "message": {"tool_calls": calls}, "done": True}).encode()
-    answer = json.loads(codec("openai", "ollama").whole(line, prompt_estimate=1).body)
+    answer = json.loads(codec("openai", "ollama").whole(line, 1).body)
     function = answer["choices"][0]["message"]["tool_calls"][0]["function"]
 
     assert function["name"] == "f\ufffd"
