@@ -7,10 +7,11 @@ first role's mistakes are told. So the same argument specs are read here for all
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 import yaml
 from ansible.errors import AnsibleError
@@ -127,6 +128,14 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
     return [], list(routing.environments)
 
 
+def undeclared_proxies(environ: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:
+    """Proxies of this controller that the inventory does not name for a host: nothing of them reaches it."""
+    names = ("http_proxy", "https_proxy")
+    return [
+        name for name in names if (environ.get(name) or environ.get(name.upper())) and not values[f"gridtie_{name}"]
+    ]
+
+
 class ActionModule(ActionBase):
     """Returns ``problems``, a list of what is wrong and what to do. Fails on nothing itself."""
 
@@ -143,6 +152,13 @@ class ActionModule(ActionBase):
         problems = check_names(set(specs), given) + check_types(specs, values) + check_values(values)
         routing = values.get("gridtie_routing_file") or self._task.args["routing_file"]
         wrong, environments = check_routing(Path(routing), values.get("gridtie_pool") or [])
+        undeclared = undeclared_proxies(os.environ, values) if self._connection.transport != "local" else []
+        if undeclared:
+            self._display.warning(
+                f"this controller goes out by {' and '.join(undeclared)}, and hosts are not given what is a "
+                f"controller's own: if they need a proxy, set "
+                f"{' and '.join(f'gridtie_{name}' for name in undeclared)} for them in the inventory"
+            )
         hosts = task_vars.get("groups", {}).get("all", [])
         problems += wrong + site.problems(values, hosts, task_vars.get("inventory_hostname", ""), environments)
         result.update(changed=False, problems=problems)

@@ -41,7 +41,7 @@ class ActionModule(ActionBase):
         except CatalogueFileError as error:
             raise AnsibleActionFail(str(error)) from error
         if self._connection.transport == "local":
-            arguments["network"] = {**arguments.get("network", {}), **pip_settings(os.environ, Path.home())}
+            arguments["pip"] = pip_settings(os.environ, Path.home())
         result.update(self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars))
         return result
 

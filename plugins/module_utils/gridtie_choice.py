@@ -50,7 +50,8 @@ def _ollama_source(
     if asked == "release":
         raise Unmet(
             f"gridtie_ollama_source is release, and {title} does not answer ({detail})",
-            "give this machine a way to it (HTTPS_PROXY, gridtie_mirror_url), or set gridtie_ollama_source: auto",
+            "give this machine a way to it (gridtie_https_proxy, gridtie_mirror_url), or set "
+            "gridtie_ollama_source: auto",
         )
     if asked == "auto" and state == "error":
         # An answer that is wrong (a server error, a certificate nobody trusts) is something to look at, not a reason
@@ -63,8 +64,8 @@ def _ollama_source(
         said = "gridtie_ollama_source is packages" if asked == "packages" else f"{title} does not answer ({detail})"
         raise Unmet(
             f"{said}, and on a Mac Ollama is not compiled: that gives a program for Linux, without Metal",
-            "give this Mac a way to upstream's release (HTTPS_PROXY, gridtie_mirror_url), or run `brew install ollama` "
-            "and `brew services start ollama`: what runs is used as it is",
+            "give this Mac a way to upstream's release (gridtie_https_proxy, gridtie_mirror_url), or run `brew install "
+            "ollama` and `brew services start ollama`: what runs is used as it is",
         )
     missing = _packages_missing(reach)
     if missing:
@@ -216,8 +217,8 @@ def choose(
     if mode == "native" and source == "packages" and not host.get("runs_compiled"):
         raise Unmet(
             f"{why}, and what is compiled runs as a service on Debian 12 and 13 and Ubuntu 24.04 alone",
-            "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives (HTTPS_PROXY, "
-            "gridtie_mirror_url)",
+            "set gridtie_engine_mode: container, or give this machine a way to Ollama's own archives "
+            "(gridtie_https_proxy, gridtie_mirror_url)",
         )
     if wanted["mode"] == "auto" and mode == "container" and not stored:
         why += f"; in a container: {_rather_container(wanted, reach, host)}"

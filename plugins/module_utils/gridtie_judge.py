@@ -182,7 +182,8 @@ def _sources(machine: dict[str, Any], choice: dict[str, Any] | None) -> list[dic
     return [
         problem(
             f"{titles[name]} does not answer ({reach[name]['url']}: {reach[name]['detail']}); {why}",
-            "check the network, HTTPS_PROXY and the CA bundle, or configure a mirror that this machine can reach",
+            "check the network, gridtie_https_proxy and the CA bundle, or configure a mirror that this machine can "
+            "reach",
         )
         for name, why in needed.items()
         if reach.get(name, {}).get("state") in ("unreachable", "error")
@@ -197,7 +198,7 @@ def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[
     return [
         problem(
             f"{', '.join(gpus)} would lie idle: {engine} computes on the processor alone",
-            "give this machine a way to where Ollama's own builds with GPU libraries are (HTTPS_PROXY, "
+            "give this machine a way to where Ollama's own builds with GPU libraries are (gridtie_https_proxy, "
             "gridtie_mirror_url), or say that the GPU shall stay idle: gridtie_gpu: off",
         )
     ] if gpus else []  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_files, gridtie_openpgp
+from ..module_utils import gridtie_apt, gridtie_files, gridtie_network, gridtie_openpgp
 from ..module_utils.gridtie_reach import context
 from ..module_utils.gridtie_sources import apt_indexes, apt_site
 
@@ -49,6 +49,13 @@ options:
     description: What the machine's own release is signed by.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
+  network:
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
+    type: dict
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -79,7 +86,7 @@ def _key(module: AnsibleModule) -> list[str]:
         with urllib.request.urlopen(url, timeout=30, context=context()) as answer:  # noqa: S310
             data = answer.read(1 << 20)
     except (urllib.error.URLError, OSError) as error:
-        module.fail_json(msg=f"{url} cannot be fetched: {error}; check the network and HTTPS_PROXY")
+        module.fail_json(msg=f"{url} cannot be fetched: {error}; check the network and gridtie_https_proxy")
     try:
         found = gridtie_openpgp.fingerprint(data)
     except gridtie_openpgp.KeyFormatError as error:
@@ -100,10 +107,12 @@ def main() -> None:
             "key_url": {"type": "str", "default": "", "no_log": False},
             "fingerprint": {"type": "str", "default": ""},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
+            **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
     )
     given = module.params
+    gridtie_network.use(given["network"])
     path = f"/etc/apt/sources.list.d/{given['name']}.sources"
     own = not given["uri"]
     if Path(path).is_file():

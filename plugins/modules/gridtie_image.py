@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_files, gridtie_pins
+from ..module_utils import gridtie_apt, gridtie_files, gridtie_network, gridtie_pins
 from ..module_utils.gridtie_bootstrap import alone
 from ..module_utils.gridtie_build_sources import NoMirrorError
 from ..module_utils.gridtie_command import CommandError
@@ -55,10 +55,13 @@ options:
     description: The same for addresses of package sources, which may hold credentials.
     type: dict
     default: {}
-  proxies:
-    description: C(HTTP_PROXY), C(HTTPS_PROXY) and C(NO_PROXY) for what the images are made from. Empty ones are none.
+  network:
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
-    default: {}
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -94,8 +97,7 @@ class Maker:
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
-        proxies = {name: value for name, value in given["proxies"].items() if value}
-        sources = {**given["package_settings"], **given["package_addresses"], **proxies}
+        sources = {**given["package_settings"], **given["package_addresses"]}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
         self._pins_path = f"{given['config_dir']}/pins.json"
         self._lock: list[int] = []
@@ -174,10 +176,11 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
-            "proxies": {"type": "dict", "default": {}, "no_log": True},
+            **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
     )
+    gridtie_network.use(module.params["network"])
     steps = module.params["steps"]
     if module.check_mode and not module.params["docker"].get("works", True):
         module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)

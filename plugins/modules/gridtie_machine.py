@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from ..module_utils import (
     gridtie_graphics,
     gridtie_mac,
     gridtie_machine,
+    gridtie_network,
     gridtie_reach,
     gridtie_sources,
 )
@@ -42,6 +44,17 @@ options:
     description: Directory below which graphics cards are looked for.
     type: path
     default: /
+  ca_bundle:
+    description: CA bundle that the probes trust besides the system's; one that is not there is none.
+    type: str
+    default: ""
+  network:
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
+    type: dict
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -65,9 +78,14 @@ def main() -> None:
             "probe": {"type": "dict", "default": {}},
             "sources": {"type": "bool", "default": True},
             "gpu_root": {"type": "path", "default": "/"},
+            "ca_bundle": {"type": "str", "default": ""},
+            **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
     )
+    gridtie_network.use(module.params["network"])
+    if module.params["ca_bundle"]:
+        os.environ.setdefault("PIP_CERT", module.params["ca_bundle"])
     describe = gridtie_mac.describe if sys.platform == "darwin" else gridtie_machine.describe
     machine = describe(module.params["disk_paths"])
     targets: dict[str, Callable[[], str]] = {}

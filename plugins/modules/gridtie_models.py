@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_progress, gridtie_reach
+from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
@@ -154,10 +154,17 @@ options:
     description: CA bundle for downloads; empty is the system's.
     type: str
     default: ""
-  network:
-    description: Environment variables for downloads, such as proxies and pip's settings. May hold credentials.
+  pip:
+    description: Environment variables of pip, where Ansible's caller has them. From the action plugin.
     type: dict
     default: {}
+  network:
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
+    type: dict
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -213,7 +220,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
-    "network": {"type": "dict", "default": {}, "no_log": True},
+    "pip": {"type": "dict", "default": {}, "no_log": True},
+    **gridtie_network.ARGUMENTS,
 }
 
 
@@ -221,7 +229,8 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     given = module.params
-    os.environ.update({name: str(value) for name, value in given["network"].items() if value})
+    gridtie_network.use(given["network"])
+    os.environ.update(given["pip"])
     if given["ca_bundle"]:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:

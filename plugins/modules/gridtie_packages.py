@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt
+from ..module_utils import gridtie_apt, gridtie_network
 from ..module_utils.gridtie_sources import apt_site
 
 DOCUMENTATION = r"""
@@ -32,6 +32,13 @@ options:
     description: The keyring that the other release is checked with.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
+  network:
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
+    type: dict
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -55,11 +62,13 @@ def main() -> None:
             "release": {"type": "str"},
             "codename": {"type": "str"},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
+            **gridtie_network.ARGUMENTS,
         },
         required_by={"release": ["codename"]},
         supports_check_mode=True,
     )
     given = module.params
+    gridtie_network.use(given["network"])
     try:
         names = gridtie_apt.missing(given["names"])
         if names and not module.check_mode:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_files, gridtie_pins
+from ..module_utils import gridtie_files, gridtie_network, gridtie_pins
 from ..module_utils.gridtie_command import CommandError
 from ..module_utils.gridtie_host.models.download import Fetcher, FetchError, NotReachedError
 from ..module_utils.gridtie_host.models.progress import Meter
@@ -81,9 +80,12 @@ options:
     elements: path
     default: []
   network:
-    description: Variables about proxies. May hold credentials.
+    description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
-    default: {}
+    suboptions:
+      http_proxy: {description: For http addresses., type: str, default: ""}
+      https_proxy: {description: For https addresses., type: str, default: ""}
+      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -210,12 +212,12 @@ def main() -> None:
             "require_pins": {"type": "bool", "default": False},
             "ca_bundle": {"type": "str", "default": ""},
             "keep": {"type": "list", "elements": "path", "default": []},
-            "network": {"type": "dict", "default": {}, "no_log": True},
+            **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
     )
     given = module.params
-    os.environ.update({name: str(value) for name, value in given["network"].items() if value})
+    gridtie_network.use(given["network"])
     try:
         maker = Maker(given)
         found = maker.find()

@@ -46,7 +46,6 @@ class Images:
         self._given: dict[str, Any] = {
             "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
             "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
-            "proxies": {},
         }  # fmt: skip
         self._maker = Maker(self._given)
 

@@ -42,6 +42,32 @@ file["models"]["coder"]["cloud"] = {{"provider": "openai", "model": "gpt-5.4-min
 Path("/home/dev/routing.yaml").write_text(yaml.safe_dump(file, sort_keys=False))
 """
 
+# A machine that knows of no proxy, and an inventory that does. Upstream's release page stands behind the proxy.
+FORGET = "sed -i '/_proxy=/Id' /etc/environment; rm /etc/apt/apt.conf.d/80proxy"
+WITHOUT = "env -u http_proxy -u https_proxy -u no_proxy -u HTTP_PROXY -u HTTPS_PROXY -u NO_PROXY"
+INVENTORY = """
+all:
+  hosts:
+    localhost:
+      ansible_connection: local
+      ansible_python_interpreter: "{{{{ ansible_playbook_python }}}}"
+      gridtie_project: other
+      gridtie_port: 8585
+      gridtie_http_proxy: {url}
+      gridtie_https_proxy: {url}
+      gridtie_no_proxy: 127.0.0.1
+      gridtie_preflight_probe: {{release: "{release}"}}
+"""
+LOOK = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role: {name: preflight, public: true, rolespec_validate: false}
+    - gridtie_packages: {names: [hello], network: "{{ _station_network }}"}
+      become: true
+    - ansible.builtin.debug: {msg: "source is {{ gridtie_resolved_choice.source }}"}
+"""
+
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[Proxy]:
@@ -121,6 +147,23 @@ def test_the_router_reaches_a_cloud_through_the_proxy_and_trusts_the_machines_au
 
     assert whole.split()[0] == streamed.split()[0] == "cloud"
     assert [line for line in outside.asked() if line.startswith(f"CONNECT {CLOUD}:{CLOUD_PORT} ")]
+
+
+def test_a_proxy_that_only_the_inventory_declares_is_the_way_of_probes_and_packages(
+    machine: Host, outside: Proxy
+) -> None:
+    machine.root(FORGET)
+    inventory = INVENTORY.format(url=outside.url, release=f"https://{CLOUD}:{CLOUD_PORT}/")
+    succeeded(machine.run(f"umask 077; cat >../inventory.yml <<'END'\n{inventory}\nEND"))
+    succeeded(machine.run(f"cat >look.yml <<'END'\n{LOOK}\nEND"))
+    before = len(outside.asked())
+
+    output = succeeded(machine.run(f"{WITHOUT} .venv/bin/ansible-playbook -i ../inventory.yml look.yml --diff -v"))
+
+    assert "source is release" in output
+    assert machine.root("dpkg-query -W -f '${db:Status-Status}' hello") == "installed"
+    assert [line for line in outside.asked()[before:] if "hello" in line]
+    assert outside.password not in output
 
 
 def test_the_password_is_in_no_image_layer_and_no_history(machine: Host) -> None:

@@ -1,0 +1,32 @@
+"""The way out of a machine: what the inventory declares of it, as the environment of all that a module asks and starts.
+
+It travels as an argument, not as a task's `environment`: Ansible writes that into a command line, and a proxy's address
+may hold a password.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+# `no_proxy` is no secret: hidden, every address that it names would be masked in what the module returns.
+ARGUMENTS: dict[str, Any] = {
+    "network": {
+        "type": "dict",
+        "options": {
+            "http_proxy": {"type": "str", "default": "", "no_log": True},
+            "https_proxy": {"type": "str", "default": "", "no_log": True},
+            "no_proxy": {"type": "str", "default": "", "no_log": False},
+        },
+    }
+}
+
+
+def use(declared: dict[str, str | None] | None) -> None:
+    """Have this process, and what it starts, go out as declared; what is not declared stays the machine's own.
+
+    In both spellings: apt and curl read the small ones, other programs the others first.
+    """
+    for name, value in (declared or {}).items():
+        if value:
+            os.environ.update({name.lower(): value, name.upper(): value})
