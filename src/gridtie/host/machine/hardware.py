@@ -216,12 +216,16 @@ def _limited(memory: Memory, group: Path) -> Memory:
 
 
 def _reclaimable(group: Path) -> int:
-    """File cache that the kernel gives back before it kills anything; usage counts it."""
+    """File cache that the kernel gives back before it kills anything; usage counts it.
+
+    Both lists of it: what was read twice is on the active one, such as the weights of a model that ran before.
+    """
     try:
         pairs = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
     except (OSError, ValueError):
         return 0
-    return int(pairs.get("total_inactive_file") or pairs.get("inactive_file") or 0)
+    # Version 1 counts the groups below in figures of their own, as its usage does.
+    return sum(int(pairs.get(f"total_{name}") or pairs.get(name) or 0) for name in ("active_file", "inactive_file"))
 
 
 def read_graphics(root: Path) -> tuple[Graphics, ...]:
