@@ -60,6 +60,7 @@ def parse_info(text: str) -> dict[str, object]:
         "rootless": any("rootless" in option for option in info.get("SecurityOptions") or []),
         "desktop": "Docker Desktop" in (info.get("OperatingSystem") or ""),
         "data_root": info.get("DockerRootDir", ""),
+        "snap": str(info.get("DockerRootDir", "")).startswith("/var/snap/"),
         # Less than the machine's where Docker runs in a virtual one.
         "memory": info.get("MemTotal", 0),
     }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Iterable
 
 from .gridtie_choice import Unmet, choose, on_mac
-from .gridtie_machine import SUPPORTED_ARCHITECTURES, SUPPORTED_SYSTEMS
+from .gridtie_support import WANTED, refusal
 
 _GIB = 1024**3
 # Docker Engine 20.10 is what Debian 12 has; older ones lack what the compose file uses.
 _OLDEST_DOCKER = (20, 10)
+# The interfaces home and removable-media of the snap; directories whose names begin with a dot are left out.
+_SNAP_SEES = ("/home", "/media", "/mnt")
 
 
 def problem(found: str, fix: str) -> dict[str, str]:
@@ -51,24 +53,12 @@ def _mac(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, str]
     return problems
 
 
-def _system(machine: dict[str, Any]) -> list[dict[str, str]]:
-    system, problems = machine["system"], []
-    supported = (system["id"], system["version"]) in SUPPORTED_SYSTEMS or on_mac(machine)
-    if not supported and not machine["docker"]["works"]:
-        problems.append(
-            problem(
-                f"{system['name']} is not a system that Docker can be installed on from here",
-                "install Docker Engine and Compose v2 yourself and run this again (it is then used as it is), or use "
-                "Debian 12, Debian 13 or Ubuntu 24.04",
-            )
-        )
-    if machine["architecture"] not in SUPPORTED_ARCHITECTURES:
-        problems.append(
-            problem(
-                f"the processor architecture is {machine['architecture']}",
-                f"use a machine with {' or '.join(SUPPORTED_ARCHITECTURES)}",
-            )
-        )
+def _system(machine: dict[str, Any], provisioned: bool) -> list[dict[str, str]]:
+    problems = []
+    refused = refusal(machine["system"], machine["architecture"], machine.get("wsl", 0))
+    # A station that is here proves that this machine has what it needs.
+    if refused and not provisioned:
+        problems.append(problem(refused, f"use a machine, or a virtual machine, with {WANTED}; docs/support.md"))
     if machine["privilege"] == "none":
         problems.append(
             problem(
@@ -109,7 +99,7 @@ def _resources(machine: dict[str, Any], wanted: dict[str, Any], provisioned: boo
     return problems
 
 
-def _docker(machine: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]:
+def _docker(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, str]]:
     docker = machine["docker"]
     if docker["named"] and not docker["host"].startswith("unix://"):
         return [
@@ -138,14 +128,35 @@ def _docker(machine: dict[str, Any], mounted: list[str]) -> list[dict[str, str]]
         ]
     if docker.get("desktop") and not on_mac(machine) and not (docker["compose"] and docker["buildx"]):
         return [problem("Docker Desktop lacks the compose or buildx plugin", "reinstall or upgrade Docker Desktop")]
-    return _shares(docker.get("shares"), mounted)
+    if docker.get("snap"):
+        return _snap(wanted["mounted"] + wanted.get("files", []))
+    return _shares(docker.get("shares"), wanted["mounted"])
+
+
+def _hidden(places: list[str], seen: Iterable[str]) -> list[str]:
+    """Those places that are not below a directory that is seen."""
+    return [place for place in places if not any(PurePosixPath(place).is_relative_to(each) for each in seen)]
+
+
+def _snap(places: list[str]) -> list[dict[str, str]]:
+    """Docker from snap, daemon and command line, has a file system of its own: elsewhere it finds empty directories."""
+    hidden = _hidden(places, _SNAP_SEES)
+    if not hidden:
+        return []
+    return [
+        problem(
+            f"this Docker was installed from snap, sees only {', '.join(_SNAP_SEES)} of this machine, and the station "
+            f"needs {', '.join(hidden)}",
+            "use the distribution's or Docker's own packages (sudo snap remove docker, which removes its containers; "
+            "this installs Docker then), or name places below /home: gridtie_state_dir, gridtie_config_dir, "
+            "gridtie_prefix and gridtie_ca_bundle",
+        )
+    ]
 
 
 def _shares(shares: list[str] | None, mounted: list[str]) -> list[dict[str, str]]:
     """Docker Desktop runs in a virtual machine that sees nothing but what is shared with it."""
-    hidden = [
-        path for path in mounted if shares and not any(PurePosixPath(path).is_relative_to(shared) for shared in shares)
-    ]
+    hidden = _hidden(mounted, shares) if shares else []
     if not hidden:
         return []
     return [
@@ -236,7 +247,7 @@ def judge(
     second run works without a network.
     """
     provisioned = bool(station)
-    problems = _system(machine) + _resources(machine, wanted, provisioned) + _docker(machine, wanted["mounted"])
+    problems = _system(machine, provisioned) + _resources(machine, wanted, provisioned) + _docker(machine, wanted)
     problems += _mac(machine, wanted) if on_mac(machine) else []
     problems += _port(port, wanted["project"])
     choice = None

@@ -11,10 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-# Operating systems that the roles have packages and tests for: (ID, VERSION_ID) of os-release.
-SUPPORTED_SYSTEMS = {("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")}
-# Spelled as `uname -m` does.
-SUPPORTED_ARCHITECTURES = ("x86_64", "aarch64")
+from . import gridtie_support
+from .gridtie_host.gpu.system import read_system
 
 
 def parse_os_release(text: str) -> dict[str, str]:
@@ -76,12 +74,12 @@ def _person(account: pwd.struct_passwd) -> dict[str, object]:
     return {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir}
 
 
-def runs_compiled(system: dict[str, str]) -> bool:
+def runs_compiled(system: dict[str, str], architecture: str) -> bool:
     """Whether an Ollama that was compiled in the base image runs on this system as it is.
 
     It asks for glibc 2.34, and its llama.cpp server for Python 3.10: all supported releases have both.
     """
-    return (system["id"], system["version"]) in SUPPORTED_SYSTEMS
+    return gridtie_support.find(system, architecture).level != gridtie_support.UNSUPPORTED
 
 
 def describe(disk_paths: list[str]) -> dict[str, Any]:
@@ -90,8 +88,9 @@ def describe(disk_paths: list[str]) -> dict[str, Any]:
     return {
         **describe_surroundings(disk_paths),
         "system": system,
-        "runs_compiled": runs_compiled(system),
+        "runs_compiled": runs_compiled(system, platform.machine()),
         "architecture": platform.machine(),
+        "wsl": read_system(Path("/")).wsl,
         "cpus": len(os.sched_getaffinity(0)),
         "memory": parse_meminfo(read_text("/proc/meminfo")),
         # Groups that own device nodes of graphics cards.

@@ -10,7 +10,14 @@ from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_docker, gridtie_judge, gridtie_launchd, gridtie_ports, gridtie_services
+from ..module_utils import (
+    gridtie_docker,
+    gridtie_judge,
+    gridtie_launchd,
+    gridtie_ports,
+    gridtie_services,
+    gridtie_support,
+)
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
@@ -74,6 +81,10 @@ machine:
   returned: success
 choice:
   description: Engine, mode and source, with the reason.
+  type: dict
+  returned: success
+support:
+  description: C(name), C(level) and C(remark) of this kind of machine; see docs/support.md.
   type: dict
   returned: success
 station:
@@ -202,7 +213,9 @@ def main() -> None:
     )
     if problems:
         module.fail_json(msg=gridtie_judge.listing(problems), problems=problems)
-    module.exit_json(changed=False, machine=machine, choice=choice, station=station)
+    platform = gridtie_support.find(machine["system"], machine["architecture"], machine.get("wsl", 0))
+    support = {"name": platform.name, "level": platform.level, "remark": platform.remark}
+    module.exit_json(changed=False, machine=machine, choice=choice, station=station, support=support)
 
 
 if __name__ == "__main__":

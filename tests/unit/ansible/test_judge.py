@@ -76,8 +76,7 @@ def test_a_plain_machine_has_nothing_in_the_way() -> None:
     ("path", "value", "says"),
     [
         ("privilege", "none", "there is no sudo"),
-        ("architecture", "riscv64", "riscv64"),
-        ("system", {"id": "fedora", "version": "44", "name": "Fedora 44", "codename": ""}, "Fedora 44 is not a system"),
+        ("architecture", "riscv64", "this is Debian 13 on riscv64"),
         ("memory.total", int(1.5 * GIB), "1.5 GiB of memory; at least 2"),
         ("disks", [{"path": "/var/lib/docker", "device": 1, "free": GIB}], "1.0 GiB free where /var/lib/docker"),
         ("docker", {**DOCKER, "version": "19.3.1"}, "Docker Engine 19.3.1"),
@@ -95,11 +94,42 @@ def test_each_thing_in_the_way_is_named(path: str, value: Any, says: str) -> Non
     assert says in found(changed(path, value))
 
 
-def test_a_system_without_packages_of_ours_is_fine_once_docker_works_there() -> None:
-    machine = changed("docker", DOCKER)
-    machine["system"] = {"id": "fedora", "version": "44", "name": "Fedora 44", "codename": ""}
+ROCKY = {"id": "rocky", "version": "9.5", "name": "Rocky Linux 9.5", "codename": ""}
 
-    assert "Fedora" not in found(machine)
+
+@pytest.mark.parametrize("docker", [NO_DOCKER, DOCKER], ids=["without Docker", "with Docker"])
+def test_a_system_that_is_not_supported_is_refused_in_one_sentence(docker: dict[str, Any]) -> None:
+    _, problems = judge({**changed("docker", docker), "system": ROCKY}, WANTED, {}, FREE_PORT)
+
+    assert len(problems) == 1
+    for part in ("this is Rocky Linux 9.5 on x86_64", "a station runs on Debian 12", "would have to be had: images"):
+        assert part in problems[0]["found"]
+
+
+def test_a_station_that_is_there_goes_on_where_a_new_one_would_be_refused() -> None:
+    machine = {**changed("docker", DOCKER), "system": ROCKY}
+    station = {"engine": {"kind": "ollama", "mode": "container", "source": "release", "why": "it answered"}}
+
+    assert found(machine, station=station) == ""
+
+
+@pytest.mark.parametrize(
+    ("system", "architecture", "wsl"),
+    [
+        ({"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04"}, "x86_64", 0),
+        ({"id": "ubuntu", "version": "24.04", "name": "Ubuntu 24.04"}, "x86_64", 2),
+        ({"id": "debian", "version": "13", "name": "Debian 13"}, "aarch64", 0),
+    ],
+    ids=["Ubuntu", "WSL2", "arm64"],
+)
+def test_what_is_expected_to_work_passes(system: dict[str, str], architecture: str, wsl: int) -> None:
+    machine = {**MACHINE, "system": {**system, "codename": ""}, "architecture": architecture, "wsl": wsl}
+
+    assert found(machine) == ""
+
+
+def test_the_first_subsystem_for_linux_is_refused_with_the_way_to_the_second() -> None:
+    assert "wsl --set-version" in found({**MACHINE, "wsl": 1})
 
 
 def test_everything_is_told_at_once() -> None:
@@ -159,6 +189,29 @@ def test_docker_desktop_must_share_what_the_station_mounts(shares: list[str], sa
     machine = changed("docker", {**DOCKER, "desktop": True, "shares": shares, "named": True})
 
     assert found(machine).endswith(says) if says else not found(machine)
+
+
+SNAP = {**DOCKER, "snap": True}
+
+
+@pytest.mark.parametrize(
+    ("mounted", "files", "says"),
+    [
+        (
+            ["/var/lib/gridtie", "/home/ca.pem"],
+            ["/etc/gridtie"],
+            "installed from snap, sees only /home, /media, /mnt of this machine, and the station needs "
+            "/var/lib/gridtie, /etc/gridtie",
+        ),
+        (["/home/dev/state", "/home/ca.pem"], ["/home/dev/etc"], ""),
+    ],
+    ids=["where stations are", "below home"],
+)
+def test_docker_from_snap_must_see_what_the_station_needs(mounted: list[str], files: list[str], says: str) -> None:
+    wanted = {**WANTED, "mounted": mounted, "files": files}
+    text = found(changed("docker", SNAP), wanted=wanted)
+
+    assert says in text if says else not text
 
 
 # -- a native engine --------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def test_os_release_is_read_with_and_without_quotes() -> None:
 )
 def test_what_is_compiled_in_the_base_image_runs_on_supported_releases(id: str, version: str, runs: bool) -> None:
     """The lab's mirror has it run on Debian 12, too: tests/lab/test_mirror.py."""
-    assert gridtie_machine.runs_compiled({"id": id, "version": version}) is runs
+    assert gridtie_machine.runs_compiled({"id": id, "version": version}, "x86_64") is runs
 
 
 def test_memory_is_counted_in_bytes() -> None:
@@ -59,9 +59,16 @@ def test_listeners_of_the_kernel_table() -> None:
             {"rootless": True, "desktop": False},
         ),
         ('{"ServerVersion": "28.0", "OperatingSystem": "Docker Desktop"}', {"rootless": False, "desktop": True}),
-        ('{"ServerVersion": "20.10", "SecurityOptions": null}', {"rootless": False, "desktop": False}),
+        (
+            '{"ServerVersion": "28.4", "DockerRootDir": "/var/snap/docker/common/var-lib-docker"}',
+            {"rootless": False, "desktop": False, "snap": True},
+        ),
+        (
+            '{"ServerVersion": "20.10", "SecurityOptions": null, "DockerRootDir": "/var/lib/docker"}',
+            {"rootless": False, "desktop": False, "snap": False},
+        ),
     ],
-    ids=["rootless", "desktop", "plain"],
+    ids=["rootless", "desktop", "snap", "plain"],
 )
 def test_kinds_of_docker_are_told_apart(text: str, expected: dict[str, bool]) -> None:
     info = gridtie_docker.parse_info(text)
