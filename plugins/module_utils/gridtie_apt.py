@@ -6,17 +6,19 @@ import contextlib
 import tempfile
 import time
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
+from . import gridtie_apt_locks
 from .gridtie_command import CommandError, follow
 from .gridtie_docker import run
 from .gridtie_progress import report
 
 # An index older than this is fetched anew before something is installed: mirrors drop packages that were replaced.
 _INDEX_AGE_S = 12 * 3600
-# The lock may be held by an unattended upgrade.
-_LOCK_WAIT_S = 300
-_OPTIONS = ["-q", "-y", "-o", f"DPkg::Lock::Timeout={_LOCK_WAIT_S}", "-o", "Acquire::Retries=3"]
+# An unattended upgrade of many packages takes minutes.
+LOCK_WAIT_S = 600
+# A lock that is taken while apt works; for those before it, Apt waits itself.
+_OPTIONS = ["-q", "-y", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=3"]
 _LIMIT_S = 1800
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8", "APT_LISTCHANGES_FRONTEND": "none"}
 _IN_DIRECTORY = 'cd "$1" && shift && exec apt-get "$@"'
@@ -37,8 +39,100 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if name not in installed]
 
 
-def _apt(arguments: list[str], what: str) -> None:
-    """Run apt-get or dpkg to its end, telling its steps as progress."""
+def _index_is_fresh() -> bool:
+    lists = Path("/var/lib/apt/lists")
+    # Packages files carry the mirror's time; the directory is written by every update.
+    return any(lists.glob("*_Packages*")) and time.time() - lists.stat().st_mtime < _INDEX_AGE_S
+
+
+class Apt:
+    """apt and dpkg, which wait for whoever else uses them."""
+
+    def __init__(self, lock_wait_s: float = LOCK_WAIT_S, tell: Callable[[str], None] = lambda text: None) -> None:
+        """``lock_wait_s`` is how long is waited for each lock, ``tell`` is told once what was waited for."""
+        self._lock_wait_s, self._tell = lock_wait_s, tell
+
+    def update(self) -> None:
+        """Fetch the package index, after a source was added. Every source must answer."""
+        self._repair()
+        self._run(["apt-get", *_OPTIONS, "-o", "APT::Update::Error-Mode=any", "update"], "fetching the package index")
+
+    def install(self, names: list[str]) -> None:
+        """Install packages of the machine's own release."""
+        self._repair()
+        fresh = _index_is_fresh()
+        if not fresh:
+            self._fetch_index()
+        command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *names]
+        try:
+            self._run(command, "installing packages")
+        except PackageError:
+            if not fresh:
+                raise
+            # A young index can still name packages that the mirror replaced a minute ago.
+            self._fetch_index()
+            self._run(command, "installing packages")
+
+    def install_from_release(self, names: list[str], release: str, site: str, keyring: str) -> None:
+        """Install packages of another release of the same distribution.
+
+        Only these packages: the index lives in a directory of its own for the time of this call, so that no upgrade
+        ever sees that release. Signatures are checked as always. What the packages depend on comes from the machine's
+        release, or the installation is refused.
+        """
+        self._repair()
+        with _private_apt(release, site, keyring) as (options, directory):
+            self._run(["apt-get", *_OPTIONS, *options, "update"], f"fetching the package index of {release}")
+            # `apt-get download` writes to the working directory.
+            self._run(
+                ["sh", "-c", _IN_DIRECTORY, "sh", directory, *_OPTIONS, *options, "download", *names],
+                f"fetching {', '.join(names)} of {release}",
+            )
+            files = sorted(map(str, Path(directory).glob("*.deb")))
+            if len(files) != len(names):
+                raise PackageError(f"{release} has not all of {', '.join(names)}")
+            if not _index_is_fresh():
+                self._fetch_index()
+            command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *files]
+            self._run(command, f"installing {', '.join(names)}")
+
+    def _fetch_index(self) -> None:
+        self._run(["apt-get", *_OPTIONS, "update"], "fetching the package index")
+
+    def _repair(self) -> None:
+        """Finish what a killed run left half configured; apt-get refuses to work before that."""
+        # What another program is configuring at this moment is not left over.
+        self._wait()
+        _, unfinished, _ = run(["dpkg", "--audit"])
+        if unfinished or any(Path("/var/lib/dpkg/updates").glob("[0-9]*")):
+            self._run(
+                ["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"],
+                "finishing an interrupted installation",
+            )
+
+    def _run(self, arguments: list[str], what: str) -> None:
+        """Run apt-get or dpkg to its end, telling its steps as progress."""
+        deadline = time.monotonic() + self._lock_wait_s
+        while True:
+            self._wait()
+            try:
+                return _follow(arguments, what)
+            except PackageError as error:
+                # Somebody took a lock between the look and the start.
+                if not gridtie_apt_locks.refused(error.output) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def _wait(self) -> None:
+        try:
+            waited = gridtie_apt_locks.wait(self._lock_wait_s, report)
+        except gridtie_apt_locks.BusyError as error:
+            raise PackageError(str(error)) from error
+        if waited:
+            self._tell(waited)
+
+
+def _follow(arguments: list[str], what: str) -> None:
     report(what)
 
     def tell(line: str) -> None:
@@ -49,67 +143,6 @@ def _apt(arguments: list[str], what: str) -> None:
         follow(arguments, what=what, limit_s=_LIMIT_S, line=tell, environment=_ENVIRONMENT)
     except CommandError as error:
         raise PackageError(str(error), error.output) from error
-
-
-def _repair() -> None:
-    """Finish what a killed run left half configured; apt-get refuses to work before that."""
-    _, unfinished, _ = run(["dpkg", "--audit"])
-    if unfinished or any(Path("/var/lib/dpkg/updates").glob("[0-9]*")):
-        _apt(
-            ["dpkg", "--configure", "-a", "--force-confdef", "--force-confold"], "finishing an interrupted installation"
-        )
-
-
-def _index_is_fresh() -> bool:
-    lists = Path("/var/lib/apt/lists")
-    # Packages files carry the mirror's time; the directory is written by every update.
-    return any(lists.glob("*_Packages*")) and time.time() - lists.stat().st_mtime < _INDEX_AGE_S
-
-
-def update() -> None:
-    """Fetch the package index, after a source was added. Every source must answer."""
-    _repair()
-    _apt(["apt-get", *_OPTIONS, "-o", "APT::Update::Error-Mode=any", "update"], "fetching the package index")
-
-
-def install(names: list[str]) -> None:
-    """Install packages of the machine's own release."""
-    _repair()
-    fresh = _index_is_fresh()
-    if not fresh:
-        _apt(["apt-get", *_OPTIONS, "update"], "fetching the package index")
-    command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *names]
-    try:
-        _apt(command, "installing packages")
-    except PackageError:
-        if not fresh:
-            raise
-        # A young index can still name packages that the mirror replaced a minute ago.
-        _apt(["apt-get", *_OPTIONS, "update"], "fetching the package index")
-        _apt(command, "installing packages")
-
-
-def install_from_release(names: list[str], release: str, site: str, keyring: str) -> None:
-    """Install packages of another release of the same distribution.
-
-    Only these packages: the index lives in a directory of its own for the time of this call, so that no upgrade ever
-    sees that release. Signatures are checked as always. What the packages depend on comes from the machine's release,
-    or the installation is refused.
-    """
-    _repair()
-    with _private_apt(release, site, keyring) as (options, directory):
-        _apt(["apt-get", *_OPTIONS, *options, "update"], f"fetching the package index of {release}")
-        # `apt-get download` writes to the working directory.
-        _apt(
-            ["sh", "-c", _IN_DIRECTORY, "sh", directory, *_OPTIONS, *options, "download", *names],
-            f"fetching {', '.join(names)} of {release}",
-        )
-        files = sorted(map(str, Path(directory).glob("*.deb")))
-        if len(files) != len(names):
-            raise PackageError(f"{release} has not all of {', '.join(names)}")
-        if not _index_is_fresh():
-            _apt(["apt-get", *_OPTIONS, "update"], "fetching the package index")
-        _apt(["apt-get", *_OPTIONS, "install", "--no-install-recommends", *files], f"installing {', '.join(names)}")
 
 
 @contextlib.contextmanager

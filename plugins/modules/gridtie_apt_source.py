@@ -49,6 +49,10 @@ options:
     description: What the machine's own release is signed by.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
+  lock_wait_s:
+    description: Seconds that are waited for another program that uses the package manager.
+    type: float
+    default: 600
   network:
     description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
@@ -107,6 +111,7 @@ def main() -> None:
             "key_url": {"type": "str", "default": "", "no_log": False},
             "fingerprint": {"type": "str", "default": ""},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
+            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
@@ -134,7 +139,7 @@ def main() -> None:
     )
     change = gridtie_files.ensure_file({"path": path, "content": "\n".join(lines) + "\n", "mode": "0644"}, check=False)
     try:
-        gridtie_apt.update()
+        gridtie_apt.Apt(given["lock_wait_s"], module.warn).update()
     except gridtie_apt.PackageError as error:
         Path(path).unlink()
         module.fail_json(msg=f"{error}; the source was taken away again", stdout=error.output)

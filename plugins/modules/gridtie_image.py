@@ -55,6 +55,10 @@ options:
     description: The same for addresses of package sources, which may hold credentials.
     type: dict
     default: {}
+  lock_wait_s:
+    description: Seconds that are waited for another program that uses the package manager.
+    type: float
+    default: 600
   network:
     description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
@@ -95,8 +99,8 @@ recorded:
 class Maker:
     """Carries out the steps on this machine."""
 
-    def __init__(self, given: dict[str, Any]) -> None:
-        self._given = given
+    def __init__(self, given: dict[str, Any], apt: gridtie_apt.Apt) -> None:
+        self._given, self._apt = given, apt
         sources = {**given["package_settings"], **given["package_addresses"]}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
         self._pins_path = f"{given['config_dir']}/pins.json"
@@ -146,7 +150,7 @@ class Maker:
     def _install(self, package: str) -> None:
         missing = gridtie_apt.missing([package])
         if missing:
-            gridtie_apt.install(missing)
+            self._apt.install(missing)
 
     def _expected(self, reference: str, artefact: str | None) -> str | None:
         pins = gridtie_pins.read(read_text(self._pins_path))
@@ -176,6 +180,7 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
+            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
@@ -185,7 +190,7 @@ def main() -> None:
     if module.check_mode and not module.params["docker"].get("works", True):
         module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
     try:
-        maker = Maker(module.params)
+        maker = Maker(module.params, gridtie_apt.Apt(module.params["lock_wait_s"], module.warn))
         found = maker.find(steps[-1])
         if found:
             module.exit_json(changed=False, image=found, made=[], recorded=[], needed=False)

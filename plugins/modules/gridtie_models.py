@@ -158,6 +158,10 @@ options:
     description: Environment variables of pip, where Ansible's caller has them. From the action plugin.
     type: dict
     default: {}
+  lock_wait_s:
+    description: Seconds that are waited for another program that uses the package manager.
+    type: float
+    default: 600
   network:
     description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
@@ -221,6 +225,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
     "pip": {"type": "dict", "default": {}, "no_log": True},
+    "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
     **gridtie_network.ARGUMENTS,
 }
 
@@ -273,7 +278,12 @@ def _order(module: AnsibleModule) -> Order:
         lock=parse_lock(given["lock"]),
         models=given["models"],
         engine=given["engine"],
-        means=Means(directories.incoming, given["registry"], Fetcher(given["ca_bundle"]), install_pip=_install_pip),
+        means=Means(
+            directories.incoming,
+            given["registry"],
+            Fetcher(given["ca_bundle"]),
+            install_pip=lambda: _install_pip(module),
+        ),
         budget=lambda: budget_for(_hardware(given["container"], given["docker"]), given["graphics"]),
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
@@ -297,9 +307,9 @@ def _hardware(container: str, docker: dict[str, Any]) -> Hardware:
     return in_docker(this_machine(), int(docker.get("memory") or 0)) if container else this_machine()
 
 
-def _install_pip() -> None:
+def _install_pip(module: AnsibleModule) -> None:
     """A host that is reached over SSH has no virtual environment of ours to take pip from."""
-    gridtie_apt.install(["python3-pip"])
+    gridtie_apt.Apt(module.params["lock_wait_s"], module.warn).install(["python3-pip"])
 
 
 def _directories(module: AnsibleModule) -> Directories:

@@ -12,8 +12,8 @@ DOCUMENTATION = r"""
 module: gridtie_packages
 short_description: Distribution packages that shall be there
 description:
-  - Asks dpkg alone where nothing is missing. Repairs an interrupted installation, waits for the package lock, and
-    works without python3-apt.
+  - Asks dpkg alone where nothing is missing. Repairs an interrupted installation, waits for whoever else
+    uses the package manager, and works without python3-apt.
   - With O(release), single packages come from another release of the distribution through the machine's own mirror,
     with signatures checked; no source of that release stays behind.
 options:
@@ -32,6 +32,10 @@ options:
     description: The keyring that the other release is checked with.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
+  lock_wait_s:
+    description: Seconds that are waited for another program that uses the package manager.
+    type: float
+    default: 600
   network:
     description: Proxies by which this machine goes out. What is empty stays the machine's own.
     type: dict
@@ -62,6 +66,7 @@ def main() -> None:
             "release": {"type": "str"},
             "codename": {"type": "str"},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
+            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
             **gridtie_network.ARGUMENTS,
         },
         required_by={"release": ["codename"]},
@@ -69,6 +74,7 @@ def main() -> None:
     )
     given = module.params
     gridtie_network.use(given["network"])
+    apt = gridtie_apt.Apt(given["lock_wait_s"], module.warn)
     try:
         names = gridtie_apt.missing(given["names"])
         if names and not module.check_mode:
@@ -76,9 +82,9 @@ def main() -> None:
                 site = apt_site(given["codename"])
                 if not site:
                     module.fail_json(msg=f"apt has no source for {given['codename']}, so there is no mirror to ask")
-                gridtie_apt.install_from_release(names, given["release"], site, given["keyring"])
+                apt.install_from_release(names, given["release"], site, given["keyring"])
             else:
-                gridtie_apt.install(names)
+                apt.install(names)
             left = gridtie_apt.missing(names)
             if left:
                 module.fail_json(msg=f"apt-get ended well, but {', '.join(left)} is not installed")

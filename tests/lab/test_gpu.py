@@ -1,4 +1,4 @@
-"""Drivers on a real Debian, as far as that goes without a card: sources, package names, check mode, refused keys.
+"""Drivers and packages on a real Debian, as far as that goes without a card: sources, names, check mode, refused keys.
 
 The machine's graphics are a record of another machine (`gridtie_gpu_root`); apt and the archive are real.
 """
@@ -37,6 +37,17 @@ PLAY = """
 """
 
 
+PACKAGES = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - gridtie_packages: {names: [hello], lock_wait_s: "{{ wait }}"}
+"""
+# As the timer that fetches the package lists does it at boot.
+LISTS = "/var/lib/apt/lists/lock"
+HOLD = f"import fcntl, time; file = open('{LISTS}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep({{}})"
+
+
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Host]:
     """A Debian 13 machine."""
@@ -66,11 +77,11 @@ def place(machine: Host, text: str) -> None:
     subprocess.run(["docker", "exec", "-i", machine.name, "sh", "-c", inside], input=packed, check=True)
 
 
-def play(machine: Host, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the role on the machine, from here."""
+def play(machine: Host, *arguments: str, text: str = PLAY % {"root": CASE}) -> subprocess.CompletedProcess[str]:
+    """Run the role, or another play, on the machine, from here."""
     with tempfile.TemporaryDirectory() as directory:
         book = Path(directory) / "play.yml"
-        book.write_text(PLAY % {"root": CASE})
+        book.write_text(text)
         command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", f"{machine.name},", str(book)]
         variables = {"ansible_connection": "community.docker.docker", "ansible_python_interpreter": "/usr/bin/python3"}
         return subprocess.run(
@@ -148,3 +159,30 @@ def test_the_archive_has_every_package_of_the_recipe(capability: str, module: st
     assert module in packages
     assert f"Inst {module} (550." in planned
     assert "Inst firmware-nvidia-gsp (550." in planned
+
+
+def busy(machine: Host, seconds: float) -> None:
+    """Have another process use the package manager."""
+    machine.root(f'systemd-run --quiet --collect --unit=busy python3 -c "{HOLD.format(seconds)}"; sleep 1')
+
+
+def test_who_uses_the_package_manager_for_too_long_is_named(bare: Host) -> None:
+    busy(bare, 600)
+    done = play(bare, "-e", "wait=2", text=PACKAGES)
+    bare.root("systemctl stop busy")
+
+    assert done.returncode != 0
+    said = " ".join((done.stdout + done.stderr).split())
+    assert f"the package manager is busy: {LISTS} is held by process" in said
+    assert "gridtie_package_lock_wait_s" in said
+
+
+def test_updates_at_boot_are_waited_for(bare: Host) -> None:
+    # Lists of today would not be fetched again.
+    bare.root("rm -f /var/lib/apt/lists/*_Packages*")
+    busy(bare, 12)
+    done = play(bare, "-e", "wait=300", text=PACKAGES)
+
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "for the package manager: " + LISTS in " ".join((done.stdout + done.stderr).split())
+    assert bare.root("dpkg-query -W -f '${db:Status-Status}' hello") == "installed"
