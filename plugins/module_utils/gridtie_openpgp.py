@@ -1,63 +1,78 @@
-"""The fingerprint of an OpenPGP public key, computed here: a minimal machine has no gpg."""
+"""One public key out of what was fetched, read and written by GnuPG: nothing here decides what a key is."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
+import os
+import subprocess
+import tempfile
+from typing import Sequence
+
+# The program, and the package of Debian and Ubuntu that has it; a minimal machine lacks it.
+GPG = "gpg"
+_LIMIT_S = 30
 
 
 class KeyFormatError(ValueError):
-    """What was fetched is no public key of a form that is known here."""
+    """What was fetched is not the one key that was wanted; the message says what it is."""
 
 
-def dearmour(data: bytes) -> bytes:
-    """The packets of a key, with or without ASCII armour (RFC 9580, 6.2)."""
-    found = re.search(rb"-----BEGIN PGP PUBLIC KEY BLOCK-----(.*?)-----END PGP", data, re.S)
-    if not found:
-        return data
-    # Headers end at an empty line; the line that begins with = is the checksum.
-    body = re.split(rb"\r?\n[ \t]*\r?\n", found.group(1), maxsplit=1)[-1]
-    return base64.b64decode(b"".join(line for line in body.split() if not line.startswith(b"=")))
+def only_key(data: bytes, fingerprint: str) -> str:
+    """The key with this fingerprint in ASCII armour, where it is all that there is. Raises `KeyFormatError`.
+
+    A file with another key beside it is refused: apt would trust both. What is returned GnuPG has written anew, without
+    anything that it did not take for part of the key.
+    """
+    with tempfile.TemporaryDirectory(prefix="gridtie-gpg-") as home:
+        listed = _gpg(home, ["--with-colons", "--show-keys"], data).decode("utf-8", "replace")
+        found = primary_fingerprints(listed)
+        if not found:
+            raise KeyFormatError("this is no OpenPGP key")
+        if found != [fingerprint]:
+            count = f"{len(found)} keys with the fingerprints" if len(found) > 1 else "the fingerprint"
+            raise KeyFormatError(
+                f"the key file has {count} {', '.join(found)}, wanted was {fingerprint} alone; it is not trusted"
+            )
+        # Written by the import itself: with a keyring GnuPG would ask an agent, which is another package.
+        key = _gpg(home, ["--armor", "--import-options", "import-export,import-minimal", "--import"], data)
+        if not key:
+            raise KeyFormatError("this is no OpenPGP key that GnuPG takes: nothing in it is signed by itself")
+        return key.decode("ascii")
 
 
-def fingerprint(data: bytes) -> str:
-    """40 upper-case hexadecimal digits of a version 4 key's first packet. Raises `KeyFormatError`."""
+def primary_fingerprints(listed: str) -> list[str]:
+    """The fingerprints of the keys, without those of their subkeys, in GnuPG's listing with colons."""
+    found, key = [], ""
+    for line in listed.splitlines():
+        record, *fields = line.split(":")
+        if record in ("pub", "sec", "sub", "ssb"):
+            key = record
+        elif record == "fpr" and key in ("pub", "sec"):
+            found.append(fields[8])
+    return found
+
+
+def _gpg(home: str, arguments: Sequence[str], data: bytes) -> bytes:
+    """Output of GnuPG with a keyring of its own; nothing of a person's is read or written."""
     try:
-        packets = dearmour(data)
-        tag, start, length = _header(packets)
-    except (ValueError, IndexError) as error:
-        raise KeyFormatError("this is no OpenPGP key") from error
-    body = packets[start : start + length]
-    if tag != 6 or len(body) != length or body[:1] != b"\x04":
-        raise KeyFormatError("this does not begin with an OpenPGP public key of version 4")
-    # S324: version 4 fingerprints are SHA-1 by definition (RFC 9580, 5.5.4.2).
-    return hashlib.sha1(b"\x99" + length.to_bytes(2, "big") + body).hexdigest().upper()  # noqa: S324
+        done = subprocess.run(
+            [GPG, "--batch", "--no-tty", "--no-options", "--quiet", *arguments],
+            input=data, capture_output=True, timeout=_LIMIT_S, check=False,
+            env={**os.environ, "GNUPGHOME": home, "LC_ALL": "C.UTF-8"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise KeyFormatError(f"gpg did not end within {_LIMIT_S} s") from error
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise KeyFormatError(f"this is no OpenPGP key ({said[-1] if said else 'gpg says nothing more'})")
+    return done.stdout
 
 
-def _header(packets: bytes) -> tuple[int, int, int]:
-    """Tag, where the body begins and how long it is, in the old and the new packet format."""
-    first = packets[0]
-    if not first & 0x80:
-        raise ValueError("no packet begins here")
-    if first & 0x40:
-        octet = packets[1]
-        if octet < 192:
-            return first & 0x3F, 2, octet
-        if octet < 224:
-            return first & 0x3F, 3, ((octet - 192) << 8) + packets[2] + 192
-        return first & 0x3F, 6, int.from_bytes(packets[2:6], "big")
-    size = 1 << (first & 3)
-    return first >> 2 & 0x0F, 1 + size, int.from_bytes(packets[1 : 1 + size], "big")
+def signed_by(armoured: str) -> str:
+    """A key as the value of deb822's Signed-By: lines that are indented, and a dot in an empty one."""
+    return "".join(f"\n {line or '.'}" for line in armoured.strip().splitlines())
 
 
-def armoured_lines(data: bytes) -> list[str]:
-    """The key in ASCII armour, as deb822's Signed-By wants it: one line each, none of them empty."""
-    packets = dearmour(data)
-    text = base64.b64encode(packets).decode()
-    return [
-        "-----BEGIN PGP PUBLIC KEY BLOCK-----",
-        ".",
-        *(text[at : at + 64] for at in range(0, len(text), 64)),
-        "-----END PGP PUBLIC KEY BLOCK-----",
-    ]
+def armoured_of(value: str) -> str:
+    """The key of such a value."""
+    lines = (line.strip() for line in value.strip().splitlines())
+    return "".join(f"{'' if line == '.' else line}\n" for line in lines)

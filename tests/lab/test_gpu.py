@@ -43,6 +43,37 @@ PACKAGES = """
   tasks:
     - gridtie_packages: {names: [hello], lock_wait_s: "{{ wait }}"}
 """
+SOURCE = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - gridtie_apt_source:
+        name: served
+        uri: "http://127.0.0.1:8000/{{ place }}"
+        suites: /
+        key_url: "http://127.0.0.1:8000/{{ file }}"
+        fingerprint: "{{ fingerprint }}"
+"""
+WRITTEN = "/etc/apt/sources.list.d/served.sources"
+# Two flat repositories and two keys, as somebody on the web has them; only the first key signs. GnuPG goes afterwards.
+SERVE = """
+export DEBIAN_FRONTEND=noninteractive GNUPGHOME=/srv/gnupg
+apt-get -qq install -y --no-install-recommends gpg gpg-agent >/dev/null
+mkdir -m 700 $GNUPGHOME && mkdir -p /srv/web/before /srv/web/after && cd /srv/web
+for name in first second; do gpg --batch -q --passphrase '' --quick-gen-key $name ed25519 sign never 2>/dev/null; done
+for place in before after; do
+    : >$place/Packages
+    sum=$(sha256sum <$place/Packages | cut -d' ' -f1)
+    printf 'Date: %s\nSHA256:\n %s 0 Packages\n' "$(date -Ru)" $sum >$place/Release
+    gpg --batch -q -u first --clearsign -o $place/InRelease $place/Release
+done
+gpg --armor --export first >one.asc
+gpg --armor --export >two.asc
+gpg --list-keys --with-colons first | grep -m1 ^fpr | cut -d: -f10 >fingerprint
+gpgconf --kill gpg-agent
+apt-get -qq purge -y gpg gpg-agent >/dev/null
+systemd-run --quiet --unit=web python3 -m http.server --directory /srv/web 8000
+"""
 # As the timer that fetches the package lists does it at boot.
 LISTS = "/var/lib/apt/lists/lock"
 HOLD = f"import fcntl, time; file = open('{LISTS}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep({{}})"
@@ -159,6 +190,55 @@ def test_the_archive_has_every_package_of_the_recipe(capability: str, module: st
     assert module in packages
     assert f"Inst {module} (550." in planned
     assert "Inst firmware-nvidia-gsp (550." in planned
+
+
+@pytest.fixture(scope="module")
+def served(bare: Host) -> str:
+    """The fingerprint of the key that signs the repositories."""
+    bare.root(SERVE, limit=300)
+    return bare.root("cat /srv/web/fingerprint").strip()
+
+
+def declare(machine: Host, **variables: str) -> subprocess.CompletedProcess[str]:
+    return play(machine, "-e", json.dumps(variables), text=SOURCE)
+
+
+def test_a_key_file_with_a_surplus_key_is_refused_and_no_source_is_left(served: str, bare: Host) -> None:
+    done = declare(bare, place="before", file="two.asc", fingerprint=served)
+
+    assert done.returncode != 0
+    assert "the key file has 2 keys" in done.stdout + done.stderr
+    assert "served" not in bare.root("ls /etc/apt/sources.list.d")
+
+
+def test_a_declared_source_is_added_and_a_changed_one_is_applied(served: str, bare: Host) -> None:
+    first = declare(bare, place="before", file="one.asc", fingerprint=served)
+    again = declare(bare, place="before", file="one.asc", fingerprint=served)
+    moved = declare(bare, place="after", file="one.asc", fingerprint=served)
+
+    assert first.returncode == again.returncode == moved.returncode == 0, moved.stdout[-6000:] + moved.stderr
+    assert "changed=0" in again.stdout
+    assert "changed=1" in moved.stdout
+    assert "URIs: http://127.0.0.1:8000/after" in bare.root(f"cat {WRITTEN}")
+
+
+def test_a_key_that_somebody_put_beside_the_right_one_is_taken_out_again(served: str, bare: Host) -> None:
+    right = bare.root(f"cat {WRITTEN}")
+    bare.root(f"sed 's/^$/./; s/^/ /' /srv/web/two.asc >/srv/value; sed -i '/Signed-By/q' {WRITTEN}")
+    bare.root(f"cat /srv/value >>{WRITTEN}")
+    done = declare(bare, place="after", file="one.asc", fingerprint=served)
+
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert bare.root(f"cat {WRITTEN}") == right
+
+
+def test_a_source_that_does_not_answer_leaves_the_one_before(served: str, bare: Host) -> None:
+    right = bare.root(f"cat {WRITTEN}")
+    done = declare(bare, place="nowhere", file="one.asc", fingerprint=served)
+
+    assert done.returncode != 0
+    assert "the source was put back as it was" in done.stdout + done.stderr
+    assert bare.root(f"cat {WRITTEN}") == right
 
 
 def busy(machine: Host, seconds: float) -> None:
