@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plugins.module_utils.gridtie_apt import Apt
 from plugins.module_utils.gridtie_images import not_reached
 from plugins.module_utils.gridtie_pins import PinError
 from plugins.modules.gridtie_image import CommandError, Maker
@@ -36,8 +37,9 @@ def maker(config: Path, *, require_pins: bool = False) -> Maker:
     return Maker(
         {
             "docker": {"cli": cli, "host": host}, "ca_bundle": "", "config_dir": str(config), "contexts": {},
-            "require_pins": require_pins, "package_settings": {}, "package_addresses": {}, "proxies": {},
-        }
+            "require_pins": require_pins, "package_settings": {}, "package_addresses": {},
+        },
+        Apt(),
     )  # fmt: skip
 
 

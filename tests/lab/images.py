@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
+from plugins.module_utils.gridtie_apt import Apt
 from plugins.module_utils.gridtie_docker import inspect
 from plugins.modules.gridtie_image import Maker
 
@@ -47,7 +48,7 @@ class Images:
             "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
             "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
         }  # fmt: skip
-        self._maker = Maker(self._given)
+        self._maker = Maker(self._given, Apt())
 
     def is_there(self, step: dict[str, Any]) -> bool:
         return self._maker.find(step) is not None
