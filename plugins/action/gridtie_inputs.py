@@ -83,6 +83,14 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
                 "fix": "use lower-case letters, digits, - and _, and begin with a letter or digit",
             }
         )
+    engine, station = values.get("gridtie_engine_user"), values.get("gridtie_user")
+    if engine and engine == station:
+        problems.append(
+            {
+                "found": f"gridtie_engine_user and gridtie_user are both {engine}: the engine could read keys",
+                "fix": "give the engine a user of its own, or leave both variables out",
+            }
+        )
     for name in {"gridtie_config_dir", "gridtie_state_dir", "gridtie_prefix"} & values.keys():
         path = str(values[name])
         # Reset removes these directories with all that is in them: never /etc or /opt itself.

@@ -76,8 +76,29 @@ def _diff(path: str, before: bytes, after: bytes, hidden: str | bool = False) ->
     return {"before_header": path, "after_header": path, "before": sides[0], "after": sides[1]}
 
 
+def _take_over(path: str, user: str, uid: int, gid: int, check: bool) -> int:
+    """Give what a user owns below a directory to another one; how much there was. Links are not followed."""
+    try:
+        before = user_id(user)
+    except KeyError:
+        return 0  # Nobody of that name was ever here.
+    if before in (-1, uid):
+        return 0
+    found = 0
+    for _, directories, files, handle in os.fwalk(path):
+        for name in (*directories, *files):
+            if os.stat(name, dir_fd=handle, follow_symlinks=False).st_uid == before:
+                found += 1
+                if not check:
+                    os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
+    return found
+
+
 def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
-    """Make a directory as described, or say what is to be made; nothing where it is right already."""
+    """Make a directory as described, or say what is to be made; nothing where it is right already.
+
+    ``taken_from`` names a user whose files below it are given to the directory's owner.
+    """
     path, mode = entry["path"], int(str(entry.get("mode", "0755")), 8)
     if not Path(path).is_dir():
         if not check:
@@ -88,10 +109,13 @@ def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | Non
             "path": path,
             "diff": {"before_header": path, "after_header": path, "before": "", "after": "directory\n"},
         }
-    wrong = _metadata(path, mode, *_owner(entry, check))
+    owner = _owner(entry, check)
+    wrong = _metadata(path, mode, *owner)
     if wrong and not check:
-        os.chown(path, user_id(entry.get("owner")), group_id(entry.get("group")))
+        os.chown(path, *owner)
         Path(path).chmod(mode)
+    if entry.get("taken_from") and (taken := _take_over(path, entry["taken_from"], *owner, check)):
+        wrong.append(f"{taken} below it: owner {entry['taken_from']} -> {owner[0]}")
     return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""The account that owns a station's state and that its router runs as."""
+"""The accounts of a station: the one that owns its state and that its router runs as, and its engine's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: gridtie_account
-short_description: The station's system account
+short_description: A system account of the station
 description:
   - Makes a system user and group without a login.
   - A rootless Docker maps its own user to root inside containers and every other one to a number that owns nothing
@@ -22,6 +22,8 @@ description:
   - On a Mac the account is the person who runs this, and none is made.
   - A rootless Docker keeps a view of /etc from when it was started. A directory that is made there later does not exist
     for it, so the configuration then lives beside the state and O(config_dir) is a link to it.
+  - The engine's account is to own nothing, and to read nothing of the router's. With such a Docker it is a number that
+    owns nothing anywhere; on a Mac there is no other than the person's.
 options:
   user:
     description: Name of the system user.
@@ -35,6 +37,14 @@ options:
     description: Home directory of the user; it is not made.
     type: path
     required: true
+  comment:
+    description: What the account is for, as the list of users says it.
+    type: str
+    default: Gridtie station
+  apart:
+    description: With O(rootless), a number that owns nothing, in place of the user whose Docker it is.
+    type: bool
+    default: false
   rootless:
     description: Whether the Docker that is used is a person's own, rootless or Docker Desktop.
     type: bool
@@ -69,6 +79,14 @@ account:
   type: dict
   returned: always
 """
+
+
+# Within the numbers that any rootless Docker has for its containers. What they are outside, nobody is.
+_APART = 1484
+
+
+def _apart() -> dict[str, object]:
+    return {"user": "root", "group": "root", "uid": 0, "gid": 0, "container_user": f"{_APART}:{_APART}"}
 
 
 def _rootless(host: str, config_dir: str, state_dir: str) -> dict[str, object]:
@@ -137,6 +155,8 @@ def main() -> None:
             "user": {"type": "str", "required": True},
             "group": {"type": "str", "required": True},
             "home": {"type": "path", "required": True},
+            "comment": {"type": "str", "default": "Gridtie station"},
+            "apart": {"type": "bool", "default": False},
             "rootless": {"type": "bool", "default": False},
             "docker_host": {"type": "str", "default": ""},
             "config_dir": {"type": "path", "default": ""},
@@ -149,6 +169,8 @@ def main() -> None:
         module.exit_json(changed=False, account=_own())
     if given["state"] == "absent":
         _remove(module)
+    if given["rootless"] and given["apart"]:
+        module.exit_json(changed=False, account=_apart())
     if given["rootless"]:
         module.exit_json(changed=False, account=_rootless(given["docker_host"], given["config_dir"], given["home"]))
     found = _find(given["user"], given["group"])
@@ -166,7 +188,7 @@ def main() -> None:
     except KeyError:
         module.run_command(
             ["useradd", "--system", "--gid", given["group"], "--home-dir", given["home"], "--no-create-home",
-             "--shell", "/usr/sbin/nologin", "--comment", "Gridtie station", given["user"]],
+             "--shell", "/usr/sbin/nologin", "--comment", given["comment"], given["user"]],
             check_rc=True,
         )  # fmt: skip
     module.exit_json(changed=True, account=_find(given["user"], given["group"]), diff=diff)

@@ -17,7 +17,9 @@ description:
   - Directories come first, then files, links, and what shall be gone.
 options:
   directories:
-    description: Each with C(path), C(mode), C(owner), C(group).
+    description: >-
+      Each with C(path), C(mode), C(owner), C(group), and C(taken_from), a user whose files below it are given to the
+      owner.
     type: list
     elements: dict
     default: []

@@ -180,13 +180,65 @@ def test_an_archive_that_is_not_what_was_pinned_changes_nothing(machine: Host, s
     assert machine.root(f"ls {TREES}") == trees
 
 
+def denied(machine: Host, user: str, command: str, *, within: str = "") -> bool:
+    """Whether a user may not do it; `within` a unit, as one of its processes sees the machine."""
+    enter = f"nsenter --mount --target {started(machine, within)} -- " if within else ""
+    as_user = f"setpriv --reuid {user} --regid {user} --clear-groups -- sh -c '{command}'"
+    return machine.run(f"{enter}{as_user}", user="root", cwd="/").code != 0
+
+
+def test_the_engine_reads_neither_configuration_nor_state_of_the_router(machine: Host) -> None:
+    process = started(machine)
+    owner = machine.root(f"stat -c %U /proc/{process}").strip()
+    router = machine.root("docker inspect --format '{{.Config.User}}' gridtie-router-1").partition(":")[0]
+
+    assert owner == "gridtie-engine"
+    assert machine.root(f"id -u {owner}").strip() != router
+    for path in ("/etc/gridtie/station.key", "/etc/gridtie/keys.json", "/var/lib/gridtie/ledger/ledger.sqlite"):
+        machine.root(f"test -f {path}")
+        assert denied(machine, owner, f"cat {path}")
+        # Also where somebody has opened the directories.
+        assert denied(machine, "root", f"cat {path}", within=UNIT)
+    assert machine.root(f"nsenter --mount --target {process} -- ls /var/lib/gridtie").split() == ["models"]
+
+
+def test_neither_engine_nor_router_can_change_a_model(machine: Host) -> None:
+    (manifest, *_) = machine.root("find /var/lib/gridtie/models/ollama/manifests -type f").split()
+
+    for user in ("gridtie", "gridtie-engine"):
+        assert denied(machine, user, f"echo >>{manifest}")
+        assert denied(machine, user, "touch /var/lib/gridtie/models/ollama/blobs/new")
+    assert denied(machine, "root", f"echo >>{manifest}", within=UNIT)
+
+
+def test_models_that_were_the_routers_are_taken_from_it_once(machine: Host) -> None:
+    """As a station of 1.0.0 has them, whose engine was the router's user."""
+    machine.root("chown -R gridtie:gridtie /var/lib/gridtie/models /var/cache/gridtie-engine")
+
+    succeeded(machine.run(SITE))
+
+    assert machine.root("find /var/lib/gridtie/models -user gridtie") == ""
+    assert machine.root("stat -c %U /var/cache/gridtie-engine").strip() == "gridtie-engine"
+    assert "changed=0" in succeeded(machine.run(SITE))
+
+
+def test_a_state_directory_below_home_is_used_where_homes_are_hidden(machine: Host) -> None:
+    output = succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_state_dir=/home/dev/station"')))
+
+    assert "PASS" in output
+    assert machine.root(f"nsenter --mount --target {started(machine)} -- ls /home").split() == ["dev"]
+    assert machine.root(f"nsenter --mount --target {started(machine)} -- ls -A /home/dev").split() == ["station"]
+    succeeded(machine.run(SITE))
+    machine.root("rm -r /home/dev/station")
+
+
 def test_the_hardening_is_in_force(machine: Host) -> None:
     # systemd's own judgement: 0 is nothing to attack, 10 is no protection at all.
     exposure = machine.root(f"systemd-analyze security --no-pager {UNIT} | tail -1")
 
     found = re.search(r"([\d.]+) (?:OK|SAFE|MEDIUM|EXPOSED)", exposure)
     assert found, exposure
-    assert float(found[1]) < 3.0
+    assert float(found[1]) <= 2.0
 
 
 def test_the_other_engine_takes_its_place_when_asked_to(machine: Host) -> None:
@@ -194,6 +246,9 @@ def test_the_other_engine_takes_its_place_when_asked_to(machine: Host) -> None:
 
     assert machine.root(f"ls /etc/systemd/system/{UNIT} 2>/dev/null; true") == ""
     assert "gridtie-engine-1" in machine.root("docker ps --format '{{.Names}}'")
+    users = machine.root("docker inspect --format '{{.Config.User}}' gridtie-engine-1 gridtie-router-1").split()
+    assert users[0] == machine.root("echo $(id -u gridtie-engine):$(id -g gridtie-engine)").strip()
+    assert users[0] != users[1]
 
 
 def test_back_as_a_service_no_container_is_left(machine: Host) -> None:

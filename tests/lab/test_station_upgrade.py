@@ -274,6 +274,14 @@ def test_a_second_run_changes_nothing(machine: Host) -> None:
     assert "changed=0" in succeeded(machine.run(SITE))
 
 
+def test_its_engine_is_a_user_of_its_own_and_models_are_roots(machine: Host) -> None:
+    users = machine.root("docker inspect --format '{{.Config.User}}' gridtie-engine-1 gridtie-router-1").split()
+
+    assert users[0] == machine.root("echo $(id -u gridtie-engine):$(id -g gridtie-engine)").strip()
+    assert users[1] == machine.root("echo $(id -u gridtie):$(id -g gridtie)").strip()
+    assert machine.root("find /var/lib/gridtie/models ! -user root") == ""
+
+
 def test_its_old_requests_are_there_and_no_row_of_them_has_changed(machine: Host, before: Before) -> None:
     now = rows(machine)
 

@@ -107,7 +107,7 @@ IPAddressAllow=::1/128 127.0.0.0/8
 IPAddressDeny=::/0 0.0.0.0/0
 Environment=HOME=/var/cache/gridtie-engine OLLAMA_HOST=127.0.0.1:11434 LLAMA_ARG_CACHE_RAM=256 "A=it's a \\"b\\" 5%"
 CapabilityBoundingSet=
-User=gridtie
+User=gridtie-engine
 PrivateTmp=yes
 PrivateDevices=no
 ProtectClock=no
@@ -134,10 +134,12 @@ NeedDaemonReload=no
 TREE = Path("/opt/gridtie/ollama/0.32.15-0123456789ab")
 
 
-def _container(image: str, ports: Mapping[str, Any], environment: Sequence[str] = ()) -> dict[str, Any]:
+def _container(
+    image: str, ports: Mapping[str, Any], environment: Sequence[str] = (), user: str = "994:994"
+) -> dict[str, Any]:
     return {
         "State": {"Running": True, "Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
-        "Config": {"Image": image, "User": "994:994", "Env": list(environment)},
+        "Config": {"Image": image, "User": user, "Env": list(environment)},
         "HostConfig": copy.deepcopy(_HARD),
         "Mounts": [{"Source": "/var/lib/gridtie", "Destination": "/var/lib/gridtie"}],
         "NetworkSettings": {"Ports": dict(ports), "Networks": {"gridtie_engine": {}}},
@@ -177,7 +179,7 @@ class Healthy:
                 "gridtie/router:abc", {"8484/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8484"}]}
             ),
             "gridtie-engine-1": _container(
-                "gridtie/engine-ollama:abc", {"11434/tcp": None}, ["LLAMA_ARG_CACHE_RAM=256"]
+                "gridtie/engine-ollama:abc", {"11434/tcp": None}, ["LLAMA_ARG_CACHE_RAM=256"], user="996:996"
             ),
         }
         self.engine: dict[str, tuple[int, str]] = {

@@ -41,8 +41,19 @@ def test_every_service_is_hardened_and_bounded(name: str) -> None:
 
     assert (declared["read_only"], declared["cap_drop"]) == (True, ["ALL"])
     assert declared["security_opt"] == ["no-new-privileges:true"]
-    assert declared["user"] == "${GRIDTIE_CONTAINER_USER:?}"
     assert {"mem_limit", "pids_limit", "logging", "restart"} <= declared.keys()
+
+
+def test_engine_and_router_are_told_apart_and_neither_is_root() -> None:
+    """What parses files of strangers must not be the user who may read keys, also where nobody says who it is."""
+    assert service("router")["user"] == "${GRIDTIE_CONTAINER_USER:?}"
+    assert service("engine")["user"] == "${GRIDTIE_ENGINE_CONTAINER_USER:-65534:65534}"
+
+
+def test_the_engine_sees_models_alone_and_cannot_write_them() -> None:
+    mounts = [(mount["target"], mount["read_only"]) for mount in service("engine")["volumes"]]
+
+    assert mounts == [("/models", True)]
 
 
 def test_the_engine_publishes_nothing_and_its_network_leads_nowhere() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,32 @@ def test_removal_can_be_repeated(tmp_path: Path) -> None:
     changes = [gridtie_files.remove(str(directory), False) for _ in range(2)]
 
     assert [bool(change) for change in changes] == [True, False]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+def test_what_another_user_owned_below_a_directory_is_given_to_its_owner_once(tmp_path: Path) -> None:
+    """As the models of a station whose engine was the router's user."""
+    models, outside = tmp_path / "models", tmp_path / "outside"
+    (models / "blobs").mkdir(parents=True)
+    for path in (outside, models / "blobs/sha256-1", models / "blobs/mine"):
+        path.write_text("weights")
+    (models / "link").symlink_to(outside)
+    for path in (models, models / "blobs", models / "blobs/sha256-1", models / "link", outside):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    os.chown(models / "blobs/mine", 12345, 12345)
+    wanted = {"path": str(models), "mode": "0755", "owner": 0, "group": 0, "taken_from": "65534"}
+
+    told = gridtie_files.ensure_directory(wanted, True)
+    found = [gridtie_files.ensure_directory(wanted, False) for _ in range(2)]
+
+    assert told == found[0]
+    assert found[1] is None
+    owners = {path.name: path.lstat().st_uid for path in tmp_path.rglob("*")}
+    assert owners == {"models": 0, "blobs": 0, "sha256-1": 0, "link": 0, "mine": 12345, "outside": 65534}
+
+
+def test_a_user_who_never_was_here_owned_nothing(tmp_path: Path) -> None:
+    wanted = {"path": str(tmp_path), "mode": "0755", "taken_from": "nobody-of-that-name"}
+    tmp_path.chmod(0o755)
+
+    assert gridtie_files.ensure_directory(wanted, False) is None

@@ -44,6 +44,7 @@ def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone() -> None
         {"gridtie_prefix": "/opt"},
         {"gridtie_state_dir": "relative/path"},
         {"gridtie_config_dir": "/etc/gridtie/../ssh"},
+        {"gridtie_engine_user": "llm", "gridtie_user": "llm"},
     ],
     ids=str,
 )

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from plugins.module_utils import gridtie_services
 from plugins.module_utils.gridtie_services import ServiceError
 from plugins.modules import gridtie_unit
@@ -244,12 +248,18 @@ def unit() -> dict[str, list[str]]:
     return read_unit(on_cards=True)
 
 
-def read_unit(*, on_cards: bool) -> dict[str, list[str]]:
-    text = rendered(
-        "engine.service.j2", gridtie_user="gridtie", gridtie_group="gridtie", _engine_limit="12g",
-        _ollama_current="/opt/gridtie/ollama/current", _ollama_on_cards=on_cards,
-        gridtie_machine={"gpu_groups": ["render", "video"]},
+def unit_text(*, on_cards: bool, below_home: bool = False) -> str:
+    state = "/home/dev/gridtie" if below_home else "/var/lib/gridtie"
+    return rendered(
+        "engine.service.j2", gridtie_engine_user="gridtie-engine", gridtie_engine_group="gridtie-engine",
+        gridtie_state_dir=state, gridtie_config_dir="/etc/gridtie", _engine_limit="12g",
+        _ollama_current="/opt/gridtie/ollama/current", _ollama_on_cards=on_cards, _ollama_below_home=below_home,
+        _ollama_bound=[f"{state}/models/ollama"], gridtie_machine={"gpu_groups": ["render", "video"]},
     )  # fmt: skip
+
+
+def read_unit(*, on_cards: bool, below_home: bool = False) -> dict[str, list[str]]:
+    text = unit_text(on_cards=on_cards, below_home=below_home)
     found: dict[str, list[str]] = {}
     for name, value in (line.split("=", 1) for line in text.splitlines() if "=" in line and line[0] not in "#["):
         found.setdefault(name, []).append(value)
@@ -262,7 +272,56 @@ def test_the_unit_holds_no_setting_that_a_person_may_want_to_change(unit: dict[s
 
 def test_the_unit_starts_what_the_link_leads_to_as_a_user_of_its_own(unit: dict[str, list[str]]) -> None:
     assert unit["ExecStart"] == ["/opt/gridtie/ollama/current/bin/ollama serve"]
-    assert unit["User"] == ["gridtie"]
+    assert (unit["User"], unit["Group"]) == (["gridtie-engine"], ["gridtie-engine"])
+
+
+def test_of_the_stations_files_the_engine_sees_its_models_alone(unit: dict[str, list[str]]) -> None:
+    """Whatever their modes: the ledger lies beside the models, keys in the configuration."""
+    assert unit["TemporaryFileSystem"] == ["/var/lib/gridtie:ro"]
+    assert unit["BindReadOnlyPaths"] == ["/var/lib/gridtie/models/ollama"]
+    assert unit["InaccessiblePaths"] == ["-/etc/gridtie"]
+
+
+def test_a_state_directory_below_home_is_bound_into_what_hides_homes() -> None:
+    unit = read_unit(on_cards=False, below_home=True)
+
+    assert unit["ProtectHome"] == ["tmpfs"]
+    assert unit["BindReadOnlyPaths"] == ["/home/dev/gridtie/models/ollama"]
+    assert "TemporaryFileSystem" not in unit
+
+
+@pytest.mark.parametrize(
+    ("state", "prefix", "below", "bound"),
+    [
+        ("/var/lib/gridtie", "/opt/gridtie", False, ["STATE/models/ollama"]),
+        ("/home/dev/gridtie", "/opt/gridtie", True, ["STATE/models/ollama", "PREFIX/ollama"]),
+        ("/var/lib/gridtie", "/root/gridtie", True, ["STATE/models/ollama", "PREFIX/ollama"]),
+        ("/homes/gridtie", "/opt/gridtie", False, ["STATE/models/ollama"]),
+    ],
+)
+def test_what_lies_below_a_home_is_known(state: str, prefix: str, below: bool, bound: list[str]) -> None:
+    text = yaml.safe_load((ROOT / "roles/engine_ollama/vars/main.yml").read_text())
+    names = ("_ollama_below_home", "_ollama_bound", "_ollama_store", "_ollama_trees")
+    variables = {name: trust_as_template(text[name]) for name in names}
+    role = Templar(loader=DataLoader(), variables={**variables, "gridtie_state_dir": state, "gridtie_prefix": prefix})
+
+    wanted = [each.replace("STATE", state).replace("PREFIX", prefix) for each in bound]
+    assert role.template(trust_as_template("{{ [_ollama_below_home, _ollama_bound] }}")) == [below, wanted]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
+@pytest.mark.parametrize("on_cards", [True, False], ids=["with a card", "without"])
+def test_systemd_itself_rates_the_exposure_at_two_or_better(on_cards: bool, tmp_path: Path) -> None:
+    file = tmp_path / NAME
+    file.write_text(unit_text(on_cards=on_cards).replace("/opt/gridtie/ollama/current/bin/ollama", "/bin/true"))
+
+    rated = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", file],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    # Above the threshold, which is in tenths, its exit status is 1.
+    assert rated.returncode == 0, rated.stdout + rated.stderr
 
 
 def test_the_hardening_does_not_cost_the_graphics_card(unit: dict[str, list[str]]) -> None:

@@ -152,6 +152,10 @@ class Look:
             raise NotThere(f"there is no container {self.containers[role]}", "a running container", "run `make site`")
         return self.inspected[role]
 
+    def user_of(self, role: str) -> str:
+        """The number of the user that a container runs as; "" is root. Raises `NotThere`."""
+        return str(self.inspection(role)["Config"].get("User") or "").split(":")[0]
+
     def engine_environment(self) -> dict[str, str]:
         """The environment variables that the engine was given. Raises `NotThere`."""
         given = (

@@ -85,7 +85,7 @@ class DirectorySeed:
 
     def _linkable(self, path: Path, store: Store) -> bool:
         """Whether one inode may have both names: on one file system, readable by the engine, and nobody but root and
-        the engine's user can write to it, now or later.
+        the store's owner can write to it, now or later.
         """
         status, root = path.stat(), store.root
         while not root.exists():

@@ -12,7 +12,6 @@ from gridtie.host.doctor.look import Look
 _HARD = {
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
-    "ProtectHome": "yes",
     "PrivateTmp": "yes",
     "CapabilityBoundingSet": "",
     "RestrictNamespaces": "yes",
@@ -22,6 +21,8 @@ _HARD = {
     "ProtectKernelTunables": "yes",
     "ProtectControlGroups": "yes",
 }
+# "tmpfs" where directories of the station lie below a home: those are bound in.
+_HOMES_HIDDEN = ("yes", "tmpfs")
 _UNLIMITED = ("", "infinity", "18446744073709551615")
 
 
@@ -61,7 +62,9 @@ def hardened(look: Look) -> Finding:
     if look.probe.mac:
         return good("launchd confines no agent: it runs as the person whose station this is")
     soft = [f"{name}={look.service.get(name)}" for name, value in _HARD.items() if look.service.get(name) != value]
+    soft += [f"ProtectHome={home}"] if (home := look.service.get("ProtectHome")) not in _HOMES_HIDDEN else []
     soft += ["runs as root"] if look.service.get("User") in ("", "root", "0", None) else []
+    soft += ["runs as the router's user"] if look.service.get("UID") == look.user_of("router") else []
     soft += ["no memory limit"] if look.service.get("MemoryMax", "") in _UNLIMITED else []
     wanted = "an own user, no capabilities, a system that it cannot write, a memory limit"
     if soft:
@@ -81,5 +84,5 @@ def _left_alone(look: Look) -> Optional[Finding]:
 CHECKS = (
     Check("service.running", "the engine's service runs", running, needs=("config.station",)),
     Check("service.program", "it runs the release that was installed", program, needs=("service.running",)),
-    Check("service.hardened", "it is hardened as declared", hardened, needs=("service.running",)),
+    Check("service.hardened", "it is hardened as declared", hardened, needs=("service.running", "containers.exist")),
 )
