@@ -24,6 +24,7 @@ if str(_ROOT) not in sys.path:
     # needs the path first.
     sys.path.append(str(_ROOT))
 
+from plugins.plugin_utils import gridtie_cloud_keys as cloud_keys  # noqa: E402
 from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
 
 # Names that tasks set while the playbook runs.
@@ -46,6 +47,12 @@ def check_types(specs: dict[str, dict[str, Any]], values: dict[str, Any]) -> lis
         spec = {
             key: part for key, part in specs[name].items() if key not in ("description", "default", "version_added")
         }
+        if spec.pop("no_log", False):
+            # The validator's message would show the value.
+            if not isinstance(value, dict):
+                found = f"{name} is a value of type {type(value).__name__}, which is not shown"
+                problems.append({"found": found, "fix": f"set {name} to a mapping of names to keys"})
+            continue
         for message in ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
             wanted = specs[name].get("choices") or specs[name].get("type", "str")
             wanted = " or ".join(map(str, wanted)) if isinstance(wanted, list) else f"a value of type {wanted}"
@@ -144,8 +151,24 @@ def undeclared_proxies(environ: Mapping[str, str], values: Mapping[str, Any]) ->
     ]
 
 
+def key_files(path: Path) -> dict[str, str | None]:
+    """Of each provider of a sound routing file its ``key_file``."""
+    from gridtie.config.load import load
+
+    return {name: provider.key_file for name, provider in load(path).routing.providers.items()}
+
+
+def check_keys(keys: Any, files: dict[str, str | None]) -> list[dict[str, str]]:
+    """What is wrong with the keys of clouds; none of them is shown."""
+    from gridtie.config.key_file import key_in
+
+    return list(cloud_keys.problems(keys, files, key_in))
+
+
 class ActionModule(ActionBase):
-    """Returns ``problems``, a list of what is wrong and what to do. Fails on nothing itself."""
+    """Returns ``problems``, a list of what is wrong and what to do, and ``key_files``, which provider's key belongs
+    into which file of the configuration. Fails on nothing itself.
+    """
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -169,5 +192,8 @@ class ActionModule(ActionBase):
             )
         hosts = task_vars.get("groups", {}).get("all", [])
         problems += wrong + site.problems(values, hosts, task_vars.get("inventory_hostname", ""), environments)
-        result.update(changed=False, problems=problems)
+        files = {} if wrong else key_files(Path(routing))
+        problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
+        placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
+        result.update(changed=False, problems=problems, key_files=placed)
         return result

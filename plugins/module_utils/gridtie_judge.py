@@ -272,6 +272,24 @@ def judge_site(tls_port: dict[str, Any] | None, no_accounts: list[str], wanted: 
     return problems + [problem(f"gridtie_people: there is no account {name} here", fix) for name in no_accounts]
 
 
+def judge_keys(config_dir: str, keyless: Iterable[tuple[str, str, bool]]) -> list[dict[str, str]]:
+    """Providers whose key the router would look for in vain: (name, file, whether an earlier run wrote the file)."""
+    found = []
+    for provider, file, ours in keyless:
+        path = f"{config_dir}/{file}"
+        why = (
+            "came from gridtie_secrets, which has it no more" if ours else "is not there, and gridtie_secrets has none"
+        )
+        found.append(
+            problem(
+                f"the key of the provider {provider}: {path} {why}",
+                f"add {provider} to gridtie_secrets (and its vault to the command: --ask-vault-pass), write the file "
+                "yourself (owner root, group gridtie_group, mode 0640), or take the provider out of the routing file",
+            )
+        )
+    return found
+
+
 def listing(problems: list[dict[str, str]]) -> str:
     """The one list that a person reads."""
     count = "1 thing stands" if len(problems) == 1 else f"{len(problems)} things stand"

@@ -11,6 +11,7 @@ from typing import Any, Iterator
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import (
+    gridtie_cloud_keys,
     gridtie_docker,
     gridtie_judge,
     gridtie_launchd,
@@ -57,6 +58,14 @@ options:
     default: 0
   people:
     description: Who gets a key, each with C(name) or C(user), an account of this machine.
+    type: raw
+    default: []
+  key_files:
+    description: Provider to the file of its key, relative to O(config_dir).
+    type: dict
+    default: {}
+  keys_given:
+    description: Providers whose keys the inventory has.
     type: raw
     default: []
   input_problems:
@@ -185,6 +194,8 @@ def main() -> None:
             "tls_port": {"type": "raw", "default": 0},
             "engine_port": {"type": "raw", "default": 0},
             "people": {"type": "raw", "default": []},
+            "key_files": {"type": "dict", "default": {}, "no_log": False},
+            "keys_given": {"type": "raw", "default": []},
             "input_problems": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -211,6 +222,9 @@ def main() -> None:
         list(_missing_accounts(module.params["people"])),
         wanted,
     )
+    config_dir, given = module.params["config_dir"], module.params["keys_given"]
+    keyless = gridtie_cloud_keys.keyless(config_dir, module.params["key_files"], given)
+    problems += gridtie_judge.judge_keys(config_dir, keyless)
     if problems:
         module.fail_json(msg=gridtie_judge.listing(problems), problems=problems)
     platform = gridtie_support.find(machine["system"], machine["architecture"], machine.get("wsl", 0))

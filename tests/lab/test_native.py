@@ -232,6 +232,33 @@ def test_a_state_directory_below_home_is_used_where_homes_are_hidden(machine: Ho
     machine.root("rm -r /home/dev/station")
 
 
+def test_keys_of_clouds_come_out_of_a_vault_and_no_output_shows_them(machine: Host) -> None:
+    routing, keys = "config/llm_routing.yaml", ("sk-proj-b25lIG9mIHR3byBrZXlz", "sk-proj-dGhlIG90aGVyIG9uZQ")
+    cloud = '  openai: {type: openai, base_url: "https://cloud.test/v1", key_file: secrets/openai}'
+    succeeded(machine.run(f"cp {routing} ~/routing.kept && sed -i 's|^models:|{cloud}\\n\\nmodels:|' {routing}"))
+    succeeded(machine.run("echo a passphrase >~/passphrase"))
+    secret, outputs = "/etc/gridtie/secrets/openai", []
+
+    told = machine.run(SITE)
+    for key in keys:
+        vault = f"printf 'gridtie_secrets: {{openai: {key}}}\\n' >~/clouds.yml && .venv/bin/ansible-vault encrypt"
+        succeeded(machine.run(f"{vault} --vault-password-file ~/passphrase ~/clouds.yml"))
+        opened = SITE.replace('json"', 'json -e @/home/dev/clouds.yml --vault-password-file ~/passphrase -vvv --diff"')
+        began = machine.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1")
+        outputs.append(succeeded(machine.run(opened)))
+        assert machine.root(f"cat {secret}; stat -c '%a %U:%G' {secret}").split("\n")[:2] == [key, "640 root:gridtie"]
+        assert machine.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1") == began
+    outputs.append(machine.run(SITE).output)
+    succeeded(machine.run(f"cp ~/routing.kept {routing}"))
+    outputs.append(succeeded(machine.run(SITE.replace('json"', 'json -vvv --diff"'))))
+
+    assert told.code != 0
+    assert "provider openai: /etc/gridtie/secrets/openai is not there" in told.output
+    assert [key for key in keys for output in outputs if key in output] == []
+    assert "came from gridtie_secrets, which has it no more" in outputs[2]
+    assert denied(machine, "root", f"test -e {secret}")
+
+
 def test_the_hardening_is_in_force(machine: Host) -> None:
     # systemd's own judgement: 0 is nothing to attack, 10 is no protection at all.
     exposure = machine.root(f"systemd-analyze security --no-pager {UNIT} | tail -1")
