@@ -135,37 +135,35 @@ class Authority:
             )
         return f"it is valid until {self.certificate.not_valid_after_utc:%Y-%m-%d}"
 
-    def issue(self, names: Sequence[str], *, days: int, now: datetime.datetime) -> str:
-        """A new private key and a certificate for these names and addresses: one PEM text, to be kept secret."""
-        key = ec.generate_private_key(ec.SECP256R1())
+    def issue(self, request: str, names: Sequence[str], *, days: int, now: datetime.datetime) -> str:
+        """A certificate for these names and addresses and for the key of a signing request, in PEM.
+
+        Of the request the key alone counts: what it says of itself decides nothing. Raises `CertificateError`.
+        """
+        key = _requested(request)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:_COMMON_NAME])])
         ends = min(now + datetime.timedelta(days=days), self.certificate.not_valid_after_utc)
         issued = (
-            _builder(subject, self.certificate.subject, key.public_key(), now, ends)
+            _builder(subject, self.certificate.subject, key, now, ends)
             .add_extension(x509.SubjectAlternativeName(_general(names)), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
             .sign(self._key, hashes.SHA256())
         )
-        return _private_pem(key) + _pem(issued)
+        return _pem(issued)
 
     def why_renew(self, text: str, names: Sequence[str], *, renew_days: int, now: datetime.datetime) -> str:
-        """Why a host's certificate with its key has to be replaced; "" where it is as it shall be."""
-        if not text:
-            return "there is none yet"
+        """Why a host's certificate has to be replaced; "" where it is as it shall be."""
         try:
             certificate = x509.load_pem_x509_certificate(text.encode())
-            key = serialization.load_pem_private_key(text.encode(), password=None)
-        except (ValueError, TypeError):
-            return "it is not a key and a certificate"
-        if _public(key) != _public_of(certificate):
-            return "its key is another one's"
+        except ValueError:
+            return "it is no certificate"
         try:
             certificate.verify_directly_issued_by(self.certificate)
         except (InvalidSignature, ValueError, TypeError):
@@ -180,6 +178,21 @@ class Authority:
 
     def _private(self) -> str:
         return _private_pem(self._key)
+
+
+def _requested(request: str) -> ec.EllipticCurvePublicKey:
+    """The key that a signing request is for, and that made it."""
+    try:
+        asked = x509.load_pem_x509_csr(request.encode())
+        key = asked.public_key()
+        held = asked.is_signature_valid
+    except (ValueError, InvalidSignature) as error:
+        raise CertificateError(f"the machine's signing request cannot be read: {error}") from error
+    if not held:
+        raise CertificateError("the machine's signing request is not signed by the key that it is for")
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise CertificateError(f"the machine's signing request is for a {type(key).__name__}; wanted: P-256")
+    return key
 
 
 def given(certificate: Path, key: Path, names: Sequence[str], now: datetime.datetime) -> str:

@@ -31,7 +31,7 @@ from plugins.plugin_utils.gridtie_certificates import Authority
 
 from lab import image
 from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work, succeeded
-from standins.authority import make_authority
+from standins.authority import make_authority, make_request
 
 SSH = "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
 SERVER, WORKSTATIONS = "gpu-server", ("alice-laptop", "bob-desktop")
@@ -335,7 +335,8 @@ def test_a_server_of_another_authority_is_not_asked(team: Team, tmp_path: Path) 
 def test_a_certificate_that_is_not_in_order_is_not_trusted(team: Team, case: str, own_name: bool, days: int) -> None:
     names = [team.addresses[SERVER] if own_name else "other-server", SERVER]
     begins = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=30)
-    text = authority(team).issue(names, days=30 + days, now=begins)
+    key, request = make_request()
+    text = key + authority(team).issue(request, names, days=30 + days, now=begins)
     replace(team[SERVER], "/etc/gridtie/tls/server.pem", text)
     # The workstation's open connections are of before: none is left after a pause of the router.
     team[SERVER].root("docker restart --time 1 gridtie-router-1")

@@ -44,6 +44,12 @@ def make_authority(directory: Path, *names: str) -> Path:
     return ca
 
 
+def make_request() -> tuple[str, str]:
+    """A server's new key and a signing request for it, in PEM, as its machine makes them."""
+    key = _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    return key, _openssl("req", "-new", "-subj", "/CN=gridtie", "-key", "/dev/stdin", given=key)
+
+
 def _name(name: str) -> str:
     try:
         return f"IP:{ipaddress.ip_address(name)}"
@@ -51,7 +57,8 @@ def _name(name: str) -> str:
         return f"DNS:{name}"
 
 
-def _openssl(*words: str) -> None:
-    done = subprocess.run(["openssl", *words], capture_output=True, text=True, check=False, timeout=60)
+def _openssl(*words: str, given: str = "") -> str:
+    done = subprocess.run(["openssl", *words], input=given, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         raise RuntimeError(f"openssl {words[0]} failed: {done.stderr}")
+    return done.stdout
