@@ -21,6 +21,7 @@ module: gridtie_keys
 short_description: The keys of a station
 description:
   - Makes the station's key once and writes it to C(station.key), its SHA-256 to C(keys.json).
+  - Gives O(person) a copy of it, or takes that away.
   - Makes a key for each of O(people) and writes it into the person's home directory alone. The key of somebody who is
     no longer among them is forgotten, and with that refused. Keys that were added by hand stay.
   - Makes a key for each of O(pool), for which the other station gets its SHA-256.
@@ -36,6 +37,12 @@ options:
   person:
     description: Who gets a copy, with C(uid), C(gid) and C(home).
     type: dict
+  admin_copy:
+    description: >-
+      Whether O(person) gets the station's own key, which may do everything. Without it, a copy of that key is taken
+      away; any other key stays.
+    type: bool
+    default: true
   copy_dir:
     description: Directory of the copy, below that home.
     type: str
@@ -97,6 +104,19 @@ def _copy(directory: str, key: str, endpoint: str) -> bool:
     return changed
 
 
+def _take_away(directory: str, key: str) -> bool:
+    """Runs as the person. What is not the station's key is somebody's own."""
+    if not _copied(directory, key):
+        return False
+    for name in ("key", "endpoint"):
+        Path(directory, name).unlink(missing_ok=True)
+    return True
+
+
+def _copied(directory: str, key: str) -> bool:
+    return read_text(f"{directory}/key").strip() == key
+
+
 def _copy_differs(directory: str, key: str, endpoint: str) -> bool:
     return read_text(f"{directory}/key") != key + "\n" or read_text(f"{directory}/endpoint") != endpoint + "\n"
 
@@ -154,6 +174,7 @@ def main() -> None:
             "config_dir": {"type": "path", "required": True},
             "group": {"type": "str", "required": True},
             "person": {"type": "dict"},
+            "admin_copy": {"type": "bool", "default": True},
             "copy_dir": {"type": "str", "default": ".config/gridtie"},
             "endpoint": {"type": "str", "required": True},
             "people": {"type": "list", "elements": "dict", "default": []},
@@ -194,11 +215,16 @@ def main() -> None:
     done = [change for change in changes if change]
     # Whoever has a key of his own does not get the station's, which may do everything.
     copies = [(each.uid, each.gid, each.home, keys[each.name]) for each in people]
-    person, directory = given["person"], ""
+    person, directory, copied = given["person"], "", False
     if person and Path(person["home"]).is_dir() and int(person["uid"]) not in {each.uid for each in people}:
-        directory = f"{person['home']}/{given['copy_dir']}"
-        copies.append((int(person["uid"]), int(person["gid"]), person["home"], key))
-    copied = False
+        place = f"{person['home']}/{given['copy_dir']}"
+        if given["admin_copy"]:
+            directory = place
+            copies.append((int(person["uid"]), int(person["gid"]), person["home"], key))
+        elif check:
+            copied = _copied(place, key)
+        else:
+            copied = gridtie_keys.as_user(int(person["uid"]), int(person["gid"]), partial(_take_away, place, key))
     for uid, gid, home, own in copies:
         place = f"{home}/{given['copy_dir']}"
         if check:

@@ -275,6 +275,10 @@ def test_keys_lie_where_their_owner_alone_reads_them(team: Team) -> None:
     )
 
     assert modes[:2] == ["600 alice", "640 root"]
+    # The account that the playbook logs in with is nobody's on the station.
+    assert [machine.root("ls -A /home/dev/.config/gridtie 2>/dev/null; true") for machine in team.hosts.values()] == [
+        ""
+    ] * 3
     assert server.root("find / -xdev -name 'ca.key' 2>/dev/null; true") == ""
     assert (team.directory / "ca/ca.key").stat().st_mode & 0o777 == 0o600
 

@@ -77,7 +77,7 @@ def find(environ: Mapping[str, str], home: Path) -> Endpoint:
         looked.append(where)
     raise StationError(
         f"no key of this station was found in {', '.join(looked)}; "
-        "run it with sudo, or as the person who ran `make site`, or set OPENAI_BASE_URL and OPENAI_API_KEY"
+        "run it with sudo, have a key of your own made (gridtie_people), or set OPENAI_BASE_URL and OPENAI_API_KEY"
     )
 
 

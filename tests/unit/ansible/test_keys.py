@@ -8,7 +8,14 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from plugins.module_utils import gridtie_keys
+
+from standins.play import play
+
+ROOT = Path(__file__).resolve().parents[3]
 
 NOW = datetime.datetime(2026, 11, 22, 14, 0, tzinfo=datetime.UTC)
 
@@ -153,3 +160,73 @@ def test_a_persons_file_is_read_with_the_persons_rights(tmp_path: Path) -> None:
     assert gridtie_keys.read_as_user(os.getuid(), os.getgid(), str(tmp_path / "none")) == ""
     if os.getuid() == 0:
         assert gridtie_keys.read_as_user(65534, 65534, str(link)) == ""
+
+
+# -- who has the station's own key ------------------------------------------------------------------------------------
+
+
+def keep(directory: Path, *options: str, admin_copy: bool) -> str:
+    """Make the station's keys as the role does, for a login account with this home; the output."""
+    home = directory / "home"
+    (home / ".config").mkdir(parents=True, exist_ok=True)
+    (directory / "etc/secrets").mkdir(parents=True, exist_ok=True)
+    task = {
+        "name": "Make the station's keys",
+        "gridtie_keys": {
+            "config_dir": str(directory / "etc"),
+            "group": "root",
+            "endpoint": "http://127.0.0.1:8484",
+            "person": {"uid": 0, "gid": 0, "home": str(home)},
+            "admin_copy": admin_copy,
+        },
+    }
+    status, output = play(directory, [task], {}, *options)
+    assert status == 0, output
+    return output
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the files are root's")
+def test_the_login_account_of_an_earlier_version_loses_the_stations_key(tmp_path: Path) -> None:
+    """1.0.0 left it in the home directory of whatever account Ansible logged in with, on every host."""
+    copy = tmp_path / "home/.config/gridtie/key"
+    keep(tmp_path, admin_copy=True)
+    key = (tmp_path / "etc/station.key").read_text()
+    assert (copy.read_text(), copy.stat().st_mode & 0o777) == (key, 0o600)
+
+    outputs = [keep(tmp_path, "--check", admin_copy=False)]
+    assert copy.exists()
+    outputs += [keep(tmp_path, admin_copy=False), keep(tmp_path, admin_copy=False)]
+
+    assert ["changed=1" in output for output in outputs] == [True, True, False]
+    assert not copy.exists()
+    assert (tmp_path / "etc/station.key").read_text() == key
+    assert [output for output in outputs if key.strip() in output] == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the files are root's")
+def test_a_key_of_ones_own_is_not_taken_away(tmp_path: Path) -> None:
+    own = tmp_path / "home/.config/gridtie/key"
+    own.parent.mkdir(parents=True)
+    own.write_text(gridtie_keys.new_key() + "\n")
+    before = own.read_text()
+
+    keep(tmp_path, admin_copy=False)
+
+    assert own.read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("wanted", "connection", "copied"),
+    [
+        ("auto", "local", True),
+        ("auto", "ssh", False),
+        ("auto", None, False),
+        ("login", "ssh", True),
+        ("none", "local", False),
+    ],
+)
+def test_only_a_person_at_the_machine_itself_gets_it_unasked(wanted: str, connection: str | None, copied: bool) -> None:
+    text = yaml.safe_load((ROOT / "roles/router/vars/main.yml").read_text())["_router_admin_copy"]
+    known = {"gridtie_admin_key": wanted, **({"ansible_connection": connection} if connection else {})}
+
+    assert Templar(loader=DataLoader(), variables=known).template(trust_as_template(text)) is copied

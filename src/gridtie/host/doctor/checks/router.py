@@ -29,7 +29,7 @@ def ready(look: Look) -> Finding:
 
 def key(look: Look) -> Finding:
     if not look.key:
-        return bad("no key", "the station's key", "run it with sudo, or as the person who ran `make site`")
+        return bad("no key", "the station's key", "run it with sudo")
     answer = look.get("/v1/models")
     if answer.status != 200:
         return bad(
