@@ -9,6 +9,8 @@ import pytest
 import yaml
 from plugins.module_utils import gridtie_compose as compose
 
+from gridtie.config.schema import Limits
+
 COMPOSE = Path(__file__).resolve().parents[3] / "compose"
 
 
@@ -48,6 +50,13 @@ def test_engine_and_router_are_told_apart_and_neither_is_root() -> None:
     """What parses files of strangers must not be the user who may read keys, also where nobody says who it is."""
     assert service("router")["user"] == "${GRIDTIE_CONTAINER_USER:?}"
     assert service("engine")["user"] == "${GRIDTIE_ENGINE_CONTAINER_USER:-65534:65534}"
+
+
+def test_the_router_may_open_a_client_and_a_target_for_each_of_its_connections() -> None:
+    allowed = service("router")["ulimits"]
+
+    assert allowed["nofile"] >= 4 * Limits().max_connections
+    assert allowed["core"] == 0
 
 
 def test_the_engine_sees_models_alone_and_cannot_write_them() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from plugins.module_utils.gridtie_image_plan import release_step
 from plugins.module_utils.gridtie_judge import judge
 
@@ -153,3 +155,31 @@ def test_a_card_for_vulkan_needs_no_compute_device(tmp_path: Path) -> None:
 
 def test_a_jetsons_container_is_told_its_jetpack(tmp_path: Path) -> None:
     assert graphics("jetson-orin", tmp_path)["container"]["settings"] == {"GRIDTIE_GPU_JETPACK": "6"}
+
+
+@pytest.mark.parametrize(
+    ("version", "problems", "known", "allowed"),
+    [
+        ("26.1.5", ["toolkit"], {}, False),
+        ("26.1.5", ["cdi"], {"gridtie_resolved_docker_ours": False}, False),
+        ("26.1.5", ["toolkit"], {"gridtie_resolved_docker_ours": True}, True),
+        ("26.1.5", ["toolkit"], {"gridtie_docker_restart": True}, True),
+        ("28.2.0", ["toolkit"], {}, True),
+        ("26.1.5", ["driver"], {}, True),
+    ],
+)
+def test_a_docker_that_was_here_before_is_restarted_only_where_somebody_says_so(
+    version: str, problems: list[str], known: dict[str, Any], allowed: bool
+) -> None:
+    """Other people's containers stop with it."""
+    tasks = yaml.safe_load((ROOT / "roles/gpu/tasks/install.yml").read_text())
+    (asked,) = (task for task in tasks if task["name"] == "Nobody else's Docker is restarted unasked")
+    first_change = next(at for at, task in enumerate(tasks) if "ansible.builtin.assert" not in task)
+    variables = yaml.safe_load((ROOT / "roles/gpu/vars/main.yml").read_text())
+    names = ("_gpu_restarts_docker", "_gpu_needs_toolkit")
+    facts = {"_gpu_found": {"problems": problems}, "gridtie_docker": {"version": version}}
+    given = {**{name: trust_as_template(variables[name]) for name in names}, **facts, "gridtie_docker_restart": False}
+
+    role = Templar(loader=DataLoader(), variables={**given, **known})
+    assert bool(role.evaluate_conditional(trust_as_template(asked["ansible.builtin.assert"]["that"]))) is allowed
+    assert tasks.index(asked) < first_change
