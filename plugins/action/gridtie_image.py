@@ -19,6 +19,7 @@ if str(_ROOT) not in sys.path:
     sys.path.append(str(_ROOT))
 
 from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
+from plugins.plugin_utils.gridtie_agreed import Agreed  # noqa: E402
 
 _SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
 _NAMES = ("engine-embedded", "engine-ollama", "router")
@@ -43,7 +44,8 @@ def read_tree(root: Path) -> dict[str, bytes]:
 class ActionModule(ActionBase):
     """Arguments: ``name``, ``machine`` (preflight's facts), ``release`` (upstream's image instead of ours), ``prefix``,
     ``base``, ``mirror_url``, ``builder`` (the host that makes it for this one, which then only says whether it is
-    ``missing``), and those of the module that the action does not work out itself.
+    ``missing``), ``lock_file``, ``pins`` and ``former_pins``, and those of the module that the action does not work out
+    itself.
     """
 
     TRANSFERS_FILES = True
@@ -53,13 +55,14 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         builder = arguments.pop("builder", "")
-        steps = self._steps(arguments)
+        agreed = Agreed(arguments, task_vars)
+        steps = self._steps(arguments, agreed)
         # What a registry serves, every host pulls by its digest.
         elsewhere = builder not in ("", (task_vars or {}).get("inventory_hostname")) and steps[-1]["kind"] == "build"
         arguments["package_settings"] = self._environment_of_caller(_PACKAGE_SETTINGS)
         arguments["package_addresses"] = self._environment_of_caller(_PACKAGE_ADDRESSES)
         files = {step["name"]: step.pop("files") for step in steps if "files" in step}
-        arguments["steps"] = steps
+        arguments.update(steps=steps, learn=agreed.learn, learned=agreed.digest("images", "digest"))
         result.update(self._call(arguments, task_vars))
         if result.get("needed") and elsewhere:
             result.update(missing=steps[-1]["reference"], changed=self._task.check_mode)
@@ -69,10 +72,20 @@ class ActionModule(ActionBase):
         try:
             arguments["contexts"] = self._transfer({name: plan.archive(each) for name, each in files.items()})
             # What the first call foretold has not happened yet.
-            result.update({"changed": False, **self._call(arguments, task_vars)})
+            result.update({"changed": False, **self._made(arguments, agreed, task_vars)})
         finally:
             self._remove_tmp_path(self._connection._shell.tmpdir)
         return result
+
+    def _made(self, arguments: dict[str, Any], agreed: Agreed, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Have it made. What was pulled for the first time is used once its digest is in the lock."""
+        recorded: list[str] = []
+        answer = self._call(arguments, task_vars)
+        while answer.get("learned"):
+            recorded += agreed.record(answer["learned"])
+            arguments["learned"] = agreed.digest("images", "digest")
+            answer = self._call(arguments, task_vars)
+        return {**answer, "recorded": recorded, "changed": bool(recorded) or answer.get("changed", False)}
 
     def _call(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("gridtie_image", module_args=arguments, task_vars=task_vars)
@@ -80,7 +93,7 @@ class ActionModule(ActionBase):
         answer.pop("invocation", None)
         return answer
 
-    def _steps(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+    def _steps(self, arguments: dict[str, Any], agreed: Agreed) -> list[dict[str, Any]]:
         """The image's steps; takes the arguments that only they need out of ``arguments``."""
         name = arguments.pop("name", None)
         if name not in _NAMES:
@@ -93,6 +106,8 @@ class ActionModule(ActionBase):
         if release:
             return [plan.release_step(artefacts, mirror, variant)]
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
+        pinned = agreed.learn or plan.base_image(artefacts, facts["system"])["reference"] in agreed.digests("images")
+        settings["base"] = plan.base_source(settings["base"], artefacts, facts["system"], pinned)
         return plan.steps(read_tree(_ROOT), artefacts, name, facts, settings)
 
     def _environment_of_caller(self, names: tuple[str, ...]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:
@@ -29,6 +30,10 @@ from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
 
 # Names that tasks set while the playbook runs.
 _FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note)$")
+
+
+# Variables of earlier versions, which are still read: the new name, and what the values became.
+_RENAMED = {"gridtie_require_pins": ("gridtie_pins", "true is require, false is learn")}
 
 
 def load_specs(roles: Path) -> dict[str, dict[str, Any]]:
@@ -64,12 +69,21 @@ def check_names(known: set[str], given: set[str]) -> list[dict[str, str]]:
     """One problem for each of our variables that no role knows: a misspelt name would be without effect."""
     problems = []
     for name in sorted(given - known):
-        if _FACTS.match(name):
+        if _FACTS.match(name) or name in _RENAMED:
             continue
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
         fix = f"did you mean {near[0]}?" if near else "remove it; the roles' READMEs list the variables"
         problems.append({"found": f"{name} is not a variable of any role", "fix": fix})
     return problems
+
+
+def renamed(given: set[str]) -> list[str]:
+    """A notice for each variable of an earlier version."""
+    return [
+        f"{name} is called {new} now ({values}), and still counts where {new} is not set"
+        for name, (new, values) in _RENAMED.items()
+        if name in given
+    ]
 
 
 def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
@@ -78,6 +92,14 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     port = str(values.get("gridtie_port", ""))
     if port.isdigit() and not 1 <= int(port) <= 65535:
         problems.append({"found": f"gridtie_port is {port}", "fix": "choose a port from 1 to 65535, such as 8484"})
+    former = values.get("gridtie_require_pins", False)
+    if str(former).lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
+        problems.append(
+            {"found": f"gridtie_require_pins is {former!r}", "fix": "set gridtie_pins to learn or require instead"}
+        )
+    lock = Path(str(values.get("gridtie_lock_file", "/"))).expanduser()
+    if not lock.is_absolute():
+        problems.append({"found": f"gridtie_lock_file is {str(lock)!r}", "fix": "give an absolute path"})
     at_once = str(values.get("gridtie_models_parallel", "auto"))
     if at_once != "auto" and not (at_once.isdigit() and int(at_once)):
         problems.append({"found": f"gridtie_models_parallel is {at_once}", "fix": "choose auto, or a number from 1 on"})
@@ -113,9 +135,7 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
 
     ``pool``: the hosts that it must have a provider for.
     """
-    if str(_ROOT / "src") not in sys.path:
-        # The package is installed in the project's own environment; another one has at least what it needs.
-        sys.path.append(str(_ROOT / "src"))
+    _find_package()
     try:
         from gridtie.config.load import ConfigError, load
     except ImportError as error:
@@ -165,6 +185,22 @@ def check_keys(keys: Any, files: dict[str, str | None]) -> list[dict[str, str]]:
     return list(cloud_keys.problems(keys, files, key_in))
 
 
+def check_models(values: dict[str, Any]) -> list[dict[str, str]]:
+    """Every problem of the models that are asked for, and of the files that describe them."""
+    _find_package()
+    from gridtie.catalogue.request import problems
+
+    catalogue = values.get("gridtie_models_catalogue") or _ROOT / "config/models.yaml"
+    lock = values.get("gridtie_models_lock") or _ROOT / "config/models.lock.yaml"
+    return problems(values.get("gridtie_models", "auto"), Path(catalogue), Path(lock))
+
+
+def _find_package() -> None:
+    """The package is installed in the project's own environment; another one has at least what it needs."""
+    if str(_ROOT / "src") not in sys.path:
+        sys.path.append(str(_ROOT / "src"))
+
+
 class ActionModule(ActionBase):
     """Returns ``problems``, a list of what is wrong and what to do, and ``key_files``, which provider's key belongs
     into which file of the configuration. Fails on nothing itself.
@@ -179,8 +215,14 @@ class ActionModule(ActionBase):
         task_vars = task_vars or {}
         specs = load_specs(_ROOT / "roles")
         given = {name for name in task_vars if name.startswith("gridtie_")}
-        values = {name: self._templar.template(task_vars[name]) for name in sorted(given & specs.keys())}
-        problems = check_names(set(specs), given) + check_types(specs, values) + check_values(values)
+        known = given & (specs.keys() | _RENAMED.keys())
+        values = {name: self._templar.template(task_vars[name]) for name in sorted(known)}
+        typed = {name: value for name, value in values.items() if name in specs}
+        problems = check_names(set(specs), given) + check_types(specs, typed) + check_values(values)
+        problems += check_models(values)
+        notices = renamed(given)
+        for notice in notices:
+            Display().warning(notice)
         routing = values.get("gridtie_routing_file") or self._task.args["routing_file"]
         wrong, environments = check_routing(Path(routing), values.get("gridtie_pool") or [])
         undeclared = undeclared_proxies(os.environ, values) if self._connection.transport != "local" else []
@@ -195,5 +237,5 @@ class ActionModule(ActionBase):
         files = {} if wrong else key_files(Path(routing))
         problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
         placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
-        result.update(changed=False, problems=problems, key_files=placed)
+        result.update(changed=False, problems=problems, notices=notices, key_files=placed)
         return result

@@ -15,6 +15,12 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 _ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
+    # needs the path first.
+    sys.path.append(str(_ROOT))
+
+from plugins.plugin_utils.gridtie_agreed import Agreed  # noqa: E402
 
 _PIP_SETTINGS = (
     *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST"),
@@ -23,7 +29,7 @@ _PIP_SETTINGS = (
 
 
 class ActionModule(ActionBase):
-    """Replaces `catalogue_file` and `lock_file` by their checked content."""
+    """Replaces `catalogue_file`, `lock_file` and `inventory_lock` by their checked content."""
 
     TRANSFERS_FILES = False
 
@@ -32,8 +38,6 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         files = [Path(arguments.pop(name)) for name in ("catalogue_file", "lock_file")]
-        if str(_ROOT / "src") not in sys.path:
-            sys.path.append(str(_ROOT / "src"))
         from gridtie.catalogue import CatalogueFileError, load_documents
 
         try:
@@ -42,8 +46,20 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         if self._connection.transport == "local":
             arguments["pip"] = pip_settings(os.environ, Path.home())
-        result.update(self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars))
-        return result
+        if "inventory_lock" not in arguments:  # What is taken away needs no pin.
+            return {**result, **self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars)}
+        agreed = Agreed(arguments, task_vars, lock="inventory_lock")
+        arguments["learn"] = agreed.learn
+        recorded: list[str] = []
+        while True:
+            arguments["learned"] = agreed.digests("models")
+            answer = self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars)
+            recorded += agreed.record(answer["learned"]) if answer.get("learned") else []
+            if answer.get("failed") or answer.get("agreed", True):
+                break
+        if recorded and "remarks" in answer:
+            answer["remarks"] = [f"accepted from now on, by all hosts: {', '.join(recorded)}", *answer["remarks"]]
+        return {**result, **answer}
 
 
 def pip_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:

@@ -144,6 +144,7 @@ class CallbackModule(DefaultCallback):
         super().__init__()
         self._stages: list[_Stage] = []
         self._summaries: list[str] = []
+        self._noticed: set[str] = set()
         self._check = False
         self._several_hosts = False
         self._directory = tempfile.mkdtemp(prefix="gridtie-progress-")
@@ -251,6 +252,7 @@ class CallbackModule(DefaultCallback):
             super().v2_runner_on_ok(result)
             return
         payload = _payload(result)
+        self._tell_notices(payload)
         stage = self._live.stage
         if stage is None:
             return
@@ -313,6 +315,13 @@ class CallbackModule(DefaultCallback):
             super().v2_runner_on_unreachable(result)
             return
         self._failure(result)
+
+    def _tell_notices(self, payload: dict[str, Any]) -> None:
+        """What a person should know of what was written, each once for all hosts."""
+        for notice in payload.get("notices") or []:
+            if notice not in self._noticed:
+                self._noticed.add(notice)
+                self._say(f"  Note: {notice}", color="yellow")
 
     def _failure(self, result: Any) -> None:
         stage = self._live.stage

@@ -53,6 +53,23 @@ def _under(tree: dict[str, bytes], directory: str) -> dict[str, bytes]:
     return {path[len(directory) :]: content for path, content in tree.items() if path.startswith(directory)}
 
 
+def base_image(artefacts: dict[str, Any], system: str) -> dict[str, Any]:
+    """The image of a registry that a host's base can be made from."""
+    distribution = system if system in artefacts["bootstrap"] else "debian"
+    return dict(artefacts["images"][distribution])
+
+
+def base_source(asked: str, artefacts: dict[str, Any], system: str, known: bool) -> str:
+    """Where the base comes from, `registry` or `packages`.
+
+    ``known`` says that its digest is, or may be learned. Where it is not, the base is bootstrapped, which needs no
+    digest: the distribution signs its packages.
+    """
+    if known or base_image(artefacts, system)["digest"] or system not in artefacts["bootstrap"]:
+        return asked
+    return "packages"
+
+
 def base_step(
     tree: dict[str, bytes], artefacts: dict[str, Any], system: str, architecture: str, source: str
 ) -> dict[str, Any]:
@@ -63,7 +80,7 @@ def base_step(
     that answers here but not to the Docker daemon.
     """
     distribution = system if system in artefacts["bootstrap"] else "debian"
-    upstream = artefacts["images"][distribution]
+    upstream = base_image(artefacts, system)
     context = {**_under(tree, "compose/images/base/"), "apt-install": tree["compose/images/apt-install"]}
     facts = {"upstream": upstream, "suite": artefacts["bootstrap"][distribution], "architecture": architecture}
     step: dict[str, Any] = {"name": "base", "reference": f"{BASE_REPOSITORY}:{content_hash(context, facts)}"}

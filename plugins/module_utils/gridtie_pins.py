@@ -1,49 +1,55 @@
-"""What was fetched for the first time without a known checksum, and is from then on the only thing accepted."""
+"""What something fetched must be: pinned by the project, learned by a host of the inventory, or not known yet."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Mapping, Optional
+
+# Where stations of earlier versions recorded what they learned, each for itself, and how a lock calls it.
+_FORMER = {"images": ("images", "digest"), "files": ("archives", "sha256")}
 
 
 class PinError(Exception):
-    """Something fetched is not what was pinned, or may not be fetched because it is not pinned."""
+    """Something may not be fetched because its digest is not known, or a record of digests cannot be used."""
 
 
-def read(text: str) -> dict[str, Any]:
-    """The pins of a station from the text of its pins.json; none yet where there is no text.
+class UnpinnedError(Exception):
+    """Something was fetched whose digest nobody knew: the hosts of an inventory have to agree on it first."""
 
-    Raises PinError for text that is not a pins file: going on would accept anything.
+
+def expected(reference: str, pinned: Optional[str], learned: Mapping[str, str], learn: bool) -> Optional[str]:
+    """The digest that it must have, None where the first use decides. The project's pin outranks what was learned.
+
+    Raises PinError where the first use may not decide.
     """
-    if not text:
-        return {"schema": 1, "images": {}}
-    try:
-        pins = json.loads(text)
-        pins["images"].items()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise PinError("pins.json is damaged: repair it, or remove it to accept what upstream serves now") from None
-    return dict(pins)
-
-
-def expected(
-    reference: str, artefact: str | None, pins: dict[str, Any], require: bool, kind: str = "images"
-) -> str | None:
-    """The digest that the image (of ``kind`` `files`: the file) must have, or None where the first use decides.
-
-    ``artefact`` is the digest in config/artefacts.yaml, which outranks what this station recorded.
-    """
-    if artefact:
-        return artefact
-    recorded = pins.get(kind, {}).get(reference)
-    if recorded is None and require:
+    known = pinned or learned.get(reference)
+    if known is None and not learn:
         raise PinError(
-            f"{reference} has no digest in config/artefacts.yaml, and gridtie_require_pins is on: "
-            "write the digest there, or switch gridtie_require_pins off to record it at first use"
+            f"{reference} has a digest neither in config/artefacts.yaml nor in the inventory's lock, and gridtie_pins "
+            "is require: run once for one host with -e gridtie_pins=learn, which writes it into the lock"
         )
-    return None if recorded is None else str(recorded)
+    return known
 
 
-def recorded(pins: dict[str, Any], reference: str, digest: str, kind: str = "images") -> str:
-    """The text of pins.json with one more digest."""
-    known = {**pins.get(kind, {}), reference: digest}
-    return json.dumps({**pins, kind: dict(sorted(known.items()))}, indent=2) + "\n"
+def former(station: str, models: str) -> dict[str, dict[str, dict[str, str]]]:
+    """What a station of an earlier version recorded, as a lock says it, from the texts of its two files.
+
+    Raises PinError for a text that is no such record: going on would accept anything.
+    """
+    try:
+        artefacts = json.loads(station) if station else {}
+        named = json.loads(models)["models"] if models else {}
+        found: dict[str, dict[str, dict[str, str]]] = {
+            kind: {reference: {digest: str(value)} for reference, value in artefacts.get(before, {}).items()}
+            for before, (kind, digest) in _FORMER.items()
+        }
+        found["models"] = {name: {key: str(value) for key, value in pin.items()} for name, pin in named.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise PinError("the pins.json of an earlier version is damaged") from None
+    return {kind: things for kind, things in found.items() if things}
+
+
+def as_learned(kind: str, digests: Mapping[str, str]) -> dict[str, Any]:
+    """Reference to digest as a lock says it."""
+    name = dict(_FORMER.values())[kind]
+    return {kind: {reference: {name: digest} for reference, digest in digests.items()}}

@@ -8,12 +8,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_files, gridtie_network, gridtie_pins
+from ..module_utils import gridtie_apt, gridtie_network, gridtie_pins
 from ..module_utils.gridtie_bootstrap import alone
 from ..module_utils.gridtie_build_sources import NoMirrorError
 from ..module_utils.gridtie_command import CommandError
 from ..module_utils.gridtie_images import Images, missing_cpu_flags, not_reached
-from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
 module: gridtie_image
@@ -35,14 +34,27 @@ options:
     description: The Docker to use, as M(gridtie_machine) describes it.
     type: dict
     required: true
-  config_dir:
-    description: The station's configuration directory; first-use digests are recorded in its pins.json.
-    type: path
-    required: true
-  require_pins:
-    description: Refuse what has no digest yet.
+  learned:
+    description: >-
+      Digests that a host of the inventory learned before, image name to digest. From the action plugin, which reads
+      them from O(lock_file).
+    type: dict
+    default: {}
+  learn:
+    description: >-
+      Whether an image without a known digest may be pulled. It is not used yet then: what was RV(learned) is written
+      into the lock first. From the action plugin, by O(pins).
     type: bool
-    default: false
+    default: true
+  lock_file:
+    description: The inventory's lock, on the controller.
+    type: path
+  pins:
+    description: C(learn) or C(require). The action plugin reads it.
+    type: str
+  former_pins:
+    description: What the station learned before there was a lock. The action plugin reads it.
+    type: dict
   ca_bundle:
     description: The CA bundle that builds trust.
     type: path
@@ -74,7 +86,8 @@ EXAMPLES = r"""
     name: router
     machine: "{{ gridtie_machine }}"
     docker: "{{ gridtie_docker }}"
-    config_dir: /etc/gridtie
+    lock_file: "{{ inventory_dir }}/gridtie.lock.yaml"
+    pins: learn
 """
 RETURN = r"""
 image:
@@ -89,8 +102,12 @@ not_reached:
   description: Whether a failure means that no connection was made, so that another source may be tried.
   type: bool
   returned: failure
+learned:
+  description: Digests that nobody knew before, as a lock says them. Where there are some, the image is not made yet.
+  type: dict
+  returned: success
 recorded:
-  description: Digests that were not known before and are accepted from now on, as C(name@digest).
+  description: What of them was written into the lock, as C(name@digest). From the action plugin.
   type: list
   returned: success
 """
@@ -103,9 +120,8 @@ class Maker:
         self._given, self._apt = given, apt
         sources = {**given["package_settings"], **given["package_addresses"]}
         self._images = Images(given["docker"], given["ca_bundle"], sources)
-        self._pins_path = f"{given['config_dir']}/pins.json"
         self._lock: list[int] = []
-        self.recorded: list[str] = []
+        self.learned: dict[str, str] = {}
 
     def find(self, step: dict[str, Any]) -> str | None:
         """The name by which an image is run, where it is here already, else None."""
@@ -153,18 +169,15 @@ class Maker:
             self._apt.install(missing)
 
     def _expected(self, reference: str, artefact: str | None) -> str | None:
-        pins = gridtie_pins.read(read_text(self._pins_path))
-        return gridtie_pins.expected(reference, artefact, pins, self._given["require_pins"])
+        return gridtie_pins.expected(reference, artefact, self._given["learned"], self._given["learn"])
 
     def _pull(self, image: dict[str, Any]) -> str:
-        """Pull an image of a registry; its digest is checked, or recorded where none is known yet."""
+        """Pull an image of a registry; its digest is checked. Raises UnpinnedError where it is not known yet."""
         reference, digest = image["reference"], self._expected(image["reference"], image["digest"])
         named = self._images.pull(image.get("pull_from", reference), digest, self._lock)
         if digest is None:
-            pins = gridtie_pins.read(read_text(self._pins_path))
-            text = gridtie_pins.recorded(pins, reference, named.rpartition("@")[2])
-            gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
-            self.recorded.append(named)
+            self.learned[reference] = named.rpartition("@")[2]
+            raise gridtie_pins.UnpinnedError(reference)
         return named
 
 
@@ -175,8 +188,8 @@ def main() -> None:
             "steps": {"type": "list", "elements": "dict", "required": True},
             "contexts": {"type": "dict"},
             "docker": {"type": "dict", "required": True},
-            "config_dir": {"type": "path", "required": True},
-            "require_pins": {"type": "bool", "default": False},
+            "learned": {"type": "dict", "default": {}},
+            "learn": {"type": "bool", "default": True},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
@@ -188,14 +201,14 @@ def main() -> None:
     gridtie_network.use(module.params["network"])
     steps = module.params["steps"]
     if module.check_mode and not module.params["docker"].get("works", True):
-        module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
+        module.exit_json(changed=True, image=steps[-1]["reference"], made=[], learned={}, needed=True)
     try:
         maker = Maker(module.params, gridtie_apt.Apt(module.params["lock_wait_s"], module.warn))
         found = maker.find(steps[-1])
         if found:
-            module.exit_json(changed=False, image=found, made=[], recorded=[], needed=False)
+            module.exit_json(changed=False, image=found, made=[], learned={}, needed=False)
         if module.check_mode or module.params["contexts"] is None:
-            module.exit_json(changed=True, image=steps[-1]["reference"], made=[], recorded=[], needed=True)
+            module.exit_json(changed=True, image=steps[-1]["reference"], made=[], learned={}, needed=True)
         lacking = missing_cpu_flags(steps[-1].get("cpu_flags") or [])
         if lacking:
             module.fail_json(
@@ -207,13 +220,16 @@ def main() -> None:
             name, seconds = maker.ensure(step)
             if seconds:
                 made.append({"name": step["name"], "seconds": round(seconds, 1)})
+    except gridtie_pins.UnpinnedError:
+        learned = gridtie_pins.as_learned("images", maker.learned)
+        module.exit_json(changed=True, image="", made=[], learned=learned, needed=True)
     except (gridtie_pins.PinError, NoMirrorError) as error:
         module.fail_json(msg=str(error))
     except (CommandError, gridtie_apt.PackageError) as error:
         module.fail_json(msg=str(error), stdout=error.output, not_reached=not_reached(error.output))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'the image'}: {error.strerror or error}")
-    module.exit_json(changed=bool(made), image=name, made=made, recorded=maker.recorded, needed=False)
+    module.exit_json(changed=bool(made), image=name, made=made, learned={}, needed=False)
 
 
 if __name__ == "__main__":

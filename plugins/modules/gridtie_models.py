@@ -7,16 +7,16 @@ import grp
 import json
 import os
 import pwd
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_files import ensure_file
-from ..module_utils.gridtie_host.catalogue import CatalogueError, parse, parse_lock
+from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin, parse, parse_lock
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
@@ -41,7 +41,7 @@ options:
     type: path
     required: true
   lock_file:
-    description: Its lock with the digests, on the controller.
+    description: Its lock with the project's digests, on the controller.
     type: path
     required: true
   catalogue:
@@ -104,10 +104,27 @@ options:
     description: Largest download in GB that a model may need; 0 is no limit.
     type: float
     default: 0
-  require_pins:
-    description: Refuse models whose digest is not in the lock.
+  learned:
+    description: >-
+      Digests that a host of the inventory learned before, as O(lock). From the action plugin, which reads them from
+      O(inventory_lock).
+    type: dict
+    default: {}
+  learn:
+    description: >-
+      Whether a model without a known digest may be taken. What the library has now is told as RV(learned) before a
+      byte is fetched, and written into the inventory's lock. From the action plugin, by O(pins).
     type: bool
-    default: false
+    default: true
+  inventory_lock:
+    description: The inventory's lock, on the controller.
+    type: path
+  pins:
+    description: C(learn) or C(require). The action plugin reads it.
+    type: str
+  former_pins:
+    description: What the station learned before there was a lock. The action plugin reads it.
+    type: dict
   choose_again:
     description: Forget the earlier choice.
     type: bool
@@ -184,7 +201,7 @@ RETURN = r"""
 models:
   description: The models as station.json holds them.
   type: list
-  returned: always
+  returned: when RV(agreed)
 others:
   description: Why the rest of the catalogue was not taken, by name.
   type: dict
@@ -192,6 +209,14 @@ others:
 remarks:
   description: What a person should know, such as a digest that was recorded.
   type: list
+  returned: always
+learned:
+  description: Digests that nobody knew before, as a lock says them.
+  type: dict
+  returned: always
+agreed:
+  description: False where nothing was done yet, since what was RV(learned) has to be written into the lock first.
+  type: bool
   returned: always
 """
 
@@ -213,7 +238,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "kv_type": {"type": "str", "choices": ["f16", "q8_0", "q4_0"], "default": "f16"},
     "flash_attention": {"type": "bool", "default": True},
     "max_download_gb": {"type": "float", "default": 0},
-    "require_pins": {"type": "bool", "default": False},
+    "learned": {"type": "dict", "default": {}},
+    "learn": {"type": "bool", "default": True},
     "choose_again": {"type": "bool", "default": False},
     "graphics": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
@@ -241,9 +267,11 @@ def main() -> None:
     try:
         if given["state"] == "absent":
             gone = withdraw(_directories(module), module.check_mode)
-            module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone)
+            module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone, learned={}, agreed=True)
         done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
+    except _Unagreed as unagreed:
+        module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
     except (InstallError, CatalogueError) as error:
@@ -255,8 +283,16 @@ def main() -> None:
         models=done.models,
         others=done.others,
         remarks=done.remarks,
+        learned=_learned(done.learned),
+        agreed=True,
         diff=[{"before": done.before, "after": done.after}, *written],
     )
+
+
+def _learned(pins: Mapping[str, Pin]) -> dict[str, Any]:
+    """As a lock says it."""
+    found = {name: {key: value for key, value in asdict(pin).items() if value} for name, pin in pins.items()}
+    return {"models": found} if found else {}
 
 
 def _catalogue(given: dict[str, Any], check: bool) -> list[dict[str, Any]]:
@@ -292,14 +328,28 @@ def _order(module: AnsibleModule) -> Order:
         flash_attention=given["flash_attention"],
         max_download=int(given["max_download_gb"] * 1e9),
         purposes=tuple(dict.fromkeys(given["purposes"])),
-        require_pins=given["require_pins"],
+        learned=parse_lock({"schema": 1, "models": given["learned"]}),
+        require_pins=not given["learn"],
         choose_again=given["choose_again"],
         deep=given["deep"],
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
         reach=lambda url: reached(url, given["container"], given["docker"]),
+        agree=_agree,
         say=gridtie_progress.report,
     )
+
+
+class _Unagreed(Exception):
+    """Digests that nobody knew: the controller decides whether they hold, before anything is fetched."""
+
+    def __init__(self, learned: dict[str, Any]) -> None:
+        super().__init__()
+        self.learned = learned
+
+
+def _agree(pins: Mapping[str, Pin]) -> None:
+    raise _Unagreed(_learned(pins))
 
 
 def _hardware(container: str, docker: dict[str, Any]) -> Hardware:

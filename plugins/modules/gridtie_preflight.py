@@ -15,6 +15,7 @@ from ..module_utils import (
     gridtie_docker,
     gridtie_judge,
     gridtie_launchd,
+    gridtie_pins,
     gridtie_ports,
     gridtie_services,
     gridtie_support,
@@ -44,6 +45,9 @@ options:
     description: Where the station's configuration is.
     type: path
     required: true
+  models_dir:
+    description: Where the station's models are.
+    type: path
   port:
     description: The router's port.
     type: raw
@@ -98,6 +102,18 @@ support:
   returned: success
 station:
   description: The station.json of an earlier run, or empty.
+  type: dict
+  returned: success
+former_pins:
+  description: The digests that an earlier version recorded on this host, as a lock says them.
+  type: dict
+  returned: where the host is judged
+former_problem:
+  description: Why they cannot be read.
+  type: str
+  returned: where the host is judged
+pins:
+  description: How the roles go on with digests, C(mode) and C(former). From the action plugin.
   type: dict
   returned: success
 """
@@ -182,6 +198,15 @@ def _missing_accounts(people: Any) -> Iterator[str]:
                 yield name
 
 
+def _former(given: dict[str, Any]) -> dict[str, Any]:
+    """What the station recorded before its inventory had a lock."""
+    texts = [read_text(f"{given[place]}/pins.json") if given[place] else "" for place in ("config_dir", "models_dir")]
+    try:
+        return {"former_pins": gridtie_pins.former(*texts), "former_problem": ""}
+    except gridtie_pins.PinError as error:
+        return {"former_pins": {}, "former_problem": str(error)}
+
+
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
@@ -190,6 +215,7 @@ def main() -> None:
             "wanted": {"type": "dict", "default": {}},
             "judge": {"type": "bool", "default": True},
             "config_dir": {"type": "path", "required": True},
+            "models_dir": {"type": "path"},
             "port": {"type": "raw", "default": 0},
             "tls_port": {"type": "raw", "default": 0},
             "engine_port": {"type": "raw", "default": 0},
@@ -225,11 +251,12 @@ def main() -> None:
     config_dir, given = module.params["config_dir"], module.params["keys_given"]
     keyless = gridtie_cloud_keys.keyless(config_dir, module.params["key_files"], given)
     problems += gridtie_judge.judge_keys(config_dir, keyless)
-    if problems:
-        module.fail_json(msg=gridtie_judge.listing(problems), problems=problems)
     platform = gridtie_support.find(machine["system"], machine["architecture"], machine.get("wsl", 0))
     support = {"name": platform.name, "level": platform.level, "remark": platform.remark}
-    module.exit_json(changed=False, machine=machine, choice=choice, station=station, support=support)
+    seen = {"machine": machine, "choice": choice or {}, "station": station, **_former(module.params)}
+    if problems:
+        module.fail_json(msg=gridtie_judge.listing(problems), problems=problems, **seen)
+    module.exit_json(changed=False, support=support, **seen)
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_files, gridtie_network, gridtie_pins
+from ..module_utils import gridtie_network, gridtie_pins
 from ..module_utils.gridtie_command import CommandError
 from ..module_utils.gridtie_host.models.download import Fetcher, FetchError, NotReachedError
 from ..module_utils.gridtie_host.models.progress import Meter
 from ..module_utils.gridtie_host.models.store import sha256_of
-from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_progress import report
 from ..module_utils.gridtie_release import (
     INCOMING,
@@ -45,8 +44,8 @@ options:
     required: true
   archives:
     description: >-
-      Upstream's archives, the main one first, each with C(file) and C(sha256), which may be empty: then the first use
-      decides, unless O(require_pins).
+      Upstream's archives, the main one first, each with C(file) and C(sha256), which may be empty: then it is what a
+      host of the inventory learned before, or the first use decides.
     type: list
     elements: dict
     default: []
@@ -62,14 +61,25 @@ options:
     description: The Docker that has the image.
     type: dict
     default: {}
-  config_dir:
-    description: The station's configuration directory; first-use checksums are recorded in its pins.json.
-    type: path
-    required: true
-  require_pins:
-    description: Refuse what has no checksum yet.
+  learned:
+    description: >-
+      Checksums that a host of the inventory learned before, C(version/file) to sha256. From the action plugin, which
+      reads them from O(lock_file).
+    type: dict
+    default: {}
+  learn:
+    description: Whether the first use may decide. From the action plugin, by O(pins).
     type: bool
-    default: false
+    default: true
+  lock_file:
+    description: The inventory's lock, on the controller.
+    type: path
+  pins:
+    description: C(learn) or C(require). The action plugin reads it.
+    type: str
+  former_pins:
+    description: What the station learned before there was a lock. The action plugin reads it.
+    type: dict
   ca_bundle:
     description: The CA bundle that downloads trust.
     type: str
@@ -97,7 +107,8 @@ EXAMPLES = r"""
     archives:
       - file: ollama-linux-amd64.tar.zst
         sha256: 50539c5fe9bf85887733355098dcdb266b433cb8c73fa180713417e9ed6e42bb
-    config_dir: /etc/gridtie
+    lock_file: "{{ inventory_dir }}/gridtie.lock.yaml"
+    pins: learn
 """
 RETURN = r"""
 tree:
@@ -108,8 +119,12 @@ program:
   description: Where the program is in the tree.
   type: str
   returned: success
+learned:
+  description: Checksums that nobody knew before, as a lock says them.
+  type: dict
+  returned: success
 recorded:
-  description: Checksums that were not known before and are accepted from now on, as C(file@sha256).
+  description: What of them was written into the lock, as C(file@sha256). From the action plugin.
   type: list
   returned: success
 not_reached:
@@ -125,9 +140,8 @@ class Maker:
     def __init__(self, given: dict[str, Any]) -> None:
         self._given = given
         self._trees = Trees(Path(given["directory"]))
-        self._pins_path = f"{given['config_dir']}/pins.json"
         self._sums = {archive["file"]: self._expected(archive) for archive in given["archives"]}
-        self.recorded: list[str] = []
+        self.learned: dict[str, str] = {}
 
     @property
     def name(self) -> str:
@@ -148,10 +162,9 @@ class Maker:
             self._trees.finish(scratch, self.name, self._given["version"])
         except (ReleaseError, CommandError):
             shutil.rmtree(scratch, ignore_errors=True)
-            if self.recorded:  # No checksum says that it is right: the next run shall not continue with it.
+            if self.learned:  # No checksum says that it is right: the next run shall not continue with it.
                 shutil.rmtree(self._incoming, ignore_errors=True)
             raise
-        self._record()
         kept = [self.name, *(Path(path).name for path in self._given["keep"])]
         for path in [*self._trees.others(kept), self._incoming]:
             shutil.rmtree(path, ignore_errors=True)
@@ -169,11 +182,11 @@ class Maker:
         return self._trees.directory / INCOMING
 
     def _expected(self, archive: dict[str, Any]) -> str | None:
-        pins = gridtie_pins.read(read_text(self._pins_path))
-        reference = f"{self._given['version']}/{archive['file']}"
-        return gridtie_pins.expected(
-            reference, archive["sha256"] or None, pins, self._given["require_pins"], kind="files"
-        )
+        reference = self._reference(archive["file"])
+        return gridtie_pins.expected(reference, archive["sha256"], self._given["learned"], self._given["learn"])
+
+    def _reference(self, file: str) -> str:
+        return f"{self._given['version']}/{file}"
 
     def _fetch(self, archive: dict[str, Any]) -> Path:
         """The checked archive."""
@@ -185,17 +198,8 @@ class Maker:
         url = f"{self._given['base_url']}/{file}"
         Fetcher(self._given["ca_bundle"]).download(url, target, self._sums[file] or "", meter.at)
         if self._sums[file] is None:
-            self._sums[file] = sha256_of(target)
-            self.recorded.append(f"{file}@{self._sums[file]}")
+            self._sums[file] = self.learned[self._reference(file)] = sha256_of(target)
         return target
-
-    def _record(self) -> None:
-        """Accept nothing else from now on than what came at the first use, and ran."""
-        for entry in self.recorded:
-            file, _, sha256 = entry.rpartition("@")
-            pins = gridtie_pins.read(read_text(self._pins_path))
-            text = gridtie_pins.recorded(pins, f"{self._given['version']}/{file}", sha256, kind="files")
-            gridtie_files.write_atomically(self._pins_path, text.encode(), 0o644)
 
 
 def main() -> None:
@@ -208,8 +212,8 @@ def main() -> None:
             "base_url": {"type": "str", "default": ""},
             "image": {"type": "str", "default": ""},
             "docker": {"type": "dict", "default": {}},
-            "config_dir": {"type": "path", "required": True},
-            "require_pins": {"type": "bool", "default": False},
+            "learned": {"type": "dict", "default": {}},
+            "learn": {"type": "bool", "default": True},
             "ca_bundle": {"type": "str", "default": ""},
             "keep": {"type": "list", "elements": "path", "default": []},
             **gridtie_network.ARGUMENTS,
@@ -225,7 +229,7 @@ def main() -> None:
             foretold = found or f"{given['directory']}/{maker.name or given['version']}"
             program = program_of(Path(foretold)) or PROGRAMS[0]
             diff = {} if found else {"before": "", "after": f"{foretold}/{program}\n", "after_header": "release"}
-            module.exit_json(changed=not found, tree=foretold, program=program, recorded=[], diff=diff)
+            module.exit_json(changed=not found, tree=foretold, program=program, learned={}, diff=diff)
         tree = maker.make()
     except NotReachedError as error:
         module.fail_json(msg=str(error), not_reached=True)
@@ -235,7 +239,8 @@ def main() -> None:
         module.fail_json(msg=str(error), stdout=error.output, not_reached=False)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['directory']}: {error.strerror or error}", not_reached=False)
-    module.exit_json(changed=True, tree=tree, program=program_of(Path(tree)), recorded=maker.recorded)
+    learned = gridtie_pins.as_learned("archives", maker.learned) if maker.learned else {}
+    module.exit_json(changed=True, tree=tree, program=program_of(Path(tree)), learned=learned)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Images:
     def __init__(self) -> None:
         self._given: dict[str, Any] = {
             "docker": inspect(), "ca_bundle": bundle() or "/etc/ssl/certs/ca-certificates.crt", "contexts": {},
-            "config_dir": "/nonexistent", "require_pins": False, "package_settings": {}, "package_addresses": {},
+            "learned": {}, "learn": False, "package_settings": {}, "package_addresses": {},
         }  # fmt: skip
         self._maker = Maker(self._given, Apt())
 

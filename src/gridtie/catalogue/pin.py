@@ -76,13 +76,18 @@ def write(path: Path, pins: Mapping[str, Pin]) -> bool:
         quoted = {key: f'"{value}"' if value.isdigit() else value for key, value in _entry(pin).items()}
         lines += [f"    {key}: {value}\n" for key, value in quoted.items()]
     new = "".join(lines)
-    parse_lock({"schema": 1, "models": {name: _entry(pin) for name, pin in pins.items()}})
+    parse_lock({"schema": 1, "models": documents(pins)})
     if new == text:
         return False
     draft = path.with_name(f".{path.name}.draft")
     draft.write_text(new, encoding="utf-8")
     draft.replace(path)
     return True
+
+
+def documents(pins: Mapping[str, Pin]) -> dict[str, dict[str, str]]:
+    """Pins as a lock says them."""
+    return {name: _entry(pin) for name, pin in pins.items()}
 
 
 def _entry(pin: Pin) -> dict[str, str]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gridtie.catalogue.load import CatalogueFileError, load, load_lock
-from gridtie.host.catalogue import CatalogueError, OllamaSource, Pin
+from gridtie.host.catalogue import Catalogue, CatalogueError, Pin
 from gridtie.host.models.own_files import parse_entry
-from gridtie.host.models.resolve import AUTO
+from gridtie.host.models.resolve import AUTO, is_pinned
 
 
-def problems(models: Any, catalogue: Path, lock: Path, require_pins: bool = False) -> list[dict[str, str]]:
+def problems(models: Any, catalogue: Path, lock: Path) -> list[dict[str, str]]:
     """What is wrong with `gridtie_models`, the catalogue and its lock: one `{found, fix}` each, all at once."""
     found = []
     try:
-        known, pins = load(catalogue), load_lock(lock)
+        known = load(catalogue)
+        load_lock(lock)
     except CatalogueFileError as error:
         return [{"found": str(error), "fix": "correct that line"}]
     if models == AUTO:
@@ -28,16 +29,21 @@ def problems(models: Any, catalogue: Path, lock: Path, require_pins: bool = Fals
             if isinstance(entry, Mapping):
                 parse_entry(entry)
                 continue
-            model = known.find(str(entry))
+            known.find(str(entry))
         except CatalogueError as error:
             found.append({"found": str(error), "fix": "give each file of your own as {name, gguf, sha256}"})
             continue
         except KeyError as error:
             found.append({"found": f"gridtie_models: {error.args[0]}", "fix": f"choose names that {catalogue} has"})
-            continue
-        pin = pins.get(model.name, Pin())
-        pinned = any(pin.manifest if isinstance(source, OllamaSource) else pin.gguf for source in model.sources)
-        if require_pins and not pinned:
-            text = f"gridtie_models: {model.name} has no digest in {lock}, and gridtie_require_pins is on"
-            found.append({"found": text, "fix": "add its digest, or choose a model that has one"})
     return found
+
+
+def unpinned(names: Sequence[str], catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[str]:
+    """Those models, and the probe, that no source can be held to a digest of."""
+    wanted = [catalogue.models[name] for name in dict.fromkeys(names) if name in catalogue.models]
+    wanted += [each for each in catalogue.models.values() if "probe" in each.purposes and each not in wanted][:1]
+    return [
+        each.name
+        for each in wanted
+        if not any(is_pinned(source, pins.get(each.name, Pin())) for source in each.sources)
+    ]

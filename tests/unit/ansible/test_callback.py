@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +30,19 @@ def test_the_message_comes_first_and_output_in_full_up_to_its_last_lines() -> No
 )
 def test_known_causes_say_what_to_do(payload: dict[str, Any], hint: str) -> None:
     assert hint in callback.failure_lines(payload)[-1]
+
+
+def test_a_notice_is_told_once_for_all_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said: list[str] = []
+    module = callback.CallbackModule()
+    monkeypatch.setattr(module, "_say", lambda line, color=None: said.append(line))
+
+    for _ in ("alice", "bob"):
+        module._tell_notices({"notices": ["gridtie_require_pins is called gridtie_pins now"]})
+    module._tell_notices({})
+
+    assert said == ["  Note: gridtie_require_pins is called gridtie_pins now"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_the_defaults_have_nothing_wrong() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("gridtie_port", "abc"), ("gridtie_engine", "olama"), ("gridtie_require_pins", "maybe")],
+    [("gridtie_port", "abc"), ("gridtie_engine", "olama"), ("gridtie_pins", "maybe")],
 )
 def test_a_value_of_the_wrong_type_is_named_with_what_is_wanted(name: str, value: Any) -> None:
     (problem,) = inputs.check_types(inputs.load_specs(ROOT / "roles"), {name: value})
@@ -36,6 +36,23 @@ def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone() -> None
     assert [problem["fix"] for problem in problems] == ["did you mean gridtie_port?"]
 
 
+def test_a_variable_of_an_earlier_version_is_known_and_its_new_name_is_told() -> None:
+    given = {"gridtie_port", "gridtie_require_pins"}
+
+    assert inputs.check_names({"gridtie_port", "gridtie_pins"}, given) == []
+    assert (
+        inputs.check_values({"gridtie_require_pins": True}) == inputs.check_values({"gridtie_require_pins": "no"}) == []
+    )
+    assert [notice.split()[:5] for notice in inputs.renamed(given)] == [
+        ["gridtie_require_pins", "is", "called", "gridtie_pins", "now"]
+    ]
+
+
+def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
+    assert inputs.check_models({}) == []
+    assert "did you mean llama3:8b" in inputs.check_models({"gridtie_models": ["llama3:9b"]})[0]["found"]
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -45,6 +62,8 @@ def test_a_misspelt_name_is_told_the_near_one_and_facts_are_left_alone() -> None
         {"gridtie_state_dir": "relative/path"},
         {"gridtie_config_dir": "/etc/gridtie/../ssh"},
         {"gridtie_engine_user": "llm", "gridtie_user": "llm"},
+        {"gridtie_require_pins": "maybe"},
+        {"gridtie_lock_file": "gridtie.lock.yaml"},
     ],
     ids=str,
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -229,8 +228,7 @@ def maker(trees: Trees, upstream: Registry, tmp_path: Path) -> Make:
         given = {
             "directory": str(trees.directory), "version": NEW, "base_url": f"{upstream.url}/blobs",
             "archives": [{"file": "ollama.tgz", "sha256": sha256}], "image": "", "docker": {},
-            "config_dir": str(tmp_path / "config"), "require_pins": False, "ca_bundle": "",
-            "keep": [],
+            "learned": {}, "learn": True, "ca_bundle": "", "keep": [],
         }  # fmt: skip
         return Maker({**given, **changes})
 
@@ -334,38 +332,32 @@ def test_a_release_of_another_version_than_its_name_says_leaves_nothing(maker: M
     assert content(trees.directory) == before
 
 
-def test_the_first_use_records_a_checksum_that_is_not_pinned(maker: Make, tmp_path: Path, upstream: Registry) -> None:
+def test_the_first_use_tells_a_checksum_that_is_not_pinned(maker: Make, upstream: Registry) -> None:
     made = maker(archives=unpinned())
     tree = made.make()
     sha256 = hashlib.sha256(upstream.files["/blobs/ollama.tgz"]).hexdigest()
 
-    assert made.recorded == [f"ollama.tgz@{sha256}"]
-    assert json.loads((tmp_path / "config/pins.json").read_text())["files"] == {f"{NEW}/ollama.tgz": sha256}
-    assert maker(archives=unpinned()).find() == tree
+    assert made.learned == {f"{NEW}/ollama.tgz": sha256}
+    assert maker(archives=unpinned(), learned=made.learned).find() == tree
 
 
-def test_what_the_first_use_recorded_is_all_that_is_accepted_later(
-    maker: Make, trees: Trees, upstream: Registry
-) -> None:
-    tree = maker(archives=unpinned()).make()
-    (Path(tree) / "bin/ollama").unlink()
+def test_what_another_host_learned_is_all_that_is_accepted(maker: Make, upstream: Registry) -> None:
+    sha256 = hashlib.sha256(upstream.files["/blobs/ollama.tgz"]).hexdigest()
     upstream.files["/blobs/ollama.tgz"] += b"changed"
 
     with pytest.raises(download.FetchError, match="has the wrong content"):
-        maker(archives=unpinned()).make()
+        maker(archives=unpinned(), learned={f"{NEW}/ollama.tgz": sha256}).make()
 
 
-def test_what_does_not_run_is_never_recorded(maker: Make, tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError):
-        maker(version="0.33.0", archives=unpinned()).make()
-    assert not (tmp_path / "config/pins.json").exists()
+def test_a_checksum_of_the_project_outranks_a_learned_one(maker: Make) -> None:
+    assert maker(learned={f"{NEW}/ollama.tgz": "0" * 64}).make()
 
 
 def test_where_pins_are_required_the_first_use_is_refused_before_anything_is_fetched(
     maker: Make, upstream: Registry
 ) -> None:
-    with pytest.raises(PinError, match="gridtie_require_pins"):
-        maker(archives=unpinned(), require_pins=True)
+    with pytest.raises(PinError, match="gridtie_pins"):
+        maker(archives=unpinned(), learn=False)
     assert upstream.requests == []
 
 

@@ -13,6 +13,7 @@ import pytest
 from gridtie.catalogue import load_lock
 from gridtie.catalogue.pin import adopt, update, write
 from gridtie.host.catalogue import Pin
+from gridtie.lock import read, record
 from standins.model_registry import serving
 from standins.model_station import ModelStation
 
@@ -97,6 +98,48 @@ def test_what_a_station_recorded_is_taken_over_and_changes_no_pin() -> None:
         "a:1": Pin(manifest="1" * 64, gguf="3" * 64),
         "b:1": theirs,
     }
+
+
+def command(*words: object) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "pin_models.py", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_command_pins_for_the_hosts_of_one_inventory(station: ModelStation, lock: Path) -> None:
+    """In the place of what one of them learned, since a person has decided; the rest of the lock stays."""
+    inventory, project = lock.with_name("gridtie.lock.yaml"), lock.read_bytes()
+    image = {"images": {"debian:1": {"digest": f"sha256:{'a' * 64}"}}}
+    record(inventory, "alice", {"models": {"codellama:7b": {"manifest": "a" * 64}}, **image})
+    manifest = station.registry.add_model("codellama:7b", b"weights")
+
+    command("codellama:7b", "--registry", station.registry.url, "--lock", lock, "--into", inventory)
+
+    found = read(inventory)
+    assert found.digests("models")["codellama:7b"]["manifest"] == manifest.digest[7:]
+    assert found.entries["models"]["codellama:7b"].learned_by == ""
+    assert found.digests("images") == image["images"]
+    assert lock.read_bytes() == project
+
+
+def test_what_the_project_pins_stays_out_of_an_inventorys_lock(station: ModelStation, lock: Path) -> None:
+    inventory = lock.with_name("gridtie.lock.yaml")
+    lock.write_text("schema: 1\n\nmodels:\n  codellama:7b:\n    manifest: " + "b" * 64 + "\n")
+    station.registry.add_model("codellama:7b", b"weights")
+
+    command("codellama:7b", "--registry", station.registry.url, "--lock", lock, "--into", inventory)
+
+    assert read(inventory).digests("models") == {}
+
+
+def test_what_stations_learned_becomes_the_projects_pin(lock: Path) -> None:
+    inventory = lock.with_name("gridtie.lock.yaml")
+    record(inventory, "alice", {"models": {"codellama:7b": {"manifest": "b" * 64}}})
+
+    command("--from", inventory, "--lock", lock)
+
+    assert load_lock(lock)["codellama:7b"] == Pin(manifest="b" * 64)
 
 
 def test_the_command_pins_from_a_mirror(station: ModelStation, lock: Path) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from gridtie.catalogue.request import problems
+from gridtie.catalogue import load, load_lock
+from gridtie.catalogue.request import problems, unpinned
+from gridtie.host.catalogue import Pin
 
 CONFIG = Path(__file__).parents[3] / "config"
 FILES = (CONFIG / "models.yaml", CONFIG / "models.lock.yaml")
@@ -42,10 +44,15 @@ def test_what_is_neither_auto_nor_a_list_is_refused(models: Any) -> None:
     assert problems(models, *FILES)[0]["fix"] == "set it to auto, or to a list of names"
 
 
-def test_required_pins_are_missed_before_anything_is_fetched() -> None:
-    found = problems(["qwen2.5-coder:7b", "smollm2:135m"], *FILES, require_pins=True)
+def test_models_without_a_digest_are_known_before_anything_is_fetched() -> None:
+    catalogue, pins = load(FILES[0]), load_lock(FILES[1])
+    named = ["qwen2.5-coder:7b", "smollm2:135m", "llama3:8b"]
 
-    assert [problem["found"].split()[1] for problem in found] == ["qwen2.5-coder:7b"]
+    assert unpinned(named, catalogue, pins) == ["qwen2.5-coder:7b", "llama3:8b"]
+    assert unpinned([], catalogue, {}) == ["smollm2:135m"]
+    # A library's model is held to its manifest: the file's own digest alone says nothing of the rest.
+    assert unpinned(["llama3:8b"], catalogue, {**pins, "llama3:8b": Pin(gguf="0" * 64)}) == ["llama3:8b"]
+    assert unpinned(["llama3:8b"], catalogue, {**pins, "llama3:8b": Pin(manifest="0" * 64)}) == []
 
 
 def test_a_mistake_in_the_catalogue_is_told_with_its_line(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ class Wishes:
     `present` names models that are already there and need no download. `together` counts chosen models as loaded at
     the same time (the embedded engine runs one server each; Ollama unloads what is idle). `purposes` are what `auto`
     chooses a model for, one each, the most important first. `partly` allows a model to lie partly in main memory.
+    `pinned` are the models whose digests are known, where others may not be taken; None where they may.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -52,6 +53,7 @@ class Wishes:
     together: bool = False
     purposes: Sequence[str] = PURPOSES
     partly: bool = False
+    pinned: Optional[frozenset[str]] = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def judge(model: Model, budget: Budget, wishes: Wishes) -> Verdict:
     score, estimated = coding_score(model)
     if model.hybrid:
         unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
-        refusals = unknown + _source(model, wishes) + _licence(model)
+        refusals = unknown + _source(model, wishes) + _pin(model, wishes) + _licence(model)
         return Verdict(model, 0, None, 0, None, score, estimated, tuple(refusals))
 
     def placed(settings: Settings) -> Placement:
@@ -120,7 +122,7 @@ def judge(model: Model, budget: Budget, wishes: Wishes) -> Verdict:
     seconds = placement.seconds(read_per_token(model, settings))
     speed = 1 / seconds if seconds else None
     refusals = _fits(settings.context, needed, placement, largest, speed, budget, wishes)
-    refusals += _source(model, wishes)
+    refusals += _source(model, wishes) + _pin(model, wishes)
     if speed is not None and speed < wishes.least_speed and not refusals:
         refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {wishes.least_speed:g} are wanted")
     return Verdict(
@@ -239,6 +241,12 @@ def _partly(verdict: Verdict, budget: Budget) -> str:
 
 def _licence(model: Model) -> list[str]:
     return [] if model.license.commercial else [f"its licence ({model.license.id}) forbids commercial use"]
+
+
+def _pin(model: Model, wishes: Wishes) -> list[str]:
+    if wishes.pinned is None or model.name in wishes.pinned:
+        return []
+    return ["its digest is not known, and gridtie_pins is require"]
 
 
 def _source(model: Model, wishes: Wishes) -> list[str]:

@@ -131,6 +131,10 @@ class Installer:
         layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf}", size)
         return {} if self._has(layer) else {layer.digest: self._costs(layer, means)}
 
+    def library_pin(self, name: str, means: Means) -> Pin:
+        """The digests of a library's model, as it is at hand or else as the registry has it now."""
+        return _pin_of(self._base(name, Pin(), means))
+
     def install(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""
         found = self.find(wanted)
@@ -225,7 +229,8 @@ class Installer:
                     self.checked.trust(self.store.blob(layer.digest), layer.digest)
             meter.finish(layer.size)
         self._keep_base(source.name, base)
-        self._learn(wanted, Pin(manifest=base.digest.split(":")[1], gguf=base.model.digest.split(":")[1]))
+        if not wanted.pin.manifest:
+            self.learned[wanted.model.name] = _pin_of(base)
         return base
 
     def _keep_base(self, name: str, base: Manifest) -> None:
@@ -249,7 +254,8 @@ class Installer:
         # By digest, as a library's layers: one file may be wanted in both ways.
         with self._locks[f"sha256:{wanted.pin.gguf}" if wanted.pin.gguf else wanted.own_name]:
             layer = self._known_gguf(wanted, means) or self._new_gguf(wanted, means)
-        self._learn(wanted, Pin(gguf=layer.digest.split(":")[1], package=wanted.pin.package))
+        if not wanted.pin.gguf:
+            self.learned[wanted.model.name] = Pin(gguf=layer.digest.split(":")[1], package=wanted.pin.package)
         header = read_header(self.store.blob(layer.digest))
         return build_manifest(self.store.add_bytes(configuration(header), CONFIG_TYPE), (layer,))
 
@@ -289,11 +295,9 @@ class Installer:
             return {}
         return content if isinstance(content, dict) else {}
 
-    def _learn(self, wanted: Wanted, found: Pin) -> None:
-        """Remember hashes of a first use, for the station to obey from now on."""
-        known = wanted.pin.manifest if isinstance(wanted.source, OllamaSource) else wanted.pin.gguf
-        if not known:
-            self.learned[wanted.model.name] = found
+
+def _pin_of(base: Manifest) -> Pin:
+    return Pin(manifest=base.digest.split(":")[1], gguf=base.model.digest.split(":")[1])
 
 
 def gguf_file(wanted: Wanted, means: Means) -> Path:

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
+from ..catalogue import OllamaSource, Pin
 from ..fit.memory import GIB
 from .download import DISK_RESERVE, FetchError
 from .install import Installer, InstallError, Wanted
@@ -39,6 +40,19 @@ def install_all(
     if problems:
         raise InstallError("\n".join([*problems, *installer.remarks]))
     return manifests
+
+
+def ask_digests(installer: Installer, wanted: Sequence[Wanted], means: Means) -> dict[str, Pin]:
+    """What the library serves now for those of its models that have no pin, asked before a byte of them is fetched.
+
+    A model that cannot be asked for is missing here: `install_all` tells it together with all other failures.
+    """
+    unpinned = [
+        (item, item.source.name) for item in wanted if isinstance(item.source, OllamaSource) and not item.pin.manifest
+    ]
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        found = _gathered([(item, pool.submit(installer.library_pin, name, means)) for item, name in unpinned], [])
+    return {item.model.name: pin for item, pin in found}
 
 
 def check_disk(store: Store, needs: Iterable[Mapping[str, int]]) -> None:

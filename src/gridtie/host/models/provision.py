@@ -8,11 +8,11 @@ from __future__ import annotations
 import fcntl
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
-from ..catalogue import Catalogue, CatalogueError, Model, Pin, parse_lock
+from ..catalogue import Catalogue, CatalogueError, Model, Pin
 from ..fit.choice import PURPOSES, coding_score
 from ..fit.gguf import GgufError, shape_of
 from ..fit.memory import Settings, need
@@ -21,12 +21,22 @@ from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .download import FetchError
 from .install import Installer, InstallError, Wanted, clear_scratch
-from .install_all import check_disk, install_all
+from .install_all import ask_digests, check_disk, install_all
 from .own_files import describe, fetch, find_file, parse_entry
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
-from .resolve import AUTO, Request, Resolved, merged_pins, remember, remembered, resolve, wanted_models
+from .resolve import (
+    AUTO,
+    Request,
+    Resolved,
+    merged_pins,
+    pinned_models,
+    remember,
+    remembered,
+    resolve,
+    wanted_models,
+)
 from .seed import DirectorySeed, Seed, SeedError, open_seed
 from .sources import Means, ObtainError
 from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
@@ -70,10 +80,6 @@ class Directories:
         return self.root / "proved.json"
 
     @property
-    def pins(self) -> Path:
-        return self.root / "pins.json"
-
-    @property
     def checked(self) -> Path:
         return self.root / "checked.json"
 
@@ -86,7 +92,7 @@ class Directories:
 @dataclass
 class Order:
     """Everything that `provision` needs to know. `probe` tells unreachable kinds of source, `budget` the memory there
-    is; both are asked only when a choice is made.
+    is; both are asked only when a choice is made. `lock` has the project's pins, `learned` those of this inventory.
     """
 
     directories: Directories
@@ -104,6 +110,7 @@ class Order:
     flash_attention: bool = True
     max_download: int = 0
     purposes: Sequence[str] = PURPOSES
+    learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
     deep: bool = False
@@ -112,18 +119,24 @@ class Order:
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
+    # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
+    agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
 
 
 @dataclass(frozen=True)
 class Provisioned:
-    """What there was and is (for a diff), the models as station.json holds them, and remarks for people."""
+    """What there was and is (for a diff), the models as station.json holds them, and remarks for people.
+
+    `learned` are digests that nobody knew before.
+    """
 
     before: Mapping[str, Any]
     after: Mapping[str, Any]
     models: Sequence[Mapping[str, Any]]
     others: Mapping[str, str]
     remarks: Sequence[str]
+    learned: Mapping[str, Pin] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -155,17 +168,21 @@ def _provision(order: Order, check: bool) -> Provisioned:
     catalogue, own_pins, postponed = _with_own_files(order, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     request = _request(order, postponed)
-    station_pins = _station_pins(directories.pins)
-    pins = {**merged_pins(order.lock, station_pins), **own_pins}
+    pins = {**merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
     wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+    asked = {} if check else ask_digests(installer, wanted, order.means)
+    if asked:
+        order.agree(asked)
+        pins.update(asked)
+        wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [installer.find(item) for item in wanted]
     else:
         found = list(install_all(installer, wanted, order.means, order.say))
-        remarks += [*_recorded(installer, station_pins, directories.pins), *installer.remarks]
+        remarks += installer.remarks
     models = [_described(order, installer, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
     keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
     superfluous = _prunable(directories, owned, keep) if order.prune else []
@@ -180,7 +197,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
         remarks += _proved(order, installer, models)
         if order.prune:
             _prune(superfluous, directories, owned)
-    return Provisioned(before, after, models, resolved.others, remarks)
+    return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
 def _seeds(order: Order, checked: Checked) -> list[Seed]:
@@ -326,7 +343,9 @@ def _resolve(
         for name, model in catalogue.models.items()
         if installer.store.read(own_name(name)) is not None or installer.at_hand(model, pins.get(name, Pin()))
     )
-    return resolve(catalogue, request, order.budget(), order.probe(), present)
+    unreachable = order.probe()
+    pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
+    return resolve(catalogue, request, order.budget(), unreachable, present, pinned)
 
 
 def _served(
@@ -395,30 +414,6 @@ def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
         "context": model["context"],
         "parallel": model["parallel"],
     }
-
-
-def _recorded(installer: Installer, station: dict[str, Pin], path: Path) -> list[str]:
-    """Keep the digests of first uses, and say so."""
-    if not installer.learned:
-        return []
-    write_json(path, {"schema": 1, "models": _pin_documents({**station, **installer.learned})})
-    return [
-        f"{name}: no digest was pinned for it; recorded {'manifest ' + pin.manifest if pin.manifest else pin.gguf}, "
-        "which this station accepts from now on (copy it to config/models.lock.yaml for the others)"
-        for name, pin in installer.learned.items()
-    ]
-
-
-def _pin_documents(pins: Mapping[str, Pin]) -> dict[str, dict[str, str]]:
-    return {name: {key: value for key, value in asdict(pin).items() if value} for name, pin in pins.items()}
-
-
-def _station_pins(path: Path) -> dict[str, Pin]:
-    document = read_json(path)
-    try:
-        return parse_lock(document) if document else {}
-    except CatalogueError as error:
-        raise InstallError(f"{path} cannot be used: {error}; remove it to record digests anew") from error
 
 
 def _write(

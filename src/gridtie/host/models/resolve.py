@@ -46,7 +46,9 @@ class Request:
         unusual = self.models == AUTO and tuple(self.purposes) != PURPOSES
         return {**document, "purposes": list(self.purposes)} if unusual else document
 
-    def wishes(self, unreachable: Mapping[str, str], present: frozenset[str]) -> Wishes:
+    def wishes(
+        self, unreachable: Mapping[str, str], present: frozenset[str], pinned: Optional[frozenset[str]] = None
+    ) -> Wishes:
         settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
         return Wishes(
             settings=settings,
@@ -56,6 +58,7 @@ class Request:
             present=present,
             together=self.engine == "embedded",
             purposes=tuple(self.purposes),
+            pinned=pinned,
         )
 
 
@@ -99,9 +102,10 @@ def resolve(
     budget: Budget,
     unreachable: Mapping[str, str],
     present: frozenset[str],
+    pinned: Optional[frozenset[str]] = None,
 ) -> Resolved:
-    """Choose. Raises InstallError with every reason why nothing can be chosen."""
-    wishes = request.wishes(unreachable, present)
+    """Choose, among those in `pinned` where it is given. Raises InstallError with every reason why nothing can be."""
+    wishes = request.wishes(unreachable, present, pinned)
     try:
         if isinstance(request.models, str):
             choice = choose_best(catalogue, budget, wishes)
@@ -115,22 +119,38 @@ def resolve(
 
 def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, Pin], strict: bool) -> list[Wanted]:
     """The models with their sources and pins. With `strict`, one without a pin is an InstallError."""
-    wanted, unpinned = [], []
+    wanted, missing = [], []
     for name, context, kind, _ in resolved.models:
         model = catalogue.models[name]
         source = next(source for source in model.sources if source.kind == kind)
         pin = pins.get(name, Pin())
-        if strict and not (pin.manifest if isinstance(source, OllamaSource) else pin.gguf):
-            unpinned.append(f"{name}: gridtie_require_pins is on, and models.lock.yaml has no digest for this source")
+        if strict and not is_pinned(source, pin):
+            missing.append(
+                f"{name}: gridtie_pins is require, and no digest is known for its source ({kind}): `make pins` asks"
+            )
         wanted.append(Wanted(model, context, source, pin))
-    if unpinned:
-        raise InstallError("\n".join(unpinned))
+    if missing:
+        raise InstallError("\n".join(missing))
     return wanted
 
 
-def merged_pins(lock: Mapping[str, Pin], station: Mapping[str, Pin]) -> dict[str, Pin]:
-    """The lock's pins, and the station's own where the lock says nothing."""
-    merged = dict(station)
+def pinned_models(catalogue: Catalogue, pins: Mapping[str, Pin], unreachable: Mapping[str, str]) -> frozenset[str]:
+    """Those whose digest is known at the source that they would be taken from."""
+    return frozenset(
+        name
+        for name, model in catalogue.models.items()
+        if model.sources and is_pinned(_source(model, unreachable), pins.get(name, Pin()))
+    )
+
+
+def is_pinned(source: Source, pin: Pin) -> bool:
+    """Whether the pin says what this source must serve."""
+    return bool(pin.manifest if isinstance(source, OllamaSource) else pin.gguf)
+
+
+def merged_pins(lock: Mapping[str, Pin], learned: Mapping[str, Pin]) -> dict[str, Pin]:
+    """The project's pins, and what was learned where they say nothing."""
+    merged = dict(learned)
     for name, pin in lock.items():
         own = merged.get(name, Pin())
         merged[name] = Pin(pin.gguf or own.gguf, pin.package or own.package, pin.manifest or own.manifest)

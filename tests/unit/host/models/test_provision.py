@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,20 +92,57 @@ def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
 
 
-def test_the_first_digest_is_recorded_said_and_obeyed(station: ModelStation) -> None:
-    done = station.provision()
-    assert "no digest was pinned" in done.remarks[0] and station.manifest.digest[7:] in done.remarks[0]
+def test_a_digest_that_was_learned_once_is_all_that_is_accepted(station: ModelStation) -> None:
+    learned = station.provision().learned
+    assert learned["coder:1b"].manifest == station.manifest.digest[7:] and list(learned) == ["coder:1b"]
 
     station.store().manifest_path("coder:1b").unlink()
     station.registry.add_model("coder:1b", station.weights, b"{}")
     with pytest.raises(InstallError, match="coder:1b was changed upstream"):
-        station.provision()
+        station.provision(learned=learned)
+
+
+def test_a_pin_of_the_project_outranks_a_learned_one(station: ModelStation) -> None:
+    lock = {**station.order.lock, "coder:1b": Pin(manifest=station.manifest.digest[7:])}
+
+    assert station.provision(lock=lock, learned={"coder:1b": Pin(manifest="0" * 64)}).learned == {}
+
+
+def test_hosts_agree_on_a_digest_before_a_byte_of_the_model_is_fetched(station: ModelStation) -> None:
+    class AnotherWasFirst(Exception):
+        pass
+
+    def agree(pins: Mapping[str, Pin]) -> None:
+        raise AnotherWasFirst(pins["coder:1b"].manifest)
+
+    with pytest.raises(AnotherWasFirst, match=station.manifest.digest[7:]):
+        station.provision(agree=agree)
+    assert not [path for path, _ in station.registry.requests if "/blobs/" in path]
+    assert not station.store().read("gridtie/coder:1b")
+
+
+def test_a_model_that_is_here_already_is_learned_without_a_network(station: ModelStation) -> None:
+    station.provision()
+    station.registry.requests.clear()
+
+    assert station.provision().learned["coder:1b"].manifest == station.manifest.digest[7:]
+    assert station.registry.requests == []
 
 
 def test_with_required_pins_a_missing_one_is_an_error_before_anything_is_fetched(station: ModelStation) -> None:
-    with pytest.raises(InstallError, match=r"coder:1b: gridtie_require_pins is on"):
-        station.provision(require_pins=True)
+    with pytest.raises(InstallError, match=r"coder:1b: .*gridtie_pins is require"):
+        station.provision(models=["coder:1b"], require_pins=True)
     assert not station.registry.requests
+
+
+def test_with_required_pins_auto_chooses_among_pinned_models(station: ModelStation) -> None:
+    pinned = {"coder:1b": Pin(manifest=station.manifest.digest[7:])}
+
+    without = station.provision(require_pins=True)
+    assert [model["catalogue"] for model in without.models] == ["probe:1m"]
+    assert "gridtie_pins is require" in without.others["coder:1b"]
+    chosen = station.provision(require_pins=True, learned=pinned, choose_again=True).models
+    assert {model["catalogue"] for model in chosen} == {"coder:1b", "probe:1m"}
 
 
 def test_a_manifest_other_than_the_locks_is_refused_before_its_blobs(station: ModelStation) -> None:

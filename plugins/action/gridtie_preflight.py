@@ -1,0 +1,172 @@
+"""Judge a host, and add to the one list what only the controller knows: which digests are missing, and where."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+_ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
+    # needs the path first.
+    sys.path.append(str(_ROOT))
+
+from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
+from plugins.module_utils.gridtie_judge import listing, problem  # noqa: E402
+from plugins.plugin_utils import gridtie_needed_pins as needs  # noqa: E402
+from plugins.plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over  # noqa: E402
+
+from gridtie.catalogue import CatalogueFileError, load, load_lock  # noqa: E402
+from gridtie.catalogue.request import unpinned  # noqa: E402
+from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock  # noqa: E402
+from gridtie.host.models.resolve import AUTO, merged_pins  # noqa: E402
+
+_MEND = "put the file right, or back from where the inventory is kept, or use the version that wrote it"
+
+
+class ActionModule(ActionBase):
+    """Arguments: the module's, and ``pins``: ``mode``, ``lock_file``, ``usual`` (the lock's default place),
+    ``catalogue`` and ``lock`` (files of the project), ``models``, ``choose_again`` and ``gpu``, the variables.
+
+    Returns what the module returns, and ``pins``: the ``mode`` in which the roles go on, and the host's ``former`` pins
+    that no lock holds.
+    """
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Look, judge, and fail with everything that stands in the way."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        arguments = dict(self._task.args)
+        given = arguments.pop("pins", None)
+        answer = self._execute_module("gridtie_preflight", module_args=arguments, task_vars=task_vars)
+        result.update(answer)
+        if given is None or "former_pins" not in answer:
+            return result
+        problems = list(answer.get("problems") or [])
+        pins = _Pins(given, answer, task_vars or {}, self._connection.transport == "local")
+        problems += pins.judge()
+        if not problems and not self._task.check_mode:
+            problems += pins.take_over()
+        if problems:
+            return {**result, "failed": True, "msg": listing(problems), "problems": problems}
+        for notice in pins.notices:
+            Display().warning(notice)
+        result.update(pins=pins.handed_on(), notices=pins.notices)
+        return result
+
+
+class _Pins:
+    """The lock and what this host needs of it."""
+
+    def __init__(
+        self, given: Mapping[str, Any], seen: Mapping[str, Any], task_vars: Mapping[str, Any], local: bool
+    ) -> None:
+        self._given, self._seen = given, seen
+        self._host = str(task_vars.get("inventory_hostname", ""))
+        self._sources = task_vars.get("ansible_inventory_sources") or []
+        self._path = Path(str(given["lock_file"])).expanduser()
+        self._require = given["mode"] == "require"
+        self._why_lost = not_kept(self._path, Path(str(given["usual"])), local=local)
+        self._former: Learned = {}
+        self._lock = Lock()
+        self.notices: list[str] = []
+
+    def judge(self) -> list[dict[str, str]]:
+        """Every problem with the lock, with what the host recorded before there was one, and with what is missing."""
+        if not self._path.is_absolute():
+            return []  # It has its own line, among the inputs.
+        try:
+            self._lock = read(self._path)
+        except LockError as error:
+            return [problem(str(error), f"{_MEND}; it was not touched")]
+        former = [] if self._host in self._lock.taken_over else self._take_up_former()
+        try:
+            return [*former, *self._missing()]
+        except CatalogueFileError:
+            return former  # It has its own line, among the inputs.
+
+    def take_over(self) -> list[dict[str, str]]:
+        """Write into the lock, once, what the host recorded by itself."""
+        if not self._former or self._why_lost:
+            return []
+        try:
+            take_over(self._path, self._host, self._former)
+        except LockError as error:
+            # Another host was first, a moment ago.
+            self._lock = read(self._path)
+            return self._take_up_former() or [problem(str(error), "correct pins.json on the host")]
+        return []
+
+    def handed_on(self) -> dict[str, Any]:
+        """Where the lock is lost after the run, nothing may be learned any more: all that is needed is known."""
+        return {"mode": "require" if self._require or self._why_lost else "learn", "former": self._former}
+
+    def _take_up_former(self) -> list[dict[str, str]]:
+        if self._seen.get("former_problem"):
+            return [problem(f"{self._host}: {self._seen['former_problem']}", "repair it, or remove it on that host")]
+        self._former = self._seen["former_pins"]
+        return [
+            problem(
+                f"{conflict} ({self._path}); {self._host} recorded its own before there was a lock",
+                "decide: to follow the lock, remove that entry from pins.json on the host (/etc/gridtie, or models in "
+                "gridtie_state_dir); to follow the host, write its digest into the lock",
+            )
+            for conflict in self._lock.conflicts(self._former, self._host)
+        ]
+
+    def _missing(self) -> list[dict[str, str]]:
+        artefacts = yaml.safe_load((_ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        machine, choice = self._seen["machine"], self._seen.get("choice") or {}
+        known = {kind: {**self._former.get(kind, {}), **self._lock.digests(kind)} for kind in ("images", "archives")}
+        system = machine["system"]["id"]
+        registry = (machine["reach"].get("registry") or {}).get("state") == "ok"
+        may_learn = not (self._require or self._why_lost)
+        base = plan.base_source(
+            "registry" if registry or system not in artefacts["bootstrap"] else "packages",
+            artefacts,
+            system,
+            may_learn or plan.base_image(artefacts, system)["reference"] in known["images"],
+        )
+        needed = needs.of_engine(choice, machine, artefacts, self._given["gpu"], base)
+        self.notices = [
+            f"{each.reference}: config/artefacts.yaml has another digest than {self._path}, and counts; remove it there"
+            for each in needs.outranked(needed, known)
+        ]
+        lacking = needs.missing(needed, known) + [needs.Needed("models", name) for name in self._unpinned_models()]
+        if self._require:
+            return needs.required(lacking, str(self._path), self._learn_command())
+        return needs.lost(lacking, self._undecided, self._why_lost, str(self._path)) if self._why_lost else []
+
+    @property
+    def _decided(self) -> list[str]:
+        """The models that `auto` chose in an earlier run, as far as they are of the catalogue."""
+        if self._given["choose_again"]:
+            return []
+        return [str(model.get("catalogue", "")) for model in (self._seen.get("station") or {}).get("models") or []]
+
+    @property
+    def _undecided(self) -> bool:
+        return bool(self._given["models"] == AUTO and not self._decided)
+
+    def _unpinned_models(self) -> list[str]:
+        catalogue: Catalogue = load(Path(self._given["catalogue"] or _ROOT / "config/models.yaml"))
+        project = load_lock(Path(self._given["lock"] or _ROOT / "config/models.lock.yaml"))
+        learned = {**self._former.get("models", {}), **self._lock.digests("models")}
+        try:
+            pins: Mapping[str, Pin] = merged_pins(project, parse_lock({"schema": 1, "models": learned}))
+        except CatalogueError:
+            return []
+        asked = self._given["models"]
+        names = self._decided if asked == AUTO else [name for name in asked if isinstance(name, str)]
+        return unpinned(names, catalogue, pins)
+
+    def _learn_command(self) -> str:
+        inventory = " ".join(f"-i {source}" for source in self._sources)
+        return f"ansible-playbook site.yml {inventory} --limit {self._host} -e gridtie_pins=learn"

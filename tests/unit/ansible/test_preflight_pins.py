@@ -1,0 +1,153 @@
+"""What the preflight adds to its list from the lock, and how the roles go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.action import gridtie_preflight as action
+
+from gridtie.lock import read, record
+
+A, B = "a" * 64, "b" * 64
+DEBIAN = "docker.io/library/debian:trixie-slim"
+MACHINE: dict[str, Any] = {
+    "system": {"id": "debian"}, "architecture": "x86_64", "init": "systemd", "graphics": {},
+    "reach": {"registry": {"state": "ok"}},
+}  # fmt: skip
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "gridtie.lock.yaml"
+
+
+def pins(lock: Path, host: str = "alice", usual: Path | None = None, **changes: Any) -> action._Pins:
+    given = {
+        "mode": "learn", "lock_file": str(lock), "usual": str(usual or lock.with_name("other")), "catalogue": "",
+        "lock": "", "models": "auto", "choose_again": False, "gpu": "auto",
+    }  # fmt: skip
+    seen = {
+        "machine": MACHINE, "choice": {"engine": "embedded"}, "station": {}, "former_pins": {}, "former_problem": "",
+    }  # fmt: skip
+    given.update((name, value) for name, value in changes.items() if name in given)
+    seen.update((name, value) for name, value in changes.items() if name in seen)
+    return action._Pins(given, seen, {"inventory_hostname": host, "ansible_inventory_sources": ["inv"]}, False)
+
+
+def found(pins: action._Pins) -> list[str]:
+    return [f"{problem['found']} -> {problem['fix']}" for problem in pins.judge()]
+
+
+def test_where_things_may_be_learned_nothing_stands_in_the_way(lock: Path) -> None:
+    learning = pins(lock, models=["qwen2.5-coder:7b"])
+
+    assert found(learning) == []
+    assert learning.handed_on() == {"mode": "learn", "former": {}}
+
+
+def test_where_pins_are_required_every_missing_one_is_in_one_line(lock: Path) -> None:
+    fedora = {**MACHINE, "system": {"id": "fedora"}}
+    (problem,) = found(pins(lock, mode="require", models=["qwen2.5-coder:7b", "llama3:8b"], machine=fedora))
+
+    assert all(name in problem for name in ("qwen2.5-coder:7b", "llama3:8b", DEBIAN, str(lock)))
+    assert 'MODELS="qwen2.5-coder:7b llama3:8b"' in problem
+    assert "-i inv --limit alice -e gridtie_pins=learn" in problem
+
+
+def test_what_the_lock_has_is_not_missed(lock: Path) -> None:
+    record(lock, "bob", {"models": {"qwen2.5-coder:7b": {"manifest": A}}})
+
+    assert found(pins(lock, mode="require", models=["qwen2.5-coder:7b"])) == []
+
+
+def test_auto_and_a_base_of_packages_need_nothing_where_pins_are_required(lock: Path) -> None:
+    assert found(pins(lock, mode="require")) == []
+
+
+def test_what_auto_chose_before_is_held_to_its_pin(lock: Path) -> None:
+    station = {"models": [{"catalogue": "qwen2.5-coder:7b"}, {"catalogue": "smollm2:135m"}]}
+
+    (problem,) = found(pins(lock, mode="require", station=station))
+    assert "the model qwen2.5-coder:7b" in problem
+    assert found(pins(lock, mode="require", station=station, choose_again=True)) == []
+
+
+@pytest.mark.parametrize("models", ["auto", ["qwen2.5-coder:7b"]], ids=str)
+def test_what_would_be_learned_where_the_lock_is_lost_stands_in_the_way(lock: Path, models: Any) -> None:
+    """A temporary directory, as all of pytest's are."""
+    (problem,) = found(pins(lock, usual=lock, models=models))
+
+    assert "temporary directory" in problem
+    assert "gridtie_lock_file" in problem
+
+
+def test_where_the_lock_is_lost_and_all_is_pinned_the_run_goes_on_and_learns_nothing(lock: Path) -> None:
+    lost = pins(lock, usual=lock, models=["smollm2:135m"])
+
+    assert found(lost) == []
+    assert lost.handed_on()["mode"] == "require"
+
+
+def test_a_shared_place_lifts_it(lock: Path) -> None:
+    assert found(pins(lock, usual=lock.with_name("elsewhere"), models=["qwen2.5-coder:7b"])) == []
+
+
+@pytest.mark.parametrize("content", ["", "schema: 9\n", "{", "schema: 1\nimages: {x: {digest: abc}}\n"], ids=str)
+def test_a_lock_that_cannot_be_used_is_one_line_and_stays_as_it_is(lock: Path, content: str) -> None:
+    lock.write_text(content)
+
+    (problem,) = found(pins(lock))
+    assert str(lock) in problem
+    assert lock.read_text() == content
+
+
+def test_a_lock_at_a_relative_path_has_its_line_elsewhere() -> None:
+    assert found(pins(Path("gridtie.lock.yaml"))) == []
+
+
+# -- stations of before there was a lock -------------------------------------------------------------------------------
+
+FORMER = {"models": {"qwen2.5-coder:7b": {"manifest": A}}, "images": {DEBIAN: {"digest": f"sha256:{B}"}}}
+
+
+def test_what_a_station_recorded_is_taken_over_and_counts_from_then_on_as_the_locks(lock: Path) -> None:
+    first = pins(lock, former_pins=FORMER, mode="require", models=["qwen2.5-coder:7b"])
+    assert found(first) == [] and first.take_over() == []
+
+    assert read(lock).digests("models") == FORMER["models"]
+    second = pins(lock, former_pins={"models": {"qwen2.5-coder:7b": {"manifest": B}}})
+    assert found(second) == [] and second.handed_on()["former"] == {}
+
+
+def test_where_the_lock_is_lost_a_station_is_held_to_what_it_recorded(lock: Path) -> None:
+    lost = pins(lock, usual=lock, former_pins=FORMER, models=["qwen2.5-coder:7b"])
+
+    assert found(lost) == [] and lost.take_over() == []
+    assert lost.handed_on() == {"mode": "require", "former": FORMER}
+    assert not lock.exists()
+
+
+def test_stations_that_recorded_different_digests_are_told_and_nothing_is_decided_for_them(lock: Path) -> None:
+    pins(lock, "bob", former_pins=FORMER).take_over()  # Nothing: it has not been looked at.
+    bob = pins(lock, "bob", former_pins=FORMER)
+    assert found(bob) == [] and bob.take_over() == []
+
+    (problem,) = found(pins(lock, "alice", former_pins={"models": {"qwen2.5-coder:7b": {"manifest": B}}}))
+    assert all(word in problem for word in ("alice", A, "bob", B, "decide"))
+
+
+def test_stations_that_are_looked_at_in_the_same_moment_are_told_as_well(lock: Path) -> None:
+    alice = pins(lock, "alice", former_pins={"models": {"qwen2.5-coder:7b": {"manifest": B}}})
+    bob = pins(lock, "bob", former_pins=FORMER)
+    assert found(alice) == found(bob) == []
+    assert bob.take_over() == []
+
+    (problem,) = alice.take_over()
+    assert "decide" in problem["fix"]
+
+
+def test_a_damaged_record_of_a_station_is_one_line(lock: Path) -> None:
+    (problem,) = found(pins(lock, former_problem="the pins.json of an earlier version is damaged"))
+    assert "alice: the pins.json" in problem
