@@ -20,8 +20,9 @@ from plugins.plugin_utils import gridtie_certificates as certificates  # noqa: E
 
 
 class ActionModule(ActionBase):
-    """Arguments: ``certificate`` and ``key`` (files on the controller), ``made`` (whether the authority signs here),
-    ``days``, ``renew_days``. Returns ``bundle``, the certificates to be trusted.
+    """Arguments: ``certificate`` and ``key`` (files on the controller), ``certificate_text`` and ``key_text`` (in place
+    of them), ``made`` (whether the authority signs here), ``days``, ``renew_days``. Returns ``bundle``, the
+    certificates to be trusted.
     """
 
     TRANSFERS_FILES = False
@@ -39,7 +40,9 @@ class ActionModule(ActionBase):
                 raise AnsibleActionFail(f"gridtie_ca_certificate: {certificate} cannot be read: {error}") from error
             return result
         try:
-            authority, why = certificates.Authority.ensure(
+            authority, why = certificates.Authority.of(
+                given.get("certificate_text", ""),
+                given.get("key_text", ""),
                 certificate,
                 Path(given["key"]).expanduser(),
                 days=int(given["days"]),

@@ -21,7 +21,8 @@ from plugins.plugin_utils import gridtie_certificates as certificates  # noqa: E
 
 class ActionModule(ActionBase):
     """Arguments: ``path`` on the host and its ``group``, ``names``, ``days``, ``renew_days``; ``authority`` and
-    ``authority_key``, files on the controller; or ``certificate`` and ``key`` there, which are ready.
+    ``authority_key``, files on the controller, or ``authority_text`` and ``authority_key_text`` in place of them; or
+    ``certificate`` and ``key`` there, which are ready.
     """
 
     TRANSFERS_FILES = False
@@ -56,7 +57,9 @@ class ActionModule(ActionBase):
         """The host makes its key and asks; the answer is signed here."""
         given, names = self._task.args, list(self._task.args["names"])
         found = self._key(task_vars)
-        authority, _ = certificates.Authority.ensure(
+        authority, _ = certificates.Authority.of(
+            given.get("authority_text", ""),
+            given.get("authority_key_text", ""),
             Path(given["authority"]).expanduser(),
             Path(given["authority_key"]).expanduser(),
             days=int(given["days"]),

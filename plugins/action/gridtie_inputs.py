@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -26,6 +27,7 @@ if str(_ROOT) not in sys.path:
     sys.path.append(str(_ROOT))
 
 from plugins.plugin_utils import gridtie_cloud_keys as cloud_keys  # noqa: E402
+from plugins.plugin_utils import gridtie_fleet_inputs as fleet  # noqa: E402
 from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
 
 # Names that tasks set while the playbook runs.
@@ -130,6 +132,22 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     return problems
 
 
+def check_kept_routing(text: str, name: str, pool: list[str]) -> tuple[list[dict[str, str]], list[str]]:
+    """As `check_routing`, of a host's own routing file that stays in force; ``name`` says where it is."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "llm_routing.yaml"
+        path.write_text(text, encoding="utf-8")
+        problems, environments = check_routing(path, pool)
+    told = [
+        {
+            "found": f"{entry['found'].replace(str(path), name)}; it was edited on the host, so it stays in force",
+            "fix": f"{entry['fix']}; or give the edit up: -e gridtie_routing_edits=replace",
+        }
+        for entry in problems
+    ]
+    return told, environments
+
+
 def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], list[str]]:
     """Every problem of the routing file, with file, line and key; and the environments that it knows.
 
@@ -210,7 +228,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check names, types, values and the routing file."""
+        """Check names, types, values and the routing file, then this host against the others."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
         specs = load_specs(_ROOT / "roles")
@@ -223,8 +241,6 @@ class ActionModule(ActionBase):
         notices = renamed(given)
         for notice in notices:
             Display().warning(notice)
-        routing = values.get("gridtie_routing_file") or self._task.args["routing_file"]
-        wrong, environments = check_routing(Path(routing), values.get("gridtie_pool") or [])
         undeclared = undeclared_proxies(os.environ, values) if self._connection.transport != "local" else []
         if undeclared:
             self._display.warning(
@@ -232,10 +248,48 @@ class ActionModule(ActionBase):
                 f"controller's own: if they need a proxy, set "
                 f"{' and '.join(f'gridtie_{name}' for name in undeclared)} for them in the inventory"
             )
+        state, host = self._task.args.get("host_state") or {}, task_vars.get("inventory_hostname", "")
+        routing = Path(os.path.normpath(values.get("gridtie_routing_file") or self._task.args["routing_file"]))
+        pool = values.get("gridtie_pool") or []
+        wrong, environments = check_routing(routing, pool)
+        if edit := kept_edit(state.get("routing", ""), routing, values):
+            name = f"{values['gridtie_config_dir']}/llm_routing.yaml"
+            kept, environments = check_kept_routing(edit, f"{host}:{name}", pool)
+            wrong += kept
+            notices.append(_KEPT.format(name=name, routing=routing))
+        if missed := fleet.not_looked_at(self._templar.template(task_vars.get("_preflight_elsewhere") or {})):
+            notices.append(_NOT_LOOKED_AT.format(names=", ".join(missed)))
         hosts = task_vars.get("groups", {}).get("all", [])
-        problems += wrong + site.problems(values, hosts, task_vars.get("inventory_hostname", ""), environments)
-        files = {} if wrong else key_files(Path(routing))
+        problems += wrong + site.problems(values, hosts, host, environments)
+        files = {} if wrong else key_files(routing)
         problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
         placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
+        others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
+        problems += fleet.problems(values, host, others, state, version())
         result.update(changed=False, problems=problems, notices=notices, key_files=placed)
         return result
+
+
+# What a run says of each host whose routing file it leaves alone.
+_KEPT = (
+    "{name} was edited on this host and differs from {routing}: it stays in force (gridtie_routing_edits: keep). To "
+    "take the edit over, copy it into that file; to give it up, -e gridtie_routing_edits=replace, which keeps a dated "
+    "copy beside it. With --check --diff as well, the latter shows both and changes nothing."
+)
+
+_NOT_LOOKED_AT = (
+    "this run makes a certificate authority, and {names} could not be asked for one that is known already. Where "
+    "another controller has made one, stop here and share it: docs/team.md, Certificates."
+)
+
+
+def kept_edit(edit: str, routing: Path, values: dict[str, Any]) -> str:
+    """A host's own routing file, where it stays in force in place of the one that was given."""
+    if values.get("gridtie_routing_edits", "keep") != "keep" or not routing.is_file():
+        return ""
+    return "" if edit == routing.read_text(encoding="utf-8") else edit
+
+
+def version() -> str:
+    """Of this checkout."""
+    return str(yaml.safe_load((_ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"])

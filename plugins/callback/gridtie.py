@@ -55,6 +55,7 @@ class _Stage:
         self.changed: list[str] = []
         self.failed = False
         self.note = ""
+        self.notices: list[str] = []
 
 
 class _Live:
@@ -244,6 +245,8 @@ class CallbackModule(DefaultCallback):
         if self._check:
             for name in stage.changed:
                 self._say(f"  {'':<{_TITLE_WIDTH}} {'':>10}  - {name}")
+        for notice in stage.notices:
+            self._say(f"  Note: {notice}", color="bright yellow")
 
     # Results
 
@@ -264,6 +267,9 @@ class CallbackModule(DefaultCallback):
                 name = f"{_host(result)}: {name}"
             if name not in stage.changed:
                 stage.changed.append(name)
+        # What a person has to know before anything is changed.
+        for notice in payload.get("notices") or []:
+            stage.notices.append(f"{_host(result)}: {notice}" if self._several_hosts else notice)
         summary = payload.get("summary") or facts.get("gridtie_resolved_summary")
         if summary:
             self._summaries.append(str(summary).rstrip())
@@ -288,7 +294,8 @@ class CallbackModule(DefaultCallback):
         if self._usual:
             super().v2_runner_item_on_failed(result)
             return
-        self._failure(result)
+        if not _task(result).ignore_unreachable:
+            self._failure(result)
 
     def v2_runner_retry(self, result: Any) -> None:
         if self._usual:
@@ -314,7 +321,8 @@ class CallbackModule(DefaultCallback):
         if self._usual:
             super().v2_runner_on_unreachable(result)
             return
-        self._failure(result)
+        if not _task(result).ignore_unreachable:
+            self._failure(result)
 
     def _tell_notices(self, payload: dict[str, Any]) -> None:
         """What a person should know of what was written, each once for all hosts."""

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_files
+from ..module_utils import gridtie_edits, gridtie_files
 
 DOCUMENTATION = r"""
 module: gridtie_files
@@ -26,7 +27,8 @@ options:
   files:
     description: >-
       Each with C(path), C(content) or C(content_base64), C(mode), C(owner), C(group); C(secret) keeps the content out
-      of diffs.
+      of diffs. C(edits) says what becomes of a file that a person has edited since it was last written, C(keep) or
+      C(replace); a dated copy of what is replaced stays beside it.
     type: list
     elements: dict
     default: []
@@ -37,6 +39,11 @@ options:
     default: []
   absent:
     description: Paths that shall not be there; directories go with all that is in them.
+    type: list
+    elements: path
+    default: []
+  set_aside:
+    description: Those of C(absent) of which a dated copy stays beside them where a person has edited them.
     type: list
     elements: path
     default: []
@@ -58,6 +65,14 @@ changed_paths:
 """
 
 
+def _file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
+    return gridtie_edits.ensure(entry, check, _now()) if "edits" in entry else gridtie_files.ensure_file(entry, check)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
@@ -66,6 +81,7 @@ def main() -> None:
             "files": {"type": "list", "elements": "dict", "default": []},
             "links": {"type": "list", "elements": "dict", "default": []},
             "absent": {"type": "list", "elements": "path", "default": []},
+            "set_aside": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )
@@ -75,12 +91,15 @@ def main() -> None:
     try:
         for kind, ensure in (
             ("directories", gridtie_files.ensure_directory),
-            ("files", gridtie_files.ensure_file),
+            ("files", _file),
             ("links", gridtie_files.ensure_link),
         ):
             for entry in given[kind]:
                 path = entry["path"]
                 changes.append(ensure(entry, check))
+        for path in given["set_aside"]:
+            if gridtie_edits.edited(path) and not check:
+                gridtie_edits.set_aside(path, _now())
         for path in given["absent"]:
             changes.append(gridtie_files.remove(path, check))
     except KeyError as error:

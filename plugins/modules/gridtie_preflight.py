@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import pwd
 from types import ModuleType
 from typing import Any, Iterator
@@ -18,9 +17,9 @@ from ..module_utils import (
     gridtie_pins,
     gridtie_ports,
     gridtie_services,
+    gridtie_station,
     gridtie_support,
 )
-from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
 module: gridtie_preflight
@@ -117,14 +116,6 @@ pins:
   type: dict
   returned: success
 """
-
-
-def _station(config_dir: str) -> dict[str, Any]:
-    try:
-        station = json.loads(read_text(f"{config_dir}/station.json") or "{}")
-    except ValueError:
-        return {}  # Cut by a crash of the machine: written anew by this run.
-    return station if isinstance(station, dict) else {}
 
 
 def _docker(seen: dict[str, Any], station: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +218,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     machine, inputs = module.params["machine"], module.params["input_problems"]
-    station = _station(module.params["config_dir"])
+    station = gridtie_station.station(module.params["config_dir"])
     machine["docker"] = _docker(machine["docker"], station)
     if not module.params["judge"]:
         module.exit_json(changed=False, machine=machine, choice={}, station=station)

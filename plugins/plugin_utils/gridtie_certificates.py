@@ -11,7 +11,7 @@ import fcntl
 import ipaddress
 import os
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Sequence
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -43,9 +43,31 @@ class Authority:
         self._key = key
 
     @property
+    def identifier(self) -> str:
+        """The fingerprint of its key, by which those it signed name it."""
+        return identifier(self.certificate)
+
+    def signed(self, certificate: x509.Certificate) -> bool:
+        """Whether the authority, or one before it that is still trusted, signed this."""
+        return any(_signs(each, certificate) for each in self._bundle)
+
+    def trusts(self, certificate: x509.Certificate) -> bool:
+        """Whether this is the authority, or one before it."""
+        return certificate in self._bundle
+
+    @property
     def pem(self) -> str:
         """All certificates to be trusted."""
         return "".join(_pem(each) for each in self._bundle)
+
+    @classmethod
+    def of(
+        cls, certificate_text: str, key_text: str, certificate: Path, key: Path, *, now: datetime.datetime, **how: Any
+    ) -> tuple[Authority | None, str]:
+        """The authority of two texts where they are given, else of two files, as `ensure`."""
+        if certificate_text or key_text:
+            return cls.told(certificate_text, key_text, now), ""
+        return cls.ensure(certificate, key, now=now, **how)
 
     @classmethod
     def ensure(
@@ -86,18 +108,37 @@ class Authority:
     @classmethod
     def _read(cls, certificate: Path, key: Path) -> Authority:
         try:
-            bundle = x509.load_pem_x509_certificates(certificate.read_bytes())
-            private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
-            raise CertificateError(
-                f"{certificate} and {key} cannot be used ({error}); they must hold a certificate authority and its key "
-                "without a passphrase, in PEM"
-            ) from error
-        if _public(private) != _public_of(bundle[0]):
-            raise CertificateError(f"the key in {key} does not belong to the first certificate in {certificate}")
+            found = cls._parsed(certificate.read_bytes(), key.read_bytes(), str(certificate), str(key))
+        except OSError as error:
+            raise CertificateError(f"{certificate} and {key} cannot be read: {error}") from error
         mode = key.stat().st_mode & 0o777
         if mode & 0o077:
             raise CertificateError(f"{key} has mode {mode:04o}; others must not read it: chmod 0600 {key}")
+        return found
+
+    @classmethod
+    def told(cls, certificate: str, key: str, now: datetime.datetime) -> Authority:
+        """The authority of two texts, as variables hold them. It is used as it is and never renewed from here."""
+        names = ("gridtie_authority_certificate", "gridtie_authority_key")
+        found = cls._parsed(certificate.encode(), key.encode(), *names)
+        if (ends := found.certificate.not_valid_after_utc) <= now:
+            raise CertificateError(f"the authority in {names[0]} expired on {ends:%Y-%m-%d}; put a valid one there")
+        return found
+
+    @classmethod
+    def _parsed(cls, certificate: bytes, key: bytes, certificate_name: str, key_name: str) -> Authority:
+        try:
+            bundle = x509.load_pem_x509_certificates(certificate)
+            private = serialization.load_pem_private_key(key, password=None)
+        except (ValueError, TypeError) as error:
+            raise CertificateError(
+                f"{certificate_name} and {key_name} cannot be used ({error}); they must hold a certificate authority "
+                "and its key without a passphrase, in PEM"
+            ) from error
+        if _public(private) != _public_of(bundle[0]):
+            raise CertificateError(
+                f"the key in {key_name} does not belong to the first certificate in {certificate_name}"
+            )
         return cls(bundle, private)  # type: ignore[arg-type]
 
     @classmethod
@@ -164,9 +205,7 @@ class Authority:
             certificate = x509.load_pem_x509_certificate(text.encode())
         except ValueError:
             return "it is no certificate"
-        try:
-            certificate.verify_directly_issued_by(self.certificate)
-        except (InvalidSignature, ValueError, TypeError):
+        if not _signs(self.certificate, certificate):
             return "another authority signed it"
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         if set(found) != set(_general(names)):
@@ -216,6 +255,28 @@ def given(certificate: Path, key: Path, names: Sequence[str], now: datetime.date
             "(gridtie_address)"
         )
     return _private_pem(private) + "".join(_pem(each) for each in chain)
+
+
+def identifier(certificate: x509.Certificate, *, issuer: bool = False) -> str:
+    """The fingerprint of a certificate's key, or of its issuer's, as `openssl x509 -text` shows it."""
+    try:
+        if issuer:
+            found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+        else:
+            found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.key_identifier
+    except x509.ExtensionNotFound:
+        found = None
+    if found is None:
+        return (certificate.issuer if issuer else certificate.subject).rfc4514_string()
+    return found.hex(":").upper()
+
+
+def _signs(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
 
 
 def _builder(
