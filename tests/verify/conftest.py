@@ -1,6 +1,8 @@
 """Machines under test: `pytest tests/verify --hosts=local://` or `--hosts=ssh://user@machine`.
 
-Runs as root, or as a user whose sudo asks for no password. GRIDTIE_CONFIG_DIR names another station than /etc/gridtie.
+Runs as root, or as a user who may use sudo. Where sudo wants a password, it is read from the file descriptor whose
+number is in GRIDTIE_SUDO_PASSWORD_FD: 3 with `3<<<"$password"`. GRIDTIE_CONFIG_DIR names another station than
+/etc/gridtie.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,28 +32,64 @@ CONFIG_DIR = os.environ.get("GRIDTIE_CONFIG_DIR") or "/etc/gridtie"
 CHAT_TIMEOUT = 180.0
 
 
+def _handed_password() -> str:
+    """The password that sudo wants; empty where none was handed over. It is read once, and by nobody after that."""
+    number = os.environ.pop("GRIDTIE_SUDO_PASSWORD_FD", "")
+    if not number:
+        return ""
+    with os.fdopen(int(number), encoding="utf-8") as pipe:
+        return pipe.read().rstrip("\n")
+
+
+PASSWORD = _handed_password()
+# It asks in any case and for nothing but this command, so that the first line that it reads is the password.
+SUDO_WITH_PASSWORD = "sudo -k -S -p '' "
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
 class Machine:
     """A provisioned machine, as root sees it."""
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._prefix = "" if host.user().name == "root" else "sudo -n "
+        self._prefix, self._password = "" if host.user().name == "root" else "sudo -n ", ""
+        if self._prefix and PASSWORD and host.run("sudo -k -n true").rc != 0:
+            self._prefix, self._password = SUDO_WITH_PASSWORD, PASSWORD
         self.station: dict[str, Any] = json.loads(self.root(f"cat {shlex.quote(CONFIG_DIR)}/station.json"))
         self.router: str = self.station["expected"]["router_container"]
         self._docker = f"docker --host {shlex.quote(self.station['expected']['docker_host'])}"
         self.port = urllib.parse.urlsplit(self.station["endpoint"]).port or 80
 
+    def as_root(self, command: str) -> Done:
+        """Run a command as root, whatever it comes to."""
+        if not self._password:
+            done = self.host.run(self._prefix + command)
+            return Done(int(done.rc), str(done.stdout), str(done.stderr))
+        shell = ["sh", "-c"] if self.is_here else self._ssh()
+        ended = subprocess.run(
+            [*shell, self._prefix + command], input=f"{self._password}\n", capture_output=True, text=True, check=False
+        )
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
     def root(self, command: str) -> str:
         """Output of a command that must succeed as root."""
-        done = self.host.run(self._prefix + command)
+        done = self.as_root(command)
         if done.rc != 0:
             pytest.fail(f"{command}: exit {done.rc}: {done.stderr.strip()[-2000:]}", pytrace=False)
-        return str(done.stdout)
+        return done.stdout
 
     def inside(self, container: str, command: str) -> tuple[int, str]:
         """Exit status and output of a shell command in a container."""
-        done = self.host.run(f"{self._prefix}{self._docker} exec {shlex.quote(container)} sh -c {shlex.quote(command)}")
-        return int(done.rc), str(done.stdout) + str(done.stderr)
+        done = self.as_root(f"{self._docker} exec {shlex.quote(container)} sh -c {shlex.quote(command)}")
+        return done.rc, done.stdout + done.stderr
 
     def inspect(self, container: str) -> dict[str, Any]:
         """`docker inspect` of a container."""
@@ -68,7 +107,7 @@ class Machine:
         """The doctor's document, whatever the verdict."""
         command = f"{self.station['prefix']}/bin/gridtie doctor --json"
         variable = f"GRIDTIE_CONFIG_DIR={shlex.quote(CONFIG_DIR)}"
-        done = self.host.run(f"{self._prefix}env {variable} {command}")
+        done = self.as_root(f"env {variable} {command}")
         try:
             document: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
@@ -116,13 +155,19 @@ class Machine:
             finally:
                 tunnel.terminate()
 
-    def put_docker_into(self, directory: Path) -> None:
-        """Write a `docker` command that is the machine's own, over SSH: this one need not have any."""
-        ssh, docker = self._ssh(), f"{self._prefix}{self._docker}"
-        code = f"import os, shlex, sys; os.execvp('ssh', [*{ssh!r}, {docker + ' '!r} + shlex.join(sys.argv[1:])])"
-        program = directory / "docker"
+    @contextmanager
+    def docker_in(self, directory: Path) -> Iterator[None]:
+        """A `docker` command in a directory that is the machine's own, over SSH: this one need not have any."""
+        program, password = directory / "docker", directory / "password"
+        password.touch(mode=0o600)
+        password.write_text(f"{self._password}\n" if self._password else "")
+        code = _DOCKER.format(ssh=self._ssh(), docker=f"{self._prefix}{self._docker} ", password=str(password))
         program.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, "-c", code])} "$@"\n')
         program.chmod(0o755)
+        try:
+            yield
+        finally:
+            password.unlink()
 
     def _ssh(self, *options: str) -> list[str]:
         """How it is reached, as testinfra reaches it."""
@@ -133,6 +178,27 @@ class Machine:
         command += shlex.split(backend.ssh_extra_args or "")
         user = f"{backend.host.user}@" if backend.host.user else ""
         return [*command, f"{user}{backend.host.name}"]
+
+
+# Gives sudo its line, then passes on what it is given.
+_DOCKER = """
+import os, pathlib, shlex, subprocess, threading, sys
+command = [*{ssh!r}, {docker!r} + shlex.join(sys.argv[1:])]
+line = pathlib.Path({password!r}).read_bytes()
+if not line:
+    os.execvp(command[0], command)
+docker = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+def feed():
+    try:
+        docker.stdin.write(line)
+        while given := os.read(0, 65536):
+            docker.stdin.write(given)
+        docker.stdin.close()
+    except OSError:
+        pass
+threading.Thread(target=feed, daemon=True).start()
+os._exit(docker.wait())
+"""
 
 
 class Container:
@@ -178,9 +244,8 @@ class Service:
 
     def touch(self, path: str) -> tuple[int, str]:
         """By root, in the mounts that the service sees: not its user but the mounts are asked."""
-        prefix = "" if self._machine.host.user().name == "root" else "sudo -n "
-        done = self._machine.host.run(f"{prefix}nsenter --target {self._process} --mount touch {shlex.quote(path)}")
-        return int(done.rc), str(done.stdout) + str(done.stderr)
+        done = self._machine.as_root(f"nsenter --target {self._process} --mount touch {shlex.quote(path)}")
+        return done.rc, done.stdout + done.stderr
 
     def limits(self) -> tuple[int, int]:
         told = (self._told[name] for name in ("MemoryMax", "TasksMax"))

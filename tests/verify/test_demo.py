@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ def test_the_demo_ends_with_its_hidden_tests_passed(
 ) -> None:
     environ = {**os.environ, "OPENAI_BASE_URL": f"{endpoint}/v1", "OPENAI_API_KEY": machine.key()}
     command = [sys.executable, str(checkout / "demo_final.py")]
-    if not machine.is_here:
-        # What the model writes runs in that machine's sandbox: whoever verifies it may have no Docker.
-        machine.put_docker_into(tmp_path)
-        environ["PATH"] = f"{tmp_path}{os.pathsep}{environ['PATH']}"
-        command += ["--sandbox-image", machine.inspect(machine.router)["Image"]]
-    done = subprocess.run(
-        command, env=environ, cwd=checkout, capture_output=True, text=True, timeout=_LIMIT, check=False
-    )
+    with ExitStack() as stack:
+        if not machine.is_here:
+            # What the model writes runs in that machine's sandbox: whoever verifies it may have no Docker.
+            stack.enter_context(machine.docker_in(tmp_path))
+            environ["PATH"] = f"{tmp_path}{os.pathsep}{environ['PATH']}"
+            command += ["--sandbox-image", machine.inspect(machine.router)["Image"]]
+        done = subprocess.run(
+            command, env=environ, cwd=checkout, capture_output=True, text=True, timeout=_LIMIT, check=False
+        )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

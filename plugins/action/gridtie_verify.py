@@ -1,0 +1,73 @@
+"""Run the project's tests against a machine from here, by the ways in that the playbook has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """Arguments: ``host`` (as testinfra names it), ``ssh_arguments``, ``ssh_key``, ``checkout``, ``config_dir``.
+
+    With ``become`` the tests get the password that sudo wants, from wherever Ansible has it. It travels through a pipe:
+    neither a command line nor an environment shows it.
+    """
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run pytest to its end."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        given = self._task.args
+        checkout = Path(given["checkout"]).resolve()
+        command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--hosts={given['host']}"]
+        command += [f"--ssh-extra-args={given['ssh_arguments']}", f"--ssh-identity-file={given['ssh_key']}"]
+        done = run_with_password(
+            [*command, str(checkout / "tests/verify")],
+            self._password(),
+            checkout,
+            # As root it must not leave files in a person's checkout.
+            {"GRIDTIE_CONFIG_DIR": given["config_dir"], "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        result.update(changed=False, rc=done.returncode, stdout=done.stdout, stderr=done.stderr)
+        result["stage_note"] = (done.stdout.strip().splitlines() or [""])[-1]
+        if done.returncode:
+            result.update(failed=True, msg=f"tests/verify does not hold for {given['host']}")
+        return result
+
+    def _password(self) -> str:
+        become = self._connection.become
+        if become is None:
+            return ""
+        password = str(become.get_option("become_pass", playcontext=self._play_context) or "")
+        if password and become.name.rpartition(".")[2] != "sudo":
+            raise AnsibleActionFail(
+                f"these tests know sudo, and the inventory says ansible_become_method: {become.name}"
+            )
+        return password
+
+
+def run_with_password(
+    command: list[str], password: str, directory: Path, variables: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """The command's end; it finds the number of the pipe with the password in GRIDTIE_SUDO_PASSWORD_FD."""
+    environ = {**os.environ, **variables}
+    if not password:
+        return subprocess.run(command, cwd=directory, env=environ, capture_output=True, text=True, check=False)
+    reader, writer = os.pipe()
+    try:
+        # It fits into the pipe, so that nobody has to read yet.
+        with os.fdopen(writer, "w", encoding="utf-8") as pipe:
+            pipe.write(password)
+        environ["GRIDTIE_SUDO_PASSWORD_FD"] = str(reader)
+        return subprocess.run(
+            command, cwd=directory, env=environ, pass_fds=[reader], capture_output=True, text=True, check=False
+        )
+    finally:
+        os.close(reader)
