@@ -4,7 +4,7 @@ SHELL := /bin/sh
 
 # ARGS    more arguments for the command behind a target:  make site ARGS="-e gridtie_engine=embedded"
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
-# PURGE=1 also removes models, ledger and keys:             make reset PURGE=1
+# PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1

@@ -108,7 +108,9 @@ def stations() -> Iterator[dict[str, str] | None]:
         yield configs if done else None
     finally:
         for variables in STATIONS.values():
-            playbook("playbooks/reset.yml", {**variables, "gridtie_purge": "true"})
+            playbook(
+                "playbooks/reset.yml", {**variables, "gridtie_purge": "true", "gridtie_confirm_purge": "localhost"}
+            )
 
 
 PARTS: dict[str, Callable[[], bool]] = {

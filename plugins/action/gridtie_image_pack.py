@@ -7,25 +7,32 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 
 class ActionModule(ActionBase):
-    """Arguments: ``reference``, ``docker``, and ``cache``, a directory on the controller."""
+    """Arguments: ``reference``, ``docker``, and ``cache``, a directory on the controller. Returns ``packed``."""
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Pack there, fetch what is not here yet, and clean up there."""
+        """Pack there, fetch what is not here yet, and clean up there. What goes wrong is a result: it can be borne."""
         result: dict[str, Any] = super().run(tmp, task_vars)
+        try:
+            return {**result, **self._pack(task_vars)}
+        except AnsibleConnectionFailure:
+            raise
+        except (AnsibleError, OSError) as error:
+            return {**result, "failed": True, "changed": False, "msg": str(error)}
+
+    def _pack(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         given = self._task.args
         reference = given["reference"]
         cache = Path(given["cache"]).expanduser() / reference.replace("/", "_").replace(":", "_")
         index = cache / "index.json"
         if index.is_file() and self._is_whole(cache, json.loads(index.read_text(encoding="utf-8"))["parts"]):
-            result.update(changed=False)
-            return result
+            return {"changed": False, "packed": True}
         there = f"/var/cache/gridtie/parts/{cache.name}"
         packed = self._execute_module(
             "gridtie_image_parts",
@@ -33,7 +40,7 @@ class ActionModule(ActionBase):
             task_vars=task_vars,
         )
         if packed.get("failed"):
-            return {**result, **packed}
+            return dict(packed)
         cache.mkdir(parents=True, exist_ok=True)
         for part in packed["parts"]:
             if not self._is_whole(cache, [part]):
@@ -46,8 +53,7 @@ class ActionModule(ActionBase):
             "gridtie_image_parts", module_args={"state": "gone", "directory": there}, task_vars=task_vars
         )
         # Nothing has changed on the host: what was packed there is gone again.
-        result.update(changed=False)
-        return result
+        return {"changed": False, "packed": True}
 
     @staticmethod
     def _is_whole(cache: Path, parts: list[dict[str, str]]) -> bool:

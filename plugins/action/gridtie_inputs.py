@@ -31,7 +31,7 @@ from plugins.plugin_utils import gridtie_fleet_inputs as fleet  # noqa: E402
 from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
 
 # Names that tasks set while the playbook runs.
-_FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note)$")
+_FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note|stage_notices)$")
 
 
 # Variables of earlier versions, which are still read: the new name, and what the values became.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import shutil
 import sys
@@ -13,6 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
+from ansible.template import Templar
+
+_ROOT = Path(__file__).resolve().parents[2]
+if str(_ROOT) not in sys.path:
+    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
+    # needs the path first.
+    sys.path.append(str(_ROOT))
+
+from plugins.plugin_utils import gridtie_fleet_report as fleet_report  # noqa: E402
 
 DOCUMENTATION = """
 name: gridtie
@@ -34,6 +44,9 @@ _LOG_INTERVAL_S = 20.0
 _TERMINAL_INTERVAL_S = 0.2
 _SPINNER = "|/-\\"
 _TAIL_LINES = 40
+
+# How the message of a failure begins that was told when it happened, and is counted at the end.
+TOLD = "Told above"
 
 _HINTS = (
     ("is not in the sudoers", "This user may not use sudo. Ask the machine's administrator, or run as root."),
@@ -145,9 +158,10 @@ class CallbackModule(DefaultCallback):
         super().__init__()
         self._stages: list[_Stage] = []
         self._summaries: list[str] = []
-        self._noticed: set[str] = set()
         self._check = False
         self._several_hosts = False
+        self._fleet = fleet_report.FleetReport()
+        self._playbook, self._verdict_file, self._heading, self._told_heading = "", "", "", ""
         self._directory = tempfile.mkdtemp(prefix="gridtie-progress-")
         path = f"{self._directory}/now"
         with Path(path).open("w", encoding="utf-8"):
@@ -164,32 +178,55 @@ class CallbackModule(DefaultCallback):
     # The run
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
+        self._playbook = Path(playbook._file_name).stem
         if self._usual:
             super().v2_playbook_on_start(playbook)
             return
         self._live.start()
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
+        hosts, batch = self._begin_play(play)
         if self._usual:
             super().v2_playbook_on_play_start(play)
             return
         self._end_stage()
         self._play = play
         self._check = bool(play.check_mode)
-        hosts = play.get_variable_manager().get_vars(play=play).get("ansible_play_hosts_all") or []
         self._several_hosts = len(hosts) > 1
-        name = play.get_name().strip()
+        wave = f" on {', '.join(batch)}" if len(batch) < len(hosts) else ""
         suffix = "  (check: nothing is changed)" if self._check else ""
-        self._say(f"{name}{suffix}", color="bright blue")
+        # Said with the first thing that is told: a play may have nothing to do.
+        self._heading = f"{play.get_name().strip()}{wave}{suffix}"
+
+    def _begin_play(self, play: Any) -> tuple[list[str], list[str]]:
+        """All hosts of a play, and those of the wave that starts."""
+        manager = play.get_variable_manager()
+        told = manager.get_vars(play=play)
+        hosts, batch = (list(told.get(name) or []) for name in ("ansible_play_hosts_all", "ansible_play_batch"))
+        self._fleet.begin(hosts, batch)
+        if hosts and not self._verdict_file:
+            host = next(host for host in manager._inventory.get_hosts() if host.name in hosts)
+            known = manager.get_vars(play=play, host=host)
+            template = Templar(loader=manager._loader, variables=known)
+            self._verdict_file = str(template.template(known.get("gridtie_verdict_file") or ""))
+        return hosts, batch
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Nothing is said: a play for those that came so far, or for none."""
+
+    def v2_playbook_on_no_hosts_remaining(self) -> None:
+        """Nothing is said: each host's failure was, and the table has those that were not reached."""
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         if self._usual:
             super().v2_playbook_on_stats(stats)
+            self._tell_fleet(stats)
         else:
             self._end_stage()
             self._live.stop()
             for summary in self._summaries:
                 self._say(summary)
+            self._tell_fleet(stats)
             self._say("")
             # At the end, since a failure that the playbook itself answers is nobody's to mend.
             if stats.failures or stats.dark:
@@ -199,6 +236,21 @@ class CallbackModule(DefaultCallback):
                 self._say("")
             self._totals(stats)
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _tell_fleet(self, stats: Any) -> None:
+        """Each host's outcome and verdict: a table where there are several, and the file that was asked for."""
+        rows = self._fleet.rows({host: stats.summarize(host) for host in stats.processed})
+        if self._check:
+            return
+        if self._fleet.is_told(rows):
+            self._display.display(f"\n{fleet_report.table(rows)}")
+        if self._verdict_file:
+            path = Path(self._verdict_file).expanduser()
+            document = fleet_report.document(rows, self._playbook, datetime.datetime.now(datetime.timezone.utc))
+            try:
+                fleet_report.write(path, document)
+            except OSError as error:
+                self._display.warning(f"gridtie_verdict_file: {path} cannot be written: {error}")
 
     def _totals(self, stats: Any) -> None:
         """What Ansible counts, and where the time went."""
@@ -216,6 +268,9 @@ class CallbackModule(DefaultCallback):
         if self._usual:
             super().v2_playbook_on_task_start(task, is_conditional)
             return
+        if task.action.rpartition(".")[2] == "pause":
+            # It asks on the terminal, where nothing else may write meanwhile.
+            self._end_stage()
         if task.action.rpartition(".")[2] == "include_role" and not _in_role(task):
             self._end_stage()
             stage = _Stage(task.get_name().strip())
@@ -251,11 +306,11 @@ class CallbackModule(DefaultCallback):
     # Results
 
     def v2_runner_on_ok(self, result: Any) -> None:
+        self._hear(result)
         if self._usual:
             super().v2_runner_on_ok(result)
             return
         payload = _payload(result)
-        self._tell_notices(payload)
         stage = self._live.stage
         if stage is None:
             return
@@ -268,7 +323,7 @@ class CallbackModule(DefaultCallback):
             if name not in stage.changed:
                 stage.changed.append(name)
         # What a person has to know before anything is changed.
-        for notice in payload.get("notices") or []:
+        for notice in [*(payload.get("notices") or []), *(facts.get("gridtie_stage_notices") or [])]:
             stage.notices.append(f"{_host(result)}: {notice}" if self._several_hosts else notice)
         summary = payload.get("summary") or facts.get("gridtie_resolved_summary")
         if summary:
@@ -311,6 +366,8 @@ class CallbackModule(DefaultCallback):
             self._say(text)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            self._hear(result, failed=True)
         if self._usual:
             super().v2_runner_on_failed(result, ignore_errors)
             return
@@ -318,20 +375,26 @@ class CallbackModule(DefaultCallback):
             self._failure(result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
+        if not _task(result).ignore_unreachable:
+            self._hear(result, failed=True)
         if self._usual:
             super().v2_runner_on_unreachable(result)
             return
         if not _task(result).ignore_unreachable:
             self._failure(result)
 
-    def _tell_notices(self, payload: dict[str, Any]) -> None:
-        """What a person should know of what was written, each once for all hosts."""
-        for notice in payload.get("notices") or []:
-            if notice not in self._noticed:
-                self._noticed.add(notice)
-                self._say(f"  Note: {notice}", color="yellow")
+    def _hear(self, result: Any, *, failed: bool = False) -> None:
+        """What the table at the end is made of."""
+        payload, host = _payload(result), str(_host(result))
+        self._fleet.take_facts(host, payload.get("ansible_facts") or {})
+        if isinstance(payload.get("report"), dict):
+            self._fleet.take_verdict(host, payload["report"])
+        if failed:
+            self._fleet.take_failure(host, _task(result).get_name().rpartition(" : ")[2].strip())
 
     def _failure(self, result: Any) -> None:
+        if str(_payload(result).get("msg", "")).startswith(TOLD):
+            return
         stage = self._live.stage
         if stage:
             stage.failed = True
@@ -344,6 +407,11 @@ class CallbackModule(DefaultCallback):
 
     def _say(self, line: str, color: str | None = None) -> None:
         self._live.clear()
+        if self._heading:
+            heading, self._heading = self._heading, ""
+            if heading != self._told_heading:
+                self._told_heading = heading
+                self._say(heading, color="bright blue")
         self._display.display(line, color=color)
         sys.stdout.flush()
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 DOCUMENTATION = r"""
@@ -10,7 +11,8 @@ name: gridtie_team
 short_description: Which stations of an inventory ask which
 description:
   - C(gridtie_members) gives what station.json says of a pool, C(gridtie_relays) whose keys a station accepts,
-    C(gridtie_authorities) whom it trusts, C(gridtie_builder) who makes its images.
+    C(gridtie_authorities) whom it trusts, C(gridtie_builder) who makes its images, C(gridtie_waves) how many hosts are
+    worked on at once, C(gridtie_losses) what a purge would take away.
 author: Gridtie contributors
 """
 
@@ -36,6 +38,26 @@ def members(names: Sequence[str], hostvars: Mapping[str, Any], stored: Mapping[s
             }
         )
     return found
+
+
+def unknown(
+    names: Sequence[str], hostvars: Mapping[str, Any], stored: Mapping[str, Any], coming: Sequence[str]
+) -> list[str]:
+    """Those of a pool of which neither this run nor an earlier one tells where they are; ``coming`` are yet to tell."""
+    known = [member["name"] for member in members(names, hostvars, stored)]
+    return [name for name in names if name not in known and name not in coming]
+
+
+def waves(wanted: Any, default: str) -> list[str]:
+    """What Ansible takes as `serial`: `1,25%` or a list is one host, then a quarter of all at a time.
+
+    Raises ValueError for anything else.
+    """
+    given = wanted if isinstance(wanted, (list, tuple)) else str(wanted or default).split(",")
+    sizes = [str(size).strip() for size in given]
+    if not sizes or not all(re.fullmatch(r"[1-9]\d*%?", size) for size in sizes):
+        raise ValueError(f"gridtie_serial is {wanted!r}; give numbers or percentages of hosts, such as 1,25%")
+    return sizes
 
 
 def authorities(names: Sequence[str], hostvars: Mapping[str, Any], directory: str) -> list[dict[str, str]]:
@@ -73,6 +95,14 @@ def builder(host: str, hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str
     return next((name for name in hosts if kind(name) == kind(host)), host)
 
 
+def losses(hosts: Iterable[Mapping[str, Any]]) -> str:
+    """What a purge would take away, host by host; empty where nothing is left to lose."""
+    found = {host["inventory_hostname"]: (host.get("_station_preview") or {}).get("lines") or [] for host in hosts}
+    return "\n".join(
+        line for name, lines in found.items() if lines for line in (f"{name}:", *(f"  {each}" for each in lines))
+    )
+
+
 class FilterModule:
     """What Ansible looks for."""
 
@@ -83,4 +113,7 @@ class FilterModule:
             "gridtie_authorities": authorities,
             "gridtie_relays": relays,
             "gridtie_builder": builder,
+            "gridtie_unknown_members": unknown,
+            "gridtie_waves": waves,
+            "gridtie_losses": losses,
         }

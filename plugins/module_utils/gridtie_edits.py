@@ -71,6 +71,8 @@ def set_aside(path: str, now: datetime.datetime) -> str:
 def copies(path: str) -> list[str]:
     """The dated copies of a file, the oldest first."""
     file = Path(path)
+    if not file.parent.is_dir():
+        return []
     dated = re.compile(re.escape(file.name) + r"\.\d{8}T\d{6}Z")
     return sorted(str(each) for each in file.parent.iterdir() if dated.fullmatch(each.name))
 

@@ -95,7 +95,7 @@ def test_a_purge_leaves_docker_ce_and_the_neighbours_container_running(machine: 
     machine.root(f"docker save $(docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' 'gridtie/*') >{IMAGES}")
     before = system_docker(machine)
 
-    succeeded(machine.run("make reset PURGE=1"))
+    succeeded(machine.run("make reset PURGE=1 ARGS='-e gridtie_confirm_purge=localhost'"))
 
     assert system_docker(machine) == before
     assert machine.root("docker ps --all --format '{{.Names}}'").split() == ["neighbour"]
@@ -149,7 +149,7 @@ def test_the_demo_needs_no_more_than_the_users_own_docker(rootless: Host) -> Non
 
 
 def test_a_purge_leaves_the_users_docker_running(rootless: Host) -> None:
-    succeeded(rootless.run("make reset PURGE=1"))
+    succeeded(rootless.run("make reset PURGE=1 ARGS='-e gridtie_confirm_purge=localhost'"))
 
     assert succeeded(rootless.run("docker ps --all --quiet")) == ""
 

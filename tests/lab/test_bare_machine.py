@@ -108,7 +108,7 @@ def test_a_second_reset_finds_nothing_to_do(machine: Host) -> None:
 
 
 def test_a_purge_leaves_nothing_but_docker(machine: Host) -> None:
-    succeeded(machine.run("make reset PURGE=1"))
+    succeeded(machine.run("make reset PURGE=1 ARGS='-e gridtie_confirm_purge=localhost'"))
 
     left = machine.root("ls -d /etc/gridtie /var/lib/gridtie /opt/gridtie /usr/local/bin/gridtie 2>/dev/null; true")
     assert left == ""

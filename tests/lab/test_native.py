@@ -293,7 +293,7 @@ def test_a_reset_leaves_the_models(machine: Host) -> None:
 
 
 def test_a_purge_leaves_nothing(machine: Host) -> None:
-    succeeded(machine.run("make reset PURGE=1"))
+    succeeded(machine.run("make reset PURGE=1 ARGS='-e gridtie_confirm_purge=localhost'"))
 
     left = machine.root("ls -d /etc/gridtie /var/lib/gridtie /opt/gridtie /var/cache/gridtie* 2>/dev/null; true")
     assert left == ""
@@ -343,7 +343,7 @@ def test_a_second_run_beside_it_changes_nothing(owned: Host) -> None:
 
 def test_a_purge_takes_what_the_station_brought_and_nothing_of_its_owners(owned: Host, theirs: str) -> None:
     succeeded(owned.run("make reset"))
-    succeeded(owned.run("make reset PURGE=1"))
+    succeeded(owned.run("make reset PURGE=1 ARGS='-e gridtie_confirm_purge=localhost'"))
 
     left = models(owned)
     assert owned.root(THEIRS) == theirs

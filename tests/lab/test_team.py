@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +71,11 @@ class Team:
         )
         return Result(done.returncode, done.stdout + done.stderr, 0.0)
 
-    def write_inventory(self, **changes: dict[str, Any]) -> None:
-        """The hosts as they are, with the group variables that the project ships; `changes` by host name."""
+    def write_inventory(self, *, more: Sequence[str] = (), **changes: dict[str, Any]) -> None:
+        """The hosts as they are, with the group variables that the project ships; `changes` by host name.
+
+        `more` are workstations that are only named.
+        """
         login = {
             "ansible_user": "dev",
             "ansible_ssh_private_key_file": str(self.directory / "key"),
@@ -93,7 +96,7 @@ class Team:
                 "vars": {**login, **changes.get("all", {})},
                 "children": {
                     "servers": {"hosts": {SERVER: variables(SERVER)}},
-                    "workstations": {"hosts": {name: variables(name) for name in WORKSTATIONS}},
+                    "workstations": {"hosts": {name: variables(name) for name in (*WORKSTATIONS, *more)}},
                 },
             }
         }
@@ -247,8 +250,9 @@ def test_with_required_pins_all_that_are_missing_are_told_with_what_fills_the_lo
     assert f"--limit {SERVER} -e gridtie_pins=learn" in result.output
 
 
-def test_one_run_provisions_all_of_them(team: Team) -> None:
-    assert set(recap(team.play("site.yml"))) == {SERVER, *WORKSTATIONS}
+def test_one_run_provisions_all_of_them_the_server_first(team: Team) -> None:
+    """In two waves: the second takes images of the first, and the server learns keys that were made after its own."""
+    assert set(recap(team.play("site.yml", "-e", "gridtie_serial=1,100%"))) == {SERVER, *WORKSTATIONS}
 
 
 def test_one_of_them_learned_the_digest_for_all_of_them(team: Team) -> None:
@@ -335,8 +339,107 @@ def test_a_second_run_changes_nothing_and_tells_no_secret(team: Team) -> None:
     assert [secret for secret in secrets if secret in result.output] == []
 
 
-def test_every_check_holds_over_ssh(team: Team) -> None:
-    assert len(recap(team.play("playbooks/verify.yml"))) == 3
+def test_every_check_holds_over_ssh_also_where_sudo_wants_a_password(team: Team) -> None:
+    bob, verdicts = team["bob-desktop"], team.directory / "verdicts.json"
+    bob.root("echo dev:secret-of-dev | chpasswd && echo 'dev ALL=(ALL) ALL' > /etc/sudoers.d/dev")
+    team.write_inventory(
+        all={**shortcuts(team.directory), "gridtie_verdict_file": str(verdicts)},
+        bob_desktop={"ansible_become_password": "secret-of-dev"},
+    )
+    try:
+        result = team.play("playbooks/verify.yml")
+    finally:
+        bob.root("echo 'dev ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/dev")
+        team.write_inventory(all=shortcuts(team.directory))
+
+    assert len(recap(result)) == 3
+    assert "secret-of-dev" not in result.output
+    told = {row["host"]: row for row in json.loads(verdicts.read_text())["hosts"]}
+    assert {name: (row["verdict"], row["models"]) for name, row in told.items()} == dict.fromkeys(
+        (SERVER, *WORKSTATIONS), ("PASS", ["gridtie/smollm2:135m"])
+    )
+    assert re.search(r"^  bob-desktop +unchanged +PASS +embedded ", result.output, re.MULTILINE), str(result)
+
+
+def test_a_second_controller_without_the_authority_is_stopped_before_anything_is_changed(team: Team) -> None:
+    other = {f"gridtie_ca_{name}": str(team.directory / f"second/ca.{name}") for name in ("certificate", "key")}
+    shown = team[SERVER].root("sha256sum /etc/gridtie/tls/server.pem")
+
+    result = team.play("site.yml", "-e", json.dumps(other))
+
+    assert result.code != 0
+    assert "Nothing has been changed" in result.output
+    assert f"{authority(team).identifier} by gpu-server (tls/server.pem), alice-laptop" in result.output
+    assert not (team.directory / "second").exists()
+    assert team[SERVER].root("sha256sum /etc/gridtie/tls/server.pem") == shown
+    assert target(team["alice-laptop"]) == POOL
+
+
+def test_one_that_has_it_from_a_vault_goes_on_as_the_first_did(team: Team) -> None:
+    ca = team.directory / "ca"
+    texts = {
+        f"gridtie_authority_{name}": (ca / f"ca.{end}").read_text()
+        for name, end in (("certificate", "pem"), ("key", "key"))
+    }
+    given = {f"gridtie_ca_{name}": str(team.directory / f"second/ca.{name}") for name in ("certificate", "key")}
+
+    result = team.play("site.yml", "-vvv", "--limit", SERVER, "-e", f"@{_file(team, {**texts, **given})}")
+
+    assert re.search(r"changed=0\b", recap(result)[SERVER]), str(result)
+    assert [line for line in texts["gridtie_authority_key"].splitlines() if line in result.output] == []
+
+
+def _file(team: Team, variables: dict[str, Any]) -> Path:
+    path = team.directory / "variables.json"
+    path.write_text(json.dumps(variables))
+    return path
+
+
+def test_an_edit_of_the_routing_file_on_a_host_stays_until_it_is_given_up(team: Team) -> None:
+    alice, path = team["alice-laptop"], "/etc/gridtie/llm_routing.yaml"
+    alice.root(f"echo '# of alice' >> {path}")
+
+    kept = team.play("site.yml", "--limit", "alice-laptop")
+
+    assert "changed=0" in recap(kept)["alice-laptop"]
+    assert f"{path} was edited on this host" in " ".join(kept.output.split())
+    assert alice.root(f"tail -n 1 {path}") == "# of alice\n"
+
+    given_up = team.play("site.yml", "--limit", "alice-laptop", "-e", "gridtie_routing_edits=replace")
+
+    assert "was edited on this host" not in given_up.output
+    assert "changed=1" in recap(given_up)["alice-laptop"]
+    assert "# of alice" not in alice.root(f"cat {path}")
+    assert alice.root(f"tail -qn 1 {path}.2*") == "# of alice\n"
+    assert target(alice) == POOL
+
+
+def test_one_host_at_a_time_goes_on_past_one_that_is_off_and_builds_what_it_cannot_be_given(team: Team) -> None:
+    bob = team["bob-desktop"]
+    team.addresses["carol-laptop"] = "127.0.0.1"
+    # The container goes on without the name of its image.
+    bob.root("docker rmi -f $(docker images --format '{{.Repository}}:{{.Tag}}' gridtie/router)")
+    team.write_inventory(
+        all={**shortcuts(team.directory), "gridtie_share_cache": "/dev/null/images"}, more=["carol-laptop"]
+    )
+    try:
+        result = team.play(
+            "site.yml", "-e", "gridtie_serial=1", "-e", f"gridtie_verdict_file={team.directory}/waves.json"
+        )
+    finally:
+        team.write_inventory(all=shortcuts(team.directory))
+
+    assert result.code != 0
+    rows = json.loads((team.directory / "waves.json").read_text())["hosts"]
+    assert {row["host"]: (row["outcome"], row["verdict"]) for row in rows} == {
+        SERVER: ("unchanged", "PASS"),
+        "alice-laptop": ("unchanged", "PASS"),
+        "bob-desktop": ("changed", "PASS"),
+        "carol-laptop": ("unreachable", ""),
+    }, str(result)
+    assert "so it is built here" in result.output
+    assert bob.root("docker images -q gridtie/router") != ""
+    assert target(bob, "bob") == POOL
 
 
 @pytest.mark.parametrize("container", ["gridtie-router-1", "gridtie-engine-1"])
@@ -429,8 +532,20 @@ def test_who_leaves_the_inventory_loses_the_key_and_nothing_else_changes(team: T
     assert target(team["alice-laptop"]) == POOL
 
 
+def test_a_purge_that_nobody_confirms_changes_nothing_and_says_what_it_would_take(team: Team) -> None:
+    result = team.play("playbooks/reset.yml", "-e", '{"gridtie_purge": true, "gridtie_confirm_purge": 2}')
+
+    assert result.code != 0
+    assert "Nothing was changed" in result.output
+    assert re.search(
+        r"bob-desktop:\n +models: gridtie/smollm2:135m \(.*\n +ledger: [1-9]\d* requests since 2", result.output
+    )
+    assert "gridtie_confirm_purge=3" in result.output
+    assert target(team["alice-laptop"]) == POOL
+
+
 def test_a_reset_takes_all_of_it_away(team: Team) -> None:
-    recap(team.play("playbooks/reset.yml", "-e", '{"gridtie_purge": true}'))
+    recap(team.play("playbooks/reset.yml", "-e", '{"gridtie_purge": true, "gridtie_confirm_purge": 3}'))
 
     for machine in team.hosts.values():
         assert machine.root("ls -d /etc/gridtie /var/lib/gridtie /opt/gridtie 2>/dev/null; true") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from plugins.filter import gridtie_team as team
 
 SITE = {"url": "https://gpu:8443", "authority": "PEM"}
@@ -32,6 +33,26 @@ def test_a_member_that_takes_no_part_stays_as_it_was() -> None:
     assert team.members(["gpu"], {"gpu": {}}, {"pool": [MEMBER]}) == [MEMBER]
     assert team.members(["gpu"], {"gpu": {}}, {}) == []
     assert team.authorities(["gpu"], {"gpu": {}}, "/tls") == []
+
+
+def test_a_member_that_nobody_knows_is_told_unless_it_is_yet_to_come() -> None:
+    assert team.unknown(["gpu", "off"], INVENTORY, {}, []) == ["off"]
+    assert team.unknown(["gpu", "off"], INVENTORY, {}, ["off"]) == []
+    assert team.unknown(["gpu"], {"gpu": {}}, {"pool": [MEMBER]}, []) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes"),
+    [("", ["1", "25%"]), (3, ["3"]), ("2, 50%", ["2", "50%"]), ([1, "100%"], ["1", "100%"])],
+)
+def test_the_sizes_of_waves_are_read_as_people_write_them(wanted: Any, sizes: list[str]) -> None:
+    assert team.waves(wanted, "1,25%") == sizes
+
+
+@pytest.mark.parametrize("wanted", ["half", "0", "1,,2", [], -1])
+def test_what_is_no_size_of_a_wave_is_refused(wanted: Any) -> None:
+    with pytest.raises(ValueError, match="gridtie_serial"):
+        team.waves(wanted, "1,25%")
 
 
 def test_a_server_accepts_those_who_have_it_in_their_pool() -> None:
