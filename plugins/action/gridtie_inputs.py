@@ -196,6 +196,14 @@ def key_files(path: Path) -> dict[str, str | None]:
     return {name: provider.key_file for name, provider in load(path).routing.providers.items()}
 
 
+def kept_key_files(text: str) -> dict[str, str | None]:
+    """The same of a host's own routing file that stays in force."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "llm_routing.yaml"
+        path.write_text(text, encoding="utf-8")
+        return key_files(path)
+
+
 def check_keys(keys: Any, files: dict[str, str | None]) -> list[dict[str, str]]:
     """What is wrong with the keys of clouds; none of them is shown."""
     from gridtie.config.key_file import key_in
@@ -238,8 +246,7 @@ class ActionModule(ActionBase):
         typed = {name: value for name, value in values.items() if name in specs}
         problems = check_names(set(specs), given) + check_types(specs, typed) + check_values(values)
         problems += check_models(values)
-        notices = renamed(given)
-        for notice in notices:
+        for notice in renamed(given):
             Display().warning(notice)
         undeclared = undeclared_proxies(os.environ, values) if self._connection.transport != "local" else []
         if undeclared:
@@ -252,16 +259,21 @@ class ActionModule(ActionBase):
         routing = Path(os.path.normpath(values.get("gridtie_routing_file") or self._task.args["routing_file"]))
         pool = values.get("gridtie_pool") or []
         wrong, environments = check_routing(routing, pool)
-        if edit := kept_edit(state.get("routing", ""), routing, values):
-            name = f"{values['gridtie_config_dir']}/llm_routing.yaml"
-            kept, environments = check_kept_routing(edit, f"{host}:{name}", pool)
-            wrong += kept
-            notices.append(_KEPT.format(name=name, routing=routing))
+        notices = []
+        kept_text = ""
+        if (edit := state.get("routing", "")) and differs(edit, routing):
+            name, keep = f"{values['gridtie_config_dir']}/llm_routing.yaml", keeps_edits(values)
+            notices.append((_KEPT if keep else _REPLACED).format(name=name, routing=routing))
+            if keep:
+                kept_text = edit
+                kept, environments = check_kept_routing(edit, f"{host}:{name}", pool)
+                wrong += kept
         if missed := fleet.not_looked_at(self._templar.template(task_vars.get("_preflight_elsewhere") or {})):
             notices.append(_NOT_LOOKED_AT.format(names=", ".join(missed)))
         hosts = task_vars.get("groups", {}).get("all", [])
         problems += wrong + site.problems(values, hosts, host, environments)
-        files = {} if wrong else key_files(routing)
+        # Also of a file that stays in force: a key that it names is not superfluous.
+        files = {} if wrong else {**key_files(routing), **(kept_key_files(kept_text) if kept_text else {})}
         problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
         placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
         others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
@@ -282,12 +294,20 @@ _NOT_LOOKED_AT = (
     "another controller has made one, stop here and share it: docs/team.md, Certificates."
 )
 
+_REPLACED = (
+    "{name} was edited on this host, and {routing} takes its place (gridtie_routing_edits: replace); a dated copy of "
+    "the edited one stays beside it."
+)
 
-def kept_edit(edit: str, routing: Path, values: dict[str, Any]) -> str:
-    """A host's own routing file, where it stays in force in place of the one that was given."""
-    if values.get("gridtie_routing_edits", "keep") != "keep" or not routing.is_file():
-        return ""
-    return "" if edit == routing.read_text(encoding="utf-8") else edit
+
+def differs(edit: str, routing: Path) -> bool:
+    """Whether a host's own routing file is another one than the one that was given."""
+    return routing.is_file() and edit != routing.read_text(encoding="utf-8")
+
+
+def keeps_edits(values: Mapping[str, Any]) -> bool:
+    """Whether a host's own routing file stays in force."""
+    return str(values.get("gridtie_routing_edits", "keep")) == "keep"
 
 
 def version() -> str:

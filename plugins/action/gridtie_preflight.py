@@ -56,8 +56,6 @@ class ActionModule(ActionBase):
             problems += pins.take_over()
         if problems:
             return {**result, "failed": True, "msg": listing(problems), "problems": problems}
-        for notice in pins.notices:
-            Display().warning(notice)
         result.update(pins=pins.handed_on(), notices=pins.notices)
         return result
 

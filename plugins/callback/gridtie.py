@@ -223,6 +223,7 @@ class CallbackModule(DefaultCallback):
             self._tell_fleet(stats)
         else:
             self._end_stage()
+            self._heading = ""
             self._live.stop()
             for summary in self._summaries:
                 self._say(summary)

@@ -85,6 +85,10 @@ relays:
   description: Of each key for O(pool) the SHA-256, by the other station's name.
   type: dict
   returned: always
+new_relays:
+  description: The stations for which a key was made now.
+  type: list
+  returned: always
 copied_to:
   description: Where the person's copy is; empty where there is none.
   type: str
@@ -140,21 +144,22 @@ def _accounts(people: list[dict[str, Any]]) -> list[Person]:
     return found
 
 
-def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] | None], dict[str, str]]:
-    """The changes, and the SHA-256 of the key for each station."""
-    changes, digests = [], {}
+def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] | None], dict[str, str], list[str]]:
+    """The changes, the SHA-256 of the key for each station, and the stations whose key is new."""
+    changes, digests, new = [], {}, []
     for name in given["pool"]:
         path = f"{given['config_dir']}/secrets/pool-{name}"
         key = read_text(path).strip()
         if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"]):
             key = gridtie_keys.new_key()
+            new.append(name)
         changes.append(_secret(path, key, given["group"], check))
         digests[name] = gridtie_keys.digest(key)
     wanted = {f"pool-{name}" for name in given["pool"]}
     secrets = Path(given["config_dir"], "secrets")
     gone = [path for path in secrets.glob("pool-*") if path.name not in wanted] if secrets.is_dir() else []
     changes += [gridtie_files.remove(str(path), check) for path in sorted(gone)]
-    return changes, digests
+    return changes, digests, new
 
 
 def _made(path: str) -> str:
@@ -210,7 +215,7 @@ def main() -> None:
         module.fail_json(msg=f"{keys_file}: {error}")
     text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file)
     entry = {"path": keys_file, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
-    pool, relays = _pool_keys(given, check)
+    pool, relays, new_relays = _pool_keys(given, check)
     changes = [_secret(key_file, key, given["group"], check), gridtie_files.ensure_file(entry, check), *pool]
     done = [change for change in changes if change]
     # Whoever has a key of his own does not get the station's, which may do everything.
@@ -239,6 +244,7 @@ def main() -> None:
         created=created,
         copied_to=directory,
         relays=relays,
+        new_relays=new_relays,
         diff=[change["diff"] for change in done],
     )
 

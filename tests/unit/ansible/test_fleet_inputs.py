@@ -11,6 +11,8 @@ from plugins.action import gridtie_inputs
 from plugins.plugin_utils import gridtie_fleet_inputs as fleet
 from plugins.plugin_utils.gridtie_certificates import Authority, CertificateError
 
+from standins.authority import make_request
+
 NOW = datetime.datetime.now(datetime.UTC)
 OPEN = {"gridtie_listen": "0.0.0.0", "gridtie_tls": "project"}
 
@@ -30,7 +32,7 @@ def values(directory: Path, **more: Any) -> dict[str, Any]:
 
 def inventory(authority: Authority | None, *, issued: datetime.datetime = NOW) -> dict[str, dict[str, Any]]:
     """A server that shows a certificate, a workstation that trusts it, and a machine that has nothing to do with it."""
-    server = {"server.pem": authority.issue(["gpu"], days=90, now=issued)} if authority else {}
+    server = {"server.pem": authority.issue(make_request()[1], ["gpu"], days=90, now=issued)} if authority else {}
     trusted = {"pool-gpu.pem": authority.pem} if authority else {}
     return {
         "gpu": {**OPEN, "_preflight_host_state": {"certificates": server}},
@@ -197,9 +199,10 @@ def test_an_edited_routing_file_is_judged_as_the_one_that_stays_in_force(tmp_pat
     routing.write_text("version: 1\n")
     edit = "version: 1\nsurprise: 1\n"
 
-    assert gridtie_inputs.kept_edit(edit, routing, {}) == edit
-    assert gridtie_inputs.kept_edit(edit, routing, {"gridtie_routing_edits": "replace"}) == ""
-    assert gridtie_inputs.kept_edit(routing.read_text(), routing, {}) == ""
+    assert gridtie_inputs.differs(edit, routing)
+    assert not gridtie_inputs.differs(routing.read_text(), routing)
+    assert gridtie_inputs.keeps_edits({})
+    assert not gridtie_inputs.keeps_edits({"gridtie_routing_edits": "replace"})
     problems, _ = gridtie_inputs.check_kept_routing(edit, "alice:/etc/gridtie/llm_routing.yaml", [])
     surprise = next(problem for problem in problems if "surprise" in problem["found"])
     assert surprise["found"].startswith("alice:/etc/gridtie/llm_routing.yaml:2")

@@ -12,6 +12,7 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from plugins.module_utils import gridtie_keys
+from plugins.modules.gridtie_keys import _pool_keys
 
 from standins.play import play
 
@@ -230,3 +231,14 @@ def test_only_a_person_at_the_machine_itself_gets_it_unasked(wanted: str, connec
     known = {"gridtie_admin_key": wanted, **({"ansible_connection": connection} if connection else {})}
 
     assert Templar(loader=DataLoader(), variables=known).template(trust_as_template(text)) is copied
+
+
+def test_a_server_that_has_yet_to_learn_a_key_is_known(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/pool-known").write_text(gridtie_keys.new_key() + "\n")
+    given = {"config_dir": str(tmp_path), "pool": ["known", "new"], "pool_since": "", "group": "root"}
+
+    _, digests, new = _pool_keys(given, True)
+
+    assert set(digests) == {"known", "new"}
+    assert new == ["new"]

@@ -219,6 +219,7 @@ def test_a_station_is_provisioned_beside_those_that_fail_and_what_stood_in_the_w
     assert output.count("1 thing stands in the way") == 1
     assert fleet.outcomes == {"h1": "failed", "h2": "unreachable", "h3": "failed", "h4": "changed"}
     assert "Neighbours" not in output
+    assert "Count what failed" not in output
 
 
 def test_stations_of_several_waves_get_to_know_each_other_at_the_end(fleet: Fleet) -> None:
