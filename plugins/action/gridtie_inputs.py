@@ -47,6 +47,10 @@ def load_specs(roles: Path) -> dict[str, dict[str, Any]]:
     return specs
 
 
+# What a secret variable may be, by the type in its spec: for Python, and for people.
+_SECRET_TYPES = {"dict": (dict, "a mapping of names to keys"), "str": (str, "text")}
+
+
 def check_types(specs: dict[str, dict[str, Any]], values: dict[str, Any]) -> list[dict[str, str]]:
     """One problem for each value that its spec does not allow."""
     problems = []
@@ -56,9 +60,10 @@ def check_types(specs: dict[str, dict[str, Any]], values: dict[str, Any]) -> lis
         }
         if spec.pop("no_log", False):
             # The validator's message would show the value.
-            if not isinstance(value, dict):
+            kind, words = _SECRET_TYPES[spec.get("type", "str")]
+            if not isinstance(value, kind):
                 found = f"{name} is a value of type {type(value).__name__}, which is not shown"
-                problems.append({"found": found, "fix": f"set {name} to a mapping of names to keys"})
+                problems.append({"found": found, "fix": f"set {name} to {words}"})
             continue
         for message in ArgumentSpecValidator({name: spec}).validate({name: value}).error_messages:
             wanted = specs[name].get("choices") or specs[name].get("type", "str")

@@ -153,6 +153,15 @@ def test_a_key_in_a_variable_never_shows_in_a_problem(tmp_path: Path) -> None:
     assert not [line for line in key.splitlines() if line in str(problem)]
 
 
+def test_a_key_that_is_no_text_is_told_without_showing_it() -> None:
+    specs = gridtie_inputs.load_specs(gridtie_inputs._ROOT / "roles")
+
+    (problem,) = gridtie_inputs.check_types(specs, {"gridtie_authority_key": ["secret"]})
+
+    assert "secret" not in str(problem)
+    assert problem["fix"] == "set gridtie_authority_key to text"
+
+
 def test_an_authority_in_variables_is_used_as_it_is_and_writes_no_file(tmp_path: Path) -> None:
     make(tmp_path / "vault", days=40)
     texts = [(tmp_path / "vault" / name).read_text() for name in ("ca.pem", "ca.key")]
