@@ -9,7 +9,6 @@ from typing import Any
 
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 _ROOT = Path(__file__).resolve().parents[2]
 if str(_ROOT) not in sys.path:

@@ -68,7 +68,8 @@ class _Stage:
         self.changed: list[str] = []
         self.failed = False
         self.note = ""
-        self.notices: list[str] = []
+        # What a person should know, and of which hosts: each is told once for all of them.
+        self.notices: dict[str, list[str]] = {}
 
 
 class _Live:
@@ -301,8 +302,9 @@ class CallbackModule(DefaultCallback):
         if self._check:
             for name in stage.changed:
                 self._say(f"  {'':<{_TITLE_WIDTH}} {'':>10}  - {name}")
-        for notice in stage.notices:
-            self._say(f"  Note: {notice}", color="bright yellow")
+        for notice, hosts in stage.notices.items():
+            where = f"{', '.join(hosts)}: " if self._several_hosts else ""
+            self._say(f"  Note: {where}{notice}", color="bright yellow")
 
     # Results
 
@@ -325,7 +327,7 @@ class CallbackModule(DefaultCallback):
                 stage.changed.append(name)
         # What a person has to know before anything is changed.
         for notice in [*(payload.get("notices") or []), *(facts.get("gridtie_stage_notices") or [])]:
-            stage.notices.append(f"{_host(result)}: {notice}" if self._several_hosts else notice)
+            stage.notices.setdefault(notice, []).append(str(_host(result)))
         summary = payload.get("summary") or facts.get("gridtie_resolved_summary")
         if summary:
             self._summaries.append(str(summary).rstrip())

@@ -20,6 +20,7 @@ from ..module_utils import (
     gridtie_station,
     gridtie_support,
 )
+from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
 module: gridtie_preflight

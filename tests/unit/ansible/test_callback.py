@@ -32,17 +32,24 @@ def test_known_causes_say_what_to_do(payload: dict[str, Any], hint: str) -> None
     assert hint in callback.failure_lines(payload)[-1]
 
 
-def test_a_notice_is_told_once_for_all_hosts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("several", "line"), [(False, "  Note: {notice}"), (True, "  Note: alice, bob: {notice}")], ids=["one", "several"]
+)
+def test_a_notice_is_told_once_for_all_hosts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, several: bool, line: str
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     said: list[str] = []
     module = callback.CallbackModule()
     monkeypatch.setattr(module, "_say", lambda line, color=None: said.append(line))
+    stage = callback._Stage("Preflight")
+    stage.notices = {"the lock counts": ["alice", "bob"]}
+    module._several_hosts, module._live.stage = several, stage
 
-    for _ in ("alice", "bob"):
-        module._tell_notices({"notices": ["gridtie_require_pins is called gridtie_pins now"]})
-    module._tell_notices({})
+    module._end_stage()
 
-    assert said == ["  Note: gridtie_require_pins is called gridtie_pins now"]
+    assert said[-1] == line.format(notice="the lock counts")
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize(
