@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.plugin_utils import gridtie_certificates as certificates  # noqa: E402
+from ..plugin_utils import gridtie_certificates as certificates
 
 
 class ActionModule(ActionBase):
@@ -48,7 +41,7 @@ class ActionModule(ActionBase):
             "directories": [{**owned, "path": str(Path(given["path"]).parent), "mode": "0750"}],
             "files": [{**owned, "path": given["path"], "mode": "0640", "content": text, "secret": True}],
         }
-        done = self._execute_module("gridtie_files", module_args=files, task_vars=task_vars)
+        done = self._execute_module("gridtie.gridtie.gridtie_files", module_args=files, task_vars=task_vars)
         # The arguments hold the private key.
         done.pop("invocation", None)
         return {**done, "why": "another one was given" if done.get("changed") else ""}
@@ -80,7 +73,9 @@ class ActionModule(ActionBase):
 
     def _key(self, task_vars: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
         arguments = {"path": self._task.args["path"], "group": self._task.args["group"], **more}
-        done: dict[str, Any] = self._execute_module("gridtie_server_key", module_args=arguments, task_vars=task_vars)
+        done: dict[str, Any] = self._execute_module(
+            "gridtie.gridtie.gridtie_server_key", module_args=arguments, task_vars=task_vars
+        )
         if done.get("failed"):
             raise AnsibleActionFail(str(done.get("msg", "the machine's key could not be looked at")), result=done)
         return done

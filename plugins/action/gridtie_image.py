@@ -1,9 +1,8 @@
-"""Work out an image's steps from the checkout, and bring its files to the machine only where it has to be built."""
+"""Work out an image's steps from the collection, and bring its files to the machine only where it has to be built."""
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,9 @@ import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
-from plugins.plugin_utils.gridtie_agreed import Agreed  # noqa: E402
+from ..module_utils import gridtie_image_plan as plan
+from ..plugin_utils.gridtie_agreed import Agreed
+from ..plugin_utils.gridtie_collection import ROOT
 
 _SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
 _NAMES = ("engine-embedded", "engine-ollama", "router")
@@ -31,7 +25,7 @@ _PACKAGE_ADDRESSES = ("GOPROXY", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL")
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
-    """The files that images are made from, by their path in the checkout."""
+    """The files that images are made from, by their path in the collection."""
     tree = {}
     for source in _SOURCES:
         start = root / source
@@ -88,7 +82,9 @@ class ActionModule(ActionBase):
         return {**answer, "recorded": recorded, "changed": bool(recorded) or answer.get("changed", False)}
 
     def _call(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._execute_module("gridtie_image", module_args=arguments, task_vars=task_vars)
+        answer: dict[str, Any] = self._execute_module(
+            "gridtie.gridtie.gridtie_image", module_args=arguments, task_vars=task_vars
+        )
         # The steps hold whole scripts: nobody wants them in the output.
         answer.pop("invocation", None)
         return answer
@@ -102,13 +98,13 @@ class ActionModule(ActionBase):
         release, mirror = arguments.pop("release", False), arguments.pop("mirror_url", "")
         variant = arguments.pop("variant", "")
         settings = {"prefix": arguments.pop("prefix", "gridtie"), "base": arguments.pop("base", "packages")}
-        artefacts = yaml.safe_load((_ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        artefacts = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
         if release:
             return [plan.release_step(artefacts, mirror, variant)]
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
         pinned = agreed.learn or plan.base_image(artefacts, facts["system"])["reference"] in agreed.digests("images")
         settings["base"] = plan.base_source(settings["base"], artefacts, facts["system"], pinned)
-        return plan.steps(read_tree(_ROOT), artefacts, name, facts, settings)
+        return plan.steps(read_tree(ROOT), artefacts, name, facts, settings)
 
     def _environment_of_caller(self, names: tuple[str, ...]) -> dict[str, str]:
         """The caller's package sources, where the caller's machine is the one that is provisioned."""

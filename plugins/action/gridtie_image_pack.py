@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
             return {"changed": False, "packed": True}
         there = f"/var/cache/gridtie/parts/{cache.name}"
         packed = self._execute_module(
-            "gridtie_image_parts",
+            "gridtie.gridtie.gridtie_image_parts",
             module_args={"state": "packed", "directory": there, "reference": reference, "docker": given["docker"]},
             task_vars=task_vars,
         )
@@ -50,7 +50,9 @@ class ActionModule(ActionBase):
         # Last: without it the next run fetches what is missing.
         index.write_text(json.dumps({"parts": packed["parts"], "layers": packed["layers"]}), encoding="utf-8")
         self._execute_module(
-            "gridtie_image_parts", module_args={"state": "gone", "directory": there}, task_vars=task_vars
+            "gridtie.gridtie.gridtie_image_parts",
+            module_args={"state": "gone", "directory": there},
+            task_vars=task_vars,
         )
         # Nothing has changed on the host: what was packed there is gone again.
         return {"changed": False, "packed": True}

@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         there = self._place(f"~/.ansible/gridtie-parts/{cache.name}")
         arguments = {"directory": there, "parts": packed["parts"]}
         whole = self._execute_module(
-            "gridtie_image_parts", module_args={"state": "there", **arguments}, task_vars=task_vars
+            "gridtie.gridtie.gridtie_image_parts", module_args={"state": "there", **arguments}, task_vars=task_vars
         )
         if whole.get("failed"):
             return dict(whole)
@@ -46,7 +46,7 @@ class ActionModule(ActionBase):
             if part not in whole["parts"]:
                 self._connection.put_file(str(cache / part["name"]), f"{there}/{part['name']}")
         loaded = self._execute_module(
-            "gridtie_image_parts",
+            "gridtie.gridtie.gridtie_image_parts",
             module_args={
                 "state": "loaded",
                 "reference": reference,

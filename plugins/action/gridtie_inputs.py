@@ -9,26 +9,19 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Mapping
 
 import yaml
-from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.plugin_utils import gridtie_cloud_keys as cloud_keys  # noqa: E402
-from plugins.plugin_utils import gridtie_fleet_inputs as fleet  # noqa: E402
-from plugins.plugin_utils import gridtie_site_inputs as site  # noqa: E402
+from ..plugin_utils import gridtie_cloud_keys as cloud_keys
+from ..plugin_utils import gridtie_collection as collection
+from ..plugin_utils import gridtie_fleet_inputs as fleet
+from ..plugin_utils import gridtie_site_inputs as site
 
 # Names that tasks set while the playbook runs.
 _FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note|stage_notices)$")
@@ -158,19 +151,12 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
 
     ``pool``: the hosts that it must have a provider for.
     """
-    _find_package()
-    try:
-        from gridtie.config.load import ConfigError, load
-    except ImportError as error:
-        raise AnsibleError(
-            f"the Python that runs Ansible ({sys.executable}) lacks the project's requirements ({error}). "
-            "Use `make site`, or install requirements/site-*.lock into it."
-        ) from error
+    config = collection.package("gridtie.config.load")
     if not path.is_file():
         return [{"found": f"{path}: there is no such routing file", "fix": "correct gridtie_routing_file"}], []
     try:
-        routing = load(path).routing
-    except ConfigError as error:
+        routing = config.load(path).routing
+    except config.ConfigError as error:
         problems = []
         for entry in error.problems:
             where = ":".join(str(part) for part in (entry.file, entry.line) if part)
@@ -218,18 +204,11 @@ def check_keys(keys: Any, files: dict[str, str | None]) -> list[dict[str, str]]:
 
 def check_models(values: dict[str, Any]) -> list[dict[str, str]]:
     """Every problem of the models that are asked for, and of the files that describe them."""
-    _find_package()
     from gridtie.catalogue.request import problems
 
-    catalogue = values.get("gridtie_models_catalogue") or _ROOT / "config/models.yaml"
-    lock = values.get("gridtie_models_lock") or _ROOT / "config/models.lock.yaml"
+    catalogue = values.get("gridtie_models_catalogue") or collection.ROOT / "config/models.yaml"
+    lock = values.get("gridtie_models_lock") or collection.ROOT / "config/models.lock.yaml"
     return problems(values.get("gridtie_models", "auto"), Path(catalogue), Path(lock))
-
-
-def _find_package() -> None:
-    """The package is installed in the project's own environment; another one has at least what it needs."""
-    if str(_ROOT / "src") not in sys.path:
-        sys.path.append(str(_ROOT / "src"))
 
 
 class ActionModule(ActionBase):
@@ -244,7 +223,7 @@ class ActionModule(ActionBase):
         """Check names, types, values and the routing file, then this host against the others."""
         result = super().run(tmp, task_vars)
         task_vars = task_vars or {}
-        specs = load_specs(_ROOT / "roles")
+        specs = load_specs(collection.ROOT / "roles")
         given = {name for name in task_vars if name.startswith("gridtie_")}
         known = given & (specs.keys() | _RENAMED.keys())
         values = {name: self._templar.template(task_vars[name]) for name in sorted(known)}
@@ -282,7 +261,7 @@ class ActionModule(ActionBase):
         problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
         placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
         others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
-        problems += fleet.problems(values, host, others, state, version())
+        problems += fleet.problems(values, host, others, state, collection.version())
         result.update(changed=False, problems=problems, notices=notices, key_files=placed)
         return result
 
@@ -313,8 +292,3 @@ def differs(edit: str, routing: Path) -> bool:
 def keeps_edits(values: Mapping[str, Any]) -> bool:
     """Whether a host's own routing file stays in force."""
     return str(values.get("gridtie_routing_edits", "keep")) == "keep"
-
-
-def version() -> str:
-    """Of this checkout."""
-    return str(yaml.safe_load((_ROOT / "galaxy.yml").read_text(encoding="utf-8"))["version"])

@@ -6,7 +6,6 @@ The caller's package sources go along, which sudo would lose on the way.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.plugin_utils.gridtie_agreed import Agreed  # noqa: E402
+from ..plugin_utils.gridtie_agreed import Agreed
+from ..plugin_utils.gridtie_collection import package
 
 _PIP_SETTINGS = (
     *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST"),
@@ -38,22 +32,24 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         files = [Path(arguments.pop(name)) for name in ("catalogue_file", "lock_file")]
-        from gridtie.catalogue import CatalogueFileError, load_documents
-
+        catalogue = package("gridtie.catalogue")
         try:
-            arguments.update(load_documents(*files))
-        except CatalogueFileError as error:
+            arguments.update(catalogue.load_documents(*files))
+        except catalogue.CatalogueFileError as error:
             raise AnsibleActionFail(str(error)) from error
         if self._connection.transport == "local":
             arguments["pip"] = pip_settings(os.environ, Path.home())
         if "inventory_lock" not in arguments:  # What is taken away needs no pin.
-            return {**result, **self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars)}
+            return {
+                **result,
+                **self._execute_module("gridtie.gridtie.gridtie_models", module_args=arguments, task_vars=task_vars),
+            }
         agreed = Agreed(arguments, task_vars, lock="inventory_lock")
         arguments["learn"] = agreed.learn
         recorded: list[str] = []
         while True:
             arguments["learned"] = agreed.digests("models")
-            answer = self._execute_module("gridtie_models", module_args=arguments, task_vars=task_vars)
+            answer = self._execute_module("gridtie.gridtie.gridtie_models", module_args=arguments, task_vars=task_vars)
             recorded += agreed.record(answer["learned"]) if answer.get("learned") else []
             if answer.get("failed") or answer.get("agreed", True):
                 break

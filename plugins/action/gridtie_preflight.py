@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,18 @@ from typing import Any
 import yaml
 from ansible.plugins.action import ActionBase
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
+from ..module_utils import gridtie_image_plan as plan
+from ..module_utils.gridtie_judge import listing, problem
+from ..plugin_utils import gridtie_needed_pins as needs
+from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
+from ..plugin_utils.gridtie_collection import ROOT
 
-from plugins.module_utils import gridtie_image_plan as plan  # noqa: E402
-from plugins.module_utils.gridtie_judge import listing, problem  # noqa: E402
-from plugins.plugin_utils import gridtie_needed_pins as needs  # noqa: E402
-from plugins.plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over  # noqa: E402
+# isort: split
 
-from gridtie.catalogue import CatalogueFileError, load, load_lock  # noqa: E402
-from gridtie.catalogue.request import unpinned  # noqa: E402
-from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock  # noqa: E402
-from gridtie.host.models.resolve import AUTO, merged_pins  # noqa: E402
+from gridtie.catalogue import CatalogueFileError, load, load_lock
+from gridtie.catalogue.request import unpinned
+from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
+from gridtie.host.models.resolve import AUTO, merged_pins
 
 _MEND = "put the file right, or back from where the inventory is kept, or use the version that wrote it"
 
@@ -44,7 +40,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         given = arguments.pop("pins", None)
-        answer = self._execute_module("gridtie_preflight", module_args=arguments, task_vars=task_vars)
+        answer = self._execute_module("gridtie.gridtie.gridtie_preflight", module_args=arguments, task_vars=task_vars)
         result.update(answer)
         if given is None or "former_pins" not in answer:
             return result
@@ -119,7 +115,7 @@ class _Pins:
         ]
 
     def _missing(self) -> list[dict[str, str]]:
-        artefacts = yaml.safe_load((_ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        artefacts = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
         machine, choice = self._seen["machine"], self._seen.get("choice") or {}
         known = {kind: {**self._former.get(kind, {}), **self._lock.digests(kind)} for kind in ("images", "archives")}
         system = machine["system"]["id"]
@@ -153,8 +149,8 @@ class _Pins:
         return bool(self._given["models"] == AUTO and not self._decided)
 
     def _unpinned_models(self) -> list[str]:
-        catalogue: Catalogue = load(Path(self._given["catalogue"] or _ROOT / "config/models.yaml"))
-        project = load_lock(Path(self._given["lock"] or _ROOT / "config/models.lock.yaml"))
+        catalogue: Catalogue = load(Path(self._given["catalogue"] or ROOT / "config/models.yaml"))
+        project = load_lock(Path(self._given["lock"] or ROOT / "config/models.lock.yaml"))
         learned = {**self._former.get("models", {}), **self._lock.digests("models")}
         try:
             pins: Mapping[str, Pin] = merged_pins(project, parse_lock({"schema": 1, "models": learned}))

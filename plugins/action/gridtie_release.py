@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.plugin_utils.gridtie_agreed import Agreed  # noqa: E402
+from ..plugin_utils.gridtie_agreed import Agreed
 
 
 class ActionModule(ActionBase):
@@ -28,6 +20,8 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         agreed = Agreed(arguments, task_vars)
         arguments.update(learned=agreed.digest("archives", "sha256"), learn=agreed.learn)
-        result.update(self._execute_module("gridtie_release", module_args=arguments, task_vars=task_vars))
+        result.update(
+            self._execute_module("gridtie.gridtie.gridtie_release", module_args=arguments, task_vars=task_vars)
+        )
         result["recorded"] = agreed.record(result["learned"]) if result.get("learned") else []
         return result

@@ -16,13 +16,7 @@ from typing import Any
 from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.template import Templar
 
-_ROOT = Path(__file__).resolve().parents[2]
-if str(_ROOT) not in sys.path:
-    # Ansible lets modules import our module_utils by name, but not the plugins of a plain checkout: the import below
-    # needs the path first.
-    sys.path.append(str(_ROOT))
-
-from plugins.plugin_utils import gridtie_fleet_report as fleet_report  # noqa: E402
+from ..plugin_utils import gridtie_fleet_report as fleet_report
 
 DOCUMENTATION = """
 name: gridtie

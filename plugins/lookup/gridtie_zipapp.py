@@ -1,13 +1,13 @@
-"""The host's `gridtie` command as one file, packed from this checkout."""
+"""The host's `gridtie` command as one file, packed from this collection."""
 
 from __future__ import annotations
 
 import base64
-import sys
-from pathlib import Path
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+
+from ..plugin_utils.gridtie_collection import ROOT, package
 
 DOCUMENTATION = """
 name: gridtie_zipapp
@@ -18,16 +18,11 @@ options: {}
 author: Gridtie contributors
 """
 
-_SOURCES = Path(__file__).resolve().parents[2] / "src"
-
 
 class LookupModule(LookupBase):
     """Takes no terms."""
 
     def run(self, terms: list[Any], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[str]:
         """Pack it."""
-        if str(_SOURCES) not in sys.path:
-            sys.path.append(str(_SOURCES))
-        from gridtie.host.zipapp import pack
-
-        return [base64.b64encode(pack(_SOURCES / "gridtie" / "host")).decode()]
+        packed = package("gridtie.host.zipapp").pack(ROOT / "src/gridtie/host")
+        return [base64.b64encode(packed).decode()]

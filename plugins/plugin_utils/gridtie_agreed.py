@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 
-_SOURCE = str(Path(__file__).resolve().parents[2] / "src")
-if _SOURCE not in sys.path:
-    # The package is installed in the project's own environment; another one has at least what it needs.
-    sys.path.append(_SOURCE)
+from . import gridtie_collection  # noqa: F401 - it makes the package known
 
-from gridtie.lock import Learned, Lock, LockError, not_kept, read, record, take_over  # noqa: E402
+# isort: split
+from gridtie.lock import Learned, Lock, LockError, not_kept, read, record, take_over
 
 __all__ = ["Agreed", "Learned", "Lock", "LockError", "not_kept", "read", "record", "take_over"]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from plugins.module_utils import gridtie_image_plan as plan
-from plugins.module_utils.gridtie_judge import gpu_off
+from ..module_utils import gridtie_image_plan as plan
+from ..module_utils.gridtie_judge import gpu_off
 
 Problem = dict[str, str]
 _ORDER = {"models": "the models", "images": "the images", "archives": "the archives"}

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any, Collection, Iterator, Mapping
 
+from .gridtie_collection import package
+
 # Key names go into headers, labels and reports.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 # What Docker takes as the name of a network.
@@ -91,9 +93,7 @@ def _files(values: Mapping[str, Any], tls: str) -> Iterator[Problem]:
 
 
 def _people(people: list[Mapping[str, Any]], environments: Collection[str]) -> Iterator[Problem]:
-    # Not at the head: it is the action that sees to it that the package is found, and says what to do where it is not.
-    from gridtie.config.names import canonical
-
+    canonical = package("gridtie.config.names").canonical
     known = {canonical(environment) for environment in environments}
     seen: set[str] = set()
     for person in people:

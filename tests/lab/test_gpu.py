@@ -25,9 +25,9 @@ PLAY = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie_gpu: {root: %(root)s, docker_version: "28.3.0"}
+    - gridtie.gridtie.gridtie_gpu: {root: %(root)s, docker_version: "28.3.0"}
       register: seen
-    - ansible.builtin.include_role: {name: gpu, public: true}
+    - ansible.builtin.include_role: {name: gridtie.gridtie.gpu, public: true}
       vars:
         gridtie_gpu_root: %(root)s
         gridtie_gpu_install_drivers: "{{ install | default(true) }}"
@@ -41,13 +41,13 @@ PACKAGES = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie_packages: {names: [hello], lock_wait_s: "{{ wait }}"}
+    - gridtie.gridtie.gridtie_packages: {names: [hello], lock_wait_s: "{{ wait }}"}
 """
 SOURCE = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie_apt_source:
+    - gridtie.gridtie.gridtie_apt_source:
         name: served
         uri: "http://127.0.0.1:8000/{{ place }}"
         suites: /

@@ -62,8 +62,8 @@ LOOK = """
 - hosts: all
   gather_facts: false
   tasks:
-    - ansible.builtin.include_role: {name: preflight, public: true, rolespec_validate: false}
-    - gridtie_packages: {names: [hello], network: "{{ _station_network }}"}
+    - ansible.builtin.include_role: {name: gridtie.gridtie.preflight, public: true, rolespec_validate: false}
+    - gridtie.gridtie.gridtie_packages: {names: [hello], network: "{{ _station_network }}"}
       become: true
     - ansible.builtin.debug: {msg: "source is {{ gridtie_resolved_choice.source }}"}
 """

@@ -20,7 +20,7 @@ def container_user(directory: Path, *, apart: bool) -> str:
         "user": "gridtie-none", "group": "gridtie-none", "home": str(directory), "config_dir": str(directory / "etc"),
         "rootless": True, "docker_host": f"unix://{socket}", "apart": apart,
     }  # fmt: skip
-    status, output = play(directory, [{"name": "Make the account", "gridtie_account": given}], {})
+    status, output = play(directory, [{"name": "Make the account", "gridtie.gridtie.gridtie_account": given}], {})
     assert status == 0, output
     (found,) = set(re.findall(r'"container_user": "([\d:]+)"', output))
     return found

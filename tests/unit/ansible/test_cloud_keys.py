@@ -134,7 +134,7 @@ def write(tmp_path: Path) -> Play:
     def run(station: Path, secrets: Any, *options: str, prune: bool = False) -> tuple[int, str]:
         task = {
             "name": "Write the keys of clouds",
-            "gridtie_secrets": {
+            "gridtie.gridtie.gridtie_secrets": {
                 "config_dir": str(station),
                 "group": "root",
                 "secrets": "{{ gridtie_secrets }}",
@@ -204,10 +204,10 @@ def test_a_single_value_of_a_vault_is_checked_and_written_like_any_other(station
     routing = (ROOT / "config/llm_routing.yaml").read_text()
     cloud = "  openai: {type: openai, base_url: 'https://cloud.test/v1', key_file: secrets/openai}\n\nmodels:\n"
     (tmp_path / "routing.yaml").write_text(routing.replace("models:\n", cloud, 1))
-    check = {"gridtie_inputs": {"routing_file": str(tmp_path / "routing.yaml")}, "register": "told"}
+    check = {"gridtie.gridtie.gridtie_inputs": {"routing_file": str(tmp_path / "routing.yaml")}, "register": "told"}
     show = {"ansible.builtin.debug": {"msg": "{{ told.problems }} {{ told.key_files }}"}}
     write = {
-        "gridtie_secrets": {
+        "gridtie.gridtie.gridtie_secrets": {
             "config_dir": str(station),
             "group": "root",
             "secrets": "{{ gridtie_secrets }}",

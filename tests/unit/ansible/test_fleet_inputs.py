@@ -154,7 +154,7 @@ def test_a_key_in_a_variable_never_shows_in_a_problem(tmp_path: Path) -> None:
 
 
 def test_a_key_that_is_no_text_is_told_without_showing_it() -> None:
-    specs = gridtie_inputs.load_specs(gridtie_inputs._ROOT / "roles")
+    specs = gridtie_inputs.load_specs(gridtie_inputs.collection.ROOT / "roles")
 
     (problem,) = gridtie_inputs.check_types(specs, {"gridtie_authority_key": ["secret"]})
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 TASKS = """
 - name: Share
-  ansible.builtin.include_role: {name: station, tasks_from: share_image}
+  ansible.builtin.include_role: {name: gridtie.gridtie.station, tasks_from: share_image}
   vars: {_station_missing: "gridtie/router:1"}
 - name: Tell
   ansible.builtin.debug: {msg: "build={{ gridtie_resolved_build }} {{ gridtie_stage_notices }}"}

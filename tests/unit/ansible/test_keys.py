@@ -173,7 +173,7 @@ def keep(directory: Path, *options: str, admin_copy: bool) -> str:
     (directory / "etc/secrets").mkdir(parents=True, exist_ok=True)
     task = {
         "name": "Make the station's keys",
-        "gridtie_keys": {
+        "gridtie.gridtie.gridtie_keys": {
             "config_dir": str(directory / "etc"),
             "group": "root",
             "endpoint": "http://127.0.0.1:8484",

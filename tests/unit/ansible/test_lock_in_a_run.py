@@ -29,7 +29,7 @@ PLAY = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie_models:
+    - gridtie.gridtie.gridtie_models:
         catalogue_file: "{{ inventory_dir }}/models.yaml"
         lock_file: "{{ inventory_dir }}/models.lock.yaml"
         inventory_lock: "{{ inventory_dir }}/gridtie.lock.yaml"

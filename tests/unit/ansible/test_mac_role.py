@@ -17,14 +17,14 @@ PLAY = """
 - hosts: all
   gather_facts: false
   tasks:
-    - ansible.builtin.include_role: {name: engine_ollama, public: true}
+    - ansible.builtin.include_role: {name: gridtie.gridtie.engine_ollama, public: true}
     - ansible.builtin.command: {argv: [id, -u]}
       become: true
       become_user: nobody
       check_mode: false
       register: whose
-    - ansible.builtin.include_role: {name: station, tasks_from: mac, public: true}
-    - ansible.builtin.include_role: {name: router, tasks_from: verify, public: true}
+    - ansible.builtin.include_role: {name: gridtie.gridtie.station, tasks_from: mac, public: true}
+    - ansible.builtin.include_role: {name: gridtie.gridtie.router, tasks_from: verify, public: true}
     - ansible.builtin.copy:
         dest: "{{ told }}"
         content: "{{ {'engine': gridtie_resolved_engine, 'fetched': _ollama_release, 'ran': _ollama_ran.diff,

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
     def certify(*options: str, names: list[str] = NAMES, days: int = 90, **more: str) -> str:
         task: dict[str, Any] = {
             "name": "Show a certificate",
-            "gridtie_certificate": {
+            "gridtie.gridtie.gridtie_certificate": {
                 "path": str(tmp_path / "tls/server.pem"), "group": "root", "names": names, "days": days,
                 "renew_days": 30, "authority": str(tmp_path / "ca/ca.pem"),
                 "authority_key": str(tmp_path / "ca/ca.key"), **more,

@@ -88,10 +88,12 @@ class Fleet:
         self.marks = directory / "marks"
         self.marks.mkdir()
         self.verdicts = directory / "verdicts.json"
+        collection = directory / "collections/ansible_collections/gridtie/gridtie"
         for role, files in ROLES.items():
-            (directory / "roles" / role / "tasks").mkdir(parents=True)
+            (collection / "roles" / role / "tasks").mkdir(parents=True)
             for name, tasks in files.items():
-                (directory / "roles" / role / "tasks" / f"{name}.yml").write_text(yaml.safe_dump(tasks))
+                (collection / "roles" / role / "tasks" / f"{name}.yml").write_text(yaml.safe_dump(tasks))
+        (collection / "plugins").symlink_to(ROOT / "plugins")
 
     def play(self, playbook: str, behaviour: dict[str, str], *arguments: str, **variables: Any) -> str:
         """What a run says; `code` is how it ended."""
@@ -113,7 +115,7 @@ class Fleet:
         inventory.write_text(yaml.safe_dump({"all": {"vars": common, "hosts": hosts}}))
         own = {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "ANSIBLE_ROLES_PATH": str(self._directory / "roles"),
+            "ANSIBLE_COLLECTIONS_PATH": str(self._directory / "collections"),
             "ANSIBLE_HOME": str(self._directory / "home"),
             "ANSIBLE_NOCOLOR": "1",
         }
@@ -135,7 +137,7 @@ class Fleet:
         return done.stdout + done.stderr
 
     def _copy(self, playbook: str) -> Path:
-        """Beside its own roles; those of the checkout come first otherwise."""
+        """Apart from the checkout, whose own roles it would find beside it."""
         path = self._directory / playbook
         path.write_text((ROOT / "playbooks" / playbook).read_text(encoding="utf-8"))
         return path

@@ -1,0 +1,38 @@
+"""The collection on the controller, in a checkout or installed: its files, its version, its own Python package."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import yaml
+from ansible.errors import AnsibleError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Plugins that import this module find the project's package here, before another version of it that may be installed.
+if str(ROOT / "src") not in sys.path:
+    sys.path.insert(0, str(ROOT / "src"))
+
+
+def version(root: Path = ROOT) -> str:
+    """As the manifest says it, which takes the place of galaxy.yml where the collection is installed."""
+    manifest = root / "MANIFEST.json"
+    if manifest.is_file():
+        return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+    return str(yaml.safe_load((root / "galaxy.yml").read_text(encoding="utf-8"))["version"])
+
+
+def package(name: str) -> ModuleType:
+    """A module of the project's package; where it cannot be imported, what to install."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise AnsibleError(
+            f"the Python that runs Ansible lacks what this collection needs there ({error}); nothing was changed. "
+            f"Install it: {shlex.join([sys.executable, '-m', 'pip', 'install', '-r', str(ROOT / 'requirements.txt')])}"
+        ) from error
