@@ -18,7 +18,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test cases faults fuzz reset pins pages lock oracle venv artefacts
+.PHONY: help site upgrade verify demo test cases faults fuzz reset pins pages lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -77,6 +77,10 @@ lock: ## write the lock files again from pyproject.toml
 artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
+
+collection: ## dist/gridtie-gridtie-VERSION.tar.gz, to be installed with ansible-galaxy (docs/collection.md)
+	@scripts/venv site
+	@.venv/bin/ansible-galaxy collection build --output-path dist --force
 
 oracle: ## record anew what llama.cpp's server reserves, for the tests of memory fit
 	@scripts/record-fit-oracle

@@ -52,7 +52,7 @@ def readme(role: Path) -> str:
         elif options:
             lines += [*table(options), ""]
         told[name] = options
-    if any(dependency["role"] == "station" for dependency in meta.get("dependencies") or []):
+    if any(dependency["role"].endswith(".station") for dependency in meta.get("dependencies") or []):
         lines += ["The variables that every role shares are in [station](../station/README.md).", ""]
     return "\n".join(lines).rstrip() + "\n"
 

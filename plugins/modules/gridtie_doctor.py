@@ -71,8 +71,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    if module.check_mode and not Path(given["command"]).exists():
-        module.exit_json(changed=False, skipped=True, msg="there is no station to examine yet")
+    if not Path(given["command"]).exists():
+        if module.check_mode:
+            module.exit_json(changed=False, skipped=True, msg="there is no station to examine yet")
+        module.fail_json(
+            msg=f"there is no station to examine: {given['command']} is not there. The role gridtie.gridtie.router "
+            "installs it; the playbook gridtie.gridtie.site has all roles in their order"
+        )
     report("examining the station")
     try:
         # The interpreter that runs this module: the command's own `python3` may be an older one.

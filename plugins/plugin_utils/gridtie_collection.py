@@ -32,7 +32,8 @@ def package(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
+        # Without the cause: Ansible would append it to the command.
         raise AnsibleError(
             f"the Python that runs Ansible lacks what this collection needs there ({error}); nothing was changed. "
             f"Install it: {shlex.join([sys.executable, '-m', 'pip', 'install', '-r', str(ROOT / 'requirements.txt')])}"
-        ) from error
+        ) from None
