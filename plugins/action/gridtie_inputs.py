@@ -256,10 +256,12 @@ class ActionModule(ActionBase):
             notices.append(_NOT_LOOKED_AT.format(names=", ".join(missed)))
         hosts = task_vars.get("groups", {}).get("all", [])
         problems += wrong + site.problems(values, hosts, host, environments)
-        # Also of a file that stays in force: a key that it names is not superfluous.
-        files = {} if wrong else {**key_files(routing), **(kept_key_files(kept_text) if kept_text else {})}
-        problems += [] if wrong else check_keys(values.get("gridtie_secrets"), files)
-        placed = {name: place for name, file in files.items() if (place := cloud_keys.place(file or ""))}
+        keys = values.get("gridtie_secrets")
+        declared = {} if wrong else key_files(routing)
+        kept_files = kept_key_files(kept_text) if kept_text and not wrong else None
+        problems += [] if wrong else check_keys(keys, {**declared, **(kept_files or {})})
+        needed = needed_key_files(declared, kept_files, keys if isinstance(keys, dict) else {})
+        placed = {name: place for name, file in needed.items() if (place := cloud_keys.place(file or ""))}
         others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
         problems += fleet.problems(values, host, others, state, collection.version())
         result.update(changed=False, problems=problems, notices=notices, key_files=placed)
@@ -282,6 +284,17 @@ _REPLACED = (
     "{name} was edited on this host, and {routing} takes its place (gridtie_routing_edits: replace); a dated copy of "
     "the edited one stays beside it."
 )
+
+
+def needed_key_files(
+    declared: Mapping[str, str | None], kept: Mapping[str, str | None] | None, given: Mapping[str, Any]
+) -> dict[str, str | None]:
+    """The key files of the routing file that is in force, ``kept`` where a host's own is; and those of the declared one
+    whose keys are given, so that they are there when the edit is given up.
+    """
+    if kept is None:
+        return dict(declared)
+    return {**{name: file for name, file in declared.items() if name in given}, **kept}
 
 
 def differs(edit: str, routing: Path) -> bool:

@@ -165,6 +165,8 @@ class CallbackModule(DefaultCallback):
         os.environ["GRIDTIE_PROGRESS_FILE"] = path
         self._live = _Live(path)
         self._began = time.monotonic()
+        # The stage that asks something on the terminal.
+        self._waiting: _Stage | None = None
 
     @property
     def _usual(self) -> bool:
@@ -181,12 +183,12 @@ class CallbackModule(DefaultCallback):
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         hosts, batch = self._begin_play(play)
+        self._check = bool(play.check_mode)
         if self._usual:
             super().v2_playbook_on_play_start(play)
             return
         self._end_stage()
         self._play = play
-        self._check = bool(play.check_mode)
         self._several_hosts = len(hosts) > 1
         wave = f" on {', '.join(batch)}" if len(batch) < len(hosts) else ""
         suffix = "  (check: nothing is changed)" if self._check else ""
@@ -264,9 +266,11 @@ class CallbackModule(DefaultCallback):
         if self._usual:
             super().v2_playbook_on_task_start(task, is_conditional)
             return
+        self._go_on()
         if task.action.rpartition(".")[2] == "pause":
-            # It asks on the terminal, where nothing else may write meanwhile.
-            self._end_stage()
+            # It may ask on the terminal, where nothing else writes meanwhile; it may be skipped as well.
+            self._waiting, self._live.stage = self._live.stage, None
+            self._live.clear()
         if task.action.rpartition(".")[2] == "include_role" and not _in_role(task):
             self._end_stage()
             stage = _Stage(task.get_name().strip())
@@ -280,7 +284,13 @@ class CallbackModule(DefaultCallback):
             return
         self._live.next_task(task.get_name().rpartition(" : ")[2].strip())
 
+    def _go_on(self) -> None:
+        """With the stage whose question has been answered, if one was asked."""
+        if self._waiting is not None:
+            self._live.stage, self._waiting = self._waiting, None
+
     def _end_stage(self) -> None:
+        self._go_on()
         stage, self._live.stage = self._live.stage, None
         self._live.clear()
         if stage is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_edits
+from ..module_utils import gridtie_cloud_keys, gridtie_edits
 from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_station import station
 
@@ -46,7 +46,8 @@ lines:
 
 def preview(config_dir: Path, state_dir: Path) -> list[str]:
     """A line for each kind of thing that cannot be had back by a run."""
-    lines = [line for line in (_models(config_dir, state_dir), _ledger(state_dir), _keys(config_dir)) if line]
+    kinds = (_models(config_dir, state_dir), _ledger(state_dir), _keys(config_dir), _cloud_keys(config_dir))
+    lines = [line for line in kinds if line]
     routing = config_dir / "llm_routing.yaml"
     if gridtie_edits.edited(str(routing)):
         lines.append(f"routing file: {routing}, which was edited here")
@@ -68,9 +69,10 @@ def _ledger(state_dir: Path) -> str:
     if not path.is_file():
         return ""
     try:
-        # As if it never changed: nothing is made beside it that its owner could not write. What the router has not yet
-        # moved into the file is not counted.
-        ledger = sqlite3.connect(f"file:{path}?immutable=1", uri=True)
+        # Rows that a running router has not yet moved into the file count; SQLite reads them by what is there for it.
+        # Else as if the file never changed: nothing is made beside it that its owner could not write.
+        running = path.with_name(f"{path.name}-shm").exists()
+        ledger = sqlite3.connect(f"file:{path}?{'mode=ro' if running else 'immutable=1'}", uri=True)
         try:
             count, first = ledger.execute("SELECT count(*), min(time) FROM requests").fetchone()
         finally:
@@ -78,7 +80,7 @@ def _ledger(state_dir: Path) -> str:
     except sqlite3.Error as error:
         return f"ledger: {path}, which cannot be read ({error})"
     since = f" since {datetime.datetime.fromtimestamp(first, datetime.timezone.utc):%Y-%m-%d}" if count else ""
-    return f"ledger: {count} requests{since}"
+    return f"ledger: {count} request{'s' if count != 1 else ''}{since}"
 
 
 def _keys(config_dir: Path) -> str:
@@ -88,6 +90,14 @@ def _keys(config_dir: Path) -> str:
     except (ValueError, AttributeError, KeyError, TypeError):
         names = ["a file that cannot be read"]
     return f"keys: {', '.join(names)}" if names else ""
+
+
+def _cloud_keys(config_dir: Path) -> str:
+    """Those that a person put there: no run can write them again. A pool's are made by the run."""
+    ours = gridtie_cloud_keys.managed(str(config_dir))
+    files = [path.relative_to(config_dir) for path in sorted(config_dir.glob("secrets/*")) if path.is_file()]
+    names = [str(file) for file in files if str(file) not in ours and not file.name.startswith("pool-")]
+    return f"keys of clouds: {', '.join(names)}" if names else ""
 
 
 def main() -> None:

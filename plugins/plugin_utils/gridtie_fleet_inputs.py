@@ -55,7 +55,9 @@ class Others:
 
 def not_looked_at(elsewhere: Mapping[str, Any]) -> list[str]:
     """Those hosts outside of a run that could not be reached from it."""
-    return [entry["item"] for entry in elsewhere.get("results") or [] if "certificates" not in entry]
+    results = elsewhere.get("results") or []
+    # Where nothing is made, nobody is asked: the loop was skipped.
+    return [entry["item"] for entry in results if "certificates" not in entry and not entry.get("skipped")]
 
 
 def problems(

@@ -1,6 +1,6 @@
 """Real parts for the tests: a station with Ollama, one with the embedded engine, both beside any live one.
 
-`scripts/test integration` provisions both with `site.yml` and names their configuration directories.
+`scripts/test.py integration` provisions both with `site.yml` and names their configuration directories.
 """
 
 from __future__ import annotations

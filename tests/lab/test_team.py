@@ -387,7 +387,9 @@ def test_one_that_has_it_from_a_vault_goes_on_as_the_first_did(team: Team) -> No
     result = team.play("site.yml", "-vvv", "--limit", SERVER, "-e", f"@{_file(team, {**texts, **given})}")
 
     assert re.search(r"changed=0\b", recap(result)[SERVER]), str(result)
-    assert [line for line in texts["gridtie_authority_key"].splitlines() if line in result.output] == []
+    # The last line of it is of the public half, which every certificate shows.
+    secret = texts["gridtie_authority_key"].splitlines()[1:3]
+    assert [line for line in secret if line in result.output] == []
 
 
 def _file(team: Team, variables: dict[str, Any]) -> Path:
@@ -508,13 +510,13 @@ def test_a_workstation_takes_nothing_but_what_another_one_learned(team: Team) ->
     """As if upstream served something else by now than the lock has."""
     learned = team.lock.read_text()
     (entry,) = read(team.lock).entries["models"].values()
-    team.lock.write_text(learned.replace(entry.digests["gguf"], "0" * 64))
+    team.lock.write_text(learned.replace(entry.digests["gguf"], "ab" * 32))
 
     result = team.play("site.yml", "--limit", "bob-desktop")
 
     team.lock.write_text(learned)
     assert result.code != 0
-    assert f"wanted {'0' * 64}" in result.output
+    assert f"wanted {'ab' * 32}" in result.output, str(result)
     assert target(team["bob-desktop"], "bob") == POOL
 
 
@@ -538,9 +540,8 @@ def test_a_purge_that_nobody_confirms_changes_nothing_and_says_what_it_would_tak
 
     assert result.code != 0
     assert "Nothing was changed" in result.output
-    assert re.search(
-        r"bob-desktop:\n +models: gridtie/smollm2:135m \(.*\n +ledger: [1-9]\d* requests since 2", result.output
-    )
+    losses = r"bob-desktop:\n +models: gridtie/smollm2:135m \(.*\n +ledger: [1-9]\d* requests? since 2"
+    assert re.search(losses, result.output), str(result)
     assert "gridtie_confirm_purge=3" in result.output
     assert target(team["alice-laptop"]) == POOL
 

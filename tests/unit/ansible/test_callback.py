@@ -32,6 +32,40 @@ def test_known_causes_say_what_to_do(payload: dict[str, Any], hint: str) -> None
     assert hint in callback.failure_lines(payload)[-1]
 
 
+class _Task:
+    """What the callback asks of a task."""
+
+    _role = None
+
+    def __init__(self, action: str, name: str) -> None:
+        self.action, self._name = action, name
+
+    def get_name(self) -> str:
+        return self._name
+
+
+def test_a_stage_that_may_ask_ends_with_its_note_whether_it_asks_or_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said: list[str] = []
+    module = callback.CallbackModule()
+    monkeypatch.setattr(module, "_say", lambda line, color=None: said.append(line))
+    stage = callback._Stage("Confirmation")
+    module._live.stage = stage
+
+    # Ansible announces a task before it judges its `when`.
+    module.v2_playbook_on_task_start(_Task("ansible.builtin.pause", "Ask on the terminal"), False)
+    while_asking = module._live.stage
+    module.v2_playbook_on_task_start(_Task("ansible.builtin.set_fact", "Say what goes"), False)
+    stage.note = "keys: alice"
+    module._end_stage()
+
+    assert while_asking is None
+    assert len(said) == 1
+    assert said[0].endswith("keys: alice")
+
+
 @pytest.mark.parametrize(
     ("several", "line"), [(False, "  Note: {notice}"), (True, "  Note: alice, bob: {notice}")], ids=["one", "several"]
 )

@@ -226,3 +226,11 @@ def test_a_single_value_of_a_vault_is_checked_and_written_like_any_other(station
         assert problem in output if problem else "[] {" in output
         assert KEY not in output
     assert (station / "secrets/openai").read_text() == f"{KEY}\n"
+
+
+def test_a_cloud_that_an_edit_took_out_needs_no_key_on_that_host_unless_one_is_given() -> None:
+    declared, kept = {"openai": "secrets/openai", "azure": "secrets/azure"}, {"groq": "secrets/groq"}
+
+    assert inputs.needed_key_files(declared, None, {}) == declared
+    assert inputs.needed_key_files(declared, kept, {}) == kept
+    assert inputs.needed_key_files(declared, kept, {"azure": "x"}) == {**kept, "azure": "secrets/azure"}

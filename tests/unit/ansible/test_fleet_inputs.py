@@ -103,7 +103,11 @@ def test_hosts_that_could_not_be_asked_are_named() -> None:
     results = [{"item": "gpu", "certificates": {}}, {"item": "off", "unreachable": True}]
 
     assert fleet.not_looked_at({"results": results}) == ["off"]
-    assert fleet.not_looked_at({"skipped": True}) == fleet.not_looked_at({}) == []
+    assert fleet.not_looked_at({}) == []
+
+
+def test_where_no_authority_is_made_nobody_is_said_not_to_have_answered() -> None:
+    assert fleet.not_looked_at({"skipped": True, "results": [{"item": "gpu", "skipped": True}]}) == []
 
 
 def test_two_authorities_are_told_with_the_hosts_of_each(tmp_path: Path) -> None:

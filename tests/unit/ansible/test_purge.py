@@ -20,6 +20,10 @@ def test_models_requests_and_keys_are_told(tmp_path: Path) -> None:
     (config / "station.json").write_text(json.dumps({"models": [{"name": "qwen2.5-coder:7b"}]}))
     (config / "keys.json").write_text(json.dumps({"schema": 1, "keys": [{"name": "station"}, {"name": "alice"}]}))
     (config / "llm_routing.yaml").write_text("a person's\n")
+    (config / "secrets").mkdir()
+    for name in ("openai", "anthropic", "pool-server"):
+        (config / "secrets" / name).write_text("secret")
+    (config / "managed_secrets.json").write_text(json.dumps({"schema": 1, "files": ["secrets/openai"]}))
     (config / "written.json").write_text(json.dumps({"llm_routing.yaml": "0" * 64}))
     ledger = sqlite3.connect(state / "ledger/ledger.sqlite")
     ledger.execute("PRAGMA journal_mode=WAL")
@@ -33,10 +37,25 @@ def test_models_requests_and_keys_are_told(tmp_path: Path) -> None:
         "models: qwen2.5-coder:7b (4.7 GB)",
         "ledger: 2 requests since 2025-11-24",
         "keys: station, alice",
+        "keys of clouds: secrets/anthropic",
         f"routing file: {config}/llm_routing.yaml, which was edited here",
     ]
     # A file beside the ledger would be root's, and the router could not open its own.
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_requests_that_a_running_router_has_not_yet_moved_into_the_file_count(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    router = sqlite3.connect(tmp_path / "ledger/ledger.sqlite")
+    router.execute("PRAGMA journal_mode=WAL")
+    router.execute("CREATE TABLE requests (id TEXT, time REAL)")
+    router.execute("INSERT INTO requests VALUES ('a', 1764000000.0)")
+    router.commit()
+    before = sorted(tmp_path.rglob("*"))
+
+    assert preview(tmp_path / "etc", tmp_path) == ["ledger: 1 request since 2025-11-24"]
+    assert sorted(tmp_path.rglob("*")) == before
+    router.close()
 
 
 def test_what_cannot_be_read_is_told_as_well(tmp_path: Path) -> None:
