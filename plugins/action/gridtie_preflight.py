@@ -13,7 +13,7 @@ from ..module_utils import gridtie_image_plan as plan
 from ..module_utils.gridtie_judge import listing, problem
 from ..plugin_utils import gridtie_needed_pins as needs
 from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
-from ..plugin_utils.gridtie_collection import ROOT
+from ..plugin_utils.gridtie_collection import ROOT, installed
 
 # isort: split
 
@@ -134,7 +134,8 @@ class _Pins:
         ]
         lacking = needs.missing(needed, known) + [needs.Needed("models", name) for name in self._unpinned_models()]
         if self._require:
-            return needs.required(lacking, str(self._path), self._learn_command())
+            checkout = not installed()
+            return needs.required(lacking, str(self._path), self._learn_command(checkout), checkout=checkout)
         return needs.lost(lacking, self._undecided, self._why_lost, str(self._path)) if self._why_lost else []
 
     @property
@@ -160,6 +161,7 @@ class _Pins:
         names = self._decided if asked == AUTO else [name for name in asked if isinstance(name, str)]
         return unpinned(names, catalogue, pins)
 
-    def _learn_command(self) -> str:
+    def _learn_command(self, checkout: bool) -> str:
         inventory = " ".join(f"-i {source}" for source in self._sources)
-        return f"ansible-playbook site.yml {inventory} --limit {self._host} -e gridtie_pins=learn"
+        playbook = "site.yml" if checkout else "gridtie.gridtie.site"
+        return f"ansible-playbook {playbook} {inventory} --limit {self._host} -e gridtie_pins=learn"

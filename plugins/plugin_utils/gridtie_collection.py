@@ -13,17 +13,23 @@ import yaml
 from ansible.errors import AnsibleError
 
 ROOT = Path(__file__).resolve().parents[2]
+_MANIFEST = "MANIFEST.json"
 
 # Plugins that import this module find the project's package here, before another version of it that may be installed.
 if str(ROOT / "src") not in sys.path:
     sys.path.insert(0, str(ROOT / "src"))
 
 
+def installed(root: Path = ROOT) -> bool:
+    """Whether ansible-galaxy put it here: then there is neither a Makefile nor a site.yml beside it."""
+    return (root / _MANIFEST).is_file()
+
+
 def version(root: Path = ROOT) -> str:
     """As the manifest says it, which takes the place of galaxy.yml where the collection is installed."""
-    manifest = root / "MANIFEST.json"
-    if manifest.is_file():
-        return str(json.loads(manifest.read_text(encoding="utf-8"))["collection_info"]["version"])
+    if installed(root):
+        manifest = json.loads((root / _MANIFEST).read_text(encoding="utf-8"))
+        return str(manifest["collection_info"]["version"])
     return str(yaml.safe_load((root / "galaxy.yml").read_text(encoding="utf-8"))["version"])
 
 

@@ -77,14 +77,16 @@ def outranked(needed: Sequence[Needed], known: Mapping[str, Mapping[str, Mapping
     ]
 
 
-def required(lacking: Sequence[Needed], lock: str, learn: str) -> list[Problem]:
-    """All of them as one problem, with the commands that fill the lock; ``learn`` is the one for a single host."""
+def required(lacking: Sequence[Needed], lock: str, learn: str, *, checkout: bool = True) -> list[Problem]:
+    """All of them as one problem, with the commands that fill the lock; ``learn`` is the one for a single host, and
+    ``make pins`` is told where there is a ``checkout``.
+    """
     if not lacking:
         return []
     return [
         {
             "found": f"gridtie_pins is require, and neither the project nor {lock} has the digests of {_told(lacking)}",
-            "fix": _fill(lacking, lock, learn),
+            "fix": _fill(lacking, lock, learn, checkout),
         }
     ]
 
@@ -113,7 +115,8 @@ def _told(lacking: Sequence[Needed]) -> str:
     return " and ".join(parts)
 
 
-def _fill(lacking: Sequence[Needed], lock: str, learn: str) -> str:
+def _fill(lacking: Sequence[Needed], lock: str, learn: str, checkout: bool) -> str:
     models = " ".join(dict.fromkeys(each.reference for each in lacking if each.kind == "models"))
-    asked = f'make pins MODELS="{models}" ARGS="--into {lock}" asks for those of the models; ' if models else ""
+    asked = f'make pins MODELS="{models}" ARGS="--into {lock}" asks for those of the models; '
+    asked = asked if models and checkout else ""
     return f"{asked}one host learns all of them, and is provisioned by it: {learn}"

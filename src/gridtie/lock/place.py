@@ -10,6 +10,8 @@ from pathlib import Path
 # Where an execution environment finds a copy of the project.
 _RUNNER = Path("/runner")
 _PULL = "ansible-pull"
+# What ansible-galaxy writes into each collection.
+_INSTALLED = "MANIFEST.json"
 
 
 def not_kept(path: Path, usual: Path, *, local: bool) -> str:
@@ -26,6 +28,8 @@ def not_kept(path: Path, usual: Path, *, local: bool) -> str:
     there = directory.resolve()
     if any(there.is_relative_to(place) for place in _temporary()):
         return f"{directory} is a temporary directory"
+    if any((each / _INSTALLED).is_file() for each in (there, *there.parents)):
+        return f"{directory} is part of an installed collection, which the next one takes the place of"
     if there.is_relative_to(_RUNNER):
         return f"{directory} is a copy in an execution environment, which is gone after the run"
     if _pulled(there):

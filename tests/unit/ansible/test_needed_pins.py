@@ -85,6 +85,13 @@ def test_all_that_is_missing_is_one_line_with_the_commands_that_fill_the_lock() 
     assert needs.required([], "/inv/gridtie.lock.yaml", "") == []
 
 
+def test_an_installed_collection_has_no_makefile() -> None:
+    (problem,) = needs.required(MISSING, "/inv/lock.yaml", "ansible-playbook gridtie.gridtie.site", checkout=False)
+
+    assert "make" not in problem["fix"]
+    assert problem["fix"].endswith("ansible-playbook gridtie.gridtie.site")
+
+
 def test_what_would_be_learned_and_lost_is_one_line_that_names_the_setting() -> None:
     (problem,) = needs.lost(MISSING[:1], True, "/tmp is a temporary directory", "/tmp/gridtie.lock.yaml")
 

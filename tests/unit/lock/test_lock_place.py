@@ -29,6 +29,15 @@ def test_a_temporary_directory_does_not_last(tmp_path: Path) -> None:
     assert "temporary" in not_kept(lock, lock, local=True)
 
 
+def test_an_installed_collection_is_replaced_whole(kept: Path) -> None:
+    """Without an inventory's file, the usual place is beside the playbook."""
+    lock = kept.parent / "playbooks/gridtie.lock.yaml"
+    lock.parent.mkdir()
+    (kept.parent / "MANIFEST.json").write_text("{}")
+
+    assert "installed collection" in not_kept(lock, lock, local=True)
+
+
 def test_a_place_that_somebody_named_is_believed_to_last(tmp_path: Path, kept: Path) -> None:
     assert not_kept(tmp_path / "shared.yaml", kept, local=False) == ""
 
