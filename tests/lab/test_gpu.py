@@ -32,6 +32,8 @@ PLAY = """
         gridtie_gpu_root: %(root)s
         gridtie_gpu_install_drivers: "{{ install | default(true) }}"
         gridtie_docker: {version: "28.3.0"}
+        # Else the role would judge the machine first.
+        gridtie_resolved_choice: {mode: container}
         gridtie_machine: {graphics: "{{ seen.graphics }}", system: {name: Debian 13}, init: systemd}
     - ansible.builtin.debug: {msg: "on={{ gridtie_resolved_gpu.backend }} by={{ gridtie_resolved_gpu.overlay }}"}
 """

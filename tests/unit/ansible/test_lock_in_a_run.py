@@ -129,3 +129,22 @@ def test_a_damaged_lock_stops_the_task_and_is_left_as_it_is(play: Play, tmp_path
     assert done.returncode != 0
     assert "the lock is damaged" in done.stdout
     assert (tmp_path / "gridtie.lock.yaml").read_text() == "schema: 1\n<<<<<<< HEAD\n"
+
+
+@pytest.mark.parametrize(("inventory", "beside"), [("hosts/one.yml", "hosts"), ("one,", ".")], ids=["file", "names"])
+def test_the_usual_place_is_beside_the_inventory_and_without_one_beside_the_playbook(
+    tmp_path: Path, inventory: str, beside: str
+) -> None:
+    (tmp_path / "hosts").mkdir()
+    (tmp_path / "hosts/one.yml").write_text("all: {hosts: {one: {}}}\n")
+    show = {"ansible.builtin.debug": {"msg": "lock={{ _station_usual_lock }}"}}
+    book = {"hosts": "one", "gather_facts": False, "vars_files": [str(ROOT / "roles/station/vars/main.yml")]}
+    (tmp_path / "play.yml").write_text(yaml.safe_dump([{**book, "tasks": [show]}]))
+
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), "play.yml", "-i", inventory],
+        cwd=tmp_path, env={**os.environ, "ANSIBLE_HOME": str(tmp_path / "ansible")}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+    assert f"lock={(tmp_path / beside).resolve()}/gridtie.lock.yaml" in done.stdout, done.stdout + done.stderr
