@@ -61,13 +61,7 @@ options:
     description: Seconds that are waited for another program that uses the package manager.
     type: float
     default: 600
-  network:
-    description: Proxies by which this machine goes out. What is empty stays the machine's own.
-    type: dict
-    suboptions:
-      http_proxy: {description: For http addresses., type: str, default: ""}
-      https_proxy: {description: For https addresses., type: str, default: ""}
-      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
+extends_documentation_fragment: [gridtie.gridtie.gridtie_network]
 author: Gridtie contributors
 """
 EXAMPLES = r"""

@@ -48,13 +48,7 @@ options:
     description: CA bundle that the probes trust besides the system's; one that is not there is none.
     type: str
     default: ""
-  network:
-    description: Proxies by which this machine goes out. What is empty stays the machine's own.
-    type: dict
-    suboptions:
-      http_proxy: {description: For http addresses., type: str, default: ""}
-      https_proxy: {description: For https addresses., type: str, default: ""}
-      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
+extends_documentation_fragment: [gridtie.gridtie.gridtie_network]
 author: Gridtie contributors
 """
 EXAMPLES = r"""

@@ -119,12 +119,6 @@ options:
   inventory_lock:
     description: The inventory's lock, on the controller.
     type: path
-  pins:
-    description: C(learn) or C(require). The action plugin reads it.
-    type: str
-  former_pins:
-    description: What the station learned before there was a lock. The action plugin reads it.
-    type: dict
   choose_again:
     description: Forget the earlier choice.
     type: bool
@@ -179,13 +173,7 @@ options:
     description: Seconds that are waited for another program that uses the package manager.
     type: float
     default: 600
-  network:
-    description: Proxies by which this machine goes out. What is empty stays the machine's own.
-    type: dict
-    suboptions:
-      http_proxy: {description: For http addresses., type: str, default: ""}
-      https_proxy: {description: For https addresses., type: str, default: ""}
-      no_proxy: {description: "Hosts that are reached directly, separated by commas.", type: str, default: ""}
+extends_documentation_fragment: [gridtie.gridtie.gridtie_network, gridtie.gridtie.gridtie_pins]
 author: Gridtie contributors
 """
 EXAMPLES = r"""
