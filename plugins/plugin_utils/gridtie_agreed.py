@@ -31,7 +31,8 @@ class Agreed:
 
     def digests(self, kind: str) -> dict[str, dict[str, str]]:
         """Reference to digests by name: the lock's, and where it has none the host's own of an earlier version."""
-        return {**self._former.get(kind, {}), **self._lock().digests(kind)}  # type: ignore[dict-item]
+        former = {reference: dict(digests) for reference, digests in self._former.get(kind, {}).items()}
+        return {**former, **self._lock().digests(kind)}
 
     def digest(self, kind: str, name: str) -> dict[str, str]:
         """Reference to the digest of that name."""
