@@ -40,11 +40,12 @@ SPEED = re.compile(r"(before|after) +[\d.]+ tokens/s \([\d.]+ to [\d.]+ in the m
 # What is wrong with the broken releases.
 DOES_NOT_RUN = "printf '#!/bin/sh\\nexit 1\\n' >bin/ollama"
 CANNOT_SERVE = "printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >lib/ollama/llama-server"
-# It is stopped two thirds of the time, by a process that holds nothing of it. Long enough at a time that a busy machine
-# has it run in between: one that gets no turn at all is given up by Ollama after ten seconds.
+# It is stopped seven eighths of the time, by a process that holds nothing of it: its best on an idle machine must be
+# less than the other's poorest on a busy one. A turn is long enough to be used, and comes often: one that gets none is
+# given up by Ollama after ten seconds. What it does at first, to load the model, says nothing about speed.
 SLOW = r"""cat >lib/ollama/slowly <<'END'
 #!/bin/sh
-(while kill -STOP $$; do sleep 0.4; kill -CONT $$; sleep 0.2; done) </dev/null >/dev/null 2>&1 &
+(sleep 3; while kill -STOP $$; do sleep 0.7; kill -CONT $$; sleep 0.1; done) </dev/null >/dev/null 2>&1 &
 exec "$(dirname "$0")/llama-server-itself" "$@"
 END
 chmod 755 lib/ollama/slowly
@@ -202,7 +203,8 @@ def test_else_it_is_a_warning_and_going_back_by_hand_fetches_nothing(station: Ho
     server.pin(station, start)
     fetched = archives(server)
 
-    assert f"Ollama 0.32.97 -> {start}" in succeeded(upgrade(station))
+    # The slow one was measured: to do so again before it goes would take long, and tell nothing.
+    assert f"Ollama 0.32.97 -> {start}" in succeeded(upgrade(station, "gridtie_upgrade_runs=0"))
 
     healthy_at(station, start)
     assert archives(server) == fetched
