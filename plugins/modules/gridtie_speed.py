@@ -40,7 +40,7 @@ options:
     type: dict
     default: {}
   runs:
-    description: How many runs are counted.
+    description: How many runs are counted. With fewer than 5 nothing is measured, and RV(problem) says so.
     type: int
     default: 7
   before:
