@@ -194,7 +194,7 @@ def _docker(*words: str) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _wait(url: str, limit: float = 20) -> None:
+def _wait(url: str, limit: float = 120) -> None:
     deadline = time.monotonic() + limit
     while True:
         try:

@@ -5,6 +5,7 @@ The tests are the chapters of one story and run in the order they stand in.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -59,11 +60,14 @@ def test_a_run_that_is_killed_at_every_stage_boundary_finishes_in_the_end(machin
 
 
 def test_a_second_run_changes_nothing_and_says_so_quickly(machine: Host) -> None:
-    result = machine.run("make site")
+    output = succeeded(machine.run("TIMEFORMAT='computed for %U and %S s'; time make site"))
 
-    assert "changed=0" in succeeded(result)
-    # The target is 20 s on an idle machine; this bound only catches work that should not be done at all.
-    assert result.seconds < 60
+    assert "changed=0" in output
+    # The target is 20 s on an idle machine; this bound only catches work that should not be done at all. A clock would
+    # tell how busy the machine is.
+    computed = re.search(r"computed for ([\d.]+) and ([\d.]+) s", output)
+    assert computed
+    assert float(computed[1]) + float(computed[2]) < 60
 
 
 def test_check_mode_on_a_station_predicts_that_nothing_changes(machine: Host) -> None:

@@ -15,7 +15,7 @@ START = (
     "mkdir -p /opt/ollama/{version} && zstd -qdc /root/archive | tar -x -C /opt/ollama/{version} && "
     "HOME=/root OLLAMA_NO_CLOUD=1 systemd-run --quiet --unit ollama-{unit} --setenv HOME=/root "
     "/opt/ollama/{version}/bin/ollama serve && "
-    "for i in $(seq 100); do curl -fs 127.0.0.1:11434/api/version && exit 0; sleep 0.1; done; exit 1"
+    "for i in $(seq 600); do curl -fs 127.0.0.1:11434/api/version && exit 0; sleep 0.1; done; exit 1"
 )
 
 

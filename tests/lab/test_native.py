@@ -45,7 +45,7 @@ RestartSec=3
 WantedBy=default.target
 END
 systemctl enable --now --quiet ollama
-for i in $(seq 100); do curl -fs 127.0.0.1:11434/api/version && break; sleep 0.1; done
+for i in $(seq 600); do curl -fs 127.0.0.1:11434/api/version && break; sleep 0.1; done
 curl -fsS 127.0.0.1:11434/api/pull -d '{{"model": "{model}", "insecure": true}}'
 curl -fsS 127.0.0.1:11434/api/copy -d '{{"source": "{model}", "destination": "mine:latest"}}'
 """
