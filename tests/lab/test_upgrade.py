@@ -1,4 +1,4 @@
-"""Upgrades between real versions of Ollama: some that work, some that do not, and some that are killed.
+"""Upgrades between versions of Ollama: some that work, some that do not, and some that are killed.
 
 The tests are the chapters of one story and run in the order they stand in.
 """
@@ -314,20 +314,25 @@ def image_of(machine: Host) -> str:
     return machine.root(f"docker inspect --format '{{{{.Config.Image}}}}' {ENGINE}").strip()
 
 
+def derive(machine: Host, image: str, like: str, path: str, change: str) -> None:
+    """Tag an image that is `like` another but for one file, after the shell script `change` of the file `changed`."""
+    machine.root(
+        f"set -e; cd $(mktemp -d); docker create --name like {like}; docker cp -L like:{path} changed; {change};"
+        f"docker cp changed like:{path}; docker commit like {image}; docker rm like"
+    )
+
+
 @pytest.fixture(scope="module")
 def contained(station: Host, server: mirror.Server) -> Host:
     """The station again, with the older version in a container; the images of both are there, and a broken one."""
-    for version in (server.old, server.new):
-        reference = sources(version)[1]
+    old, new = (sources(version)[1] for version in (server.old, server.new))
+    for reference in (old, new) if mirror.compiled() else (new,):
         made = reference.replace("gridtie/", f"{mirror.PREFIX}/", 1)
         load(station, made)
         station.root(f"docker tag {made} {reference}")
-    station.root(
-        "printf '#!/bin/sh\\nexit 1\\n' >/root/llama-server && chmod 755 /root/llama-server &&"
-        f"docker create --name broken {sources(server.new)[1]} &&"
-        "docker cp /root/llama-server broken:/usr/lib/ollama/llama-server &&"
-        f"docker commit broken {sources(BROKEN)[1]} && docker rm broken"
-    )
+    if not mirror.compiled():
+        derive(station, old, new, "/usr/bin/ollama", mirror.retold("changed", server.new, server.old))
+    derive(station, sources(BROKEN)[1], new, "/usr/lib/ollama/llama-server", r"printf '#!/bin/sh\nexit 1\n' >changed")
     pin_sources(station, server, server.old)
     succeeded(site(station, *CONTAINED))
     assert image_of(station) == sources(server.old)[1]
