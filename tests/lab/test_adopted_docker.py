@@ -1,6 +1,6 @@
 """A Docker that was here before is used as it is: docker-ce, rootless Docker, Docker Desktop.
 
-The tests are the chapters of one story and run in the order they stand in. The engine is the embedded one: what it is
+The tests are the steps of one scenario and run in the order they stand in. The engine is the embedded one: what it is
 makes no difference to the Docker underneath. Images are built on docker-ce and handed to the other two.
 """
 

@@ -1,6 +1,6 @@
 """A station on a network whose only way out is a proxy with a password: all of it works, and the password stays put.
 
-The tests are the chapters of one story and run in the order they stand in.
+The tests are the steps of one scenario and run in the order they stand in.
 """
 
 from __future__ import annotations
