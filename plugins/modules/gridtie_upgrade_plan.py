@@ -38,7 +38,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Work out what to do
-  gridtie_upgrade_plan:
+  gridtie.gridtie.gridtie_upgrade_plan:
     station: "{{ gridtie_station }}"
     choice: "{{ gridtie_resolved_choice }}"
     pinned: 0.32.15
