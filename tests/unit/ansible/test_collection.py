@@ -15,6 +15,7 @@ import yaml
 from plugins.plugin_utils import gridtie_collection as collection
 
 import installed
+from pages import links
 
 ROOT = installed.CHECKOUT
 # What the preflight and the engine's role would hand on, so that nothing has to be looked at here.
@@ -82,10 +83,21 @@ def test_the_tarball_is_small_and_holds_no_test_but_those_that_users_run(home: P
     assert [path.name for path in (there / "tests").iterdir()] == ["verify"]
     top = {path.name for path in there.iterdir()}
     assert top == {
-        "CHANGELOG.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "bindep.txt", "compose",
-        "config", "demo_final.py", "docs", "inventories", "meta", "playbooks", "plugins", "requirements",
-        "requirements.txt", "requirements.yml", "roles", "src", "tests",
+        "CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md",
+        "bindep.txt", "compose", "config", "demo_final.py", "docs", "inventories", "meta", "playbooks", "plugins",
+        "requirements", "requirements.txt", "requirements.yml", "roles", "src", "tests",
     }  # fmt: skip
+
+
+def test_every_link_of_its_pages_leads_to_a_file_in_it(there: Path) -> None:
+    lost = [
+        f"{page.relative_to(there)}: {target}"
+        for page in sorted(there.rglob("*.md"))
+        for target in links(page)
+        if not page.parent.joinpath(target).exists()
+    ]
+
+    assert lost == []
 
 
 def test_every_file_that_a_role_or_plugin_reads_is_in_it(there: Path) -> None:
