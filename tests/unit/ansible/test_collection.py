@@ -170,6 +170,17 @@ def test_what_is_imported_where_ansible_runs_is_declared_for_pip_and_for_executi
     assert declared == {"httpx", "msgspec", "pytest", "pytest-testinfra"}
 
 
+def test_commands_in_messages_are_those_that_there_are(play: Play, there: Path) -> None:
+    words = ["'site'", "'site', '-e gridtie_models_deep=true'"]
+    lookups = [f"{{{{ lookup('gridtie.gridtie.gridtie_command', {each}) }}}}" for each in words]
+    done = play({"ansible.builtin.debug": {"msg": lookups}}, facts={})
+
+    assert collection.command("site", root=ROOT) == "make site"
+    assert collection.command("site", "-e a=1", root=ROOT) == 'make site ARGS="-e a=1"'
+    assert '"ansible-playbook gridtie.gridtie.site",' in said(done)
+    assert '"ansible-playbook gridtie.gridtie.site -e gridtie_models_deep=true"' in said(done)
+
+
 def test_a_package_that_is_missing_there_is_told_with_the_command_before_anything_is_changed(
     play: Play, there: Path, tmp_path: Path
 ) -> None:
