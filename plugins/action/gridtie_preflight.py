@@ -22,12 +22,15 @@ from gridtie.catalogue.request import unpinned
 from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
 from gridtie.host.models.resolve import AUTO, merged_pins
 
+# The project of a station that is alone on its host: roles/station/defaults.
+_USUAL = "gridtie"
 _MEND = "put the file right, or back from where the inventory is kept, or use the version that wrote it"
 
 
 class ActionModule(ActionBase):
     """Arguments: the module's, and ``pins``: ``mode``, ``lock_file``, ``usual`` (the lock's default place),
-    ``catalogue`` and ``lock`` (files of the project), ``models``, ``choose_again`` and ``gpu``, the variables.
+    ``project`` (the station's name), ``catalogue`` and ``lock`` (files of the project), ``models``, ``choose_again``
+    and ``gpu``, the variables.
 
     Returns what the module returns, and ``pins``: the ``mode`` in which the roles go on, and the host's ``former`` pins
     that no lock holds.
@@ -63,6 +66,8 @@ class _Pins:
     ) -> None:
         self._given, self._seen = given, seen
         self._host = str(task_vars.get("inventory_hostname", ""))
+        # A host may carry several stations, each with records of its own.
+        self._station = self._host if given["project"] == _USUAL else f"{self._host}/{given['project']}"
         self._sources = task_vars.get("ansible_inventory_sources") or []
         self._path = Path(str(given["lock_file"])).expanduser()
         self._require = given["mode"] == "require"
@@ -79,7 +84,7 @@ class _Pins:
             self._lock = read(self._path)
         except LockError as error:
             return [problem(str(error), f"{_MEND}; it was not touched")]
-        former = [] if self._host in self._lock.taken_over else self._take_up_former()
+        former = [] if self._station in self._lock.taken_over else self._take_up_former()
         try:
             return [*former, *self._missing()]
         except CatalogueFileError:
@@ -90,7 +95,7 @@ class _Pins:
         if not self._former or self._why_lost:
             return []
         try:
-            take_over(self._path, self._host, self._former)
+            take_over(self._path, self._station, self._former)
         except LockError as error:
             # Another host was first, a moment ago.
             self._lock = read(self._path)
@@ -103,15 +108,15 @@ class _Pins:
 
     def _take_up_former(self) -> list[dict[str, str]]:
         if self._seen.get("former_problem"):
-            return [problem(f"{self._host}: {self._seen['former_problem']}", "repair it, or remove it on that host")]
+            return [problem(f"{self._station}: {self._seen['former_problem']}", "repair it, or remove it on that host")]
         self._former = self._seen["former_pins"]
         return [
             problem(
-                f"{conflict} ({self._path}); {self._host} recorded its own before there was a lock",
-                "decide: to follow the lock, remove that entry from pins.json on the host (/etc/gridtie, or models in "
-                "gridtie_state_dir); to follow the host, write its digest into the lock",
+                f"{conflict} ({self._path}); {self._station} recorded its own before there was a lock",
+                "decide: to follow the lock, remove that entry from pins.json on the host (in gridtie_config_dir, or "
+                "models in gridtie_state_dir); to follow the host, write its digest into the lock",
             )
-            for conflict in self._lock.conflicts(self._former, self._host)
+            for conflict in self._lock.conflicts(self._former, self._station)
         ]
 
     def _missing(self) -> list[dict[str, str]]:

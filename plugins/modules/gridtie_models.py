@@ -178,7 +178,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Provision the models
-  gridtie_models:
+  gridtie.gridtie.gridtie_models:
     catalogue_file: config/models.yaml
     lock_file: config/models.lock.yaml
     models: auto

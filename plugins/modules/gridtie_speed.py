@@ -55,7 +55,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Measure the speed
-  gridtie_speed:
+  gridtie.gridtie.gridtie_speed:
     model: gridtie/smollm2:135m
     url: http://127.0.0.1:11434
 """

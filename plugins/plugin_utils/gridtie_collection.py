@@ -33,6 +33,14 @@ def version(root: Path = ROOT) -> str:
     return str(yaml.safe_load((root / "galaxy.yml").read_text(encoding="utf-8"))["version"])
 
 
+def command(playbook: str, *arguments: str, root: Path = ROOT) -> str:
+    """What a person types to run one of the playbooks."""
+    given = " ".join(arguments)
+    if installed(root):
+        return f"ansible-playbook gridtie.gridtie.{playbook} {given}".rstrip()
+    return f'make {playbook} ARGS="{given}"' if given else f"make {playbook}"
+
+
 def package(name: str) -> ModuleType:
     """A module of the project's package; where it cannot be imported, what to install."""
     try:

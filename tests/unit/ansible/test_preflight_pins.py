@@ -26,7 +26,7 @@ def lock(tmp_path: Path) -> Path:
 def pins(lock: Path, host: str = "alice", usual: Path | None = None, **changes: Any) -> action._Pins:
     given = {
         "mode": "learn", "lock_file": str(lock), "usual": str(usual or lock.with_name("other")), "catalogue": "",
-        "lock": "", "models": "auto", "choose_again": False, "gpu": "auto",
+        "lock": "", "models": "auto", "choose_again": False, "gpu": "auto", "project": "gridtie",
     }  # fmt: skip
     seen = {
         "machine": MACHINE, "choice": {"engine": "embedded"}, "station": {}, "former_pins": {}, "former_problem": "",
@@ -146,6 +146,29 @@ def test_stations_that_are_looked_at_in_the_same_moment_are_told_as_well(lock: P
 
     (problem,) = alice.take_over()
     assert "decide" in problem["fix"]
+
+
+def test_each_of_two_stations_on_one_host_is_taken_over(lock: Path) -> None:
+    first = pins(lock, former_pins=FORMER)
+    second = pins(lock, project="gridtie-test", former_pins={"models": {"llama3:8b": {"manifest": B}}})
+    for station in (first, second):
+        assert found(station) == [] and station.take_over() == []
+
+    assert sorted(read(lock).digests("models")) == ["llama3:8b", "qwen2.5-coder:7b"]
+    assert read(lock).taken_over == ("alice", "alice/gridtie-test")
+    again = pins(lock, project="gridtie-test", former_pins={"models": {"llama3:8b": {"manifest": A}}})
+    assert found(again) == []
+
+
+def test_two_stations_on_one_host_that_disagree_are_told_apart(lock: Path) -> None:
+    first = pins(lock, former_pins=FORMER)
+    assert found(first) == [] and first.take_over() == []
+
+    (problem,) = found(
+        pins(lock, project="gridtie-test", former_pins={"models": {"qwen2.5-coder:7b": {"manifest": B}}})
+    )
+    assert f"alice/gridtie-test found {B}" in problem
+    assert "learned by alice" in problem
 
 
 def test_a_damaged_record_of_a_station_is_one_line(lock: Path) -> None:

@@ -58,6 +58,22 @@ def test_the_embedded_engine_is_left_to_make_site() -> None:
     assert "make site" in found["why"]
 
 
+def test_what_to_run_is_worded_for_those_who_have_no_makefile() -> None:
+    theirs = "ansible-playbook gridtie.gridtie.site"
+    embedded = station(kind="embedded", mode="container")
+
+    assert f"`{theirs}`" in plan(embedded, CHOICE, NEW, "", site_command=theirs)["why"]
+    for found, choice, told in [
+        ({}, CHOICE, ""),
+        (station(), {**CHOICE, "mode": "container"}, OLD),
+        (station(), CHOICE, ""),
+    ]:
+        with pytest.raises(Refused) as caught:
+            plan(found, choice, NEW, told, site_command=theirs)
+        assert f"`{theirs}`" in str(caught.value)
+        assert "make" not in str(caught.value)
+
+
 def test_without_a_station_there_is_nothing_to_upgrade() -> None:
     with pytest.raises(Refused, match="no station"):
         plan({}, CHOICE, NEW, "")

@@ -64,6 +64,14 @@ class Look:
         return station
 
     @property
+    def site_command(self) -> str:
+        """How this station was made, which puts most things right: `make site` unless it says another."""
+        try:
+            return str(self.station.get("site_command") or "make site")
+        except (NotThere, OSError):
+            return "make site"
+
+    @property
     def engine(self) -> Mapping[str, Any]:
         return dict(self.station["engine"])
 
