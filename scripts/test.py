@@ -29,8 +29,8 @@ CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 LAB = "tests/lab"
 BARE_MACHINE = f"{LAB}/test_bare_machine.py"
-# By the time that they take, so that two workers end together. The first two compile Ollama on both cores; the third
-# would wait for what the first makes. A file that is not named here is taken for a long one.
+# By the time that they take, so that two workers end together; but the native engine's is not begun beside that of the
+# upgrades, since it would wait for the mirror that those make. A file that is not named here is taken for a long one.
 LONGEST_FIRST = (
     "test_upgrade", "test_bare_machine", "test_native", "test_team", "test_adopted_docker", "test_station_upgrade",
     "test_collection", "test_proxy", "test_gpu", "test_ci", "test_bad_input", "test_mirror",
