@@ -41,7 +41,7 @@ demo: ## five agents build and test a small feature through the router
 	@scripts/venv site
 	@.venv/bin/python demo_final.py $(ARGS)
 
-test: ## tests of the project itself, with their set-up; PART=all for every story of the lab, as in CI
+test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test
 	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
 
