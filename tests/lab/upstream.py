@@ -169,7 +169,7 @@ class Server:
 
 
 @contextmanager
-def serve(subnet: str = "") -> Iterator[Server]:
+def serve() -> Iterator[Server]:
     """The stand-ins on a network of their own, which leads out as any; gone afterwards."""
     name = f"{PREFIX}-upstream-{uuid.uuid4().hex[:8]}"
     tag = build()
@@ -177,7 +177,7 @@ def serve(subnet: str = "") -> Iterator[Server]:
         tls = Path(directory)
         make_authority(tls, *NAMES)
         tls.chmod(0o755)
-        _docker("network", "create", *(("--subnet", subnet) if subnet else ()), name)
+        _docker("network", "create", name)
         try:
             aliases = [f"--network-alias={each}" for each in NAMES]
             _docker("run", "--detach", "--name", name, "--network", name, *aliases, f"--volume={tls}:/srv/tls:ro", tag)
