@@ -23,7 +23,7 @@ ALLOWED = {
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
     "agents": {"sandbox"},
-    "artefacts": {"host"},
+    "artefacts": {"host", "config"},
     "lock": set(),
 }
 
