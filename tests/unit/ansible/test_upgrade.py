@@ -158,7 +158,9 @@ def test_a_slower_version_is_a_warning_unless_a_share_was_asked_for(tmp_path: Pa
         template = ROOT / "roles/engine_ollama/templates/upgrade.txt.j2"
         sum_up = {"ansible.builtin.template": {"src": str(template), "dest": str(tmp_path / "summary"), "mode": "0644"}}
         warned = run(
-            tmp_path, [measure, sum_up], {"gridtie_resolved_upgrade": upgrade, "gridtie_resolved_verdict": "PASS"}
+            tmp_path,
+            [measure, sum_up],
+            {"gridtie_resolved_upgrade": upgrade, "gridtie_resolved_verdict": "PASS", "_ollama_put_back": "Go back"},
         )
         refused = run(tmp_path, [{"gridtie.gridtie.gridtie_speed": {**asked, "least_share": 0.9}}], {})
 
