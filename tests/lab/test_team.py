@@ -340,12 +340,16 @@ def test_a_second_run_changes_nothing_and_tells_no_secret(team: Team) -> None:
     assert [secret for secret in secrets if secret in result.output] == []
 
 
-def test_every_check_holds_over_ssh_also_where_sudo_wants_a_password(team: Team) -> None:
+def test_every_check_holds_over_ssh_also_where_login_and_sudo_want_a_password(team: Team) -> None:
     bob, verdicts = team["bob-desktop"], team.directory / "verdicts.json"
     bob.root("echo dev:secret-of-dev | chpasswd && echo 'dev ALL=(ALL) ALL' > /etc/sudoers.d/dev")
     team.write_inventory(
         all={**shortcuts(team.directory), "gridtie_verdict_file": str(verdicts)},
-        bob_desktop={"ansible_become_password": "secret-of-dev"},
+        bob_desktop={
+            "ansible_password": "secret-of-dev",
+            "ansible_become_password": "secret-of-dev",
+            "ansible_ssh_private_key_file": "",
+        },
     )
     try:
         result = team.play("playbooks/verify.yml")
