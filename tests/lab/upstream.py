@@ -192,10 +192,10 @@ def serve() -> Iterator[Server]:
 
 def build() -> str:
     """Tag of the stand-ins' image with everything in it; made unless it is there."""
-    content = {"debian": _debian(), "ollama": images.steps("engine-ollama", PREFIX)[-1]["reference"]}
-    step = _step(mirror.build())
-    tag = f"{PREFIX}/upstream:{images.plan.content_hash({}, {'empty': step['reference'], **content, **references()})}"
-    image.once(tag, lambda: _fill(images.Images().make([step]), content, tag))
+    step, ollama = _step(mirror.build()), images.steps("engine-ollama", PREFIX)
+    facts = {"empty": step["reference"], "ollama": ollama[-1]["reference"], "debian": image.TRIXIE.suite}
+    tag = f"{PREFIX}/upstream:{images.plan.content_hash({}, {**facts, 'references': references()})}"
+    image.once(tag, lambda: _fill(step, ollama, tag))
     return tag
 
 
@@ -243,8 +243,10 @@ def _debian() -> str:
     return tag
 
 
-def _fill(empty: str, content: Mapping[str, str], tag: str) -> None:
+def _fill(step: dict[str, Any], ollama: list[dict[str, Any]], tag: str) -> None:
     """Push the images into the registry, and keep it as an image; its label `digests` says what they got."""
+    here = images.Images()
+    empty, content = here.make([step]), {"debian": _debian(), "ollama": here.make(ollama)}
     command = ("docker-registry", "serve", "/etc/gridtie-lab/filling.yml")
     # Docker trusts a registry on loopback without TLS.
     container = _docker("run", "--detach", "--publish=127.0.0.1::5000", empty, *command)

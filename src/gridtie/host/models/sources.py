@@ -75,7 +75,8 @@ def library_manifest(name: str, pin: str, means: Means) -> Manifest:
     if pin and manifest.digest != f"sha256:{pin}":
         raise ObtainError(
             f"{name} was changed upstream: its manifest is {manifest.digest}, pinned is sha256:{pin}. Copy the pinned "
-            "model from a station that has it, or accept the new one by changing the pin in models.lock.yaml"
+            "model from a station that has it, or accept the new one by changing the pin in the inventory's lock or in "
+            "models.lock.yaml"
         )
     return manifest
 
