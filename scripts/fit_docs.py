@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from gridtie.catalogue import Catalogue, load  # noqa: E402
+from gridtie.host.fit.architectures import RULES, Rule, Sliding  # noqa: E402
 from gridtie.host.fit.budget import budget_for  # noqa: E402
 from gridtie.host.fit.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
 from gridtie.host.fit.explain import FAST, overview  # noqa: E402
@@ -34,9 +35,48 @@ def page(text: str) -> str:
 
     def part(found: re.Match[str]) -> str:
         name = found.group(2)
+        if name == "architectures":
+            return found.group(1) + architectures() + found.group(3)
         return found.group(1) + (summary(catalogue) if name == "summary" else details(catalogue, name)) + found.group(3)
 
     return _PART.sub(part, text)
+
+
+def architectures() -> str:
+    """What each architecture's rule says, those with the same on one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, rule in RULES.items():
+        alike.setdefault((_sliding(rule.sliding), _other(rule)), []).append(f"`{name}`")
+    lines = ["| architectures | layers that slide | other |", "|---|---|---|"]
+    lines += [f"| {', '.join(found)} | {slides} | {other} |" for (slides, other), found in alike.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _sliding(rule: Sliding | None) -> str:
+    if rule is None:
+        return "none"
+    spared = "the first" if rule.first else "the last"
+    text = f"all but {spared} of {rule.every}" if rule.every else "as the header's pattern says"
+    if rule.size:
+        text += f", {rule.size} tokens" + (
+            " whatever the header says" if rule.fixed else " unless the header says else"
+        )
+    return text + (f", models of {rule.blocks} blocks alone" if rule.blocks else "")
+
+
+def _other(rule: Rule) -> str:
+    said = [f"recurrent: {rule.recurs}" + (f" ({rule.interval})" if rule.interval else "")] if rule.recurs else []
+    if rule.shares_after:
+        said.append(f"layers from {rule.shares_after} on share their cache")
+    if rule.shares:
+        said.append("as many of the last as the header says share their cache")
+    if rule.tied_twice:
+        said.append("a tied embedding counts twice")
+    if not rule.keeps_cache:
+        said.append("no cache")
+    if rule.gates == 1:
+        said.append("no gate")
+    return "; ".join(said)
 
 
 def names() -> list[str]:
@@ -77,7 +117,7 @@ def details(catalogue: Catalogue, name: str) -> str:
 
 
 def _rival(verdict: Verdict, best: Verdict) -> bool:
-    return (verdict.score or 0) > 0.8 * (best.score or 0) and not verdict.model.hybrid
+    return (verdict.score or 0) > 0.8 * (best.score or 0)
 
 
 def main() -> None:

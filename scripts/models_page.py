@@ -41,9 +41,7 @@ def _sizes(model: Model) -> list[str]:
 
 
 def _memory(model: Model, context: int) -> str:
-    """Of one request at a time; nothing where the model was not trained for so much, or cannot be predicted."""
-    if model.hybrid:
-        return "not predicted"
+    """Of one request at a time; nothing where the model was not trained for so much."""
     if context > model.shape.context_length:
         return "-"
     return f"{need(model.shape, model.file.tensors, Settings(context)).total / GIB:.1f}"

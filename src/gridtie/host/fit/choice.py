@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Catalogue, Model
+from .header import GgufError
+from .layers import layers_of_shape
 from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
 from .placement import Budget, Placement, best_placement
 
@@ -108,9 +110,10 @@ def coding_score(model: Model) -> tuple[Optional[float], bool]:
 def judge(model: Model, budget: Budget, wishes: Wishes) -> Verdict:
     """Everything that speaks for or against one model in this budget."""
     score, estimated = coding_score(model)
-    if model.hybrid:
-        unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
-        refusals = unknown + _source(model, wishes) + _pin(model, wishes) + _licence(model)
+    try:
+        layers_of_shape(model.shape, wishes.settings.build)
+    except GgufError as unknown:
+        refusals = [str(unknown), *_source(model, wishes), *_pin(model, wishes), *_licence(model)]
         return Verdict(model, 0, None, 0, None, score, estimated, tuple(refusals))
 
     def placed(settings: Settings) -> Placement:

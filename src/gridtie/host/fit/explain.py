@@ -8,7 +8,7 @@ from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
 from .choice import Verdict, Wishes
-from .memory import GIB, MOST_PARALLEL
+from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
 
 # Beyond this a token's fixed costs govern (launching kernels, sampling), which the estimate does not count.
@@ -34,9 +34,7 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "layers_in_room": verdict.placement.layers if verdict.placement else None,
         "layers": verdict.placement.of_layers if verdict.placement else None,
         "cards": verdict.placement.cards if verdict.placement else None,
-        "need": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total}
-        if need
-        else None,
+        "need": _parts(need) if need else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
         "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
@@ -48,12 +46,25 @@ def document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _parts(need: Need) -> dict[str, int]:
+    return {
+        "weights": need.weights,
+        "cache": need.kv,
+        "state": need.state,
+        "compute": need.compute,
+        "total": need.total,
+    }
+
+
 def explanation(verdict: Verdict, budget: Budget) -> str:
     """Everything about one model, for people."""
     model, need = verdict.model, verdict.need
     lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
     if need:
-        parts = f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f} + compute {need.compute / GIB:.2f}"
+        state = f" + state {need.state / GIB:.2f}" if need.state else ""
+        parts = (
+            f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f}{state} + compute {need.compute / GIB:.2f}"
+        )
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",

@@ -54,7 +54,7 @@ def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.Cap
     models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
     need = models["qwen2.5-coder:7b"]["need"]
 
-    assert need["total"] == need["weights"] + need["kv"] + need["compute"]
+    assert need["total"] == need["weights"] + need["cache"] + need["state"] + need["compute"]
     assert "does not fit" in models["llama3.3:70b"]["why"]
 
 
@@ -69,7 +69,7 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kv_bytes"),
+    ("arguments", "cache_bytes"),
     [
         (("--context", "4096"), 56 * 1024 * 4096),
         (("--context", "4096", "--parallel", "3"), 3 * 56 * 1024 * 4096),
@@ -77,11 +77,11 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
     ],
 )
 def test_context_parallel_and_cache_type_are_counted(
-    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], kv_bytes: int
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], cache_bytes: int
 ) -> None:
     fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
 
-    assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+    assert json.loads(capsys.readouterr().out)["need"]["cache"] == cache_bytes
 
 
 def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

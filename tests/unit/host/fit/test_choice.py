@@ -185,7 +185,6 @@ def test_every_model_has_a_verdict_with_a_reason() -> None:
 @pytest.mark.parametrize(
     ("name", "gib", "bandwidth", "wishes", "reason"),
     [
-        ("qwen3-coder-next:latest", 1000, None, WISHES, "its memory cannot be predicted"),
         ("qwen2.5-coder:3b", 1000, None, WISHES, "its licence (Qwen-Research) forbids commercial use"),
         ("qwen2.5-coder:32b", 20.5, None, WISHES, "does not fit: 21.0 GiB at 8192 tokens"),
         ("llama3.3:70b", 8, None, WISHES, "35.0 GiB too little; no context fits"),
@@ -219,6 +218,23 @@ def test_a_named_model_comes_with_the_probe() -> None:
     found = choose_named(CATALOGUE, ["codellama:7b"], budget(20), WISHES)
 
     assert [v.model.name for v in found.chosen] == ["codellama:7b", "smollm2:135m"]
+
+
+def test_a_model_whose_architecture_is_unknown_is_refused_with_its_name() -> None:
+    known = CATALOGUE.models["qwen2.5-coder:7b"]
+    strange = replace(known, shape=replace(known.shape, architecture="shiny-new"))
+    found = judge(strange, budget(1000), WISHES)
+
+    assert "'shiny-new' cannot be predicted" in found.refusals[0]
+    assert (found.need, found.placement, found.speed) == (None, None, None)
+
+
+def test_a_model_with_linear_attention_is_judged_by_its_state_as_well() -> None:
+    found = judge(CATALOGUE.models["qwen3-coder-next:latest"], budget(1000), WISHES)
+
+    assert found.need
+    assert found.need.state
+    assert found.largest_context == 262144
 
 
 def test_licence_size_and_speed_are_the_persons_own_decision() -> None:
