@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError, refresh
+from gridtie.report import command
 
 _PRICES = Path("config/prices.json")
 
@@ -32,6 +33,8 @@ def controller_parser() -> Parser:
     renew = verbs.add_parser("refresh", help="make it anew from the installed genai-prices, and say what changed")
     renew.add_argument("--out", type=Path, default=_PRICES, metavar="FILE", help=f"default: {_PRICES}")
     renew.set_defaults(run=refresh_prices)
+    # Here is what a host has in the router's image alone.
+    commands.choices["report"].set_defaults(run=command.run)
     return parser
 
 
