@@ -88,8 +88,7 @@ def asked(args: Namespace, config: Path, now: float) -> Question:
 
 def script(found: Mapping[str, Any]) -> str:
     """The SQL of every figure, to be fed to `sqlite3 -readonly`."""
-    sql = dict(found["sql"])
-    return Statements({name: sql.pop(name) for name in ("traffic", "machines")}, sql).script()
+    return Statements.of(found["sql"]).script()
 
 
 def _told(found: Mapping[str, Any], args: Namespace) -> str:

@@ -234,7 +234,7 @@ def test_sqlite3_alone_gets_every_figure_by_the_sql_of_the_report(ledger_of: Mak
     question = replace(QUESTION, hardware=HARDWARE, only={"key": ("station", "o'hara")})
     found = report(question, file)
     sql = dict(found["sql"])
-    prepare = "".join(f"{sql.pop(name)};" for name in ("traffic", "machines"))
+    prepare = "".join(f"{sql.pop(name)};" for name in ("traffic", "machines", "latencies"))
 
     alone = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     alone.row_factory = sqlite3.Row
