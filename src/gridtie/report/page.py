@@ -136,6 +136,9 @@ def _over_time(report: Report) -> Iterator[Content]:
 
 
 def _tables(report: Report) -> Iterator[Content]:
+    yield element(
+        "p", "Net in these tables is before idle electricity and amortisation, which nobody's requests cause."
+    )
     for name, title in _NAMES.items():
         rows = report["by"][name]
         if not rows:

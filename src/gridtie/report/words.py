@@ -70,8 +70,8 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
         f"The same tokens would have cost {money(baseline)} on {named} at the list prices of {dates}; "
         f"{_spent(question, line)}."
     )
-    if line["local_net_usd"] < 0 <= net:
-        yield f"The local models alone were dearer, by {money(-line['local_net_usd'])}."
+    if line["local_net_usd"] < 0:
+        yield f"Local was dearer than the same tokens on the baseline, by {money(-line['local_net_usd'])}."
     below = [
         row["ref"] for row in figures["baselines"] if row["ref"] and row["net_usd"] is not None and row["net_usd"] < 0
     ]

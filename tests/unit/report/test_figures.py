@@ -277,6 +277,16 @@ def test_a_row_whose_money_is_not_what_its_tokens_come_to_is_found_out(ledger_of
     assert recomputed(found, file) == ["1 rows cost something else than their tokens at the rates in them"]
 
 
+def test_where_local_is_dearer_it_says_so_also_when_all_together_is_not(ledger_of: Make) -> None:
+    # 40 s of a machine of 360 W are 0.002 dollars, where the baseline is 0.0012; the cloud was cheap.
+    rows = [local("a", duration=40.0), *(cloud(f"c{at}", cost_usd=0.0001) for at in range(3))]
+
+    said = report(QUESTION, ledger_of(rows))["words"]["headline"]
+
+    assert said.startswith("Net avoided list price, quality unknown: $0.00")
+    assert "Local was dearer than the same tokens on the baseline, by $0.000800." in said
+
+
 def test_nothing_is_stated_where_no_price_is_known(ledger_of: Make) -> None:
     found = report(QUESTION, ledger_of([local("a", baseline_usd=None), cloud("b", cost_usd=None)]))
 
