@@ -40,7 +40,7 @@ def page(report: Report) -> str:
         element("p", "ALARM: ", told["alarm"], ".", class_="alarm", role="alert") if told["alarm"] else "",
         element("p", told["headline"], class_="lead"),
         _cards(report),
-        section("From list price to net", _waterfall(report["bottom_line"]), listed(told["assumed"])),
+        section("From list price to net", waterfall_of(report["bottom_line"]), listed(told["assumed"])),
         section("How much stays local", _local(report)),
         section("Over time", *_over_time(report)),
         section(
@@ -84,7 +84,8 @@ def _cards(report: Report) -> Markup:
     )
 
 
-def _waterfall(line: Mapping[str, Any]) -> Markup:
+def waterfall_of(line: Mapping[str, Any]) -> Markup:
+    """From the baseline down to what is left."""
     if line["net_usd"] is None:
         return element("p", "No price is known for anything in this period.")
     steps = [Step("same tokens on the named baseline", line["baseline_usd"], "local", stands=True)]

@@ -186,7 +186,7 @@ def _where(question: Question) -> str:
 def _traffic(question: Question, where: str) -> str:
     compared = "answered AND baseline <> '' AND NOT unpriced"
     others = "".join(
-        f",\n    iif({compared}, {_picos(other.prices, other.prices.tiers)}, 0) AS other_{at}_pico"
+        f",\n    iif({compared}, {picos(other.prices, other.prices.tiers)}, 0) AS other_{at}_pico"
         for at, other in enumerate(question.others)
     )
     # With a limit SQLite works out each column once a row, and not again in every sum that it is in.
@@ -221,11 +221,11 @@ def _has_electricity(question: Question) -> str:
 def _own(prices: Mapping[str, Rates]) -> str:
     if not prices:
         return "0"
-    cases = " ".join(f"WHEN {quoted(ref)} THEN {_picos(rates, ())}" for ref, rates in sorted(prices.items()))
+    cases = " ".join(f"WHEN {quoted(ref)} THEN {picos(rates, ())}" for ref, rates in sorted(prices.items()))
     return f"iif(locality IS 'local', CASE model {cases} ELSE 0 END, 0)"
 
 
-def _picos(rates: Rates, tiers: Iterable[Rates]) -> str:
+def picos(rates: Rates, tiers: Iterable[Rates]) -> str:
     """What a row's tokens cost at these rates, as SQL; a tier holds for the whole request, as in `ledger.prices`."""
     cost = _at(rates)
     for tier in tiers:
@@ -280,7 +280,9 @@ def _machines(question: Question, where: str) -> str:
 
 def _bottom_line(question: Question) -> str:
     """One row: from the baseline down to what is left, and when the hardware has paid for itself."""
-    price = "NULL" if question.hardware is None else repr(question.hardware.usd)
+    price, years = (
+        ("NULL", "NULL") if question.hardware is None else (repr(question.hardware.usd), repr(question.hardware.years))
+    )
     sums = f"""SELECT sum(baseline_pico) / 1e12 AS baseline_usd,
       sum(cost_pico - uncompared_pico) / 1e12 AS cloud_usd, sum(own_pico) / 1e12 AS own_usd,
       sum(local_baseline_pico) / 1e12 AS local_baseline_usd
@@ -289,7 +291,7 @@ def _bottom_line(question: Question) -> str:
     return f"""SELECT since, days, busy_seconds, kwh, idle_kwh, baseline_usd, cloud_usd, own_usd,
   electricity_usd, idle_usd, amortisation_usd, net_usd, net_usd / nullif(baseline_usd, 0) AS net_share,
   earned_usd - amortisation_usd AS local_net_usd, earned_usd / days AS earned_usd_per_day,
-  {price} AS hardware_usd,
+  {price} AS hardware_usd, {years} AS hardware_years,
   iif(earned_usd > 0, {price} / (earned_usd / days), NULL) AS break_even_days
 FROM (SELECT *, {earned} AS earned_usd,
     baseline_usd - cloud_usd - own_usd - electricity_usd - idle_usd - amortisation_usd AS net_usd

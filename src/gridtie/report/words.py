@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridtie.ledger.zone import Zone
-from gridtie.report.question import Question
+from gridtie.report.question import Power, Question
 
 Figures = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ def words(question: Question, figures: Figures) -> dict[str, Any]:
         "traffic": _traffic(question, figures),
         "alarm": _alarm(figures),
         "assumed": list(_assumed(question, figures)),
-        "missing": list(_missing(figures)),
+        "missing": list(_missing(question.power, figures)),
     }
 
 
@@ -128,7 +128,7 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
         idle = f" and {power.idle_watts:g} W while it did not" if power.idle_watts else ""
         yield (
             f"Electricity: {power.watts:g} W while a machine of ours was answering ({_hours(line['busy_seconds'])})"
-            f"{idle}, at {price}, {origin}: {line['kwh'] + line['idle_kwh']:.3g} kWh. Read a meter, and give --kwh."
+            f"{idle}, at {price}, {origin}: {line['kwh'] + line['idle_kwh']:.3g} kWh."
         )
     hardware = question.hardware
     if hardware:
@@ -151,7 +151,7 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
         yield f"The tool's own traffic is in no figure: {', '.join(own)} requests."
 
 
-def _missing(figures: Figures) -> Iterator[str]:
+def _missing(power: Power, figures: Figures) -> Iterator[str]:
     totals = figures["totals"]
     if not totals["requests"]:
         return
@@ -173,6 +173,8 @@ def _missing(figures: Figures) -> Iterator[str]:
         )
     if figures["repriced"]["differing"]:
         yield f"{figures['repriced']['differing']:,} rows cost something else than their tokens at the rates in them."
+    if power.measured_kwh is None:
+        yield "Electricity is not measured: read a meter at the plug, and give --kwh."
     yield "No provider's invoice is read: nothing here is confirmed as billed."
     yield "Quality is not known: no result of a comparison was given."
 
