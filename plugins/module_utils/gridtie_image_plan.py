@@ -14,11 +14,14 @@ DEB_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # All stations of a machine share the base: with the same one, Docker's build cache serves them all.
 BASE_REPOSITORY = "gridtie/base"
 
-# What of the package the router consists of; the rest belongs to other programs.
+# What of the package the router's image consists of; the rest belongs to other programs.
 _ROUTER_PARTS = (
     "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
-    # One function, for names that mean the same on a host and in the router.
-    "host/__init__.py", "host/ollama_name.py",
+    # Runs from it in a container of its own, since a host's Python is bare.
+    "report/", "page/",
+    # What means the same on a host and in a container: names, places, arguments, times, files, tables of text.
+    "host/__init__.py", "host/ollama_name.py", "host/paths.py", "host/local_time.py", "host/new_file.py",
+    "host/table.py", "host/commands/__init__.py", "host/commands/report_arguments.py",
 )  # fmt: skip
 
 

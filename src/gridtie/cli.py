@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
 
+from gridtie import prices_command
 from gridtie.host.cli import Parser, build_parser, run
-from gridtie.ledger import PricesError, refresh
-
-_PRICES = Path("config/prices.json")
+from gridtie.ledger import PricesError
+from gridtie.report import command as report_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,22 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def controller_parser() -> Parser:
     """The host's commands and the controller's."""
     parser = build_parser()
-    commands = parser.commands
-    prices = commands.add_parser("prices", help="the price snapshot that costs are computed from")
-    verbs = prices.add_subparsers(dest="verb", metavar="VERB", required=True)
-    renew = verbs.add_parser("refresh", help="make it anew from the installed genai-prices, and say what changed")
-    renew.add_argument("--out", type=Path, default=_PRICES, metavar="FILE", help=f"default: {_PRICES}")
-    renew.set_defaults(run=refresh_prices)
+    prices_command.register(parser.commands)
+    # Here is what a host has in the router's image alone.
+    parser.commands.choices["report"].set_defaults(run=report_command.run)
     return parser
-
-
-def refresh_prices(args: Namespace) -> int:
-    """Replace the price file. Raises `PricesError`."""
-    fresh = refresh.price_file(datetime.datetime.now(datetime.UTC).date())
-    for change in refresh.write(args.out, fresh):
-        print(change)
-    print(f"{args.out}: {len(fresh.models)} models, {fresh.source}, {fresh.date}")
-    return 0
 
 
 if __name__ == "__main__":

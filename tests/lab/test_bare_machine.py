@@ -95,6 +95,15 @@ def test_the_demo_passes_its_hidden_tests(machine: Host) -> None:
     succeeded(machine.run("sudo -E make demo"))
 
 
+def test_the_cost_report_is_a_file_for_whoever_pays_and_agrees_with_the_ledger(machine: Host) -> None:
+    succeeded(machine.run("sudo gridtie report --html --out /tmp/report.html"))
+    assert "LLM cost report" in succeeded(machine.run("grep -o 'LLM cost report' /tmp/report.html"))
+
+    said = succeeded(machine.run("sudo gridtie report --json --out /tmp/r.json && sudo gridtie report"))
+    assert "The tool's own traffic is in no figure: demo " in said
+    assert "agrees" in succeeded(machine.run("sudo gridtie report --recompute /tmp/r.json 2>&1"))
+
+
 def test_the_station_comes_back_after_a_reboot(machine: Host) -> None:
     machine.restart()
 

@@ -25,12 +25,18 @@ ALLOWED = {
     "agents": {"sandbox"},
     "artefacts": {"host", "config"},
     "lock": set(),
+    "page": set(),
+    # Of a host's what its image has as well.
+    "report": {
+        *("ledger", "config", "dialects", "page", "host.paths", "host.local_time", "host.new_file", "host.table"),
+        "host.commands.report_arguments",
+    },
 }
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "command", "ollama_name"},
-    {"catalogue", "paths", "router", "keys", "gpu"},
+    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name"},
+    {"catalogue", "paths", "router", "router_image", "keys", "gpu"},
     {"keys_in_force", "machine"},
     {"fit"},
     {"models"},

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from gridtie.config.problems import KeyPath, Problem
-from gridtie.config.schema import Limits, Routing
+from gridtie.config.schema import Costs, Limits, Routing
 
 # Below it a size is meant in kilo- or megabytes: not even a small request fits.
 _LEAST_BYTES = 1000
@@ -15,6 +15,8 @@ _LEAST_BYTES = 1000
 _LONGEST_SECONDS = 86_400
 # No model writes as many tokens in one answer.
 _MOST_OUTPUT_TOKENS = 1_000_000
+# US dollars: households paid at most half a dollar in 2025; above it the price is in cents.
+_MOST_USD_PER_KWH = 5.0
 
 
 def numbers(routing: Routing) -> Iterator[Problem]:
@@ -32,6 +34,32 @@ def numbers(routing: Routing) -> Iterator[Problem]:
     for key, value in msgspec.structs.asdict(routing.timeouts).items():
         yield from _seconds(value, ("timeouts", key))
     yield from _limits(routing.limits)
+    yield from _costs(routing.costs)
+
+
+def _costs(costs: Costs) -> Iterator[Problem]:
+    if costs.electricity is not None:
+        path: KeyPath = ("costs", "electricity")
+        yield from _at_least_zero(costs.electricity.watts, (*path, "watts"), "watts of one machine")
+        yield from _at_least_zero(costs.electricity.idle_watts, (*path, "idle_watts"), "watts of one machine")
+        yield from _at_least_zero(costs.electricity.usd_per_kwh, (*path, "usd_per_kwh"), "US dollars")
+        if _MOST_USD_PER_KWH < costs.electricity.usd_per_kwh < float("inf"):
+            yield Problem(
+                path=(*path, "usd_per_kwh"),
+                what=f"found {costs.electricity.usd_per_kwh:g}, more than electricity costs anywhere (US dollars)",
+                fix=f"write {costs.electricity.usd_per_kwh / 100:g} if it is in cents",
+            )
+    if costs.hardware is not None:
+        path = ("costs", "hardware")
+        yield from _above_zero(costs.hardware.usd, (*path, "usd"), "US dollars")
+        yield from _above_zero(costs.hardware.years, (*path, "years"), "years")
+        yield from _at_least_zero(costs.hardware.resale_usd, (*path, "resale_usd"), "US dollars")
+        if costs.hardware.resale_usd > costs.hardware.usd:
+            yield Problem(
+                path=(*path, "resale_usd"),
+                what=f"found {costs.hardware.resale_usd:g}, more than it was bought for ({costs.hardware.usd:g})",
+                fix="wanted: what it will be sold for after `years`, or 0",
+            )
 
 
 def _limits(limits: Limits) -> Iterator[Problem]:

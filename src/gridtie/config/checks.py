@@ -83,6 +83,13 @@ def _defaults(routing: Routing) -> Iterator[Problem]:
             what=f'"{defaults.baseline}" is no `provider/model`',
             fix="write it as in prices.json",
         )
+    for at, ref in enumerate(routing.costs.baselines):
+        if "/" not in ref:
+            yield Problem(
+                path=("costs", "baselines", at),
+                what=f'"{ref}" is no `provider/model`',
+                fix="write it as in prices.json",
+            )
     for at, host in enumerate(defaults.allowed_hosts):
         if not host or any(letter in "/*@" or letter.isspace() for letter in host):
             yield Problem(

@@ -176,6 +176,39 @@ class Defaults(Struct, frozen=True):
     allowed_origins: list[str] = []
 
 
+class Electricity(Struct, frozen=True):
+    """What a machine draws while it answers, and what a kilowatt-hour costs.
+
+    The defaults are those of a workstation with one large card at a European household's price: of a smaller machine
+    they say too much, so that a report on it promises too little. Round figures of ours, no measurement.
+    """
+
+    # Of one machine, at the plug, while it answers.
+    watts: float = 300.0
+    # While it does not; 0 where it would be switched on anyway.
+    idle_watts: float = 0.0
+    usd_per_kwh: float = 0.30
+
+
+class Hardware(Struct, frozen=True):
+    """What was bought for the models: written off in equal parts, down to what it will be sold for."""
+
+    usd: float
+    years: float = 4.0
+    resale_usd: float = 0.0
+
+
+class Costs(Struct, frozen=True):
+    """What `gridtie report` counts beside tokens. No decision about a request looks at it."""
+
+    # None: the defaults, which the report then calls assumed.
+    electricity: Electricity | None = None
+    # None: no amortisation, and no break-even.
+    hardware: Hardware | None = None
+    # `provider/model` in the price snapshot: what the same tokens would have cost elsewhere, beside the named baseline.
+    baselines: tuple[str, ...] = ("openai/gpt-5.4-nano", "openai/gpt-5.4")
+
+
 class Routing(Struct, frozen=True):
     """The whole routing file; after loading, the names in it that are compared are in canonical form."""
 
@@ -189,3 +222,4 @@ class Routing(Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     defaults: Defaults = Defaults()
+    costs: Costs = Costs()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import datetime
 
 _DAY = 24 * 3600
+# A period that begins with a date is not read here; the zone's changes of so many years are told then.
+_YEARS = 10
+_SPAN_DAYS = {"h": 1 / 24, "d": 1, "w": 7}
 
 
 def utc_offset(since: float, until: float) -> str:
@@ -23,6 +27,15 @@ def utc_offset(since: float, until: float) -> str:
         else:
             low = high
     return ",".join(told)
+
+
+def zone_since(since: str, now: float) -> str:
+    """This machine's clock, from where the period begins; empty where it shows UTC."""
+    span = re.fullmatch(r"(\d{1,6})([hdw])", since)
+    days = int(span[1]) * _SPAN_DAYS[span[2]] if span else _YEARS * 365
+    # A day more on both sides, since days begin before or after where the period does.
+    told = utc_offset(now - (min(days, _YEARS * 365) + 1) * _DAY, now + _DAY)
+    return "" if told == "0" else told
 
 
 def shown(moment: float) -> str:

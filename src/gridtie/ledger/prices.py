@@ -138,6 +138,10 @@ class Prices:
         """Every "provider/model" with a price, sorted."""
         return sorted(self._models)
 
+    def listed(self, ref: str) -> ModelPrices | None:
+        """The rates of "provider/model" `ref` with their tiers; None where no price is known."""
+        return self._find(ref)
+
     def cost(self, ref: str, usage: Usage, overrides: Mapping[str, Price] | None = None) -> float | None:
         """US dollars for `usage` at "provider/model" `ref`; None where no price is known.
 

@@ -8,6 +8,61 @@ from __future__ import annotations
 # What budgets count of a row of a cloud: `Entry.spent_usd` as SQL.
 SPENT_USD = "iif(estimated AND NOT complete AND first_token IS NULL, max(cost_usd, reserved_usd), cost_usd)"
 
+# The view `metered` since schema 2; `{more}` are the columns that a later schema added to it.
+_METERED = """
+    CREATE VIEW metered AS SELECT
+      id, time, key, environment, asked, rule, status, code, baseline, price_date,
+      purpose, project, waited, choices, output_limit, reserved_usd,
+      station, engine, engine_version, digest, prices,{more}
+      date(time, 'unixepoch') AS day,
+      coalesce(agent, '(none)') AS agent,
+      coalesce(target, '(nothing answered)') AS model,
+      answered, refused, refused_or_failed AND NOT refused AS failed, interrupted, cancelled,
+      reached AND locality IS 'local' AS local,
+      reached AND locality IS 'cloud' AS cloud,
+      NOT (reached AND locality IS NOT NULL) AS nowhere,
+      private,
+      private AND (cloud_tries > 0 OR locality IS 'cloud') AS private_cloud,
+      -- Sent to a cloud, and something else (or nothing) answered in the end: whether it billed is not known.
+      max(cloud_tries - (locality IS 'cloud'), 0) AS cloud_lost,
+      iif(billable, input_tokens, 0) AS input_tokens,
+      iif(billable, output_tokens, 0) AS output_tokens,
+      iif(billable, cached_tokens, 0) AS cached_tokens,
+      iif(billable, reasoning_tokens, 0) AS reasoning_tokens,
+      billable AND estimated AS estimated,
+      cost IS NULL OR compared IS NULL AS unpriced,
+      billable AND reserved_usd > 0 AND cost_usd > reserved_usd + 1e-9 AS over_reserved,
+      cost AS cost_usd,
+      compared AS baseline_usd,
+      -- The same in millionths of a millionth of a dollar: whole numbers add up to the same sum in any order and in any
+      -- version of SQLite (newer ones add fractions more exactly than older ones).
+      cast(round(cost * 1e12) AS INTEGER) AS cost_pico,
+      cast(round(compared * 1e12) AS INTEGER) AS baseline_pico
+    FROM (
+      SELECT *,
+        iif(billable, cost_usd, 0.0) AS cost,
+        iif(answered AND target IS NOT NULL AND baseline <> '', baseline_usd, 0.0) AS compared,
+        -- Nothing was sent anywhere.
+        iif(refused_or_failed, NOT EXISTS (
+          SELECT 1 FROM json_each(tries) AS tried WHERE json_extract(tried.value, '$.outcome') <> 'skipped'
+        ), 0) AS refused
+      FROM (
+        SELECT requests.*, station, engine, engine_version, digest, prices,
+          status < 400 AS reached,  -- an answer reached the client, whole or not
+          status < 400 AND complete AS answered,
+          -- 499: the client left before there was a status to send.
+          status >= 400 AND status <> 499 AS refused_or_failed,
+          -- iif, since AND looks at both sides: JSON is read of the few rows that need it.
+          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS 'cancelled', status = 499)
+            AS cancelled,
+          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS NOT 'cancelled', 0)
+            AS interrupted,
+          target IS NOT NULL AND (status < 400 OR status = 499) AS billable
+        FROM requests LEFT JOIN backends ON backends.id = requests.backend
+      )
+    );
+"""
+
 # Entry n brings the database from version n to n + 1 (`PRAGMA user_version`). Entries are never changed once released,
 # only added.
 MIGRATIONS: tuple[str, ...] = (
@@ -141,58 +196,7 @@ MIGRATIONS: tuple[str, ...] = (
     --   interrupted  the answer broke off, and cancelled: the client left: what a cloud may have billed for it is cost,
     --                and compared with nothing, since nobody got what was asked for
     --   failed       tried and not answered, and refused: not even tried: no tokens, no cost, no baseline
-    CREATE VIEW metered AS SELECT
-      id, time, key, environment, asked, rule, status, code, baseline, price_date,
-      purpose, project, waited, choices, output_limit, reserved_usd,
-      station, engine, engine_version, digest, prices,
-      date(time, 'unixepoch') AS day,
-      coalesce(agent, '(none)') AS agent,
-      coalesce(target, '(nothing answered)') AS model,
-      answered, refused, refused_or_failed AND NOT refused AS failed, interrupted, cancelled,
-      reached AND locality IS 'local' AS local,
-      reached AND locality IS 'cloud' AS cloud,
-      NOT (reached AND locality IS NOT NULL) AS nowhere,
-      private,
-      private AND (cloud_tries > 0 OR locality IS 'cloud') AS private_cloud,
-      -- Sent to a cloud, and something else (or nothing) answered in the end: whether it billed is not known.
-      max(cloud_tries - (locality IS 'cloud'), 0) AS cloud_lost,
-      iif(billable, input_tokens, 0) AS input_tokens,
-      iif(billable, output_tokens, 0) AS output_tokens,
-      iif(billable, cached_tokens, 0) AS cached_tokens,
-      iif(billable, reasoning_tokens, 0) AS reasoning_tokens,
-      billable AND estimated AS estimated,
-      cost IS NULL OR compared IS NULL AS unpriced,
-      billable AND reserved_usd > 0 AND cost_usd > reserved_usd + 1e-9 AS over_reserved,
-      cost AS cost_usd,
-      compared AS baseline_usd,
-      -- The same in millionths of a millionth of a dollar: whole numbers add up to the same sum in any order and in any
-      -- version of SQLite (newer ones add fractions more exactly than older ones).
-      cast(round(cost * 1e12) AS INTEGER) AS cost_pico,
-      cast(round(compared * 1e12) AS INTEGER) AS baseline_pico
-    FROM (
-      SELECT *,
-        iif(billable, cost_usd, 0.0) AS cost,
-        iif(answered AND target IS NOT NULL AND baseline <> '', baseline_usd, 0.0) AS compared,
-        -- Nothing was sent anywhere.
-        iif(refused_or_failed, NOT EXISTS (
-          SELECT 1 FROM json_each(tries) AS tried WHERE json_extract(tried.value, '$.outcome') <> 'skipped'
-        ), 0) AS refused
-      FROM (
-        SELECT requests.*, station, engine, engine_version, digest, prices,
-          status < 400 AS reached,  -- an answer reached the client, whole or not
-          status < 400 AND complete AS answered,
-          -- 499: the client left before there was a status to send.
-          status >= 400 AND status <> 499 AS refused_or_failed,
-          -- iif, since AND looks at both sides: JSON is read of the few rows that need it.
-          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS 'cancelled', status = 499)
-            AS cancelled,
-          iif(status < 400 AND NOT complete, json_extract(tries, '$[#-1].outcome') IS NOT 'cancelled', 0)
-            AS interrupted,
-          target IS NOT NULL AND (status < 400 OR status = 499) AS billable
-        FROM requests LEFT JOIN backends ON backends.id = requests.backend
-      )
-    );
-
+    @metered@
     -- Each row's money once more, from its tokens and the rates in it.
     CREATE VIEW repriced AS SELECT
       id, time, key, environment, purpose, cost_usd, baseline_usd,
@@ -217,6 +221,8 @@ MIGRATIONS: tuple[str, ...] = (
       FROM requests JOIN backends ON backends.id = requests.backend
     )
     WHERE prices <> '' AND (status < 400 OR status = 499);
-    """,
+    """.replace("@metered@", _METERED.format(more="")),
+    # Schema 3, of gridtie 1.1.0: what `gridtie report` reads beside the money is in the view as well.
+    "DROP VIEW metered;" + _METERED.format(more=" tags, tries, locality, first_token, duration, cache_write_tokens,"),
 )
 VERSION = len(MIGRATIONS)

@@ -158,6 +158,25 @@ def test_text_that_yaml_takes_for_something_else_is_asked_about(line: str, says:
     assert says in complaints(f"version: 1\n{line}\n")
 
 
+@pytest.mark.parametrize(
+    ("costs", "says"),
+    [
+        ({"electricity": {"watts": -1}}, "costs.electricity.watts: found -1, wanted 0 or more (watts of one machine)"),
+        ({"electricity": {"usd_per_kwh": 30}}, "more than electricity costs anywhere (US dollars); write 0.3 if it"),
+        ({"hardware": {"usd": 0}}, "costs.hardware.usd: found 0, wanted more than 0 (US dollars)"),
+        ({"hardware": {"usd": 900, "years": 0}}, "costs.hardware.years: found 0, wanted more than 0 (years)"),
+        ({"hardware": {"usd": 900, "resale_usd": 1000}}, "found 1000, more than it was bought for (900)"),
+        ({"baselines": ["gpt-5.4"]}, '"gpt-5.4" is no `provider/model`; write it as in prices.json'),
+    ],
+)
+def test_costs_that_cannot_be_are_named(costs: dict[str, Any], says: str) -> None:
+    assert says in with_section("costs", **costs)
+
+
+def test_electricity_that_costs_nothing_is_no_mistake() -> None:
+    assert with_section("costs", electricity={"watts": 45, "usd_per_kwh": 0}) == ""
+
+
 @pytest.mark.parametrize("number", ["0", "10", "-1", "+3", "0.5", ".5", "5.", "1.5e+3", "1.0e-3"])
 def test_a_number_that_everybody_reads_alike_is_one(number: str) -> None:
     assert f"rules[0].max_wait: found {number}, which" not in complaints(

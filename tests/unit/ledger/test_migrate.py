@@ -182,6 +182,16 @@ def test_each_row_became_one_thing(every_kind: Path, id: str, column: str) -> No
     assert metered(every_kind, ", ".join(names), id) == tuple(int(name == column) for name in names)
 
 
+def test_the_rows_of_the_first_release_have_what_a_report_reads_beside_the_money(every_kind: Path) -> None:
+    connection = connect(every_kind)
+    run(connection, every_kind, MIGRATIONS)
+    connection.close()
+
+    beside = "tags, locality, first_token, duration, cache_write_tokens"
+    assert metered(every_kind, beside, "local") == ('["x"]', "local", 0.1, 0.5, 0)
+    assert metered(every_kind, "tries", "failed") == (_tries("local", "unreachable"),)
+
+
 def test_the_first_releases_doctor_is_told_apart_by_its_name_and_its_alias(every_kind: Path) -> None:
     connection = connect(every_kind)
     run(connection, every_kind, MIGRATIONS)

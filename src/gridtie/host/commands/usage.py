@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import sqlite3
 import sys
@@ -14,17 +13,12 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
-from gridtie.host.local_time import shown, utc_offset
+from gridtie.host.local_time import shown, zone_since
 from gridtie.host.paths import find, home_of, state_dir
 from gridtie.host.router import Router
 from gridtie.host.table import table
 
 GROUPS = ("day", "key", "agent", "environment", "model", "rule")
-
-_DAY = 24 * 3600
-# A period that begins with a date is not read here; the zone's changes of so many years are told then.
-_YEARS = 10
-_SPAN_DAYS = {"h": 1 / 24, "d": 1, "w": 7}
 
 # Figures of a line, each with its head; the first table's add up: requests are what became of them, and where.
 _BECAME = (
@@ -71,7 +65,7 @@ def register(commands: Any) -> None:
 
 def run_usage(args: Namespace) -> int:
     """Print the report; with --recompute, 1 when a figure differs from the ledger's."""
-    asked = {"since": args.since, "until": args.until, "by": args.by, "utc_offset": _zone(args.since, time.time())}
+    asked = {"since": args.since, "until": args.until, "by": args.by, "utc_offset": zone_since(args.since, time.time())}
     query = urllib.parse.urlencode({name: value for name, value in asked.items() if value})
     report = _router().get(f"/gridtie/usage?{query}")
     database = state_dir(os.environ) / "ledger" / "ledger.sqlite"
@@ -220,15 +214,6 @@ def _commands(report: Mapping[str, Any], database: Path) -> Iterator[str]:
     """To be run by hand."""
     for name, sql in report["sql"].items():
         yield f"# {name}\nsudo sqlite3 -readonly -header {shlex.quote(str(database))} {shlex.quote(sql)}"
-
-
-def _zone(since: str, now: float) -> str:
-    """This machine's clock, from where the period begins; empty where it shows UTC."""
-    span = re.fullmatch(r"(\d{1,6})([hdw])", since)
-    days = int(span[1]) * _SPAN_DAYS[span[2]] if span else _YEARS * 365
-    # A day more on both sides, since days begin before or after where the period does.
-    told = utc_offset(now - (min(days, _YEARS * 365) + 1) * _DAY, now + _DAY)
-    return "" if told == "0" else told
 
 
 def _named_station() -> str:
