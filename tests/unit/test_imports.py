@@ -24,6 +24,7 @@ ALLOWED = {
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
     "agents": {"sandbox"},
     "artefacts": {"host"},
+    "bench": {"providers", "dialects", "upstream", "config", "ledger", "host"},
     "lock": set(),
     "page": set(),
     # Of a host's what its image has as well.
@@ -48,6 +49,8 @@ HOST_ORDER = [
 
 # Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.
 PURE = [
+    "bench/stats.py",
+    "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",
     "config/schema.py",
