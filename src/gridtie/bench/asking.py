@@ -131,7 +131,6 @@ class Way:
     def __init__(
         self,
         pool: ConnectionPool,
-        name: str,
         base_url: str,
         headers: Headers,
         *,
@@ -140,11 +139,18 @@ class Way:
         ca_file: str | None = None,
     ) -> None:
         """Raises ValueError for an address that cannot be used."""
-        self.name = name
         self.model = model
         self._dialect: Dialect = dialect
         self._codec = codec("openai", dialect)
         self._endpoint = Endpoint(pool, base_url, headers, ca_file=ca_file)
+
+    async def connect(self) -> None:
+        """See whether anybody listens; the connection is kept for the first request. Raises `Failed`."""
+        pool = self._endpoint.pool
+        try:
+            pool.idle(await pool.open(CONNECT_S))
+        except UpstreamError as error:
+            raise Failed(str(error), unreachable=True) from None
 
     async def ask(self, body: dict[str, Any], seconds: float = REQUEST_S) -> Answer:
         """One streamed chat. Raises `Failed`."""

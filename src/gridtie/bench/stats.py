@@ -91,17 +91,22 @@ def bootstrap(
 
 
 def difference(before: Sequence[float], after: Sequence[float]) -> Difference | None:
-    """Compare two samples of positive values; None where one of them is too small to tell anything by."""
+    """Compare two samples of values above zero; None where one of them is too small to tell anything by."""
     if min(len(before), len(after)) < LEAST:
         return None
     p, spread = _mann_whitney(before, after)
     # Every pair's ratio; the interval is cut off where the rank test would begin to say that they differ.
-    logs_before = [math.log(value) for value in before]
-    ratios = sorted(b - a for b in map(math.log, after) for a in logs_before)
+    logs_before = [_log(value) for value in before]
+    ratios = sorted(b - a for b in map(_log, after) for a in logs_before)
     pairs = len(ratios)
     cut = math.floor(pairs / 2 - 0.5 - _NORMAL.inv_cdf(1 - (1 - CONFIDENCE) / 2) * spread)
     cut = min(max(cut, 0), (pairs - 1) // 2)
     return Difference(math.exp(median(ratios)), math.exp(ratios[cut]), math.exp(ratios[pairs - 1 - cut]), p)
+
+
+def _log(value: float) -> float:
+    """Of a time; one that a clock could not tell from nothing is a nanosecond."""
+    return math.log(max(value, 1e-9))
 
 
 def holm(ps: Sequence[float]) -> list[float]:

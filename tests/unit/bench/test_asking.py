@@ -40,7 +40,7 @@ def ask(*behaviours: Behaviour, seconds: float = 20.0, times: int = 1, **options
         async with Upstream(*behaviours) as here:
             pool = ConnectionPool(asyncio.get_running_loop())
             base = here.url.removesuffix("/v1") if options.get("dialect") == "ollama" else here.url
-            way = Way(pool, "router", base, (("authorization", "Bearer k"),), model="m", **options)
+            way = Way(pool, base, (("authorization", "Bearer k"),), model="m", **options)
             answers = [await way.ask(ASKED, seconds) for _ in range(times)]
             pool.close()
             return answers, here
@@ -175,9 +175,7 @@ def test_an_answer_that_is_not_whole_is_a_failure_and_never_a_time(behaviour: Be
 
 def test_where_nobody_listens_it_is_said() -> None:
     async def work() -> None:
-        await Way(ConnectionPool(asyncio.get_running_loop()), "router", "http://127.0.0.1:1/v1", (), model="m").ask(
-            ASKED
-        )
+        await Way(ConnectionPool(asyncio.get_running_loop()), "http://127.0.0.1:1/v1", (), model="m").ask(ASKED)
 
     with pytest.raises(Failed, match=r"127\.0\.0\.1:1") as failed:
         run(work)

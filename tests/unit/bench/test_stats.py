@@ -86,6 +86,12 @@ class TestDifference:
         assert found is not None
         assert (found.ratio, found.low, found.high, found.p) == (1, 1, 1, 1)
 
+    def test_times_that_a_clock_cannot_tell_from_nothing_are_no_error(self) -> None:
+        found = stats.difference([0.0] * 10, [0.0] * 9 + [0.01])
+
+        assert found is not None
+        assert found.ratio == 1
+
     def test_too_few_values_tell_nothing(self) -> None:
         assert stats.difference(sample(7, 1), sample(50, 2)) is None
 
