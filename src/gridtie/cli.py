@@ -8,9 +8,10 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
+from gridtie.bench import command as bench
 from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError, refresh
-from gridtie.report import command
+from gridtie.report import command as report
 
 _PRICES = Path("config/prices.json")
 
@@ -34,7 +35,8 @@ def controller_parser() -> Parser:
     renew.add_argument("--out", type=Path, default=_PRICES, metavar="FILE", help=f"default: {_PRICES}")
     renew.set_defaults(run=refresh_prices)
     # Here is what a host has in the router's image alone.
-    commands.choices["report"].set_defaults(run=command.run)
+    commands.choices["report"].set_defaults(run=report.run)
+    commands.choices["bench"].set_defaults(run=bench.run)
     return parser
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import secrets
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gridtie.bench import purse, text
+from gridtie.bench import page, purse, text
 from gridtie.bench.asking import Failed, Way
 from gridtie.bench.errors import BenchError
 from gridtie.bench.expect import Expectation, judge, parse
@@ -33,7 +34,7 @@ from gridtie.config.problems import closest
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Dialect
 from gridtie.host import paths
-from gridtie.host.json_file import write_json
+from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Router, Unreachable, send
 from gridtie.host.version import __version__
@@ -72,7 +73,10 @@ def _compare(args: Namespace) -> int:
         sys.stdout.write(f"{name}  {text.head(results)}\n")
     sys.stdout.write(f"\n{text.findings(found, 'B against A')}\n")
     if args.json:
-        _put_json(args.json, {"schema": text.SCHEMA, "findings": [text.finding_document(each) for each in found]})
+        told = {"schema": text.SCHEMA, "findings": [text.finding_document(each) for each in found]}
+        _put(args.json, _as_json(told))
+    if args.html:
+        _put(args.html, page.comparison(before, after, found))
     return MISSED if any(each.word == "slower" for each in found) else HELD
 
 
@@ -80,15 +84,21 @@ def _tell(args: Namespace, results: Results, expectations: Sequence[Expectation]
     outcomes = judge(expectations, summaries(results))
     sys.stdout.write(text.report(results, outcomes) + "\n")
     if args.json:
-        _put_json(args.json, text.document(results, outcomes))
+        _put(args.json, _as_json(text.document(results, outcomes)))
+    if args.html:
+        _put(args.html, page.page(results, outcomes))
     return HELD if all(outcome.held for outcome in outcomes) else MISSED
 
 
-def _put_json(path: Path, document: object) -> None:
+def _put(path: Path, content: str) -> None:
     try:
-        write_json(path, document)
+        put(path, content)
     except OSError as error:
-        raise BenchError(f"{path} cannot be written: {error.strerror}") from None
+        raise BenchError(f"{path} cannot be written: {error.strerror}; name another place") from None
+
+
+def _as_json(document: object) -> str:
+    return json.dumps(msgspec.to_builtins(document), indent=2, ensure_ascii=False) + "\n"
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
@@ -310,15 +320,6 @@ def _meter(args: Namespace) -> Iterator[Meter]:
 def _resident() -> Resident:
     """Looks at the engine's processes, as the doctor does."""
     # Not in the router's image, where the host looks in its place.
-    from gridtie.host.commands.doctor import this_machine as station
-    from gridtie.host.doctor.look import NotThere
+    from gridtie.host.commands.bench import resident_of
 
-    look = station(deep=False)
-
-    def resident() -> int | None:
-        try:
-            return look.engine_resident() or None
-        except (NotThere, OSError, KeyError, ValueError, IndexError):
-            return None
-
-    return resident
+    return resident_of()

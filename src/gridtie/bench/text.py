@@ -16,7 +16,7 @@ from gridtie.bench.verdict import Finding
 from gridtie.host.table import table
 
 SCHEMA = 1
-_COLUMNS = ("row", "n", "first token p50", "p95", "between tokens p50", "p95", "prompt/s", "answer/s", "together/s")
+COLUMNS = ("row", "n", "first token p50", "p95", "between tokens p50", "p95", "prompt/s", "answer/s", "together/s")
 # Of the prompts' tokens; more came out of a cache than a profile that avoids it should find.
 _FLATTERED = 0.1
 
@@ -48,7 +48,7 @@ def interval(estimate: Estimate, shown: Any) -> str:
 def report(results: Results, outcomes: Sequence[Outcome] = ()) -> str:
     """Everything that was measured, in plain text."""
     measured = summaries(results)
-    parts = [head(results), rows(measured), *_paragraphs(results, measured), findings(router_share(results), SHARE)]
+    parts = [head(results), rows(measured), *paragraphs(results, measured), findings(router_share(results), SHARE)]
     if outcomes:
         parts.append("\n".join(["Targets", *(f"  {told(outcome)}" for outcome in outcomes)]))
     if results.stopped:
@@ -87,11 +87,11 @@ def rows(measured: Sequence[Summary]) -> str:
     """The table: percentiles with 95 % intervals."""
     if not measured:
         return "Nothing was measured."
-    body = [_cells(each) for each in measured]
-    return table(_COLUMNS, body, right=range(1, len(_COLUMNS)))
+    return table(COLUMNS, [cells(each) for each in measured], right=range(1, len(COLUMNS)))
 
 
-def _cells(each: Summary) -> list[str]:
+def cells(each: Summary) -> list[str]:
+    """One line of the table."""
     spreads = each.spreads
 
     def both(name: str, shown: Any) -> tuple[str, str]:
@@ -110,7 +110,8 @@ def _cells(each: Summary) -> list[str]:
     ]
 
 
-def _paragraphs(results: Results, measured: Sequence[Summary]) -> Iterable[str]:
+def paragraphs(results: Results, measured: Sequence[Summary]) -> Iterable[str]:
+    """What stands beside the table, a heading and its lines each."""
     reasoned = [each for each in measured if "first-answer-token" in each.spreads]
     if reasoned:
         told = (f"  {each.row}: {interval(each.spreads['first-answer-token'].middle, seconds)}" for each in reasoned)
@@ -168,8 +169,8 @@ def findings(found: Sequence[Finding], title: str) -> str:
     """What is to be said of pairs; "" where there are none."""
     if not found:
         return ""
-    cells = [(each.row, each.measure, each.word, each.text) for each in found]
-    return f"{title}\n{table(('row', 'measure', 'verdict', 'difference of medians, 95 % interval'), cells)}"
+    lines = [(each.row, each.measure, each.word, each.text) for each in found]
+    return f"{title}\n{table(('row', 'measure', 'verdict', 'difference of medians, 95 % interval'), lines)}"
 
 
 def told(outcome: Outcome) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError
+from argparse import SUPPRESS, ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
-from typing import Tuple
+from typing import List, Tuple
 
 DESCRIPTION = (
     "Times requests to one target through the router and, where its engine can be reached, beside it. Requests are "
@@ -69,6 +69,27 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     # What the host sees of the machine while it runs in a container.
     files.add_argument("--meter", type=Path, help=SUPPRESS)
+
+
+def words(args: Namespace) -> List[str]:
+    """The arguments once more, for another process."""
+    told = [args.target] if args.target else []
+    for name in (*_VALUES, *FILES):
+        given = getattr(args, name)
+        # One word: a value may begin with a dash.
+        values = given if isinstance(given, list) else [given]
+        told += [f"--{name.replace('_', '-')}={value}" for value in values if value]
+    told.append(f"--concurrency={','.join(map(str, args.concurrency))}")
+    if args.without_tools:
+        told.append("--without-tools")
+    if args.compare:
+        told += ["--compare", *map(str, args.compare)]
+    return told
+
+
+_VALUES = ("environment", "profile", "prompt_tokens", "requests", "rounds", "cold", "direct", "seed", "spend", "expect")
+# What names a file of the caller's.
+FILES = ("out", "resume", "show", "json", "html")
 
 
 def positive(text: str) -> int:
