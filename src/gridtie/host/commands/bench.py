@@ -41,7 +41,13 @@ def run(args: Namespace) -> int:
     station = read_station(config_dir(os.environ))
     endpoint = paths.find(os.environ, paths.home_of(os.environ))
     native = station.get("engine", {}).get("mode") == "native"
-    environ = {"OPENAI_BASE_URL": endpoint.url if native else _INSIDE, "OPENAI_API_KEY": endpoint.key, "HOME": "/"}
+    environ = {
+        "OPENAI_BASE_URL": endpoint.url if native else _INSIDE,
+        "OPENAI_API_KEY": endpoint.key,
+        # The image names a directory, whose key and endpoint would go before these.
+        "GRIDTIE_CONFIG_DIR": "",
+        "HOME": "/",
+    }
     with _metered() as directory:
         mounts = [
             Mount(config_dir(os.environ), paths.CONFIG_DIR),

@@ -21,7 +21,7 @@ case "$1" in
   *) exit 1 ;;
 esac
 printf '%s\\n' "$@" > "$here/asked"
-echo "$OPENAI_BASE_URL $OPENAI_API_KEY" > "$here/given"
+echo "$OPENAI_BASE_URL $OPENAI_API_KEY $GRIDTIE_CONFIG_DIR" > "$here/given"
 . "$here/answer"
 """
 
@@ -84,7 +84,9 @@ def test_the_key_is_on_no_command_line(host: Path) -> None:
     cli.main(["bench"])
 
     assert not [word for word in asked(host) if KEY in word]
+    # The image's own GRIDTIE_CONFIG_DIR would name another key: it is set to nothing.
     assert (host / "bin/given").read_text().split() == ["http://127.0.0.1:8484", KEY]
+    assert "--env=GRIDTIE_CONFIG_DIR" in asked(host)
 
 
 def test_a_native_station_is_asked_where_it_says_that_it_listens(host: Path) -> None:
