@@ -8,7 +8,7 @@ from gridtie.bench import text
 from gridtie.bench.expect import Outcome
 from gridtie.bench.plan import ROUTER
 from gridtie.bench.results import Results
-from gridtie.bench.summary import BY_NAME, Summary, router_share, summaries
+from gridtie.bench.summary import BY_NAME, Summary, router_share, summaries, unfinished
 from gridtie.bench.verdict import Finding
 from gridtie.page.html import Content, Markup, document, element, listed, section, table
 from gridtie.page.svg import Range, ranges
@@ -29,14 +29,12 @@ def page(results: Results, outcomes: Sequence[Outcome] = ()) -> str:
     """Everything that was measured."""
     measured = summaries(results)
     run = results.run
-    unfinished = (
-        element("p", f"Not finished: {results.stopped}", class_="alarm", role="alert") if results.stopped else ""
-    )
+    why = unfinished(results)
     return document(
         f"Benchmark of {run.target}",
         element("h1", f"Benchmark of {run.target}"),
         _head(results),
-        unfinished,
+        element("p", f"Not finished: {why}", class_="alarm", role="alert") if why else "",
         _targets(outcomes),
         section(
             "Figures",

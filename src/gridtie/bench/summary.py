@@ -9,7 +9,7 @@ from statistics import fmean, median
 
 from gridtie.bench import stats
 from gridtie.bench.asking import Answer
-from gridtie.bench.plan import BESIDE, ROUTER
+from gridtie.bench.plan import BESIDE, ROUTER, blocks
 from gridtie.bench.results import Done, Request, Results
 from gridtie.bench.stats import Estimate
 from gridtie.bench.verdict import Finding, Pair, compare
@@ -126,6 +126,16 @@ def rows(results: Results) -> dict[Row, list[Request]]:
     return found
 
 
+def unfinished(results: Results) -> str:
+    """Why a run is not whole; "" where it is."""
+    if results.stopped:
+        return results.stopped
+    run = results.run
+    profiles = [each for each in run.profiles if each.name not in results.left_out]
+    planned = len(blocks(profiles, run.concurrency, run.ways, run.requests, run.rounds))
+    return "" if len(results.done) >= planned else f"{len(results.done)} of {planned} blocks are measured"
+
+
 def summaries(results: Results) -> list[Summary]:
     """Every row that was measured, in the order of the plan."""
     return [_summary(row, requests, results.done) for row, requests in rows(results).items()]
@@ -166,9 +176,9 @@ def compared(before: Results, after: Results) -> list[Finding]:
 
 def _summary(row: Row, requests: Sequence[Request], done: Mapping[int, Done]) -> Summary:
     answers = [request.answer for request in requests if request.answer is not None]
-    blocks = [done[number] for number in dict.fromkeys(request.block for request in requests) if number in done]
+    whole = [done[number] for number in dict.fromkeys(request.block for request in requests) if number in done]
     throughput = _throughput(row.concurrency, answers)
-    watts = _watts(blocks)
+    watts = _watts(whole)
     return Summary(
         row=row,
         answers=len(answers),
@@ -179,9 +189,9 @@ def _summary(row: Row, requests: Sequence[Request], done: Mapping[int, Done]) ->
         tokens_out=median([each.tokens_out for each in answers] or [0]),
         cached=fmean([each.cached / each.tokens_in if each.tokens_in else 0.0 for each in answers] or [0.0]),
         estimated=any(each.estimated for each in answers),
-        resident_bytes=_most(block.resident_bytes for block in blocks),
-        reported_bytes=_most(block.reported_bytes for block in blocks),
-        reported_vram_bytes=_most(block.reported_vram_bytes for block in blocks),
+        resident_bytes=_most(block.resident_bytes for block in whole),
+        reported_bytes=_most(block.reported_bytes for block in whole),
+        reported_vram_bytes=_most(block.reported_vram_bytes for block in whole),
         joules_per_token=watts / throughput.value if watts and throughput and throughput.value else None,
     )
 
@@ -203,6 +213,8 @@ def _throughput(concurrency: int, answers: Sequence[Answer]) -> Estimate | None:
     def together(drawn: Sequence[Answer]) -> float:
         return concurrency * sum(each.tokens_out for each in drawn) / sum(each.end for each in drawn)
 
+    if len(answers) < stats.LEAST:
+        return Estimate(together(answers), None, None, len(answers))
     return stats.bootstrap(answers, together, seed=1, resamples=500)
 
 

@@ -11,7 +11,7 @@ from gridtie.bench.expect import Outcome
 from gridtie.bench.plan import BESIDE
 from gridtie.bench.results import Results
 from gridtie.bench.stats import Estimate
-from gridtie.bench.summary import Spread, Summary, router_share, summaries
+from gridtie.bench.summary import Spread, Summary, router_share, summaries, unfinished
 from gridtie.bench.verdict import Finding
 from gridtie.host.table import table
 
@@ -51,8 +51,8 @@ def report(results: Results, outcomes: Sequence[Outcome] = ()) -> str:
     parts = [head(results), rows(measured), *paragraphs(results, measured), findings(router_share(results), SHARE)]
     if outcomes:
         parts.append("\n".join(["Targets", *(f"  {told(outcome)}" for outcome in outcomes)]))
-    if results.stopped:
-        parts.append(f"Not finished: {results.stopped}")
+    if why := unfinished(results):
+        parts.append(f"Not finished: {why}")
     return "\n\n".join(part for part in parts if part)
 
 
@@ -194,8 +194,8 @@ def document(results: Results, outcomes: Sequence[Outcome] = ()) -> dict[str, An
         "schema": SCHEMA,
         "run": msgspec.to_builtins(results.run),
         "facts": msgspec.to_builtins(results.facts),
-        "complete": not results.stopped,
-        "stopped": results.stopped or None,
+        # null: it is whole.
+        "unfinished": unfinished(results) or None,
         "spent_usd": results.spent,
         "rows": [_row_document(each) for each in summaries(results)],
         "cold": [msgspec.to_builtins(answer) for answer in results.cold],

@@ -114,6 +114,18 @@ def test_two_runs_are_compared_over_the_rows_that_both_have() -> None:
 
 
 class TestText:
+    def test_a_run_that_was_killed_says_how_far_it_came(self) -> None:
+        made = results((ROUTER, spread(1)), (BESIDE, spread(2)))
+
+        assert "Not finished: 2 of 8 blocks are measured" in text.report(made)
+        assert text.document(made)["unfinished"] == "2 of 8 blocks are measured"
+
+    def test_one_that_is_whole_says_nothing_of_the_kind(self) -> None:
+        made = results(*[(ROUTER, spread(1)), (BESIDE, spread(2))] * 4)
+
+        assert "Not finished" not in text.report(made)
+        assert text.document(made)["unfinished"] is None
+
     def test_intervals_that_the_values_do_not_close_are_left_open(self) -> None:
         told = text.report(results((ROUTER, spread(1)[:20])))
 
