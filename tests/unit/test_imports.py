@@ -24,6 +24,7 @@ ALLOWED = {
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
     "agents": {"sandbox"},
     "artefacts": {"host", "config"},
+    "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
     "lock": set(),
     "page": set(),
     # Of a host's what its image has as well.
@@ -36,7 +37,7 @@ ALLOWED = {
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
     {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name"},
-    {"catalogue", "paths", "router", "router_image", "keys", "gpu"},
+    {"catalogue", "paths", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},
     {"fit"},
     {"models"},
@@ -48,6 +49,10 @@ HOST_ORDER = [
 
 # Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.
 PURE = [
+    "bench/plan.py",
+    "bench/profiles.py",
+    "bench/stats.py",
+    "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",
     "config/schema.py",
