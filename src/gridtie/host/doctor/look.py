@@ -8,6 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
+from gridtie.host.catalogue import SMOKE_TEST, current_purpose
 from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
@@ -119,9 +120,9 @@ class Look:
     def probe_model(self) -> Mapping[str, Any]:
         """The small real model that every station has. Raises `NotThere`."""
         for model in self.models:
-            if "probe" in model["purposes"]:
+            if SMOKE_TEST in map(current_purpose, model["purposes"]):
                 return model
-        raise NotThere("no model with the purpose `probe`", "one in station.json", "run `make site`")
+        raise NotThere(f"no model with the purpose `{SMOKE_TEST}`", "one in station.json", "run `make site`")
 
     # -- Docker ------------------------------------------------------------------------------------------------------
 

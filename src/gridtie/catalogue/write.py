@@ -1,0 +1,115 @@
+"""Writes entries of config/models.yaml as people write them there, so that a new one is a diff that can be reviewed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gridtie.host.catalogue import parse
+
+WIDTH = 120
+# From here on figures are grouped, as 6_740_000_000.
+_LONG = 1_000_000
+
+
+def add_entry(path: Path, document: Mapping[str, Any], after: str = "") -> None:
+    """Put a model's entry behind the one called `after`, else behind the last. Raises CatalogueError, OSError, and
+    ValueError where there is no such entry.
+    """
+    text = path.read_text(encoding="utf-8")
+    head, mark, rest = text.partition("\nmodels:\n")
+    models, references_mark, references = rest.partition("\nreferences:\n")
+    entries = models.rstrip("\n").split("\n\n  - name: ")
+    entries = [entries[0], *("  - name: " + entry for entry in entries[1:])]
+    at = next((i for i, entry in enumerate(entries) if after and entry.startswith(f"  - name: {after}\n")), None)
+    if after and at is None:
+        raise ValueError(f"{path} has no model {after!r}")
+    entries.insert(len(entries) if at is None else at + 1, entry_text(document).rstrip("\n"))
+    body = "\n\n".join(entries) + "\n"
+    written = head + mark + body + references_mark + references
+    parse(yaml.safe_load(written))
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(written, encoding="utf-8")
+    draft.replace(path)
+
+
+def entry_text(document: Mapping[str, Any]) -> str:
+    """One model's entry, as an item of the list below `models:`."""
+    lines = []
+    for key, value in document.items():
+        lines += _lines(key, value, 4)
+    return "  - " + "\n".join(lines)[4:] + "\n"
+
+
+def _lines(key: str, value: Any, indent: int) -> list[str]:
+    """`key: value` in one line where that is short enough, else what it holds below each other."""
+    space = " " * indent
+    if key in ("note", "own_header") and isinstance(value, str):
+        room = WIDTH - indent - 2
+        return [
+            f"{space}{key}: >-",
+            *(f"{space}  {line}" for line in textwrap.wrap(value, room, break_on_hyphens=False)),
+        ]
+    if isinstance(value, Mapping):
+        flow = f"{space}{key}: {_flow(value)}"
+        if key != "shape" and len(flow) <= WIDTH:
+            return [flow]
+        return [f"{space}{key}:", *(line for name, each in value.items() for line in _lines(name, each, indent + 2))]
+    if isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping):
+        return [f"{space}{key}:", *(line for item in value for line in _item(item, indent + 2))]
+    return _folded(f"{space}{key}: {_flow(value)}", indent)
+
+
+def _folded(line: str, indent: int) -> list[str]:
+    if len(line) <= WIDTH:
+        return [line]
+    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * (indent + 2), break_long_words=False)
+
+
+def _item(item: Mapping[str, Any], indent: int) -> list[str]:
+    space = " " * indent
+    only = next(iter(item.items())) if len(item) == 1 else None
+    if only is not None:
+        return [f"{space}- {only[0]}: {_flow(only[1])}"]
+    flow = f"{space}- {_flow(item)}"
+    if len(flow) <= WIDTH:
+        return [flow]
+    lines = [line for key, value in item.items() for line in _wrapped(key, value, indent + 2)]
+    return [f"{space}- {lines[0].lstrip()}", *lines[1:]]
+
+
+def _wrapped(key: str, value: Any, indent: int) -> list[str]:
+    line = f"{' ' * indent}{key}: {_flow(value)}"
+    if len(line) <= WIDTH or not isinstance(value, str):
+        return [line]
+    body = textwrap.wrap(value, WIDTH - indent - 2, break_on_hyphens=False)
+    return [f"{' ' * indent}{key}: >-", *(f"{' ' * (indent + 2)}{part}" for part in body)]
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, Sequence):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int) and value >= _LONG:
+        return f"{value:_}"
+    return str(value)
+
+
+def _text(value: str) -> str:
+    """Bare where YAML reads it as that text, also within a list in brackets, else in double quotes."""
+    if any(letter in value for letter in ',[]{}#"\n') or value != value.strip():
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    try:
+        plain = yaml.safe_load(f"[{value}]") == [value]
+    except yaml.YAMLError:
+        plain = False
+    return value if plain else f'"{value}"'
