@@ -17,8 +17,8 @@ BASE_REPOSITORY = "gridtie/base"
 # What of the package the router consists of; the rest belongs to other programs.
 _ROUTER_PARTS = (
     "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
-    # One function, for names that mean the same on a host and in the router.
-    "host/__init__.py", "host/ollama_name.py",
+    # For names that mean the same on a host and in the router.
+    "host/__init__.py", "host/ollama_name.py", "host/purpose_names.py",
 )  # fmt: skip
 
 

@@ -16,33 +16,60 @@ WIDTH = 120
 _LONG = 1_000_000
 
 
+# The order of an entry's keys.
+KEYS = (
+    *("name", "title", "maker", "note", "license", "parameters", "active_parameters", "own_header", "engines"),
+    *("shape_source", "shape", "file", "scores", "speeds", "flags", "capabilities", "purposes", "sources"),
+)
+_ENTRY = "  - name: "
+
+
 def add_entry(path: Path, document: Mapping[str, Any], after: str = "") -> None:
     """Put a model's entry behind the one called `after`, else behind the last. Raises CatalogueError, OSError, and
     ValueError where there is no such entry.
     """
-    text = path.read_text(encoding="utf-8")
-    head, mark, rest = text.partition("\nmodels:\n")
-    models, references_mark, references = rest.partition("\nreferences:\n")
-    entries = models.rstrip("\n").split("\n\n  - name: ")
-    entries = [entries[0], *("  - name: " + entry for entry in entries[1:])]
-    at = next((i for i, entry in enumerate(entries) if after and entry.startswith(f"  - name: {after}\n")), None)
-    if after and at is None:
-        raise ValueError(f"{path} has no model {after!r}")
-    entries.insert(len(entries) if at is None else at + 1, entry_text(document).rstrip("\n"))
-    body = "\n\n".join(entries) + "\n"
-    written = head + mark + body + references_mark + references
-    parse(yaml.safe_load(written))
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(written, encoding="utf-8")
-    draft.replace(path)
+    head, entries, tail = _parts(path)
+    at = _place(path, entries, after) if after else len(entries) - 1
+    entries.insert(at + 1, entry_text(document))
+    _write(path, head, entries, tail)
+
+
+def replace_entry(path: Path, name: str, document: Mapping[str, Any]) -> None:
+    """Write that model's entry anew. Raises as `add_entry` does."""
+    head, entries, tail = _parts(path)
+    entries[_place(path, entries, name)] = entry_text(document)
+    _write(path, head, entries, tail)
 
 
 def entry_text(document: Mapping[str, Any]) -> str:
     """One model's entry, as an item of the list below `models:`."""
-    lines = []
-    for key, value in document.items():
-        lines += _lines(key, value, 4)
+    known = [key for key in KEYS if key in document]
+    ordered = [*known, *(key for key in document if key not in known)]
+    lines = [line for key in ordered for line in _lines(key, document[key], 4)]
     return "  - " + "\n".join(lines)[4:] + "\n"
+
+
+def _parts(path: Path) -> tuple[str, list[str], str]:
+    """What is before the entries, each entry with its line end, and what is behind them."""
+    head, mark, rest = path.read_text(encoding="utf-8").partition("\nmodels:\n")
+    models, behind, references = rest.partition("\nreferences:\n")
+    first, *others = models.rstrip("\n").split("\n\n" + _ENTRY)
+    return head + mark, [first + "\n", *(_ENTRY + other + "\n" for other in others)], behind + references
+
+
+def _place(path: Path, entries: Sequence[str], name: str) -> int:
+    for at, entry in enumerate(entries):
+        if entry.startswith(f"{_ENTRY}{name}\n"):
+            return at
+    raise ValueError(f"{path} has no model {name!r}")
+
+
+def _write(path: Path, head: str, entries: Sequence[str], tail: str) -> None:
+    written = head + "\n".join(entries) + tail
+    parse(yaml.safe_load(written))
+    draft = path.with_name(f".{path.name}.draft")
+    draft.write_text(written, encoding="utf-8")
+    draft.replace(path)
 
 
 def _lines(key: str, value: Any, indent: int) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from gridtie.config.names import canonical, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Provider, Routing
-from gridtie.host.catalogue import PURPOSES, current_purpose
 from gridtie.host.ollama_name import runs_at_ollama_com
+from gridtie.host.purpose_names import PURPOSES, current_purpose
 
 # Characters of a model's name in a request; the door lets no longer one in.
 _LONGEST = 256

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from gridtie.config.load import RoutingFile
 from gridtie.config.problems import Problem, closest, listed
 from gridtie.config.schema import Routing
-from gridtie.host.catalogue import FORMER_PURPOSES
+from gridtie.host.purpose_names import FORMER_PURPOSES
 
 # What ends with a request, whatever is written for it.
 _WITHIN_TOTAL = ("connect", "first_token", "first_token_cold", "between_tokens", "whole")

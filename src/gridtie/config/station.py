@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from gridtie.config import address
 from gridtie.config.problems import ConfigError, Problem
-from gridtie.host.catalogue import current_purpose
 from gridtie.host.ollama_name import runs_at_ollama_com
+from gridtie.host.purpose_names import current_purpose
 
 _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from .ollama_name import runs_at_ollama_com
+from .purpose_names import FORMER_PURPOSES, PURPOSES, SMOKE_TEST, current_purpose
 
 Path = tuple[Union[str, int], ...]
 
@@ -22,10 +23,6 @@ BENCHMARKS = (
     "mteb-multilingual",
 )
 CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning", "fill-in-the-middle")
-# The model that proves a station; it was called `probe` before 1.1.0.
-SMOKE_TEST = "smoke-test"
-PURPOSES = ("code", "chat", "agents", "completion", "embeddings", SMOKE_TEST)
-FORMER_PURPOSES = {"probe": SMOKE_TEST}
 SIZE_CERTAINTY = ("exact", "published", "estimated")
 SHAPE_SOURCES = ("header", "configuration")
 ENGINES = ("ollama", "embedded")
@@ -256,11 +253,6 @@ def name_fault(name: str) -> str:
     if not _MODEL_NAME.fullmatch(name):
         return f"{name!r} is not of the form model:tag"
     return _LEAVES.format(name) if runs_at_ollama_com(name) else ""
-
-
-def current_purpose(word: str) -> str:
-    """A purpose as it is called now."""
-    return FORMER_PURPOSES.get(word, word)
 
 
 def version(text: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gridtie.config.schema import Preference, Provider
 from gridtie.config.station import Member, StationModel
-from gridtie.host.catalogue import SMOKE_TEST
+from gridtie.host.purpose_names import SMOKE_TEST
 from gridtie.providers.target import Target
 from gridtie.providers.wire import Headers
 

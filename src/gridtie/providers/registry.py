@@ -14,7 +14,7 @@ from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
 from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
-from gridtie.host.catalogue import current_purpose
+from gridtie.host.purpose_names import current_purpose
 from gridtie.providers import local
 from gridtie.providers.cloud import limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order

@@ -8,11 +8,11 @@ import shlex
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from gridtie.host.catalogue import SMOKE_TEST, current_purpose
 from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
+from gridtie.host.purpose_names import SMOKE_TEST, current_purpose
 from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
