@@ -88,13 +88,10 @@ def _lines(key: str, value: Any, indent: int) -> list[str]:
         return [f"{space}{key}:", *(line for name, each in value.items() for line in _lines(name, each, indent + 2))]
     if isinstance(value, Sequence) and not isinstance(value, str) and value and isinstance(value[0], Mapping):
         return [f"{space}{key}:", *(line for item in value for line in _item(item, indent + 2))]
-    return _folded(f"{space}{key}: {_flow(value)}", indent)
-
-
-def _folded(line: str, indent: int) -> list[str]:
-    if len(line) <= WIDTH:
+    line = f"{space}{key}: {_flow(value)}"
+    if len(line) <= WIDTH or isinstance(value, str) or not isinstance(value, Sequence):
         return [line]
-    return textwrap.wrap(line, WIDTH, subsequent_indent=" " * (indent + 2), break_long_words=False)
+    return [f"{space}{key}:", *textwrap.wrap(f"{space}  {_flow(value)}", WIDTH, subsequent_indent=f"{space}   ")]
 
 
 def _item(item: Mapping[str, Any], indent: int) -> list[str]:

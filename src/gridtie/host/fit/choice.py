@@ -24,6 +24,12 @@ SHORT_CONTEXT_WORTH = 1.5
 # token behind a full context then takes no more than half as long again (docs/models.md).
 CACHE_SHARE = 0.5
 LONGER = (262144, 131072, 65536)
+# And as long as this much stays free beyond all margins, since nobody asked for it.
+SPARE = 1 * GIB
+
+# A model that is this many times as fast is named beside the best one, where that is slower than a person reads code.
+MUCH_FASTER = 2.0
+FAST_ENOUGH = 60.0
 
 # Unasked, no more than this is fetched to a machine without a card; with one, what the card has room for.
 UNASKED = 10_000_000_000
@@ -90,11 +96,13 @@ class Verdict:
 class Choice:
     """All verdicts, the chosen ones marked: in the catalogue's order, but models that a person named come first.
 
-    `missing` says for each purpose that no model was found for why the nearest one was not taken.
+    `missing` says for each purpose that no model was found for why the nearest one was not taken; `faster` has for a
+    purpose whose best model is slow the best of those that are much faster.
     """
 
     verdicts: tuple[Verdict, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
+    faster: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def chosen(self) -> tuple[Verdict, ...]:
@@ -115,7 +123,7 @@ def judge(
     model: Model, budget: Budget, wishes: Wishes, purpose: Optional[Purpose] = None, standing: Optional[Standing] = None
 ) -> Verdict:
     """Everything that speaks for or against one model in this budget; without a purpose only whether it can be had."""
-    unfit = [*_unfit(model, purpose), *_flagged(model, purpose, wishes), *_engine(model, wishes)]
+    unfit = [*_unfit(model, purpose, wishes), *_flagged(model, purpose, wishes), *_engine(model, wishes)]
     warnings = tuple(_told(flag) for flag in _flags(model, purpose, wishes) if flag.warning)
     had = [*_source(model, wishes), *_pin(model, wishes), *_licence(model)]
     if model.hybrid:
@@ -169,11 +177,16 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     chosen: dict[str, Verdict] = {}
     preferred: dict[str, Optional[Verdict]] = {}
     missing: dict[str, str] = {}
+    faster: dict[str, Verdict] = {}
     for purpose in (PURPOSES[name] for name in wishes.purposes):
         standings = embedding if purpose.name == "embeddings" else coding
         taken = _beside(chosen, purpose, wishes)
         judged = [
-            judge(model, _room(budget, taken, model.name), wishes, purpose, standings.get(model.name))
+            _modest(
+                judge(model, _room(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                purpose.share if taken else 1.0,
+                budget,
+            )
             for model in rivals
         ]
         usable = [verdict for verdict in judged if not verdict.refusals]
@@ -184,6 +197,8 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         if best is None:
             missing[purpose.name] = _nearest(judged, purpose, wishes)
             continue
+        if quick := _faster(usable, best, purpose, wishes):
+            faster[purpose.name] = quick
         earlier = chosen.get(best.model.name)
         wider = best if earlier is None or best.context > earlier.context else earlier
         purposes = (*(earlier.purposes if earlier else ()), purpose.name)
@@ -196,7 +211,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
     proof = replace(proof, chosen=True, why=why, purposes=("smoke-test",))
     verdicts.update({**chosen, proof.model.name: proof})
-    return Choice(tuple(verdicts[name] for name in catalogue.models), missing)
+    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster)
 
 
 def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
@@ -270,14 +285,38 @@ def _room(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
     return budget
 
 
+def _modest(verdict: Verdict, share: float, budget: Budget) -> Verdict:
+    """Refused where it would take more than its share of the memory, which is there for another model."""
+    need, most = verdict.need, share * budget.available
+    if share == 1.0 or need is None or need.total <= most or verdict.refusals:
+        return verdict
+    reason = f"takes too much beside another model: {need.total / GIB:.1f} GiB, {most / GIB:.1f} are its share"
+    return replace(verdict, refusals=(reason,))
+
+
+def _faster(usable: Sequence[Verdict], best: Verdict, purpose: Purpose, wishes: Wishes) -> Optional[Verdict]:
+    """The best of the models that are much faster than a best one that is slow, and not much worse."""
+    if purpose.beside or best.speed is None or best.speed >= FAST_ENOUGH:
+        return None
+    least = MUCH_FASTER * best.speed
+    good = (best.score or 0.0) / SHORT_CONTEXT_WORTH
+    quick = [v for v in usable if (v.speed or 0.0) >= least and v.context >= best.context and (v.score or 0.0) > good]
+    return _best(quick, purpose, wishes)[0]
+
+
 def _longer(verdict: Verdict, budget: Budget, wishes: Wishes) -> Verdict:
     """With the longest context for which there is room, where more than the wanted one is of use."""
     if not any(PURPOSES[name].longer for name in verdict.purposes):
         return verdict
+    spared = replace(
+        budget,
+        available=max(0, budget.available - SPARE),
+        cards=tuple(replace(card, available=max(0, card.available - SPARE)) for card in budget.cards),
+    )
     for context in LONGER:
         if not verdict.context < context <= verdict.model.shape.context_length:
             continue
-        found = judge(verdict.model, budget, replace(wishes, contexts=(context,)), None, verdict.standing)
+        found = judge(verdict.model, spared, replace(wishes, contexts=(context,)), None, verdict.standing)
         if found.need and not found.refusals and found.need.kv <= CACHE_SHARE * found.need.weights:
             return replace(found, chosen=True, purposes=verdict.purposes, warnings=verdict.warnings)
     return verdict
@@ -293,14 +332,16 @@ def _settings(model: Model, settings: Settings, contexts: Sequence[int], fits: C
     return found
 
 
-def _unfit(model: Model, purpose: Optional[Purpose]) -> list[str]:
+def _unfit(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[str]:
     """Why it does not serve the purpose at all."""
     if purpose is None:
         return []
     if purpose.name not in model.purposes:
         made = ", ".join(name for name in model.purposes if name in PURPOSES)
         return [f"not for {purpose.name}: {_lacks(model, purpose) or f'it is for {made}'}"]
-    least, trained = purpose.contexts[-1], model.shape.context_length
+    # Who asks for less than a purpose wants has decided that it is enough.
+    least = min(purpose.contexts[-1], *(wishes.contexts or purpose.contexts))
+    trained = model.shape.context_length
     return [f"trained for {trained} tokens of context: {purpose.name} wants {least}"] if trained < least else []
 
 
@@ -408,7 +449,7 @@ def _rank(purpose: Purpose, wanted: int) -> Callable[[Verdict], tuple[bool, bool
 
     def key(verdict: Verdict) -> tuple[bool, bool, float, int, float]:
         model, whole = verdict.model, verdict.context >= wanted
-        made_for_chats = purpose.name == "chat" and model.purposes[0] == "chat"
+        made_for_chats = purpose.name == "chat" and _made_for_chats(model)
         score, speed = -1.0 if verdict.score is None else verdict.score, verdict.speed or 0.0
         return whole, made_for_chats, score, model.parameters if verdict.score is None else 0, speed
 
@@ -419,12 +460,17 @@ def _best(usable: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> tuple[
     """The best model, and the one with all the wanted context that it was preferred to, if there is one."""
     wanted = (wishes.contexts or purpose.contexts)[0]
     best = max(usable, key=_rank(purpose, wanted), default=None)
-    if best is None or purpose.name != "code" or best.context < wanted:
+    if best is None or purpose.name not in ("code", "chat") or best.context < wanted:
         return best, None
-    sharpest = max(usable, key=lambda verdict: verdict.score or 0.0)
-    if (sharpest.score or 0.0) > SHORT_CONTEXT_WORTH * (best.score or 0.0):
+    short = [v for v in usable if v.context < wanted and (purpose.name == "code" or _made_for_chats(v.model))]
+    sharpest = max(short, key=lambda verdict: verdict.score or 0.0, default=None)
+    if sharpest and (sharpest.score or 0.0) > SHORT_CONTEXT_WORTH * (best.score or 0.0):
         return sharpest, best
     return best, None
+
+
+def _made_for_chats(model: Model) -> bool:
+    return model.purposes[0] == "chat"
 
 
 def _why_best(best: Verdict, second: Optional[Verdict]) -> str:
@@ -447,17 +493,18 @@ def _why_not(verdict: Verdict, best: Optional[Verdict], purpose: Purpose, wishes
         return f"fits, but only with {verdict.context} tokens of context; {best.model.name} has {best.context}"
     if verdict.score is None:
         return f"fits, but is not scored; {best.model.name} is"
-    made = purpose.name == "chat" and verdict.model.purposes[0] != "chat"
-    return f"fits, but {best.model.name} {'is made for chats' if made else 'scores higher'}"
+    coder = purpose.name == "chat" and not _made_for_chats(verdict.model)
+    return f"fits, but {best.model.name} {'is made for chats' if coder else 'scores higher'}"
 
 
 def _nearest(judged: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> str:
     """Why the best model that serves the purpose was not taken."""
-    serving = [verdict for verdict in judged if not _unfit(verdict.model, purpose)]
+    serving = [verdict for verdict in judged if not _unfit(verdict.model, purpose, wishes)]
 
-    def nearness(verdict: Verdict) -> tuple[bool, int, int]:
-        """One that does not fit, or is too slow, says more than one that nobody should take."""
-        return not _flagged(verdict.model, purpose, wishes), -len(verdict.refusals), verdict.largest_context
+    def nearness(verdict: Verdict) -> tuple[bool, bool, int, int]:
+        """One that does not fit, or is too slow, says more than one that nobody should take; the smallest is next."""
+        known, need = verdict.need is not None, verdict.need.total if verdict.need else 0
+        return not _flagged(verdict.model, purpose, wishes), known, -len(verdict.refusals), -need
 
     nearest = max(serving, key=nearness, default=None)
     if nearest is None:

@@ -26,12 +26,18 @@ def advice(choice: Choice, budget: Budget, wishes: Wishes) -> str:
     for purpose in wishes.purposes:
         best = next((verdict for verdict in choice.chosen if purpose in verdict.purposes), None)
         if best is None:
-            rows.append((purpose, "none", "", "", "", choice.missing.get(purpose, "")))
+            # The numbers of the machine are above; `--for` and `--why` have the whole sentence.
+            rows.append((purpose, "none", "", "", "", choice.missing.get(purpose, "").split(",")[0]))
             continue
         need = f"{best.need.total / GIB:.1f} GiB" if best.need else "-"
         warning = f"; {best.warnings[0]}" if best.warnings else ""
         words = f"score {_score(best)}{warning}" if best.score is not None else f"not scored{warning}"
         rows.append((purpose, best.model.name, f"{best.context} tokens", need, f"~{_tokens(best)} tok/s", words))
+        quick = choice.faster.get(purpose)
+        if quick is not None and quick.need is not None:
+            need, words = f"{quick.need.total / GIB:.1f} GiB", f"score {_score(quick)}; much faster, instead of it"
+            row = (f"{quick.context} tokens", need, f"~{_tokens(quick)} tok/s", words)
+            rows.append(("", f"or {quick.model.name}", *row))
     if not rows:
         return ""
     lines = table(("RECOMMENDED", "", "", "", "", ""), rows, right=range(2, 5)).splitlines()

@@ -12,8 +12,8 @@ class Purpose:
 
     `contexts` are tried in this order: the first is wanted, the last the least that is of use, in tokens. `capability`
     is what the model must have, `least_speed` the tokens a second that a person waits for without leaving. `beside`
-    says that it is asked between two questions to another model, which must not leave the memory for it; `longer` that
-    more context than is wanted is of use.
+    says that it is asked between two questions to another model, which must not leave the memory for it, so that it
+    may take no more than a `share` of all there is; `longer` that more context than is wanted is of use.
     """
 
     name: str
@@ -21,6 +21,7 @@ class Purpose:
     capability: str
     least_speed: float
     beside: bool = False
+    share: float = 1.0
     longer: bool = True
 
 
@@ -38,8 +39,8 @@ PURPOSES: Mapping[str, Purpose] = {
         # Their first request has up to 18,000 tokens, and Ollama's own advice for them is 64K.
         Purpose("agents", (65536,), "tools", LEAST_SPEED),
         # A line of some 30 tokens has to be there while the person still thinks.
-        Purpose("completion", (8192, 4096), "fill-in-the-middle", 40.0, beside=True, longer=False),
-        Purpose("embeddings", (8192, 2048, 512), "embeddings", 0.0, beside=True, longer=False),
+        Purpose("completion", (8192, 4096), "fill-in-the-middle", 40.0, beside=True, share=1 / 4, longer=False),
+        Purpose("embeddings", (8192, 2048, 512), "embeddings", 0.0, beside=True, share=1 / 8, longer=False),
     )
 }
 CHOOSABLE = tuple(PURPOSES)

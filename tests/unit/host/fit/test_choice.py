@@ -393,6 +393,12 @@ def test_completion_gets_a_fast_model_that_fills_in_the_middle_beside_the_other(
 
     assert found["code"].model.name == "qwen2.5-coder:14b"
     assert found["completion"].model.name == "qwen2.5-coder:7b"
+    assert (
+        among(*CODERS, room=replace(room, cards=(replace(room.cards[0], available=16 * GIB),)), wishes=COMPLETION)[
+            "completion"
+        ].model.name
+        == "qwen2.5-coder:1.5b"
+    ), "what the other leaves is too little for 7B"
     assert side_by_side(list({v.model.name: v for v in found.values()}.values()), room)
     assert judge(LONG, room, WISHES, PURPOSES["completion"]).refusals[0] == (
         "not for completion: it has no fill in the middle"
@@ -403,6 +409,32 @@ def test_completion_is_fast_or_is_not() -> None:
     slow = among(*CODERS, room=budget(21, bandwidth=120e9), wishes=replace(WISHES, purposes=("completion",)))
 
     assert slow["completion"].model.name == "qwen2.5-coder:1.5b"
+
+
+def test_a_model_beside_another_takes_no_more_than_its_share_of_the_memory() -> None:
+    """Of 34 GiB a quarter, though 19 are left."""
+    room = replace(on_card(34), cards=(Device("card", 34 * GIB, 34 * GIB, 900e9),))
+    big = made("big:14b", "qwen2.5-coder:14b", scores=(Score("aider-edit", 72.0, "here"),), purposes=("completion",))
+    small = made("small:7b", "qwen2.5-coder:7b", purposes=("completion",))
+    coder = made("coder:14b", "qwen2.5-coder:14b", purposes=("code",))
+
+    assert among(coder, big, small, room=room, wishes=COMPLETION)["completion"].model.name == "small:7b"
+    assert (
+        among(coder, big, small, room=room, wishes=replace(WISHES, purposes=("completion",)))["completion"].model.name
+        == "big:14b"
+    ), "with nothing beside it, it may have all"
+
+
+def test_a_much_faster_model_is_named_beside_a_slow_one() -> None:
+    quick = made("quick:30b", "qwen3-coder:30b", scores=(Score("aider-edit", 60.0, "here"),))
+    catalogue = Catalogue(
+        {m.name: m for m in (CATALOGUE.models["qwen2.5-coder:32b"], quick, CATALOGUE.models["smollm2:135m"])}
+    )
+    slow, fast = (choose_best(catalogue, budget(40, bandwidth), WISHES) for bandwidth in (400e9, 4000e9))
+
+    assert slow.chosen[0].model.name == "qwen2.5-coder:32b"
+    assert slow.faster["code"].model.name == "quick:30b"
+    assert not fast.faster
 
 
 def test_models_that_take_turns_may_be_larger_than_the_memory_together() -> None:
@@ -441,6 +473,10 @@ def test_a_card_with_room_left_gets_a_longer_context() -> None:
     lean = replace(LONG, shape=replace(LONG.shape, head_count_kv=1))
 
     assert among(lean, room=on_card(60))["code"].context == 131072
+    needed = among(lean, room=on_card(60))["code"].need
+    assert needed
+    barely = (needed.total + GIB // 2) / GIB
+    assert among(lean, room=on_card(barely))["code"].context == 65536, "a gibibyte stays free"
     assert among(lean, gib=60)["code"].context == 32768, "main memory is for other programs as well"
     assert among(lean, room=on_card(60), wishes=replace(WISHES, contexts=(8192,)))["code"].context == 8192
 
