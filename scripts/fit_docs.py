@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from gridtie.catalogue import Catalogue, load  # noqa: E402
+from gridtie.host.fit.architectures import RULES, Rule, Sliding  # noqa: E402
 from gridtie.host.fit.budget import budget_for  # noqa: E402
-from gridtie.host.fit.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
+from gridtie.host.fit.choice import Choice, Verdict, Wishes, recommend  # noqa: E402
 from gridtie.host.fit.explain import FAST, advice, overview  # noqa: E402
 from gridtie.host.fit.memory import GIB  # noqa: E402
 from gridtie.host.fit.placement import Budget  # noqa: E402
@@ -37,9 +38,46 @@ def page(text: str) -> str:
 
     def part(found: re.Match[str]) -> str:
         name = found.group(2)
+        if name == "architectures":
+            return found.group(1) + architectures() + found.group(3)
         return found.group(1) + (summary(catalogue) if name == "summary" else details(catalogue, name)) + found.group(3)
 
     return _PART.sub(part, text)
+
+
+def architectures() -> str:
+    """What each architecture's rule says, those with the same on one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, rule in RULES.items():
+        alike.setdefault((_sliding(rule.sliding), _other(rule)), []).append(f"`{name}`")
+    lines = ["| architectures | layers that slide | other |", "|---|---|---|"]
+    lines += [f"| {', '.join(found)} | {slides} | {other} |" for (slides, other), found in alike.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _sliding(rule: Sliding | None) -> str:
+    if rule is None:
+        return "none"
+    spared = "the first" if rule.first else "the last"
+    text = f"all but {spared} of {rule.every}" if rule.every else "as the header's pattern says"
+    if rule.size:
+        text += f", {rule.size} tokens" + (
+            " whatever the header says" if rule.fixed else " unless the header says else"
+        )
+    return text + (f", models of {rule.blocks} blocks alone" if rule.blocks else "")
+
+
+def _other(rule: Rule) -> str:
+    said = [f"recurrent: {rule.recurs}" + (f" ({rule.interval})" if rule.interval else "")] if rule.recurs else []
+    if rule.shares_after:
+        said.append(f"layers from {rule.shares_after} on share their cache")
+    if rule.shares:
+        said.append("as many of the last as the header says share their cache")
+    if rule.tied_twice:
+        said.append("a tied embedding counts twice")
+    if rule.gates == 1:
+        said.append("no gate")
+    return "; ".join(said)
 
 
 def names() -> list[str]:
@@ -54,11 +92,11 @@ def judged_budget(name: str) -> Budget:
 
 def judged(catalogue: Catalogue, name: str) -> tuple[Budget, Choice]:
     budget = judged_budget(name)
-    return budget, choose_best(catalogue, budget, WISHES)
+    return budget, recommend(catalogue, budget, WISHES)
 
 
 def best_coder(choice: Choice) -> Verdict:
-    return next(verdict for verdict in choice.chosen if "code" in verdict.purposes)
+    return choice.picks["code"]
 
 
 def summary(catalogue: Catalogue) -> str:
@@ -77,18 +115,18 @@ def summary(catalogue: Catalogue) -> str:
 
 def details(catalogue: Catalogue, name: str) -> str:
     """What is recommended, and what ranks higher or nearly as high but was not taken."""
-    budget, choice = judged(catalogue, name)
+    _, choice = judged(catalogue, name)
     best = best_coder(choice)
     shown = [v for v in choice.verdicts if v.chosen or _rival(v, best)]
-    text = advice(choice, budget, WISHES) + overview(shown)
+    text = advice(choice, WISHES) + overview(shown)
     return f"```\n$ gridtie fit --machine tests/fixtures/hardware/{name}.json\n{text}```\n"
 
 
 def _rival(verdict: Verdict, best: Verdict) -> bool:
-    """A model that ranks higher, or no more than that many places lower."""
+    """A model that is no more than so many places away."""
     if verdict.standing is None or best.standing is None or "code" not in verdict.model.purposes:
         return False
-    return verdict.standing.place <= best.standing.place + NEAR
+    return abs(verdict.standing.place - best.standing.place) <= NEAR
 
 
 def main() -> None:

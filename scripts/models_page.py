@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 from gridtie.catalogue import Catalogue, Model, load, load_lock
-from gridtie.host.fit.memory import GIB, Settings, need
+from gridtie.host.fit.layers import UnknownArchitecture, layers_of_shape
+from gridtie.host.fit.memory import BUILD, GIB, Settings, need
 from gridtie.host.fit.ranking import Standing, chains_to
 from gridtie.host.fit.score import CODING, TITLES, standings_of
 
@@ -62,11 +63,13 @@ def _sizes(model: Model) -> list[str]:
 
 
 def _memory(model: Model, context: int) -> str:
-    """Of one request at a time; nothing where the model was not trained for so much, or cannot be predicted."""
-    if model.hybrid:
-        return "not predicted"
+    """Of one request at a time; nothing where the model was not trained for so much, or nobody knows its memory."""
     if context > model.shape.context_length:
         return "-"
+    try:
+        layers_of_shape(model.shape, BUILD)
+    except UnknownArchitecture:
+        return "unknown"
     return f"{need(model.shape, model.file.tensors, Settings(context)).total / GIB:.1f}"
 
 

@@ -45,7 +45,8 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     # aider edit, percent; None: never measured.
     score: float | None = None
     bytes: int = 0
-    predicted_bytes: int = 0
+    # None: nothing is known of its architecture.
+    predicted_bytes: int | None = 0
     why: str = ""
 
 

@@ -66,7 +66,9 @@ class Shape:
     """What memory depends on. Names and meaning are those of the GGUF metadata; lengths are in elements.
 
     `mla_cache` says that the file caches compressed keys and values (multi-head latent attention) instead of one
-    vector a head; `kv_lora_rank` and `rope_length` are then the sizes of the two parts.
+    vector a head; `kv_lora_rank` and `rope_length` are then the sizes of the two parts. `header` is further
+    metadata below the architecture's name, sorted by key, as a file's header has it: sliding windows, recurrent layers
+    and what else the fields above do not say. Of a file it is all there is.
     """
 
     architecture: str
@@ -83,6 +85,7 @@ class Shape:
     mla_cache: bool = False
     kv_lora_rank: int = 512
     rope_length: int = 64
+    header: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,18 +93,20 @@ class ModelFile:
     """The model file: size in bytes, how sure that is, and the quantisation's name.
 
     `header` is what comes before the tensors, above all the tokenizer, which is not loaded as weights: 2 % of a very
-    small model, a thousandth of a large one. 0 where it is not known.
+    small model, a thousandth of a large one. `weights` are the tensors that the engine loads, by the file's own header.
+    Both are 0 where they are not known.
     """
 
     bytes: int
     size: str
     quantisation: str
     header: int = 0
+    weights: int = 0
 
     @property
     def tensors(self) -> int:
-        """Bytes of weights, at most."""
-        return self.bytes - self.header
+        """Bytes of weights that are loaded; where that was not read from the file, at most."""
+        return self.weights or self.bytes - self.header
 
 
 @dataclass(frozen=True)
@@ -201,7 +206,6 @@ class Model:
     scores: tuple[Score, ...] = ()
     speeds: tuple[Speed, ...] = ()
     active_parameters: int = 0
-    hybrid: bool = False
     note: str = ""
     flags: tuple[Flag, ...] = ()
     # The least version of an engine that can load it, by engine.
@@ -393,7 +397,6 @@ def _model(table: _Table) -> Model:
     name = table.text("name")
     if fault := name_fault(name):
         raise table.fail("name", fault)
-    hybrid: bool = table.value("hybrid", bool, False)
     model = Model(
         name=name,
         title=table.text("title"),
@@ -402,8 +405,7 @@ def _model(table: _Table) -> Model:
         license=_license(table.table("license")),
         parameters=table.count("parameters"),
         active_parameters=table.count("active_parameters", default=0, least=0),
-        hybrid=hybrid,
-        shape=_shape(table.table("shape"), hybrid),
+        shape=_shape(table.table("shape")),
         file=_file(table.table("file")),
         shape_source=_shape_source(table.table("shape_source", required=False)),
         engines=_engines(table.table("engines", required=False)),
@@ -425,7 +427,7 @@ def _license(table: _Table) -> License:
     return parsed
 
 
-def _shape(table: _Table, hybrid: bool) -> Shape:
+def _shape(table: _Table) -> Shape:
     """The shape; one that cannot be computed with (heads that do not divide, no feed-forward width) is an error."""
     experts = _experts(table.table("experts")) if table.has("experts") else None
     defaults = Shape("", 0, 0, 0, 0, 0, 0, 0, 0)
@@ -444,15 +446,28 @@ def _shape(table: _Table, hybrid: bool) -> Shape:
         mla_cache=table.value("mla_cache", bool, False),
         kv_lora_rank=table.count("kv_lora_rank", default=defaults.kv_lora_rank),
         rope_length=table.count("rope_length", default=defaults.rope_length),
+        header=_header(table.table("header", required=False)),
     )
     table.done()
     if shape.head_count % shape.head_count_kv:
         message = f"{shape.head_count} heads cannot share {shape.head_count_kv} key/value heads evenly"
         raise table.fail("head_count_kv", message)
     dense = experts is None or experts.leading_dense_blocks > 0
-    if dense and not shape.feed_forward_length and not hybrid:
+    if dense and not shape.feed_forward_length and not shape.header:
         raise CatalogueError(table.path, "the key 'feed_forward_length' is missing")
     return shape
+
+
+def _header(table: _Table) -> tuple[tuple[str, Any], ...]:
+    """Further metadata as a GGUF's header would have it; a list is one value a layer."""
+    found = []
+    for key in sorted(table.document, key=str):
+        value = table.document[key]
+        items = value if isinstance(value, list) else [value]
+        if not items or not all(isinstance(item, (bool, int, float, str)) for item in items):
+            raise table.fail(key, f"a value or a list of values was expected, this is {_kind(value)}")
+        found.append((str(key), tuple(value) if isinstance(value, list) else value))
+    return tuple(found)
 
 
 def _experts(table: _Table) -> Experts:

@@ -12,7 +12,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.fit.budget import budget_for, budget_in_memory
-from gridtie.host.fit.choice import CannotChoose, Choice, Wishes, choose_best, judge
+from gridtie.host.fit.choice import CannotChoose, Choice, Wishes, judge, recommend
 from gridtie.host.fit.explain import advice, document, explanation, fits, header, overview
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         content = {"hardware": hardware.as_document(), "room": asdict(budget), "models": models}
         _print_json({**content, "missing": dict(choice.missing)})
     else:
-        sys.stdout.write(header(hardware, budget, wishes) + advice(choice, budget, wishes))
+        sys.stdout.write(header(hardware, budget, wishes) + advice(choice, wishes))
         sys.stdout.write(overview(choice.verdicts, installed) + _legend(wishes) + _offer(choice, installed))
     return 0 if any(fits(verdict) for verdict in choice.verdicts) else 1
 
@@ -209,7 +209,7 @@ def _wishes(args: argparse.Namespace, engine: Mapping[str, Any]) -> Wishes:
 
 def _choice(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     try:
-        return choose_best(catalogue, budget, wishes)
+        return recommend(catalogue, budget, wishes)
     except CannotChoose:
         purpose = PURPOSES[wishes.purposes[0]]
         return Choice(tuple(judge(model, budget, wishes, purpose) for model in catalogue.models.values()))

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Catalogue, Flag, Model, version
+from .header import GgufError
+from .layers import layers_of_shape
 from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
 from .placement import Budget, Placement, best_placement
 from .purposes import CONTEXTS, PURPOSES, USUAL, Purpose
@@ -97,12 +99,13 @@ class Choice:
     """All verdicts, the chosen ones marked: in the catalogue's order, but models that a person named come first.
 
     `missing` says for each purpose that no model was found for why the nearest one was not taken; `faster` has for a
-    purpose whose best model is slow the best of those that are much faster.
+    purpose whose best model is slow the best of those that are much faster; `picks` the chosen one of each purpose.
     """
 
     verdicts: tuple[Verdict, ...]
     missing: Mapping[str, str] = field(default_factory=dict)
     faster: Mapping[str, Verdict] = field(default_factory=dict)
+    picks: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def chosen(self) -> tuple[Verdict, ...]:
@@ -126,9 +129,10 @@ def judge(
     unfit = [*_unfit(model, purpose, wishes), *_flagged(model, purpose, wishes), *_engine(model, wishes)]
     warnings = tuple(_told(flag) for flag in _flags(model, purpose, wishes) if flag.warning)
     had = [*_source(model, wishes), *_pin(model, wishes), *_licence(model)]
-    if model.hybrid:
-        unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
-        return Verdict(model, 0, None, 0, None, (*unfit, *unknown, *had), standing, warnings)
+    try:
+        layers_of_shape(model.shape, wishes.settings.build)
+    except GgufError as unknown:
+        return Verdict(model, 0, None, 0, None, (*unfit, str(unknown), *had), standing, warnings)
 
     def placed(settings: Settings) -> Placement:
         return best_placement(need(model.shape, model.file.tensors, settings), model.shape.block_count, budget)
@@ -207,11 +211,37 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     if budget.cards and not wishes.together and not wishes.contexts:
         for name, verdict in list(chosen.items()):
             chosen[name] = _longer(verdict, _room(budget, _always_there(chosen), name), wishes)
-    chosen = {name: replace(verdict, why=_why_best(verdict, preferred[name])) for name, verdict in chosen.items()}
+    turns = _taking_turns(chosen, budget, wishes)
+    chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
     proof = replace(proof, chosen=True, why=why, purposes=("smoke-test",))
     verdicts.update({**chosen, proof.model.name: proof})
-    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster)
+    picks = {purpose: verdict for verdict in chosen.values() for purpose in verdict.purposes}
+    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
+
+
+def recommend(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
+    """What `choose_best` would take for each purpose by itself, completion and embeddings beside the usual model.
+
+    The verdicts are those of the first purpose, apart from models that are recommended for another one alone. Raises
+    CannotChoose.
+    """
+    first = wishes.purposes[0]
+    base = choose_best(catalogue, budget, replace(wishes, purposes=(first,)))
+    verdicts = {verdict.model.name: verdict for verdict in base.verdicts}
+    missing, faster, picks = dict(base.missing), dict(base.faster), dict(base.picks)
+    for purpose in wishes.purposes[1:]:
+        together = (first, purpose) if PURPOSES[purpose].beside else (purpose,)
+        found = choose_best(catalogue, budget, replace(wishes, purposes=together))
+        missing.update({name: why for name, why in found.missing.items() if name == purpose})
+        faster.update({name: verdict for name, verdict in found.faster.items() if name == purpose})
+        if purpose in found.picks:
+            pick = picks[purpose] = found.picks[purpose]
+            shown = verdicts[pick.model.name]
+            before = shown.purposes if shown.chosen else ()
+            own = shown if first in before else pick
+            verdicts[pick.model.name] = replace(own, chosen=True, purposes=(*before, purpose))
+    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
 
 
 def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
@@ -256,6 +286,20 @@ def served_purposes(model: Model, wishes: Wishes) -> list[str]:
 def side_by_side(verdicts: Sequence[Verdict], budget: Budget) -> bool:
     """Whether all of them can be in memory at once; where not, the engine swaps them, which takes seconds each time."""
     return sum(verdict.need.total for verdict in verdicts if verdict.need) <= budget.available
+
+
+def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes) -> dict[str, str]:
+    """For each model that shares its room with others what that means."""
+    there = _always_there(chosen)
+    turns = [verdict for verdict in chosen.values() if verdict not in there]
+    if wishes.together or side_by_side(turns, _room(budget, there, "")):
+        return {}
+    names = [verdict.model.name for verdict in turns]
+    return {
+        name: f"; not side by side with {' and '.join(other for other in names if other != name)}: Ollama swaps them"
+        for name in names
+        if len(names) > 1
+    }
 
 
 def _beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:

@@ -8,10 +8,9 @@ from ..catalogue import Score
 from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
-from .choice import Choice, Verdict, Wishes, side_by_side
-from .memory import GIB, MOST_PARALLEL
+from .choice import Choice, Verdict, Wishes
+from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
-from .purposes import CHOOSABLE
 from .score import CODING, TITLES, evidence
 
 # Beyond this a token's fixed costs govern (launching kernels, sampling), which the estimate does not count.
@@ -20,43 +19,38 @@ FAST = 200
 _CODING = frozenset(scale.name for scale in CODING)
 
 
-def advice(choice: Choice, budget: Budget, wishes: Wishes) -> str:
-    """What is recommended for each purpose, with what it takes, and how the models share the memory."""
+def advice(choice: Choice, wishes: Wishes) -> str:
+    """What is recommended for each purpose, and what it takes."""
     rows = []
     for purpose in wishes.purposes:
-        best = next((verdict for verdict in choice.chosen if purpose in verdict.purposes), None)
+        best = choice.picks.get(purpose)
         if best is None:
             # The numbers of the machine are above; `--for` and `--why` have the whole sentence.
             rows.append((purpose, "none", "", "", "", choice.missing.get(purpose, "").split(",")[0]))
             continue
-        need = f"{best.need.total / GIB:.1f} GiB" if best.need else "-"
-        warning = f"; {best.warnings[0]}" if best.warnings else ""
-        words = f"score {_score(best)}{warning}" if best.score is not None else f"not scored{warning}"
-        rows.append((purpose, best.model.name, f"{best.context} tokens", need, f"~{_tokens(best)} tok/s", words))
-        quick = choice.faster.get(purpose)
-        if quick is not None and quick.need is not None:
-            need, words = f"{quick.need.total / GIB:.1f} GiB", f"score {_score(quick)}; much faster, instead of it"
-            row = (f"{quick.context} tokens", need, f"~{_tokens(quick)} tok/s", words)
-            rows.append(("", f"or {quick.model.name}", *row))
-    if not rows:
-        return ""
+        rows.append((purpose, best.model.name, *_taken(best), "; ".join([_scored(best), *best.warnings[:1]])))
+        if quick := choice.faster.get(purpose):
+            rows.append(("", f"or {quick.model.name}", *_taken(quick), f"{_scored(quick)}; much faster, instead of it"))
     lines = table(("RECOMMENDED", "", "", "", "", ""), rows, right=range(2, 5)).splitlines()
-    return "\n".join([lines[0], *lines[2:], *_sharing(choice, budget, wishes)]) + "\n\n"
+    return "\n".join([lines[0], *lines[2:], *_sharing(wishes)]) + "\n\n"
 
 
-def _sharing(choice: Choice, budget: Budget, wishes: Wishes) -> list[str]:
-    """Whether the recommended models are in memory together."""
-    models = [verdict for verdict in choice.chosen if any(name in CHOOSABLE for name in verdict.purposes)]
-    if len(models) < 2:
+def _taken(verdict: Verdict) -> tuple[str, str, str]:
+    need = f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-"
+    return f"{verdict.context} tokens", need, f"~{_tokens(verdict)} tok/s"
+
+
+def _scored(verdict: Verdict) -> str:
+    return _score(verdict) if verdict.standing is None else f"score {_score(verdict)}"
+
+
+def _sharing(wishes: Wishes) -> list[str]:
+    if len(wishes.purposes) < 2:
         return []
-    names = ", ".join(verdict.model.name for verdict in models)
-    if side_by_side(models, budget):
-        return [f"All of them fit side by side ({names})."]
-    if wishes.together:
-        return []
+    how = "all of them have to fit together" if wishes.together else "Ollama swaps what takes turns, in seconds"
     return [
-        "They do not all fit side by side: Ollama swaps those that take turns, which takes seconds each time. What is "
-        "for completion and embeddings fits beside the largest."
+        f"Each line stands for itself, completion and embeddings beside the model for {wishes.purposes[0]}.",
+        f"`gridtie_models_purposes` takes several at once; {how}.",
     ]
 
 
@@ -88,9 +82,7 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "layers_in_room": verdict.placement.layers if verdict.placement else None,
         "layers": verdict.placement.of_layers if verdict.placement else None,
         "cards": verdict.placement.cards if verdict.placement else None,
-        "need": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total}
-        if need
-        else None,
+        "need": _parts(need) if need else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
         "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
@@ -109,12 +101,25 @@ def document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def _parts(need: Need) -> dict[str, int]:
+    return {
+        "weights": need.weights,
+        "cache": need.kv,
+        "state": need.state,
+        "compute": need.compute,
+        "total": need.total,
+    }
+
+
 def explanation(verdict: Verdict, budget: Budget) -> str:
     """Everything about one model, for people."""
     model, need = verdict.model, verdict.need
     lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
     if need:
-        parts = f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f} + compute {need.compute / GIB:.2f}"
+        state = f" + state {need.state / GIB:.2f}" if need.state else ""
+        parts = (
+            f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f}{state} + compute {need.compute / GIB:.2f}"
+        )
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",

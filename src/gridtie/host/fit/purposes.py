@@ -40,7 +40,7 @@ PURPOSES: Mapping[str, Purpose] = {
         Purpose("agents", (65536,), "tools", LEAST_SPEED),
         # A line of some 30 tokens has to be there while the person still thinks.
         Purpose("completion", (8192, 4096), "fill-in-the-middle", 40.0, beside=True, share=1 / 4, longer=False),
-        Purpose("embeddings", (8192, 2048, 512), "embeddings", 0.0, beside=True, share=1 / 8, longer=False),
+        Purpose("embeddings", (8192, 2048, 512), "embeddings", 0.0, beside=True, share=1 / 4, longer=False),
     )
 }
 CHOOSABLE = tuple(PURPOSES)

@@ -14,8 +14,9 @@ from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Seque
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
 from ..fit.choice import served_purposes
-from ..fit.gguf import GgufError, shape_of
-from ..fit.memory import Settings, need
+from ..fit.header import GgufError, Header
+from ..fit.layers import UnknownArchitecture
+from ..fit.memory import Settings, need, need_of_file
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL
 from ..fit.score import standings_of
@@ -394,11 +395,6 @@ def _described(
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
     settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
-    size, tensors, shape = model.file.bytes, model.file.tensors, model.shape
-    if found:
-        # The file is the authority; the catalogue's figures were good enough to choose by.
-        header = installer.header(found)
-        size, tensors, shape = found.model.size, found.model.size - header.size, shape_of(header)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -412,11 +408,21 @@ def _described(
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
-        "bytes": size,
-        "predicted_bytes": need(shape, tensors, settings).total,
+        "bytes": found.model.size if found else model.file.bytes,
+        "predicted_bytes": _predicted(model, installer.header(found) if found else None, settings),
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
+
+
+def _predicted(model: Model, header: Optional[Header], settings: Settings) -> Optional[int]:
+    """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
+    catalogue's figures were good enough to choose by.
+    """
+    try:
+        return (need_of_file(header, settings) if header else need(model.shape, model.file.tensors, settings)).total
+    except UnknownArchitecture:
+        return None
 
 
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:

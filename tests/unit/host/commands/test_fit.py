@@ -14,6 +14,7 @@ import pytest
 
 from gridtie.catalogue import load_documents
 from gridtie.host.commands import fit as command
+from gridtie.host.machine.hardware import from_document
 from gridtie.host.paths import StationError
 
 CONFIG = Path(__file__).parents[4] / "config"
@@ -61,11 +62,11 @@ def test_the_table_has_every_model_and_says_which_are_recommended_and_installed(
 
 
 def test_every_purpose_has_a_recommendation_or_a_reason(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit("--free", "3")
+    fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--free", "3")
     out = capsys.readouterr().out
-    advice = out[out.index("RECOMMENDED") : out.index("MODEL ")]
+    advice = out[out.index("RECOMMENDED") : out.index("Each line stands for itself")]
 
-    assert [line.split()[0] for line in advice.splitlines()[1:6]] == [
+    assert [line.split()[0] for line in advice.splitlines()[1:] if not line.startswith(" ")] == [
         *("code", "chat", "agents", "completion", "embeddings"),
     ]
     assert "agents       none" in advice and "the nearest is" in advice
@@ -102,11 +103,13 @@ def test_a_rank_says_on_what_it_rests_and_how_sure_it_is(fit: Fit, capsys: pytes
 
 
 def test_an_existing_station_is_offered_what_it_could_have_and_keeps_what_it_has(
-    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = {"engine": {"kind": "ollama"}, "models": [{"catalogue": "codellama:7b"}]}
     (tmp_path / "station.json").write_text(json.dumps(facts))
-    fit("--free", "7")
+    recorded = from_document(json.loads((MACHINES / "nvidia-12gb.json").read_text()))
+    monkeypatch.setattr(command, "_this_machine", lambda directory: recorded)
+    fit()
 
     assert "What this station has stays. Today `gridtie_models: auto` would take" in capsys.readouterr().out
 
@@ -136,7 +139,7 @@ def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.Cap
     models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
     need = models["qwen2.5-coder:7b"]["need"]
 
-    assert need["total"] == need["weights"] + need["kv"] + need["compute"]
+    assert need["total"] == need["weights"] + need["cache"] + need["state"] + need["compute"]
     assert "does not fit" in models["llama3.3:70b"]["why"]
 
 
@@ -151,7 +154,7 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kv_bytes"),
+    ("arguments", "cache_bytes"),
     [
         (("--context", "4096"), 56 * 1024 * 4096),
         (("--context", "4096", "--parallel", "3"), 3 * 56 * 1024 * 4096),
@@ -159,11 +162,11 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
     ],
 )
 def test_context_parallel_and_cache_type_are_counted(
-    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], kv_bytes: int
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], cache_bytes: int
 ) -> None:
     fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
 
-    assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+    assert json.loads(capsys.readouterr().out)["need"]["cache"] == cache_bytes
 
 
 def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

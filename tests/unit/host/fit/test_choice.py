@@ -242,6 +242,23 @@ def test_a_named_model_comes_with_the_one_of_the_smoke_test() -> None:
     assert [v.model.name for v in found.chosen] == ["codellama:7b", "smollm2:135m"]
 
 
+def test_a_model_whose_architecture_is_unknown_is_refused_with_its_name() -> None:
+    known = CATALOGUE.models["qwen2.5-coder:7b"]
+    strange = replace(known, shape=replace(known.shape, architecture="shiny-new"))
+    found = judge(strange, budget(1000), WISHES, CODE)
+
+    assert "'shiny-new' cannot be predicted" in found.refusals[0]
+    assert (found.need, found.placement, found.speed) == (None, None, None)
+
+
+def test_a_model_with_linear_attention_is_judged_by_its_state_as_well() -> None:
+    found = judge(FULL.models["qwen3-coder-next:latest"], budget(1000), WISHES, CODE)
+
+    assert found.need
+    assert found.need.state
+    assert found.largest_context == 262144
+
+
 def test_licence_size_and_speed_are_the_persons_own_decision() -> None:
     found = choose_named(CATALOGUE, ["qwen2.5-coder:3b"], budget(20, bandwidth=1e9), replace(WISHES, max_download=1))
 
