@@ -75,6 +75,8 @@ def _other(rule: Rule) -> str:
         said.append("as many of the last as the header says share their cache")
     if rule.tied_twice:
         said.append("a tied embedding counts twice")
+    if not rule.keeps_cache:
+        said.append("no cache")
     if rule.gates == 1:
         said.append("no gate")
     return "; ".join(said)

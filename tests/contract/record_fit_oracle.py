@@ -91,7 +91,9 @@ _NUMBERS = {
 }
 # A line of the breakdown: everything, then weights, context and compute in whole MiB.
 _BREAKDOWN = re.compile(r"\|\s+\d+ =\s+(\d+) \+\s+\d+ \+\s+\d+\s+\|")
-_REASON = re.compile(r"error loading model: (.*)|(GGML_ASSERT\(.*\) failed)|(.*fatal error.*)")
+_REASON = re.compile(
+    r"error loading model: (.*)|llama_init_from_model: (.*)|(GGML_ASSERT\(.*\) failed)|(.*fatal error.*)"
+)
 
 
 class CannotLoad(Exception):
@@ -241,7 +243,17 @@ def record(name: str, wanted: Sequence[Point], write: Callable[[Path], None]) ->
     with tempfile.TemporaryDirectory(prefix="gridtie-oracle-") as folder:
         path = Path(folder) / "shape.gguf"
         write(path)
-        return [[name, *point, path.stat().st_size, *dry_run(path, *point)] for point in wanted]
+        return [[name, *point, path.stat().st_size, *_figures(path, point)] for point in wanted]
+
+
+def _figures(path: Path, point: Point) -> tuple[float | None, ...]:
+    """As `dry_run`; nothing where the server runs the model, but not with these settings."""
+    try:
+        return dry_run(path, *point)
+    except CannotLoad as reason:
+        if "cache" not in str(reason):
+            raise
+        return (None,) * 4
 
 
 def dry_run(path: Path, *point: Any) -> tuple[float, float, float, float]:

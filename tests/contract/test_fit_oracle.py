@@ -109,9 +109,13 @@ def header_of(name: str) -> Header:
 
 
 def header_points(rows: list[list[Any]], header: Header, version: str) -> Iterator[Point]:
-    """As `points`, by the header of a file."""
+    """As `points`, by the header of a file. Settings that the server refuses are refused by the formula as well."""
     for row in rows:
         seen, settings = seen_in(row, version)
+        if seen["weights"] is None:
+            with pytest.raises(ValueError, match=r"a q._0 cache needs"):
+                need_of_file(header, settings)
+            continue
         # The breakdown has whole MiB of weights, cut off.
         figures = (seen["weights"] + 0.5, *(seen[key] for key in ("kv", "state", "compute")))
         yield Point(settings, *figures, need_of_file(header, settings))
@@ -137,7 +141,7 @@ def test_every_header_is_in_the_record_and_every_rule_has_one(version: str) -> N
 
     assert set(recorded) == set(HEADERS)
     assert {header.architecture for header in HEADERS.values()} == set(RULES)
-    assert sum(isinstance(rows, list) for rows in recorded.values()) >= 60
+    assert sum(isinstance(rows, list) for rows in recorded.values()) >= 90
 
 
 @on_every_version
@@ -150,11 +154,12 @@ def test_a_files_cache_and_state_are_exact_and_its_total_is_within_two_percent_b
         pytest.skip(f"this build does not load it: {rows}")
     found = list(header_points(rows, header_of(name), version))
 
-    assert len(found) == 8
+    assert len(found) >= 6
     for each in found:
         assert each.answer.kv / MIB == pytest.approx(each.kv, abs=ROUNDING), each
         assert each.answer.state / MIB == pytest.approx(each.state, abs=ROUNDING), each
-        assert abs(each.error) <= 0.02, each
+        # Weights were cut off to whole MiB.
+        assert abs(each.error) <= 0.02 + 0.5 / each.reserved, each
 
 
 def test_the_version_that_stations_run_is_recorded_and_is_the_one_that_is_counted() -> None:

@@ -72,6 +72,7 @@ def _every(number: int, blocks: int, last: bool = True) -> list[bool]:
     return [(at + 1 if last else at) % number != 0 for at in range(blocks)]
 
 
+_MROPE = {"rope__dimension_sections": [16, 24, 24, 0]}
 _SECTIONS = {"rope__dimension_sections": [11, 11, 10, 0]}
 # 52 blocks of Nemotron 3 Nano: Mamba, experts, attention.
 _NEMOTRON = "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
@@ -79,7 +80,7 @@ _NEMOTRON = "MEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEM*EMEMEMEM*EMEMEMEME"
 
 def headers() -> list[Header]:
     """All shapes. `make oracle` records what the server reserves for each."""
-    return [*_dense(), *_mixtures(), *_sliding(), *_hybrid(), *_odd()]
+    return [*_dense(), *_mixtures(), *_sliding(), *_hybrid(), *_others(), *_encoders(), *_odd()]
 
 
 def _dense() -> list[Header]:
@@ -343,6 +344,90 @@ def _hybrid() -> list[Header]:
     ]
 
 
+def _others() -> list[Header]:
+    """Older ones, lesser known ones, and those that look at pictures."""
+    return [
+        _header("internlm2-7b", "internlm2", 32, 4096, 32, 8, 14336, 92544),
+        _header("exaone-7.8b", "exaone", 32, 4096, 32, 8, 14336, 102400),
+        _header("minicpm-2b", "minicpm", 40, 2304, 36, 36, 5760, 122753, tied=True),
+        _header("baichuan2-7b", "baichuan", 32, 4096, 32, 32, 11008, 125696),
+        _header("ernie-4.5-0.3b", "ernie4_5", 18, 1024, 16, 2, 3072, 103424, tied=True, **_lengths(128)),
+        _header("qwen2.5-vl-7b", "qwen2vl", 28, 3584, 28, 4, 18944, 152064, **_MROPE),
+        _header(
+            "qwen3-vl-8b", "qwen3vl", 36, 4096, 32, 8, 12288, 151936, n_deepstack_layers=3, **_lengths(128), **_MROPE
+        ),
+        _header(
+            *("qwen3-vl-30b", "qwen3vlmoe", 48, 2048, 32, 4, 6144, 151936),
+            n_deepstack_layers=3,
+            **_lengths(128),
+            **_experts(128, 8, 768),
+            **_MROPE,
+        ),
+        _header(
+            *("deepseek-moe-16b", "deepseek", 28, 2048, 16, 16, 10944, 102400),
+            **_experts(64, 6, 1408, expert_shared_count=2, leading_dense_block_count=1, expert_weights_scale=1.0),
+        ),
+        _header(
+            "hunyuan-a13b", "hunyuan-moe", 32, 4096, 32, 8, 3072, 128167, **_lengths(128), **_experts(64, 8, 3072, 3072)
+        ),
+        _header("hunyuan-7b", "hunyuan-dense", 32, 4096, 32, 8, 14336, 128167, **_lengths(128)),
+        _header(
+            *("ling-mini-2", "bailingmoe2", 20, 2048, 16, 4, 5120, 157184),
+            **_lengths(128),
+            **_experts(256, 8, 512, expert_shared_count=1, leading_dense_block_count=1),
+            expert_weights_scale=2.5,
+            expert_weights_norm=True,
+            expert_gating_func=2,
+        ),
+        _header(
+            *("dots1-142b", "dots1", 62, 4096, 32, 32, 10944, 152064),
+            **_lengths(128),
+            **_experts(128, 6, 1408, expert_shared_count=2, leading_dense_block_count=1),
+            expert_weights_scale=2.5,
+            expert_weights_norm=True,
+            expert_gating_func=2,
+        ),
+        _header(
+            *("exaone-moe-30b", "exaone-moe", 32, 2048, 32, 4, 8192, 102400),
+            **_lengths(128),
+            **_window(128),
+            **_experts(64, 8, 768, 768, leading_dense_block_count=1, expert_gating_func=2),
+            expert_weights_scale=1.0,
+            expert_weights_norm=True,
+        ),
+        _header(
+            *("afmoe-nano", "afmoe", 56, 1024, 8, 2, 3072, 200192),
+            **_lengths(128),
+            **_window(2048),
+            **_experts(128, 8, 256, expert_shared_count=1, leading_dense_block_count=2),
+        ),
+        _header("arcee-afm-4.5b", "arcee", 36, 2560, 20, 4, 18432, 128256),
+        _header("nemotron-mini-4b", "nemotron", 32, 3072, 24, 8, 9216, 256000, **_lengths(128)),
+        _header("olmo-7b", "olmo", 32, 4096, 32, 32, 11008, 50304, attention__clamp_kqv=8.0),
+        _header("stablelm-zephyr-3b", "stablelm", 32, 2560, 32, 32, 6912, 50304, use_parallel_residual=False),
+        _header("falcon-7b", "falcon", 32, 4544, 71, 1, 18176, 65024, tied=True),
+        _header("phi2-2.7b", "phi2", 32, 2560, 32, 32, 10240, 51200),
+        _header("glm4-9b-chat", "chatglm", 40, 4096, 32, 2, 13696, 151552),
+    ]
+
+
+def _encoders() -> list[Header]:
+    """Models for embeddings, which keep nothing of one request for the next."""
+    encoder = {"tied": True, "attention__causal": False, "pooling_type": 1, "context_length": 512}
+    bert = {**encoder, "tokenizer__ggml__token_type_count": 2}
+    return [
+        _header("all-minilm-l6", "bert", 6, 384, 12, 12, 1536, 30522, **bert),
+        _header("bge-large", "bert", 24, 1024, 16, 16, 4096, 30522, **bert),
+        _header("nomic-embed-text", "nomic-bert", 12, 768, 12, 12, 3072, 30522, **{**bert, "context_length": 2048}),
+        _header(
+            *("embeddinggemma", "gemma-embedding", 24, 768, 3, 1, 1152, 262144),
+            **{**encoder, "context_length": 2048},
+            **_lengths(256),
+            **_window(512),
+        ),
+    ]
+
+
 def _odd() -> list[Header]:
     """What a header may vary and no known model does."""
     return [
@@ -414,7 +499,7 @@ def varied(draw: random.Random) -> Header:
     Feed-forward blocks stay between twice and six times as wide as the embedding, as in all known models, and
     experts together at least as wide.
     """
-    base = draw.choice([header for header in headers() if header.architecture not in _AS_THEY_ARE])
+    base = draw.choice([header for header in headers() if header.architecture in _VARIED])
     keys = dict(base.keys)
     blocks = draw.choice((8, 12, 18, 24, 30))
     head = draw.choice((64, 64, 128, 128, 256))
@@ -457,9 +542,12 @@ def varied(draw: random.Random) -> Header:
     return Header("varied", base.architecture, {key: value for key, value in keys.items() if value is not None})
 
 
-# Their sizes hang together, or llama.cpp knows only these.
-_AS_THEY_ARE = (
-    *("gemma3n", "gemma4", "deepseek2", "mamba2", "jamba", "falcon-h1", "exaone4", "llama4", "olmoe", "minimax-m2"),
+# Of the others the sizes hang together, or llama.cpp knows only these.
+_VARIED = (
+    *("llama", "mistral3", "qwen2", "qwen3", "granite", "smollm3", "seed_oss", "gemma", "glm4", "command-r", "phi3"),
+    *("starcoder2", "qwen2moe", "qwen3moe", "granitemoe", "glm4moe", "ernie4_5-moe", "gemma2", "gemma3", "gpt-oss"),
+    *("cohere2", "cohere2moe", "laguna", "muse-glimmer", "olmo2", "qwen3next", "qwen35", "qwen35moe"),
+    *("granitehybrid", "nemotron_h", "nemotron_h_moe", "lfm2", "lfm2moe"),
 )
 # llama.cpp does not leave the choice.
 _TIED_OR_NOT = ("gpt-oss", "qwen2moe", "olmo2", "muse-glimmer", "gemma", "gemma2", "command-r", "cohere2")

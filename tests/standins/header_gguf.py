@@ -58,9 +58,7 @@ def tensors_of(architecture: str, keys: Keys) -> Iterator[Tensor]:
     yield "token_embd.weight", (width, vocabulary)
     if not keys.get("tied"):
         yield "output.weight", (width, vocabulary)
-    yield "token_embd_norm.weight" if architecture.startswith("lfm2") else "output_norm.weight", (width,)
-    if architecture == "starcoder2":
-        yield "output_norm.bias", (width,)
+    yield from layers.norms()
     yield from layers.outside()
     for number in range(keys["block_count"]):
         for name, dimensions in layers.block(number):
@@ -98,7 +96,24 @@ class _Layers:
             return plain and self.each("feed_forward_length", number) == 0
         return plain
 
+    def norms(self) -> Iterator[Tensor]:
+        width, architecture = self.width, self.architecture
+        if architecture in _ENCODERS:
+            yield "token_embd_norm.weight", (width,)
+            yield "token_embd_norm.bias", (width,)
+            return
+        if architecture != "olmo":
+            yield "token_embd_norm.weight" if architecture.startswith("lfm2") else "output_norm.weight", (width,)
+        if architecture in _BIASED_NORMS:
+            yield "output_norm.bias", (width,)
+        if architecture == "phi2":
+            yield "output.bias", (self.keys["vocab_size"],)
+
     def outside(self) -> Iterator[Tensor]:
+        if self.architecture in _ENCODERS:
+            yield "token_types.weight", (self.width, self.keys["tokenizer.ggml.token_type_count"])
+        if self.architecture == "bert":
+            yield "position_embd.weight", (self.width, self.keys["context_length"])
         if self.architecture in ("gemma3n", "gemma4"):
             each = self.keys.get("embedding_length_per_layer_input", 256 if self.architecture == "gemma3n" else 0)
             if each:
@@ -119,9 +134,9 @@ class _Layers:
 
     def block(self, number: int) -> Iterator[Tensor]:
         architecture, width = self.architecture, self.width
-        if architecture not in ("olmo2", "exaone4"):
+        if architecture not in ("olmo2", "exaone4", "olmo", *_ENCODERS):
             yield "attn_norm.weight", (width,)
-        if architecture == "starcoder2":
+        if architecture in _BIASED_NORMS:
             yield "attn_norm.bias", (width,)
         feeds_alone = architecture.startswith("nemotron_h") and self.each("feed_forward_length", number) > 0
         if self.recurs(number):
@@ -192,7 +207,7 @@ class _Layers:
         kv = self.each("attention.head_count_kv", number, heads)
         queries = heads * key * (2 if architecture.startswith(("qwen35", "qwen3next")) else 1)
         cached = not self.blocks - keys.get("attention.shared_kv_layers", 0) <= number < self.blocks
-        if architecture in ("phi3", "bailingmoe2"):
+        if architecture in ("phi3", "bailingmoe2", "falcon"):
             yield "attn_qkv.weight", (width, queries + kv * (key + value))
         else:
             yield "attn_q.weight", (width, queries)
@@ -200,9 +215,9 @@ class _Layers:
                 yield "attn_k.weight", (width, kv * key)
                 yield "attn_v.weight", (width, kv * value)
         yield "attn_output.weight", (heads * value, width)
-        if architecture in ("qwen2", "qwen2moe", "gpt-oss", "starcoder2", "glm4moe", "seed_oss"):
+        if architecture in ("qwen2", "qwen2vl", "qwen2moe", "gpt-oss", "starcoder2", "glm4moe", "seed_oss", "phi2"):
             yield from ((f"attn_{n}.bias", (s,)) for n, s in (("q", queries), ("k", kv * key), ("v", kv * value)))
-        if architecture in ("gpt-oss", "starcoder2"):
+        if architecture in ("gpt-oss", "starcoder2", "phi2"):
             yield "attn_output.bias", (width,)
         if architecture == "gpt-oss":
             yield "attn_sinks.weight", (heads,)
@@ -213,7 +228,7 @@ class _Layers:
         if architecture in ("olmo2", "olmoe", "minimax-m2"):
             yield "attn_q_norm.weight", (heads * key,)
             yield "attn_k_norm.weight", (kv * key,)
-        if architecture in ("laguna", "muse-glimmer"):
+        if architecture in ("laguna", "muse-glimmer", "afmoe"):
             yield "attn_gate.weight", (width, heads * (1 if architecture == "laguna" else key))
 
     def _latent(self) -> Iterator[Tensor]:
@@ -248,8 +263,10 @@ class _Layers:
         if architecture not in ("qwen3next", "qwen35", "qwen35moe", "gpt-oss", "glm4moe", "seed_oss", *_NO_FFN_NORM):
             # llama.cpp asks for this one without the usual end of the name.
             yield "ffn_norm" if architecture == "falcon-h1" else "ffn_norm.weight", (width,)
-        if architecture == "starcoder2":
+        if architecture in ("starcoder2", "nemotron"):
             yield "ffn_norm.bias", (width,)
+        if architecture in _ENCODERS:
+            yield from ((f"{name}.{part}", (width,)) for name in _ENCODER_NORMS for part in ("weight", "bias"))
         if architecture in (*_POST_NORMED,):
             yield "post_ffw_norm.weight", (width,)
         experts = keys.get("expert_count", 0)
@@ -259,7 +276,7 @@ class _Layers:
         inner = self.each("feed_forward_length", number)
         if not mixed or architecture == "gemma4":
             yield from self._dense("ffn_{}.weight", inner)
-            if architecture == "starcoder2":
+            if architecture in ("starcoder2", "phi2"):
                 yield "ffn_up.bias", (inner,)
                 yield "ffn_down.bias", (width,)
         if mixed:
@@ -267,10 +284,10 @@ class _Layers:
 
     def _dense(self, name: str, inner: int, *count: int) -> Iterator[Tensor]:
         width, architecture = self.width, self.architecture
-        if architecture in ("phi3", "glm4") and not count:
+        if architecture in ("phi3", "glm4", "chatglm") and not count:
             yield name.format("up"), (width, 2 * inner)
         else:
-            if architecture not in ("starcoder2", "nemotron_h", "nemotron_h_moe"):
+            if architecture not in _UNGATED:
                 yield name.format("gate"), (width, inner, *count)
             yield name.format("up"), (width, inner, *count)
         yield name.format("down"), (inner, width, *count)
@@ -296,6 +313,8 @@ class _Layers:
         if architecture == "llama4":
             shared = inner
         if shared:
+            if architecture == "bailingmoe2":
+                shared = inner * keys.get("expert_shared_count", 0)
             if architecture.startswith(("qwen2moe", "qwen3next", "qwen35moe")):
                 yield "ffn_gate_inp_shexp.weight", (width,)
             for name, dimensions in self._dense("ffn_{}_shexp.weight", shared, 1):
@@ -319,13 +338,42 @@ class _Layers:
             yield "laurel_post_norm.weight", (width,)
 
 
+_ENCODERS = ("bert", "nomic-bert")
+_ENCODER_NORMS = ("attn_output_norm", "layer_output_norm")
+_BIASED_NORMS = ("starcoder2", "nemotron", "stablelm", "falcon", "phi2")
+_UNGATED = ("starcoder2", "nemotron_h", "nemotron_h_moe", "nemotron", "arcee", "falcon", "phi2", "bert")
 _NORMED = (
     *("qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe", "gemma3", "gemma3n", "gemma4", "glm4moe", "lfm2"),
     *("lfm2moe", "exaone4", "laguna", "muse-glimmer", "hunyuan-moe", "bailingmoe2", "dots1"),
+    *("hunyuan-dense", "qwen3vl", "qwen3vlmoe", "exaone-moe", "afmoe", "gemma-embedding"),
 )
-_POST_NORMED = ("gemma2", "gemma3", "gemma3n", "gemma4", "olmo2", "exaone4", "muse-glimmer", "glm4")
-_NO_FFN_NORM = ("cohere2", "cohere2moe", "command-r", "olmo2", "exaone4", "nemotron_h", "nemotron_h_moe")
-_PROBED = ("lfm2moe", "glm4moe", "nemotron_h_moe", "laguna", "bailingmoe2", "minimax-m2", "dots1")
+_POST_NORMED = (
+    "gemma-embedding",
+    "afmoe",
+    "gemma2",
+    "gemma3",
+    "gemma3n",
+    "gemma4",
+    "olmo2",
+    "exaone4",
+    "muse-glimmer",
+    "glm4",
+)
+_NO_FFN_NORM = (
+    "olmo",
+    "stablelm",
+    "falcon",
+    "phi2",
+    *_ENCODERS,
+    "cohere2",
+    "cohere2moe",
+    "command-r",
+    "olmo2",
+    "exaone4",
+    "nemotron_h",
+    "nemotron_h_moe",
+)
+_PROBED = ("afmoe", "lfm2moe", "glm4moe", "nemotron_h_moe", "laguna", "bailingmoe2", "minimax-m2", "dots1")
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:

@@ -46,8 +46,8 @@ class Rule:
 
     `recurs`: which layers keep a state; `interval`: of how many one is attention where the header does not say.
     `shares_after`: layers from this on have no cache of their own. `shares`: the header says how many of the last have
-    none. `heads_cached_until`: next-token heads have a cache in builds below this. `tied_twice`: tied embeddings are
-    loaded twice.
+    none. `keeps_cache`: not so in encoders, which read a text at once. `heads_cached_until`: next-token heads have a
+    cache in builds below this. `tied_twice`: tied embeddings are loaded twice.
 
     `gates`: how many tensors of the feed-forward's width are alive at once: gate, up and their product, or one where
     nothing is gated. `room`: whether the room of the attention's output stays beside them in builds before CHANGED_IN.
@@ -62,6 +62,7 @@ class Rule:
     shares: bool = False
     heads_cached_until: int = CHANGED_IN
     tied_twice: bool = False
+    keeps_cache: bool = True
     gates: int = 3
     room: bool = True
     more: tuple[int, int] = (0, 0)
@@ -72,6 +73,7 @@ _PLAIN = Rule()
 _NO_ROOM = Rule(room=False)
 _UNGATED = Rule(gates=1)
 _LINEAR = Rule(recurs=INTERVAL, interval=4, heads_cached_until=0, room=False, at_scores=(1, 2))
+_ENCODER = Rule(keeps_cache=False, room=False, at_scores=(1, 2))
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("llama", "mistral3", "qwen2", "qwen3", "granite", "smollm3", "seed_oss", "gemma"), _PLAIN),
@@ -79,7 +81,14 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("glm4", "command-r"), _PLAIN),
     "deepseek2": Rule(at_scores=(4, 2)),
     "phi3": replace(_NO_ROOM, at_scores=(-2, 0)),
-    "starcoder2": _UNGATED,
+    **dict.fromkeys(("starcoder2", "nemotron", "arcee", "falcon", "phi2"), _UNGATED),
+    **dict.fromkeys(
+        ("internlm2", "exaone", "minicpm", "baichuan", "ernie4_5", "qwen2vl", "qwen3vl", "qwen3vlmoe"), _PLAIN
+    ),
+    **dict.fromkeys(("deepseek", "hunyuan-moe", "hunyuan-dense", "bailingmoe2", "dots1", "olmo", "stablelm"), _PLAIN),
+    "chatglm": _PLAIN,
+    "exaone-moe": Rule(sliding=Sliding(4, required=True)),
+    "afmoe": Rule(sliding=Sliding(4)),
     "gemma2": Rule(sliding=Sliding(2, size=4096)),
     "gemma3": Rule(sliding=Sliding(6)),
     "gemma3n": Rule(sliding=Sliding(5, required=True), shares_after=20, tied_twice=True),
@@ -99,4 +108,7 @@ RULES: dict[str, Rule] = {
     "jamba": Rule(recurs=NO_HEADS),
     "falcon-h1": Rule(recurs=BESIDE),
     "mamba2": Rule(recurs=ALL),
+    "bert": replace(_ENCODER, gates=1),
+    "nomic-bert": replace(_ENCODER, more=(-1, 0)),
+    "gemma-embedding": replace(_ENCODER, sliding=Sliding(6, required=True), at_scores=(0, 1)),
 }

@@ -43,10 +43,12 @@ def row_bytes(model: Layers, batch: Batch) -> int:
     caches = (2 if model.window else 1) if model.attention else 0
     masked = batch.cells * bool(caches) + (batch.sliding_cells if model.window else 0)
     widest = max(_feed_forward(model, batch), _recurrent(model, batch))
+    inputs = _INDICES * caches + model.deepstack * (16 if batch.changed else 8) * model.embedding_length
     if batch.flash_attention:
-        return 2 * masked + _INDICES * caches + widest
-    written = 0 if model.latent else 8 * max(layer.kv_heads * layer.value_length for layer in model.all)
-    return 4 * masked + (_INDICES + written) * caches + max(widest, _scores(model, batch))
+        return 2 * masked + inputs + widest
+    cached = [layer.kv_heads * layer.value_length for layer in model.all if model.rule.keeps_cache]
+    written = 0 if model.latent else 8 * max(cached, default=0)
+    return 4 * masked + inputs + written * caches + max(widest, _scores(model, batch))
 
 
 def fixed_bytes(model: Layers, batch: Batch) -> int:

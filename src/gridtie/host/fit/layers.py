@@ -86,7 +86,8 @@ class Layers:
     """A model as memory sees it. `layers` are those that are run, `heads_ahead` next-token heads behind them.
 
     `latent`: one shared vector a token and layer is cached, and no values (multi-head latent attention). `window` is
-    that of sliding layers, 0 where none slides. `per_layer` is the length of embeddings that each layer has of its own.
+    that of sliding layers, 0 where none slides. `per_layer` is the length of embeddings that each layer has of its own,
+    `deepstack` how many further embeddings of a picture come in beside a token's.
     """
 
     architecture: str
@@ -101,6 +102,7 @@ class Layers:
     mixture: Optional[Mixture] = None
     recurrent: Recurrent = field(default_factory=Recurrent)
     per_layer: int = 0
+    deepstack: int = 0
 
     @property
     def all(self) -> tuple[Layer, ...]:
@@ -302,6 +304,7 @@ class _Description:
             mixture=mixture,
             recurrent=self.recurrent,
             per_layer=self.keys.number("embedding_length_per_layer_input", 0),
+            deepstack=self.keys.number("n_deepstack_layers", 0, most=MOST_LAYERS),
         )
 
     def _lengths(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -389,7 +392,8 @@ class _Description:
         elif self.rule.shares_after:
             own = min(own, self.rule.shares_after)
         ahead = self.build < self.rule.heads_cached_until
-        return tuple(at < own or (at >= self.count and ahead) for at in range(self.all))
+        keeps = self.rule.keeps_cache
+        return tuple(keeps and (at < own or (at >= self.count and ahead)) for at in range(self.all))
 
     def _mixture(self) -> tuple[Optional[Mixture], tuple[bool, ...]]:
         count = self.keys.number("expert_count", 0)

@@ -146,9 +146,11 @@ def need_of(model: Layers, weights: int, settings: Settings) -> Need:
     _check(model, settings)
     kept = kept_by_kind(model, settings)
     state = kept.get(RECURRENT, 0)
+    # An encoder looks at its batch alone.
+    keeps = model.rule.keeps_cache
     batch = Batch(
-        cells=settings.cells,
-        sliding_cells=settings.sliding_cells(model.window),
+        cells=settings.cells if keeps else settings.tokens,
+        sliding_cells=settings.sliding_cells(model.window) if keeps else settings.tokens,
         sequences=settings.parallel,
         tokens=settings.tokens,
         quantised=settings.kv_type != "f16",
