@@ -58,7 +58,7 @@ options:
     description: What C(auto) chooses a model for, one each, the most important first.
     type: list
     elements: str
-    choices: [code, chat]
+    choices: [code, chat, agents, completion, embeddings]
     default: [code]
   engine:
     description: For which engine.
@@ -101,9 +101,19 @@ options:
     type: bool
     default: true
   max_download_gb:
-    description: Largest download in GB that a model may need; 0 is no limit.
-    type: float
-    default: 0
+    description: >-
+      Largest download in GB that C(auto) takes upon itself; 0 is no limit, V(auto) what the graphics have room for, and
+      10 where there are none.
+    type: str
+    default: auto
+  engine_version:
+    description: The engine's version, where it is known.
+    type: str
+    default: ""
+  stock:
+    description: Whether the engine computes with llama.cpp as published, and not with Ollama's own build of it.
+    type: bool
+    default: false
   learned:
     description: >-
       Digests that a host of the inventory learned before, as O(lock). From the action plugin, which reads them from
@@ -208,13 +218,15 @@ agreed:
   returned: always
 """
 
+_PURPOSES = ["code", "chat", "agents", "completion", "embeddings"]
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "catalogue_file": {"type": "path"},
     "lock_file": {"type": "path"},
     "catalogue": {"type": "dict", "required": True},
     "lock": {"type": "dict", "required": True},
     "models": {"type": "raw", "default": "auto"},
-    "purposes": {"type": "list", "elements": "str", "choices": ["code", "chat"], "default": ["code"]},
+    "purposes": {"type": "list", "elements": "str", "choices": _PURPOSES, "default": ["code"]},
     "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
     "models_dir": {"type": "path", "required": True},
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
@@ -225,7 +237,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "parallel": {"type": "int", "default": 1},
     "kv_type": {"type": "str", "choices": ["f16", "q8_0", "q4_0"], "default": "f16"},
     "flash_attention": {"type": "bool", "default": True},
-    "max_download_gb": {"type": "float", "default": 0},
+    "max_download_gb": {"type": "str", "default": "auto"},
+    "engine_version": {"type": "str", "default": ""},
+    "stock": {"type": "bool", "default": False},
     "learned": {"type": "dict", "default": {}},
     "learn": {"type": "bool", "default": True},
     "choose_again": {"type": "bool", "default": False},
@@ -314,7 +328,9 @@ def _order(module: AnsibleModule) -> Order:
         parallel=given["parallel"],
         kv_type=given["kv_type"],
         flash_attention=given["flash_attention"],
-        max_download=int(given["max_download_gb"] * 1e9),
+        max_download=_most(module),
+        engine_version=given["engine_version"],
+        stock=given["stock"],
         purposes=tuple(dict.fromkeys(given["purposes"])),
         learned=parse_lock({"schema": 1, "models": given["learned"]}),
         require_pins=not given["learn"],
@@ -326,6 +342,22 @@ def _order(module: AnsibleModule) -> Order:
         agree=_agree,
         say=gridtie_progress.report,
     )
+
+
+def _most(module: AnsibleModule) -> Optional[int]:
+    """Bytes; None where it follows the machine."""
+    text = str(module.params["max_download_gb"]).strip()
+    if text == "auto":
+        return None
+    try:
+        most = float(text)
+    except ValueError:
+        most = -1.0
+    if not 0 <= most < 1e6:
+        module.fail_json(
+            msg=f"gridtie_models_max_download_gb is {text!r}; wanted: auto, or a number of GB (0: no limit)"
+        )
+    return int(most * 1e9)
 
 
 class _Unagreed(Exception):

@@ -13,14 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from .ollama_name import runs_at_ollama_com
+from .purpose_names import FORMER_PURPOSES, PURPOSES, SMOKE_TEST, current_purpose
 
 Path = tuple[Union[str, int], ...]
 
-BENCHMARKS = ("aider-edit", "humaneval", "humaneval-plus", "assigned")
-CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning")
-PURPOSES = ("code", "chat", "probe")
+# What ranks models is said in fit/score.py.
+BENCHMARKS = (
+    *("aider-edit", "aa-index", "aider-polyglot", "terminal-bench-2", "humaneval-plus", "humaneval"),
+    "mteb-multilingual",
+)
+CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning", "fill-in-the-middle")
 SIZE_CERTAINTY = ("exact", "published", "estimated")
+SHAPE_SOURCES = ("header", "configuration")
+ENGINES = ("ollama", "embedded")
 
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_VERSION = re.compile(r"\d+(\.\d+){0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Ollama's own rule for a name (types/model/name.go): it becomes two path components of the store.
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}:[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
@@ -111,11 +119,36 @@ class License:
 
 @dataclass(frozen=True)
 class Score:
-    """A published result in percent and who published it."""
+    """A published result in percent, who published it, and when (a year, a month or a day; "" where nobody says)."""
 
     benchmark: str
     value: float
     source: str
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What speaks against a model for a purpose, or is to be known before it is taken for it.
+
+    With `warning` it may still be chosen. `engine` names the engine that it is about, "" any; `fixed_in` the version of
+    that engine from which on it does not hold any more.
+    """
+
+    purpose: str
+    reason: str
+    source: str
+    warning: bool = False
+    engine: str = ""
+    fixed_in: str = ""
+
+
+@dataclass(frozen=True)
+class ShapeSource:
+    """Where a shape was read (a model file's `header`, or the public `configuration` of the model) and when."""
+
+    kind: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,6 +207,12 @@ class Model:
     speeds: tuple[Speed, ...] = ()
     active_parameters: int = 0
     note: str = ""
+    flags: tuple[Flag, ...] = ()
+    # The least version of an engine that can load it, by engine.
+    engines: Mapping[str, str] = field(default_factory=dict)
+    # What only Ollama's own llama.cpp understands in the header of the library's file; "": any can read it.
+    own_header: str = ""
+    shape_source: ShapeSource = ShapeSource()
 
     def score(self, benchmark: str) -> Optional[Score]:
         """The first score on that benchmark, None where nobody published one."""
@@ -191,9 +230,18 @@ class Pin:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models, by name, in the order of the file."""
+    """All models, by name, in the order of the file.
+
+    `references` are models that nobody runs here: their scores link one benchmark with another.
+    """
 
     models: Mapping[str, Model] = field(default_factory=dict)
+    references: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+
+    @property
+    def smoke_test(self) -> Optional[Model]:
+        """The small model that proves a station."""
+        return next((model for model in self.models.values() if SMOKE_TEST in model.purposes), None)
 
     def find(self, name: str) -> Model:
         """The model of that name; KeyError's message suggests the nearest names."""
@@ -209,6 +257,12 @@ def name_fault(name: str) -> str:
     if not _MODEL_NAME.fullmatch(name):
         return f"{name!r} is not of the form model:tag"
     return _LEAVES.format(name) if runs_at_ollama_com(name) else ""
+
+
+def version(text: str) -> tuple[int, ...]:
+    """A version as a number of numbers, to be compared; what is behind them ("-rc1") does not count."""
+    found = _VERSION.match(text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def dotted(path: Path) -> str:
@@ -229,8 +283,13 @@ def parse(document: Any) -> Catalogue:
         if model.name in models:
             raise CatalogueError((*path, "name"), f"{model.name!r} is there twice")
         models[model.name] = model
+    references: dict[str, tuple[Score, ...]] = {}
+    for item, path in top.items("references", required=False):
+        table = _Table(item, path)
+        references[table.text("name")] = _scores(table)
+        table.done()
     top.done()
-    return Catalogue(models)
+    return Catalogue(models, references)
 
 
 def parse_lock(document: Any) -> dict[str, Pin]:
@@ -348,10 +407,14 @@ def _model(table: _Table) -> Model:
         active_parameters=table.count("active_parameters", default=0, least=0),
         shape=_shape(table.table("shape")),
         file=_file(table.table("file")),
-        scores=tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False)),
+        shape_source=_shape_source(table.table("shape_source", required=False)),
+        engines=_engines(table.table("engines", required=False)),
+        own_header=table.text("own_header", default=""),
+        flags=tuple(_flag(_Table(item, path)) for item, path in table.items("flags", required=False)),
+        scores=_scores(table),
         speeds=tuple(_speed(_Table(item, path)) for item, path in table.items("speeds", required=False)),
         capabilities=table.choices("capabilities", CAPABILITIES),
-        purposes=table.choices("purposes", PURPOSES),
+        purposes=tuple(map(current_purpose, table.choices("purposes", (*PURPOSES, *FORMER_PURPOSES)))),
         sources=tuple(_source(_Table(item, path)) for item, path in table.items("sources")),
     )
     table.done()
@@ -432,14 +495,59 @@ def _file(table: _Table) -> ModelFile:
     return parsed
 
 
+def _scores(table: _Table) -> tuple[Score, ...]:
+    return tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False))
+
+
 def _score(table: _Table) -> Score:
     value = table.document.get("value")
     number: Any = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not table.has("value") or not isinstance(number, float) or not 0 <= number <= 100:
         raise table.fail("value", f"a percentage from 0 to 100 was expected, this is {_kind(value)}")
-    score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"))
+    score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"), _date(table, default=""))
     table.done()
     return score
+
+
+def _date(table: _Table, default: Optional[str] = None) -> str:
+    date = table.text("date", default=default)
+    if date and not _DATE.fullmatch(date):
+        raise table.fail("date", f'a date in quotes, such as "2026-11", was expected, this is {date!r:.40}')
+    return date
+
+
+def _shape_source(table: _Table) -> ShapeSource:
+    if not table.document:
+        return ShapeSource()
+    source = ShapeSource(table.choice("kind", SHAPE_SOURCES), _date(table))
+    table.done()
+    return source
+
+
+def _flag(table: _Table) -> Flag:
+    flag = Flag(
+        purpose=table.choice("purpose", PURPOSES),
+        reason=table.text("reason"),
+        source=table.text("source"),
+        warning=table.value("warning", bool, False),
+        engine=table.choice("engine", ENGINES) if table.has("engine") else "",
+        fixed_in=_version(table, "fixed_in") if table.has("fixed_in") else "",
+    )
+    table.done()
+    return flag
+
+
+def _engines(table: _Table) -> dict[str, str]:
+    found = {engine: _version(table, engine) for engine in ENGINES if table.has(engine)}
+    table.done()
+    return found
+
+
+def _version(table: _Table, key: str) -> str:
+    text = table.text(key)
+    if not _VERSION.fullmatch(text):
+        raise table.fail(key, f'a version in quotes, such as "0.32.12", was expected, this is {text!r:.40}')
+    return text
 
 
 def _speed(table: _Table) -> Speed:

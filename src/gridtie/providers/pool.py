@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gridtie.config.schema import Preference, Provider
 from gridtie.config.station import Member, StationModel
+from gridtie.host.purpose_names import SMOKE_TEST
 from gridtie.providers.target import Target
 from gridtie.providers.wire import Headers
 
 Pair = tuple[StationModel, Target]
 
 # Models of this purpose prove the machine that they are on; another machine's answer would prove nothing.
-OWN_PURPOSE = "probe"
+OWN_PURPOSE = SMOKE_TEST
 
 
 def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callable[[Member], Headers]) -> Iterator[Pair]:

@@ -12,6 +12,7 @@ from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
+from gridtie.host.purpose_names import SMOKE_TEST, current_purpose
 from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
@@ -127,9 +128,9 @@ class Look:
     def probe_model(self) -> Mapping[str, Any]:
         """The small real model that every station has. Raises `NotThere`."""
         for model in self.models:
-            if "probe" in model["purposes"]:
+            if SMOKE_TEST in map(current_purpose, model["purposes"]):
                 return model
-        raise NotThere("no model with the purpose `probe`", "one in station.json", "run `make site`")
+        raise NotThere(f"no model with the purpose `{SMOKE_TEST}`", "one in station.json", "run `make site`")
 
     # -- Docker ------------------------------------------------------------------------------------------------------
 

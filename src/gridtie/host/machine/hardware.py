@@ -65,7 +65,7 @@ class Hardware:
     engine_memory: int = 0
 
     def as_document(self) -> dict[str, Any]:
-        """What `gridtie fit --json` prints and `--profile` reads."""
+        """What `gridtie fit --json` prints and `--machine` reads."""
         return asdict(self)
 
 

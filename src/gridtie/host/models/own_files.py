@@ -77,16 +77,16 @@ def describe(entry: UserModel, path: Path) -> Model:
         # Whoever names a file has decided about its licence.
         license=License(str(header.metadata.get("general.license", "unknown")), commercial=True),
         parameters=header.parameters,
-        active_parameters=_active(header),
+        active_parameters=active_parameters(header),
         shape=shape_of(header),
         file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size, _weights(header)),
-        capabilities=_capabilities(header),
+        capabilities=capabilities_of(header),
         purposes=("code", "chat"),
         sources=(GgufSource(entry.location),),
     )
 
 
-def _active(header: Header) -> int:
+def active_parameters(header: Header) -> int:
     """Parameters that work on a token, 0 where all do: of the experts only those that are used."""
     count, used = header.get("expert_count"), header.get("expert_used_count")
     if not isinstance(count, int) or not isinstance(used, int) or not 0 < used < count:
@@ -103,8 +103,15 @@ def _weights(header: Header) -> int:
         return 0
 
 
-def _capabilities(header: Header) -> tuple[str, ...]:
-    """What the chat template shows; one without a template only completes text, which `chat` is not promised for."""
-    if not header.chat_template:
-        return ()
-    return ("chat", "json", "tools") if "tools" in header.chat_template else ("chat", "json")
+def capabilities_of(header: Header) -> tuple[str, ...]:
+    """What the header shows: a template for chats and tools, tokens for the middle of a text, vectors for answers.
+
+    A model without a template only completes text, which `chat` is not promised for.
+    """
+    if isinstance(header.get("pooling_type"), int) and header.get("pooling_type"):
+        return ("embeddings",)
+    found: tuple[str, ...] = ("chat", "json") if header.chat_template else ()
+    if "tools" in header.chat_template:
+        found += ("tools",)
+    middle = any(f"tokenizer.ggml.{key}_token_id" in header.metadata for key in ("fim_pre", "prefix"))
+    return (*found, "fill-in-the-middle") if middle else found

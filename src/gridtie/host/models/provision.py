@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
-from ..fit.choice import PURPOSES, coding_score
+from ..fit.choice import served_purposes
 from ..fit.header import GgufError, Header
 from ..fit.layers import UnknownArchitecture
 from ..fit.memory import Settings, need, need_of_file
 from ..fit.placement import Budget
+from ..fit.purposes import USUAL
+from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .download import FetchError
@@ -109,8 +111,11 @@ class Order:
     parallel: int = 1
     kv_type: str = "f16"
     flash_attention: bool = True
-    max_download: int = 0
-    purposes: Sequence[str] = PURPOSES
+    max_download: Optional[int] = 0
+    purposes: Sequence[str] = USUAL
+    engine_version: str = ""
+    # Whether the engine computes with llama.cpp as published, not with Ollama's own build of it.
+    stock: bool = False
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
@@ -184,7 +189,11 @@ def _provision(order: Order, check: bool) -> Provisioned:
     else:
         found = list(install_all(installer, wanted, order.means, order.say))
         remarks += installer.remarks
-    models = [_described(order, installer, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+    scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
+    models = [
+        _described(order, installer, scores, request, *each)
+        for each in zip(range(len(wanted)), wanted, resolved.models, found)
+    ]
     keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
     superfluous = _prunable(directories, owned, keep) if order.prune else []
     remarks += [_told(each, check) for each in superfluous]
@@ -329,6 +338,8 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
         order.flash_attention,
         order.max_download,
         order.purposes,
+        order.engine_version,
+        order.stock,
     )
 
 
@@ -374,6 +385,8 @@ def _intended(
 def _described(
     order: Order,
     installer: Installer,
+    scores: Mapping[str, float],
+    request: Request,
     index: int,
     wanted: Wanted,
     row: tuple[str, int, str, str],
@@ -393,8 +406,8 @@ def _described(
         "digest": (found.model.digest if embedded else found.digest) if found else "",
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
-        "purposes": list(model.purposes),
-        "score": coding_score(model)[0],
+        "purposes": served_purposes(model, request.wishes({}, frozenset())),
+        "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
         "predicted_bytes": _predicted(model, installer.header(found) if found else None, settings),
         "why": row[3],

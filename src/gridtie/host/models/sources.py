@@ -81,10 +81,15 @@ def library_manifest(name: str, pin: str, means: Means) -> Manifest:
     return manifest
 
 
+def blob_url(name: str, layer: Layer, means: Means) -> str:
+    """Where the registry has a blob of a library model."""
+    path = name.partition(":")[0]
+    return f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
+
+
 def library_blob(name: str, layer: Layer, store: Store, means: Means, meter: Meter) -> None:
     """Fetch one blob of a library model into the store; it is checked by its own name and by the manifest's size."""
-    path = name.partition(":")[0]
-    url = f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
+    url = blob_url(name, layer, means)
     partial = means.partial(layer.digest)
     means.fetcher.download(url, partial, layer.digest.split(":")[1], meter.at)
     size = partial.stat().st_size
