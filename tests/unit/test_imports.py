@@ -30,7 +30,7 @@ ALLOWED = {
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
     {"version", "table", "local_time", "json_file", "command", "ollama_name"},
-    {"catalogue", "paths", "router", "keys", "gpu"},
+    {"catalogue", "paths", "ledger_file", "router", "keys", "gpu"},
     {"keys_in_force", "machine"},
     {"fit"},
     {"models"},

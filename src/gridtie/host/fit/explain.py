@@ -31,7 +31,7 @@ def advice(choice: Choice, budget: Budget, wishes: Wishes) -> str:
         need = f"{best.need.total / GIB:.1f} GiB" if best.need else "-"
         warning = f"; {best.warnings[0]}" if best.warnings else ""
         words = f"score {_score(best)}{warning}" if best.score is not None else f"not scored{warning}"
-        rows.append((purpose, best.model.name, f"{best.context} tokens", need, f"~{_tokens(best)} tok/s", words))
+        rows.append((purpose, best.model.name, f"{best.context} tokens", need, f"{_tokens(best)} tok/s", words))
     if not rows:
         return ""
     lines = table(("RECOMMENDED", "", "", "", "", ""), rows, right=range(2, 5)).splitlines()
@@ -59,7 +59,7 @@ def overview(verdicts: Sequence[Verdict], installed: Collection[str] = ()) -> st
     whole reason."""
     head = (
         *("MODEL", "INSTALLED", "RECOMMENDED", "CONTEXT", "NEEDS"),
-        *("LARGEST", "AT ONCE", "~TOK/S", "RANK", "SCORE", "VERDICT"),
+        *("LARGEST", "AT ONCE", "TOK/S", "RANK", "SCORE", "VERDICT"),
     )
     ordered = sorted(verdicts, key=lambda verdict: (bool(verdict.refusals), _place(verdict)))
     return table(head, [_row(verdict, installed) for verdict in ordered], right=range(3, 10)) + "\n"
@@ -87,7 +87,8 @@ def document(verdict: Verdict) -> dict[str, Any]:
         else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
-        "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
+        "estimated_tokens_per_second": None if verdict.speed_measured else _figure(verdict),
+        "measured_tokens_per_second": _figure(verdict) if verdict.speed_measured else None,
         "score": verdict.score,
         "score_estimated": verdict.score_estimated,
         "rank": _standing(verdict),
@@ -118,7 +119,7 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
             f"  lies         {_lies(verdict, budget)}",
         ]
     if verdict.speed is not None:
-        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, budget)})")
+        lines.append(f"  speed        {_speed(verdict, budget)}")
     lines += [f"  rank         {_rank_in_words(verdict)}"]
     lines += [f"  score        {s.value:g} on {TITLES[s.benchmark]} ({_when(s)})" for s in model.scores]
     lines += [f"  flag         {flag.purpose}: {flag.reason} ({flag.source})" for flag in model.flags]
@@ -195,6 +196,18 @@ def _lies(verdict: Verdict, budget: Budget) -> str:
     return f"wholly in {budget.name}{over}"
 
 
+def _figure(verdict: Verdict) -> Optional[float]:
+    if verdict.speed is None:
+        return None
+    return round(verdict.speed if verdict.speed_measured else min(verdict.speed, FAST), 1)
+
+
+def _speed(verdict: Verdict, budget: Budget) -> str:
+    if verdict.speed_measured:
+        return f"{verdict.speed:.1f} tokens/s, measured (the ledger's times of streamed answers)"
+    return f"{_pace(verdict.speed or 0.0)}, an estimate ({_sources(verdict, budget)})"
+
+
 def _pace(speed: float) -> str:
     return f"about {speed:.1f} tokens/s" if speed < FAST else f"more than {FAST} tokens/s"
 
@@ -221,7 +234,11 @@ def _row(verdict: Verdict, installed: Collection[str]) -> tuple[str, ...]:
 
 
 def _tokens(verdict: Verdict) -> str:
-    return "-" if verdict.speed is None else f"{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+"
+    if verdict.speed is None:
+        return "-"
+    if verdict.speed_measured:
+        return f"{verdict.speed:.0f}"
+    return f"~{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+"
 
 
 def _rank(verdict: Verdict) -> str:
