@@ -425,13 +425,14 @@ def _described(
 
 
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    entry = {
         "name": model["name"],
         "path": model["file"],
         "port": int(str(model["url"]).rpartition(":")[2]),
         "context": model["context"],
         "parallel": model["parallel"],
     }
+    return {**entry, "embedding": True} if "embeddings" in model["capabilities"] else entry
 
 
 def _write(
