@@ -20,10 +20,12 @@ from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin, parse, pa
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
+from ..module_utils.gridtie_host.machine.record import SpeedRecord, beside
 from ..module_utils.gridtie_host.models.download import Fetcher
 from ..module_utils.gridtie_host.models.install import InstallError
 from ..module_utils.gridtie_host.models.owned import OwnedModels
 from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Directories, Order, provision, withdraw
+from ..module_utils.gridtie_host.models.served_speed import tokens_per_second
 from ..module_utils.gridtie_host.models.sources import Means
 
 DOCUMENTATION = r"""
@@ -167,8 +169,14 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  ledger:
+    description: The router's ledger, whose times of real answers count instead of an estimate of a model's speed.
+    type: str
+    default: ""
   catalogue_json:
-    description: Where the host's command reads catalogue and lock, as JSON; empty writes none.
+    description: >-
+      Where the host's command reads catalogue and lock, as JSON; empty writes none. How fast the machine's memory is
+      lies beside it, in C(machine.json), and is measured once.
     type: str
     default: ""
   ca_bundle:
@@ -250,6 +258,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "ledger": {"type": "str", "default": ""},
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
     "pip": {"type": "dict", "default": {}, "no_log": True},
@@ -322,7 +331,8 @@ def _order(module: AnsibleModule) -> Order:
             Fetcher(given["ca_bundle"]),
             install_pip=lambda: _install_pip(module),
         ),
-        budget=lambda: budget_for(_hardware(given["container"], given["docker"]), given["graphics"]),
+        budget=lambda: budget_for(_hardware(module), given["graphics"]),
+        speeds=lambda: tokens_per_second(Path(given["ledger"])) if given["ledger"] else {},
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
@@ -372,9 +382,13 @@ def _agree(pins: Mapping[str, Pin]) -> None:
     raise _Unagreed(_learned(pins))
 
 
-def _hardware(container: str, docker: dict[str, Any]) -> Hardware:
+def _hardware(module: AnsibleModule) -> Hardware:
     """What the engine finds; its container perhaps in a virtual machine of Docker."""
-    return in_docker(this_machine(), int(docker.get("memory") or 0)) if container else this_machine()
+    given = module.params
+    written = beside(Path(given["catalogue_json"])) if given["catalogue_json"] else None
+    record = SpeedRecord(written, write=not module.check_mode) if written else None
+    found = this_machine(record, given["choose_again"])
+    return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
 
 
 def _install_pip(module: AnsibleModule) -> None:

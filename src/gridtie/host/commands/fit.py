@@ -17,9 +17,12 @@ from gridtie.host.fit.explain import advice, document, explanation, fits, header
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
+from gridtie.host.ledger_file import ledger_file
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import Hardware, ProfileError, from_document, in_docker
+from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
+from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir
 
 
@@ -44,6 +47,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
     parser.add_argument("--machine", type=Path, metavar="FILE", help="another machine, recorded with --json")
     parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
+    parser.add_argument("--measure", action="store_true", help="measure the memory's speed anew, and keep it (root)")
     parser.add_argument("--json", action="store_true", help="for programs")
     for former, now in _FORMER.items():
         parser.add_argument(former, action=_Former, now=now, help=argparse.SUPPRESS)
@@ -76,11 +80,14 @@ class _Former(argparse.Action):
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises StationError."""
     directory = config_dir(os.environ)
-    catalogue = _catalogue(args.catalogue or default_catalogue(directory, Path(sys.argv[0])))
-    hardware = _recorded(args.machine) if args.machine else _this_machine(directory)
+    path = args.catalogue or default_catalogue(directory, Path(sys.argv[0]))
+    catalogue = _catalogue(path)
+    hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
     budget = _budget(hardware, args)
     wishes = _wishes(args, _station(directory).get("engine", {}))
+    if not args.machine:
+        wishes = replace(wishes, kept=_installed(station), measured=tokens_per_second(ledger_file(os.environ)))
     if args.why:
         return _why(args, catalogue, budget, wishes)
     choice = _choice(catalogue, budget, wishes)
@@ -155,9 +162,10 @@ def _offer(choice: Choice, installed: frozenset[str]) -> str:
     )
 
 
-def _this_machine(directory: Path) -> Hardware:
+def _this_machine(directory: Path, catalogue: Path, measure_again: bool) -> Hardware:
+    record = SpeedRecord(beside(catalogue), write=measure_again)
     try:
-        found = replace(this_machine(), loaded=read_loaded(directory))
+        found = replace(this_machine(record, measure_again), loaded=read_loaded(directory))
     except OSError as error:
         raise StationError(f"this machine cannot be looked at: {error}; describe it with --machine") from None
     return in_docker(found, virtual_memory(directory))

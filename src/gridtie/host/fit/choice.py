@@ -36,6 +36,10 @@ FAST_ENOUGH = 60.0
 # Unasked, no more than this is fetched to a machine without a card; with one, what the card has room for.
 UNASKED = 10_000_000_000
 
+# A model that was chosen before is still fast enough at this share of what a new one needs: a figure that differs from
+# run to run does not change a choice.
+KEPT_SPEED = 0.8
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -47,7 +51,8 @@ class Wishes:
     Ollama unloads what is idle). `purposes` are what `auto` chooses a model for, one each, the most important first.
     `partly` allows a model to lie partly in main memory. `pinned` are the models whose digests are known, where others
     may not be taken; None where they may. `engine_version` is "" where it is not known, `stock` whether the engine
-    reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit.
+    reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit. `measured` are tokens a second
+    that models had on this machine, which count instead of an estimate; `kept` are the models that were chosen before.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -62,13 +67,15 @@ class Wishes:
     pinned: Optional[frozenset[str]] = None
     engine_version: str = ""
     stock: bool = False
+    measured: Mapping[str, float] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What was found about one model. `refusals` is empty when `auto` may take it; `need` and `placement` are at
-    `context`, and so is `largest_parallel`. `speed` is an estimate, None where it does not fit or nothing is known.
-    `warnings` do not keep it from being taken; `purposes` are those that it was chosen for.
+    `context`, and so is `largest_parallel`. `speed` is an estimate unless it is said to be measured, None where it does
+    not fit or nothing is known. `warnings` do not keep it from being taken; `purposes` are what it was chosen for.
     """
 
     model: Model
@@ -84,6 +91,7 @@ class Verdict:
     why: str = ""
     chosen: bool = False
     purposes: tuple[str, ...] = ()
+    speed_measured: bool = False
 
     @property
     def score(self) -> Optional[float]:
@@ -142,11 +150,14 @@ def judge(
     needed, placement = need(model.shape, model.file.tensors, settings), placed(settings)
     largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
     seconds = placement.seconds(read_per_token(model, settings))
-    speed = 1 / seconds if seconds else None
+    measured = wishes.measured.get(model.name) if placement.whole else None
+    speed = measured or (1 / seconds if seconds else None)
     refusals = unfit + _fits(settings.context, needed, placement, largest, speed, budget, wishes)
     least = wishes.least_speed if wishes.least_speed is not None else purpose.least_speed if purpose else 0.0
-    if speed is not None and speed < least and not refusals:
-        refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {least:g} are wanted")
+    enough = least * KEPT_SPEED if model.name in wishes.kept else least
+    if speed is not None and speed < enough and not refusals:
+        said = "measured" if measured else "an estimated"
+        refusals.append(f"too slow: {said} {speed:.1f} tokens/s, {least:g} are wanted")
     return Verdict(
         model=model,
         context=settings.context,
@@ -158,6 +169,7 @@ def judge(
         warnings=warnings,
         largest_parallel=largest_parallel(settings, lambda wanted: placed(wanted).whole),
         placement=placement,
+        speed_measured=measured is not None,
     )
 
 

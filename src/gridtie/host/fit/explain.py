@@ -31,13 +31,15 @@ def advice(choice: Choice, wishes: Wishes) -> str:
         rows.append((purpose, best.model.name, *_taken(best), "; ".join([_scored(best), *best.warnings[:1]])))
         if quick := choice.faster.get(purpose):
             rows.append(("", f"or {quick.model.name}", *_taken(quick), f"{_scored(quick)}; much faster, instead of it"))
+    if not rows:
+        return ""
     lines = table(("RECOMMENDED", "", "", "", "", ""), rows, right=range(2, 5)).splitlines()
     return "\n".join([lines[0], *lines[2:], *_sharing(wishes)]) + "\n\n"
 
 
 def _taken(verdict: Verdict) -> tuple[str, str, str]:
     need = f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-"
-    return f"{verdict.context} tokens", need, f"~{_tokens(verdict)} tok/s"
+    return f"{verdict.context} tokens", need, f"{_tokens(verdict)} tok/s"
 
 
 def _scored(verdict: Verdict) -> str:
@@ -59,7 +61,7 @@ def overview(verdicts: Sequence[Verdict], installed: Collection[str] = ()) -> st
     whole reason."""
     head = (
         *("MODEL", "INSTALLED", "RECOMMENDED", "CONTEXT", "NEEDS"),
-        *("LARGEST", "AT ONCE", "~TOK/S", "RANK", "SCORE", "VERDICT"),
+        *("LARGEST", "AT ONCE", "TOK/S", "RANK", "SCORE", "VERDICT"),
     )
     ordered = sorted(verdicts, key=lambda verdict: (bool(verdict.refusals), _place(verdict)))
     return table(head, [_row(verdict, installed) for verdict in ordered], right=range(3, 10)) + "\n"
@@ -85,7 +87,8 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "need": _parts(need) if need else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
-        "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
+        "estimated_tokens_per_second": None if verdict.speed_measured else _figure(verdict),
+        "measured_tokens_per_second": _figure(verdict) if verdict.speed_measured else None,
         "score": verdict.score,
         "score_estimated": verdict.score_estimated,
         "rank": _standing(verdict),
@@ -129,7 +132,7 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
             f"  lies         {_lies(verdict, budget)}",
         ]
     if verdict.speed is not None:
-        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, budget)})")
+        lines.append(f"  speed        {_speed(verdict, budget)}")
     lines += [f"  rank         {_rank_in_words(verdict)}"]
     lines += [f"  score        {s.value:g} on {TITLES[s.benchmark]} ({_when(s)})" for s in model.scores]
     lines += [f"  flag         {flag.purpose}: {flag.reason} ({flag.source})" for flag in model.flags]
@@ -206,6 +209,18 @@ def _lies(verdict: Verdict, budget: Budget) -> str:
     return f"wholly in {budget.name}{over}"
 
 
+def _figure(verdict: Verdict) -> Optional[float]:
+    if verdict.speed is None:
+        return None
+    return round(verdict.speed if verdict.speed_measured else min(verdict.speed, FAST), 1)
+
+
+def _speed(verdict: Verdict, budget: Budget) -> str:
+    if verdict.speed_measured:
+        return f"{verdict.speed:.1f} tokens/s, measured (the ledger's times of streamed answers)"
+    return f"{_pace(verdict.speed or 0.0)}, an estimate ({_sources(verdict, budget)})"
+
+
 def _pace(speed: float) -> str:
     return f"about {speed:.1f} tokens/s" if speed < FAST else f"more than {FAST} tokens/s"
 
@@ -232,7 +247,11 @@ def _row(verdict: Verdict, installed: Collection[str]) -> tuple[str, ...]:
 
 
 def _tokens(verdict: Verdict) -> str:
-    return "-" if verdict.speed is None else f"{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+"
+    if verdict.speed is None:
+        return "-"
+    if verdict.speed_measured:
+        return f"{verdict.speed:.0f}"
+    return f"~{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+"
 
 
 def _rank(verdict: Verdict) -> str:

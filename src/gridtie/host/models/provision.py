@@ -31,8 +31,10 @@ from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
 from .resolve import (
     AUTO,
+    Known,
     Request,
     Resolved,
+    chosen_before,
     merged_pins,
     pinned_models,
     remember,
@@ -106,6 +108,8 @@ class Order:
     means: Means
     budget: Callable[[], Budget]
     probe: Callable[[], Mapping[str, str]]
+    # Tokens a second that models had on this machine.
+    speeds: Callable[[], Mapping[str, float]] = field(default=dict)
     # Where the router reaches Ollama.
     ollama_url: str = OLLAMA_URL
     parallel: int = 1
@@ -357,7 +361,8 @@ def _resolve(
     )
     unreachable = order.probe()
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
-    return resolve(catalogue, request, order.budget(), unreachable, present, pinned)
+    known = Known(order.speeds(), chosen_before(order.directories.resolved))
+    return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
 
 
 def _served(
@@ -426,13 +431,14 @@ def _predicted(model: Model, header: Optional[Header], settings: Settings) -> Op
 
 
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    entry = {
         "name": model["name"],
         "path": model["file"],
         "port": int(str(model["url"]).rpartition(":")[2]),
         "context": model["context"],
         "parallel": model["parallel"],
     }
+    return {**entry, "embedding": True} if "embeddings" in model["capabilities"] else entry
 
 
 def _write(

@@ -7,7 +7,7 @@ nor probes anything, and a station does not change its models because a browser 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
@@ -16,10 +16,18 @@ from ..fit.choice import CannotChoose, Choice, Wishes, choose_best, choose_named
 from ..fit.memory import Settings
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL
-from ..json_file import write_json
+from ..json_file import read_table, write_json
 from .install import InstallError, Wanted
 
 AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What this station knows of models: tokens a second that they had here, and which were chosen before."""
+
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,11 @@ class Request:
         return {**document, "purposes": list(self.purposes)} if unusual else document
 
     def wishes(
-        self, unreachable: Mapping[str, str], present: frozenset[str], pinned: Optional[frozenset[str]] = None
+        self,
+        unreachable: Mapping[str, str],
+        present: frozenset[str],
+        pinned: Optional[frozenset[str]] = None,
+        known: Known = Known(),
     ) -> Wishes:
         settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
         return Wishes(
@@ -66,6 +78,8 @@ class Request:
             pinned=pinned,
             engine_version=self.engine_version,
             stock=self.stock or self.engine == "embedded",
+            measured=known.speeds,
+            kept=known.chosen,
         )
 
 
@@ -99,6 +113,14 @@ def remembered(path: Path, request: Request, catalogue: Catalogue) -> Optional[R
     return Resolved(rows, others, remembered=True)
 
 
+def chosen_before(path: Path) -> frozenset[str]:
+    """The names of the kept answer, whatever it was that was asked for; none where there is none."""
+    try:
+        return frozenset(str(model["name"]) for model in read_table(path)["models"])
+    except (KeyError, TypeError):
+        return frozenset()
+
+
 def remember(path: Path, request: Request, resolved: Resolved) -> None:
     write_json(path, resolved.document(request))
 
@@ -110,9 +132,10 @@ def resolve(
     unreachable: Mapping[str, str],
     present: frozenset[str],
     pinned: Optional[frozenset[str]] = None,
+    known: Known = Known(),
 ) -> Resolved:
     """Choose, among those in `pinned` where it is given. Raises InstallError with every reason why nothing can be."""
-    wishes = request.wishes(unreachable, present, pinned)
+    wishes = request.wishes(unreachable, present, pinned, known)
     if request.max_download is None:
         wishes = replace(wishes, max_download=unasked_download(budget))
     try:

