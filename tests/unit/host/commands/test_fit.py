@@ -109,7 +109,7 @@ def test_an_existing_station_is_offered_what_it_could_have_and_keeps_what_it_has
     facts = {"engine": {"kind": "ollama"}, "models": [{"catalogue": "codellama:7b"}]}
     (tmp_path / "station.json").write_text(json.dumps(facts))
     recorded = from_document(json.loads((MACHINES / "nvidia-12gb.json").read_text()))
-    monkeypatch.setattr(command, "_this_machine", lambda directory: recorded)
+    monkeypatch.setattr(command, "_this_machine", lambda *found: recorded)
     fit()
 
     assert "What this station has stays. Today `gridtie_models: auto` would take" in capsys.readouterr().out
