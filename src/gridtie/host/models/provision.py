@@ -25,7 +25,7 @@ from ..router import Unreachable
 from .download import FetchError
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
-from .own_files import describe, fetch, find_file, parse_entry
+from .own_files import check_engine, describe, fetch, find_file, parse_entry
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
@@ -314,7 +314,9 @@ def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Ca
                 continue
             if path is None and installer.take_over(own.digest, order.means):
                 path = installer.store.blob(own.digest)
-            models[own.name] = describe(own, path or fetch(own, order.means))
+            path = path or fetch(own, order.means)
+            check_engine(own, path, order.engine)
+            models[own.name] = describe(own, path)
         except (CatalogueError, GgufError, ObtainError, FetchError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
