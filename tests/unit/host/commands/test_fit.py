@@ -250,8 +250,11 @@ def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
     assert fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--why", "qwen2.5-coder:14b") == 1
     out = capsys.readouterr().out
 
-    assert "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory" in out
-    assert "about 5.6 tokens/s, an estimate" in out
+    assert (
+        "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory (as llama.cpp lays it, not measured)"
+        in out
+    )
+    assert "tokens/s, an estimate" in out
 
 
 @pytest.mark.parametrize(
