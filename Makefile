@@ -65,10 +65,11 @@ pins: ## write the digests of models into config/models.lock.yaml, as their sour
 	@scripts/venv site
 	@.venv/bin/python scripts/pin_models.py $(MODELS) $(ARGS)
 
-pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, the READMEs of the roles
+pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, docs/costs.md, READMEs of roles
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/fit_docs.py
+	@.venv/bin/python scripts/costs_page.py
 	@.venv/bin/python scripts/role_readmes.py
 
 lock: ## write the lock files again from pyproject.toml
