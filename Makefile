@@ -71,10 +71,11 @@ catalogue: ## read models' shapes from their headers into config/models.yaml; AD
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.catalogue $(ARGS) $(if $(ADD),add "$(ADD)",refresh $(MODELS))
 
-pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, the READMEs of the roles
+pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, docs/costs.md, READMEs of roles
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/fit_docs.py
+	@.venv/bin/python scripts/costs_page.py
 	@.venv/bin/python scripts/role_readmes.py
 
 lock: ## write the lock files again from pyproject.toml

@@ -41,8 +41,9 @@ class Candidate(Struct, frozen=True):
     # Of one request alone on the machine.
     prompt_tokens_per_second: float = 1000.0
     tokens_per_second: float = 40.0
-    # As in `costs` of the routing file; None: what stands there, or its default.
+    # None: what `costs` of the routing file says, or its default.
     electricity: Electricity | None = None
+    # None: nothing has to be bought.
     hardware: Hardware | None = None
     # `provider/model` in the price snapshot for the rest; None: the baseline.
     cloud: str | None = None

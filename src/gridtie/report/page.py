@@ -16,6 +16,12 @@ Report = Mapping[str, Any]
 _MOST_LINES = 40
 # Beyond it a plot over time goes by months.
 _MOST_DAYS = 92
+# Of a column over time: what it is called, its fill, its figure.
+_PARTS = (
+    ("clouds", "cloud", "cloud_usd"),
+    ("electricity", "power", "electricity_usd"),
+    ("local with prices", "other", "own_usd"),
+)
 _NAMES = {
     "environment": "environment",
     "key": "key (person or application)",
@@ -116,15 +122,10 @@ def _over_time(report: Report) -> Iterator[Content]:
     rows = by_day if len(by_day) <= _MOST_DAYS else report["by"]["month"]
     if not rows:
         return
-    bars = [
-        Bar(
-            row["group"],
-            (row["cloud_usd"] or 0.0, row["electricity_usd"] or 0.0, row["own_usd"] or 0.0),
-            row["baseline_usd"],
-        )
-        for row in rows
-    ]
-    legend = (("clouds", "cloud"), ("electricity", "power"), ("local with prices", "other"))
+    parts = [(label, fill, name) for label, fill, name in _PARTS if any(row[name] for row in rows)]
+    bars = [Bar(row["group"], [row[name] or 0.0 for _, _, name in parts], row["baseline_usd"]) for row in rows]
+    yield element("h3", "Spent, beside what the same tokens would have cost")
+    legend = [(label, fill) for label, fill, _ in parts]
     yield columns("Spent, and what the baseline would have cost", bars, legend, "same tokens on the baseline", _short)
     at, points = 0.0, []
     for row in rows:
@@ -132,6 +133,7 @@ def _over_time(report: Report) -> Iterator[Content]:
         points.append((row["group"], at))
     line = report["bottom_line"]
     limit = None if line["hardware_usd"] is None else (f"hardware {money(line['hardware_usd'])}", line["hardware_usd"])
+    yield element("h3", "Net so far, before idle electricity and amortisation")
     yield course("Net so far, without idle electricity and amortisation", points, limit, "net so far", _short)
     yield [element("p", sentence) for sentence in break_even(report)]
 

@@ -114,7 +114,7 @@ def _one(asked: sqlite3.Connection, candidate: Candidate, question: Question, re
     power = question.power
     if (chosen := candidate.electricity) is not None:
         power = replace(power, **msgspec.structs.asdict(chosen), chosen=True, measured_kwh=None)
-    question = replace(question, power=power, hardware=candidate.hardware or question.hardware, only={}, own_prices={})
+    question = replace(question, power=power, hardware=candidate.hardware, only={}, own_prices={})
     with contextlib.closing(_memory()) as ledger:
         asked.backup(ledger)
         ledger.execute(_answers(candidate, rest))

@@ -13,14 +13,14 @@ from gridtie.report.words import money, percent
 
 Found = Mapping[str, Any]
 
-_HEAD = ("", "baseline", "clouds", "electricity", "amortisation", "net", "net %", "break-even", "hours a day")
+HEAD = ("", "baseline", "clouds", "electricity", "amortisation", "net", "net %", "break-even", "hours a day")
 
 
 def text(found: Found) -> str:
     """For a terminal."""
     parts = [
         f"What if: {traffic(found)}.",
-        text_table(_HEAD, list(_rows(found)), right=range(1, len(_HEAD))),
+        text_table(HEAD, list(rows(found)), right=range(1, len(HEAD))),
         *(f"{one['candidate']['name']}: {' '.join(_said(one))}" for one in found["candidates"]),
         "\n".join(f"- {line}" for line in _assumed(found)),
     ]
@@ -33,7 +33,7 @@ def page(found: Found) -> str:
         "LLM costs: what if",
         element("h1", "LLM costs: what if"),
         element("p", traffic(found), ".", class_="soft"),
-        section("Candidates", table(_HEAD, _rows(found)), listed(_assumed(found))),
+        section("Candidates", table(HEAD, rows(found)), listed(_assumed(found))),
         *(section(one["candidate"]["name"], *_candidate(one)) for one in found["candidates"]),
     )
 
@@ -50,7 +50,8 @@ def traffic(found: Found) -> str:
     )
 
 
-def _rows(found: Found) -> Iterator[list[str]]:
+def rows(found: Found) -> Iterator[list[str]]:
+    """A line for each candidate, under HEAD."""
     for one in found["candidates"]:
         line = one["bottom_line"]
         days = line["break_even_days"]

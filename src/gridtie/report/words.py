@@ -71,7 +71,8 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
         f"{_spent(question, line)}."
     )
     if line["local_net_usd"] < 0:
-        yield f"Local was dearer than the same tokens on the baseline, by {money(-line['local_net_usd'])}."
+        with_it = ", amortisation included" if question.hardware else ""
+        yield f"Local was dearer than the same tokens on the baseline, by {money(-line['local_net_usd'])}{with_it}."
     below = [
         row["ref"] for row in figures["baselines"] if row["ref"] and row["net_usd"] is not None and row["net_usd"] < 0
     ]

@@ -75,6 +75,14 @@ def test_hardware_pays_for_itself_or_never_does() -> None:
     assert found["dear"]["break_even_days"] is None
 
 
+def test_a_machine_that_is_there_is_not_written_off_again_whatever_the_station_cost(ledger_of: Make) -> None:
+    question = replace(QUESTION, hardware=Hardware(usd=2400.0))
+
+    (one,) = what_if(Assumptions(candidates=[HERE]), question, MINI, {}, ledger_of([local("a")]))["candidates"]
+
+    assert (one["bottom_line"]["amortisation_usd"], one["bottom_line"]["hardware_usd"]) == (0.0, None)
+
+
 def test_a_ledgers_requests_are_answered_anew_and_keep_their_tokens_times_and_baselines(ledger_of: Make) -> None:
     rows = [
         local("a", environment="dev"),

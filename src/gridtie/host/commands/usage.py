@@ -36,7 +36,7 @@ _BECAME = (
 _USED = (("input_tokens", "tokens in"), ("output_tokens", "tokens out"))
 # Of the report: shown to those who ask for it.
 _SQL = frozenset(("sql", "recompute"))
-_MONEY = (("cost_usd", "cost $"), ("baseline_usd", "baseline $"), ("saved_usd", "saved $"))
+_MONEY = (("cost_usd", "cost $"), ("baseline_usd", "baseline $"), ("saved_usd", "avoided $"))
 _UNSURE = (("unpriced", "unpriced"), ("estimated", "estimated"))
 
 
@@ -44,7 +44,7 @@ def register(commands: Any) -> None:
     """Add the two commands to the parser's sub-commands."""
     usage = commands.add_parser(
         "usage",
-        help="what was asked, where it ran, what it cost and what it saved",
+        help="what was asked, where it ran, what it cost and what a cloud would have",
         description="Times: 24h, 7d or 2w (ago), a day as 2026-11-22, a time as 2026-11-22T14:00 (both as this "
         "machine's clock shows them) or 2026-11-22T14:00:00Z.",
     )
