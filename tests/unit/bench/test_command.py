@@ -39,7 +39,7 @@ class TestMeasuring:
         assert status == 0, bench.err
         rows = document(bench)["rows"]
         assert [(row["beside"], row["answers"], row["errors"]) for row in rows] == [(False, 8, {}), (True, 8, {})]
-        assert all(0.004 < row["measures"]["between-tokens"]["p50"]["value"] < 0.05 for row in rows)
+        assert all(row["measures"]["between-tokens"]["p50"]["value"] > 0.004 for row in rows)
         assert "What the router adds" in bench.out
         assert "chat, 1 at once, beside" in bench.out
 
