@@ -255,7 +255,7 @@ class TestResuming:
             fcntl.flock(held, fcntl.LOCK_EX)
             assert bench.command("--resume", str(bench.file)) == 2
 
-        assert "is being written by another" in bench.err
+        assert "is being written by another process" in bench.err
 
     @pytest.mark.parametrize("content", ["", "{}\n", "nonsense\n", '{"kind":"begin","block":1}\n'])
     def test_a_file_of_something_else_is_refused(self, bench: Bench, content: str) -> None:
