@@ -1,4 +1,4 @@
-"""A bare machine becomes a station: check, converge through kills, idempotence, verify, demo, reset.
+"""A bare machine becomes a station: check, converge through a kill, idempotence, verify, demo, reset.
 
 The tests are the steps of one scenario and run in the order they stand in.
 """
