@@ -202,11 +202,11 @@ def _check(model: Layers, settings: Settings) -> None:
         return
     if not settings.flash_attention:
         raise ValueError(f"a {settings.kv_type} cache needs flash attention; switch it on or use f16")
-    odd = next((layer for layer in model.all if layer.cached and layer.key_length % KV_BLOCK), None)
+    lengths = [length for layer in model.all if layer.cached for length in (layer.key_length, layer.value_length)]
+    odd = next((length for length in lengths if length % KV_BLOCK), None)
     if odd:
         raise ValueError(
-            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have "
-            f"{odd.key_length}; use f16"
+            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have {odd}; use f16"
         )
 
 
