@@ -206,7 +206,8 @@ def _check(model: Layers, settings: Settings) -> None:
     odd = next((length for length in lengths if length % KV_BLOCK), None)
     if odd:
         raise ValueError(
-            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have {odd}; use f16"
+            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have {odd}; "
+            "use f16"
         )
 
 
