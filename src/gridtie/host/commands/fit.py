@@ -12,8 +12,9 @@ from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.fit.budget import budget_for, budget_in_memory
-from gridtie.host.fit.choice import CannotChoose, Choice, Wishes, judge, recommend
+from gridtie.host.fit.choice import CannotChoose, Choice, recommend
 from gridtie.host.fit.explain import advice, document, explanation, fits, header, overview
+from gridtie.host.fit.judge import Wishes, judge
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
