@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT / "src"))
 from gridtie.catalogue import Catalogue, load  # noqa: E402
 from gridtie.host.fit.architectures import RULES, Rule, Sliding  # noqa: E402
 from gridtie.host.fit.budget import budget_for  # noqa: E402
-from gridtie.host.fit.choice import Choice, Verdict, Wishes, recommend  # noqa: E402
+from gridtie.host.fit.choice import Choice, recommend  # noqa: E402
 from gridtie.host.fit.explain import FAST, advice, overview  # noqa: E402
+from gridtie.host.fit.judge import Verdict, Wishes  # noqa: E402
 from gridtie.host.fit.memory import GIB  # noqa: E402
 from gridtie.host.fit.placement import Budget  # noqa: E402
 from gridtie.host.fit.purposes import CHOOSABLE  # noqa: E402

@@ -18,6 +18,7 @@ from gridtie.host.catalogue import Catalogue, CatalogueError, Model, OllamaSourc
 from gridtie.host.fit.header import GgufError, Header, Long
 from gridtie.host.fit.layers import UnknownArchitecture, shape_of
 from gridtie.host.fit.memory import Settings, need
+from gridtie.host.fit.stock import OLLAMAS_NAMES, why_not_stock
 from gridtie.host.models.download import FetchError
 from gridtie.host.models.own_files import active_parameters, capabilities_of
 from gridtie.host.models.remote_header import library_header
@@ -63,6 +64,8 @@ def described(name: str, means: Means, today: str) -> tuple[dict[str, Any], list
     }
     if active := active_parameters(header):
         document["active_parameters"] = active
+    if reason := why_not_stock(header):
+        document["own_header"] = reason
     document |= measured(manifest, header, today)
     document |= {"capabilities": list(capabilities), "purposes": _purposes(capabilities)}
     document["sources"] = [{"ollama": name}]
@@ -85,6 +88,8 @@ def measured(manifest: Manifest, header: Header, today: str) -> dict[str, Any]:
 def shape_document(header: Header) -> dict[str, Any]:
     """The shape as the catalogue says it: what memory depends on, or the whole header where less does not suffice."""
     shape = shape_of(header)
+    # Its own name is Ollama's; memory goes by llama.cpp's.
+    shape = replace(shape, architecture=OLLAMAS_NAMES.get(shape.architecture, shape.architecture))
     plain = {
         "architecture": shape.architecture,
         "context_length": shape.context_length,

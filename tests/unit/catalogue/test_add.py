@@ -15,6 +15,7 @@ import pytest
 
 from gridtie.catalogue import load
 from gridtie.host.fit.memory import Settings, need, need_of_file
+from gridtie.host.fit.stock import OLLAMAS_NAMES
 from gridtie.host.models.gguf_file import read_header
 from standins import header_gguf
 from standins.model_registry import Registry, serving
@@ -82,7 +83,8 @@ def catalogue(tmp_path: Path) -> Path:
 def publish(registry: Registry, folder: Path, name: str, architecture: str, keys: dict[str, Any]) -> Path:
     """The model in the registry; the file that it was made of. Behind the header lies more than is ever asked for."""
     path = folder / f"{name.replace(':', '-')}.gguf"
-    header_gguf.write(path, architecture, keys)
+    known = OLLAMAS_NAMES.get(architecture, architecture)
+    header_gguf.write(path, architecture, keys, header_gguf.tensors_of(known, keys))
     registry.add_model(name, path.read_bytes() + bytes(12 << 20))
     return path
 
@@ -144,6 +146,19 @@ def test_what_the_header_shows_is_filled_in_and_the_rest_is_named(
     assert "scores with source and date" in done.stderr
     names = list(load(catalogue).models)
     assert names[names.index("llama3:8b") + 1] == "tiny:1m"
+
+
+def test_a_header_that_only_ollama_reads_is_described_and_marked(
+    registry: Registry, catalogue: Path, tmp_path: Path
+) -> None:
+    keys = {**EXPERTS, "attention.sliding_window": 128, "feed_forward_length": 64}
+    publish(registry, tmp_path, "tiny:1m", "gptoss", keys)
+    done = run(registry, catalogue, "add", "tiny:1m")
+    model = load(catalogue).models["tiny:1m"]
+
+    assert done.returncode == 0, done.stderr
+    assert model.shape.architecture == "gpt-oss" and "'gptoss'" in model.own_header
+    assert need(model.shape, 0, Settings(32768)).kv < need(model.shape, 0, Settings(65536)).kv < 2 * 10**8
 
 
 def test_a_known_licence_needs_no_person(registry: Registry, catalogue: Path, tmp_path: Path) -> None:

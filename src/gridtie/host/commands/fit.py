@@ -12,9 +12,10 @@ from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.fit.budget import budget_for, budget_in_memory
-from gridtie.host.fit.choice import CannotChoose, Choice, Wishes, judge, recommend
+from gridtie.host.fit.choice import CannotChoose, Choice, recommend
 from gridtie.host.fit.explain import advice, document, explanation, fits, header, overview
-from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
+from gridtie.host.fit.judge import Wishes, judge
+from gridtie.host.fit.memory import BUILD, GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
 from gridtie.host.ledger_file import ledger_file
@@ -41,6 +42,8 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
+    parser.add_argument("--ubatch", type=_positive, metavar="TOKENS", help="worked on at once (default: the engine's)")
+    parser.add_argument("--build", type=_positive, default=BUILD, metavar="N", help="llama.cpp's (default %(default)s)")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
     parser.add_argument("--free", type=float, metavar="GIB", help="pretend that this much can be used")
@@ -206,7 +209,7 @@ def _wishes(args: argparse.Namespace, engine: Mapping[str, Any]) -> Wishes:
     kind = args.engine or engine.get("kind", "ollama")
     known = engine if engine.get("kind") == kind else {}
     return Wishes(
-        settings=Settings(0, args.parallel, args.kv, flash_attention, kind),
+        settings=Settings(0, args.parallel, args.kv, flash_attention, kind, args.build, args.ubatch),
         contexts=(args.context,) if args.context else None,
         together=kind == "embedded",
         purposes=(args.purpose,) if args.purpose else CHOOSABLE,

@@ -8,7 +8,8 @@ from ..catalogue import Score
 from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
-from .choice import Choice, Verdict, Wishes, laid
+from .choice import Choice
+from .judge import Verdict, Wishes, laid
 from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
 from .score import CODING, TITLES, evidence

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
-from ..fit.choice import served_purposes
 from ..fit.header import GgufError
+from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
 from ..fit.memory import Settings, need, need_of_file
 from ..fit.placement import Budget

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
-from ..fit.choice import CannotChoose, Choice, Wishes, choose_best, choose_named, unasked_download
+from ..fit.choice import CannotChoose, Choice, choose_best, choose_named, unasked_download
+from ..fit.judge import Wishes
 from ..fit.memory import Settings
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL

@@ -177,6 +177,17 @@ def test_context_parallel_and_cache_type_are_counted(
     assert json.loads(capsys.readouterr().out)["need"]["cache"] == cache_bytes
 
 
+def test_the_batch_that_is_worked_on_at_once_and_the_build_are_counted(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compute(*arguments: str) -> int:
+        fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", "--context", "8192", *arguments)
+        return int(json.loads(capsys.readouterr().out)["need"]["compute"])
+
+    assert compute("--ubatch", "256") < compute() == compute("--ubatch", "1024") < compute("--ubatch", "2048")
+    assert compute() < compute("--build", "11549"), "later builds keep one copy of the embedding more"
+
+
 def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     assert fit("--machine", str(MACHINES / "nvidia-2x24gb.json")) == 0
     out = capsys.readouterr().out

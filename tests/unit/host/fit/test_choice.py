@@ -12,15 +12,12 @@ from gridtie.host.catalogue import Catalogue, Flag, Model, Score
 from gridtie.host.fit.choice import (
     UNASKED,
     CannotChoose,
-    Verdict,
-    Wishes,
     choose_best,
     choose_named,
-    judge,
-    served_purposes,
     side_by_side,
     unasked_download,
 )
+from gridtie.host.fit.judge import Verdict, Wishes, judge, served_purposes
 from gridtie.host.fit.memory import GIB, Settings
 from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES

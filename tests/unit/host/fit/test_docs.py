@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gridtie.catalogue import load
-from gridtie.host.fit.choice import Wishes, choose_best
+from gridtie.host.fit.choice import choose_best
+from gridtie.host.fit.judge import Wishes
 
 ROOT = Path(__file__).parents[4]
 CATALOGUE = load(ROOT / "config" / "models.yaml")
