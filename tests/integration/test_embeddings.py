@@ -66,14 +66,14 @@ def url(
         image = station.facts["engine"]["image"]
         store = ("--volume", f"{directories.root}/ollama:/store:ro", "--env", "OLLAMA_MODELS=/store")
         with container(image, *store, "--env", "HOME=/tmp", "--env", "OLLAMA_NOPRUNE=1") as address:
-            yield _ready(f"http://{address}:11434", "/api/version")
+            yield ready(f"http://{address}:11434", "/api/version")
     else:
         image = embedded_station.facts["engine"]["image"]
         with container(image, "--volume", f"{directories.root}:/models:ro") as address:
             port = next(
                 e["port"] for e in json.loads(directories.embedded_list.read_text()) if e["name"].endswith(NAME)
             )
-            yield _ready(f"http://{address}:{port}", "/health")
+            yield ready(f"http://{address}:{port}", "/health")
 
 
 def vectors(url: str, texts: list[str]) -> list[list[float]]:
@@ -110,7 +110,7 @@ def test_what_ollama_shows_of_it_is_a_model_for_embeddings(directories: Director
     assert (config["model_family"], config["model_type"], config["file_type"]) == ("bert", "22.57M", "F32")
 
 
-def _ready(url: str, path: str, limit: float = 60) -> str:
+def ready(url: str, path: str, limit: float = 60) -> str:
     deadline = time.monotonic() + limit
     while True:
         try:

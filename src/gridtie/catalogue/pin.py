@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from gridtie.host.catalogue import Catalogue, Model, OllamaSource, PackageSource, Pin, parse_lock
+from gridtie.host.catalogue import Catalogue, DerivedSource, Model, OllamaSource, PackageSource, Pin, parse_lock
 from gridtie.host.models.download import FetchError
 from gridtie.host.models.sources import Means, ObtainError, library_manifest, pin_of_package
 from gridtie.host.models.store import StoreError
@@ -42,6 +42,8 @@ def update(
     models = [catalogue.find(name) for name in names] or list(catalogue.models.values())
     updated, problems = dict(pins), []
     for model in models:
+        if all(isinstance(source, DerivedSource) for source in model.sources):
+            continue  # Nobody can be asked: its file is made on the host, always the same.
         try:
             found = resolve(model, means)
         except (FetchError, ObtainError, StoreError) as error:

@@ -28,6 +28,7 @@ SHAPE_SOURCES = ("header", "configuration")
 ENGINES = ("ollama", "embedded")
 # What is made into a GGUF where it comes from (host/models/sources.py).
 CONVERSIONS = ("sentence-transformers",)
+RECIPES = ("tools-32k",)
 
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")
@@ -183,6 +184,16 @@ class PackageSource:
 
 
 @dataclass(frozen=True)
+class DerivedSource:
+    """The file of another model of the catalogue (`sha256`), written anew by a `recipe` on the host that has it."""
+
+    of: str
+    sha256: str
+    recipe: str
+    kind: str = "derived"
+
+
+@dataclass(frozen=True)
 class GgufSource:
     """A GGUF at a path on the host or behind an http(s) URL."""
 
@@ -190,7 +201,7 @@ class GgufSource:
     kind: str = "gguf"
 
 
-Source = Union[OllamaSource, PackageSource, GgufSource]
+Source = Union[OllamaSource, PackageSource, GgufSource, DerivedSource]
 
 
 @dataclass(frozen=True)
@@ -568,6 +579,7 @@ def _source(table: _Table) -> Source:
         "ollama": _library,
         "package": lambda t: _package(t.table("package")),
         "gguf": lambda t: GgufSource(t.text("gguf")),
+        "derived": lambda t: _derived(t.table("derived")),
     }
     named = [kind for kind in kinds if kind in table.document]
     if len(named) != 1:
@@ -587,6 +599,12 @@ def _library(table: _Table) -> Source:
 def _package(table: _Table) -> PackageSource:
     convert = table.choice("convert", CONVERSIONS) if table.has("convert") else ""
     source = PackageSource(table.text("name"), table.text("version"), table.text("member"), convert)
+    table.done()
+    return source
+
+
+def _derived(table: _Table) -> DerivedSource:
+    source = DerivedSource(table.text("of"), _sha256(table, "sha256"), table.choice("recipe", RECIPES))
     table.done()
     return source
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gridtie.catalogue import CatalogueFileError, load, load_documents, load_lock
-from gridtie.host.catalogue import PackageSource, parse, parse_lock
+from gridtie.host.catalogue import DerivedSource, PackageSource, parse, parse_lock
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -69,6 +69,13 @@ def test_the_lock_pins_the_small_model_by_wheel_and_file() -> None:
     assert lock["smollm2:135m"].gguf.startswith("b179c952") and lock["smollm2:135m"].package
 
 
+def test_what_a_model_is_made_of_is_the_file_that_the_lock_pins_for_the_other() -> None:
+    catalogue, lock = load(CONFIG / "models.yaml"), load_lock(CONFIG / "models.lock.yaml")
+    made = [each for model in catalogue.models.values() for each in model.sources if isinstance(each, DerivedSource)]
+
+    assert made and all(source.sha256 == lock[source.of].gguf for source in made)
+
+
 def test_the_lock_names_only_models_of_the_catalogue() -> None:
     assert load_lock(CONFIG / "models.lock.yaml").keys() <= load(CONFIG / "models.yaml").models.keys()
 
@@ -110,7 +117,11 @@ def test_a_licence_that_forbids_commercial_use_is_marked() -> None:
         ("date: 2026-11", "date: autumn", ":21: models[0].scores[0].date: a date in quotes"),
         ("benchmark: humaneval", "benchmark: assigned", ":21: models[0].scores[0].benchmark: 'assigned' is not one of"),
         ("[chat]", "[chat, cook]", ":22: models[0].capabilities: 'cook' is not one of"),
-        ("ollama: tiny:1b", "ollame: tiny:1b", ":25: models[0].sources[0]: one of ollama, package, gguf was expected"),
+        (
+            "ollama: tiny:1b",
+            "ollame: tiny:1b",
+            ":25: models[0].sources[0]: one of ollama, package, gguf, derived",
+        ),
         ("name: tiny:1b", "name: ../tiny", ":3: models[0].name: '../tiny' is not of the form model:tag"),
         ("name: tiny:1b", "name: tiny:1b-cloud", ":3: models[0].name: 'tiny:1b-cloud' ends in `cloud`"),
         ("ollama: tiny:1b", "ollama: tiny:Cloud", ":25: models[0].sources[0].ollama: 'tiny:Cloud' ends in `cloud`"),

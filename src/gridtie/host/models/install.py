@@ -15,13 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
-from ..catalogue import GgufSource, Model, OllamaSource, PackageSource, Pin, Source
+from ..catalogue import DerivedSource, GgufSource, Model, OllamaSource, PackageSource, Pin, Source
 from ..fit.header import Header
 from .gguf_file import read_header
 from .owned import OwnedModels
 from .progress import Meter
 from .seed import DirectorySeed, Seed
-from .sources import Means, ObtainError, gguf_from_location, gguf_from_package, library_blob, library_manifest
+from .sources import (
+    Means,
+    ObtainError,
+    gguf_from_location,
+    gguf_from_model,
+    gguf_from_package,
+    library_blob,
+    library_manifest,
+)
 from .store import (
     CONFIG_TYPE,
     MODEL_TYPE,
@@ -271,12 +279,24 @@ class Installer:
         return None
 
     def _new_gguf(self, wanted: Wanted, means: Means) -> Layer:
-        path = gguf_file(wanted, means)
+        source = wanted.source
+        if isinstance(source, DerivedSource):
+            path = gguf_from_model(source, self._base_file(source, means), wanted.pin, means)
+        else:
+            path = gguf_file(wanted, means)
         read_header(path)  # Refuses what is no GGUF before it gets a name.
         layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf or sha256_of(path)}", path.stat().st_size)
         self.store.add_file(path, layer.digest)
         self.checked.trust(self.store.blob(layer.digest), layer.digest)
         return layer
+
+    def _base_file(self, source: DerivedSource, means: Means) -> Path:
+        """The file that a model is made of; `install_all` installs the model that brings it before."""
+        digest = f"sha256:{source.sha256}"
+        path = self.store.blob(digest)
+        if not path.is_file() and not self.take_over(digest, means):
+            raise ObtainError(f"it is made of the file of {source.of}, and {path} is not there: install that as well")
+        return path
 
     def _with_context(self, base: Manifest, context: int) -> Manifest:
         old = [layer for layer in base.layers if layer.media_type == PARAMS_TYPE]

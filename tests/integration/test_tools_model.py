@@ -1,0 +1,104 @@
+"""The model for agents' protocols in llama.cpp's own server: room for an agent's first request, and calls in form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from gridtie.catalogue import load, load_lock
+from gridtie.host.fit.placement import Budget
+from gridtie.host.models.provision import Directories, Order, provision
+from gridtie.host.models.sources import Means
+from integration.station import Station
+from integration.test_embeddings import container, ready
+
+ROOT = Path(__file__).parents[2]
+NAME = "smollm2-tools:135m"
+
+
+def tool(name: str, **parameters: Any) -> dict[str, Any]:
+    schema = {"type": "object", "properties": parameters, "required": list(parameters), "additionalProperties": False}
+    return {"type": "function", "function": {"name": name, "description": name, "parameters": schema}}
+
+
+SHORT = {"type": "string", "maxLength": 12}
+SECONDS = {"type": "integer", "minimum": 1, "maximum": 9}
+TOOLS = [tool("read_file", path=SHORT), tool("list_directory", path=SHORT), tool("run", command=SHORT, seconds=SECONDS)]
+
+
+def calls_of(tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """The schema of one call of one of the tools."""
+    functions = [each["function"] for each in tools]
+    return {
+        "oneOf": [
+            {
+                "type": "object",
+                "properties": {"name": {"const": each["name"]}, "arguments": each["parameters"]},
+                "required": ["name", "arguments"],
+                "additionalProperties": False,
+            }
+            for each in functions
+        ]
+    }
+
+
+@pytest.fixture(scope="module")
+def url(embedded_station: Station, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The model's server in the embedded engine, which was told of it as of any other."""
+    directories = Directories(tmp_path_factory.mktemp("tools") / "models")
+    provision(
+        Order(
+            directories=directories,
+            catalogue=load(ROOT / "config" / "models.yaml"),
+            lock=load_lock(ROOT / "config" / "models.lock.yaml"),
+            models=[NAME],
+            engine="embedded",
+            means=Means(directories.incoming, "http://127.0.0.1:9"),
+            probe=dict,
+            require_pins=True,
+            budget=lambda: Budget("memory", 1 << 40, 1 << 40, None),
+        )
+    )
+    listed = json.loads(directories.embedded_list.read_text())
+    port = next(each["port"] for each in listed if each["name"] == f"gridtie/{NAME}")
+    with container(embedded_station.facts["engine"]["image"], "--volume", f"{directories.root}:/models:ro") as address:
+        yield ready(f"http://{address}:{port}", "/health")
+
+
+def ask(url: str, text: str, **body: Any) -> Any:
+    messages = [{"role": "user", "content": text}]
+    asked = {"messages": messages, "temperature": 0, "max_tokens": 64, **body}
+    answer = httpx.post(url + "/v1/chat/completions", json=asked, timeout=300)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_plain_answers_stay_right(url: str) -> None:
+    answer = ask(url, "What is the capital of France? Answer in one sentence.", max_tokens=16)
+
+    assert "Paris" in answer["choices"][0]["message"]["content"]
+
+
+def test_it_has_room_for_an_agents_first_request(url: str) -> None:
+    assert httpx.get(url + "/props").json()["default_generation_settings"]["n_ctx"] == 32768
+
+
+def test_the_tools_are_in_what_the_model_reads(url: str) -> None:
+    body = {"messages": [{"role": "user", "content": "Read the file a."}], "tools": TOOLS}
+    prompt = httpx.post(url + "/apply-template", json=body, timeout=60).json()["prompt"]
+
+    assert all(f'"name": "{each["function"]["name"]}"' in prompt for each in TOOLS)
+
+
+def test_calls_that_are_held_to_a_schema_of_the_tools_are_well_formed(url: str) -> None:
+    schema = calls_of(TOOLS)
+    form = {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": schema}}
+    for question in ("Read the file notes.txt.", "List the directory /tmp."):
+        content = ask(url, question, response_format=form)["choices"][0]["message"]["content"]
+        jsonschema.validate(json.loads(content), schema)
