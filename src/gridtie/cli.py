@@ -11,6 +11,7 @@ from pathlib import Path
 from gridtie.bench import command as bench
 from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError, refresh
+from gridtie.quality import command as quality
 from gridtie.report import command as report
 
 _PRICES = Path("config/prices.json")
@@ -37,6 +38,7 @@ def controller_parser() -> Parser:
     # Here is what a host has in the router's image alone.
     commands.choices["report"].set_defaults(run=report.run)
     commands.choices["bench"].set_defaults(run=bench.run)
+    quality.register(commands)
     return parser
 
 
