@@ -3,7 +3,8 @@
     PYTHONPATH=src python benchmarks/report.py [--rows N] [--ledger FILE]
 
 Makes a ledger with the traffic of a team over 90 days, if FILE is not there already, and asks for the whole report in a
-process of its own, as the command does. Prints one line of JSON: rows, seconds, peak memory.
+process of its own, as the command does. Prints one line of JSON: rows, size, seconds by the clock and of the processor
+(which other load on the machine does not change), peak memory.
 """
 
 from __future__ import annotations
@@ -58,11 +59,17 @@ def main() -> int:
             (rows,) = connection.execute("SELECT count(*) FROM requests").fetchone()
         connection.close()
         megabytes = ledger.stat().st_size / 1e6
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(
-        json.dumps({"rows": rows, "ledger_mb": round(megabytes), "seconds": round(seconds, 1), "peak_mib": round(peak)})
-    )
-    return 0 if seconds <= 60 * rows / 1_000_000 or rows < 1_000_000 else 1
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = used.ru_utime + used.ru_stime
+    told = {
+        "rows": rows,
+        "ledger_mb": round(megabytes),
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(cpu, 1),
+        "peak_mib": round(used.ru_maxrss / 1024),
+    }
+    print(json.dumps(told))
+    return 0 if cpu <= 60 * max(rows / 1_000_000, 1) else 1
 
 
 def make(ledger: Path, rows: int) -> None:

@@ -23,7 +23,7 @@ _ROUTER_PARTS = (
     "host/__init__.py", "host/ollama_name.py", "host/paths.py", "host/local_time.py", "host/new_file.py",
     "host/table.py", "host/commands/__init__.py", "host/commands/report_arguments.py",
     "host/commands/bench_arguments.py", "host/command.py", "host/meter.py", "host/router.py",
-    "host/version.py",
+    "host/version.py", "host/purpose_names.py",
 )  # fmt: skip
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from gridtie.host.cli import main as host
 from integration.station import Station, docker
 
 # About 12,000 tokens: more than the small model's whole context.
@@ -47,6 +50,23 @@ def test_development_traffic_is_answered_locally_and_costs_nothing(station: Stat
 
     assert answer.headers["x-gridtie-locality"] == "local"
     assert station.record(answer)["cost_usd"] == 0
+
+
+def test_the_cost_report_runs_from_the_routers_image_beside_the_running_router(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked = station.record(station.chat("Say hello.", headers={"x-gridtie-tags": "report"}))
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
+    period = ["report", "--since", str(int(asked["time"]) - 1), "--utc-offset", "0"]
+    saved = tmp_path / "report.json"
+
+    assert host([*period, "--json", "--out", str(saved)]) == 0
+    assert host(["report", "--recompute", str(saved)]) == 0
+
+    (tagged,) = [line for line in json.loads(saved.read_text())["by"]["tag"] if line["group"] == "report"]
+    assert (tagged["local_requests"], tagged["output_tokens"]) == (1, asked["output_tokens"])
+    assert tagged["electricity_usd"] > 0
+    assert "every figure of the report agrees" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("with_cloud")

@@ -52,7 +52,7 @@ def build_parser() -> Parser:
     """All commands of a host; the controller's command adds its own."""
     parser = Parser(
         prog="gridtie",
-        description="A local LLM station: what fits, whether it works, what it answered, what it saved.",
+        description="A local LLM station: what fits, whether it works, what it answered, what it cost.",
         epilog="Exit status: 0 all is well, 1 the answer is no, 2 asked wrongly or cannot be asked.",
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")

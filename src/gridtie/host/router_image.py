@@ -51,10 +51,18 @@ class RouterImage:
             *_SHUT,
             *_LIMITS,
             "--tmpfs=/tmp:size=1g,mode=1777",
+            f"--user={user}",
+            "--env=HOME=/tmp",
+            "--env=PYTHONUTF8=1",
+            *_mounted(mounts),
+            "--entrypoint=python3",
+            image,
+            *words,
         ]
-        argv += [f"--user={user}", "--env=HOME=/tmp", *_mounted(mounts), "--entrypoint=python3", image, *words]
         try:
-            done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+            done = subprocess.run(
+                argv, input=stdin, capture_output=True, encoding="utf-8", timeout=_TIMEOUT_S, check=False
+            )
         except subprocess.TimeoutExpired:
             raise StationError(
                 f"the container gave no answer within {_TIMEOUT_S:g} s; ask for a shorter period"

@@ -5,12 +5,15 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from gridtie.ledger import price_history
+from gridtie.ledger.price_history import Former
 from gridtie.ledger.prices import ModelPrices, PriceFile, PricesError, Tier
 
 # Text models of the current families; old ones, audio, image and search models would only bury them.
@@ -35,19 +38,8 @@ _FIELDS = {
 
 def price_file(today: datetime.date) -> PriceFile:
     """The prices that the installed `genai-prices` holds for `today`. Raises `PricesError` if it is not installed."""
-    try:
-        from genai_prices.data import providers
-    except ImportError as error:
-        raise PricesError(
-            "genai-prices is not installed here; install the project's `prices` extra (`pip install gridtie[prices]`)"
-        ) from error
-    by_id = {provider.id: provider for provider in providers}
-    noon = datetime.datetime.combine(today, datetime.time(12), tzinfo=datetime.UTC)
-    models: dict[str, ModelPrices] = {}
-    for (name, source), family in _FAMILIES.items():
-        for model in by_id[source].models:
-            if family.fullmatch(model.id) and (listed := _listed(model.get_prices(noon))):
-                models[f"{name}/{model.id}"] = listed
+    noon = _noon(today)
+    models = {ref: listed for ref, model in _models() if (listed := _listed(model.get_prices(noon)))}
     return PriceFile(
         schema=1,
         source=f"genai-prices {importlib.metadata.version('genai-prices')}",
@@ -58,21 +50,67 @@ def price_file(today: datetime.date) -> PriceFile:
     )
 
 
-def write(path: Path, fresh: PriceFile) -> list[str]:
-    """Replace the price file; returns one line for each model that is new, gone, or priced differently."""
+def _models() -> Iterator[tuple[str, Any]]:
+    """The source's models of our families, by "provider/model". Raises `PricesError` if it is not installed."""
     try:
-        before = msgspec.json.decode(path.read_bytes(), type=PriceFile).models
+        from genai_prices.data import providers
+    except ImportError as error:
+        raise PricesError(
+            "genai-prices is not installed here; install the project's `prices` extra (`pip install gridtie[prices]`)"
+        ) from error
+    by_id = {provider.id: provider for provider in providers}
+    for (name, source), family in _FAMILIES.items():
+        for model in by_id[source].models:
+            if family.fullmatch(model.id):
+                yield f"{name}/{model.id}", model
+
+
+def _noon(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(12), tzinfo=datetime.UTC)
+
+
+def former_prices(today: datetime.date) -> dict[str, list[Former]]:
+    """What the installed `genai-prices` knows of what its models cost before `today`. Raises `PricesError`."""
+    told: dict[str, list[Former]] = {}
+    for ref, model in _models():
+        starts = [
+            conditional.constraint.start_date
+            for conditional in (model.prices if isinstance(model.prices, list) else ())
+            if getattr(conditional.constraint, "start_date", None)
+        ]
+        for start in sorted(start for start in starts if start <= today):
+            before = _listed(model.get_prices(_noon(start - datetime.timedelta(days=1))))
+            if before and before != _listed(model.get_prices(_noon(start))):
+                told.setdefault(ref, []).append(Former(until=start.isoformat(), **msgspec.structs.asdict(before)))
+    return told
+
+
+def write(path: Path, fresh: PriceFile, told: Mapping[str, Iterable[Former]] = {}) -> list[str]:
+    """Replace the price file and continue its history beside it; one line for each model that moved, is new or gone.
+
+    Raises `PricesError` where the history cannot be read; nothing is written then.
+    """
+    try:
+        old = msgspec.json.decode(path.read_bytes(), type=PriceFile)
     except (OSError, msgspec.DecodeError):
-        before = {}
-    text = msgspec.json.format(msgspec.json.encode(fresh), indent=2) + b"\n"
-    scratch = path.with_name(path.name + ".new")
-    scratch.write_bytes(text)
-    scratch.replace(path)
+        old = None
+    beside = path.with_name(price_history.NAME)
+    history = price_history.continued(price_history.load(beside), old, fresh, told)
+    # The history first: where the second is not written, the next refresh finds the same change again.
+    _replace(beside, history)
+    _replace(path, fresh)
+    before = old.models if old else {}
     return [
         _change(ref, before.get(ref), fresh.models.get(ref))
         for ref in sorted({*before, *fresh.models})
         if before.get(ref) != fresh.models.get(ref)
     ]
+
+
+def _replace(path: Path, content: msgspec.Struct) -> None:
+    scratch = path.with_name(path.name + ".new")
+    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    scratch.replace(path)
 
 
 def _change(ref: str, old: ModelPrices | None, new: ModelPrices | None) -> str:

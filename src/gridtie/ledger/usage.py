@@ -190,15 +190,16 @@ def statement(totals: Mapping[str, Any], baselines: list[str], dates: list[str])
         return "No request was metered in this period."
     saved, cost, baseline = totals["saved_usd"], totals["cost_usd"], totals["baseline_usd"]
     if saved is None or cost is None or baseline is None:
-        text = "No saving can be stated: no request of this period has a known price and a known baseline."
+        text = "Nothing can be compared: no request of this period has a known price and a known baseline."
     else:
         named = f"{', '.join(baselines) or 'no baseline'} at the prices of {', '.join(dates) or 'no known date'}"
         spent = f"{_usd(cost)} of cloud spend, where the same tokens would have cost {_usd(baseline)} on {named}"
         if saved > 0:
-            text = f"Saved {_usd(saved)}: {spent}."
+            # Whether the answers were as good is not in the ledger: money was avoided, and perhaps not saved.
+            text = f"Avoided list price, quality unknown: {_usd(saved)}; {spent}."
         else:
-            text = f"Local was not cheaper (saved {_usd(saved)}): {spent}."
-        text += " Electricity is not measured and not subtracted."
+            text = f"Local was not cheaper, by {_usd(-saved)}: {spent}."
+        text += " Electricity is not subtracted; `gridtie report` does that."
     left = [
         f"{totals[name]} {what}"
         for name, what in (

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gridtie.config import source
 from gridtie.config.load import ConfigError, load_routing
 from gridtie.config.names import canonical
 from gridtie.config.schema import Electricity, Routing
@@ -19,6 +20,7 @@ from gridtie.host.new_file import put
 from gridtie.host.paths import StationError, config_dir, state_dir
 from gridtie.ledger import Prices, PricesError, UsageError, moment, zone_of
 from gridtie.ledger.prices import Rates
+from gridtie.report import assumptions, what_if_told
 from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
@@ -26,6 +28,7 @@ from gridtie.report.question import NARROWED, Other, Power, Question, QuestionEr
 from gridtie.report.spreadsheet import spreadsheet
 from gridtie.report.sql import Statements
 from gridtie.report.text import text
+from gridtie.report.what_if import what_if
 from gridtie.report.words import money, percent
 
 # What is wrong with a question or its files: one sentence, exit status 2.
@@ -45,16 +48,35 @@ def _run(args: Namespace) -> int:
     ledger = args.ledger or state_dir(os.environ) / "ledger" / "ledger.sqlite"
     if args.recompute:
         return _recompute(args.recompute, ledger)
-    found = report(asked(args, args.config or config_dir(os.environ), time.time()), ledger)
-    told = script(found) if args.recompute is not None else _told(found, args)
-    if args.out:
-        _write(args.out, told)
-    else:
-        sys.stdout.write(told)
+    config = args.config or config_dir(os.environ)
+    question = asked(args, config, time.time())
+    if args.what_if:
+        _write(args.out, _what_if(args, question, config, ledger))
+        return 0
+    found = report(question, ledger)
+    _write(args.out, script(found) if args.recompute is not None else _told(found, args))
     return _verdict(found, args.expect)
 
 
-def _write(path: Path, told: str) -> None:
+def _what_if(args: Namespace, question: Question, config: Path, ledger: Path) -> str:
+    if args.format == "csv" or args.recompute is not None:
+        raise QuestionError("--what-if is text, --json or --html; leave the other option out")
+    name = args.what_if
+    raw = sys.stdin.buffer.read() if name == "-" else source.read_bytes(Path(name))
+    assumed = assumptions.parse(raw, "the file of --what-if" if name == "-" else name)
+    prices = Prices.load(config / "prices.json")
+    baseline = _priced(load_routing(config / "llm_routing.yaml").defaults.baseline, prices)
+    clouds = {each.name: _priced(each.cloud, prices) for each in assumed.candidates if each.cloud}
+    found = what_if(assumed, question, baseline, clouds, ledger)
+    if args.format == "json":
+        return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    return what_if_told.page(found) if args.format == "html" else what_if_told.text(found)
+
+
+def _write(path: Path | None, told: str) -> None:
+    if path is None:
+        sys.stdout.write(told)
+        return
     try:
         put(path, told)
     except OSError as error:
@@ -79,7 +101,7 @@ def asked(args: Namespace, config: Path, now: float) -> Question:
         zone=zone,
         power=_power(routing.costs.electricity, args.kwh),
         hardware=routing.costs.hardware,
-        others=tuple(_other(ref, prices) for ref in args.baseline or routing.costs.baselines),
+        others=tuple(_priced(ref, prices) for ref in args.baseline or routing.costs.baselines),
         price_date=prices.date,
         own_prices=_own_prices(routing),
         only={column: _names(column, given) for column in NARROWED if (given := getattr(args, column))},
@@ -88,8 +110,7 @@ def asked(args: Namespace, config: Path, now: float) -> Question:
 
 def script(found: Mapping[str, Any]) -> str:
     """The SQL of every figure, to be fed to `sqlite3 -readonly`."""
-    sql = dict(found["sql"])
-    return Statements({name: sql.pop(name) for name in ("traffic", "machines")}, sql).script()
+    return Statements.of(found["sql"]).script()
 
 
 def _told(found: Mapping[str, Any], args: Namespace) -> str:
@@ -142,11 +163,11 @@ def _power(set_: Electricity | None, kwh: float | None) -> Power:
     )
 
 
-def _other(ref: str, prices: Prices) -> Other:
+def _priced(ref: str, prices: Prices) -> Other:
     listed = prices.listed(ref)
     if listed is None:
         raise QuestionError(
-            f'no price of "{ref}" is in prices.json of {prices.date}; wanted in --baseline or costs.baselines: one of '
+            f'no price of "{ref}" is in prices.json of {prices.date}; wanted, for a baseline or a cloud: one of '
             f"{', '.join(prices.refs()[:3])} … ({len(prices.refs())} in all)"
         )
     return Other(ref=ref, prices=listed)

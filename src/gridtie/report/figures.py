@@ -61,8 +61,7 @@ def recomputed(saved: Mapping[str, Any], ledger: Path) -> list[str]:
     Raises `UnreadableError`.
     """
     try:
-        sql = dict(saved["sql"])
-        asked = Statements({name: sql.pop(name) for name in ("traffic", "machines")}, sql)
+        asked = Statements.of(saved["sql"])
         stated = {**saved["by"], **saved}
     except (KeyError, TypeError, ValueError):
         raise UnreadableError("it is no report of `gridtie report --json`; wanted: one with its SQL") from None

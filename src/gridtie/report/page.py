@@ -16,6 +16,12 @@ Report = Mapping[str, Any]
 _MOST_LINES = 40
 # Beyond it a plot over time goes by months.
 _MOST_DAYS = 92
+# Of a column over time: what it is called, its fill, its figure.
+_PARTS = (
+    ("clouds", "cloud", "cloud_usd"),
+    ("electricity", "power", "electricity_usd"),
+    ("local with prices", "other", "own_usd"),
+)
 _NAMES = {
     "environment": "environment",
     "key": "key (person or application)",
@@ -40,7 +46,7 @@ def page(report: Report) -> str:
         element("p", "ALARM: ", told["alarm"], ".", class_="alarm", role="alert") if told["alarm"] else "",
         element("p", told["headline"], class_="lead"),
         _cards(report),
-        section("From list price to net", _waterfall(report["bottom_line"]), listed(told["assumed"])),
+        section("From list price to net", waterfall_of(report["bottom_line"]), listed(told["assumed"])),
         section("How much stays local", _local(report)),
         section("Over time", *_over_time(report)),
         section(
@@ -84,7 +90,8 @@ def _cards(report: Report) -> Markup:
     )
 
 
-def _waterfall(line: Mapping[str, Any]) -> Markup:
+def waterfall_of(line: Mapping[str, Any]) -> Markup:
+    """From the baseline down to what is left."""
     if line["net_usd"] is None:
         return element("p", "No price is known for anything in this period.")
     steps = [Step("same tokens on the named baseline", line["baseline_usd"], "local", stands=True)]
@@ -115,15 +122,10 @@ def _over_time(report: Report) -> Iterator[Content]:
     rows = by_day if len(by_day) <= _MOST_DAYS else report["by"]["month"]
     if not rows:
         return
-    bars = [
-        Bar(
-            row["group"],
-            (row["cloud_usd"] or 0.0, row["electricity_usd"] or 0.0, row["own_usd"] or 0.0),
-            row["baseline_usd"],
-        )
-        for row in rows
-    ]
-    legend = (("clouds", "cloud"), ("electricity", "power"), ("local with prices", "other"))
+    parts = [(label, fill, name) for label, fill, name in _PARTS if any(row[name] for row in rows)]
+    bars = [Bar(row["group"], [row[name] or 0.0 for _, _, name in parts], row["baseline_usd"]) for row in rows]
+    yield element("h3", "Spent, beside what the same tokens would have cost")
+    legend = [(label, fill) for label, fill, _ in parts]
     yield columns("Spent, and what the baseline would have cost", bars, legend, "same tokens on the baseline", _short)
     at, points = 0.0, []
     for row in rows:
@@ -131,11 +133,15 @@ def _over_time(report: Report) -> Iterator[Content]:
         points.append((row["group"], at))
     line = report["bottom_line"]
     limit = None if line["hardware_usd"] is None else (f"hardware {money(line['hardware_usd'])}", line["hardware_usd"])
+    yield element("h3", "Net so far, before idle electricity and amortisation")
     yield course("Net so far, without idle electricity and amortisation", points, limit, "net so far", _short)
     yield [element("p", sentence) for sentence in break_even(report)]
 
 
 def _tables(report: Report) -> Iterator[Content]:
+    yield element(
+        "p", "Net in these tables is before idle electricity and amortisation, which nobody's requests cause."
+    )
     for name, title in _NAMES.items():
         rows = report["by"][name]
         if not rows:

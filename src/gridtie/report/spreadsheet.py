@@ -12,12 +12,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def spreadsheet(report: Mapping[str, Any]) -> str:
-    """RFC 4180, UTF-8, a head, empty where a figure is not known. The dimension `total` is all traffic."""
+    """Commas, UTF-8, a head, empty where a figure is not known. The dimension `total` is all traffic."""
     lines = [("total", "", report["totals"])]
     lines += [(name, row["group"], row) for name, rows in report["by"].items() for row in rows]
     names = [name for name in report["totals"] if name != "group"]
     out = io.StringIO()
-    writer = csv.writer(out)
+    writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("dimension", "group", "currency", *names))
     for dimension, group, row in lines:
         cells = ("" if row[name] is None else row[name] for name in names)

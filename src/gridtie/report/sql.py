@@ -1,9 +1,9 @@
 """The statements that a report is made of: what `sqlite3` needs, beside the ledger file, to get every figure again.
 
-Two tables for the time of the connection come first: `traffic`, the view `metered` summed up by all that reports are
-grouped by, so that a million rows are read once and not once a table, and `machines`, one row on what ours cost. Money
-is summed in millionths of a millionth of a dollar and seconds in millionths: whole numbers give the same sum in any
-order.
+Tables for the time of the connection come first: `traffic`, the view `metered` summed up by all that reports are
+grouped by, so that a million rows are read once and not once a table; `machines`, one row on what ours cost; and
+`latencies`, answers counted by milliseconds. Money is summed in millionths of a millionth of a dollar and seconds in
+millionths: whole numbers give the same sum in any order.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from gridtie.config.names import RELAY
 from gridtie.ledger.prices import Rates
 from gridtie.report.question import DIMENSIONS, Other, Question
 
+_PREPARED = ("traffic", "machines", "latencies")
+
 
 class Statements(NamedTuple):
-    """SQL by name: `prepare` makes the two tables, `figures` reads."""
+    """SQL by name: `prepare` makes the tables, `figures` reads."""
 
     prepare: dict[str, str]
     figures: dict[str, str]
+
+    @classmethod
+    def of(cls, sql: Mapping[str, str]) -> Statements:
+        """Those of a report. Raises `KeyError`."""
+        return cls(
+            {name: sql[name] for name in _PREPARED}, {name: text for name, text in sql.items() if name not in _PREPARED}
+        )
 
     def script(self) -> str:
         """All of it, to be fed to `sqlite3 -readonly`."""
@@ -132,8 +141,8 @@ def statements(question: Question) -> Statements:
             f"{_USERS} AND answered < requests GROUP BY 1 ORDER BY sum(requests - answered) DESC, 1",
         ),
         "fallbacks": _fallbacks(where),
-        "latency_by_place": _latency("locality", where),
-        "latency_by_model": _latency("model", where),
+        "latency_by_place": _latency("locality"),
+        "latency_by_model": _latency("model"),
         "private_at_a_cloud": _select(
             "id, time, key, environment, model",
             f"metered WHERE {where} AND purpose = '' AND private_cloud ORDER BY time LIMIT 20",
@@ -150,7 +159,12 @@ def statements(question: Question) -> Statements:
         ),
         "repriced": _repriced(question),
     }
-    return Statements({"traffic": _traffic(question, where), "machines": _machines(question, where)}, figures)
+    prepare = {
+        "traffic": _traffic(question, where),
+        "machines": _machines(question, where),
+        "latencies": _latencies(where),
+    }
+    return Statements(prepare, figures)
 
 
 def quoted(text: str) -> str:
@@ -172,7 +186,7 @@ def _where(question: Question) -> str:
 def _traffic(question: Question, where: str) -> str:
     compared = "answered AND baseline <> '' AND NOT unpriced"
     others = "".join(
-        f",\n    iif({compared}, {_picos(other.prices, other.prices.tiers)}, 0) AS other_{at}_pico"
+        f",\n    iif({compared}, {picos(other.prices, other.prices.tiers)}, 0) AS other_{at}_pico"
         for at, other in enumerate(question.others)
     )
     # With a limit SQLite works out each column once a row, and not again in every sum that it is in.
@@ -207,11 +221,11 @@ def _has_electricity(question: Question) -> str:
 def _own(prices: Mapping[str, Rates]) -> str:
     if not prices:
         return "0"
-    cases = " ".join(f"WHEN {quoted(ref)} THEN {_picos(rates, ())}" for ref, rates in sorted(prices.items()))
+    cases = " ".join(f"WHEN {quoted(ref)} THEN {picos(rates, ())}" for ref, rates in sorted(prices.items()))
     return f"iif(locality IS 'local', CASE model {cases} ELSE 0 END, 0)"
 
 
-def _picos(rates: Rates, tiers: Iterable[Rates]) -> str:
+def picos(rates: Rates, tiers: Iterable[Rates]) -> str:
     """What a row's tokens cost at these rates, as SQL; a tier holds for the whole request, as in `ledger.prices`."""
     cost = _at(rates)
     for tier in tiers:
@@ -266,7 +280,9 @@ def _machines(question: Question, where: str) -> str:
 
 def _bottom_line(question: Question) -> str:
     """One row: from the baseline down to what is left, and when the hardware has paid for itself."""
-    price = "NULL" if question.hardware is None else repr(question.hardware.usd)
+    price, years = (
+        ("NULL", "NULL") if question.hardware is None else (repr(question.hardware.usd), repr(question.hardware.years))
+    )
     sums = f"""SELECT sum(baseline_pico) / 1e12 AS baseline_usd,
       sum(cost_pico - uncompared_pico) / 1e12 AS cloud_usd, sum(own_pico) / 1e12 AS own_usd,
       sum(local_baseline_pico) / 1e12 AS local_baseline_usd
@@ -275,7 +291,7 @@ def _bottom_line(question: Question) -> str:
     return f"""SELECT since, days, busy_seconds, kwh, idle_kwh, baseline_usd, cloud_usd, own_usd,
   electricity_usd, idle_usd, amortisation_usd, net_usd, net_usd / nullif(baseline_usd, 0) AS net_share,
   earned_usd - amortisation_usd AS local_net_usd, earned_usd / days AS earned_usd_per_day,
-  {price} AS hardware_usd,
+  {price} AS hardware_usd, {years} AS hardware_years,
   iif(earned_usd > 0, {price} / (earned_usd / days), NULL) AS break_even_days
 FROM (SELECT *, {earned} AS earned_usd,
     baseline_usd - cloud_usd - own_usd - electricity_usd - idle_usd - amortisation_usd AS net_usd
@@ -319,19 +335,35 @@ FROM metered WHERE {where} AND purpose = '' AND NOT nowhere AND instr(tries, '}}
 GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3"""
 
 
-def _latency(group: str, where: str) -> str:
-    """Of whole answers, in seconds: the middle one and that which 95 of 100 do not exceed (nearest rank)."""
-    return f"""SELECT "group", max(n) AS answers,
-  min(iif(first_at >= 0.50 * n, first_token, NULL)) AS first_token_p50,
-  min(iif(first_at >= 0.95 * n, first_token, NULL)) AS first_token_p95,
-  min(iif(whole_at >= 0.50 * n, duration, NULL)) AS duration_p50,
-  min(iif(whole_at >= 0.95 * n, duration, NULL)) AS duration_p95,
-  1.0 * sum(output_tokens) / nullif(sum(duration - first_token), 0) AS output_tokens_per_second
-FROM (SELECT "group", first_token, duration, output_tokens, count(*) OVER (PARTITION BY "group") AS n,
-    row_number() OVER (PARTITION BY "group" ORDER BY first_token) AS first_at,
-    row_number() OVER (PARTITION BY "group" ORDER BY duration) AS whole_at
-  FROM (SELECT {group} AS "group", first_token, duration, output_tokens
-    FROM metered WHERE {where} AND purpose = '' AND answered AND first_token IS NOT NULL))
+def _latencies(where: str) -> str:
+    """How many whole answers took how many milliseconds, to the first token and in all."""
+
+    def counted(what: str, column: str, tokens: str, seconds: str) -> str:
+        return f"""SELECT '{what}' AS what, locality, model, cast(round({column} * 1e3) AS INTEGER) AS ms,
+    count(*) AS answers, sum({tokens}) AS tokens, sum(cast(round({seconds} * 1e6) AS INTEGER)) AS us
+  FROM metered WHERE {where} AND purpose = '' AND answered AND first_token IS NOT NULL GROUP BY 2, 3, 4"""
+
+    return f"""CREATE TEMP TABLE latencies AS
+  {counted("first", "first_token", "0", "0")}
+  UNION ALL {counted("whole", "duration", "output_tokens", "(duration - first_token)")}"""
+
+
+def _latency(group: str) -> str:
+    """In seconds: the middle one and that which 95 of 100 answers do not exceed, by nearest rank, to a millisecond."""
+
+    def rank(what: str, share: float) -> str:
+        return f"min(iif(what = '{what}' AND upto >= {share} * answers, ms, NULL)) / 1e3"
+
+    return f"""SELECT "group", max(answers) AS answers,
+  {rank("first", 0.50)} AS first_token_p50,
+  {rank("first", 0.95)} AS first_token_p95,
+  {rank("whole", 0.50)} AS duration_p50,
+  {rank("whole", 0.95)} AS duration_p95,
+  1e6 * sum(tokens) / nullif(sum(us), 0) AS output_tokens_per_second
+FROM (SELECT {group} AS "group", what, ms, sum(tokens) AS tokens, sum(us) AS us,
+    sum(sum(answers)) OVER (PARTITION BY {group}, what ORDER BY ms) AS upto,
+    sum(sum(answers)) OVER (PARTITION BY {group}, what) AS answers
+  FROM latencies GROUP BY 1, 2, 3)
 GROUP BY 1 ORDER BY 1"""
 
 

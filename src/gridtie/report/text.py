@@ -55,10 +55,10 @@ def break_even(report: Report) -> Iterator[str]:
     if line["break_even_days"] is None:
         yield f"Break-even: never at this rate. Local answers avoid {rate} a day after electricity; hardware {price}."
         return
-    days, years = line["break_even_days"], report["question"]["hardware"]["years"]
-    after = f", later than it is written off ({years:g} years)" if days > years * 365 else ""
+    days, years = line["break_even_days"], line["hardware_years"]
+    late = f", later than it is written off ({years:g} years)" if days > years * 365 else ""
     yield (
-        f"Break-even: after {days:,.0f} days at this rate{after}. Local answers avoid {rate} a day after electricity; "
+        f"Break-even: after {days:,.0f} days at this rate{late}. Local answers avoid {rate} a day after electricity; "
         f"hardware {price}."
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gridtie.ledger.zone import Zone
-from gridtie.report.question import Question
+from gridtie.report.question import Power, Question
 
 Figures = Mapping[str, Any]
 
@@ -20,7 +20,7 @@ def words(question: Question, figures: Figures) -> dict[str, Any]:
         "traffic": _traffic(question, figures),
         "alarm": _alarm(figures),
         "assumed": list(_assumed(question, figures)),
-        "missing": list(_missing(figures)),
+        "missing": list(_missing(question.power, figures)),
     }
 
 
@@ -70,8 +70,9 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
         f"The same tokens would have cost {money(baseline)} on {named} at the list prices of {dates}; "
         f"{_spent(question, line)}."
     )
-    if line["local_net_usd"] < 0 <= net:
-        yield f"The local models alone were dearer, by {money(-line['local_net_usd'])}."
+    if line["local_net_usd"] < 0:
+        with_it = ", amortisation included" if question.hardware else ""
+        yield f"Local was dearer than the same tokens on the baseline, by {money(-line['local_net_usd'])}{with_it}."
     below = [
         row["ref"] for row in figures["baselines"] if row["ref"] and row["net_usd"] is not None and row["net_usd"] < 0
     ]
@@ -128,7 +129,7 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
         idle = f" and {power.idle_watts:g} W while it did not" if power.idle_watts else ""
         yield (
             f"Electricity: {power.watts:g} W while a machine of ours was answering ({_hours(line['busy_seconds'])})"
-            f"{idle}, at {price}, {origin}: {line['kwh'] + line['idle_kwh']:.3g} kWh. Read a meter, and give --kwh."
+            f"{idle}, at {price}, {origin}: {line['kwh'] + line['idle_kwh']:.3g} kWh."
         )
     hardware = question.hardware
     if hardware:
@@ -151,7 +152,7 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
         yield f"The tool's own traffic is in no figure: {', '.join(own)} requests."
 
 
-def _missing(figures: Figures) -> Iterator[str]:
+def _missing(power: Power, figures: Figures) -> Iterator[str]:
     totals = figures["totals"]
     if not totals["requests"]:
         return
@@ -173,6 +174,8 @@ def _missing(figures: Figures) -> Iterator[str]:
         )
     if figures["repriced"]["differing"]:
         yield f"{figures['repriced']['differing']:,} rows cost something else than their tokens at the rates in them."
+    if power.measured_kwh is None:
+        yield "Electricity is not measured: read a meter at the plug, and give --kwh."
     yield "No provider's invoice is read: nothing here is confirmed as billed."
     yield "Quality is not known: no result of a comparison was given."
 

@@ -319,8 +319,8 @@ def test_a_saving_is_said_with_its_baseline_its_date_and_what_is_not_in_it(tmp_p
         ledger.record(row)
     said = usage(ledger)["statement"]
     ledger.close()
-    assert said.startswith("Saved $0.002400: ")
-    assert "2026-11-22. Electricity is not measured" in said
+    assert said.startswith("Avoided list price, quality unknown: $0.002400; $0.00 of cloud spend")
+    assert "2026-11-22. Electricity is not subtracted" in said
     assert said.endswith("Of 4 requests, 1 without a known price are left out and 1 rest on estimated tokens.")
 
 
@@ -329,7 +329,7 @@ def test_where_local_is_not_cheaper_it_is_said_plainly(tmp_path: Path) -> None:
     ledger.record(cloud("c1"))
     said = usage(ledger)["statement"]
     ledger.close()
-    assert said.startswith("Local was not cheaper (saved -$0.002800): $0.004000 of cloud spend")
+    assert said.startswith("Local was not cheaper, by $0.002800: $0.004000 of cloud spend")
 
 
 def test_nothing_priced_means_no_saving_is_stated(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_nothing_priced_means_no_saving_is_stated(tmp_path: Path) -> None:
     report = usage(ledger)
     ledger.close()
     assert report["totals"]["saved_usd"] is None
-    assert report["statement"].startswith("No saving can be stated")
+    assert report["statement"].startswith("Nothing can be compared")
 
 
 def test_an_empty_period_says_so(ledger: Ledger) -> None:

@@ -286,3 +286,50 @@ def test_local_models_with_prices_cost_those_in_place_of_electricity(
 
     totals = json.loads(capsys.readouterr().out)["totals"]
     assert (totals["own_usd"], totals["electricity_usd"]) == (pytest.approx(0.00014), 0.0)
+
+
+WHAT_IF = """
+traffic: {requests_per_day: 100, input_tokens: 1000, output_tokens: 100}
+candidates:
+  - {name: laptop, cloud: openai/gpt-5.4, local_share: 0.5}
+"""
+
+
+def test_what_if_tells_where_the_money_would_go(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "what.yaml"
+    file.write_text(WHAT_IF)
+
+    # Assumed traffic needs no ledger.
+    assert run(tmp_path / "none.sqlite", config, "--what-if", str(file)) == 0
+    said = capsys.readouterr().out
+    assert "assumed are 100 requests a day of 1,000 tokens in and 100 out, over 30 days" in said
+    assert "laptop" in said
+
+    assert run(tmp_path / "none.sqlite", config, "--what-if", str(file), "--json") == 0
+    (one,) = json.loads(capsys.readouterr().out)["candidates"]
+    assert one["bottom_line"]["cloud_usd"] == pytest.approx(1500 * 0.004)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "says"),
+    [
+        ("candidates: []", (), "candidates: the list is empty"),
+        (WHAT_IF.replace("gpt-5.4", "gpt-99"), (), 'no price of "openai/gpt-99"'),
+        (WHAT_IF, ("--csv",), "--what-if is text, --json or --html"),
+        (WHAT_IF, ("--what-if", "/nonexistent.yaml"), "/nonexistent.yaml: cannot be read"),
+        ("candidates: [{name: a}]", (), "none.sqlite: No such file or directory"),
+    ],
+)
+def test_a_what_if_that_cannot_be_answered_is_one_sentence_and_a_2(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: tuple[str, ...], says: str
+) -> None:
+    file = tmp_path / "what.yaml"
+    file.write_text(text)
+
+    assert run(tmp_path / "none.sqlite", config, "--what-if", str(file), *words) == 2
+
+    said = capsys.readouterr()
+    assert says in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)

@@ -234,7 +234,7 @@ def test_sqlite3_alone_gets_every_figure_by_the_sql_of_the_report(ledger_of: Mak
     question = replace(QUESTION, hardware=HARDWARE, only={"key": ("station", "o'hara")})
     found = report(question, file)
     sql = dict(found["sql"])
-    prepare = "".join(f"{sql.pop(name)};" for name in ("traffic", "machines"))
+    prepare = "".join(f"{sql.pop(name)};" for name in ("traffic", "machines", "latencies"))
 
     alone = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
     alone.row_factory = sqlite3.Row
@@ -275,6 +275,16 @@ def test_a_row_whose_money_is_not_what_its_tokens_come_to_is_found_out(ledger_of
 
     assert found["repriced"] == {"rows": 2, "differing": 1}
     assert recomputed(found, file) == ["1 rows cost something else than their tokens at the rates in them"]
+
+
+def test_where_local_is_dearer_it_says_so_also_when_all_together_is_not(ledger_of: Make) -> None:
+    # 40 s of a machine of 360 W are 0.002 dollars, where the baseline is 0.0012; the cloud was cheap.
+    rows = [local("a", duration=40.0), *(cloud(f"c{at}", cost_usd=0.0001) for at in range(3))]
+
+    said = report(QUESTION, ledger_of(rows))["words"]["headline"]
+
+    assert said.startswith("Net avoided list price, quality unknown: $0.00")
+    assert "Local was dearer than the same tokens on the baseline, by $0.000800." in said
 
 
 def test_nothing_is_stated_where_no_price_is_known(ledger_of: Make) -> None:

@@ -9,7 +9,7 @@ import os
 import sys
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from gridtie.host.commands.report_arguments import READ, add_arguments, words
 from gridtie.host.new_file import put
@@ -39,11 +39,13 @@ def run(args: Namespace) -> int:
     config = args.config or config_dir(os.environ)
     if not os.access(ledger, os.R_OK):
         raise StationError(f"{ledger} is not there or may not be read by this user; run it with sudo")
-    saved = _saved(args.recompute)
+    if args.recompute and args.what_if:
+        raise StationError("--recompute and --what-if found; wanted: one of them")
+    given = _given(args.recompute, "what `gridtie report --json` wrote") or _given(args.what_if, "see docs/report.md")
     image = RouterImage(read_station(config_dir(os.environ)))
     mounts = [Mount(ledger.parent, _STATE / "ledger"), *(Mount(config / name, _CONFIG / name) for name in READ)]
     inside = ["--ledger", str(_STATE / "ledger" / ledger.name), "--config", str(_CONFIG), *words(args)]
-    ran = image.run(["-m", "gridtie.report", *inside], mounts, stdin=saved)
+    ran = image.run(["-m", "gridtie.report", *inside], mounts, stdin=given)
     if "No module named" in ran.err:
         raise StationError("the router's image is of another gridtie, and has no report: run `make site`")
     sys.stderr.write(ran.err)
@@ -57,10 +59,10 @@ def run(args: Namespace) -> int:
     return ran.status
 
 
-def _saved(name: Any) -> str:
+def _given(name: Optional[str], wanted: str) -> str:
     if not name:
         return ""
     try:
-        return Path(name).read_text()
+        return Path(name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise StationError(f"{name} cannot be read: {error}; wanted: what `gridtie report --json` wrote") from None
+        raise StationError(f"{name} cannot be read: {error}; wanted: {wanted}") from None

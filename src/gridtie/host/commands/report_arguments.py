@@ -46,6 +46,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="REPORT.json",
         help="print the SQL of every figure; of a report that was saved, compute them again and compare",
     )
+    parser.add_argument(
+        "--what-if", metavar="FILE", help="the same requests on other machines, or assumed ones: docs/report.md"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, and not to the terminal")
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="another ledger.sqlite than the station's")
     parser.add_argument("--config", type=Path, metavar="DIR", help=f"another place of {' and '.join(READ)}")
@@ -66,6 +69,8 @@ def words(args: Namespace) -> List[str]:
         told.append(f"--{args.format}")
     if args.recompute is not None:
         told.append("--recompute=-" if args.recompute else "--recompute")
+    if args.what_if:
+        told.append("--what-if=-")
     told.append(f"--utc-offset={zone(args)}")
     return told
 

@@ -96,6 +96,15 @@ def test_a_saved_report_goes_in_by_the_input_since_the_container_does_not_see_th
     assert (host / "bin/stdin").read_text() == '{"schema": 1}'
 
 
+def test_the_file_of_what_if_goes_in_the_same_way(host: Path) -> None:
+    (host / "what.yaml").write_text("candidates: []")
+
+    assert cli.main(["report", "--what-if", str(host / "what.yaml")]) == 0
+
+    assert "--what-if=-" in asked(host)
+    assert (host / "bin/stdin").read_text() == "candidates: []"
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

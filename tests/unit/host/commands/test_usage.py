@@ -98,7 +98,7 @@ def test_the_text_has_the_statement_the_tables_and_how_to_recompute(
 ) -> None:
     cli.main(["usage", "--since", "7d", "--by", "agent"])
     out = capsys.readouterr().out
-    assert "Saved $0.002400" in out
+    assert "Avoided list price, quality unknown: $0.002400" in out
     assert "From 2026-11-22 14:59:59+01:00 to 2026-11-22 15:00:01+01:00." in out
     assert "Private requests: 0, of which 0 reached a cloud." in out
     assert "sudo gridtie usage --since 7d --by agent --recompute" in out
