@@ -9,6 +9,7 @@ from gridtie import prices_command
 from gridtie.bench import command as bench
 from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError
+from gridtie.quality import command as quality
 from gridtie.report import command as report
 
 
@@ -28,6 +29,7 @@ def controller_parser() -> Parser:
     # Here is what a host has in the router's image alone.
     parser.commands.choices["report"].set_defaults(run=report.run)
     parser.commands.choices["bench"].set_defaults(run=bench.run)
+    quality.register(parser.commands)
     return parser
 
 

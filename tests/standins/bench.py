@@ -51,6 +51,17 @@ def engine(tokens: int = 10, first: float = 0.0, between: float = 0.0) -> Behavi
     return play
 
 
+def place(station: Station, key: str = KEY) -> None:
+    """Leave a key and the endpoint where commands of a host look for them.
+
+    It is of no interest to the router, which has its configuration already.
+    """
+    (station.config / "station.key").write_text(key)
+    facts = {"schema": 1, "engine": {"kind": "embedded", "mode": "native"}, "models": []}
+    told = {**facts, "endpoint": f"http://127.0.0.1:{station.port}"}
+    (station.config / "station.json").write_text(json.dumps(told))
+
+
 @dataclass
 class Bench:
     """Where the command runs, and what it came to."""
@@ -89,11 +100,7 @@ class Bench:
                 self.cloud = await stack.enter_async_context(Upstream(*cloud))
                 rules = RULES.format(local=self.local.url, cloud=self.cloud.url)
                 station = await stack.enter_async_context(Station(self.directory, rules))
-                (station.config / "station.key").write_text(key)
-                # Of no interest to the router, which has its configuration already.
-                facts = {"schema": 1, "engine": {"kind": "embedded", "mode": "native"}, "models": []}
-                told = {**facts, "endpoint": f"http://127.0.0.1:{station.port}"}
-                (station.config / "station.json").write_text(json.dumps(told))
+                place(station, key)
                 self.monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
                 measuring = asyncio.to_thread(run_command, parser_of().parse_args(given))
                 others = [meanwhile(self)] if meanwhile is not None else []

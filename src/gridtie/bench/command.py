@@ -143,7 +143,7 @@ class Session:
             raise BenchError(f"{args.resume} is about {before.target}; the router goes to {self._route.target} now")
         configuration = Configuration.read(paths.config_dir(os.environ))
         self._spend = args.spend or (before.spend if before else 0.0)
-        self._most = _allowed(self._route, configuration, self._spend)
+        self._most = allowed(self._route, configuration, self._spend)
         self._direct = args.direct or (before.direct if before else "")
         self._beside = _beside(self._route, configuration, self._direct)
         self._profiles = before.profiles if before else _profiles(args)
@@ -221,7 +221,7 @@ class Session:
         )
 
 
-def _allowed(route: Route, configuration: Configuration, spend: float) -> Most | None:
+def allowed(route: Route, configuration: Configuration, spend: float) -> Most | None:
     """What a request to a cloud may be billed at most; None for a local target. Raises `BenchError`."""
     if route.locality != "cloud":
         return None

@@ -1,0 +1,126 @@
+"""`gridtie quality`: how many of our own tasks a target solves, and whether another one solves more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gridtie.bench.errors import BenchError
+from gridtie.bench.progress import Progress
+from gridtie.host.commands.bench_arguments import dollars, positive
+from gridtie.host.new_file import put
+from gridtie.host.paths import StationError
+from gridtie.host.router import Declined, Unreachable
+from gridtie.quality import summary
+from gridtie.quality.results import Results, Stopped, read
+from gridtie.quality.session import Session
+from gridtie.quality.task import CATEGORIES
+from gridtie.sandbox import SandboxUnavailable
+
+SOLVED, WORSE, COULD_NOT, INTERRUPTED = 0, 1, 2, 130
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser's sub-commands."""
+    parser = commands.add_parser(
+        "quality",
+        help="how many of our own tasks a target solves",
+        description="Puts tasks with automatic checks to one target. What a model writes is executed in the sandbox "
+        "alone. Nothing goes to a cloud without --spend. Exit status: 0 tried (with --compare: B is not worse), 1 B is "
+        "worse beyond chance, 2 it could not be tried; what was tried by then stays, and --resume goes on.",
+    )
+    add_arguments(parser)
+    parser.set_defaults(run=run)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("target", nargs="?", default="", help="PROVIDER/MODEL, a model or an alias; default: coder's")
+    parser.add_argument("--environment", metavar="NAME", help="ask as this environment")
+    parser.add_argument(
+        "--category", action="append", metavar="NAME", help=f"of {', '.join(CATEGORIES)}; repeat; default: all"
+    )
+    parser.add_argument("--samples", type=positive, default=1, metavar="N", help="tries of each task; default: 1")
+    parser.add_argument("--temperature", type=_temperature, default=0.0, metavar="T", help="0 to 2; default: 0")
+    parser.add_argument("--spend", type=dollars, default=0.0, metavar="USD", help="the most that clouds may bill")
+    parser.add_argument(
+        "--sandbox-image", metavar="IMAGE", help="image with python3 to run code in; default: the router's"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="default: quality-TARGET-TIME.jsonl")
+    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with a run that was cut off")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="tell once more what a file holds")
+    parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two runs, over the tasks of both")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write it as JSON")
+
+
+def _temperature(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found <= 2:
+        raise ArgumentTypeError(f"{text!r} found, wanted a number from 0 to 2")
+    return found
+
+
+def run(args: Namespace) -> int:
+    """Try, show or compare; the exit status is the answer."""
+    try:
+        if args.compare:
+            first, second = (read(path) for path in args.compare)
+            sys.stdout.write(summary.comparison(first, second) + "\n")
+            return WORSE if summary.worse(first, second) else SOLVED
+        if args.show:
+            return _tell(args, read(args.show))
+        return _try(args)
+    except (BenchError, StationError, Unreachable, Declined, SandboxUnavailable) as error:
+        sys.stderr.write(f"gridtie: {error}\n")
+        return COULD_NOT
+
+
+def _tell(args: Namespace, results: Results) -> int:
+    sys.stdout.write(summary.report(results) + "\n")
+    if args.json:
+        try:
+            put(args.json, json.dumps(msgspec.to_builtins(_document(results)), indent=2) + "\n")
+        except OSError as error:
+            raise BenchError(f"{args.json} cannot be written: {error.strerror}; name another place") from None
+    return SOLVED
+
+
+def _document(results: Results) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "run": results.run,
+        "facts": results.facts,
+        "categories": summary.lines(results),
+        "solved": summary.solved(results),
+        "left_out": results.left_out,
+        "unfinished": results.stopped or len(results.left) or None,
+        "spent_usd": results.spent,
+    }
+
+
+def _try(args: Namespace) -> int:
+    session = Session(args)
+    failure, status = "", COULD_NOT
+    with session.opened() as writer, Progress(sys.stderr) as progress:
+        try:
+            session.go(writer, progress.say)
+        except BenchError as error:
+            failure = str(error)
+        except KeyboardInterrupt:
+            failure, status = "interrupted", INTERRUPTED
+        if failure:
+            writer.add(Stopped(why=failure))
+    _tell(args, writer.results)
+    sys.stdout.write(f"\nResults are in {session.path}\n")
+    if not failure:
+        return SOLVED
+    sys.stderr.write(f"gridtie: {failure}; what was tried is kept, go on with --resume {session.path}\n")
+    return status

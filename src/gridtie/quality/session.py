@@ -1,0 +1,188 @@
+"""Puts what is left of a run's tasks to the router, one after another, and writes down what each answer is worth."""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from time import sleep
+from typing import Any
+
+import msgspec
+
+from gridtie import sandbox
+from gridtie.agents.judge import Runner
+from gridtie.bench.command import allowed
+from gridtie.bench.errors import BenchError
+from gridtie.bench.purse import Purse
+from gridtie.bench.target import Configuration, find_route
+from gridtie.config.problems import closest
+from gridtie.dialects.openai_chat.facts import read as read_facts
+from gridtie.host import paths
+from gridtie.host.router import Declined, Router, Unreachable
+from gridtie.host.version import __version__
+from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
+from gridtie.quality.results import Facts, LeftOut, Run, Try, Writer, read
+from gridtie.quality.task import CATEGORIES, Task
+from gridtie.quality.tasks import TASKS
+from gridtie.sandbox import Execution, SandboxUnavailable
+
+# So many requests without an answer, one after another: the target is gone, and the rest would be unanswered, too.
+_GIVE_UP = 3
+# The ledger knows a request a moment after its last byte.
+_RECORD_TRIES = 20
+_RECORD_WAIT_S = 0.1
+
+
+class Session:
+    """One call of the command: what it asks, whom, and where it writes."""
+
+    def __init__(self, args: Namespace) -> None:
+        """Find the way to the target. Raises `BenchError`, `StationError`, `Unreachable`, `Declined`."""
+        self._args = args
+        before = read(args.resume).run if args.resume else None
+        self._endpoint = paths.find(os.environ, paths.home_of(os.environ))
+        self._router = Router(self._endpoint.url, self._endpoint.key)
+        wanted, environment = (before.target, before.environment) if before else (args.target, args.environment)
+        self._route = find_route(self._router, wanted, environment, "quality")
+        if before and self._route.target != before.target:
+            raise BenchError(f"{args.resume} is about {before.target}; the router goes to {self._route.target} now")
+        self._spend = args.spend or (before.spend if before else 0.0)
+        configuration = Configuration.read(paths.config_dir(os.environ))
+        self._most = allowed(self._route, configuration, self._spend)
+        self._tasks = [TASKS[name] for name in before.tasks if name in TASKS] if before else _chosen(args)
+        self._box, self._no_box = _sandbox(args, self._tasks)
+        self.path: Path = args.resume or args.out or _named(self._route.target)
+        self._silent = 0
+
+    def opened(self) -> Writer:
+        """The file of results, new or as it was left."""
+        args, route = self._args, self._route
+        if args.resume:
+            return Writer.resume(args.resume)
+        run = Run(
+            version=__version__,
+            started=datetime.now().astimezone().isoformat(timespec="seconds"),
+            target=route.target,
+            locality=route.locality,
+            context=route.context,
+            environment=route.environment,
+            tasks=tuple(task.name for task in self._tasks),
+            samples=args.samples,
+            temperature=args.temperature,
+            spend=self._spend,
+        )
+        writer = Writer.new(self.path, run)
+        for task in self._tasks:
+            if why := self._unfit(task):
+                writer.add(LeftOut(task=task.name, why=why))
+        return writer
+
+    def go(self, writer: Writer, say: Callable[[str], None]) -> None:
+        """Try what is left. Raises `BenchError` where the target answers no more."""
+        purse = Purse(writer, self._spend) if self._most is not None else None
+        left = writer.results.left
+        for place, (name, sample) in enumerate(left, 1):
+            say(f"{name}: try {place} of {len(left)}")
+            self._one(writer, TASKS[name], sample, purse)
+
+    def _one(self, writer: Writer, task: Task, sample: int, purse: Purse | None) -> None:
+        body = body_of(task, self._route, sample, writer.results.run.temperature)
+        number = None
+        if purse is not None and self._most is not None:
+            number = purse.take(self._most(read_facts(msgspec.json.encode(body)), task.max_tokens))
+        try:
+            reply = ask(self._endpoint.url, self._endpoint.key, self._route, body)
+        except NotAnswered as error:
+            self._count(error)
+            return
+        self._silent = 0
+        row = self._row(reply.request_id)
+        if self._elsewhere(reply, row):
+            return
+        cost = row.get("cost_usd")
+        if purse is not None and number is not None:
+            purse.settle(number, None if row.get("estimated") else cost)
+        if not writer.results.facts.digest and not writer.results.facts.engine:
+            told = {each: str(row.get(each) or "") for each in ("engine", "engine_version", "digest")}
+            writer.add(Facts(**told))
+        writer.add(
+            Try(
+                task=task.name,
+                sample=sample,
+                why=task.check(reply.answer, self._box),
+                seconds=reply.seconds,
+                tokens_in=reply.tokens_in,
+                tokens_out=reply.tokens_out,
+                cost_usd=0.0 if self._route.locality == "local" else cost,
+                request_id=reply.request_id,
+            )
+        )
+
+    def _elsewhere(self, reply: Reply, row: Mapping[str, Any]) -> bool:
+        """Whether another target answered: that is no answer of the one that is tried."""
+        target, locality = reply.target or row.get("target"), reply.locality or row.get("locality")
+        if not target or target == self._route.target:
+            return False
+        if locality == "cloud" and not self._spend:
+            raise BenchError(f"{target}, a cloud, answered for {self._route.target}, which is local: stopped at once")
+        return True
+
+    def _count(self, error: NotAnswered) -> None:
+        self._silent += 1
+        if error.final or self._silent >= _GIVE_UP:
+            raise BenchError(f"{self._route.target} answers no more: {error}") from None
+
+    def _unfit(self, task: Task) -> str:
+        """Why a task cannot be given to this target, or on this machine; "" where it can."""
+        context = self._route.context
+        if context is not None and task.context + task.max_tokens > context:
+            return f"the target has {context:,} tokens of context"
+        if task.tools and not self._route.tools:
+            return "the target takes no tools"
+        return self._no_box if task.executes else ""
+
+    def _row(self, request_id: str) -> Mapping[str, Any]:
+        """The ledger's row of a request; empty where it has none."""
+        for _ in range(_RECORD_TRIES if request_id else 0):
+            try:
+                row: Mapping[str, Any] = self._router.get(f"/gridtie/requests/{request_id}")
+            except (Declined, Unreachable):
+                sleep(_RECORD_WAIT_S)
+            else:
+                return row
+        return {}
+
+
+def _chosen(args: Namespace) -> list[Task]:
+    wanted = args.category or CATEGORIES
+    for name in wanted:
+        if name not in CATEGORIES:
+            near = closest(name, list(CATEGORIES))
+            raise BenchError(
+                f"there is no category {name!r}{f' ({near})' if near else ''}; there are {', '.join(CATEGORIES)}"
+            )
+    return [task for task in TASKS.values() if task.category in wanted]
+
+
+def _sandbox(args: Namespace, tasks: Sequence[Task]) -> tuple[Runner, str]:
+    """What runs a model's code, or why nothing may: it is executed in a sandbox or not at all."""
+    try:
+        if any(task.executes for task in tasks):
+            return sandbox.find(paths.config_dir(os.environ), args.sandbox_image, retry_with="gridtie quality").run, ""
+    except SandboxUnavailable as error:
+        return _refuse, f"there is no sandbox ({error})"
+    return _refuse, ""
+
+
+def _refuse(_program: str, _stdin: str) -> Execution:
+    raise SandboxUnavailable("nothing is executed without a sandbox")
+
+
+def _named(target: str) -> Path:
+    """A name that no other run has."""
+    now = datetime.now().astimezone()
+    return Path(f"quality-{re.sub(r'[^A-Za-z0-9.]+', '-', target)}-{now:%Y%m%d-%H%M%S}.jsonl")

@@ -1,0 +1,236 @@
+"""`gridtie quality` from its arguments to its file: a real router, and behind it a stand-in that knows the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridtie.quality import session
+from gridtie.quality.command import add_arguments, run
+from gridtie.quality.results import read
+from gridtie.quality.task import Answer, Task
+from gridtie.quality.tasks import TASKS
+from gridtie.sandbox import SandboxUnavailable
+from standins.bench import RULES, place
+from standins.router import Station
+from standins.router import run as run_loop
+from standins.scripted import Behaviour, Turn, Upstream, vanish, whole
+from standins.trusted import trusted_run
+
+BY_QUESTION = {task.messages[-1]["content"]: task for task in TASKS.values() if not task.name.startswith("tools")}
+BY_QUESTION |= {json.dumps(task.messages): task for task in TASKS.values()}
+QUICK = ("coder", "--category", "json", "--category", "tools")
+
+
+def asked(turn: Turn) -> Task:
+    messages = turn.json["messages"]
+    return BY_QUESTION.get(json.dumps(messages)) or BY_QUESTION[messages[-1]["content"]]
+
+
+def model(knows: Callable[[Task], bool] = lambda _: True) -> Behaviour:
+    """A model that gives the right answer to what it knows, and a wrong one to the rest."""
+
+    async def play(turn: Turn) -> None:
+        task = asked(turn)
+        await whole(_completion((task.right if knows(task) else task.wrong)[0]))(turn)
+
+    return play
+
+
+def _completion(answer: Answer) -> bytes:
+    calls = [
+        {
+            "id": f"call_{at}",
+            "type": "function",
+            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+        }
+        for at, call in enumerate(answer.calls)
+    ]
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": answer.text or None,
+        **({"tool_calls": calls} if calls else {}),
+    }
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    usage = {"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60}
+    return json.dumps(
+        {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage}
+    ).encode()
+
+
+@dataclass
+class Tried:
+    status: int
+    out: str
+    err: str
+    rows: list[Any]
+    asked: int
+
+
+Command = Callable[..., Tried]
+
+
+class _Box:
+    run = staticmethod(trusted_run)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run `gridtie quality WORDS`; what a stand-in wrote is the project's own and needs no sandbox."""
+    monkeypatch.setattr(session.sandbox, "find", lambda *_, **__: _Box)
+
+    def call(*words: str, local: Behaviour | tuple[Behaviour, ...] = model(), cloud: Behaviour = model()) -> Tried:  # noqa: B008
+        parser = ArgumentParser()
+        add_arguments(parser)
+
+        async def work() -> Tried:
+            answers = local if isinstance(local, tuple) else (local,)
+            async with AsyncExitStack() as stack:
+                here = await stack.enter_async_context(Upstream(*answers))
+                there = await stack.enter_async_context(Upstream(cloud))
+                rules = RULES.format(local=here.url, cloud=there.url)
+                station = await stack.enter_async_context(Station(tmp_path, rules))
+                place(station)
+                monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
+                status = await asyncio.to_thread(run, parser.parse_args(words))
+                rows = await station.rows(0)
+                return Tried(status, *capsys.readouterr(), rows, len(here.turns) + len(there.turns))
+
+        return run_loop(work, 60.0)
+
+    return call
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+def test_what_a_target_solves_is_told_by_category_with_intervals(command: Command, file: Path) -> None:
+    tried = command(*QUICK, "--out", str(file), local=model(lambda task: task.category == "json"))
+
+    assert tried.status == 0, tried.err
+    assert "json      8 of 8 (68% to 100%)" in tried.out
+    assert "tools     0 of 8 (0% to 32%)" in tried.out
+    assert "all       8 of 16" in tried.out
+
+
+def test_every_category_goes_its_whole_way(command: Command, file: Path) -> None:
+    """Through the router and back, code into its runner and calls into theirs: right answers pass, all of them."""
+    tried = command("coder", "--out", str(file))
+    results = read(file)
+
+    assert tried.status == 0, tried.err
+    assert not {each.task: each.why for each in results.tries.values() if each.why}
+    assert len(results.tries) == len(TASKS)
+
+
+def test_requests_are_marked_and_stay_on_the_machine(command: Command, file: Path) -> None:
+    tried = command(*QUICK, "--out", str(file))
+
+    assert {(row["purpose"], row["agent"], row["private"]) for row in tried.rows} == {("quality", "gridtie-quality", 1)}
+
+
+def test_after_a_target_that_died_it_goes_on_where_it_was(command: Command, file: Path) -> None:
+    first = command(*QUICK, "--out", str(file), local=(*[model()] * 5, vanish))
+
+    assert first.status == 2
+    assert first.err.strip().splitlines()[-1].startswith("gridtie: here/small answers no more")
+    assert "5 of 5" in first.out
+
+    second = command("--resume", str(file))
+
+    assert second.status == 0, second.err
+    assert second.asked == 11
+    assert "16 of 16" in second.out
+
+
+def test_samples_of_a_task_are_one_task(command: Command, file: Path) -> None:
+    tried = command("coder", "--category", "json", "--samples", "3", "--temperature", "0.7", "--out", str(file))
+
+    assert tried.asked == 24
+    assert "8 of 8" in tried.out
+
+
+def test_two_targets_are_held_against_each_other_task_by_task(command: Command, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    command(*QUICK, "--out", str(good))
+    command(*QUICK, "--out", str(bad), local=model(lambda task: task.category == "json"))
+
+    worse, better, same = (command("--compare", str(a), str(b)) for a, b in ((good, bad), (bad, good), (good, good)))
+
+    assert (worse.status, better.status, same.status) == (1, 0, 0)
+    assert "B is worse" in worse.out
+    assert "B is better" in better.out
+    assert "no difference beyond chance" in same.out
+
+
+def test_nothing_goes_to_a_cloud_without_a_limit_and_with_one_its_cost_is_told(command: Command, file: Path) -> None:
+    refused = command("openai/gpt-5.4-mini", "--category", "json", "--out", str(file))
+
+    assert (refused.status, refused.asked) == (2, 0)
+    assert "--spend USD" in refused.err
+
+    paid = command("openai/gpt-5.4-mini", "--category", "json", "--spend", "1", "--out", str(file))
+
+    assert paid.status == 0, paid.err
+    assert "Spent at clouds: $0.0" in paid.out
+    assert 0 < read(file).spent < 0.01
+
+
+def test_the_limit_is_not_passed(command: Command, file: Path) -> None:
+    tried = command("openai/gpt-5.4-mini", "--category", "json", "--spend", "0.0015", "--out", str(file))
+
+    assert tried.status == 2
+    assert 0 < tried.asked < 8
+    assert read(file).spent <= 0.0015
+
+
+def test_without_a_sandbox_no_code_runs_and_the_rest_is_tried(
+    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: Any, **__: Any) -> None:
+        raise SandboxUnavailable("Docker does not answer")
+
+    monkeypatch.setattr(session.sandbox, "find", none)
+    tried = command("coder", "--category", "python", "--category", "json", "--out", str(file))
+
+    assert tried.status == 0, tried.err
+    assert "Not tried: there is no sandbox (Docker does not answer): python-" in tried.out
+    assert "8 of 8" in tried.out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["here/larger"], "no target 'here/larger'"),
+        (["coder", "--category", "pythn"], "no category 'pythn'"),
+        (["--show", "/nowhere.jsonl"], "cannot be read"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(command: Command, words: list[str], said: str) -> None:
+    tried = command(*words)
+
+    assert (tried.status, tried.err.count("\n"), tried.asked) == (2, 1, 0)
+    assert said in tried.err
+
+
+def test_the_document_has_every_figure(command: Command, file: Path, tmp_path: Path) -> None:
+    command(*QUICK, "--out", str(file), "--json", str(tmp_path / "told.json"))
+    document = json.loads((tmp_path / "told.json").read_text())
+
+    assert document["unfinished"] is None
+    assert {line["category"]: line["rate"]["passed"] for line in document["categories"]} == {
+        "json": 8,
+        "tools": 8,
+        "all": 16,
+    }
+    assert set(document["solved"].values()) == {True}
