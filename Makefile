@@ -6,19 +6,21 @@ SHELL := /bin/sh
 # CHECK=1 says what would change, and changes nothing:      make site CHECK=1
 # PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
+# ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
 ARGS ?=
 PART ?=
 MODELS ?=
+ADD ?=
 VERSION ?=
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test cases faults fuzz reset pins pages lock oracle venv artefacts collection
+.PHONY: help site upgrade verify demo test cases faults fuzz reset pins catalogue pages lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -41,7 +43,7 @@ demo: ## five agents build and test a small feature through the router
 	@scripts/venv site
 	@.venv/bin/python demo_final.py $(ARGS)
 
-test: ## tests of the project itself, with their set-up; PART=all for every story of the lab, as in CI
+test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test
 	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
 
@@ -64,6 +66,10 @@ reset: ## remove what `make site` made; models, ledger and keys stay unless PURG
 pins: ## write the digests of models into config/models.lock.yaml, as their sources have them now
 	@scripts/venv site
 	@.venv/bin/python scripts/pin_models.py $(MODELS) $(ARGS)
+
+catalogue: ## read models' shapes from their headers into config/models.yaml; ADD=NAME writes a new entry
+	@scripts/venv site
+	@.venv/bin/python -m gridtie.catalogue $(ARGS) $(if $(ADD),add "$(ADD)",refresh $(MODELS))
 
 pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, docs/costs.md, READMEs of roles
 	@scripts/venv site

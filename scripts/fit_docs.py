@@ -16,15 +16,19 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "src"))
 
 from gridtie.catalogue import Catalogue, load  # noqa: E402
+from gridtie.host.fit.architectures import RULES, Rule, Sliding  # noqa: E402
 from gridtie.host.fit.budget import budget_for  # noqa: E402
-from gridtie.host.fit.choice import Choice, Verdict, Wishes, choose_best  # noqa: E402
-from gridtie.host.fit.explain import FAST, overview  # noqa: E402
+from gridtie.host.fit.choice import Choice, Verdict, Wishes, recommend  # noqa: E402
+from gridtie.host.fit.explain import FAST, advice, overview  # noqa: E402
 from gridtie.host.fit.memory import GIB  # noqa: E402
 from gridtie.host.fit.placement import Budget  # noqa: E402
+from gridtie.host.fit.purposes import CHOOSABLE  # noqa: E402
 from gridtie.host.machine.hardware import from_document  # noqa: E402
 
 PAGE = ROOT / "docs" / "memory-fit.md"
 PROFILES = ROOT / "tests" / "fixtures" / "hardware"
+WISHES = Wishes(purposes=CHOOSABLE)
+NEAR = 6
 _PART = re.compile(r"(<!-- fit:([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.S)
 
 
@@ -34,9 +38,48 @@ def page(text: str) -> str:
 
     def part(found: re.Match[str]) -> str:
         name = found.group(2)
+        if name == "architectures":
+            return found.group(1) + architectures() + found.group(3)
         return found.group(1) + (summary(catalogue) if name == "summary" else details(catalogue, name)) + found.group(3)
 
     return _PART.sub(part, text)
+
+
+def architectures() -> str:
+    """What each architecture's rule says, those with the same on one line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, rule in RULES.items():
+        alike.setdefault((_sliding(rule.sliding), _other(rule)), []).append(f"`{name}`")
+    lines = ["| architectures | layers that slide | other |", "|---|---|---|"]
+    lines += [f"| {', '.join(found)} | {slides} | {other} |" for (slides, other), found in alike.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _sliding(rule: Sliding | None) -> str:
+    if rule is None:
+        return "none"
+    spared = "the first" if rule.first else "the last"
+    text = f"all but {spared} of {rule.every}" if rule.every else "as the header's pattern says"
+    if rule.size:
+        text += f", {rule.size} tokens" + (
+            " whatever the header says" if rule.fixed else " unless the header says else"
+        )
+    return text + (f", models of {rule.blocks} blocks alone" if rule.blocks else "")
+
+
+def _other(rule: Rule) -> str:
+    said = [f"recurrent: {rule.recurs}" + (f" ({rule.interval})" if rule.interval else "")] if rule.recurs else []
+    if rule.shares_after:
+        said.append(f"layers from {rule.shares_after} on share their cache")
+    if rule.shares:
+        said.append("as many of the last as the header says share their cache")
+    if rule.tied_twice:
+        said.append("a tied embedding counts twice")
+    if not rule.keeps_cache:
+        said.append("no cache")
+    if rule.gates == 1:
+        said.append("no gate")
+    return "; ".join(said)
 
 
 def names() -> list[str]:
@@ -51,14 +94,18 @@ def judged_budget(name: str) -> Budget:
 
 def judged(catalogue: Catalogue, name: str) -> tuple[Budget, Choice]:
     budget = judged_budget(name)
-    return budget, choose_best(catalogue, budget, Wishes())
+    return budget, recommend(catalogue, budget, WISHES)
+
+
+def best_coder(choice: Choice) -> Verdict:
+    return choice.picks["code"]
 
 
 def summary(catalogue: Catalogue) -> str:
     lines = ["| machine | for models | takes | context | needs | ~tokens/s |", "|---|---|---|---|---|---|"]
     for name in names():
         budget, choice = judged(catalogue, name)
-        best = choice.chosen[0]
+        best = best_coder(choice)
         assert best.need and best.speed
         pace = f"{best.speed:.0f}" if best.speed < FAST else f"{FAST}+"
         lines.append(
@@ -69,15 +116,19 @@ def summary(catalogue: Catalogue) -> str:
 
 
 def details(catalogue: Catalogue, name: str) -> str:
-    """What was taken, and what scores better or nearly as well but was not."""
+    """What is recommended, and what ranks higher or nearly as high but was not taken."""
     _, choice = judged(catalogue, name)
-    best = choice.chosen[0]
+    best = best_coder(choice)
     shown = [v for v in choice.verdicts if v.chosen or _rival(v, best)]
-    return f"```\n$ gridtie fit --profile tests/fixtures/hardware/{name}.json\n{overview(tuple(shown))}```\n"
+    text = advice(choice, WISHES) + overview(shown)
+    return f"```\n$ gridtie fit --machine tests/fixtures/hardware/{name}.json\n{text}```\n"
 
 
 def _rival(verdict: Verdict, best: Verdict) -> bool:
-    return (verdict.score or 0) > 0.8 * (best.score or 0) and not verdict.model.hybrid
+    """A model that is no more than so many places away."""
+    if verdict.standing is None or best.standing is None or "code" not in verdict.model.purposes:
+        return False
+    return abs(verdict.standing.place - best.standing.place) <= NEAR
 
 
 def main() -> None:

@@ -8,14 +8,25 @@ import sys
 from pathlib import Path
 
 from gridtie.catalogue import Catalogue, Model, load, load_lock
-from gridtie.host.fit.choice import coding_score
-from gridtie.host.fit.memory import GIB, Settings, need
+from gridtie.host.fit.layers import UnknownArchitecture, layers_of_shape
+from gridtie.host.fit.memory import BUILD, GIB, Settings, need
+from gridtie.host.fit.ranking import Standing, chains_to
+from gridtie.host.fit.score import CODING, TITLES, standings_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "models.md"
 # How a station runs a model unless it is told otherwise.
-CONTEXTS = (8192, 32768)
+CONTEXTS = (8192, 32768, 65536)
 MARKS = {"exact": "", "published": "", "estimated": "~"}
+# Heads of columns.
+SHORT = {
+    "aider-edit": "aider edit",
+    "aa-index": "AA index",
+    "aider-polyglot": "aider polyglot",
+    "terminal-bench-2": "Terminal-Bench 2",
+    "humaneval-plus": "HumanEval+",
+    "humaneval": "HumanEval",
+}
 
 
 def table(head: list[str], rows: list[list[str]], right: set[int]) -> str:
@@ -26,8 +37,18 @@ def table(head: list[str], rows: list[list[str]], right: set[int]) -> str:
 
 def sizes(catalogue: Catalogue) -> str:
     """What each model is and what it takes."""
-    head = ["model", "parameters", "file GB", "at 8K GiB", "at 32K GiB", "context", "licence"]
-    return table(head, [_sizes(model) for model in catalogue.models.values()], {1, 2, 3, 4, 5})
+    head = [
+        "model",
+        "parameters",
+        "file GB",
+        "at 8K GiB",
+        "at 32K GiB",
+        "at 64K GiB",
+        "context",
+        "shape from",
+        "licence",
+    ]
+    return table(head, [_sizes(model) for model in catalogue.models.values()], {1, 2, 3, 4, 5, 6})
 
 
 def _sizes(model: Model) -> list[str]:
@@ -37,32 +58,90 @@ def _sizes(model: Model) -> list[str]:
     terms = model.license.id if model.license.commercial else f"**{model.license.id}, not for commercial use**"
     size = f"{MARKS[model.file.size]}{model.file.bytes / 1e9:.2f}"
     memory = [_memory(model, context) for context in CONTEXTS]
-    return [f"`{model.name}`", parameters, size, *memory, f"{model.shape.context_length:,}", terms]
+    read = f"{model.shape_source.kind}, {model.shape_source.date}" if model.shape_source.kind else "-"
+    return [f"`{model.name}`", parameters, size, *memory, f"{model.shape.context_length:,}", read, terms]
 
 
 def _memory(model: Model, context: int) -> str:
-    """Of one request at a time; nothing where the model was not trained for so much, or cannot be predicted."""
-    if model.hybrid:
-        return "not predicted"
+    """Of one request at a time; nothing where the model was not trained for so much, or nobody knows its memory."""
     if context > model.shape.context_length:
         return "-"
+    try:
+        layers_of_shape(model.shape, BUILD)
+    except UnknownArchitecture:
+        return "unknown"
     return f"{need(model.shape, model.file.tensors, Settings(context)).total / GIB:.1f}"
 
 
 def scores(catalogue: Catalogue) -> str:
     """How good each is, in the order that `auto` ranks them by."""
-    head = ["model", "coding score", "aider edit", "HumanEval", "HumanEval+", "source"]
-    ranked = sorted(catalogue.models.values(), key=lambda m: -(coding_score(m)[0] or -1.0))
-    return table(head, [_scores(model) for model in ranked], {1, 2, 3, 4})
+    head = ["rank", "model", "score", *(SHORT[scale.name] for scale in CODING), "sources"]
+    placed = standings_of(catalogue)
+    order = [*placed, *(name for name, model in catalogue.models.items() if name not in placed and _codes(model))]
+    rows = [_scores(catalogue.models[name], placed.get(name)) for name in order]
+    return table(head, rows, {0, *range(2, 3 + len(CODING))})
 
 
-def _scores(model: Model) -> list[str]:
-    value, estimated = coding_score(model)
-    ranked = "none" if value is None else f"{'~' if estimated else ''}{value:.1f}"
-    found = [model.score(name) for name in ("aider-edit", "humaneval", "humaneval-plus")]
-    cells = [f"{score.value:.1f}" if score else "" for score in found]
-    sources = "; ".join(dict.fromkeys(score.source for score in model.scores))
-    return [f"`{model.name}`", ranked, *cells, sources or "none is published"]
+def _codes(model: Model) -> bool:
+    return model.purposes != ("embeddings",)
+
+
+def _scores(model: Model, found: Standing | None) -> list[str]:
+    rank = f"{found.place}{'~' * found.unsure}" if found else "-"
+    value = f"{found.score:.1f}{'~' * found.linked}" if found and not found.below else "below" if found else "-"
+    figures = [model.score(scale.name) for scale in CODING]
+    cells = [f"{score.value:.1f}" if score else "" for score in figures]
+    used = [f"{score.source} ({score.date})" for score in figures if score]
+    return [rank, f"`{model.name}`", value, *cells, "; ".join(dict.fromkeys(used)) or "none is published"]
+
+
+def links(catalogue: Catalogue) -> str:
+    """How each benchmark is read on the reference's scale."""
+    head = ["benchmark", "read on the scale of", "models with both", "one reading is off by", "known of"]
+    everything = {name: model.scores for name, model in catalogue.models.items()} | dict(catalogue.references)
+    measured = {name: {s.benchmark: s.value for s in reversed(each)} for name, each in everything.items()}
+    chains = chains_to(measured, CODING[0].name)
+    rows = []
+    for scale in CODING:
+        known = sum(scale.name in figures for figures in measured.values())
+        chain = chains.get(scale.name, ())
+        first = chain[0] if chain else None
+        rows.append(
+            [
+                TITLES[scale.name],
+                TITLES[first.target]
+                if first
+                else "the reference"
+                if scale is CODING[0]
+                else "not linked: too few models",
+                str(len(first.shared)) if first else "",
+                f"{first.error:.2f} log odds" if first else "",
+                f"{known} models",
+            ]
+        )
+    return table(head, rows, {2, 3, 4})
+
+
+def references(catalogue: Catalogue) -> str:
+    """The models that only link benchmarks."""
+    rows = [
+        [name, "; ".join(f"{score.value:g} on {TITLES[score.benchmark]} ({score.date})" for score in found)]
+        for name, found in catalogue.references.items()
+    ]
+    return table(["model", "figures"], rows, set())
+
+
+def purposes(catalogue: Catalogue) -> str:
+    """What each is for, what it can do, and what speaks against it."""
+    rows = []
+    for model in catalogue.models.values():
+        against = [f"{flag.purpose}: {flag.reason} ({flag.source})" for flag in model.flags]
+        against += [f"needs {engine} {least}" for engine, least in model.engines.items()]
+        against += [f"only Ollama's own build reads the library's file: {model.own_header}"] if model.own_header else []
+        rows.append(
+            [f"`{model.name}`", ", ".join(model.purposes), ", ".join(model.capabilities), "; ".join(against) or "-"]
+        )
+    return table(["model", "for", "can", "known of it"], rows, set())
 
 
 def speeds(catalogue: Catalogue) -> str:
@@ -87,7 +166,7 @@ def sources(catalogue: Catalogue) -> str:
 
 def page(text: str, catalogue: Catalogue) -> str:
     """The page with every table between its marks written anew. Raises ValueError where a mark is missing."""
-    for make in (sizes, scores, speeds, sources):
+    for make in (sizes, scores, links, references, purposes, speeds, sources):
         block = re.compile(rf"(<!-- {make.__name__}: .*? -->\n).*?(<!-- /{make.__name__} -->)", re.DOTALL)
         if not block.search(text):
             raise ValueError(f"{PAGE.name} has no marks for {make.__name__}")

@@ -8,8 +8,10 @@ unit         one module at a time, in parallel; properties; random inputs
 contract     wire formats, official SDKs, recorded ground truth
 integration  real engines and the real router container, on two stations beside any live one
 lab          a disposable systemd host, provisioned from nothing, killed, verified and reset
-stories      every other way in which a machine becomes a station, is one, or stops being one; only where it is asked
-             for, as CI does, since it takes longer than all of the others together
+scenarios    every way in which a machine becomes a station, is one, or stops being one; in the place of lab in
+             PART=all, since it takes longer than all of the others together
+kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
+pairs        upgrades between two releases that both come from their sources; only where it is asked for
 """
 
 from __future__ import annotations
@@ -25,7 +27,16 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-BARE_MACHINE = "tests/lab/test_bare_machine.py"
+LAB = "tests/lab"
+BARE_MACHINE = f"{LAB}/test_bare_machine.py"
+# By the time that they take, so that two workers end together; but the native engine's is not begun beside that of the
+# upgrades, since it would wait for the mirror that those make. A file that is not named here is taken for a long one.
+LONGEST_FIRST = (
+    "test_upgrade", "test_bare_machine", "test_native", "test_team", "test_shipped_inventories", "test_adopted_docker",
+    "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_ci", "test_bad_input", "test_mirror",
+)  # fmt: skip
+# Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
 
 # Stations of the tests: a project's name is also that of its containers, directories, account and command.
 STATIONS = {
@@ -82,11 +93,29 @@ def lab() -> bool:
     return container_engine() and pytest("-n", "0", BARE_MACHINE, "--timeout", "1800")
 
 
-def stories() -> bool:
-    """All the others: an engine as a service, upgrades, teams, runners, other Dockers, proxies, bad input."""
-    # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
-    side_by_side = ("-n", "2", "--dist", "loadfile", "--timeout", "1800")
-    return container_engine() and pytest(*side_by_side, "--ignore", BARE_MACHINE, "tests/lab")
+def scenarios() -> bool:
+    """The bare machine, engines as services, upgrades, teams, runners, other Dockers, proxies, bad input."""
+    return container_engine() and pytest(*SIDE_BY_SIDE, *longest_first())
+
+
+def longest_first() -> list[str]:
+    """The lab's files in the order in which they are begun."""
+    names = [path.stem for path in sorted((CHECKOUT / LAB).glob("test_*.py"))]
+    names.sort(key=lambda name: LONGEST_FIRST.index(name) if name in LONGEST_FIRST else -1)
+    return [f"{LAB}/{name}.py" for name in names]
+
+
+def kills() -> bool:
+    """A killed run and the one after it: each stage's boundary, within the longest, each moment of an upgrade."""
+    files = [f"{LAB}/test_{name}.py" for name in ("bare_machine", "native", "upgrade")]
+    steps = ("-k", "killed or second_run_changes_nothing_and")
+    return container_engine() and pytest(*SIDE_BY_SIDE, *steps, *files, GRIDTIE_TEST_KILLS="everywhere")
+
+
+def pairs() -> bool:
+    """The upgrades of the scenarios, from a release of Ollama to the one after it."""
+    upgrades = (f"{LAB}/test_upgrade.py", "-n", "0", "--timeout", "1800")
+    return container_engine() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
 
 
 def container_engine() -> bool:
@@ -114,26 +143,46 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 
 PARTS: dict[str, Callable[[], bool]] = {
-    part.__name__: part for part in (lint, unit, contract, integration, lab, stories)
+    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs)
 }  # fmt: skip
-USUAL = [name for name in PARTS if name != "stories"]
+USUAL = ["lint", "unit", "contract", "integration", "lab"]
+# The bare machine is among the scenarios, and so beside them.
+ALL = ["lint", "unit", "contract", "integration", "scenarios"]
+# What parts were called before.
+FORMER = {"stories": "scenarios"}
+
+
+def chosen(asked: list[str]) -> list[str]:
+    """The parts to be run, in the order in which they were asked for."""
+    wanted = [part for word in asked for part in (ALL if word == "all" else [FORMER.get(word, word)])]
+    return list(dict.fromkeys(wanted)) or USUAL
+
+
+def remarks(asked: list[str]) -> Iterator[str]:
+    """What whoever asked for these parts should know."""
+    for word in asked:
+        if word in FORMER:
+            yield f"{word} is called {FORMER[word]} now: make test PART={FORMER[word]}"
+    if chosen(asked) == USUAL:
+        yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
+    if chosen(asked) == ALL:
+        yield "kills, pairs not run: docs/testing.md has when they were"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[[], "all", *PARTS], metavar="PART", help=", ".join(PARTS))
-    asked = parser.parse_args().parts or USUAL
-    wanted = list(PARTS) if "all" in asked else asked
+    known = [[], "all", *PARTS, *FORMER]
+    parser.add_argument("parts", nargs="*", choices=known, metavar="PART", help=f"all, {', '.join(PARTS)}")
+    asked = parser.parse_args().parts
     results: list[tuple[str, bool, float]] = []
-    for part in wanted:
+    for part in chosen(asked):
         print(f"\n== {part}: {PARTS[part].__doc__ or ''}".rstrip(), flush=True)
         started = time.monotonic()
         results.append((part, PARTS[part](), time.monotonic() - started))
     print()
     for part, passed, seconds in results:
         print(f"{part:12} {'passed' if passed else 'FAILED'} {seconds:6.0f} s")
-    if wanted == USUAL:
-        print("stories      not run; CI runs them as well: make test PART=all")
+    print(*remarks(asked), sep="\n")
     return 0 if all(passed for _, passed, _ in results) else 1
 
 

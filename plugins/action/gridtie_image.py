@@ -7,13 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import gridtie_image_plan as plan
 from ..plugin_utils.gridtie_agreed import Agreed
-from ..plugin_utils.gridtie_collection import ROOT
+from ..plugin_utils.gridtie_collection import ROOT, artefacts_in
 
 _SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
 _NAMES = ("engine-embedded", "engine-ollama", "router")
@@ -37,9 +36,9 @@ def read_tree(root: Path) -> dict[str, bytes]:
 
 class ActionModule(ActionBase):
     """Arguments: ``name``, ``machine`` (preflight's facts), ``release`` (upstream's image instead of ours), ``prefix``,
-    ``base``, ``mirror_url``, ``builder`` (the host that makes it for this one, which then only says whether it is
-    ``missing``), ``lock_file``, ``pins`` and ``former_pins``, and those of the module that the action does not work out
-    itself.
+    ``base``, ``mirror_url``, ``artefacts_file`` (what is pinned; empty for the project's own), ``builder`` (the host
+    that makes it for this one, which then only says whether it is ``missing``), ``lock_file``, ``pins`` and
+    ``former_pins``, and those of the module that the action does not work out itself.
     """
 
     TRANSFERS_FILES = True
@@ -98,7 +97,7 @@ class ActionModule(ActionBase):
         release, mirror = arguments.pop("release", False), arguments.pop("mirror_url", "")
         variant = arguments.pop("variant", "")
         settings = {"prefix": arguments.pop("prefix", "gridtie"), "base": arguments.pop("base", "packages")}
-        artefacts = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+        artefacts = artefacts_in(arguments.pop("artefacts_file", ""))
         if release:
             return [plan.release_step(artefacts, mirror, variant)]
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}

@@ -100,6 +100,7 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     lock = Path(str(values.get("gridtie_lock_file", "/"))).expanduser()
     if not lock.is_absolute():
         problems.append({"found": f"gridtie_lock_file is {str(lock)!r}", "fix": "give an absolute path"})
+    problems += check_artefacts(str(values.get("gridtie_artefacts_file") or ""))
     at_once = str(values.get("gridtie_models_parallel", "auto"))
     if at_once != "auto" and not (at_once.isdigit() and int(at_once)):
         problems.append({"found": f"gridtie_models_parallel is {at_once}", "fix": "choose auto, or a number from 1 on"})
@@ -157,19 +158,35 @@ def check_routing(path: Path, pool: list[str]) -> tuple[list[dict[str, str]], li
     try:
         routing = config.load(path).routing
     except config.ConfigError as error:
-        problems = []
-        for entry in error.problems:
-            where = ":".join(str(part) for part in (entry.file, entry.line) if part)
-            key = str(entry).partition(": ")[2].removesuffix(f"; {entry.fix}") if where else str(entry)
-            problems.append(
-                {"found": f"{where}: {key}" if where else key, "fix": entry.fix or "correct the routing file"}
-            )
-        return problems, []
+        return _told(error, "correct the routing file"), []
     if pool and not any(provider.type == "pool" for provider in routing.providers.values()):
         found = f"gridtie_pool is set, and {path} has no provider of the type pool, so it would not be used"
         fix = "add `pool: {type: pool}` to its providers, as config/llm_routing.yaml has it"
         return [{"found": found, "fix": fix}], list(routing.environments)
     return [], list(routing.environments)
+
+
+def check_artefacts(given: str) -> list[dict[str, str]]:
+    """Every problem of the file that says what is pinned, with line and key; ``given`` is empty for the project's."""
+    path = collection.artefacts_file(given)
+    if not path.is_absolute():
+        return [{"found": f"gridtie_artefacts_file is {given!r}", "fix": "give an absolute path"}]
+    artefacts, problems = collection.package("gridtie.artefacts"), collection.package("gridtie.config.problems")
+    try:
+        artefacts.read(path)
+    except problems.ConfigError as error:
+        return _told(error, "write it as config/artefacts.yaml has it, or correct gridtie_artefacts_file")
+    return []
+
+
+def _told(error: Any, otherwise: str) -> list[dict[str, str]]:
+    """The problems of a file, each with its place; ``otherwise`` is what to do where a problem does not say it."""
+    problems = []
+    for entry in error.problems:
+        where = ":".join(str(part) for part in (entry.file, entry.line) if part)
+        key = str(entry).partition(": ")[2].removesuffix(f"; {entry.fix}") if where else str(entry)
+        problems.append({"found": f"{where}: {key}" if where else key, "fix": entry.fix or otherwise})
+    return problems
 
 
 def undeclared_proxies(environ: Mapping[str, str], values: Mapping[str, Any]) -> list[str]:

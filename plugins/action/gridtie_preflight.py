@@ -6,28 +6,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ansible import context
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import gridtie_image_plan as plan
 from ..module_utils.gridtie_judge import listing, problem
 from ..plugin_utils import gridtie_needed_pins as needs
 from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
-from ..plugin_utils.gridtie_collection import ROOT, installed
+from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed
 
 # isort: split
 
+from gridtie import artefacts
 from gridtie.catalogue import CatalogueFileError, load, load_lock
 from gridtie.catalogue.request import unpinned
+from gridtie.config.problems import ConfigError
 from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
 from gridtie.host.models.resolve import AUTO, merged_pins
 
+# The project of a station that is alone on its host: roles/station/defaults.
+_USUAL = "gridtie"
 _MEND = "put the file right, or back from where the inventory is kept, or use the version that wrote it"
 
 
 class ActionModule(ActionBase):
     """Arguments: the module's, and ``pins``: ``mode``, ``lock_file``, ``usual`` (the lock's default place),
-    ``catalogue`` and ``lock`` (files of the project), ``models``, ``choose_again`` and ``gpu``, the variables.
+    ``project`` (the station's name), ``catalogue``, ``lock`` and ``artefacts`` (files of the project), ``models``,
+    ``choose_again`` and ``gpu``, the variables.
 
     Returns what the module returns, and ``pins``: the ``mode`` in which the roles go on, and the host's ``former`` pins
     that no lock holds.
@@ -63,8 +68,11 @@ class _Pins:
     ) -> None:
         self._given, self._seen = given, seen
         self._host = str(task_vars.get("inventory_hostname", ""))
+        # A host may carry several stations, each with records of its own.
+        self._station = self._host if given["project"] == _USUAL else f"{self._host}/{given['project']}"
         self._sources = task_vars.get("ansible_inventory_sources") or []
         self._path = Path(str(given["lock_file"])).expanduser()
+        self._artefacts = artefacts_file(given["artefacts"])
         self._require = given["mode"] == "require"
         self._why_lost = not_kept(self._path, Path(str(given["usual"])), local=local)
         self._former: Learned = {}
@@ -79,10 +87,10 @@ class _Pins:
             self._lock = read(self._path)
         except LockError as error:
             return [problem(str(error), f"{_MEND}; it was not touched")]
-        former = [] if self._host in self._lock.taken_over else self._take_up_former()
+        former = [] if self._station in self._lock.taken_over else self._take_up_former()
         try:
-            return [*former, *self._missing()]
-        except CatalogueFileError:
+            return [*former, *self._missing(pinned := artefacts.read(self._artefacts)), *self._not_compiled(pinned)]
+        except (CatalogueFileError, ConfigError):
             return former  # It has its own line, among the inputs.
 
     def take_over(self) -> list[dict[str, str]]:
@@ -90,7 +98,7 @@ class _Pins:
         if not self._former or self._why_lost:
             return []
         try:
-            take_over(self._path, self._host, self._former)
+            take_over(self._path, self._station, self._former)
         except LockError as error:
             # Another host was first, a moment ago.
             self._lock = read(self._path)
@@ -103,33 +111,32 @@ class _Pins:
 
     def _take_up_former(self) -> list[dict[str, str]]:
         if self._seen.get("former_problem"):
-            return [problem(f"{self._host}: {self._seen['former_problem']}", "repair it, or remove it on that host")]
+            return [problem(f"{self._station}: {self._seen['former_problem']}", "repair it, or remove it on that host")]
         self._former = self._seen["former_pins"]
         return [
             problem(
-                f"{conflict} ({self._path}); {self._host} recorded its own before there was a lock",
-                "decide: to follow the lock, remove that entry from pins.json on the host (/etc/gridtie, or models in "
-                "gridtie_state_dir); to follow the host, write its digest into the lock",
+                f"{conflict} ({self._path}); {self._station} recorded its own before there was a lock",
+                "decide: to follow the lock, remove that entry from pins.json on the host (in gridtie_config_dir, or "
+                "models in gridtie_state_dir); to follow the host, write its digest into the lock",
             )
-            for conflict in self._lock.conflicts(self._former, self._host)
+            for conflict in self._lock.conflicts(self._former, self._station)
         ]
 
-    def _missing(self) -> list[dict[str, str]]:
-        artefacts = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text(encoding="utf-8"))
+    def _missing(self, pinned: dict[str, Any]) -> list[dict[str, str]]:
         machine, choice = self._seen["machine"], self._seen.get("choice") or {}
         known = {kind: {**self._former.get(kind, {}), **self._lock.digests(kind)} for kind in ("images", "archives")}
         system = machine["system"]["id"]
         registry = (machine["reach"].get("registry") or {}).get("state") == "ok"
         may_learn = not (self._require or self._why_lost)
         base = plan.base_source(
-            "registry" if registry or system not in artefacts["bootstrap"] else "packages",
-            artefacts,
+            "registry" if registry or system not in pinned["bootstrap"] else "packages",
+            pinned,
             system,
-            may_learn or plan.base_image(artefacts, system)["reference"] in known["images"],
+            may_learn or plan.base_image(pinned, system)["reference"] in known["images"],
         )
-        needed = needs.of_engine(choice, machine, artefacts, self._given["gpu"], base)
+        needed = needs.of_engine(choice, machine, pinned, self._given["gpu"], base)
         self.notices = [
-            f"{each.reference}: config/artefacts.yaml has another digest than {self._path}, and counts; remove it there"
+            f"{each.reference}: {self._artefacts} has another digest than {self._path}, and counts; remove it there"
             for each in needs.outranked(needed, known)
         ]
         lacking = needs.missing(needed, known) + [needs.Needed("models", name) for name in self._unpinned_models()]
@@ -137,6 +144,20 @@ class _Pins:
             checkout = not installed()
             return needs.required(lacking, str(self._path), self._learn_command(checkout), checkout=checkout)
         return needs.lost(lacking, self._undecided, self._why_lost, str(self._path)) if self._why_lost else []
+
+    def _not_compiled(self, pinned: Mapping[str, Any]) -> list[dict[str, str]]:
+        """A pinned version that would be compiled, where the collection's own Go module is that of another one."""
+        choice = self._seen.get("choice") or {}
+        wanted, here = (document["ollama"]["version"] for document in (pinned, artefacts.read(artefacts_file())))
+        if choice.get("engine") != "ollama" or choice.get("source") != "packages" or wanted == here:
+            return []
+        return [
+            problem(
+                f"{self._artefacts} pins Ollama {wanted}, and what is compiled from package sources here is {here} "
+                f"({choice['why']})",
+                f"pin {here}, or give this machine a way to Ollama's releases: gridtie_https_proxy, gridtie_mirror_url",
+            )
+        ]
 
     @property
     def _decided(self) -> list[str]:
@@ -162,6 +183,8 @@ class _Pins:
         return unpinned(names, catalogue, pins)
 
     def _learn_command(self, checkout: bool) -> str:
-        inventory = " ".join(f"-i {source}" for source in self._sources)
-        playbook = "site.yml" if checkout else "gridtie.gridtie.site"
-        return f"ansible-playbook {playbook} {inventory} --limit {self._host} -e gridtie_pins=learn"
+        files = [given for given in context.CLIARGS.get("extra_vars") or () if given.startswith("@")]
+        words = [*(f"-i {source}" for source in self._sources), *(f"-e {file}" for file in files)]
+        words += [f"--limit {self._host}", "-e gridtie_pins=learn"]
+        told = " ".join(words)
+        return f'make site ARGS="{told}"' if checkout else f"ansible-playbook gridtie.gridtie.site {told}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.path import unfrackpath
 
 
 class ActionModule(ActionBase):
     """Arguments: ``host`` (as testinfra names it), ``ssh_arguments``, ``ssh_key``, ``checkout``, ``config_dir``.
 
     With ``become`` the tests get the password that sudo wants, from wherever Ansible has it. It travels through a pipe:
-    neither a command line nor an environment shows it.
+    neither a command line nor an environment shows it. Where the login itself wants one, they go through the connection
+    that Ansible holds open.
     """
 
     TRANSFERS_FILES = False
@@ -27,7 +30,8 @@ class ActionModule(ActionBase):
         given = self._task.args
         checkout = Path(given["checkout"]).resolve()
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--hosts={given['host']}"]
-        command += [f"--ssh-extra-args={given['ssh_arguments']}", f"--ssh-identity-file={given['ssh_key']}"]
+        arguments = f"{self._open_connection()} {given['ssh_arguments']}".strip()
+        command += [f"--ssh-extra-args={arguments}", f"--ssh-identity-file={given['ssh_key']}"]
         done = run_with_password(
             [*command, str(checkout / "tests/verify")],
             self._password(),
@@ -40,6 +44,24 @@ class ActionModule(ActionBase):
         if done.returncode:
             result.update(failed=True, msg=f"tests/verify does not hold for {given['host']}")
         return result
+
+    def _open_connection(self) -> str:
+        """Options by which ssh needs no password of its own; none where the run logged in without one."""
+        connection = self._connection
+        # The second is what --ask-pass was told.
+        password = connection.get_option("password") or self._play_context.password
+        if connection.transport != "ssh" or not password:
+            return ""
+        # It may have closed since the last task: this opens it again, and the tests keep it busy.
+        self._low_level_execute_command("true")
+        if not connection.control_path:
+            raise AnsibleActionFail(
+                "the inventory logs in with a password of SSH, and these tests would need the connection that Ansible "
+                "shares, which ssh_args turns off: leave ControlMaster and ControlPersist in it, or log in with a key "
+                "(ssh-copy-id)"
+            )
+        path = connection.control_path % {"directory": unfrackpath(connection.control_path_dir)}
+        return f"-o ControlMaster=no -o ControlPath={shlex.quote(path)}"
 
     def _password(self) -> str:
         become = self._connection.become

@@ -17,6 +17,7 @@ from ansible.plugins.callback.default import CallbackModule as DefaultCallback
 from ansible.template import Templar
 
 from ..plugin_utils import gridtie_fleet_report as fleet_report
+from ..plugin_utils.gridtie_collection import installed
 
 DOCUMENTATION = """
 name: gridtie
@@ -42,13 +43,16 @@ _TAIL_LINES = 40
 # How the message of a failure begins that was told when it happened, and is counted at the end.
 TOLD = "Told above"
 
+_PASSWORD = "sudo wants a password: add --ask-become-pass" + (
+    "." if installed() else ", or use `make site` in a terminal."
+)
 _HINTS = (
     ("is not in the sudoers", "This user may not use sudo. Ask the machine's administrator, or run as root."),
     ("incorrect sudo password", "The sudo password was wrong: run the command again."),
     # ansible-core 2.19 says it so, as soon as sudo asks a second time.
     ("duplicate become password prompt", "The sudo password was wrong: run the command again."),
-    ("missing sudo password", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
-    ("a password is required", "sudo wants a password: use `make site` in a terminal, or add --ask-become-pass."),
+    ("missing sudo password", _PASSWORD),
+    ("a password is required", _PASSWORD),
     ("no space left on device", "The disk is full: free some space (docker system df shows what Docker holds)."),
 )
 

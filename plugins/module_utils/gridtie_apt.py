@@ -39,6 +39,15 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if name not in installed]
 
 
+def held(names: list[str]) -> list[str]:
+    """Those packages whose version is held."""
+    status, output, errors = run(["dpkg-query", "-W", "-f", "${Package} ${db:Status-Want}\n", *names])
+    if status not in (0, 1):
+        raise PackageError(f"dpkg-query cannot be run: {errors}")
+    found = {line.split()[0] for line in output.splitlines() if line.split()[1:] == ["hold"]}
+    return [name for name in names if name in found]
+
+
 def _index_is_fresh() -> bool:
     lists = Path("/var/lib/apt/lists")
     # Packages files carry the mirror's time; the directory is written by every update.
@@ -95,6 +104,11 @@ class Apt:
                 self._fetch_index()
             command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *files]
             self._run(command, f"installing {', '.join(names)}")
+
+    def hold(self, names: list[str], *, held: bool) -> None:
+        """Keep packages at the version that is installed, or let them go again."""
+        what = f"{'holding' if held else 'letting go of'} {', '.join(names)}"
+        self._run(["apt-mark", "hold" if held else "unhold", *names], what)
 
     def _fetch_index(self) -> None:
         self._run(["apt-get", *_OPTIONS, "update"], "fetching the package index")

@@ -18,10 +18,12 @@ BASE_REPOSITORY = "gridtie/base"
 _ROUTER_PARTS = (
     "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
     # Runs from it in a container of its own, since a host's Python is bare.
-    "report/", "page/",
+    "bench/", "report/", "page/",
     # What means the same on a host and in a container: names, places, arguments, times, files, tables of text.
     "host/__init__.py", "host/ollama_name.py", "host/paths.py", "host/local_time.py", "host/new_file.py",
     "host/table.py", "host/commands/__init__.py", "host/commands/report_arguments.py",
+    "host/commands/bench_arguments.py", "host/command.py", "host/meter.py", "host/router.py",
+    "host/version.py", "host/purpose_names.py",
 )  # fmt: skip
 
 

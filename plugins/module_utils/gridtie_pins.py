@@ -25,8 +25,9 @@ def expected(reference: str, pinned: Optional[str], learned: Mapping[str, str], 
     known = pinned or learned.get(reference)
     if known is None and not learn:
         raise PinError(
-            f"{reference} has a digest neither in config/artefacts.yaml nor in the inventory's lock, and gridtie_pins "
-            "is require: run once for one host with -e gridtie_pins=learn, which writes it into the lock"
+            f"{reference} has a digest neither in config/artefacts.yaml (or gridtie_artefacts_file) nor in the "
+            "inventory's lock, and gridtie_pins is require: run once for one host with -e gridtie_pins=learn, which "
+            "writes it into the lock"
         )
     return known
 

@@ -72,7 +72,8 @@ class Trees:
         if found != version:
             raise ReleaseError(
                 f"the program in this release says that it is {found or 'nothing'}, wanted {version}; nothing was "
-                "changed: compare config/artefacts.yaml with what its source has"
+                "changed: compare what is pinned (config/artefacts.yaml, or gridtie_artefacts_file) with what its "
+                "source has"
             )
         _open_to_readers(scratch)
         self.directory.chmod(0o755)

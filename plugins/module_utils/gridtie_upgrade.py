@@ -13,19 +13,21 @@ class Refused(Exception):
     """Nothing was changed, and nothing will be; the message says why and what to do."""
 
 
-def plan(station: dict[str, Any], choice: dict[str, Any], pinned: str, told: str) -> dict[str, Any]:
+def plan(
+    station: dict[str, Any], choice: dict[str, Any], pinned: str, told: str, *, site_command: str = "make site"
+) -> dict[str, Any]:
     """``needed``, ``why``, ``before`` (the engine to go back to), ``to``, ``speed`` (what is known of the one before),
     ``measure`` (whether the engine that runs is the one before, so that it can be measured).
 
     ``choice`` is what the preflight made of station.json and the variables, ``told`` the version that the running
-    engine tells; empty where it does not answer.
+    engine tells; empty where it does not answer. ``site_command`` is what provisions the station again.
     """
     if not station:
-        raise Refused("this machine has no station to upgrade (there is no station.json): run `make site`")
+        raise Refused(f"this machine has no station to upgrade (there is no station.json): run `{site_command}`")
     engine, under_way = station["engine"], station.get("upgrade") or {}
-    if left_alone := _left_alone(engine):
+    if left_alone := _left_alone(engine, site_command):
         return _plan(False, left_alone, engine, pinned)
-    _same(engine, choice)
+    _same(engine, choice, site_command)
     if under_way:
         before = under_way["before"]
         why = f"an upgrade from {before['version']} that did not come to its end goes on"
@@ -37,39 +39,40 @@ def plan(station: dict[str, Any], choice: dict[str, Any], pinned: str, told: str
     if told == recorded:
         return _plan(True, f"Ollama {recorded} runs, {pinned} is pinned", engine, pinned, measure=True)
     if told == pinned:
-        # `make site` was killed between the switch and its record.
+        # A run of site.yml was killed between the switch and its record.
         return _plan(True, f"Ollama {pinned} runs, and station.json still has {recorded}", engine, pinned)
     found = f"says that it is {told}" if told else "does not answer"
     raise Refused(
         f"the engine {found}, and station.json has {recorded}; an upgrade starts from an engine that works, to have "
-        "something to compare with and to go back to. `make site` brings the engine to the pinned version without that"
+        f"something to compare with and to go back to. `{site_command}` brings the engine to the pinned version "
+        "without that"
     )
 
 
-def _left_alone(engine: dict[str, Any]) -> str:
+def _left_alone(engine: dict[str, Any], site_command: str) -> str:
     """Why this engine is not upgraded from here; empty where it is."""
     if engine.get("adopted"):
         return (
             f"{engine.get('unit', 'the engine')} with Ollama {engine.get('version', '')} was here before the station "
-            "and is never upgraded from here: upgrade it the way it was installed, then run `make site`"
+            f"and is never upgraded from here: upgrade it the way it was installed, then run `{site_command}`"
         )
     if engine["kind"] != "ollama":
         return (
-            "llama.cpp's own server is a package in its image and has no earlier version to go back to: `make site` "
-            "brings it to the pinned one"
+            "llama.cpp's own server is a package in its image and has no earlier version to go back to: "
+            f"`{site_command}` brings it to the pinned one"
         )
     return ""
 
 
-def _same(engine: dict[str, Any], choice: dict[str, Any]) -> None:
+def _same(engine: dict[str, Any], choice: dict[str, Any], site_command: str) -> None:
     """Raises Refused where the variables ask for another engine than the one that is here."""
     here = {"engine": engine["kind"], "mode": engine["mode"], "source": engine["source"]}
     asked = {name: choice[name] for name in here}
     if asked != here:
         raise Refused(
             f"the variables ask for {_told(asked)}, and the station runs {_told(here)}: an upgrade changes the version "
-            "alone. Run `make site` for the rest, or leave out the variables gridtie_engine, gridtie_engine_mode and "
-            "gridtie_ollama_source"
+            f"alone. Run `{site_command}` for the rest, or leave out the variables gridtie_engine, "
+            "gridtie_engine_mode and gridtie_ollama_source"
         )
 
 

@@ -66,7 +66,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Make the account
-  gridtie_account:
+  gridtie.gridtie.gridtie_account:
     user: gridtie
     group: gridtie
     home: /var/lib/gridtie

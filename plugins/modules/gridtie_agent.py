@@ -69,7 +69,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Run Ollama
-  gridtie_agent:
+  gridtie.gridtie.gridtie_agent:
     name: io.gridtie.gridtie.engine
     link: {path: /Users/dev/.gridtie/opt/ollama/current, target: 0.32.15-0123456789ab}
     program: [/Users/dev/.gridtie/opt/ollama/current/ollama, serve]

@@ -66,7 +66,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Add Debian's non-free components
-  gridtie_apt_source:
+  gridtie.gridtie.gridtie_apt_source:
     name: gridtie-non-free
     suites: trixie
     components: contrib non-free non-free-firmware

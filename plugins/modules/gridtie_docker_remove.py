@@ -50,7 +50,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Remove the router
-  gridtie_docker_remove:
+  gridtie.gridtie.gridtie_docker_remove:
     project: gridtie
     services: [router]
     images: [gridtie/router]

@@ -37,7 +37,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Keep the Docker daemon running
-  gridtie_docker_service:
+  gridtie.gridtie.gridtie_docker_service:
     init: systemd
     supervisor: /opt/gridtie/bin/gridtie-dockerd
 """

@@ -33,7 +33,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Find out what is there
-  gridtie_docker_state:
+  gridtie.gridtie.gridtie_docker_state:
     marker: /etc/docker/installed-by-gridtie
     prefix: /opt/gridtie
 """

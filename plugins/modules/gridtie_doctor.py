@@ -35,7 +35,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Examine the station
-  gridtie_doctor:
+  gridtie.gridtie.gridtie_doctor:
     command: /opt/gridtie/bin/gridtie
     config_dir: /etc/gridtie
 """

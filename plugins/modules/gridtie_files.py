@@ -51,7 +51,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Write the configuration
-  gridtie_files:
+  gridtie.gridtie.gridtie_files:
     directories:
       - {path: /etc/gridtie, mode: "0750", owner: root, group: gridtie}
     files:

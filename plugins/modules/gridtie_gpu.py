@@ -30,7 +30,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Look at the graphics cards
-  gridtie_gpu:
+  gridtie.gridtie.gridtie_gpu:
     docker_version: "{{ gridtie_docker.version }}"
 """
 RETURN = r"""

@@ -25,7 +25,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Look at what an earlier run left
-  gridtie_host_state:
+  gridtie.gridtie.gridtie_host_state:
     config_dir: /etc/gridtie
 """
 RETURN = r"""

@@ -70,7 +70,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Make the router's image
-  gridtie_image:
+  gridtie.gridtie.gridtie_image:
     name: router
     machine: "{{ gridtie_machine }}"
     docker: "{{ gridtie_docker }}"

@@ -53,7 +53,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Pack
-  gridtie_image_parts:
+  gridtie.gridtie.gridtie_image_parts:
     state: packed
     directory: /var/cache/gridtie/parts
     reference: gridtie/router:0123456789ab

@@ -71,7 +71,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Make the station's key
-  gridtie_keys:
+  gridtie.gridtie.gridtie_keys:
     config_dir: /etc/gridtie
     group: gridtie
     endpoint: http://127.0.0.1:8484

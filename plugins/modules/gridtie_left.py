@@ -31,7 +31,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Tell what is left
-  gridtie_left:
+  gridtie.gridtie.gridtie_left:
     paths: {/var/lib/gridtie/models: models}
 """
 RETURN = r"""

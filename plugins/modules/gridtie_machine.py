@@ -53,7 +53,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Look at the machine
-  gridtie_machine:
+  gridtie.gridtie.gridtie_machine:
     disk_paths: [/var/lib/gridtie]
 """
 RETURN = r"""

@@ -20,10 +20,12 @@ from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin, parse, pa
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
+from ..module_utils.gridtie_host.machine.record import SpeedRecord, beside
 from ..module_utils.gridtie_host.models.download import Fetcher
 from ..module_utils.gridtie_host.models.install import InstallError
 from ..module_utils.gridtie_host.models.owned import OwnedModels
 from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Directories, Order, provision, withdraw
+from ..module_utils.gridtie_host.models.served_speed import tokens_per_second
 from ..module_utils.gridtie_host.models.sources import Means
 
 DOCUMENTATION = r"""
@@ -58,7 +60,7 @@ options:
     description: What C(auto) chooses a model for, one each, the most important first.
     type: list
     elements: str
-    choices: [code, chat]
+    choices: [code, chat, agents, completion, embeddings]
     default: [code]
   engine:
     description: For which engine.
@@ -101,9 +103,19 @@ options:
     type: bool
     default: true
   max_download_gb:
-    description: Largest download in GB that a model may need; 0 is no limit.
-    type: float
-    default: 0
+    description: >-
+      Largest download in GB that C(auto) takes upon itself; 0 is no limit, V(auto) what the graphics have room for, and
+      10 where there are none.
+    type: str
+    default: auto
+  engine_version:
+    description: The engine's version, where it is known.
+    type: str
+    default: ""
+  stock:
+    description: Whether the engine computes with llama.cpp as published, and not with Ollama's own build of it.
+    type: bool
+    default: false
   learned:
     description: >-
       Digests that a host of the inventory learned before, as O(lock). From the action plugin, which reads them from
@@ -157,8 +169,14 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  ledger:
+    description: The router's ledger, whose times of real answers count instead of an estimate of a model's speed.
+    type: str
+    default: ""
   catalogue_json:
-    description: Where the host's command reads catalogue and lock, as JSON; empty writes none.
+    description: >-
+      Where the host's command reads catalogue and lock, as JSON; empty writes none. How fast the machine's memory is
+      lies beside it, in C(machine.json), and is measured once.
     type: str
     default: ""
   ca_bundle:
@@ -178,7 +196,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Provision the models
-  gridtie_models:
+  gridtie.gridtie.gridtie_models:
     catalogue_file: config/models.yaml
     lock_file: config/models.lock.yaml
     models: auto
@@ -208,13 +226,15 @@ agreed:
   returned: always
 """
 
+_PURPOSES = ["code", "chat", "agents", "completion", "embeddings"]
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "catalogue_file": {"type": "path"},
     "lock_file": {"type": "path"},
     "catalogue": {"type": "dict", "required": True},
     "lock": {"type": "dict", "required": True},
     "models": {"type": "raw", "default": "auto"},
-    "purposes": {"type": "list", "elements": "str", "choices": ["code", "chat"], "default": ["code"]},
+    "purposes": {"type": "list", "elements": "str", "choices": _PURPOSES, "default": ["code"]},
     "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
     "models_dir": {"type": "path", "required": True},
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
@@ -225,7 +245,9 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "parallel": {"type": "int", "default": 1},
     "kv_type": {"type": "str", "choices": ["f16", "q8_0", "q4_0"], "default": "f16"},
     "flash_attention": {"type": "bool", "default": True},
-    "max_download_gb": {"type": "float", "default": 0},
+    "max_download_gb": {"type": "str", "default": "auto"},
+    "engine_version": {"type": "str", "default": ""},
+    "stock": {"type": "bool", "default": False},
     "learned": {"type": "dict", "default": {}},
     "learn": {"type": "bool", "default": True},
     "choose_again": {"type": "bool", "default": False},
@@ -236,6 +258,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "ledger": {"type": "str", "default": ""},
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
     "pip": {"type": "dict", "default": {}, "no_log": True},
@@ -308,13 +331,16 @@ def _order(module: AnsibleModule) -> Order:
             Fetcher(given["ca_bundle"]),
             install_pip=lambda: _install_pip(module),
         ),
-        budget=lambda: budget_for(_hardware(given["container"], given["docker"]), given["graphics"]),
+        budget=lambda: budget_for(_hardware(module), given["graphics"]),
+        speeds=lambda: tokens_per_second(Path(given["ledger"])) if given["ledger"] else {},
         ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
         parallel=given["parallel"],
         kv_type=given["kv_type"],
         flash_attention=given["flash_attention"],
-        max_download=int(given["max_download_gb"] * 1e9),
+        max_download=_most(module),
+        engine_version=given["engine_version"],
+        stock=given["stock"],
         purposes=tuple(dict.fromkeys(given["purposes"])),
         learned=parse_lock({"schema": 1, "models": given["learned"]}),
         require_pins=not given["learn"],
@@ -326,6 +352,22 @@ def _order(module: AnsibleModule) -> Order:
         agree=_agree,
         say=gridtie_progress.report,
     )
+
+
+def _most(module: AnsibleModule) -> Optional[int]:
+    """Bytes; None where it follows the machine."""
+    text = str(module.params["max_download_gb"]).strip()
+    if text == "auto":
+        return None
+    try:
+        most = float(text)
+    except ValueError:
+        most = -1.0
+    if not 0 <= most < 1e6:
+        module.fail_json(
+            msg=f"gridtie_models_max_download_gb is {text!r}; wanted: auto, or a number of GB (0: no limit)"
+        )
+    return int(most * 1e9)
 
 
 class _Unagreed(Exception):
@@ -340,9 +382,13 @@ def _agree(pins: Mapping[str, Pin]) -> None:
     raise _Unagreed(_learned(pins))
 
 
-def _hardware(container: str, docker: dict[str, Any]) -> Hardware:
+def _hardware(module: AnsibleModule) -> Hardware:
     """What the engine finds; its container perhaps in a virtual machine of Docker."""
-    return in_docker(this_machine(), int(docker.get("memory") or 0)) if container else this_machine()
+    given = module.params
+    written = beside(Path(given["catalogue_json"])) if given["catalogue_json"] else None
+    record = SpeedRecord(written, write=not module.check_mode) if written else None
+    found = this_machine(record, given["choose_again"])
+    return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
 
 
 def _install_pip(module: AnsibleModule) -> None:

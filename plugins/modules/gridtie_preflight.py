@@ -81,7 +81,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Judge the machine
-  gridtie_preflight:
+  gridtie.gridtie.gridtie_preflight:
     machine: "{{ _preflight_machine.machine }}"
     wanted: {project: gridtie, engine: auto, mode: auto, source: auto, min_memory_gb: 2, min_disk_gb: 8}
     config_dir: /etc/gridtie

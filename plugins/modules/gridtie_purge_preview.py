@@ -32,7 +32,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Look at what would go
-  gridtie_purge_preview:
+  gridtie.gridtie.gridtie_purge_preview:
     config_dir: /etc/gridtie
     state_dir: /var/lib/gridtie
 """

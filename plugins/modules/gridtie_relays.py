@@ -33,7 +33,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Let the workstations ask
-  gridtie_relays:
+  gridtie.gridtie.gridtie_relays:
     config_dir: /etc/gridtie
     group: gridtie
     relays: {alice-laptop: 3f0a...}

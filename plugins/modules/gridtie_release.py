@@ -88,7 +88,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Unpack Ollama
-  gridtie_release:
+  gridtie.gridtie.gridtie_release:
     directory: /opt/gridtie/ollama
     version: 0.32.15
     base_url: https://github.com/ollama/ollama/releases/download/v0.32.15

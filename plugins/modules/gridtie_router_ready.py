@@ -48,7 +48,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Wait for the router
-  gridtie_router_ready:
+  gridtie.gridtie.gridtie_router_ready:
     port: 8484
     config_dir: /etc/gridtie
     container: gridtie-router-1

@@ -42,7 +42,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Write the keys of clouds
-  gridtie_secrets:
+  gridtie.gridtie.gridtie_secrets:
     config_dir: /etc/gridtie
     group: gridtie
     secrets: "{{ gridtie_secrets }}"

@@ -41,7 +41,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Make a key and ask for a certificate
-  gridtie_server_key:
+  gridtie.gridtie.gridtie_server_key:
     path: /etc/gridtie/tls/server.pem
     group: gridtie
     request: true

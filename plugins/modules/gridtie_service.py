@@ -56,7 +56,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Run the router
-  gridtie_service:
+  gridtie.gridtie.gridtie_service:
     directory: /opt/gridtie/compose
     project: gridtie
     service: router

@@ -40,7 +40,7 @@ options:
     type: dict
     default: {}
   runs:
-    description: How many runs are counted.
+    description: How many runs are counted. With fewer than 5 nothing is measured, and RV(problem) says so.
     type: int
     default: 7
   before:
@@ -55,7 +55,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Measure the speed
-  gridtie_speed:
+  gridtie.gridtie.gridtie_speed:
     model: gridtie/smollm2:135m
     url: http://127.0.0.1:11434
 """

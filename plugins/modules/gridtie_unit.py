@@ -70,7 +70,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Run Ollama
-  gridtie_unit:
+  gridtie.gridtie.gridtie_unit:
     name: gridtie-engine.service
     files: [{path: /etc/systemd/system/gridtie-engine.service, content: "..."}]
     link: {path: /opt/gridtie/ollama/current, target: 0.32.15-0123456789ab}

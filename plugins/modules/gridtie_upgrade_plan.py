@@ -30,6 +30,10 @@ options:
     description: The pinned version.
     type: str
     required: true
+  site_command:
+    description: What a person types to provision the station again, for messages.
+    type: str
+    default: make site
   docker:
     description: The Docker that runs the engine, as M(gridtie_machine) describes it.
     type: dict
@@ -38,7 +42,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Work out what to do
-  gridtie_upgrade_plan:
+  gridtie.gridtie.gridtie_upgrade_plan:
     station: "{{ gridtie_station }}"
     choice: "{{ gridtie_resolved_choice }}"
     pinned: 0.32.15
@@ -73,6 +77,7 @@ def main() -> None:
             "station": {"type": "dict", "required": True},
             "choice": {"type": "dict", "required": True},
             "pinned": {"type": "str", "required": True},
+            "site_command": {"type": "str", "default": "make site"},
             "docker": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
@@ -80,7 +85,9 @@ def main() -> None:
     given = module.params
     try:
         told = _told(given["station"].get("engine") or {}, given["docker"])
-        plan = gridtie_upgrade.plan(given["station"], given["choice"], given["pinned"], told)
+        plan = gridtie_upgrade.plan(
+            given["station"], given["choice"], given["pinned"], told, site_command=given["site_command"]
+        )
     except gridtie_upgrade.Refused as refused:
         module.fail_json(msg=str(refused))
     module.exit_json(changed=False, plan=plan, stage_note=plan["why"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
@@ -31,6 +33,29 @@ def version(root: Path = ROOT) -> str:
         manifest = json.loads((root / _MANIFEST).read_text(encoding="utf-8"))
         return str(manifest["collection_info"]["version"])
     return str(yaml.safe_load((root / "galaxy.yml").read_text(encoding="utf-8"))["version"])
+
+
+def command(playbook: str, *arguments: str, root: Path = ROOT) -> str:
+    """What a person types to run one of the playbooks."""
+    given = " ".join(arguments)
+    if installed(root):
+        return f"ansible-playbook gridtie.gridtie.{playbook} {given}".rstrip()
+    return f'make {playbook} ARGS="{given}"' if given else f"make {playbook}"
+
+
+def artefacts_file(given: str = "", root: Path = ROOT) -> Path:
+    """What is pinned: the file that was given, else the project's own."""
+    return Path(os.path.normpath(Path(given).expanduser())) if given else root / "config/artefacts.yaml"
+
+
+def artefacts_in(given: str = "") -> dict[str, Any]:
+    """The document of what is pinned. Raises AnsibleError with all that is wrong with it."""
+    artefacts, problems = package("gridtie.artefacts"), package("gridtie.config.problems")
+    try:
+        document: dict[str, Any] = artefacts.read(artefacts_file(given))
+    except problems.ConfigError as error:
+        raise AnsibleError(str(error)) from None
+    return document
 
 
 def package(name: str) -> ModuleType:

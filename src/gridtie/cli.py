@@ -6,9 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from gridtie import prices_command
+from gridtie.bench import command as bench
 from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError
-from gridtie.report import command as report_command
+from gridtie.report import command as report
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +26,8 @@ def controller_parser() -> Parser:
     parser = build_parser()
     prices_command.register(parser.commands)
     # Here is what a host has in the router's image alone.
-    parser.commands.choices["report"].set_defaults(run=report_command.run)
+    parser.commands.choices["report"].set_defaults(run=report.run)
+    parser.commands.choices["bench"].set_defaults(run=bench.run)
     return parser
 
 

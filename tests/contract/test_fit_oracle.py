@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -13,16 +15,21 @@ import yaml
 
 from gridtie.catalogue import Shape, load
 from gridtie.host.catalogue import Experts
-from gridtie.host.fit.memory import BUILD, MIB, Need, Settings, need
+from gridtie.host.fit.architectures import RULES
+from gridtie.host.fit.header import Header
+from gridtie.host.fit.memory import BUILD, MIB, Need, Settings, need, need_of_file
+from gridtie.host.models.gguf_file import read_header
+from standins import fit_shapes, header_gguf
 
 HERE = Path(__file__).parent
 RECORDS = {path.stem.partition("-")[2]: json.loads(path.read_text()) for path in HERE.glob("fit_oracle-*.json")}
 # The build that stations run, which is the one that the formula counts unless it is told another.
 OURS = "2026.8.10566"
 MODELS = load(HERE.parents[1] / "config" / "models.yaml").models
+HEADERS = {header.name: header for header in fit_shapes.headers()}
 
-# The log prints MiB with two decimals.
-ROUNDING = 0.006
+# The log prints MiB with two decimals, and each of two caches on a line of its own.
+ROUNDING = 0.011
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +39,13 @@ class Point:
     settings: Settings
     weights: float
     kv: float
+    state: float
     compute: float
     answer: Need
 
     @property
     def reserved(self) -> float:
-        return self.weights + self.kv + self.compute
+        return self.weights + self.kv + self.state + self.compute
 
     @property
     def error(self) -> float:
@@ -54,43 +62,104 @@ def build_of(version: str) -> int:
     return int(version.rpartition(".")[2])
 
 
-def point(row: list[Any], shape: Shape, version: str) -> Point:
+def seen_in(row: list[Any], version: str) -> tuple[dict[str, Any], Settings]:
+    """A row by its columns, and the settings that it was recorded with."""
     seen = dict(zip(RECORDS[version]["columns"], row, strict=True))
     settings = Settings(
-        seen["context"], seen["parallel"], seen["kv_type"], seen["flash_attention"], build=build_of(version)
+        *(seen[key] for key in ("context", "parallel", "kv_type", "flash_attention")),
+        batch=seen["ubatch"],
+        unified=seen["unified"],
+        build=build_of(version),
     )
-    answer = need(shape, seen["file"], settings, ubatch=seen["ubatch"])
-    return Point(settings, seen["weights"], seen["kv"], seen["compute"], answer)
+    return seen, settings
+
+
+def point(row: list[Any], shape: Shape, version: str) -> Point:
+    seen, settings = seen_in(row, version)
+    answer = need(shape, seen["file"], settings)
+    return Point(settings, *(seen[key] for key in ("weights", "kv", "state", "compute")), answer)
 
 
 def points(name: str, version: str) -> Iterator[Point]:
     """Every recorded point of a model, with the formula's answer."""
-    for row in RECORDS[version]["points"]:
-        if row[0] == name:
-            yield point(row, shape_of(name), version)
+    for row in RECORDS[version]["points"][name]:
+        yield point(row, shape_of(name), version)
 
 
 def random_points(version: str) -> Iterator[Point]:
     """Points of shapes that no model has."""
     for drawn in RECORDS[version]["random"]:
         experts = drawn["shape"]["experts"]
-        shape = Shape(**{**drawn["shape"], "experts": Experts(**experts) if experts else None})
+        shape = Shape(**{**drawn["shape"], "experts": Experts(**experts) if experts else None, "header": ()})
         for row in drawn["points"]:
             yield point(row, shape, version)
 
 
+def parsed(header: fit_shapes.Header) -> Header:
+    """The header as the file says it."""
+    with TemporaryDirectory(prefix="gridtie-oracle-") as folder:
+        path = Path(folder) / "shape.gguf"
+        header_gguf.write(path, header.architecture, header.keys)
+        return read_header(path)
+
+
+@cache
+def header_of(name: str) -> Header:
+    return parsed(HEADERS[name])
+
+
+def header_points(rows: list[list[Any]], header: Header, version: str) -> Iterator[Point]:
+    """As `points`, by the header of a file. Settings that the server refuses are refused by the formula as well."""
+    for row in rows:
+        seen, settings = seen_in(row, version)
+        if seen["weights"] is None:
+            with pytest.raises(ValueError, match=r"a q._0 cache needs"):
+                need_of_file(header, settings)
+            continue
+        # The breakdown has whole MiB of weights, cut off.
+        figures = (seen["weights"] + 0.5, *(seen[key] for key in ("kv", "state", "compute")))
+        yield Point(settings, *figures, need_of_file(header, settings))
+
+
 def names() -> list[str]:
-    return list(dict.fromkeys(row[0] for row in RECORDS[OURS]["points"]))
+    return list(RECORDS[OURS]["points"])
 
 
 on_every_version = pytest.mark.parametrize("version", sorted(RECORDS))
 
 
 @on_every_version
-def test_every_model_whose_memory_is_predicted_is_in_the_record(version: str) -> None:
-    wanted = {name for name, model in MODELS.items() if not model.hybrid}
+def test_every_plain_model_of_the_catalogue_is_in_the_record(version: str) -> None:
+    wanted = {name for name, model in MODELS.items() if not model.shape.header}
 
-    assert wanted == {row[0].partition("+")[0] for row in RECORDS[version]["points"]}
+    assert wanted == {name.partition("+")[0] for name in RECORDS[version]["points"]}
+
+
+@on_every_version
+def test_every_header_is_in_the_record_and_every_rule_has_one(version: str) -> None:
+    recorded = RECORDS[version]["headers"]
+
+    assert set(recorded) == set(HEADERS)
+    assert {header.architecture for header in HEADERS.values()} == set(RULES)
+    assert sum(isinstance(rows, list) for rows in recorded.values()) >= 90
+
+
+@on_every_version
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_files_cache_and_state_are_exact_and_its_total_is_within_two_percent_by_its_header(
+    name: str, version: str
+) -> None:
+    rows = RECORDS[version]["headers"][name]
+    if isinstance(rows, str):
+        pytest.skip(f"this build does not load it: {rows}")
+    found = list(header_points(rows, header_of(name), version))
+
+    assert len(found) >= 6
+    for each in found:
+        assert each.answer.kv / MIB == pytest.approx(each.kv, abs=ROUNDING), each
+        assert each.answer.state / MIB == pytest.approx(each.state, abs=ROUNDING), each
+        # Weights were cut off to whole MiB.
+        assert abs(each.error) <= 0.02 + 0.5 / each.reserved, each
 
 
 def test_the_version_that_stations_run_is_recorded_and_is_the_one_that_is_counted() -> None:
@@ -149,7 +218,7 @@ def test_shapes_that_no_model_has_are_within_two_percent_and_their_cache_is_exac
 @pytest.mark.parametrize("name", names())
 def test_the_record_has_every_combination_that_the_model_allows(name: str) -> None:
     """Contexts, parallel requests, types of cache, with and without flash attention: all with all."""
-    seen = [found.settings for found in points(name, OURS)]
+    seen = [dataclasses.replace(found.settings, batch=None) for found in points(name, OURS)]
     kinds = {(found.kv_type, found.flash_attention) for found in seen}
     contexts = {found.context for found in seen}
 

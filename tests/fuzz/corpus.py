@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from faults.wire import WIRES
@@ -183,4 +185,74 @@ ROUTING_WORDS = (
     b"1_000", b"1e3", b".inf", b".nan", b"~", b"yes", b"2026-13-45", b"12:30:45", b"-1", b"9" * 400, b"null",
     b"\xef\xbb\xbf", b"\xff\xfe", b"\x00", b"\r\n", b"{{ vault }}", b"!vault |\n", b"rules:\n", b"providers:\n",
     b"never: cloud", b"tags: [a]", b"use: []", b"- - - -", "\u2028".encode(), "\u0131".encode(), b"? ", b"key_file: x",
+)  # fmt: skip
+
+
+def _gguf(architecture: str, keys: Mapping[str, object], *tensors: str) -> bytes:
+    """A small GGUF's header, with two blocks of matrices."""
+    plain: dict[str, object] = {"block_count": 2, "context_length": 4096, "embedding_length": 64, "vocab_size": 100}
+    plain |= {"feed_forward_length": 128, "attention.head_count": 4, "attention.head_count_kv": 2, **keys}
+    pairs = [_pair("general.architecture", architecture), _pair("tokenizer.ggml.tokens", ["a", "b", "c"])]
+    pairs += [_pair(f"{architecture}.{key}", value) for key, value in plain.items()]
+    names = ("token_embd.weight", *(f"blk.{block}.{name}.weight" for block in range(2) for name in tensors))
+    infos = [_text(name) + struct.pack("<IQQIQ", 2, 64, 32, 2, 0) for name in names]
+    return b"GGUF" + struct.pack("<IQQ", 3, len(infos), len(pairs)) + b"".join(pairs) + b"".join(infos)
+
+
+def _text(text: str) -> bytes:
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def _pair(key: str, value: object) -> bytes:
+    return _text(key) + _value(value)
+
+
+def _value(value: object) -> bytes:
+    if isinstance(value, list):
+        items = [_value(item) for item in value]
+        return b"\x09\x00\x00\x00" + items[0][:4] + struct.pack("<Q", len(items)) + b"".join(i[4:] for i in items)
+    if isinstance(value, bool):
+        return struct.pack("<I?", 7, value)
+    if isinstance(value, int):
+        return struct.pack("<II", 4, value)
+    if isinstance(value, float):
+        return struct.pack("<If", 6, value)
+    return struct.pack("<I", 8) + _text(str(value))
+
+
+_LINEAR = {"ssm.conv_kernel": 4, "ssm.inner_size": 128, "ssm.state_size": 16, "ssm.group_count": 2}
+_LINEAR |= {"ssm.time_step_rank": 8}
+_EXPERTS = {"expert_count": 8, "expert_used_count": 2, "expert_feed_forward_length": 64}
+GGUFS = (
+    _gguf("llama", {}, "attn_q", "ffn_up"),
+    _gguf("qwen3moe", {**_EXPERTS, "leading_dense_block_count": 1}, "ffn_up_exps"),
+    _gguf("gemma3", {"attention.sliding_window": 512, "attention.sliding_window_pattern": [True, False]}, "attn_q"),
+    _gguf(
+        "gemma4",
+        {
+            "attention.sliding_window": 512,
+            "attention.sliding_window_pattern": [True, False],
+            "attention.shared_kv_layers": 1,
+            "attention.key_length": 64,
+            "attention.key_length_swa": 32,
+            "embedding_length_per_layer_input": 16,
+        },
+    ),
+    _gguf("gpt-oss", {**_EXPERTS, "attention.sliding_window": 128}),
+    _gguf("qwen35", {**_LINEAR, "full_attention_interval": 2, "nextn_predict_layers": 1}),
+    _gguf("granitehybrid", {**_LINEAR, "attention.head_count_kv": [0, 2]}),
+    _gguf("nemotron_h", {**_LINEAR, "attention.head_count_kv": [0, 2], "feed_forward_length": [0, 0]}),
+    _gguf("lfm2", {"attention.head_count_kv": [0, 2], "shortconv.l_cache": 3}),
+    _gguf("deepseek2", {**_EXPERTS, "attention.key_length_mla": 48, "attention.value_length_mla": 32}, "attn_k_b"),
+    _gguf("mamba2", {**_LINEAR, "attention.head_count": 0}),
+    _gguf("unheard-of", {"scale": 0.5}),
+)
+GGUF_WORDS = (
+    b"GGUF", b"\x03\x00\x00\x00", b"\x02\x00\x00\x00", b"\x00\x00\x00\x03", b"\x09\x00\x00\x00", b"\x08\x00\x00\x00",
+    b"\x00" * 8, b"\x01" + b"\x00" * 7, b"\xff" * 8, b"\xff" * 4, b"\x00\x00\x00\x80", b"\x00" * 7 + b"\x80",
+    struct.pack("<Q", 1 << 26), struct.pack("<Q", 1 << 40), struct.pack("<Q", 1025), struct.pack("<I", 512),
+    struct.pack("<I", 513), struct.pack("<f", float("nan")), struct.pack("<f", float("inf")), struct.pack("<d", -1.0),
+    _value([0, 0]), _value([1 << 31, 1]), _value(0), _value(1), _value(-1.0), _value(True), _value("x"), _value(["a"]),
+    _pair("split.count", 3), _pair("general.alignment", 0), _pair("general.architecture", "llama"), _text("llama."),
+    *(_pair(f"llama.{key}", 0) for key in ("block_count", "embedding_length", "attention.head_count")),
 )  # fmt: skip

@@ -22,6 +22,8 @@ from gridtie.dialects.sse import parse as parse_event
 from gridtie.dialects.types import AnswerOptions, Dialect, InvalidRequest, RequestOptions, StreamDecoder, Untranslatable
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.exchange import Exchange
+from gridtie.host.fit.header import Cut, GgufError, Header, parse_header
+from gridtie.host.fit.memory import Settings, need_of_file
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.upstream.connection import Connection
 from gridtie.upstream.errors import Broken
@@ -380,6 +382,49 @@ def routing(arriving: list[bytes]) -> None:
         assert error.problems and str(error)
 
 
+# -- GGUF headers -----------------------------------------------------------------------------------------------------
+
+_SETTINGS = (
+    Settings(4096),
+    Settings(3000, 4, "q8_0", build=11549),
+    Settings(8192, 2, flash_attention=False, unified=True, batch=512),
+)
+
+
+def _header(data: bytes) -> Header | GgufError:
+    try:
+        return parse_header(data, "m.gguf")
+    except GgufError as error:
+        assert "\n" not in str(error)
+        return error
+
+
+def gguf_header(arriving: list[bytes]) -> None:
+    """Read, or refused in one sentence; the beginning alone says the same, or how much more it takes.
+
+    What was read has a memory that is a number, or is refused in a documented way.
+    """
+    data = b"".join(arriving)
+    whole = _header(data)
+    beginning = _header(data[: len(arriving[0])] if arriving else b"")
+    if isinstance(beginning, Cut):
+        assert beginning.wanted > len(arriving[0])
+    elif isinstance(beginning, GgufError):
+        assert isinstance(whole, GgufError), f"the beginning: {beginning}; the whole: {whole!r:.200}"
+    else:
+        assert beginning == whole or repr(beginning) == repr(whole)
+    if isinstance(whole, GgufError):
+        return
+    for settings in _SETTINGS:
+        try:
+            found = need_of_file(whole, settings)
+        except ValueError as error:
+            assert "\n" not in str(error)
+        else:
+            assert min(found.weights, found.kv, found.state, found.compute) >= 0, found
+            assert all(isinstance(part, int) for part in (found.weights, found.kv, found.state, found.compute)), found
+
+
 TARGETS = {
     target.name: target
     for target in (
@@ -398,6 +443,7 @@ TARGETS = {
             40,
         ),
         Target("request bodies", corpus.BODIES, corpus.BODY_WORDS, bodies, 48),
+        Target("GGUF header", corpus.GGUFS, corpus.GGUF_WORDS, gguf_header, 60),
         Target("routing file", corpus.ROUTING, corpus.ROUTING_WORDS, routing, 2),
     )
 }

@@ -23,7 +23,7 @@ TOO_LONG = [{"role": ("user", "assistant")[turn % 2], "content": "red green blue
 @pytest.fixture(scope="module")
 def model(embedded_station: Station) -> dict[str, Any]:
     """The small model's entry in station.json."""
-    found: dict[str, Any] = next(each for each in embedded_station.facts["models"] if "probe" in each["purposes"])
+    found: dict[str, Any] = next(each for each in embedded_station.facts["models"] if "smoke-test" in each["purposes"])
     return found
 
 

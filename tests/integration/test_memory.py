@@ -83,7 +83,7 @@ def engine(station: Station, request: pytest.FixtureRequest) -> Iterator[Engine]
     """The station's engine once more, with that many requests at once and no memory for old prompts."""
     told = json.loads(docker("inspect", station.engine))[0]
     name = f"{station.project}-memory-{uuid.uuid4().hex[:8]}"
-    model = next(each["name"] for each in station.facts["models"] if "probe" in each["purposes"])
+    model = next(each["name"] for each in station.facts["models"] if "smoke-test" in each["purposes"])
     mount = next(each for each in told["Mounts"] if each["Destination"] == "/models")
     ours = {"OLLAMA_NUM_PARALLEL": str(request.param), "LLAMA_ARG_CACHE_RAM": "0"}
     environment = {**dict(text.split("=", 1) for text in told["Config"]["Env"]), **ours}

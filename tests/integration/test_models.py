@@ -19,7 +19,7 @@ SMALL = load(CONFIG / "models.yaml").models["smollm2:135m"]
 @pytest.fixture(scope="module")
 def model(station: Station) -> dict[str, Any]:
     """The small model's entry in station.json."""
-    found: dict[str, Any] = next(each for each in station.facts["models"] if "probe" in each["purposes"])
+    found: dict[str, Any] = next(each for each in station.facts["models"] if "smoke-test" in each["purposes"])
     return found
 
 

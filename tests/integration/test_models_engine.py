@@ -67,7 +67,7 @@ class Engine:
 @pytest.fixture(scope="module")
 def weights(station: Station) -> Path:
     """The small model's file, from the station's own store."""
-    digest = next(model for model in station.facts["models"] if "probe" in model["purposes"])["digest"]
+    digest = next(model for model in station.facts["models"] if "smoke-test" in model["purposes"])["digest"]
     root = Path(station.facts["state_dir"]) / "models" / "ollama"
     manifest = next(m for _, m in Store(root).every_manifest() if m.digest == digest)
     return Store(root).blob(manifest.model.digest)

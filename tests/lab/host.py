@@ -72,7 +72,7 @@ class Host:
             shell, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True
         )
 
-    def root(self, command: str, *, limit: float = 120) -> str:
+    def root(self, command: str, *, limit: float = 300) -> str:
         """Output of a command that must succeed, run as root."""
         result = self.run(command, user="root", cwd="/", limit=limit)
         assert result.code == 0, f"{command}: {result}"
@@ -83,7 +83,7 @@ class Host:
         subprocess.run(["docker", "restart", "--time", "20", self.name], check=True, capture_output=True)
         self.wait_until_up()
 
-    def wait_until_up(self, limit: float = 60) -> None:
+    def wait_until_up(self, limit: float = 180) -> None:
         """Return once systemd has started everything it was told to."""
         deadline = time.monotonic() + limit
         while True:

@@ -52,7 +52,7 @@ def build(distribution: Distribution = TRIXIE, more: tuple[str, ...] = ()) -> st
     recipe = f"{distribution} {PACKAGES + more} {mirror()}"
     name = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     tag = f"gridtie-lab/{distribution.name}:{name}"
-    once(tag, lambda: _bootstrap(distribution, PACKAGES + more, tag))
+    once(tag, lambda: bootstrap(distribution, PACKAGES + more, tag))
     return tag
 
 
@@ -64,7 +64,8 @@ def once(tag: str, make: Callable[[], None]) -> None:
             make()
 
 
-def _bootstrap(distribution: Distribution, packages: tuple[str, ...], tag: str) -> None:
+def bootstrap(distribution: Distribution, packages: tuple[str, ...], tag: str) -> None:
+    """Make an image of the smallest system with these packages."""
     source = f"deb {mirror()} {distribution.suite} {distribution.components}"
     bootstrap = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
     with subprocess.Popen([*bootstrap, distribution.suite, "-", source], stdout=subprocess.PIPE) as archive:

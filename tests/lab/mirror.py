@@ -1,9 +1,10 @@
-"""A mirror for lab hosts: two real releases of Ollama in archives of upstream's layout, and a real model to pull.
+"""A mirror for lab hosts: two releases of Ollama in archives of upstream's layout, and a real model to pull.
 
 Upstream's own archives cannot be had on a network of package sources alone. The binaries can: Ollama is compiled from
-its Go module with the engine images' own Dockerfile, once for each version, and llama.cpp's server comes from its
-wheel. What differs from upstream's archive is that `lib/ollama/llama-server` is a launcher with its Python packages
-beside it, where upstream has native libraries, and that there are no GPU backends.
+its Go module with the engine images' own Dockerfile, and llama.cpp's server comes from its wheel. It is compiled once:
+the older release is the pinned one that tells another version, unless PAIR says otherwise. What differs from upstream's
+archive is that `lib/ollama/llama-server` is a launcher with its Python packages beside it, where upstream has native
+libraries, and that there are no GPU backends.
 
     with mirror.serve() as server:
         server.url                     # for gridtie_mirror_url
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import platform
 import subprocess
 import tarfile
@@ -34,7 +36,10 @@ FILES = Path(__file__).with_name("mirror_image")
 PREFIX = "gridtie-lab"
 SERVED = "/srv/gridtie-mirror"
 
-# The release before the pinned one, with its lines of go.sum (both versions require the same modules).
+# Where this is `compiled`, the older release comes from its own sources: `make test PART=pairs`.
+PAIR = "GRIDTIE_TEST_PAIR"
+# The release before the pinned one, whose version must be as long; and its lines of go.sum (both require the same
+# modules).
 OLD = "0.32.14"
 OLD_SUMS = {
     "": "h1:UAIdqMEnS0jd8Ux5eydtEqEo2ShIad2LNr/qwIkuqIc=",
@@ -79,10 +84,9 @@ class Server:
 
         The version that its binary tells is `version`, which must be as long as `like`.
         """
-        assert len(version) == len(like)
         self.run(
             f"tree=$(mktemp -d); zstd -qdc ollama/v{like}/{self.file} | tar -x -C $tree;"
-            f"LC_ALL=C sed -i 's/{_escaped(like)}/{version}/g' $tree/bin/ollama;"
+            f"{retold('$tree/bin/ollama', like, version)};"
             f"(cd $tree; {change});"
             f"pack-release $tree {SERVED}/ollama/v{version} {self.file}; rm -r $tree"
         )
@@ -116,19 +120,28 @@ def serve(network: str = "bridge") -> Iterator[Server]:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
 
 
+def compiled() -> bool:
+    """Whether both releases are what their sources make."""
+    return os.environ.get(PAIR) == "compiled"
+
+
+def retold(path: str, version: str, as_version: str) -> str:
+    """Shell script that has the program at `path` tell another version, which must be as long as its own."""
+    assert len(version) == len(as_version), f"{as_version} does not fit where {version} stands"
+    escaped = version.replace(".", r"\.")
+    return f"LC_ALL=C sed -i 's/{escaped}/{as_version}/g' {path}"
+
+
 def build() -> str:
     """Tag of the mirror's image; it and what it is made from are built unless they are there."""
-    old_tree, old_artefacts = at_version(images.checkout(), images.artefacts(), OLD)
-    engines = [
-        images.steps("engine-ollama", PREFIX),
-        images.steps("engine-ollama", PREFIX, old_tree, old_artefacts),
-    ]
-    new, old = (steps[-1]["reference"] for steps in engines)
-    step = _server_step(images.artefacts(), engines[0][0]["reference"], old, new)
+    new, old = images.steps("engine-ollama", PREFIX), []
+    if compiled():
+        old = images.steps("engine-ollama", PREFIX, *at_version(images.checkout(), images.artefacts(), OLD))
+    step = _server_step(images.artefacts(), new[0]["reference"], [*new, *old][-1]["reference"], new[-1]["reference"])
     here = images.Images()
     if not here.is_there(step):
         step["files"]["libgomp.so.1"] = libgomp()
-        here.make([*engines[0], *engines[1], step])
+        here.make([*new, *old, step])
     return str(step["reference"])
 
 
@@ -156,7 +169,8 @@ def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> di
     for path in (sources / "gridtie/host").rglob("*.py"):
         files[path.relative_to(sources).as_posix()] = path.read_bytes()
     arguments = {
-        "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": artefacts["ollama"]["version"],
+        "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": _pinned(),
+        "RETELL": "true" if old != new else retold("/build/old/bin/ollama", _pinned(), OLD),
         "FILE": _file(), "MEMBER": next(iter(wheel["files"])), "MODEL": MODEL,
     }  # fmt: skip
     recipe = images.plan.content_hash(files, {**arguments, "libgomp": LIBGOMP_FROM})
@@ -194,7 +208,7 @@ def _docker(*words: str) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _wait(url: str, limit: float = 20) -> None:
+def _wait(url: str, limit: float = 120) -> None:
     deadline = time.monotonic() + limit
     while True:
         try:
@@ -204,7 +218,3 @@ def _wait(url: str, limit: float = 20) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the mirror does not answer at {url}: {error}") from error
         time.sleep(0.1)
-
-
-def _escaped(version: str) -> str:
-    return version.replace(".", r"\.")

@@ -1,4 +1,4 @@
-"""Hosts whose story is not how a station comes from nothing: what each of them would make alike is handed to it.
+"""Hosts whose scenario is not how a station comes from nothing: what each of them would make alike is handed to it.
 
 That is the virtual environment of `make` and the images of a station. Both are recognised by a hash of what they are
 made from, so a host that was handed something else makes its own. From nothing, a station is made on the bare machine.

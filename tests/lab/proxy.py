@@ -92,7 +92,7 @@ def proxy(image: str) -> Iterator[Proxy]:
         subprocess.run(["docker", "network", "rm", name], capture_output=True, check=False)
 
 
-def _wait_until_open(name: str, *ports: int, limit: float = 20.0) -> None:
+def _wait_until_open(name: str, *ports: int, limit: float = 120.0) -> None:
     deadline = time.monotonic() + limit
     for port in ports:
         command = ["docker", "exec", name, "bash", "-c", f"</dev/tcp/127.0.0.1/{port}"]

@@ -1,6 +1,6 @@
 """A Docker that was here before is used as it is: docker-ce, rootless Docker, Docker Desktop.
 
-The tests are the chapters of one story and run in the order they stand in. The engine is the embedded one: what it is
+The tests are the steps of one scenario and run in the order they stand in. The engine is the embedded one: what it is
 makes no difference to the Docker underneath. Images are built on docker-ce and handed to the other two.
 """
 
@@ -39,7 +39,7 @@ echo kernel/net/ipv4/netfilter/ip_tables.ko >"/lib/modules/$(uname -r)/modules.b
 chown -R dev: /var/lib/docker/rootless /home/dev/.local
 mount --bind /var/lib/docker/rootless /home/dev/.local/share/docker
 loginctl enable-linger dev
-timeout 30 sh -c 'until [ -S /run/user/1000/bus ]; do sleep 0.2; done'
+timeout 120 sh -c 'until [ -S /run/user/1000/bus ]; do sleep 0.2; done'
 """
 
 
@@ -47,7 +47,7 @@ timeout 30 sh -c 'until [ -S /run/user/1000/bus ]; do sleep 0.2; done'
 def machine() -> Iterator[Host]:
     """A machine whose owner installed docker-ce and runs something on it."""
     with host(image.build(), options=WHOLE_KERNEL) as owned:
-        succeeded(owned.run(f"set -eu\n{VENDOR}", user="root", cwd="/", limit=300))
+        succeeded(owned.run(f"set -eu\n{VENDOR}", user="root", cwd="/"))
         hand_environment(owned)
         yield owned
 

@@ -50,13 +50,14 @@ def refused(result: Result, *, things: int) -> str:
 
 def site(machine: Host, environment: str = "", **variables: object) -> Result:
     machine.run(f"cat >/home/dev/variables.json <<'END'\n{json.dumps(variables)}\nEND")
-    return machine.run(f'{environment} make site ARGS="-e @/home/dev/variables.json"', limit=120)
+    return machine.run(f'{environment} make site ARGS="-e @/home/dev/variables.json"')
 
 
 @contextmanager
-def running(machine: Host, command: str) -> Iterator[None]:
+def listening(machine: Host, port: int) -> Iterator[None]:
     """Another program of the machine's owner."""
-    machine.root(f"systemd-run --quiet --unit=somebody {command}; sleep 1")
+    serve = f"python3 -m http.server --bind 127.0.0.1 {port}"
+    machine.root(f"systemd-run --quiet --unit=somebody {serve}; until ss -Hltn | grep -q :{port}; do sleep 0.1; done")
     try:
         yield
     finally:
@@ -67,7 +68,7 @@ def test_a_taken_port_and_too_little_memory_and_disk_and_sources_out_of_reach_ar
     bare.root("mkdir -p /small && mount -t tmpfs -o size=64m tmpfs /small")
     proxies = " ".join(f"{name}={NOWHERE}" for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"))
 
-    with running(bare, "python3 -m http.server --bind 127.0.0.1 8484"), untouched(bare):
+    with listening(bare, 8484), untouched(bare):
         result = site(bare, proxies, gridtie_state_dir="/small/gridtie", gridtie_preflight_min_memory_gb=4096,
                       gridtie_engine="ollama", gridtie_ollama_source="release",
                       gridtie_mirror_url="https://mirror.example.test")  # fmt: skip

@@ -1,17 +1,18 @@
 """A bare machine becomes a station: check, converge through kills, idempotence, verify, demo, reset.
 
-The tests are the chapters of one story and run in the order they stand in.
+The tests are the steps of one scenario and run in the order they stand in.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from lab import image
 from lab.host import Host, host, succeeded
-from lab.kills import INSIDE, STAGE, through_kills
+from lab.kills import EVERYWHERE, INSIDE, STAGE, through_kills
 
 # Everything that a run changes outside of the user's own checkout and of what any program does in passing.
 FINGERPRINT = (
@@ -19,7 +20,7 @@ FINGERPRINT = (
     " | grep -vE '^total|ld.so.cache|/__pycache__'; docker ps -a 2>/dev/null; true"
 )
 # Seconds into the engine's stage, the longest one, when it is killed half-way.
-INSIDE_THE_LONGEST = 15
+INSIDE_THE_LONGEST = 15.0
 
 
 @pytest.fixture(scope="module")
@@ -49,21 +50,26 @@ def test_check_mode_names_the_stages_and_touches_nothing(machine: Host) -> None:
     }
 
 
-def test_a_run_that_is_killed_at_every_stage_boundary_finishes_in_the_end(machine: Host) -> None:
-    output, killed = through_kills(machine, "make site", after="Container engine", seconds=INSIDE_THE_LONGEST)
+def test_a_run_that_is_killed_finishes_in_the_end(machine: Host) -> None:
+    output, killed = through_kills(
+        machine, "make site", at=None if EVERYWHERE else (), inside=("Container engine", INSIDE_THE_LONGEST)
+    )
 
     assert "changed=" in output
     assert "PASS" in output
     assert INSIDE in killed
-    assert len(killed) > 4
+    assert not EVERYWHERE or len(killed) > 4
 
 
 def test_a_second_run_changes_nothing_and_says_so_quickly(machine: Host) -> None:
-    result = machine.run("make site")
+    output = succeeded(machine.run("TIMEFORMAT='computed for %U and %S s'; time make site"))
 
-    assert "changed=0" in succeeded(result)
-    # The target is 20 s on an idle machine; this bound only catches work that should not be done at all.
-    assert result.seconds < 60
+    assert "changed=0" in output
+    # The target is 20 s on an idle machine; this bound only catches work that should not be done at all. A clock would
+    # tell how busy the machine is.
+    computed = re.search(r"computed for ([\d.]+) and ([\d.]+) s", output)
+    assert computed
+    assert float(computed[1]) + float(computed[2]) < 60
 
 
 def test_check_mode_on_a_station_predicts_that_nothing_changes(machine: Host) -> None:

@@ -20,7 +20,7 @@ request = urllib.request.Request(
     json.dumps(body).encode(),
     {"Authorization": "Bearer " + os.environ["OPENAI_API_KEY"], "Content-Type": "application/json"},
 )
-with urllib.request.urlopen(request, timeout=60) as answer:
+with urllib.request.urlopen(request, timeout=120) as answer:
     print(json.dumps({"rule": answer.headers["x-gridtie-rule"], "answer": json.load(answer)}))
 """
 

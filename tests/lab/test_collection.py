@@ -1,6 +1,6 @@
 """A team that has the collection's tarball, an Ansible and a playbook of its own, and no checkout: a whole station.
 
-One story on one machine, which is its own controller; the tests are its chapters and run in the order they stand in.
+One scenario on one machine, which is its own controller; the tests are its steps and run in the order they stand in.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FILES = {
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     tarball = installed.build(tmp_path_factory.mktemp("built"))
     with prepared("router", "engine-embedded", hostname="team") as host:
-        host.root("rm -rf /home/dev/gridtie && apt-get -qq update && apt-get -qq install -y python3-venv", limit=300)
+        host.root("rm -rf /home/dev/gridtie && apt-get -qq update && apt-get -qq install -y python3-venv")
         host.root(f"install -d -o dev -g dev {TEAM}")
         subprocess.run(["docker", "cp", str(tarball), f"{host.name}:/home/dev/gridtie.tar.gz"], check=True)
         for name, content in FILES.items():
@@ -91,10 +91,6 @@ def test_a_playbook_that_is_not_ours_makes_a_verified_station(machine: Host) -> 
     assert machine.root("cat /home/dev/.config/gridtie/endpoint").startswith("http://127.0.0.1:8484")
 
 
-def test_a_second_run_changes_nothing(machine: Host) -> None:
-    assert "changed=0" in succeeded(run(machine, "ansible-playbook local.yml"))
-
-
 def test_one_role_alone_finds_what_the_earlier_run_made_and_changes_nothing(machine: Host) -> None:
     before = machine.root("cat /etc/gridtie/station.json")
 
@@ -107,7 +103,7 @@ def test_a_playbook_of_the_collection_runs_by_its_full_name(machine: Host) -> No
     succeeded(run(machine, "ansible-playbook gridtie.gridtie.verify"))
 
 
-def test_a_machine_that_pulls_the_teams_repository_provisions_itself(machine: Host) -> None:
+def test_a_machine_that_pulls_the_teams_repository_runs_the_same_and_changes_nothing(machine: Host) -> None:
     author = "-c user.name=team -c user.email=team@example.com"
     succeeded(machine.run(f"git init -q && git add . && git {author} commit -qm 'our stations'", cwd=TEAM))
 

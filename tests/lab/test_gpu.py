@@ -43,7 +43,10 @@ PACKAGES = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie.gridtie.gridtie_packages: {names: [hello], lock_wait_s: "{{ wait }}"}
+    - gridtie.gridtie.gridtie_packages:
+        names: [hello]
+        state: "{{ state | default('present') }}"
+        lock_wait_s: "{{ wait }}"
 """
 SOURCE = """
 - hosts: all
@@ -268,3 +271,17 @@ def test_updates_at_boot_are_waited_for(bare: Host) -> None:
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert "for the package manager: " + LISTS in " ".join((done.stdout + done.stderr).split())
     assert bare.root("dpkg-query -W -f '${db:Status-Status}' hello") == "installed"
+
+
+def test_a_version_is_held_and_let_go_once_and_also_while_somebody_uses_the_package_manager(bare: Host) -> None:
+    busy(bare, 10)
+    held = play(bare, "-e", "wait=300 state=held", text=PACKAGES)
+    again = play(bare, "-e", "wait=300 state=held", text=PACKAGES)
+    shown = bare.root("apt-mark showhold")
+    let_go = play(bare, "-e", "wait=300 state=unheld", text=PACKAGES)
+
+    assert held.returncode == 0, held.stdout[-6000:] + held.stderr
+    assert "for the package manager: " + LISTS in " ".join((held.stdout + held.stderr).split())
+    assert ["changed=1" in held.stdout, "changed=0" in again.stdout, "changed=1" in let_go.stdout] == [True] * 3
+    assert shown == "hello\n"
+    assert bare.root("apt-mark showhold") == ""

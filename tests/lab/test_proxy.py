@@ -1,6 +1,6 @@
 """A station on a network whose only way out is a proxy with a password: all of it works, and the password stays put.
 
-The tests are the chapters of one story and run in the order they stand in.
+The tests are the steps of one scenario and run in the order they stand in.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def python(machine: Host, script: str, *arguments: str) -> Result:
 
 def where_it_is_found(machine: Host, command: str) -> str:
     """What `grep` finds of the password in what a command prints, or in the files that it names."""
-    return machine.root(f"{command}; true", limit=300)
+    return machine.root(f"{command}; true")
 
 
 def test_nothing_leads_out_but_the_proxy_and_it_wants_the_password(machine: Host, outside: Proxy) -> None:

@@ -340,12 +340,16 @@ def test_a_second_run_changes_nothing_and_tells_no_secret(team: Team) -> None:
     assert [secret for secret in secrets if secret in result.output] == []
 
 
-def test_every_check_holds_over_ssh_also_where_sudo_wants_a_password(team: Team) -> None:
+def test_every_check_holds_over_ssh_also_where_login_and_sudo_want_a_password(team: Team) -> None:
     bob, verdicts = team["bob-desktop"], team.directory / "verdicts.json"
     bob.root("echo dev:secret-of-dev | chpasswd && echo 'dev ALL=(ALL) ALL' > /etc/sudoers.d/dev")
     team.write_inventory(
         all={**shortcuts(team.directory), "gridtie_verdict_file": str(verdicts)},
-        bob_desktop={"ansible_become_password": "secret-of-dev"},
+        bob_desktop={
+            "ansible_password": "secret-of-dev",
+            "ansible_become_password": "secret-of-dev",
+            "ansible_ssh_private_key_file": "",
+        },
     )
     try:
         result = team.play("playbooks/verify.yml")
@@ -443,6 +447,54 @@ def test_one_host_at_a_time_goes_on_past_one_that_is_off_and_builds_what_it_cann
     assert "so it is built here" in result.output
     assert bob.root("docker images -q gridtie/router") != ""
     assert target(bob, "bob") == POOL
+
+
+def state(machine: Host) -> str:
+    """What a run could have changed of a station: its containers, its files, its users, with when and how."""
+    containers = "docker inspect --format '{{.Id}} {{.State.StartedAt}} {{.HostConfig.Memory}}' $(docker ps -aq)"
+    files = "find /etc /opt /usr/local -xdev -type f -printf '%p %m %u:%g %s %T@\\n' | sort"
+    return machine.root(f"{containers}; docker images -q; {files}")
+
+
+def test_a_canary_that_fails_is_named_and_no_other_host_is_touched_until_it_is_mended(team: Team) -> None:
+    """A change that is wrong for everybody: the engine is given less memory than it needs to start."""
+    verdicts = team.directory / "canary.json"
+
+    def roll_out(memory: str) -> tuple[Result, dict[str, tuple[str, str]]]:
+        team.write_inventory(
+            all={
+                **shortcuts(team.directory),
+                "gridtie_engine_memory": memory,
+                # The default is for slow disks, and only makes the failure take longer.
+                "gridtie_embedded_ready_timeout_s": 60,
+                "gridtie_serial": "1,100%",
+                "gridtie_max_fail_percentage": 0,
+                "gridtie_verdict_file": str(verdicts),
+            }
+        )
+        result = team.play("site.yml")
+        rows = json.loads(verdicts.read_text())["hosts"]
+        return result, {row["host"]: (row["outcome"], row["verdict"]) for row in rows}
+
+    before = {name: state(team[name]) for name in WORKSTATIONS}
+
+    failed, told = roll_out("24m")
+
+    assert failed.code != 0
+    assert told == {SERVER: ("failed", ""), **dict.fromkeys(WORKSTATIONS, ("not reached", ""))}, str(failed)
+    assert re.search(rf"^  {SERVER} +failed .*Run the engine", failed.output, re.MULTILINE), str(failed)
+    assert {name: state(team[name]) for name in WORKSTATIONS} == before
+    assert target(team["alice-laptop"]) == OWN
+
+    mended, told = roll_out("1500m")
+
+    assert told == dict.fromkeys((SERVER, *WORKSTATIONS), ("changed", "PASS")), str(mended)
+    limits = {
+        machine.root("docker inspect --format '{{.HostConfig.Memory}}' gridtie-engine-1")
+        for machine in team.hosts.values()
+    }
+    assert {int(limit) for limit in limits} == {1500 * 1024**2}
+    wait_for(POOL, team["alice-laptop"])
 
 
 @pytest.mark.parametrize("container", ["gridtie-router-1", "gridtie-engine-1"])

@@ -1,6 +1,6 @@
-"""Upgrades between real versions of Ollama: some that work, some that do not, and some that are killed.
+"""Upgrades between versions of Ollama: some that work, some that do not, and some that are killed.
 
-The tests are the chapters of one story and run in the order they stand in.
+The tests are the steps of one scenario and run in the order they stand in.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 from lab import images, mirror
 from lab.host import Host, Result, succeeded
-from lab.kills import kill
+from lab.kills import EVERYWHERE, kill
 from lab.prepared import load, prepared
 
 CURRENT = "/opt/gridtie/ollama/current"
@@ -35,16 +35,19 @@ ROWS = (
     "import sqlite3; ledger = sqlite3.connect('file:/var/lib/gridtie/ledger/ledger.sqlite?mode=ro', uri=True);"
     "print(*ledger.execute('SELECT * FROM requests ORDER BY rowid'), sep='\\n')"
 )
+# Fewer runs do not tell a speed.
+MEASURED = "gridtie_upgrade_runs=5"
 SPEED = re.compile(r"(before|after) +[\d.]+ tokens/s \([\d.]+ to [\d.]+ in the middle half of 5 runs\)")
 
 # What is wrong with the broken releases.
 DOES_NOT_RUN = "printf '#!/bin/sh\\nexit 1\\n' >bin/ollama"
 CANNOT_SERVE = "printf '#!/bin/sh\\necho out of order >&2\\nexit 1\\n' >lib/ollama/llama-server"
-# It is stopped two thirds of the time, by a process that holds nothing of it. Long enough at a time that a busy machine
-# has it run in between: one that gets no turn at all is given up by Ollama after ten seconds.
+# It is stopped seven eighths of the time, by a process that holds nothing of it: its best on an idle machine must be
+# less than the other's poorest on a busy one. A turn is long enough to be used, and comes often: one that gets none is
+# given up by Ollama after ten seconds. What it does at first, to load the model, says nothing about speed.
 SLOW = r"""cat >lib/ollama/slowly <<'END'
 #!/bin/sh
-(while kill -STOP $$; do sleep 0.4; kill -CONT $$; sleep 0.2; done) </dev/null >/dev/null 2>&1 &
+(sleep 3; while kill -STOP $$; do sleep 0.7; kill -CONT $$; sleep 0.1; done) </dev/null >/dev/null 2>&1 &
 exec "$(dirname "$0")/llama-server-itself" "$@"
 END
 chmod 755 lib/ollama/slowly
@@ -65,12 +68,8 @@ def station(server: mirror.Server) -> Iterator[Host]:
     """A station with the older release as a service, which has answered somebody."""
     with prepared("router") as machine:
         server.pin(machine, server.old)
-        # The mirror has no other model, and fewer runs do not tell a speed.
-        variables = {
-            "gridtie_mirror_url": server.url,
-            "gridtie_models": [mirror.MODEL],
-            "gridtie_upgrade_runs": 5,
-        }
+        # The mirror has no other model. Speed is measured where it is the subject.
+        variables = {"gridtie_mirror_url": server.url, "gridtie_models": [mirror.MODEL], "gridtie_upgrade_runs": 0}
         machine.root(f"echo '{json.dumps(variables)}' >{VARIABLES}")
         succeeded(site(machine))
         succeeded(machine.run(ASK))
@@ -82,17 +81,17 @@ def failed(result: Result) -> str:
     return " ".join(result.output.split())
 
 
-def make(machine: Host, target: str, *variables: str) -> Result:
+def make(target: str, *variables: str) -> str:
     given = " ".join(f"-e {each}" for each in (f"@{VARIABLES}", *variables))
-    return machine.run(f"make {target} ARGS='{given}'", limit=1500)
+    return f"make {target} ARGS='{given}'"
 
 
 def site(machine: Host, *variables: str) -> Result:
-    return make(machine, "site", *variables)
+    return machine.run(make("site", *variables), limit=1500)
 
 
 def upgrade(machine: Host, *variables: str) -> Result:
-    return make(machine, "upgrade", *variables)
+    return machine.run(make("upgrade", *variables), limit=1500)
 
 
 def told_version(machine: Host) -> str:
@@ -141,7 +140,7 @@ def test_check_mode_says_what_would_change_and_changes_nothing(station: Host, se
 def test_an_upgrade_switches_verifies_and_says_what_it_measured(station: Host, server: mirror.Server) -> None:
     before, ledger = kept(station), rows(station)
 
-    output = succeeded(upgrade(station))
+    output = succeeded(upgrade(station, MEASURED))
 
     assert f"Ollama {server.old} -> {server.new}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
@@ -159,6 +158,23 @@ def test_a_second_upgrade_has_nothing_to_do_and_says_so(station: Host, server: m
 
 def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Host, server: mirror.Server) -> None:
     assert "changed=0" in succeeded(site(station))
+
+
+def test_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
+    server.pin(station, server.old)
+    fetched = archives(server)
+
+    output = succeeded(upgrade(station))
+
+    assert f"Ollama {server.new} -> {server.old}" in output
+    assert "not measured: 0 runs were asked for" in output
+    healthy_at(station, server.old)
+    assert archives(server) == fetched
+
+
+def archives(server: mirror.Server) -> int:
+    """How often an archive was fetched from the mirror."""
+    return sum(server.file in line for line in server.requests())
 
 
 @pytest.mark.parametrize(
@@ -186,31 +202,11 @@ def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, 
     start = told_version(station)
     server.pin(station, "0.32.97")
 
-    output = failed(upgrade(station, "gridtie_upgrade_min_speed=0.9"))
+    output = failed(upgrade(station, MEASURED, "gridtie_upgrade_min_speed=0.9"))
 
     assert "became slower" in output
     assert f"Ollama {start} runs again, and the doctor says PASS" in output
     healthy_at(station, start)
-
-
-def test_else_it_is_a_warning_and_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
-    start = told_version(station)
-    server.pin(station, "0.32.97")
-
-    assert "WARNING: slower" in succeeded(upgrade(station))
-    healthy_at(station, "0.32.97")
-    server.pin(station, start)
-    fetched = archives(server)
-
-    assert f"Ollama 0.32.97 -> {start}" in succeeded(upgrade(station))
-
-    healthy_at(station, start)
-    assert archives(server) == fetched
-
-
-def archives(server: mirror.Server) -> int:
-    """How often an archive was fetched from the mirror."""
-    return sum(server.file in line for line in server.requests())
 
 
 # When it is killed: the way back is written down; the link is switched; the new version is recorded, not yet verified.
@@ -228,16 +224,16 @@ TELLS = (
 )
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", MOMENTS if EVERYWHERE else ["after the switch"])
 def test_one_that_is_killed_and_run_again_comes_to_its_end(station: Host, server: mirror.Server, moment: str) -> None:
     start = told_version(station)
     target = server.old if start == server.new else server.new
     server.pin(station, target)
 
-    kill_at(station, MOMENTS[moment].format(version=target))
+    kill_at(station, MOMENTS[moment].format(version=target), MEASURED)
     assert recorded(station)["upgrade"]["before"]["version"] == start
 
-    output = succeeded(upgrade(station))
+    output = succeeded(upgrade(station, MEASURED))
     assert f"Ollama {start} -> {target}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
     healthy_at(station, target)
@@ -276,9 +272,9 @@ def test_where_going_back_fails_as_well_both_are_told_and_a_run_of_the_playbook_
     healthy_at(station, start)
 
 
-def kill_at(machine: Host, moment: str) -> None:
+def kill_at(machine: Host, moment: str, *variables: str) -> None:
     """Start an upgrade and kill -9 all of it as soon as the shell command `moment` succeeds."""
-    with machine.start(f"make upgrade ARGS='-e @{VARIABLES}'") as process:
+    with machine.start(make("upgrade", *variables)) as process:
         deadline = time.monotonic() + 600
         # Looked for in the machine: to enter it each time would cost more than the upgrade itself.
         look = f"for _ in $(seq 50); do {moment} && exit; sleep 0.1; done; exit 1"
@@ -318,20 +314,25 @@ def image_of(machine: Host) -> str:
     return machine.root(f"docker inspect --format '{{{{.Config.Image}}}}' {ENGINE}").strip()
 
 
+def derive(machine: Host, image: str, like: str, path: str, change: str) -> None:
+    """Tag an image that is `like` another but for one file, after the shell script `change` of the file `changed`."""
+    machine.root(
+        f"set -e; cd $(mktemp -d); docker create --name like {like}; docker cp -L like:{path} changed; {change};"
+        f"docker cp changed like:{path}; docker commit like {image}; docker rm like"
+    )
+
+
 @pytest.fixture(scope="module")
 def contained(station: Host, server: mirror.Server) -> Host:
     """The station again, with the older version in a container; the images of both are there, and a broken one."""
-    for version in (server.old, server.new):
-        reference = sources(version)[1]
+    old, new = (sources(version)[1] for version in (server.old, server.new))
+    for reference in (old, new) if mirror.compiled() else (new,):
         made = reference.replace("gridtie/", f"{mirror.PREFIX}/", 1)
         load(station, made)
         station.root(f"docker tag {made} {reference}")
-    station.root(
-        "printf '#!/bin/sh\\nexit 1\\n' >/root/llama-server && chmod 755 /root/llama-server &&"
-        f"docker create --name broken {sources(server.new)[1]} &&"
-        "docker cp /root/llama-server broken:/usr/lib/ollama/llama-server &&"
-        f"docker commit broken {sources(BROKEN)[1]} && docker rm broken"
-    )
+    if not mirror.compiled():
+        derive(station, old, new, "/usr/bin/ollama", mirror.retold("changed", server.new, server.old))
+    derive(station, sources(BROKEN)[1], new, "/usr/lib/ollama/llama-server", r"printf '#!/bin/sh\nexit 1\n' >changed")
     pin_sources(station, server, server.old)
     succeeded(site(station, *CONTAINED))
     assert image_of(station) == sources(server.old)[1]
@@ -341,13 +342,12 @@ def contained(station: Host, server: mirror.Server) -> Host:
 def test_a_container_is_upgraded_the_same_way(contained: Host, server: mirror.Server) -> None:
     pin_sources(contained, server, server.new)
 
-    output = succeeded(upgrade(contained))
+    output = succeeded(upgrade(contained, MEASURED))
 
     assert f"Ollama {server.old} -> {server.new}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
     assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[1]
     assert json.loads(succeeded(contained.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
-    assert "changed=0" in succeeded(upgrade(contained))
     assert "changed=0" in succeeded(site(contained))
 
 

@@ -65,7 +65,7 @@ STATION: dict[str, Any] = {
             "name": MODEL,
             "url": "http://engine:11434",
             "digest": "sha256:" + _hex(MANIFEST.encode()),
-            "purposes": ["code", "chat", "probe"],
+            "purposes": ["code", "chat", "smoke-test"],
             "predicted_bytes": 320 * MIB,
         }
     ],

@@ -42,7 +42,7 @@ DOCUMENT: dict[str, Any] = {
             "local": ["qwen2.5-coder:7b", "smollm2"],
             "cloud": {"provider": "openai", "model": "gpt-5.4-mini"},
         },
-        "probe": {"local": "smollm2", "purpose": "probe"},
+        "probe": {"local": "smollm2", "purpose": "smoke-test"},
         "remote": {"local": None, "cloud": {"provider": "openai", "model": "gpt-5.4-mini"}},
     },
     "rules": [
@@ -74,7 +74,7 @@ def station(*, small: Mapping[str, Any] | None = None, large: Mapping[str, Any] 
             "url": "http://engine:11434",
             "context": 8192,
             "capabilities": ["chat", "json"],
-            "purposes": ["code", "chat", "probe"],
+            "purposes": ["code", "chat", "smoke-test"],
             **(small or {}),
         },
         {

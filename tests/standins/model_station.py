@@ -81,7 +81,7 @@ class ModelStation:
             catalogue=Catalogue(
                 {
                     "coder:1b": model("coder:1b", OllamaSource("coder:1b"), ("code",), SHAPE, len(self.weights)),
-                    "probe:1m": model("probe:1m", package, ("probe",), SMALL, len(self.probe)),
+                    "probe:1m": model("probe:1m", package, ("smoke-test",), SMALL, len(self.probe)),
                 }
             ),
             lock={"probe:1m": Pin(gguf=hashlib.sha256(self.probe).hexdigest(), package="a" * 64)},

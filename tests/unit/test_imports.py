@@ -13,17 +13,18 @@ SOURCE = Path(__file__).parents[2] / "src" / "gridtie"
 # Package -> the packages of ours it may import. What is not listed may import anything of ours.
 ALLOWED = {
     "host": set(),
-    # One function, for names that mean the same on a host and in the router.
-    "config": {"host.ollama_name"},
+    # For names that mean the same on a host and in the router.
+    "config": {"host.ollama_name", "host.purpose_names"},
     "catalogue": {"host"},
     "dialects": {"config"},
     "upstream": {"config"},
     "ledger": {"config", "dialects"},
-    "providers": {"dialects", "upstream", "config"},
+    "providers": {"host.purpose_names", "dialects", "upstream", "config"},
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
     "agents": {"sandbox"},
-    "artefacts": {"host"},
+    "artefacts": {"host", "config"},
+    "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
     "lock": set(),
     "page": set(),
     # Of a host's what its image has as well.
@@ -35,8 +36,8 @@ ALLOWED = {
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name"},
-    {"catalogue", "paths", "router", "router_image", "keys", "gpu"},
+    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
+    {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},
     {"fit"},
     {"models"},
@@ -48,6 +49,10 @@ HOST_ORDER = [
 
 # Modules that decide or translate and therefore touch neither files, sockets, clocks nor threads.
 PURE = [
+    "bench/plan.py",
+    "bench/profiles.py",
+    "bench/stats.py",
+    "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",
     "config/schema.py",

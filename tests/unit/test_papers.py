@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pages import links
+
 ROOT = Path(__file__).resolve().parents[2]
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
 PAGES = sorted(set(LISTED.splitlines())) or [path.name for path in ROOT.glob("*.md")]
@@ -29,10 +31,7 @@ def test_the_licence_is_the_one_that_all_metadata_names() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_to_a_file_of_the_project_leads_to_one(page: str) -> None:
-    text = re.sub(r"```.*?```|`[^`]*`", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
-    targets = {target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target}
-
-    assert [target for target in sorted(targets - {""}) if not (ROOT / page).parent.joinpath(target).exists()] == []
+    assert [target for target in links(ROOT / page) if not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/collection.md"])

@@ -1,4 +1,4 @@
-"""docs/testing.md names tests for what went wrong elsewhere; those tests are there."""
+"""docs/testing.md names tests for what went wrong elsewhere and in 1.0.0; those tests are there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
-SECTION = PAGE.partition("## What went wrong elsewhere")[2].partition("\n## ")[0]
-ROWS = [line for line in SECTION.splitlines() if line.startswith("| ")][1:]
 NAMED = sorted(set(re.findall(r"`(tests/[\w/.-]+\.py)(?:::(\w+))?`", PAGE)))
+
+
+def rows(title: str) -> list[str]:
+    """The rows of the table in a section, without its head."""
+    section = PAGE.partition(f"## {title}\n")[2].partition("\n## ")[0]
+    return [line for line in section.splitlines() if line.startswith("| ")][1:]
+
+
+ELSEWHERE = rows("What went wrong elsewhere")
+FLEETS = rows("Machines and fleets: what failed in 1.0.0 and the test that holds it")
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
@@ -21,6 +29,10 @@ def test_a_test_that_the_page_names_is_there(file: str, name: str) -> None:
     assert re.search(rf"^\s*def {name}\(" if name else "def test_", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[row.split("|")[1].strip()[:60] for row in ROWS])
+@pytest.mark.parametrize("row", ELSEWHERE + FLEETS, ids=lambda row: " ".join(row.split("|")[1:3]).strip()[:60])
 def test_everything_that_went_wrong_has_its_test(row: str) -> None:
     assert re.search(r"`tests/[\w/]+\.py(::\w+)?`", row.rsplit("|", 2)[1])
+
+
+def test_every_line_about_machines_and_fleets_has_a_row() -> None:
+    assert list(dict.fromkeys(row.split("|")[1].strip() for row in FLEETS)) == [f"C{line}" for line in range(1, 17)]

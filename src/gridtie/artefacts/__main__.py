@@ -59,7 +59,13 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--partial", action="store_true", help="the source need not have every archive")
     parser.add_argument("--no-images", action="store_true", help="leave the digests of images as they are")
     parser.add_argument("--no-module", action="store_true", help="leave the Go module as it is")
-    parser.add_argument("--file", type=Path, default=_ROOT / "config/artefacts.yaml", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--file",
+        type=Path,
+        default=_ROOT / "config/artefacts.yaml",
+        metavar="PATH",
+        help="a copy of your own, as gridtie_artefacts_file names it",
+    )
     parser.add_argument("--module", type=Path, default=_ROOT / "compose/images/engine/ollama", help=argparse.SUPPRESS)
     return parser
 

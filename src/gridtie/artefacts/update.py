@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from gridtie.artefacts.document import DIGEST, VERSION
 from gridtie.artefacts.edit import set_value, sort_children
 
-_VERSION = re.compile(r"\d+\.\d+\.\d+(?:-rc\d+)?")
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Where archives are listed: the one that every machine of a kind needs, and what is unpacked over it.
 _GROUPS = ("archives", "extras")
 
@@ -75,7 +73,7 @@ def references(document: Mapping[str, Any], version: str) -> dict[str, str]:
 
 
 def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial: bool) -> Iterator[str]:
-    if not _VERSION.fullmatch(offer.version):
+    if not VERSION.fullmatch(offer.version):
         yield f"{offer.version!r} is no version of Ollama; wanted is one such as 0.32.15, without a v"
     same = document["ollama"]["version"] == offer.version
     missing = sorted(entry["file"] for _, _, entry in _archives(document) if entry["file"] not in offer.sums)
@@ -91,7 +89,7 @@ def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial:
             yield from _differs(f"images.{name}", image.reference, image.digest, offer.images.get(name))
     known = references(document, offer.version)
     for name, digest in offer.images.items():
-        if name not in known or not _DIGEST.fullmatch(digest):
+        if name not in known or not DIGEST.fullmatch(digest):
             yield f"images.{name}: {digest!r:.90} is no digest of an image in the file"
 
 

@@ -39,9 +39,9 @@ def problems(models: Any, catalogue: Path, lock: Path) -> list[dict[str, str]]:
 
 
 def unpinned(names: Sequence[str], catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[str]:
-    """Those models, and the probe, that no source can be held to a digest of."""
+    """Those models, and the one of the smoke test, that no source can be held to a digest of."""
     wanted = [catalogue.models[name] for name in dict.fromkeys(names) if name in catalogue.models]
-    wanted += [each for each in catalogue.models.values() if "probe" in each.purposes and each not in wanted][:1]
+    wanted += [each for each in [catalogue.smoke_test] if each and each not in wanted]
     return [
         each.name
         for each in wanted

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gridtie.config.names import PURPOSES, canonical, same_but_for_case, unknown
+from gridtie.config.names import canonical, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Provider, Routing
 from gridtie.host.ollama_name import runs_at_ollama_com
+from gridtie.host.purpose_names import PURPOSES, current_purpose
 
 # Characters of a model's name in a request; the door lets no longer one in.
 _LONGEST = 256
@@ -36,7 +37,7 @@ def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
     for at, name in enumerate(local or []):
         here = (*path, "local", at) if isinstance(model.local, list) else (*path, "local")
         yield from _local_name(routing, name, here)
-    if model.purpose not in PURPOSES:
+    if current_purpose(model.purpose) not in PURPOSES:
         yield Problem(
             path=(*path, "purpose"),
             what=f'"{model.purpose}" is no purpose',

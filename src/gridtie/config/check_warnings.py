@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from gridtie.config.load import RoutingFile
 from gridtie.config.problems import Problem, closest, listed
 from gridtie.config.schema import Routing
+from gridtie.host.purpose_names import FORMER_PURPOSES
 
 # What ends with a request, whatever is written for it.
 _WITHIN_TOTAL = ("connect", "first_token", "first_token_cold", "between_tokens", "whole")
@@ -14,7 +15,7 @@ _WITHIN_TOTAL = ("connect", "first_token", "first_token_cold", "between_tokens",
 
 def warnings(file: RoutingFile, keys: Collection[str] | None) -> list[Problem]:
     """Each with file and line; `keys` are the names in keys.json, in canonical form, None where they are not known."""
-    found = [*_times(file), *(() if keys is None else _budgets(file.routing, keys))]
+    found = [*_times(file), *_purposes(file.routing), *(() if keys is None else _budgets(file.routing, keys))]
     return [file.source.locate(problem) for problem in found]
 
 
@@ -28,6 +29,16 @@ def _times(file: RoutingFile) -> Iterator[Problem]:
                 path=path,
                 what=f"found {value:g} s, which never passes: timeouts.total ends a request after {timeouts.total:g} s",
                 fix="lower it, or raise timeouts.total",
+            )
+
+
+def _purposes(routing: Routing) -> Iterator[Problem]:
+    for alias, model in routing.models.items():
+        if now := FORMER_PURPOSES.get(model.purpose):
+            yield Problem(
+                path=("models", alias, "purpose"),
+                what=f'the purpose "{model.purpose}" is called "{now}" since 1.1.0; both hold',
+                fix=f"write `purpose: {now}`",
             )
 
 

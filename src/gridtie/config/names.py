@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 
 SURFACES = ("openai", "anthropic", "ollama")
-# What a model of the station may be for, as the catalogue says it.
-PURPOSES = ("code", "chat", "probe")
 # The tag that every request may carry to stay on this machine; no rule can loosen it.
 PRIVATE = "private"
 # The environment of requests that another station's router passes on; no key of a person may claim it.

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from gridtie.config import address
 from gridtie.config.problems import ConfigError, Problem
 from gridtie.host.ollama_name import runs_at_ollama_com
+from gridtie.host.purpose_names import current_purpose
 
 _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 
@@ -44,7 +45,8 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     # aider edit, percent; None: never measured.
     score: float | None = None
     bytes: int = 0
-    predicted_bytes: int = 0
+    # None: nothing is known of its architecture.
+    predicted_bytes: int | None = 0
     why: str = ""
 
 
@@ -87,8 +89,16 @@ def load_station(path: Path) -> Station | None:
     if problems := [Problem(file=str(path), what=what, fix=_FIX) for what in _faults(station)]:
         raise ConfigError(problems)
     # The router reads it in a container, where the directory has another name than on the host.
-    pool = [replace(member, ca_file=str(path.parent / member.ca_file)) for member in station.pool]
-    return replace(station, pool=pool)
+    pool = [
+        replace(member, ca_file=str(path.parent / member.ca_file), models=_current(member.models))
+        for member in station.pool
+    ]
+    return replace(station, pool=pool, models=_current(station.models))
+
+
+def _current(models: list[StationModel]) -> list[StationModel]:
+    """Their purposes as they are called now: a station of 1.0.0 has a `probe`."""
+    return [replace(model, purposes=[current_purpose(word) for word in model.purposes]) for model in models]
 
 
 def _faults(station: Station) -> Iterator[str]:

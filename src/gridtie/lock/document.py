@@ -8,7 +8,8 @@ images:
 archives:                                # by version and file name
   0.32.15/ollama-linux-amd64-rocm.tar.zst: {sha256: 77ab…, learned_by: gpu-server}
 choices: {}                              # of a group's models; kept as it is
-taken_over: [alice-laptop]               # hosts whose own pins.json of earlier versions is in here
+taken_over: [alice-laptop]               # stations whose own pins.json of earlier versions is in here; host/project
+                                         # for one that is not the host's usual one
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def parse(document: Any) -> Lock:
     if not isinstance(choices, dict):
         raise LockError("choices: a mapping was expected")
     if not isinstance(taken_over, list) or not all(isinstance(host, str) for host in taken_over):
-        raise LockError("taken_over: a list of host names was expected")
+        raise LockError("taken_over: a list of names was expected")
     return Lock(entries, choices, tuple(taken_over))
 
 

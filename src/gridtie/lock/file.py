@@ -49,14 +49,14 @@ def pin(path: Path, learned: Learned) -> bool:
     return _update(path, lambda lock: lock.with_pins(learned)) != before
 
 
-def take_over(path: Path, host: str, pins: Learned) -> Lock:
-    """Add, once, what a host recorded in files of its own before there was a lock. Raises as `record`."""
+def take_over(path: Path, station: str, pins: Learned) -> Lock:
+    """Add, once, what a station recorded in files of its own before there was a lock. Raises as `record`."""
     check_learned(pins)
 
     def change(lock: Lock) -> Lock:
-        if host in lock.taken_over:
+        if station in lock.taken_over:
             return lock
-        return replace(_agreed(path, lock, host, pins), taken_over=(*lock.taken_over, host))
+        return replace(_agreed(path, lock, station, pins), taken_over=(*lock.taken_over, station))
 
     return _update(path, change)
 

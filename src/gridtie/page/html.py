@@ -10,7 +10,7 @@ _STYLE = (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
 # Nothing is loaded and nothing runs, also where something got into the page that does not belong there.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 # Elements without content.
-_VOID = frozenset({"meta", "link", "rect", "line", "path", "circle"})
+_VOID = frozenset({"meta", "link", "rect", "line", "path", "circle", "br"})
 
 
 class Markup(str):

@@ -109,6 +109,47 @@ def course(
     return _plot(title, bottom + 20, drawn)
 
 
+class Range(NamedTuple):
+    """A measured figure: its middle with both ends of its interval (None: open), its bad tail, and its words."""
+
+    label: str
+    middle: float
+    low: float | None
+    high: float | None
+    tail: float
+    fill: str
+    told: str
+
+
+def ranges(title: str, rows: Sequence[Range], show: Show) -> Markup:
+    """A row each: a dot at the middle, a bar over its interval, and a tick at the tail; one scale, from zero on."""
+    most = max((max(row.tail, row.high or 0.0) for row in rows), default=0.0) or 1.0
+    step = _step(most / 4)
+    scale = _WIDTH / (math.ceil(most / step - 1e-9) * step)
+    height = len(rows) * (_ROW + _LABEL)
+    drawn: list[Content] = []
+    for at in range(math.ceil(most / step - 1e-9) + 1):
+        x = min(at * step * scale, _WIDTH)
+        last = x > _WIDTH - 40
+        drawn += [
+            _line(x, 0, x, height, "axis"),
+            _text(
+                x, height + 14, show(round(at * step, 12)), "end" if last else "middle" if at else "start", soft=True
+            ),
+        ]
+    for number, row in enumerate(rows):
+        y = number * (_ROW + _LABEL)
+        low, high = row.low or 0.0, row.high if row.high is not None else row.tail
+        drawn += [
+            _text(0, y + 12, row.label),
+            _text(_WIDTH, y + 12, row.told, anchor="end", soft=True),
+            _rect(low * scale, y + 24, (high - low) * scale, 6, f"fill-{row.fill}"),
+            _line(row.tail * scale, y + 19, row.tail * scale, y + 35, "mark"),
+            element("circle", cx=f"{row.middle * scale:.1f}", cy=f"{y + 27:.1f}", r=5, class_=f"fill-{row.fill}"),
+        ]
+    return _plot(title, height + 20, drawn)
+
+
 class _Axis:
     """The upright axis: from `low` to `high` in steps of 1, 2 or 5 times a power of ten."""
 

@@ -30,7 +30,7 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 slots=model.parallel,
                 own=True,
                 provider_slots=provider.max_in_flight,
-                capabilities=frozenset(model.capabilities) | {"chat"},
+                capabilities=capabilities(model),
                 score=model.score,
                 include_usage=provider.include_usage,
                 engine=station.engine.kind,
@@ -38,6 +38,12 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 digest=model.digest,
             ),
         )
+
+
+def capabilities(model: StationModel) -> frozenset[str]:
+    """What it can be asked for: everything generates text, but for a model that answers with vectors."""
+    known = frozenset(model.capabilities)
+    return known if "embeddings" in known else known | {"chat"}
 
 
 def base_url(dialect: Dialect, url: str) -> str:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from gridtie.config.schema import Preference, Provider
 from gridtie.config.station import Member, StationModel
+from gridtie.host.purpose_names import SMOKE_TEST
+from gridtie.providers import local
 from gridtie.providers.target import Target
 from gridtie.providers.wire import Headers
 
 Pair = tuple[StationModel, Target]
 
 # Models of this purpose prove the machine that they are on; another machine's answer would prove nothing.
-OWN_PURPOSE = "probe"
+OWN_PURPOSE = SMOKE_TEST
 
 
 def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callable[[Member], Headers]) -> Iterator[Pair]:
@@ -35,7 +37,7 @@ def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callabl
                 context=model.context,
                 slots=model.parallel,
                 provider_slots=provider.max_in_flight,
-                capabilities=frozenset(model.capabilities) | {"chat"},
+                capabilities=local.capabilities(model),
                 score=model.score,
                 include_usage=provider.include_usage,
                 headers=headers,

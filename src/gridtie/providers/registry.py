@@ -14,6 +14,7 @@ from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
 from gridtie.config.station import Member, Station, StationModel
 from gridtie.dialects.types import Usage
+from gridtie.host.purpose_names import current_purpose
 from gridtie.providers import local
 from gridtie.providers.cloud import limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
@@ -262,7 +263,8 @@ class _Builder:
 
     def _alias(self, name: str, model: Model, station_models: list[Pair], pool_models: list[Pair]) -> Alias:
         names = [model.local] if isinstance(model.local, str) else model.local or []
-        local = self._local_order(names, model.purpose, station_models, pool_models)
+        purpose = current_purpose(model.purpose)
+        local = self._local_order(names, purpose, station_models, pool_models)
         cloud = () if model.cloud is None else (self._remote(model.cloud.provider, model.cloud.model),)
         return Alias(
             name=model.written or name,
@@ -271,8 +273,8 @@ class _Builder:
             floor=model.floor,
             names=frozenset({canonical(name)}),
             # The smoke test of a machine saves nothing: nobody would send it to a cloud.
-            baseline="" if model.purpose == OWN_PURPOSE else model.baseline or self._routing.defaults.baseline,
-            no_local="" if local else self._why_no_local(name, names, model.purpose),
+            baseline="" if purpose == OWN_PURPOSE else model.baseline or self._routing.defaults.baseline,
+            no_local="" if local else self._why_no_local(name, names, purpose),
             no_cloud="" if cloud else f'no cloud is configured for "{name}" (models.{name}.cloud in llm_routing.yaml)',
         )
 

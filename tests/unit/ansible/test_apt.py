@@ -170,3 +170,23 @@ def test_an_installation_with_an_index_of_today_asks_for_no_other(
 
     assert "update" not in (tmp_path / "asked").read_text()
     assert "install --no-install-recommends hello" in (tmp_path / "asked").read_text()
+
+
+def test_a_version_is_held_once_nobody_else_uses_the_package_manager(
+    locks: list[Path], fakes: Path, tmp_path: Path
+) -> None:
+    program(fakes, "apt-mark", f"echo $@ >>{tmp_path}/asked")
+    told: list[str] = []
+
+    with held(locks[0], seconds=1.5):
+        Apt(lock_wait_s=30, tell=told.append).hold(["nvidia-driver", "nvidia-smi"], held=True)
+    Apt().hold(["nvidia-driver"], held=False)
+
+    assert (tmp_path / "asked").read_text() == "hold nvidia-driver nvidia-smi\nunhold nvidia-driver\n"
+    assert len(told) == 1
+
+
+def test_packages_that_are_held_are_known_also_among_those_that_nobody_knows(fakes: Path) -> None:
+    program(fakes, "dpkg-query", "echo 'nvidia-driver hold'; echo 'nvidia-smi install'; exit 1")
+
+    assert gridtie_apt.held(["nvidia-driver", "nvidia-smi", "never-heard-of"]) == ["nvidia-driver"]

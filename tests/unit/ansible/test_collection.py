@@ -15,6 +15,7 @@ import yaml
 from plugins.plugin_utils import gridtie_collection as collection
 
 import installed
+from pages import links
 
 ROOT = installed.CHECKOUT
 # What the preflight and the engine's role would hand on, so that nothing has to be looked at here.
@@ -82,10 +83,21 @@ def test_the_tarball_is_small_and_holds_no_test_but_those_that_users_run(home: P
     assert [path.name for path in (there / "tests").iterdir()] == ["verify"]
     top = {path.name for path in there.iterdir()}
     assert top == {
-        "CHANGELOG.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md", "bindep.txt", "compose",
-        "config", "demo_final.py", "docs", "inventories", "meta", "playbooks", "plugins", "requirements",
-        "requirements.txt", "requirements.yml", "roles", "src", "tests",
+        "CHANGELOG.md", "CONTRIBUTING.md", "FILES.json", "LICENSE", "MANIFEST.json", "README.md", "SECURITY.md",
+        "bindep.txt", "compose", "config", "demo_final.py", "docs", "inventories", "meta", "playbooks", "plugins",
+        "requirements", "requirements.txt", "requirements.yml", "roles", "src", "tests",
     }  # fmt: skip
+
+
+def test_every_link_of_its_pages_leads_to_a_file_in_it(there: Path) -> None:
+    lost = [
+        f"{page.relative_to(there)}: {target}"
+        for page in sorted(there.rglob("*.md"))
+        for target in links(page)
+        if not page.parent.joinpath(target).exists()
+    ]
+
+    assert lost == []
 
 
 def test_every_file_that_a_role_or_plugin_reads_is_in_it(there: Path) -> None:
@@ -156,6 +168,17 @@ def test_what_is_imported_where_ansible_runs_is_declared_for_pip_and_for_executi
     declared = set(re.findall(r"^([\w-]+)", python, re.MULTILINE))
 
     assert declared == {"httpx", "msgspec", "pytest", "pytest-testinfra"}
+
+
+def test_commands_in_messages_are_those_that_there_are(play: Play, there: Path) -> None:
+    words = ["'site'", "'site', '-e gridtie_models_deep=true'"]
+    lookups = [f"{{{{ lookup('gridtie.gridtie.gridtie_command', {each}) }}}}" for each in words]
+    done = play({"ansible.builtin.debug": {"msg": lookups}}, facts={})
+
+    assert collection.command("site", root=ROOT) == "make site"
+    assert collection.command("site", "-e a=1", root=ROOT) == 'make site ARGS="-e a=1"'
+    assert '"ansible-playbook gridtie.gridtie.site",' in said(done)
+    assert '"ansible-playbook gridtie.gridtie.site -e gridtie_models_deep=true"' in said(done)
 
 
 def test_a_package_that_is_missing_there_is_told_with_the_command_before_anything_is_changed(

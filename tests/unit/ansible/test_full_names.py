@@ -156,6 +156,19 @@ def test_a_plugin_imports_its_neighbours_and_runs_modules_by_names_that_hold_whe
     assert [module for module in run if module.count(".") != 2] == []
 
 
+MODULES = sorted((ROOT / "plugins/modules").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_an_example_of_a_module_can_be_copied(path: Path) -> None:
+    assigned = (node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, ast.Assign))
+    (examples,) = (ast.literal_eval(node.value) for node in assigned if ast.unparse(node.targets[0]) == "EXAMPLES")
+    used = [key for task in tasks(yaml.safe_load(examples)) for key in task.keys() - KEYWORDS]
+
+    assert f"{OURS}{path.stem}" in used
+    assert [key for key in used if key.count(".") != 2] == []
+
+
 def test_the_checkout_is_found_under_the_name_of_the_collection() -> None:
     """Ansible finds collections in directories; this one leads back to the checkout."""
     link = ROOT / "collections/ansible_collections/gridtie/gridtie"

@@ -64,11 +64,28 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_engine_user": "llm", "gridtie_user": "llm"},
         {"gridtie_require_pins": "maybe"},
         {"gridtie_lock_file": "gridtie.lock.yaml"},
+        {"gridtie_artefacts_file": "artefacts.yaml"},
+        {"gridtie_artefacts_file": "/nowhere/artefacts.yaml"},
     ],
     ids=str,
 )
 def test_values_that_a_type_cannot_forbid(values: dict[str, Any]) -> None:
     assert len(inputs.check_values(values)) == 1
+
+
+def test_everything_that_is_wrong_with_a_file_of_artefacts_is_told_with_its_line(tmp_path: Path) -> None:
+    own = tmp_path / "artefacts.yaml"
+    text = (ROOT / "config/artefacts.yaml").read_text(encoding="utf-8")
+    own.write_text(text.replace("sha256: c898", "sha256: C898").replace("    rocm:\n", "    rocn:\n"), encoding="utf-8")
+
+    problems = inputs.check_values({"gridtie_artefacts_file": str(own)})
+
+    assert [problem["found"].partition(": ")[2] for problem in problems] == [
+        'ollama.extras: the key "rocm" is missing',
+        "ollama.extras.rocn: unknown key",
+    ]
+    assert problems[1]["found"].startswith(f"{own}:{text[: text.index('    rocm:')].count(chr(10)) + 1}: ")
+    assert problems[1]["fix"] == 'did you mean "rocm"?'
 
 
 def test_the_projects_routing_file_is_right_and_a_broken_one_is_told_with_its_line(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ALICE, BOB = "alice-laptop", "bob-desktop"
 
 CATALOGUE = {
     "name": "coder:1b", "title": "Coder", "maker": "nobody", "license": {"id": "Apache-2.0", "commercial": True},
-    "parameters": 1000, "capabilities": ["chat"], "purposes": ["probe"], "sources": [{"ollama": "coder:1b"}],
+    "parameters": 1000, "capabilities": ["chat"], "purposes": ["smoke-test"], "sources": [{"ollama": "coder:1b"}],
 }  # fmt: skip
 
 PLAY = """

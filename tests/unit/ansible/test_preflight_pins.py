@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible import context
+from ansible.module_utils.common.collections import ImmutableDict
 from plugins.action import gridtie_preflight as action
 
 from gridtie.lock import read, record
 
+ROOT = Path(__file__).resolve().parents[3]
 A, B = "a" * 64, "b" * 64
 DEBIAN = "docker.io/library/debian:trixie-slim"
 MACHINE: dict[str, Any] = {
@@ -26,7 +30,7 @@ def lock(tmp_path: Path) -> Path:
 def pins(lock: Path, host: str = "alice", usual: Path | None = None, **changes: Any) -> action._Pins:
     given = {
         "mode": "learn", "lock_file": str(lock), "usual": str(usual or lock.with_name("other")), "catalogue": "",
-        "lock": "", "models": "auto", "choose_again": False, "gpu": "auto",
+        "lock": "", "artefacts": "", "models": "auto", "choose_again": False, "gpu": "auto", "project": "gridtie",
     }  # fmt: skip
     seen = {
         "machine": MACHINE, "choice": {"engine": "embedded"}, "station": {}, "former_pins": {}, "former_problem": "",
@@ -107,6 +111,54 @@ def test_a_lock_at_a_relative_path_has_its_line_elsewhere() -> None:
     assert found(pins(Path("gridtie.lock.yaml"))) == []
 
 
+# -- another file of what is pinned ------------------------------------------------------------------------------------
+
+RELEASE = {"engine": "ollama", "mode": "container", "source": "release", "why": "the container registry answered"}
+
+
+def own_artefacts(directory: Path, **ollama: Any) -> Path:
+    """A copy of the project's file with another digest of Ollama's image, or another version."""
+    document = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text())
+    document["ollama"].update(ollama)
+    document["images"]["ollama"].update(digest=None, reference="registry.example.test/ollama/ollama:0.32.15")
+    file = directory / "artefacts.yaml"
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+def test_what_is_needed_goes_by_the_artefacts_that_were_given(lock: Path, tmp_path: Path) -> None:
+    assert found(pins(lock, mode="require", choice=RELEASE)) == []
+
+    (problem,) = found(pins(lock, mode="require", choice=RELEASE, artefacts=str(own_artefacts(tmp_path))))
+    assert "the image registry.example.test/ollama/ollama:0.32.15" in problem
+
+
+def test_the_command_that_fills_the_lock_takes_the_same_files_of_variables_and_repeats_no_value(
+    lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = ImmutableDict(extra_vars=("@mine.yml", "gridtie_ca_key=/secret", '{"gridtie_pins": "require"}'))
+    monkeypatch.setattr(context, "CLIARGS", given)
+
+    (problem,) = found(pins(lock, mode="require", choice=RELEASE, artefacts=str(own_artefacts(tmp_path))))
+    assert 'make site ARGS="-i inv -e @mine.yml --limit alice -e gridtie_pins=learn"' in problem
+    assert "secret" not in problem
+
+
+def test_a_version_that_nobody_can_compile_here_stands_in_the_way_where_it_would_be(lock: Path, tmp_path: Path) -> None:
+    own = str(own_artefacts(tmp_path, version="0.32.1"))
+    compiled = {**RELEASE, "source": "packages", "why": "no registry answered"}
+
+    assert found(pins(lock, choice=RELEASE, artefacts=own)) == []
+    (problem,) = found(pins(lock, choice=compiled, artefacts=own))
+    assert own in problem
+    assert "pins Ollama 0.32.1" in problem
+    assert found(pins(lock, choice=compiled)) == []
+
+
+def test_artefacts_that_cannot_be_read_have_their_line_elsewhere(lock: Path, tmp_path: Path) -> None:
+    assert found(pins(lock, artefacts=str(tmp_path / "none.yaml"))) == []
+
+
 # -- stations of before there was a lock -------------------------------------------------------------------------------
 
 FORMER = {"models": {"qwen2.5-coder:7b": {"manifest": A}}, "images": {DEBIAN: {"digest": f"sha256:{B}"}}}
@@ -146,6 +198,29 @@ def test_stations_that_are_looked_at_in_the_same_moment_are_told_as_well(lock: P
 
     (problem,) = alice.take_over()
     assert "decide" in problem["fix"]
+
+
+def test_each_of_two_stations_on_one_host_is_taken_over(lock: Path) -> None:
+    first = pins(lock, former_pins=FORMER)
+    second = pins(lock, project="gridtie-test", former_pins={"models": {"llama3:8b": {"manifest": B}}})
+    for station in (first, second):
+        assert found(station) == [] and station.take_over() == []
+
+    assert sorted(read(lock).digests("models")) == ["llama3:8b", "qwen2.5-coder:7b"]
+    assert read(lock).taken_over == ("alice", "alice/gridtie-test")
+    again = pins(lock, project="gridtie-test", former_pins={"models": {"llama3:8b": {"manifest": A}}})
+    assert found(again) == []
+
+
+def test_two_stations_on_one_host_that_disagree_are_told_apart(lock: Path) -> None:
+    first = pins(lock, former_pins=FORMER)
+    assert found(first) == [] and first.take_over() == []
+
+    (problem,) = found(
+        pins(lock, project="gridtie-test", former_pins={"models": {"qwen2.5-coder:7b": {"manifest": B}}})
+    )
+    assert f"alice/gridtie-test found {B}" in problem
+    assert "learned by alice" in problem
 
 
 def test_a_damaged_record_of_a_station_is_one_line(lock: Path) -> None:

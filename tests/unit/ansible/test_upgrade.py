@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from plugins.module_utils.gridtie_upgrade import Refused, plan
 
+from standins import httpd
+
+ROOT = Path(__file__).resolve().parents[3]
 OLD, NEW = "0.32.14", "0.32.15"
 CHOICE = {"engine": "ollama", "mode": "native", "source": "release", "why": "", "kept": True, "adopted": {}}
 SPEED = {"model": "m", "runs": 7, "median": 40.0, "low": 39.0, "high": 41.0}
@@ -48,6 +56,22 @@ def test_the_embedded_engine_is_left_to_make_site() -> None:
 
     assert not found["needed"]
     assert "make site" in found["why"]
+
+
+def test_what_to_run_is_worded_for_those_who_have_no_makefile() -> None:
+    theirs = "ansible-playbook gridtie.gridtie.site"
+    embedded = station(kind="embedded", mode="container")
+
+    assert f"`{theirs}`" in plan(embedded, CHOICE, NEW, "", site_command=theirs)["why"]
+    for found, choice, told in [
+        ({}, CHOICE, ""),
+        (station(), {**CHOICE, "mode": "container"}, OLD),
+        (station(), CHOICE, ""),
+    ]:
+        with pytest.raises(Refused) as caught:
+            plan(found, choice, NEW, told, site_command=theirs)
+        assert f"`{theirs}`" in str(caught.value)
+        assert "make" not in str(caught.value)
 
 
 def test_without_a_station_there_is_nothing_to_upgrade() -> None:
@@ -97,3 +121,51 @@ def test_one_that_was_killed_before_it_knew_the_speed_measures_only_the_version_
     killed = {**station(), "upgrade": {"before": station()["engine"], "speed": {}}}
 
     assert plan(killed, CHOICE, NEW, told)["measure"] is measure
+
+
+def run(directory: Path, tasks: list[dict[str, Any]], variables: dict[str, Any]) -> tuple[int, str]:
+    """Exit status and output, on one line, of a play on this machine."""
+    play = directory / "play.yml"
+    play.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "localhost,", "-c", "local", play]
+    done = subprocess.run(
+        [*command, "-e", json.dumps({"ansible_python_interpreter": sys.executable, **variables})],
+        cwd=ROOT,
+        env={**os.environ, "HOME": str(directory), "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+def test_a_speed_that_is_judged_and_not_measured_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    plan_it = {"ansible.builtin.include_role": {"name": "gridtie.gridtie.engine_ollama", "tasks_from": "upgrade_plan"}}
+
+    code, told = run(tmp_path, [plan_it], {"gridtie_upgrade_min_speed": 0.9, "gridtie_upgrade_runs": 4})
+
+    assert code != 0
+    assert "gridtie_upgrade_runs is 4, too few for one: set that to 5 or more" in told
+    assert "Nothing was changed" in told
+
+
+def test_a_slower_version_is_a_warning_unless_a_share_was_asked_for(tmp_path: Path) -> None:
+    upgrade = {"before": {"version": OLD}, "to": NEW, "problem": "", "speed": {**SPEED, "text": "40.0 tokens/s"}}
+    with httpd.serving() as engine:
+        engine.answers["/api/generate"] = (200, {"eval_count": 64, "eval_duration": 3_200_000_000})
+        asked = {"model": "m", "url": engine.url, "runs": 5, "before": SPEED}
+        measure = {"gridtie.gridtie.gridtie_speed": asked, "register": "_ollama_measured_after"}
+        template = ROOT / "roles/engine_ollama/templates/upgrade.txt.j2"
+        sum_up = {"ansible.builtin.template": {"src": str(template), "dest": str(tmp_path / "summary"), "mode": "0644"}}
+        warned = run(
+            tmp_path,
+            [measure, sum_up],
+            {"gridtie_resolved_upgrade": upgrade, "gridtie_resolved_verdict": "PASS", "_ollama_put_back": "Go back"},
+        )
+        refused = run(tmp_path, [{"gridtie.gridtie.gridtie_speed": {**asked, "least_share": 0.9}}], {})
+
+    assert warned[0] == 0, warned[1]
+    summary = (tmp_path / "summary").read_text()
+    assert "verdict WARNING: slower: 20.0 tokens/s after 40.0 (-50%), beyond chance" in " ".join(summary.split())
+    assert refused[0] != 0
+    assert "m became slower: 20.0 tokens/s after 40.0 (-50%), beyond chance; allowed was a drop to 90%" in refused[1]

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
-from plugins.action.gridtie_verify import run_with_password
+from ansible.errors import AnsibleActionFail
+from plugins.action.gridtie_verify import ActionModule, run_with_password
 
 ROOT = Path(__file__).resolve().parents[3]
 PASSWORD = "correct horse"
@@ -44,6 +46,28 @@ def test_the_password_travels_through_a_pipe_alone(tmp_path: Path) -> None:
 
     assert run_with_password(command, PASSWORD, tmp_path, {}).stdout == f"False {PASSWORD}\n"
     assert run_with_password(command, "", tmp_path, {}).stdout == "False nothing\n"
+
+
+def action(*, password: str, control_path: str | None) -> ActionModule:
+    """The action over a connection that logged in so."""
+    connection = MagicMock(transport="ssh", control_path=control_path, control_path_dir="/home/lead/.ansible/cp")
+    connection.get_option.side_effect = lambda name: {"password": password}[name]
+    made = ActionModule(MagicMock(), connection, MagicMock(password=""), MagicMock(), MagicMock(), MagicMock())
+    made._low_level_execute_command = MagicMock()  # type: ignore[method-assign]
+    return made
+
+
+def test_where_the_login_wants_a_password_the_tests_go_through_the_connection_that_is_open() -> None:
+    with_password = action(password=PASSWORD, control_path="%(directory)s/4f2a")
+
+    assert with_password._open_connection() == "-o ControlMaster=no -o ControlPath=/home/lead/.ansible/cp/4f2a"
+    with_password._low_level_execute_command.assert_called_once()  # type: ignore[attr-defined]
+    assert action(password="", control_path="%(directory)s/4f2a")._open_connection() == ""
+
+
+def test_a_login_with_a_password_that_shares_no_connection_is_told_what_to_change() -> None:
+    with pytest.raises(AnsibleActionFail, match=r"ssh_args turns off.*ssh-copy-id"):
+        action(password=PASSWORD, control_path=None)._open_connection()
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ models:
       vocab_size: 100
     file: {bytes: 1000, size: exact, quantisation: Q4_0}
     scores:
-      - {benchmark: humaneval, value: 12.5, source: maker}
+      - {benchmark: humaneval, value: 12.5, source: maker, date: 2026-11}
     capabilities: [chat]
     purposes: [code]
     sources:
@@ -106,6 +106,9 @@ def test_a_licence_that_forbids_commercial_use_is_marked() -> None:
             ":19: models[0].file.size: 'roughly' is not one of exact, published, estimated",
         ),
         ("value: 12.5", "value: 125", ":21: models[0].scores[0].value: a percentage from 0 to 100"),
+        ("value: 12.5", "value: 12.5, worth: 1", ":21: models[0].scores[0].worth: unknown key"),
+        ("date: 2026-11", "date: autumn", ":21: models[0].scores[0].date: a date in quotes"),
+        ("benchmark: humaneval", "benchmark: assigned", ":21: models[0].scores[0].benchmark: 'assigned' is not one of"),
         ("[chat]", "[chat, cook]", ":22: models[0].capabilities: 'cook' is not one of"),
         ("ollama: tiny:1b", "ollame: tiny:1b", ":25: models[0].sources[0]: one of ollama, package, gguf was expected"),
         ("name: tiny:1b", "name: ../tiny", ":3: models[0].name: '../tiny' is not of the form model:tag"),

@@ -21,6 +21,13 @@ def test_the_shipped_defaults_are_meant() -> None:
     assert told() == []
 
 
+def test_the_former_name_of_a_purpose_holds_and_is_told() -> None:
+    models = {**house.document()["models"], "proof": {"local": "smollm2", "purpose": "probe"}}
+    (warning,) = told(models=models)
+
+    assert 'models.proof.purpose: the purpose "probe" is called "smoke-test" since 1.1.0; both hold' in warning
+
+
 @pytest.mark.parametrize("key", ["connect", "first_token", "first_token_cold", "between_tokens", "whole"])
 def test_a_time_that_the_total_ends_before_is_told_with_both(key: str) -> None:
     (warning,) = told(timeouts={key: 45, "total": 30})

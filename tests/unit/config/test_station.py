@@ -51,6 +51,15 @@ def test_the_playbooks_file_is_read(tmp_path: Path) -> None:
     assert (station.engine.kind, station.models[0].name) == ("ollama", "gridtie/smollm2:135m")
 
 
+def test_purposes_of_an_older_station_are_read_as_they_are_called_now(tmp_path: Path) -> None:
+    member = {"name": "other", "url": "https://other:8443", "key_file": "k", "ca_file": "c", "models": [MODEL]}
+    station = load_station(written(tmp_path, {**STATION, "pool": [member]}))
+
+    assert station is not None
+    for model in (*station.models, *station.pool[0].models):
+        assert model.purposes == ["code", "chat", "smoke-test"]
+
+
 def test_a_machine_that_was_never_provisioned_has_no_station(tmp_path: Path) -> None:
     assert load_station(tmp_path / "station.json") is None
 

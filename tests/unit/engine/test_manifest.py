@@ -33,6 +33,12 @@ def test_every_slot_gets_the_whole_context_and_nothing_is_cut(tmp_path: Path) ->
     assert "--context-shift" not in line
 
 
+def test_a_model_for_embeddings_is_started_as_one(tmp_path: Path) -> None:
+    models = read(written(tmp_path, [entry(embedding=True), entry(name="gridtie/b:1b", port=8081)]))
+
+    assert ["--embedding" in list(model.arguments()) for model in models.values()] == [True, False]
+
+
 def test_no_file_means_no_model_yet(tmp_path: Path) -> None:
     assert read(tmp_path / "embedded.json") == {}
 
@@ -46,6 +52,7 @@ def test_no_file_means_no_model_yet(tmp_path: Path) -> None:
         ([{"name": "a"}], "entry 0: .* is missing"),
         ([entry(port="8080")], "port: int expected, '8080' found"),
         ([entry(context=0)], "context: at least 1 expected, 0 found"),
+        ([entry(embedding=1)], "embedding: bool expected, 1 found"),
         ([entry(parallel=True)], "parallel: int expected, True found"),
         ([entry(), entry(port=8081)], "entry 1: the name gridtie/a:1b is taken"),
         ([entry(), entry(name="gridtie/b:1b")], "entry 1: port 8080 is taken by gridtie/a:1b"),

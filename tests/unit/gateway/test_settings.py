@@ -41,7 +41,7 @@ class Folder:
     def station(self, name: str) -> None:
         model = {"name": name, "catalogue": "smollm2:135m", "dialect": "ollama", "url": "http://e:1", "context": 8192}
         engine = {"kind": "ollama", "mode": "container"}
-        facts = {"schema": 1, "engine": engine, "models": [{**model, "purposes": ["code", "chat", "probe"]}]}
+        facts = {"schema": 1, "engine": engine, "models": [{**model, "purposes": ["code", "chat", "smoke-test"]}]}
         (self.path / "station.json").write_text(json.dumps(facts))
 
 

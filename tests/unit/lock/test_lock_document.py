@@ -73,7 +73,7 @@ def entry(kind: str, **digests: Any) -> dict[str, Any]:
         ({"schema": 1, "models": []}, None),
         ({"schema": 1, "models": [1]}, "models: a mapping"),
         ({"schema": 1, "images": {"x": A}}, "images.x: a mapping with digest"),
-        ({"schema": 1, "taken_over": "alice"}, "a list of host names"),
+        ({"schema": 1, "taken_over": "alice"}, "a list of names"),
         ({"schema": 1, "choices": ["x"]}, "choices: a mapping"),
     ],
     ids=str,

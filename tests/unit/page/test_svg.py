@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from gridtie.page.svg import Bar, Step, columns, course, shares, waterfall
+from gridtie.page.svg import Bar, Range, Step, columns, course, ranges, shares, waterfall
 
 
 def rects(plot: str, fill: str) -> list[tuple[float, float, float, float]]:
@@ -89,3 +89,23 @@ def test_labels_of_many_days_do_not_run_into_each_other() -> None:
     assert days[0] == "2026-11-01"
     assert days[-1] == "2026-11-30"
     assert len(days) <= 6
+
+
+def test_ranges_are_drawn_on_one_scale_from_zero_on() -> None:
+    plot = ranges(
+        "t",
+        [Range("a", 2.0, 1.0, 3.0, 4.0, "local", "2 s"), Range("b", 1.0, None, None, 2.0, "other", "1 s")],
+        show,
+    )
+    dots = [float(each.get("cx", "")) for each in ET.fromstring(plot).iter("circle")]
+    ((low, _, width, _),) = rects(plot, "local")
+    ((open_low, _, open_width, _),) = rects(plot, "other")
+
+    assert dots[0] / dots[1] == pytest.approx(2)
+    assert (low / dots[0], (low + width) / dots[0]) == (pytest.approx(0.5), pytest.approx(1.5))
+    # An end that is not known reaches to the tail, and one below to zero.
+    assert (open_low, open_width) == (0, pytest.approx(dots[0]))
+
+
+def test_ranges_of_nothing_are_a_plot_all_the_same() -> None:
+    assert ET.fromstring(ranges("t", [], show)).tag.endswith("svg")

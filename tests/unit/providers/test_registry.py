@@ -143,12 +143,12 @@ def test_a_wrong_key_is_never_quoted() -> None:
     ],
 )
 def test_an_alias_without_a_local_model_says_why(alias: str, bare: bool, says: str) -> None:
-    models = {**house.document()["models"], "odd": {"purpose": "probe"}, "gone": {"local": "codellama"}}
+    models = {**house.document()["models"], "odd": {"purpose": "smoke-test"}, "gone": {"local": "codellama"}}
     facts = house.station(small={"purposes": []})
     entry = house.targets(house.routing(models=models), facts, bare=bare).named(alias)
 
     assert entry is not None
-    assert says.replace("odd", "probe") in entry.no_local if alias == "odd" else says in entry.no_local
+    assert says.replace("odd", "smoke-test") in entry.no_local if alias == "odd" else says in entry.no_local
 
 
 def test_models_lists_aliases_that_can_be_served_and_local_models_by_name() -> None:

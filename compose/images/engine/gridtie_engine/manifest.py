@@ -15,7 +15,10 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Model:
-    """One model and its place: `context` tokens for each of `parallel` requests at a time, on `port`."""
+    """One model and its place: `context` tokens for each of `parallel` requests at a time, on `port`.
+
+    With `embedding` it answers with vectors and with nothing else.
+    """
 
     name: str
     path: Path
@@ -24,6 +27,7 @@ class Model:
     parallel: int = 1
     threads: int | None = None
     cache_type: str | None = None
+    embedding: bool = False
 
     def arguments(self) -> Iterator[str]:
         """The `llama-server` flags. Without --context-shift a prompt that does not fit is refused, never cut."""
@@ -31,6 +35,8 @@ class Model:
         yield from ("--host", "0.0.0.0", "--port", str(self.port))  # noqa: S104 - the container's network is internal
         yield from ("-c", str(self.context * self.parallel), "-np", str(self.parallel))
         yield from ("--flash-attn", "on", "--metrics", "--no-webui", "--offline")
+        if self.embedding:
+            yield "--embedding"
         if self.threads is not None:
             yield from ("-t", str(self.threads))
         if self.cache_type is not None:
@@ -38,7 +44,7 @@ class Model:
 
 
 _REQUIRED = {"name": str, "path": str, "port": int, "context": int}
-_OPTIONAL = {"parallel": int, "threads": int, "cache_type": str}
+_OPTIONAL = {"parallel": int, "threads": int, "cache_type": str, "embedding": bool}
 
 
 def read(file: Path) -> dict[str, Model]:
@@ -79,8 +85,9 @@ def _model(where: str, entry: Any, directory: Path) -> Model:
         raise ManifestError(f"{where}: {key} is missing")
     for key, value in known.items():
         kind = _REQUIRED.get(key) or _OPTIONAL[key]
-        if isinstance(value, bool) or not isinstance(value, kind):
+        # bool is an int to Python.
+        if type(value) is not kind:
             raise ManifestError(f"{where}: {key}: {kind.__name__} expected, {value!r} found")
-        if isinstance(value, int) and value < 1:
+        if kind is int and value < 1:
             raise ManifestError(f"{where}: {key}: at least 1 expected, {value} found")
     return Model(**{**known, "path": directory / known["path"]})

@@ -8,17 +8,21 @@ import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.fit.budget import budget_for, budget_in_memory
-from gridtie.host.fit.choice import CONTEXTS, CannotChoose, Choice, Wishes, choose_best, judge
-from gridtie.host.fit.explain import document, explanation, fits, header, overview
+from gridtie.host.fit.choice import CannotChoose, Choice, Wishes, judge, recommend
+from gridtie.host.fit.explain import advice, document, explanation, fits, header, overview
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
+from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
+from gridtie.host.ledger_file import ledger_file
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import Hardware, ProfileError, from_document, in_docker
+from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
+from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir
 
 
@@ -32,33 +36,69 @@ def register(commands: Any) -> None:
     parser.add_argument("--why", metavar="MODEL", help="everything about one model")
     parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
     parser.add_argument("--parallel", type=_positive, default=1, metavar="N", help="requests at once (default 1)")
-    parser.add_argument("--kv-type", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
-    parser.add_argument("--no-flash-attention", action="store_true", help="count without flash attention")
+    parser.add_argument(
+        "--for", dest="purpose", choices=CHOOSABLE, help="for this purpose alone (default: all of them)"
+    )
+    parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
+    parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
     parser.add_argument("--free", type=float, metavar="GIB", help="pretend that this much can be used")
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
-    parser.add_argument("--profile", type=Path, metavar="FILE", help="another machine, recorded with --json")
+    parser.add_argument("--machine", type=Path, metavar="FILE", help="another machine, recorded with --json")
     parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
+    parser.add_argument("--measure", action="store_true", help="measure the memory's speed anew, and keep it (root)")
     parser.add_argument("--json", action="store_true", help="for programs")
+    for former, now in _FORMER.items():
+        parser.add_argument(former, action=_Former, now=now, help=argparse.SUPPRESS)
     parser.set_defaults(run=run)
+
+
+# Names of version 1.0.0 that others have taken the place of: what it is called now, and what is meant by it.
+_FORMER = {
+    "--kv-type": ("--kv", None),
+    "--profile": ("--machine", None),
+    "--no-flash-attention": ("--flash-attention", "off"),
+}
+
+
+class _Former(argparse.Action):
+    """An option by its former name: it does what the new one does, and says so."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, now: tuple[str, Optional[str]], **more: Any) -> None:
+        self.now, self.value = now
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=None if self.value is None else 0, **more)
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Optional[str] = None
+    ) -> None:
+        meant = values if self.value is None else self.value
+        sys.stderr.write(f"{option} is called {self.now} since 1.1.0; both work\n")
+        parser.parse_args([self.now, meant], namespace)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises StationError."""
     directory = config_dir(os.environ)
-    catalogue = _catalogue(args.catalogue or default_catalogue(directory, Path(sys.argv[0])))
-    hardware = _recorded(args.profile) if args.profile else _this_machine(directory)
+    path = args.catalogue or default_catalogue(directory, Path(sys.argv[0]))
+    catalogue = _catalogue(path)
+    hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
+    station = {} if args.machine else _station(directory)
     budget = _budget(hardware, args)
-    wishes = _wishes(args, _engine(directory))
+    wishes = _wishes(args, _station(directory).get("engine", {}))
+    if not args.machine:
+        wishes = replace(wishes, kept=_installed(station), measured=tokens_per_second(ledger_file(os.environ)))
     if args.why:
         return _why(args, catalogue, budget, wishes)
     choice = _choice(catalogue, budget, wishes)
+    installed = _installed(station)
     if args.json:
-        _print_json({"hardware": hardware.as_document(), "room": asdict(budget), "models": _documents(choice)})
+        models = [{**document(verdict), "installed": verdict.model.name in installed} for verdict in choice.verdicts]
+        content = {"hardware": hardware.as_document(), "room": asdict(budget), "models": models}
+        _print_json({**content, "missing": dict(choice.missing)})
     else:
-        sys.stdout.write(header(hardware, budget, wishes) + overview(choice.verdicts))
-        sys.stdout.write("\n* chosen by `gridtie_models: auto`   ~ estimated   `gridtie fit --why MODEL` says more\n")
+        sys.stdout.write(header(hardware, budget, wishes) + advice(choice, wishes))
+        sys.stdout.write(overview(choice.verdicts, installed) + _legend(wishes) + _offer(choice, installed))
     return 0 if any(fits(verdict) for verdict in choice.verdicts) else 1
 
 
@@ -88,20 +128,46 @@ def _catalogue(path: Path) -> Catalogue:
         raise StationError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
 
 
-def _engine(directory: Path) -> str:
-    """The engine of the station, if one is set up and this user may read what it is."""
+def _station(directory: Path) -> dict[str, Any]:
+    """What the station is, if one is set up and this user may read it."""
     try:
-        kind: str = json.loads((directory / "station.json").read_text(encoding="utf-8"))["engine"]["kind"]
+        station = json.loads((directory / "station.json").read_text(encoding="utf-8"))
+        return station if isinstance(station["engine"]["kind"], str) else {}
     except (OSError, ValueError, KeyError, TypeError):
-        return "ollama"
-    return kind
+        return {}
 
 
-def _this_machine(directory: Path) -> Hardware:
+def _installed(station: Mapping[str, Any]) -> frozenset[str]:
+    """The models of the station, as the catalogue calls them."""
+    models = station.get("models", [])
+    return frozenset(str(model["catalogue"]) for model in models if isinstance(model, dict) and "catalogue" in model)
+
+
+def _legend(wishes: Wishes) -> str:
+    return (
+        f"\nThe table is for {wishes.purposes[0]}. RANK: place in the catalogue; ~: the figures allow several others. "
+        "SCORE: percent of aider's edit benchmark; ~: read from another benchmark. ~TOK/S is an estimate. "
+        "`gridtie fit --why MODEL` says more.\n"
+    )
+
+
+def _offer(choice: Choice, installed: frozenset[str]) -> str:
+    """What an existing station could have: it keeps what it has until somebody wants otherwise."""
+    best = next((verdict.model.name for verdict in choice.chosen if USUAL[0] in verdict.purposes), None)
+    if not installed or best is None or best in installed:
+        return ""
+    return (
+        f"What this station has stays. Today `gridtie_models: auto` would take {best}: "
+        '`make site ARGS="-e gridtie_models_choose_again=true"` does.\n'
+    )
+
+
+def _this_machine(directory: Path, catalogue: Path, measure_again: bool) -> Hardware:
+    record = SpeedRecord(beside(catalogue), write=measure_again)
     try:
-        found = replace(this_machine(), loaded=read_loaded(directory))
+        found = replace(this_machine(record, measure_again), loaded=read_loaded(directory))
     except OSError as error:
-        raise StationError(f"this machine cannot be looked at: {error}; describe it with --profile") from None
+        raise StationError(f"this machine cannot be looked at: {error}; describe it with --machine") from None
     return in_docker(found, virtual_memory(directory))
 
 
@@ -133,20 +199,28 @@ def _emptied(budget: Budget) -> Budget:
     return replace(budget, available=budget.available + budget.in_use, cards=cards, in_use=0)
 
 
-def _wishes(args: argparse.Namespace, engine: str) -> Wishes:
-    flash_attention = not args.no_flash_attention
-    if args.kv_type != "f16" and not flash_attention:
-        raise StationError(f"a {args.kv_type} cache needs flash attention: leave out --no-flash-attention")
-    settings = Settings(0, args.parallel, args.kv_type, flash_attention, args.engine or engine)
-    contexts = (args.context,) if args.context else CONTEXTS
-    return Wishes(settings=settings, contexts=contexts, together=settings.engine == "embedded")
+def _wishes(args: argparse.Namespace, engine: Mapping[str, Any]) -> Wishes:
+    flash_attention = args.flash_attention == "on"
+    if args.kv != "f16" and not flash_attention:
+        raise StationError(f"a {args.kv} cache needs flash attention: leave out --flash-attention off")
+    kind = args.engine or engine.get("kind", "ollama")
+    known = engine if engine.get("kind") == kind else {}
+    return Wishes(
+        settings=Settings(0, args.parallel, args.kv, flash_attention, kind),
+        contexts=(args.context,) if args.context else None,
+        together=kind == "embedded",
+        purposes=(args.purpose,) if args.purpose else CHOOSABLE,
+        engine_version=str(known.get("version", "")),
+        stock=kind == "embedded" or known.get("source") == "packages",
+    )
 
 
 def _choice(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     try:
-        return choose_best(catalogue, budget, wishes)
+        return recommend(catalogue, budget, wishes)
     except CannotChoose:
-        return Choice(tuple(judge(model, budget, wishes) for model in catalogue.models.values()))
+        purpose = PURPOSES[wishes.purposes[0]]
+        return Choice(tuple(judge(model, budget, wishes, purpose) for model in catalogue.models.values()))
 
 
 def _why(args: argparse.Namespace, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> int:
@@ -160,10 +234,6 @@ def _why(args: argparse.Namespace, catalogue: Catalogue, budget: Budget, wishes:
     else:
         sys.stdout.write(explanation(verdict, budget))
     return 0 if fits(verdict) else 1
-
-
-def _documents(choice: Choice) -> list[dict[str, Any]]:
-    return [document(verdict) for verdict in choice.verdicts]
 
 
 def _print_json(content: Mapping[str, Any]) -> None:

@@ -13,8 +13,9 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
+from gridtie.host.ledger_file import ledger_file, read_only
 from gridtie.host.local_time import shown, zone_since
-from gridtie.host.paths import find, home_of, state_dir
+from gridtie.host.paths import find, home_of
 from gridtie.host.router import Router
 from gridtie.host.table import table
 
@@ -68,7 +69,7 @@ def run_usage(args: Namespace) -> int:
     asked = {"since": args.since, "until": args.until, "by": args.by, "utc_offset": zone_since(args.since, time.time())}
     query = urllib.parse.urlencode({name: value for name, value in asked.items() if value})
     report = _router().get(f"/gridtie/usage?{query}")
-    database = state_dir(os.environ) / "ledger" / "ledger.sqlite"
+    database = ledger_file(os.environ)
     if args.json:
         told = report if args.recompute else {name: report[name] for name in report if name not in _SQL}
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
@@ -170,7 +171,7 @@ def recompute(report: Mapping[str, Any], database: Path) -> int:
     if not os.access(database, os.R_OK):
         sys.stderr.write(f"gridtie: {database} is not there or may not be read by this user; run it with sudo\n")
         return 2
-    reader = sqlite3.connect(f"file:{urllib.parse.quote(str(database))}?mode=ro", uri=True, timeout=5.0)
+    reader = read_only(database)
     try:
         reader.row_factory = sqlite3.Row
         found = {name: [dict(row) for row in reader.execute(sql)] for name, sql in report["sql"].items()}

@@ -108,4 +108,6 @@ def _made(check: Check, look: Look) -> Result:
         finding = bad(f"{error.filename}: {error.strerror}", "a readable file", "run `make site` to put it in place")
     except Exception as error:  # one broken check must not take the verdict on all others with it
         finding = bad(f"the check itself failed: {type(error).__name__}: {error}", "a finding", "report this as a bug")
-    return Result(check.id, finding.ok, check.what, finding.found, finding.wanted, finding.fix)
+    # Checks are worded for a checkout; whoever installed the collection has no Makefile.
+    fix = finding.fix.replace("make site", look.site_command)
+    return Result(check.id, finding.ok, check.what, finding.found, finding.wanted, fix)

@@ -12,6 +12,7 @@ from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
+from gridtie.host.purpose_names import SMOKE_TEST, current_purpose
 from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
@@ -62,6 +63,14 @@ class Look:
         if not isinstance(station, dict) or station.get("schema") != 1:
             raise NotThere(f"{path} has another schema", "schema 1", "run `make site` with this version")
         return station
+
+    @property
+    def site_command(self) -> str:
+        """How this station was made, which puts most things right: `make site` unless it says another."""
+        try:
+            return str(self.station.get("site_command") or "make site")
+        except (NotThere, OSError):
+            return "make site"
 
     @property
     def engine(self) -> Mapping[str, Any]:
@@ -119,9 +128,9 @@ class Look:
     def probe_model(self) -> Mapping[str, Any]:
         """The small real model that every station has. Raises `NotThere`."""
         for model in self.models:
-            if "probe" in model["purposes"]:
+            if SMOKE_TEST in map(current_purpose, model["purposes"]):
                 return model
-        raise NotThere("no model with the purpose `probe`", "one in station.json", "run `make site`")
+        raise NotThere(f"no model with the purpose `{SMOKE_TEST}`", "one in station.json", "run `make site`")
 
     # -- Docker ------------------------------------------------------------------------------------------------------
 

@@ -9,57 +9,73 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional, Sequence
 
-from ..catalogue import Catalogue, Model
+from ..catalogue import Catalogue, Flag, Model, version
+from .header import GgufError
+from .layers import layers_of_shape
 from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
 from .placement import Budget, Placement, best_placement
-
-# Models are wanted with 32K tokens of context, which coding tools fill; 8K is the least that is useful to them.
-CONTEXTS = (32768, 16384, 8192)
+from .purposes import CONTEXTS, PURPOSES, USUAL, Purpose
+from .ranking import Standing
+from .score import EMBEDDING, standings_of
 
 # A model with less than the wanted context is taken where its score is more than this many times as good as that of
 # the best one with all of it (docs/decisions/0005-context-or-quality.md).
 SHORT_CONTEXT_WORTH = 1.5
 
-# What `auto` chooses a model for unless it is told otherwise, and what it can choose for. The probe is always there.
-PURPOSES = ("code",)
-CHOOSABLE = ("code", "chat")
+# Where a card has room left, a longer context is taken, as long as the cache stays below this part of the weights: a
+# token behind a full context then takes no more than half as long again (docs/models.md).
+CACHE_SHARE = 0.5
+LONGER = (262144, 131072, 65536)
+# And as long as this much stays free beyond all margins, since nobody asked for it.
+SPARE = 1 * GIB
 
-# Below this a person waits for every line (docs/models.md).
-LEAST_SPEED = 8.0
+# A model that is this many times as fast is named beside the best one, where that is slower than a person reads code.
+MUCH_FASTER = 2.0
+FAST_ENOUGH = 60.0
 
-# Least-squares line from HumanEval to aider's edit benchmark over the models that have both figures; a test computes it
-# anew from the catalogue. HumanEval is saturated, so this ranks coarsely and is always flagged as an estimate.
-HUMANEVAL_SLOPE = 1.505
-HUMANEVAL_OFFSET = -69.56
+# Unasked, no more than this is fetched to a machine without a card; with one, what the card has room for.
+UNASKED = 10_000_000_000
+
+# A model that was chosen before is still fast enough at this share of what a new one needs: a figure that differs from
+# run to run does not change a choice.
+KEPT_SPEED = 0.8
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What the station wants of a model.
 
-    `unreachable` maps a kind of source (ollama, package, gguf) to the reason why it cannot be used from here;
-    `present` names models that are already there and need no download. `together` counts chosen models as loaded at
-    the same time (the embedded engine runs one server each; Ollama unloads what is idle). `purposes` are what `auto`
-    chooses a model for, one each, the most important first. `partly` allows a model to lie partly in main memory.
-    `pinned` are the models whose digests are known, where others may not be taken; None where they may.
+    `contexts` and `least_speed` overrule what the purpose asks for. `unreachable` maps a kind of source (ollama,
+    package, gguf) to the reason why it cannot be used from here; `present` names models that are already there and need
+    no download. `together` counts chosen models as loaded at the same time (the embedded engine runs one server each;
+    Ollama unloads what is idle). `purposes` are what `auto` chooses a model for, one each, the most important first.
+    `partly` allows a model to lie partly in main memory. `pinned` are the models whose digests are known, where others
+    may not be taken; None where they may. `engine_version` is "" where it is not known, `stock` whether the engine
+    reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit. `measured` are tokens a second
+    that models had on this machine, which count instead of an estimate; `kept` are the models that were chosen before.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
-    contexts: Sequence[int] = CONTEXTS
-    least_speed: float = LEAST_SPEED
+    contexts: Optional[Sequence[int]] = None
+    least_speed: Optional[float] = None
     max_download: int = 0
     unreachable: Mapping[str, str] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
     together: bool = False
-    purposes: Sequence[str] = PURPOSES
+    purposes: Sequence[str] = USUAL
     partly: bool = False
     pinned: Optional[frozenset[str]] = None
+    engine_version: str = ""
+    stock: bool = False
+    measured: Mapping[str, float] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What was found about one model. `refusals` is empty when `auto` may take it; `need` and `placement` are at
-    `context`, and so is `largest_parallel`. `speed` is an estimate, None where it does not fit or nothing is known.
+    `context`, and so is `largest_parallel`. `speed` is an estimate unless it is said to be measured, None where it does
+    not fit or nothing is known. `warnings` do not keep it from being taken; `purposes` are what it was chosen for.
     """
 
     model: Model
@@ -67,20 +83,37 @@ class Verdict:
     need: Optional[Need]
     largest_context: int
     speed: Optional[float]
-    score: Optional[float]
-    score_estimated: bool
     refusals: tuple[str, ...]
+    standing: Optional[Standing] = None
+    warnings: tuple[str, ...] = ()
     largest_parallel: int = 0
     placement: Optional[Placement] = None
     why: str = ""
     chosen: bool = False
+    purposes: tuple[str, ...] = ()
+    speed_measured: bool = False
+
+    @property
+    def score(self) -> Optional[float]:
+        return self.standing.score if self.standing else None
+
+    @property
+    def score_estimated(self) -> bool:
+        return self.standing is not None and self.standing.linked
 
 
 @dataclass(frozen=True)
 class Choice:
-    """All verdicts, the chosen ones marked: in the catalogue's order, but models that a person named come first."""
+    """All verdicts, the chosen ones marked: in the catalogue's order, but models that a person named come first.
+
+    `missing` says for each purpose that no model was found for why the nearest one was not taken; `faster` has for a
+    purpose whose best model is slow the best of those that are much faster; `picks` the chosen one of each purpose.
+    """
 
     verdicts: tuple[Verdict, ...]
+    missing: Mapping[str, str] = field(default_factory=dict)
+    faster: Mapping[str, Verdict] = field(default_factory=dict)
+    picks: Mapping[str, Verdict] = field(default_factory=dict)
 
     @property
     def chosen(self) -> tuple[Verdict, ...]:
@@ -91,89 +124,148 @@ class CannotChoose(ValueError):
     """No choice can be made; the message lists every reason, one a line."""
 
 
-def coding_score(model: Model) -> tuple[Optional[float], bool]:
-    """The figure that ranks a model, in percent of aider's edit benchmark, and whether it is an estimate."""
-    measured = model.score("aider-edit")
-    if measured:
-        return measured.value, False
-    assigned = model.score("assigned")
-    if assigned:
-        return assigned.value, True
-    humaneval = model.score("humaneval")
-    if humaneval:
-        return max(0.0, round(HUMANEVAL_SLOPE * humaneval.value + HUMANEVAL_OFFSET, 1)), True
-    return None, False
+def unasked_download(budget: Budget) -> int:
+    """Bytes of a model that are fetched without anybody having asked for it: what the graphics have room for."""
+    plain = not budget.cards and budget.name == "memory"
+    return UNASKED if plain else max(UNASKED, budget.total)
 
 
-def judge(model: Model, budget: Budget, wishes: Wishes) -> Verdict:
-    """Everything that speaks for or against one model in this budget."""
-    score, estimated = coding_score(model)
-    if model.hybrid:
-        unknown = ["its memory cannot be predicted (attention and recurrent layers mixed)"]
-        refusals = unknown + _source(model, wishes) + _pin(model, wishes) + _licence(model)
-        return Verdict(model, 0, None, 0, None, score, estimated, tuple(refusals))
+def judge(
+    model: Model, budget: Budget, wishes: Wishes, purpose: Optional[Purpose] = None, standing: Optional[Standing] = None
+) -> Verdict:
+    """Everything that speaks for or against one model in this budget; without a purpose only whether it can be had."""
+    unfit = [*_unfit(model, purpose, wishes), *_flagged(model, purpose, wishes), *_engine(model, wishes)]
+    warnings = tuple(_told(flag) for flag in _flags(model, purpose, wishes) if flag.warning)
+    had = [*_source(model, wishes), *_pin(model, wishes), *_licence(model)]
+    try:
+        layers_of_shape(model.shape, wishes.settings.build)
+    except GgufError as unknown:
+        return Verdict(model, 0, None, 0, None, (*unfit, str(unknown), *had), standing, warnings)
 
     def placed(settings: Settings) -> Placement:
         return best_placement(need(model.shape, model.file.tensors, settings), model.shape.block_count, budget)
 
-    settings = _settings(model, wishes, lambda wanted: placed(wanted).whole)
+    contexts = wishes.contexts or (purpose.contexts if purpose else CONTEXTS)
+    settings = _settings(model, wishes.settings, contexts, lambda wanted: placed(wanted).whole)
     needed, placement = need(model.shape, model.file.tensors, settings), placed(settings)
     largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
     seconds = placement.seconds(read_per_token(model, settings))
-    speed = 1 / seconds if seconds else None
-    refusals = _fits(settings.context, needed, placement, largest, speed, budget, wishes)
-    refusals += _source(model, wishes) + _pin(model, wishes)
-    if speed is not None and speed < wishes.least_speed and not refusals:
-        refusals.append(f"too slow: an estimated {speed:.1f} tokens/s, {wishes.least_speed:g} are wanted")
+    measured = wishes.measured.get(model.name) if placement.whole else None
+    speed = measured or (1 / seconds if seconds else None)
+    refusals = unfit + _fits(settings.context, needed, placement, largest, speed, budget, wishes)
+    least = wishes.least_speed if wishes.least_speed is not None else purpose.least_speed if purpose else 0.0
+    enough = least * KEPT_SPEED if model.name in wishes.kept else least
+    if speed is not None and speed < enough and not refusals:
+        said = "measured" if measured else "an estimated"
+        refusals.append(f"too slow: {said} {speed:.1f} tokens/s, {least:g} are wanted")
     return Verdict(
         model=model,
         context=settings.context,
         need=needed,
         largest_context=largest,
         speed=speed,
-        score=score,
-        score_estimated=estimated,
-        refusals=tuple(refusals + _licence(model)),
+        refusals=tuple(refusals + had),
+        standing=standing,
+        warnings=warnings,
         largest_parallel=largest_parallel(settings, lambda wanted: placed(wanted).whole),
         placement=placement,
+        speed_measured=measured is not None,
     )
 
 
 def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
-    """The best model that `auto` may take for each purpose, and the probe. Raises CannotChoose when not even the probe
-    fits.
+    """The best model that `auto` may take for each purpose, and the small one of the smoke test. Raises CannotChoose
+    when not even that fits.
+
+    Verdicts of models that were not taken are those of the first purpose.
     """
-    probe = next((model for model in catalogue.models.values() if "probe" in model.purposes), None)
-    verdicts = {name: judge(model, budget, wishes) for name, model in catalogue.models.items()}
-    if probe is None or verdicts[probe.name].refusals:
-        reason = "; ".join(verdicts[probe.name].refusals) if probe else "the catalogue has none"
-        raise CannotChoose(f"no model can be chosen: not even the probe ({probe.name if probe else '-'}): {reason}")
-    left = _smaller(budget, verdicts[probe.name]) if wishes.together else budget
+    small = catalogue.smoke_test
+    proof = judge(small, budget, wishes) if small else None
+    if proof is None or proof.refusals:
+        reason = "; ".join(proof.refusals) if proof else "the catalogue has none"
+        name = small.name if small else "-"
+        raise CannotChoose(f"no model can be chosen: not even that of the smoke test ({name}): {reason}")
+    if wishes.together:
+        budget = _smaller(budget, proof)
+    rivals = [model for model in catalogue.models.values() if model.name != proof.model.name]
+    coding, embedding = standings_of(catalogue), standings_of(catalogue, EMBEDDING)
+    verdicts: dict[str, Verdict] = {}
     chosen: dict[str, Verdict] = {}
-    for purpose in wishes.purposes:
-        rivals = [judge(model, left, wishes) for model in catalogue.models.values() if model.name != probe.name]
-        usable = [rival for rival in rivals if not rival.refusals and purpose in rival.model.purposes]
-        verdicts.update((rival.model.name, rival) for rival in rivals if rival.model.name not in chosen)
+    preferred: dict[str, Optional[Verdict]] = {}
+    missing: dict[str, str] = {}
+    faster: dict[str, Verdict] = {}
+    for purpose in (PURPOSES[name] for name in wishes.purposes):
+        standings = embedding if purpose.name == "embeddings" else coding
+        taken = _beside(chosen, purpose, wishes)
+        judged = [
+            _modest(
+                judge(model, _room(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                purpose.share if taken else 1.0,
+                budget,
+            )
+            for model in rivals
+        ]
+        usable = [verdict for verdict in judged if not verdict.refusals]
         best, second = _best(usable, purpose, wishes)
-        for verdict in usable:
-            verdicts[verdict.model.name] = replace(verdict, why=_why_not(verdict, best, purpose, wishes))
-        if best is not None and best.model.name not in chosen:
-            chosen[best.model.name] = replace(best, chosen=True, why=_why_best(best, second, purpose))
-            left = _smaller(left, best) if wishes.together else left
+        for verdict in judged:
+            why = "" if verdict.refusals else _why_not(verdict, best, purpose, wishes)
+            verdicts.setdefault(verdict.model.name, replace(verdict, why=why))
+        if best is None:
+            missing[purpose.name] = _nearest(judged, purpose, wishes)
+            continue
+        if quick := _faster(usable, best, purpose, wishes):
+            faster[purpose.name] = quick
+        earlier = chosen.get(best.model.name)
+        wider = best if earlier is None or best.context > earlier.context else earlier
+        purposes = (*(earlier.purposes if earlier else ()), purpose.name)
+        preferred.setdefault(best.model.name, second)
+        chosen[best.model.name] = replace(wider, chosen=True, purposes=purposes)
+    if budget.cards and not wishes.together and not wishes.contexts:
+        for name, verdict in list(chosen.items()):
+            chosen[name] = _longer(verdict, _room(budget, _always_there(chosen), name), wishes)
+    turns = _taking_turns(chosen, budget, wishes)
+    chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
-    verdicts.update({**chosen, probe.name: replace(verdicts[probe.name], chosen=True, why=why)})
-    return Choice(tuple(verdicts[name] for name in catalogue.models))
+    proof = replace(proof, chosen=True, why=why, purposes=("smoke-test",))
+    verdicts.update({**chosen, proof.model.name: proof})
+    picks = {purpose: verdict for verdict in chosen.values() for purpose in verdict.purposes}
+    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
+
+
+def recommend(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
+    """What `choose_best` would take for each purpose by itself, completion and embeddings beside the usual model.
+
+    The verdicts are those of the first purpose, apart from models that are recommended for another one alone. Raises
+    CannotChoose.
+    """
+    first = wishes.purposes[0]
+    base = choose_best(catalogue, budget, replace(wishes, purposes=(first,)))
+    verdicts = {verdict.model.name: verdict for verdict in base.verdicts}
+    missing, faster, picks = dict(base.missing), dict(base.faster), dict(base.picks)
+    for purpose in wishes.purposes[1:]:
+        together = (first, purpose) if PURPOSES[purpose].beside else (purpose,)
+        found = choose_best(catalogue, budget, replace(wishes, purposes=together))
+        missing.update({name: why for name, why in found.missing.items() if name == purpose})
+        faster.update({name: verdict for name, verdict in found.faster.items() if name == purpose})
+        if purpose in found.picks:
+            pick = picks[purpose] = found.picks[purpose]
+            shown = verdicts[pick.model.name]
+            before = shown.purposes if shown.chosen else ()
+            own = shown if first in before else pick
+            verdicts[pick.model.name] = replace(own, chosen=True, purposes=(*before, purpose))
+    return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
 
 
 def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
-    """The models that a person named, and the probe. Raises CannotChoose with every reason at once.
+    """The models that a person named, and the one of the smoke test. Raises CannotChoose with every reason at once.
 
-    Licence, size, estimated speed, and whether a part may lie in main memory are the person's own decision; memory in
-    all and what can be reached are not.
+    Licence, size, estimated speed, purpose, and whether a part may lie in main memory are the person's own decision;
+    memory in all, what the engine can load and what can be reached are not.
     """
-    wanted = list(dict.fromkeys(names))
-    wanted += [m.name for m in catalogue.models.values() if "probe" in m.purposes and m.name not in wanted][:1]
+    small = catalogue.smoke_test
+    wanted = list(dict.fromkeys([*names, *([small.name] if small else [])]))
     own_decision = replace(wishes, least_speed=0.0, max_download=0, partly=True)
+    standings = standings_of(catalogue)
     problems: list[str] = []
     chosen: dict[str, Verdict] = {}
     for name in wanted:
@@ -182,25 +274,169 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wis
         except KeyError as error:
             problems.append(str(error.args[0]))
             continue
-        verdict = judge(_for_any_use(model), budget, own_decision)
+        verdict = judge(_for_any_use(model), budget, own_decision, None, standings.get(name))
         problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
         why = "named" + _partly(verdict, budget) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
         budget = _smaller(budget, verdict) if wishes.together else budget
     if problems:
         raise CannotChoose("\n".join(problems))
-    rest = (judge(model, budget, wishes) for name, model in catalogue.models.items() if name not in chosen)
+    usual = PURPOSES[USUAL[0]]
+    rest = (
+        judge(model, budget, wishes, usual, standings.get(name))
+        for name, model in catalogue.models.items()
+        if name not in chosen
+    )
     return Choice((*chosen.values(), *rest))
 
 
-def _settings(model: Model, wishes: Wishes, fits: Callable[[Settings], bool]) -> Settings:
+def served_purposes(model: Model, wishes: Wishes) -> list[str]:
+    """What it is for on this engine: what the catalogue says, less what is known to go wrong there."""
+    return [name for name in model.purposes if name not in PURPOSES or not _flagged(model, PURPOSES[name], wishes)]
+
+
+def side_by_side(verdicts: Sequence[Verdict], budget: Budget) -> bool:
+    """Whether all of them can be in memory at once; where not, the engine swaps them, which takes seconds each time."""
+    return sum(verdict.need.total for verdict in verdicts if verdict.need) <= budget.available
+
+
+def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes) -> dict[str, str]:
+    """For each model that shares its room with others what that means."""
+    there = _always_there(chosen)
+    turns = [verdict for verdict in chosen.values() if verdict not in there]
+    if wishes.together or side_by_side(turns, _room(budget, there, "")):
+        return {}
+    names = [verdict.model.name for verdict in turns]
+    return {
+        name: f"; not side by side with {' and '.join(other for other in names if other != name)}: Ollama swaps them"
+        for name in names
+        if len(names) > 1
+    }
+
+
+def _beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:
+    """What is in memory while a model of this purpose is at work.
+
+    With servers of their own all are. Ollama swaps models that take turns, but not those that are asked between two
+    questions to another one: they have to fit beside the largest.
+    """
+    if wishes.together:
+        return list(chosen.values())
+    there = _always_there(chosen)
+    if not purpose.beside:
+        return there
+    others = [verdict for verdict in chosen.values() if verdict not in there]
+    return [*there, *sorted(others, key=lambda verdict: -(verdict.need.total if verdict.need else 0))[:1]]
+
+
+def _always_there(chosen: Mapping[str, Verdict]) -> list[Verdict]:
+    return [verdict for verdict in chosen.values() if all(PURPOSES[name].beside for name in verdict.purposes)]
+
+
+def _room(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
+    """What is left for the model of that name, which does not stand in its own way."""
+    for verdict in taken:
+        if verdict.model.name != name:
+            budget = _smaller(budget, verdict)
+    return budget
+
+
+def _modest(verdict: Verdict, share: float, budget: Budget) -> Verdict:
+    """Refused where it would take more than its share of the memory, which is there for another model."""
+    need, most = verdict.need, share * budget.available
+    if share == 1.0 or need is None or need.total <= most or verdict.refusals:
+        return verdict
+    reason = f"takes too much beside another model: {need.total / GIB:.1f} GiB, {most / GIB:.1f} are its share"
+    return replace(verdict, refusals=(reason,))
+
+
+def _faster(usable: Sequence[Verdict], best: Verdict, purpose: Purpose, wishes: Wishes) -> Optional[Verdict]:
+    """The best of the models that are much faster than a best one that is slow, and not much worse."""
+    if purpose.beside or best.speed is None or best.speed >= FAST_ENOUGH:
+        return None
+    least = MUCH_FASTER * best.speed
+    good = (best.score or 0.0) / SHORT_CONTEXT_WORTH
+    quick = [v for v in usable if (v.speed or 0.0) >= least and v.context >= best.context and (v.score or 0.0) > good]
+    return _best(quick, purpose, wishes)[0]
+
+
+def _longer(verdict: Verdict, budget: Budget, wishes: Wishes) -> Verdict:
+    """With the longest context for which there is room, where more than the wanted one is of use."""
+    if not any(PURPOSES[name].longer for name in verdict.purposes):
+        return verdict
+    spared = replace(
+        budget,
+        available=max(0, budget.available - SPARE),
+        cards=tuple(replace(card, available=max(0, card.available - SPARE)) for card in budget.cards),
+    )
+    for context in LONGER:
+        if not verdict.context < context <= verdict.model.shape.context_length:
+            continue
+        found = judge(verdict.model, spared, replace(wishes, contexts=(context,)), None, verdict.standing)
+        if found.need and not found.refusals and found.need.kv <= CACHE_SHARE * found.need.weights:
+            return replace(found, chosen=True, purposes=verdict.purposes, warnings=verdict.warnings)
+    return verdict
+
+
+def _settings(model: Model, settings: Settings, contexts: Sequence[int], fits: Callable[[Settings], bool]) -> Settings:
     """With the first wanted context that fits, else the last one; never more than the model was trained for."""
-    settings = wishes.settings
-    for wanted in wishes.contexts:
-        settings = replace(wishes.settings, context=min(wanted, model.shape.context_length))
-        if fits(settings):
+    found = settings
+    for wanted in contexts:
+        found = replace(settings, context=min(wanted, model.shape.context_length))
+        if fits(found):
             break
-    return settings
+    return found
+
+
+def _unfit(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[str]:
+    """Why it does not serve the purpose at all."""
+    if purpose is None:
+        return []
+    if purpose.name not in model.purposes:
+        made = ", ".join(name for name in model.purposes if name in PURPOSES)
+        return [f"not for {purpose.name}: {_lacks(model, purpose) or f'it is for {made}'}"]
+    # Who asks for less than a purpose wants has decided that it is enough.
+    least = min(purpose.contexts[-1], *(wishes.contexts or purpose.contexts))
+    trained = model.shape.context_length
+    return [f"trained for {trained} tokens of context: {purpose.name} wants {least}"] if trained < least else []
+
+
+def _lacks(model: Model, purpose: Purpose) -> str:
+    return "" if purpose.capability in model.capabilities else f"it has no {purpose.capability.replace('-', ' ')}"
+
+
+def _flags(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[Flag]:
+    return [flag for flag in model.flags if flag.purpose == (purpose.name if purpose else "") and _holds(flag, wishes)]
+
+
+def _holds(flag: Flag, wishes: Wishes) -> bool:
+    """Whether it is about this engine, in a version for which nobody says that it is mended."""
+    if flag.engine and flag.engine != wishes.settings.engine:
+        return False
+    return not (flag.fixed_in and wishes.engine_version and version(wishes.engine_version) >= version(flag.fixed_in))
+
+
+def _flagged(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[str]:
+    return [_told(flag) for flag in _flags(model, purpose, wishes) if not flag.warning]
+
+
+def _told(flag: Flag) -> str:
+    return f"{flag.reason} ({flag.source})"
+
+
+def _engine(model: Model, wishes: Wishes) -> list[str]:
+    """Why this engine cannot load it."""
+    kind = wishes.settings.engine
+    if wishes.stock and model.own_header and not _has_other_source(model):
+        return [f"llama.cpp as published cannot read the library's file: {model.own_header}"]
+    least = model.engines.get(kind)
+    if least and wishes.engine_version and version(wishes.engine_version) < version(least):
+        return [f"needs {kind} {least} or newer: this is {wishes.engine_version}"]
+    return []
+
+
+def _has_other_source(model: Model) -> bool:
+    return any(source.kind != "ollama" for source in model.sources)
 
 
 def _fits(
@@ -257,54 +493,79 @@ def _source(model: Model, wishes: Wishes) -> list[str]:
         return [f"cannot be fetched here: {'; '.join(reasons) or 'the catalogue names no source'}"]
     if 0 < wishes.max_download < model.file.bytes:
         most, size = wishes.max_download / 1e9, model.file.bytes / 1e9
-        return [f"too big a download: {size:.1f} GB, gridtie_models_max_download_gb is {most:g}"]
+        return [f"too big a download: {size:.1f} GB, gridtie_models_max_download_gb is {most:.3g}"]
     return []
 
 
-def _rank(purpose: str, wishes: Wishes) -> Callable[[Verdict], tuple[bool, bool, float, float, float]]:
+def _rank(purpose: Purpose, wanted: int) -> Callable[[Verdict], tuple[bool, bool, float, int, float]]:
     """First who fits the full wanted context, then the score, then the speed.
 
-    The catalogue has no scores of chats: for `chat` a model that is made for it comes before one that is made for
-    code, and the larger before the smaller.
+    For chats a model that is made for them comes before one that is made for code; without scores the larger is taken.
     """
 
-    def key(verdict: Verdict) -> tuple[bool, bool, float, float, float]:
-        model, whole = verdict.model, verdict.context >= wishes.contexts[0]
+    def key(verdict: Verdict) -> tuple[bool, bool, float, int, float]:
+        model, whole = verdict.model, verdict.context >= wanted
+        made_for_chats = purpose.name == "chat" and _made_for_chats(model)
         score, speed = -1.0 if verdict.score is None else verdict.score, verdict.speed or 0.0
-        made_for_chats = purpose == "chat" and model.purposes[0] == "chat"
-        return whole, made_for_chats, float(model.parameters if purpose == "chat" else 0), score, speed
+        return whole, made_for_chats, score, model.parameters if verdict.score is None else 0, speed
 
     return key
 
 
-def _best(usable: Sequence[Verdict], purpose: str, wishes: Wishes) -> tuple[Optional[Verdict], Optional[Verdict]]:
+def _best(usable: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> tuple[Optional[Verdict], Optional[Verdict]]:
     """The best model, and the one with all the wanted context that it was preferred to, if there is one."""
-    best = max(usable, key=_rank(purpose, wishes), default=None)
-    if best is None or purpose != "code" or best.context < wishes.contexts[0]:
+    wanted = (wishes.contexts or purpose.contexts)[0]
+    best = max(usable, key=_rank(purpose, wanted), default=None)
+    if best is None or purpose.name not in ("code", "chat") or best.context < wanted:
         return best, None
-    sharpest = max(usable, key=lambda verdict: verdict.score or 0.0)
-    if (sharpest.score or 0.0) > SHORT_CONTEXT_WORTH * (best.score or 0.0):
+    short = [v for v in usable if v.context < wanted and (purpose.name == "code" or _made_for_chats(v.model))]
+    sharpest = max(short, key=lambda verdict: verdict.score or 0.0, default=None)
+    if sharpest and (sharpest.score or 0.0) > SHORT_CONTEXT_WORTH * (best.score or 0.0):
         return sharpest, best
     return best, None
 
 
-def _why_best(best: Verdict, second: Optional[Verdict], purpose: str) -> str:
-    if purpose == "chat":
-        return f"the largest chat model that fits with {best.context} tokens of context"
-    score = "no published score" if best.score is None else f"coding score {best.score:g}"
-    flag = " (estimated)" if best.score_estimated else ""
-    text = f"the best coding model that fits with {best.context} tokens of context ({score}{flag})"
+def _made_for_chats(model: Model) -> bool:
+    return model.purposes[0] == "chat"
+
+
+def _why_best(best: Verdict, second: Optional[Verdict]) -> str:
+    purposes = " and ".join(best.purposes)
+    text = f"the best for {purposes} that fits with {best.context} tokens of context ({_score(best)})"
     if second is None:
         return text
     return f"{text}; {second.model.name} would have {second.context}, but scores {second.score or 0:g}"
 
 
-def _why_not(verdict: Verdict, best: Optional[Verdict], purpose: str, wishes: Wishes) -> str:
+def _score(verdict: Verdict) -> str:
+    return "not scored" if verdict.score is None else f"score {verdict.score:g}{'~' * verdict.score_estimated}"
+
+
+def _why_not(verdict: Verdict, best: Optional[Verdict], purpose: Purpose, wishes: Wishes) -> str:
     if best is None or verdict.model.name == best.model.name:
         return ""
-    if verdict.context < wishes.contexts[0] <= best.context:
+    wanted = (wishes.contexts or purpose.contexts)[0]
+    if verdict.context < wanted <= best.context:
         return f"fits, but only with {verdict.context} tokens of context; {best.model.name} has {best.context}"
-    return f"fits, but {best.model.name} {'is made for chats or larger' if purpose == 'chat' else 'scores higher'}"
+    if verdict.score is None:
+        return f"fits, but is not scored; {best.model.name} is"
+    coder = purpose.name == "chat" and not _made_for_chats(verdict.model)
+    return f"fits, but {best.model.name} {'is made for chats' if coder else 'scores higher'}"
+
+
+def _nearest(judged: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> str:
+    """Why the best model that serves the purpose was not taken."""
+    serving = [verdict for verdict in judged if not _unfit(verdict.model, purpose, wishes)]
+
+    def nearness(verdict: Verdict) -> tuple[bool, bool, int, int]:
+        """One that does not fit, or is too slow, says more than one that nobody should take; the smallest is next."""
+        known, need = verdict.need is not None, verdict.need.total if verdict.need else 0
+        return not _flagged(verdict.model, purpose, wishes), known, -len(verdict.refusals), -need
+
+    nearest = max(serving, key=nearness, default=None)
+    if nearest is None:
+        return f"the catalogue has no model for {purpose.name}"
+    return f"the nearest is {nearest.model.name}: {'; '.join(nearest.refusals)}"
 
 
 def _for_any_use(model: Model) -> Model:
@@ -312,7 +573,11 @@ def _for_any_use(model: Model) -> Model:
 
 
 def _smaller(budget: Budget, verdict: Verdict) -> Budget:
-    taken = verdict.need.total if verdict.need else 0
-    widest = max(budget.cards, key=lambda card: card.available, default=None)
-    cards = tuple(replace(c, available=max(0, c.available - taken)) if c is widest else c for c in budget.cards)
-    return replace(budget, available=max(0, budget.available - taken), cards=cards)
+    """What a model leaves: it takes the widest card first, as the engine does."""
+    taken = left = verdict.need.total if verdict.need else 0
+    cards = list(budget.cards)
+    for index in sorted(range(len(cards)), key=lambda at: -cards[at].available):
+        share = min(left, cards[index].available)
+        cards[index] = replace(cards[index], available=cards[index].available - share)
+        left -= share
+    return replace(budget, available=max(0, budget.available - taken), cards=tuple(cards))

@@ -2,23 +2,73 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection, Optional, Sequence
 
+from ..catalogue import Score
 from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
-from .choice import Verdict, Wishes
-from .memory import GIB, MOST_PARALLEL
+from .choice import Choice, Verdict, Wishes
+from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
+from .score import CODING, TITLES, evidence
 
 # Beyond this a token's fixed costs govern (launching kernels, sampling), which the estimate does not count.
 FAST = 200
 
+_CODING = frozenset(scale.name for scale in CODING)
 
-def overview(verdicts: tuple[Verdict, ...]) -> str:
-    """The verdicts as aligned text, one model a line; `--why` has the whole reason."""
-    head = ("MODEL", "CONTEXT", "NEEDS", "LARGEST", "AT ONCE", "~TOK/S", "SCORE", "VERDICT")
-    return table(head, [_row(verdict) for verdict in verdicts], right=range(1, 7)) + "\n"
+
+def advice(choice: Choice, wishes: Wishes) -> str:
+    """What is recommended for each purpose, and what it takes."""
+    rows = []
+    for purpose in wishes.purposes:
+        best = choice.picks.get(purpose)
+        if best is None:
+            # The numbers of the machine are above; `--for` and `--why` have the whole sentence.
+            rows.append((purpose, "none", "", "", "", choice.missing.get(purpose, "").split(",")[0]))
+            continue
+        rows.append((purpose, best.model.name, *_taken(best), "; ".join([_scored(best), *best.warnings[:1]])))
+        if quick := choice.faster.get(purpose):
+            rows.append(("", f"or {quick.model.name}", *_taken(quick), f"{_scored(quick)}; much faster, instead of it"))
+    if not rows:
+        return ""
+    lines = table(("RECOMMENDED", "", "", "", "", ""), rows, right=range(2, 5)).splitlines()
+    return "\n".join([lines[0], *lines[2:], *_sharing(wishes)]) + "\n\n"
+
+
+def _taken(verdict: Verdict) -> tuple[str, str, str]:
+    need = f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-"
+    return f"{verdict.context} tokens", need, f"{_tokens(verdict)} tok/s"
+
+
+def _scored(verdict: Verdict) -> str:
+    return _score(verdict) if verdict.standing is None else f"score {_score(verdict)}"
+
+
+def _sharing(wishes: Wishes) -> list[str]:
+    if len(wishes.purposes) < 2:
+        return []
+    how = "all of them have to fit together" if wishes.together else "Ollama swaps what takes turns, in seconds"
+    return [
+        f"Each line stands for itself, completion and embeddings beside the model for {wishes.purposes[0]}.",
+        f"`gridtie_models_purposes` takes several at once; {how}.",
+    ]
+
+
+def overview(verdicts: Sequence[Verdict], installed: Collection[str] = ()) -> str:
+    """The verdicts as aligned text, one model a line, the usable ones first and the best of those; `--why` has the
+    whole reason."""
+    head = (
+        *("MODEL", "INSTALLED", "RECOMMENDED", "CONTEXT", "NEEDS"),
+        *("LARGEST", "AT ONCE", "TOK/S", "RANK", "SCORE", "VERDICT"),
+    )
+    ordered = sorted(verdicts, key=lambda verdict: (bool(verdict.refusals), _place(verdict)))
+    return table(head, [_row(verdict, installed) for verdict in ordered], right=range(3, 10)) + "\n"
+
+
+def _place(verdict: Verdict) -> float:
+    return verdict.standing.place if verdict.standing and verdict.standing.benchmark in _CODING else float("inf")
 
 
 def document(verdict: Verdict) -> dict[str, Any]:
@@ -34,17 +84,33 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "layers_in_room": verdict.placement.layers if verdict.placement else None,
         "layers": verdict.placement.of_layers if verdict.placement else None,
         "cards": verdict.placement.cards if verdict.placement else None,
-        "need": {"weights": need.weights, "kv": need.kv, "compute": need.compute, "total": need.total}
-        if need
-        else None,
+        "need": _parts(need) if need else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
-        "estimated_tokens_per_second": None if verdict.speed is None else round(min(verdict.speed, FAST), 1),
+        "estimated_tokens_per_second": None if verdict.speed_measured else _figure(verdict),
+        "measured_tokens_per_second": _figure(verdict) if verdict.speed_measured else None,
         "score": verdict.score,
         "score_estimated": verdict.score_estimated,
+        "rank": _standing(verdict),
+        "scores": [
+            {"benchmark": s.benchmark, "value": s.value, "source": s.source, "date": s.date}
+            for s in verdict.model.scores
+        ],
+        "recommended": list(verdict.purposes),
+        "warnings": list(verdict.warnings),
         "license": verdict.model.license.id,
         "why": verdict.why or "; ".join(verdict.refusals),
         "refusals": list(verdict.refusals),
+    }
+
+
+def _parts(need: Need) -> dict[str, int]:
+    return {
+        "weights": need.weights,
+        "cache": need.kv,
+        "state": need.state,
+        "compute": need.compute,
+        "total": need.total,
     }
 
 
@@ -53,7 +119,10 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
     model, need = verdict.model, verdict.need
     lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
     if need:
-        parts = f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f} + compute {need.compute / GIB:.2f}"
+        state = f" + state {need.state / GIB:.2f}" if need.state else ""
+        parts = (
+            f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f}{state} + compute {need.compute / GIB:.2f}"
+        )
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
@@ -63,8 +132,10 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
             f"  lies         {_lies(verdict, budget)}",
         ]
     if verdict.speed is not None:
-        lines.append(f"  speed        {_pace(verdict.speed)}, an estimate ({_sources(verdict, budget)})")
-    lines += [f"  score        {s.value:g} on {s.benchmark} ({s.source})" for s in model.scores]
+        lines.append(f"  speed        {_speed(verdict, budget)}")
+    lines += [f"  rank         {_rank_in_words(verdict)}"]
+    lines += [f"  score        {s.value:g} on {TITLES[s.benchmark]} ({_when(s)})" for s in model.scores]
+    lines += [f"  flag         {flag.purpose}: {flag.reason} ({flag.source})" for flag in model.flags]
     lines += [f"  note         {model.note}"] if model.note else []
     reasons = list(verdict.refusals) or [verdict.why or "usable"]
     lines += [f"  verdict      {reasons[0]}", *(f"               {reason}" for reason in reasons[1:])]
@@ -138,6 +209,18 @@ def _lies(verdict: Verdict, budget: Budget) -> str:
     return f"wholly in {budget.name}{over}"
 
 
+def _figure(verdict: Verdict) -> Optional[float]:
+    if verdict.speed is None:
+        return None
+    return round(verdict.speed if verdict.speed_measured else min(verdict.speed, FAST), 1)
+
+
+def _speed(verdict: Verdict, budget: Budget) -> str:
+    if verdict.speed_measured:
+        return f"{verdict.speed:.1f} tokens/s, measured (the ledger's times of streamed answers)"
+    return f"{_pace(verdict.speed or 0.0)}, an estimate ({_sources(verdict, budget)})"
+
+
 def _pace(speed: float) -> str:
     return f"about {speed:.1f} tokens/s" if speed < FAST else f"more than {FAST} tokens/s"
 
@@ -147,23 +230,79 @@ def _sources(verdict: Verdict, budget: Budget) -> str:
     return f"{budget.bandwidth_source}{'; partly in main memory' if partly else ''}"
 
 
-def _row(verdict: Verdict) -> tuple[str, ...]:
-    score = "-" if verdict.score is None else f"{verdict.score:.1f}{'~' if verdict.score_estimated else ''}"
+def _row(verdict: Verdict, installed: Collection[str]) -> tuple[str, ...]:
     return (
-        ("* " if verdict.chosen else "  ") + verdict.model.name,
+        verdict.model.name,
+        "yes" if verdict.model.name in installed else "",
+        ", ".join(verdict.purposes),
         str(verdict.context or "-"),
-        f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "-",
+        f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "not predicted",
         str(verdict.largest_context or "-"),
         str(verdict.largest_parallel or "-"),
-        "-" if verdict.speed is None else f"{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+",
-        score,
+        _tokens(verdict),
+        _rank(verdict),
+        _score(verdict),
         verdict.why or "; ".join(_short(verdict, refusal) for refusal in verdict.refusals) or "usable",
     )
+
+
+def _tokens(verdict: Verdict) -> str:
+    if verdict.speed is None:
+        return "-"
+    if verdict.speed_measured:
+        return f"{verdict.speed:.0f}"
+    return f"~{verdict.speed:.0f}" if verdict.speed < FAST else f"{FAST}+"
+
+
+def _rank(verdict: Verdict) -> str:
+    """Among models of code: embeddings have an order of their own."""
+    found = verdict.standing
+    if found is None or found.benchmark not in _CODING:
+        return "-"
+    return f"{found.place}{'~' * found.unsure}"
+
+
+def _score(verdict: Verdict) -> str:
+    if verdict.standing is None:
+        return "not scored"
+    if verdict.standing.benchmark not in _CODING:
+        return f"{verdict.standing.score:.1f} on {TITLES[verdict.standing.benchmark]}"
+    if verdict.standing.below:
+        return "below the scale"
+    return f"{verdict.standing.score:.1f}{'~' * verdict.standing.linked}"
+
+
+def _standing(verdict: Verdict) -> Optional[dict[str, Any]]:
+    found = verdict.standing
+    if found is None:
+        return None
+    return {
+        "place": found.place,
+        "best": found.best,
+        "worst": found.worst,
+        "unsure": found.unsure,
+        "benchmark": found.benchmark,
+        "below_the_scale": found.below,
+    }
+
+
+def _rank_in_words(verdict: Verdict) -> str:
+    found = verdict.standing
+    if found is None:
+        return "none: no comparable score is published"
+    spread = f", by the figures anything from {found.best} to {found.worst}" if found.best != found.worst else ""
+    return f"{found.place} in the catalogue{spread}; score {_score(verdict)}, {evidence(found)}"
+
+
+def _when(score: Score) -> str:
+    return f"{score.source}, {score.date}" if score.date else score.source
 
 
 def _short(verdict: Verdict, refusal: str) -> str:
     """The reason without its numbers; `--why` has them."""
     placement = verdict.placement
+    if refusal.startswith(("not for", "trained for")):
+        return refusal
     if refusal.startswith("does not fit") and placement and placement.possible:
         return f"does not fit ({placement.layers} of {placement.of_layers} layers would)"
     return refusal.split(":")[0]

@@ -1,37 +1,37 @@
 """How much memory a model needs in llama.cpp's server, and the largest settings that fit. Pure: no I/O, no clock.
 
-The formula is the server's own (llama.cpp from mid-2026 on, in Ollama and alone), read from its graph and checked
-against its dry run (tests/contract/test_fit_oracle.py): key/value cache exact, total within 2 %. Not covered: CUDA
-contexts and scratch pools (the margin is for them), projectors, draft models, sliding-window attention; hybrids are
-never predicted. All sizes are bytes; contexts are tokens.
+The sum is made layer by layer (`layers.py`) and is the server's own (llama.cpp from mid-2026 on, in Ollama and alone),
+read from its sources and checked against its dry run (tests/contract/test_fit_oracle.py): cache and state exact, total
+within 2 %. Not covered: CUDA contexts and scratch pools (the margin is for them), projectors, draft models. All sizes
+are bytes; contexts are tokens.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Callable, Mapping, Optional
 
-from ..catalogue import Experts, Model, Shape
+from ..catalogue import Model, Shape
+from .compute import Batch, fixed_bytes, row_bytes
+from .header import Header
+from .layers import Layers, layers_of, layers_of_shape
 
 MIB = 1 << 20
 GIB = 1 << 30
 
 # Bytes an element takes in the cache: quantised blocks of 32 with their scale (ggml: q8_0 34 bytes, q4_0 18 bytes).
 KV_BYTES = {"f16": 2.0, "q8_0": 34 / 32, "q4_0": 18 / 32}
+# A quantised row is made of blocks of so many elements.
+KV_BLOCK = 32
 
-# llama.cpp rounds one sequence's context up to this (llama-context.cpp, GGML_PAD of n_ctx_seq).
+# llama.cpp rounds one sequence's context up to this (llama-context.cpp, GGML_PAD of n_ctx_seq), and the cells of a
+# sliding window's cache (llama-kv-cache-iswa.cpp).
 CONTEXT_STEP = 256
 
 # The llama.cpp build whose graph is counted: the one that stations run (config/artefacts.yaml; Ollama 0.32.15 pins
 # b10488, whose neighbours b10229 and b10566 agree).
 BUILD = 10566
-
-# Since some build after b11063 and up to this one, a batch's embeddings are kept once more than before.
-ONE_MORE_COPY_SINCE = 11549
-
-# A quantised cache is rotated first (Hadamard, llama-kv-cache.cpp) where a head's length is a multiple of this. The
-# rotated queries are a tensor of their own, and the room of the plain ones is free again for the feed-forward part.
-ROTATED_HEAD = 64
 
 # More requests at once than this nobody runs on one machine's engine; the answer "largest parallelism" ends here.
 MOST_PARALLEL = 64
@@ -45,24 +45,35 @@ MARGIN = 1 * GIB
 # A CUDA or ROCm context with its scratch pools, which no dry run sees. Estimate.
 GPU_CONTEXT = GIB // 2
 
+# Kinds of what is kept between tokens.
+FULL, SLIDING, SHARED_VECTOR, RECURRENT = "full attention", "sliding window", "compressed attention", "recurrent"
+
 
 @dataclass(frozen=True)
 class Need:
-    """What a server reserves for one model, in bytes. `weights` are the tensors; the tokenizer is not kept."""
+    """What a server reserves for one model, in bytes. `weights` are the tensors; the tokenizer is not kept.
+
+    `kv` is the cache, which grows with the context; `state` is what recurrent layers keep, whatever the context.
+    """
 
     weights: int
     kv: int
     compute: int
+    state: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.compute
+        return self.weights + self.kv + self.state + self.compute
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How the server is run. `context` is one sequence's; `parallel` sequences each get that much. `build` is
-    llama.cpp's."""
+    """How the server is run. `context` is one sequence's; `parallel` sequences each get that much.
+
+    `batch` overrules the engine's own ubatch, `build` is llama.cpp's. `unified`: one cache for all sequences instead of
+    one each (--kv-unified). `swa_full`: sliding layers keep the whole context (--swa-full). `draft_tokens` are those
+    that a draft proposes at once: recurrent layers keep a state for each.
+    """
 
     context: int
     parallel: int = 1
@@ -70,10 +81,35 @@ class Settings:
     flash_attention: bool = True
     engine: str = "ollama"
     build: int = BUILD
+    batch: Optional[int] = None
+    unified: bool = False
+    swa_full: bool = False
+    draft_tokens: int = 0
 
     @property
     def ubatch(self) -> int:
-        return ubatch_of(self.engine, self.context * self.parallel)
+        return self.batch or ubatch_of(self.engine, self.context * self.parallel)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of a batch: it is cut to what was asked for, before the context is rounded up."""
+        return min(self.ubatch, self.context * self.parallel)
+
+    @property
+    def streams(self) -> int:
+        return 1 if self.unified else self.parallel
+
+    @property
+    def cells(self) -> int:
+        """Cells of one stream of the cache."""
+        return padded_context(self.context * (self.parallel if self.unified else 1))
+
+    def sliding_cells(self, window: int) -> int:
+        """Cells of one stream where only a window is kept."""
+        if self.swa_full:
+            return self.cells
+        kept = window * (self.parallel if self.unified else 1) + self.tokens
+        return padded_context(min(self.cells, kept))
 
 
 def ubatch_of(engine: str, total_context: int) -> int:
@@ -91,76 +127,84 @@ def padded_context(context: int) -> int:
     return -(-context // CONTEXT_STEP) * CONTEXT_STEP
 
 
-def need(shape: Shape, weights: int, settings: Settings, ubatch: Optional[int] = None) -> Need:
+def need(shape: Shape, weights: int, settings: Settings) -> Need:
     """The memory a server reserves for a model of `shape` whose tensors take `weights` bytes.
 
-    `ubatch` overrules the engine's own choice. Raises ValueError for a quantised cache without flash attention, which
-    llama.cpp refuses to run.
+    Raises UnknownArchitecture or another GgufError (both are ValueErrors) where it cannot be told, and ValueError for a
+    cache that llama.cpp refuses to run.
     """
+    return need_of(layers_of_shape(shape, settings.build), weights, settings)
+
+
+def need_of_file(header: Header, settings: Settings) -> Need:
+    """As `need`, of a file by its own header alone."""
+    return need_of(layers_of(header, settings.build), weights_of(header, settings.build), settings)
+
+
+def need_of(model: Layers, weights: int, settings: Settings) -> Need:
+    """As `need`, of layers."""
+    _check(model, settings)
+    kept = kept_by_kind(model, settings)
+    state = kept.get(RECURRENT, 0)
+    # An encoder looks at its batch alone.
+    keeps = model.rule.keeps_cache
+    batch = Batch(
+        cells=settings.cells if keeps else settings.tokens,
+        sliding_cells=settings.sliding_cells(model.window) if keeps else settings.tokens,
+        sequences=settings.parallel,
+        tokens=settings.tokens,
+        quantised=settings.kv_type != "f16",
+        flash_attention=settings.flash_attention,
+        build=settings.build,
+    )
+    logits = 4 * model.vocab_size * settings.parallel
+    compute = settings.tokens * row_bytes(model, batch) + fixed_bytes(model, batch) + logits
+    return Need(weights=weights, kv=sum(kept.values()) - state, compute=compute, state=state)
+
+
+def weights_of(header: Header, build: int) -> int:
+    """Bytes of the tensors that are loaded: all but those of next-token heads, and tied embeddings twice where the
+    engine does so.
+    """
+    model = layers_of(header, build)
+    ahead = tuple(f"blk.{number}." for number in range(len(model.layers), len(model.all)))
+    loaded = sum(tensor.bytes for name, tensor in header.tensors.items() if not (ahead and name.startswith(ahead)))
+    if model.rule.tied_twice and "output.weight" not in header.tensors and "token_embd.weight" in header.tensors:
+        loaded += header.tensors["token_embd.weight"].bytes
+    return loaded
+
+
+def kept_by_kind(model: Layers, settings: Settings) -> Mapping[str, int]:
+    """What is kept between tokens, by the kind of layer that keeps it."""
+    kept: Counter[str] = Counter()
+    # Without flash attention all layers' values are as wide as the widest's (llama-kv-cache.cpp, v_trans).
+    widest = 0 if settings.flash_attention else max(layer.kv_heads * layer.value_length for layer in model.all)
+    sliding = settings.sliding_cells(model.window)
+    for layer in model.all:
+        if layer.cached:
+            values = 0 if model.latent else widest or layer.kv_heads * layer.value_length
+            elements = layer.kv_heads * layer.key_length + values
+            cells = (sliding if layer.slides else settings.cells) * settings.streams
+            kind = SLIDING if layer.slides else SHARED_VECTOR if model.latent else FULL
+            kept[kind] += round(elements * cells * KV_BYTES[settings.kv_type])
+        if layer.state:
+            kept[RECURRENT] += 4 * layer.state * settings.parallel * (1 + settings.draft_tokens)
+    return kept
+
+
+def _check(model: Layers, settings: Settings) -> None:
     if settings.kv_type not in KV_BYTES:
         raise ValueError(f"the cache type is {settings.kv_type!r}; known are {', '.join(KV_BYTES)}")
-    if settings.kv_type != "f16" and not settings.flash_attention:
+    if settings.kv_type == "f16":
+        return
+    if not settings.flash_attention:
         raise ValueError(f"a {settings.kv_type} cache needs flash attention; switch it on or use f16")
-    context = padded_context(settings.context)
-    # A batch is cut to what was asked for, before the context is rounded up.
-    batch = min(ubatch or settings.ubatch, settings.context * settings.parallel)
-    row = (_with_flash_attention if settings.flash_attention else _without)(shape, context, settings)
-    logits = 4 * shape.vocab_size * settings.parallel
-    cache = kv_bytes(shape, context * settings.parallel, settings.kv_type)
-    return Need(weights=weights, kv=cache, compute=batch * row + logits)
-
-
-def kv_bytes(shape: Shape, tokens: int, kv_type: str = "f16") -> int:
-    """The cache for `tokens` tokens in all. Compressed attention caches one shared vector and no values."""
-    if shape.mla_cache:
-        per_token = shape.kv_lora_rank + shape.rope_length
-    else:
-        per_token = shape.head_count_kv * (shape.key_length + shape.value_length)
-    return round(shape.block_count * per_token * tokens * KV_BYTES[kv_type])
-
-
-def _with_flash_attention(shape: Shape, context: int, settings: Settings) -> int:
-    """Bytes of compute buffer for each token of a batch: the f16 mask row, and what a block holds at its widest."""
-    return 2 * context + _block(shape, settings)
-
-
-def _without(shape: Shape, context: int, settings: Settings) -> int:
-    """As above without flash attention: the mask is f32 and the scores of every head exist in full."""
-    width, heads = shape.embedding_length, shape.head_count
-    queries = heads * shape.key_length
-    around = 12 * width + 8 * queries
-    if settings.build >= ONE_MORE_COPY_SINCE or shape.architecture == "deepseek2":
-        around = 24 * width if queries <= width else 20 * width + 8 * queries
-    scores = 4 * heads * context + around
-    return 4 * context + 8 * shape.head_count_kv * shape.value_length + max(_block(shape, settings), scores)
-
-
-def _block(shape: Shape, settings: Settings) -> int:
-    """A feed-forward block for one token: gate, up and their product are three floats wide, none in place.
-
-    Beside them lie copies of the token's embedding: two inputs that are never freed, the residual, and what the
-    allocator cannot fill again.
-    """
-    width, experts = shape.embedding_length, shape.experts
-    dense = 12 * shape.feed_forward_length + 4 * _copies(shape, settings) * width
-    if experts is None:
-        return dense
-    return max(_mixture(experts, width) + 20 * width, dense if experts.leading_dense_blocks else 0)
-
-
-def _copies(shape: Shape, settings: Settings) -> int:
-    """Where the room of the queries is free again in time, one or two copies lie there; wider ones do not fit."""
-    wide = shape.head_count * shape.key_length > shape.embedding_length and settings.flash_attention
-    if settings.build >= ONE_MORE_COPY_SINCE or wide:
-        return 5
-    rotated = settings.kv_type != "f16" and shape.key_length % ROTATED_HEAD == 0
-    return 3 if rotated or not settings.flash_attention else 4
-
-
-def _mixture(experts: Experts, width: int) -> int:
-    """Each used expert holds its three inner vectors, and its output where that outweighs the two it can reuse."""
-    inner = experts.feed_forward_length
-    return experts.used * (12 * inner + (4 * width if width > 2 * inner else 0))
+    odd = next((layer for layer in model.all if layer.cached and layer.key_length % KV_BLOCK), None)
+    if odd:
+        raise ValueError(
+            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have "
+            f"{odd.key_length}; use f16"
+        )
 
 
 def largest_context(shape: Shape, settings: Settings, fits: Callable[[Settings], bool]) -> int:
@@ -190,4 +234,5 @@ def read_per_token(model: Model, settings: Settings) -> float:
     """Bytes that the engine reads to generate one token: the active weights once, and the cache of a typical chat."""
     active = model.active_parameters or model.parameters
     weights = model.file.tensors * active / model.parameters
-    return weights + kv_bytes(model.shape, min(settings.context, TYPICAL_CHAT), settings.kv_type)
+    chat = replace(settings, context=min(settings.context, TYPICAL_CHAT), parallel=1, batch=1)
+    return weights + sum(kept_by_kind(layers_of_shape(model.shape, settings.build), chat).values())

@@ -87,7 +87,7 @@ def best_placement(needed: Need, blocks: int, budget: Budget) -> Placement:
 
 
 def _split(needed: Need, layers: int, budget: Budget) -> Placement:
-    layer = (needed.weights + needed.kv) / layers
+    layer = (needed.weights + needed.kv + needed.state) / layers
     fitting = [max(0, int((card.available - needed.compute) // layer)) for card in budget.cards]
     left, shares, used = layers, [], 0
     for card, most in zip(budget.cards, fitting):

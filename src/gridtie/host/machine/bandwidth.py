@@ -1,23 +1,25 @@
-"""How fast memory is read: estimates from memory modules, from a measured copy, and from tables of what makers publish.
+"""How fast memory is read: estimates from memory modules, from measured reading, and from tables of makers' figures.
 
-Generation is bound by memory bandwidth. No figure here is a promise: each says where it comes from, and what an engine
-reaches of a peak is a share that was measured elsewhere.
+Generation is bound by memory bandwidth, and on a few cores by what these compute. No figure here is a promise: each
+says where it comes from, and what an engine reaches of a peak is a share that was measured elsewhere.
 """
 
 from __future__ import annotations
 
 import re
 import struct
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Mapping, Optional
+from typing import Mapping, Optional
 
 # The share of what memory can do that llama.cpp's generation reaches: llmfit measured 0.55 over graphics cards and
 # processors. Published runs of llama.cpp agree from the safe side (Apple M1 to M3 Max 0.59 to 0.78, RTX 4090 0.6).
 ENGINE_SHARE_OF_PEAK = 0.55
-# Of what one core copies (reads and writes counted), generation on all cores read 0.6 with SmolLM2 on two cores.
-ENGINE_SHARE_OF_COPY = 0.6
+# What all cores read together is some 0.85 of the peak (STREAM on desktops and servers): 0.55 / 0.85.
+ENGINE_SHARE_OF_READING = 0.65
+# Bytes of 4-bit weights a second that one core computes with, whatever the memory gives: llama.cpp b10566 on a Zen 4
+# core with 2.6 GHz, SmolLM2 135M (Q4_1) 5.6 GB/s, Gemma 3 270M (Q4_K_M) 6.6 GB/s (docs/benchmarks.md).
+ENGINE_BYTES_PER_CORE = 6e9
 
 _DMI_MEMORY_DEVICE = 17
 
@@ -119,14 +121,15 @@ def _memory_module(raw: bytes) -> Optional[tuple[int, int]]:
     return configured, width
 
 
-def measured_bandwidth(clock: Callable[[], float] = time.perf_counter, size: int = 64 << 20) -> Bandwidth:
-    """One core copies 64 MiB (more than caches hold) eight times; the best counts, so that what else runs matters
-    less. Takes some 100 ms."""
-    source, target = bytearray(size), bytearray(size)
-    best = float("inf")
-    for _ in range(8):
-        started = clock()
-        target[:] = source
-        best = min(best, clock() - started)
-    traffic = 2 * size / max(best, 1e-9)
-    return Bandwidth(traffic * ENGINE_SHARE_OF_COPY, f"estimated from a copy by one core ({traffic / 1e9:.0f} GB/s)")
+def reading_bandwidth(rate: float) -> Bandwidth:
+    """From what all cores were measured to read together, in bytes a second."""
+    return Bandwidth(rate * ENGINE_SHARE_OF_READING, f"estimated from {rate / 1e9:.0f} GB/s that all cores read")
+
+
+def within_cores(found: Optional[Bandwidth], cores: int) -> Bandwidth:
+    """No more than so many cores compute with: memory is not what a few of them wait for."""
+    most = cores * ENGINE_BYTES_PER_CORE
+    if found is None or found.bytes_per_second > most:
+        each = ENGINE_BYTES_PER_CORE / 1e9
+        return Bandwidth(most, f"estimated from what {cores} cores compute with, {each:g} GB/s each")
+    return found

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional
 
-from .hardware import Hardware, ask_nvidia_smi, read_hardware
+from .hardware import Hardware, Memory, ask_nvidia_smi, read_hardware
 from .mac import ask, read_mac
+from .reading import cache_size, measure_reading
+from .record import SpeedRecord, steady_bandwidth
 
 
-def this_machine() -> Hardware:
-    """What this process may use. Raises OSError where the system does not tell."""
+def this_machine(record: Optional[SpeedRecord] = None, measure_again: bool = False) -> Hardware:
+    """What this process may use. How fast memory is comes from the `record`; it is measured, for 2 s, where the record
+    does not have it or `measure_again` is set. Raises OSError where the system does not tell.
+    """
     if sys.platform == "darwin":
         return read_mac(ask)
-    return read_hardware(cpus=len(os.sched_getaffinity(0)), driver_report=ask_nvidia_smi)
+    cpus = sorted(os.sched_getaffinity(0))
+    found = read_hardware(cpus=len(cpus), driver_report=ask_nvidia_smi)
+    bandwidth = steady_bandwidth(found, record, lambda: _measure(cpus, found.memory), measure_again)
+    return replace(found, bandwidth=bandwidth)
+
+
+def _measure(cpus: list[int], memory: Memory) -> Optional[float]:
+    return measure_reading(cpus, cache_size(Path("/")), memory.available)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
 from ..gpu import INTEGRATED, Graphics, read_survey
-from .bandwidth import Bandwidth, dimm_bandwidth, measured_bandwidth
+from .bandwidth import Bandwidth, dimm_bandwidth
 
 # Memory that cgroup v1 reports where no limit is set (PAGE_COUNTER_MAX); real limits are far below.
 _NO_LIMIT = 1 << 62
@@ -65,7 +65,7 @@ class Hardware:
     engine_memory: int = 0
 
     def as_document(self) -> dict[str, Any]:
-        """What `gridtie fit --json` prints and `--profile` reads."""
+        """What `gridtie fit --json` prints and `--machine` reads."""
         return asdict(self)
 
 
@@ -133,19 +133,16 @@ def no_report() -> str:
 def read_hardware(
     root: Path = Path("/"),
     cpus: Optional[int] = None,
-    measure: bool = True,
     driver_report: Callable[[], str] = no_report,
 ) -> Hardware:
-    """The machine below `root`. `cpus` is the number this process may use; `measure` allows a copy of some ms.
+    """The machine below `root`. `cpus` is the number this process may use. Nothing is measured: the bandwidth is that
+    of the memory modules, or None.
 
     `driver_report` is asked for nvidia-smi's figures only where such a card is there; on this machine that is
     `ask_nvidia_smi`.
 
     Raises OSError where /proc cannot be read.
     """
-    bandwidth = dimm_bandwidth(root)
-    if bandwidth is None and measure:
-        bandwidth = measured_bandwidth()
     graphics = read_graphics(root)
     if any(card.vendor == "NVIDIA" for card in graphics):
         reported = parse_nvidia_smi(driver_report())
@@ -154,7 +151,7 @@ def read_hardware(
         processor=read_processor(root, cpus),
         memory=read_memory(root),
         graphics=graphics,
-        bandwidth=bandwidth,
+        bandwidth=dimm_bandwidth(root),
         shared=_shared(root, graphics),
         engine_memory=read_engine_memory(root),
     )

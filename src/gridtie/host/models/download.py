@@ -69,6 +69,23 @@ class Fetcher:
 
         return self._retried(url, once)
 
+    def read_part(self, url: str, start: int, length: int) -> bytes:
+        """At most `length` bytes of a file from `start` on. Raises FetchError.
+
+        A server that ignores ranges sends all of it: then what comes before is thrown away and the rest not read.
+        """
+
+        def once() -> bytes:
+            headers = {"Range": f"bytes={start}-{start + length - 1}"}
+            with self._open(url, headers) as answer:
+                left = 0 if answer.status == http.client.PARTIAL_CONTENT else start
+                while left:
+                    left -= len(answer.read(min(left, _CHUNK))) or left
+                content: bytes = answer.read(length)
+            return content
+
+        return self._retried(url, once)
+
     def download(self, url: str, partial: Path, sha256: str, progress: Callable[[int], None]) -> None:
         """Complete `partial` from `url` and check it; an empty `sha256` accepts any content.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from ..catalogue import GgufSource, Model, OllamaSource, PackageSource, Pin, Source
-from ..fit.gguf import Header
+from ..fit.header import Header
 from .gguf_file import read_header
 from .owned import OwnedModels
 from .progress import Meter

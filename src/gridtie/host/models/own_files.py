@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, name_fault, parse_lock
-from ..fit.gguf import Header, shape_of
-from .gguf_file import read_header
+from ..fit.header import Header
+from ..fit.layers import UnknownArchitecture, shape_of
+from ..fit.memory import BUILD, weights_of
+from .gguf_file import check_length, read_header
 from .sources import Means, gguf_from_location
 from .store import Store
 
@@ -65,8 +67,9 @@ def fetch(entry: UserModel, means: Means) -> Path:
 
 
 def describe(entry: UserModel, path: Path) -> Model:
-    """The model as a catalogue entry, from its header. Raises GgufError."""
+    """The model as a catalogue entry, from its header. Raises GgufError, also where the file is cut."""
     header = read_header(path)
+    check_length(path, header)
     return Model(
         name=entry.name,
         title=str(header.metadata.get("general.name", entry.name)),
@@ -74,16 +77,41 @@ def describe(entry: UserModel, path: Path) -> Model:
         # Whoever names a file has decided about its licence.
         license=License(str(header.metadata.get("general.license", "unknown")), commercial=True),
         parameters=header.parameters,
+        active_parameters=active_parameters(header),
         shape=shape_of(header),
-        file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size),
-        capabilities=_capabilities(header),
+        file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size, _weights(header)),
+        capabilities=capabilities_of(header),
         purposes=("code", "chat"),
         sources=(GgufSource(entry.location),),
     )
 
 
-def _capabilities(header: Header) -> tuple[str, ...]:
-    """What the chat template shows; one without a template only completes text, which `chat` is not promised for."""
-    if not header.chat_template:
-        return ()
-    return ("chat", "json", "tools") if "tools" in header.chat_template else ("chat", "json")
+def active_parameters(header: Header) -> int:
+    """Parameters that work on a token, 0 where all do: of the experts only those that are used."""
+    count, used = header.get("expert_count"), header.get("expert_used_count")
+    if not isinstance(count, int) or not isinstance(used, int) or not 0 < used < count:
+        return 0
+    experts = sum(tensor.elements for name, tensor in header.tensors.items() if "_exps." in name)
+    return header.parameters - experts * (count - used) // count
+
+
+def _weights(header: Header) -> int:
+    """Bytes of weights that are loaded; 0 where the architecture is unknown, which the choice then says."""
+    try:
+        return weights_of(header, BUILD)
+    except UnknownArchitecture:
+        return 0
+
+
+def capabilities_of(header: Header) -> tuple[str, ...]:
+    """What the header shows: a template for chats and tools, tokens for the middle of a text, vectors for answers.
+
+    A model without a template only completes text, which `chat` is not promised for.
+    """
+    if isinstance(header.get("pooling_type"), int) and header.get("pooling_type"):
+        return ("embeddings",)
+    found: tuple[str, ...] = ("chat", "json") if header.chat_template else ()
+    if "tools" in header.chat_template:
+        found += ("tools",)
+    middle = any(f"tokenizer.ggml.{key}_token_id" in header.metadata for key in ("fim_pre", "prefix"))
+    return (*found, "fill-in-the-middle") if middle else found

@@ -48,15 +48,26 @@ class Proofs:
 def answers(model: Mapping[str, Any], url: str, say: Callable[[str], None]) -> None:
     """Let the model answer once, at the engine's `url`. Raises DoesNotRun, and Unreachable where no engine is there."""
     say(f"{model['name']} answers for the first time")
-    if model["dialect"] == "ollama":
+    ollama = model["dialect"] == "ollama"
+    if ollama:
         send("GET", f"{url}/api/version", timeout=_LOOK_S)
-        options = {"num_predict": 4, "temperature": 0}
-        body: dict[str, Any] = {"model": model["name"], "prompt": "Hello", "stream": False, "options": options}
-        _generated(send("POST", f"{url}/api/generate", body=body, timeout=ANSWER_S), "eval_count")
     else:
         _started(url)
-        body = {"prompt": "Hello", "n_predict": 4, "temperature": 0}
-        _generated(send("POST", f"{url}/completion", body=body, timeout=ANSWER_S), "tokens_predicted")
+    path, body, count = _question(model, ollama)
+    _generated(send("POST", url + path, body=body, timeout=ANSWER_S), count)
+
+
+def _question(model: Mapping[str, Any], ollama: bool) -> tuple[str, dict[str, Any], str]:
+    """Path and body of a first request, and what its answer counts: tokens, or those of the text that was read."""
+    if "embeddings" in model.get("capabilities", ()):
+        if ollama:
+            return "/api/embed", {"model": model["name"], "input": "Hello"}, "prompt_eval_count"
+        return "/v1/embeddings", {"model": model["name"], "input": "Hello"}, "usage.total_tokens"
+    if ollama:
+        options = {"num_predict": 4, "temperature": 0}
+        body = {"model": model["name"], "prompt": "Hello", "stream": False, "options": options}
+        return "/api/generate", body, "eval_count"
+    return "/completion", {"prompt": "Hello", "n_predict": 4, "temperature": 0}, "tokens_predicted"
 
 
 def from_host(url: str) -> str:
@@ -72,11 +83,19 @@ def at_host(url: str, host: str) -> str:
 
 def _generated(answer: Answer, count: str) -> None:
     content = answer.json()
-    if answer.status == 200 and isinstance(content, dict) and content.get(count, 0) > 0:
+    if answer.status == 200 and isinstance(content, dict) and _count(content, count) > 0:
         return
     error = content.get("error") if isinstance(content, dict) else None
     text = error.get("message") if isinstance(error, dict) else error
     raise DoesNotRun(str(text or answer.body[:300].decode("utf-8", "replace").strip() or f"status {answer.status}"))
+
+
+def _count(content: Mapping[str, Any], name: str) -> float:
+    """The number under a name, or under one name of another; 0 where there is none."""
+    found: Any = content
+    for part in name.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, (int, float)) else 0
 
 
 def _started(url: str) -> None:

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
-from ..fit.choice import PURPOSES, coding_score
-from ..fit.gguf import GgufError, shape_of
-from ..fit.memory import Settings, need
+from ..fit.choice import served_purposes
+from ..fit.header import GgufError, Header
+from ..fit.layers import UnknownArchitecture
+from ..fit.memory import Settings, need, need_of_file
 from ..fit.placement import Budget
+from ..fit.purposes import USUAL
+from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .download import FetchError
@@ -28,8 +31,10 @@ from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
 from .resolve import (
     AUTO,
+    Known,
     Request,
     Resolved,
+    chosen_before,
     merged_pins,
     pinned_models,
     remember,
@@ -103,13 +108,18 @@ class Order:
     means: Means
     budget: Callable[[], Budget]
     probe: Callable[[], Mapping[str, str]]
+    # Tokens a second that models had on this machine.
+    speeds: Callable[[], Mapping[str, float]] = field(default=dict)
     # Where the router reaches Ollama.
     ollama_url: str = OLLAMA_URL
     parallel: int = 1
     kv_type: str = "f16"
     flash_attention: bool = True
-    max_download: int = 0
-    purposes: Sequence[str] = PURPOSES
+    max_download: Optional[int] = 0
+    purposes: Sequence[str] = USUAL
+    engine_version: str = ""
+    # Whether the engine computes with llama.cpp as published, not with Ollama's own build of it.
+    stock: bool = False
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
@@ -183,7 +193,11 @@ def _provision(order: Order, check: bool) -> Provisioned:
     else:
         found = list(install_all(installer, wanted, order.means, order.say))
         remarks += installer.remarks
-    models = [_described(order, installer, *each) for each in zip(range(len(wanted)), wanted, resolved.models, found)]
+    scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
+    models = [
+        _described(order, installer, scores, request, *each)
+        for each in zip(range(len(wanted)), wanted, resolved.models, found)
+    ]
     keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
     superfluous = _prunable(directories, owned, keep) if order.prune else []
     remarks += [_told(each, check) for each in superfluous]
@@ -328,6 +342,8 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
         order.flash_attention,
         order.max_download,
         order.purposes,
+        order.engine_version,
+        order.stock,
     )
 
 
@@ -345,7 +361,8 @@ def _resolve(
     )
     unreachable = order.probe()
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
-    return resolve(catalogue, request, order.budget(), unreachable, present, pinned)
+    known = Known(order.speeds(), chosen_before(order.directories.resolved))
+    return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
 
 
 def _served(
@@ -373,6 +390,8 @@ def _intended(
 def _described(
     order: Order,
     installer: Installer,
+    scores: Mapping[str, float],
+    request: Request,
     index: int,
     wanted: Wanted,
     row: tuple[str, int, str, str],
@@ -381,11 +400,6 @@ def _described(
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
     settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
-    size, tensors, shape = model.file.bytes, model.file.tensors, model.shape
-    if found:
-        # The file is the authority; the catalogue's figures were good enough to choose by.
-        header = installer.header(found)
-        size, tensors, shape = found.model.size, found.model.size - header.size, shape_of(header)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -397,23 +411,34 @@ def _described(
         "digest": (found.model.digest if embedded else found.digest) if found else "",
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
-        "purposes": list(model.purposes),
-        "score": coding_score(model)[0],
-        "bytes": size,
-        "predicted_bytes": need(shape, tensors, settings).total,
+        "purposes": served_purposes(model, request.wishes({}, frozenset())),
+        "score": scores.get(model.name),
+        "bytes": found.model.size if found else model.file.bytes,
+        "predicted_bytes": _predicted(model, installer.header(found) if found else None, settings),
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
+def _predicted(model: Model, header: Optional[Header], settings: Settings) -> Optional[int]:
+    """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
+    catalogue's figures were good enough to choose by.
+    """
+    try:
+        return (need_of_file(header, settings) if header else need(model.shape, model.file.tensors, settings)).total
+    except UnknownArchitecture:
+        return None
+
+
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
-    return {
+    entry = {
         "name": model["name"],
         "path": model["file"],
         "port": int(str(model["url"]).rpartition(":")[2]),
         "context": model["context"],
         "parallel": model["parallel"],
     }
+    return {**entry, "embedding": True} if "embeddings" in model["capabilities"] else entry
 
 
 def _write(

@@ -7,34 +7,48 @@ nor probes anything, and a station does not change its models because a browser 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
-from ..fit.choice import CONTEXTS, PURPOSES, CannotChoose, Choice, Wishes, choose_best, choose_named
+from ..fit.choice import CannotChoose, Choice, Wishes, choose_best, choose_named, unasked_download
 from ..fit.memory import Settings
 from ..fit.placement import Budget
-from ..json_file import write_json
+from ..fit.purposes import USUAL
+from ..json_file import read_table, write_json
 from .install import InstallError, Wanted
 
 AUTO = "auto"
 
 
 @dataclass(frozen=True)
+class Known:
+    """What this station knows of models: tokens a second that they had here, and which were chosen before."""
+
+    speeds: Mapping[str, float] = field(default_factory=dict)
+    chosen: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Request:
-    """What a station asks for: `auto` or names, for one engine with these settings."""
+    """What a station asks for: `auto` or names, for one engine with these settings.
+
+    `max_download` is in bytes; 0 is no limit, None what the machine's graphics have room for.
+    """
 
     models: Union[str, Sequence[str]]
     engine: str
     parallel: int = 1
     kv_type: str = "f16"
     flash_attention: bool = True
-    max_download: int = 0
-    purposes: Sequence[str] = PURPOSES
+    max_download: Optional[int] = 0
+    purposes: Sequence[str] = USUAL
+    engine_version: str = ""
+    stock: bool = False
 
     def document(self) -> dict[str, Any]:
-        """What the remembered answer is valid for. The download limit only guards a new choice."""
+        """What the remembered answer is valid for. Download limit and engine version only guard a new choice."""
         document = {
             "models": self.models if self.models == AUTO else list(self.models),
             "engine": self.engine,
@@ -43,22 +57,29 @@ class Request:
             "flash_attention": self.flash_attention,
         }
         # Only where it says something: what stations remember from before there were purposes stays valid.
-        unusual = self.models == AUTO and tuple(self.purposes) != PURPOSES
+        unusual = self.models == AUTO and tuple(self.purposes) != USUAL
         return {**document, "purposes": list(self.purposes)} if unusual else document
 
     def wishes(
-        self, unreachable: Mapping[str, str], present: frozenset[str], pinned: Optional[frozenset[str]] = None
+        self,
+        unreachable: Mapping[str, str],
+        present: frozenset[str],
+        pinned: Optional[frozenset[str]] = None,
+        known: Known = Known(),
     ) -> Wishes:
         settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
         return Wishes(
             settings=settings,
-            contexts=CONTEXTS,
-            max_download=self.max_download,
+            max_download=self.max_download or 0,
             unreachable=unreachable,
             present=present,
             together=self.engine == "embedded",
             purposes=tuple(self.purposes),
             pinned=pinned,
+            engine_version=self.engine_version,
+            stock=self.stock or self.engine == "embedded",
+            measured=known.speeds,
+            kept=known.chosen,
         )
 
 
@@ -92,6 +113,14 @@ def remembered(path: Path, request: Request, catalogue: Catalogue) -> Optional[R
     return Resolved(rows, others, remembered=True)
 
 
+def chosen_before(path: Path) -> frozenset[str]:
+    """The names of the kept answer, whatever it was that was asked for; none where there is none."""
+    try:
+        return frozenset(str(model["name"]) for model in read_table(path)["models"])
+    except (KeyError, TypeError):
+        return frozenset()
+
+
 def remember(path: Path, request: Request, resolved: Resolved) -> None:
     write_json(path, resolved.document(request))
 
@@ -103,18 +132,37 @@ def resolve(
     unreachable: Mapping[str, str],
     present: frozenset[str],
     pinned: Optional[frozenset[str]] = None,
+    known: Known = Known(),
 ) -> Resolved:
     """Choose, among those in `pinned` where it is given. Raises InstallError with every reason why nothing can be."""
-    wishes = request.wishes(unreachable, present, pinned)
+    wishes = request.wishes(unreachable, present, pinned, known)
+    if request.max_download is None:
+        wishes = replace(wishes, max_download=unasked_download(budget))
     try:
         if isinstance(request.models, str):
-            choice = choose_best(catalogue, budget, wishes)
+            choice = _offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
         else:
             choice = choose_named(catalogue, request.models, budget, wishes)
     except CannotChoose as error:
         raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
     return Resolved(rows, _others(choice))
+
+
+def _offered(choice: Choice, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
+    """The choice, each model saying which one would be better were it not too much to fetch unasked."""
+    best = choose_best(catalogue, budget, replace(wishes, max_download=0))
+    recommended = {purpose: verdict for verdict in best.chosen for purpose in verdict.purposes}
+    verdicts = []
+    for verdict in choice.verdicts:
+        better = {recommended[p].model.name: recommended[p] for p in verdict.purposes if p in recommended}
+        for name, each in better.items():
+            if name != verdict.model.name:
+                size, most = each.model.file.bytes / 1e9, wishes.max_download / 1e9
+                hint = f"{name} is recommended, and {size:.1f} GB are more than is fetched unasked ({most:.3g} GB): "
+                verdict = replace(verdict, why=f"{verdict.why}; {hint}name it in gridtie_models to have it")
+        verdicts.append(verdict)
+    return replace(choice, verdicts=tuple(verdicts))
 
 
 def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, Pin], strict: bool) -> list[Wanted]:

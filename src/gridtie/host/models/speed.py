@@ -106,7 +106,9 @@ def objection(error: Exception, before: Optional[Speed], least_share: float) -> 
 
 
 def measure(url: str, model: str, runs: int, say: Callable[[str], None] = lambda _: None) -> Speed:
-    """Ask the Ollama at `url`. Raises ask.Unreachable, prove.DoesNotRun, NotMeasured."""
+    """Ask the Ollama at `url`; fewer than LEAST_RUNS runs ask nothing. Raises Unreachable, DoesNotRun, NotMeasured."""
+    if runs < LEAST_RUNS:
+        raise NotMeasured(f"{runs} runs were asked for (gridtie_upgrade_runs); fewer than {LEAST_RUNS} tell no speed")
     say(f"loading {model}")
     _generate(url, model, _prompt(0), ANSWER_S)  # Loads it, and is not counted.
     rates: list[float] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ import pytest
 
 from gridtie.catalogue import load_documents
 from gridtie.host.commands import fit as command
+from gridtie.host.machine import detect
+from gridtie.host.machine.hardware import from_document
 from gridtie.host.paths import StationError
 
 CONFIG = Path(__file__).parents[4] / "config"
@@ -30,7 +33,8 @@ def fit(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
     """Runs `gridtie fit ...` with the station's directory under tmp_path."""
     monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path))
     monkeypatch.setattr(command, "read_loaded", lambda directory: ())
-    (tmp_path / "models.json").write_text(documents)
+    names = [model["name"] for model in json.loads(documents)["catalogue"]["models"]]
+    (tmp_path / "models.json").write_text(json.dumps({**json.loads(documents), "names": names}))
 
     def run(*arguments: str) -> int:
         parser = argparse.ArgumentParser()
@@ -41,12 +45,94 @@ def fit(documents: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fit:
     return run
 
 
-def test_the_table_has_every_model_and_marks_the_choice(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_has_every_model_and_says_which_are_recommended_and_installed(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    facts = {"engine": {"kind": "ollama"}, "models": [{"catalogue": "smollm2:135m"}]}
+    (tmp_path / "station.json").write_text(json.dumps(facts))
     assert fit("--free", "7") == 0
     lines = capsys.readouterr().out.splitlines()
+    head = next(line for line in lines if line.startswith("MODEL"))
+    rows = {line.split()[0]: line for line in lines[lines.index(head) + 2 :] if ":" in line.split(" ")[0]}
 
-    assert any(line.startswith("* smollm2:135m") for line in lines)
-    assert sum(":" in line.split()[0] or line.startswith("*") for line in lines if line.strip()) >= 24
+    assert set(rows) == set(json.loads((tmp_path / "models.json").read_text())["names"])
+    small = rows["smollm2:135m"]
+    assert small[head.index("INSTALLED") :].startswith("yes")
+    assert small[head.index("RECOMMENDED") :].startswith("smoke-test")
+    assert not rows["llama3.3:70b"][head.index("INSTALLED") : head.index("CONTEXT")].strip()
+
+
+def test_every_purpose_has_a_recommendation_or_a_reason(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--free", "3")
+    out = capsys.readouterr().out
+    advice = out[out.index("RECOMMENDED") : out.index("Each line stands for itself")]
+
+    assert [line.split()[0] for line in advice.splitlines()[1:] if not line.startswith(" ")] == [
+        *("code", "chat", "agents", "completion", "embeddings"),
+    ]
+    assert "agents       none" in advice and "the nearest is" in advice
+
+
+def test_one_purpose_alone_is_judged_by_what_it_asks_for(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "40", "--for", "agents", "--json")
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+
+    assert "Ollama warns" in models["llama3.1:8b"]["why"]
+    assert models["codellama:7b"]["why"].startswith("not for agents: it has no tools")
+    assert {purpose for model in models.values() for purpose in model["recommended"]} <= {"agents", "smoke-test"}
+
+
+def test_what_is_not_known_is_no_number(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "40", "--json")
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)["models"]}
+    fit("--free", "40", "--why", "llama3.2:1b")
+
+    assert models["llama3.2:1b"]["score"] is None and models["llama3.2:1b"]["rank"] is None
+    assert models["codellama:7b"]["score"] > 0
+    assert "rank         none: no comparable score is published" in capsys.readouterr().out
+
+
+def test_a_rank_says_on_what_it_rests_and_how_sure_it_is(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "100", "--why", "qwen3:8b")
+    out = capsys.readouterr().out
+
+    assert re.search(r"read from the Artificial Analysis index 4.3 over \d+ models or more that have both figures", out)
+    assert "by the figures anything from" in out
+    assert (
+        "7.4 on the Artificial Analysis index 4.3 (Artificial Analysis, as whichllm 0.5.21 has it, 2026-06-29)" in out
+    )
+
+
+def test_an_existing_station_is_offered_what_it_could_have_and_keeps_what_it_has(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"engine": {"kind": "ollama"}, "models": [{"catalogue": "codellama:7b"}]}
+    (tmp_path / "station.json").write_text(json.dumps(facts))
+    recorded = from_document(json.loads((MACHINES / "nvidia-12gb.json").read_text()))
+    monkeypatch.setattr(command, "_this_machine", lambda directory: recorded)
+    fit()
+
+    assert "What this station has stays. Today `gridtie_models: auto` would take" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        (("--kv-type", "q8_0"), ("--kv", "q8_0")),
+        (("--no-flash-attention",), ("--flash-attention", "off")),
+        (("--profile", str(MACHINES / "mac-16gb.json")), ("--machine", str(MACHINES / "mac-16gb.json"))),
+    ],
+)
+def test_an_option_by_its_former_name_does_the_same_and_says_so(
+    fit: Fit, capsys: pytest.CaptureFixture[str], former: tuple[str, ...], now: tuple[str, ...]
+) -> None:
+    fit(*former, "--free", "20", "--machine", str(MACHINES / "mac-16gb.json"), "--json")
+    old = capsys.readouterr()
+    fit(*now, "--free", "20", "--machine", str(MACHINES / "mac-16gb.json"), "--json")
+    new = capsys.readouterr()
+
+    assert json.loads(old.out)["models"] == json.loads(new.out)["models"]
+    assert (old.err, new.err) == (f"{former[0]} is called {now[0]} since 1.1.0; both work\n", "")
 
 
 def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +140,7 @@ def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.Cap
     models = {m["name"]: m for m in json.loads(capsys.readouterr().out)["models"]}
     need = models["qwen2.5-coder:7b"]["need"]
 
-    assert need["total"] == need["weights"] + need["kv"] + need["compute"]
+    assert need["total"] == need["weights"] + need["cache"] + need["state"] + need["compute"]
     assert "does not fit" in models["llama3.3:70b"]["why"]
 
 
@@ -69,42 +155,42 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "kv_bytes"),
+    ("arguments", "cache_bytes"),
     [
         (("--context", "4096"), 56 * 1024 * 4096),
         (("--context", "4096", "--parallel", "3"), 3 * 56 * 1024 * 4096),
-        (("--context", "4096", "--kv-type", "q8_0"), 56 * 1024 * 4096 * 17 // 32),
+        (("--context", "4096", "--kv", "q8_0"), 56 * 1024 * 4096 * 17 // 32),
     ],
 )
 def test_context_parallel_and_cache_type_are_counted(
-    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], kv_bytes: int
+    fit: Fit, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], cache_bytes: int
 ) -> None:
     fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", *arguments)
 
-    assert json.loads(capsys.readouterr().out)["need"]["kv"] == kv_bytes
+    assert json.loads(capsys.readouterr().out)["need"]["cache"] == cache_bytes
 
 
 def test_another_machine_is_judged_by_its_profile(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fit("--profile", str(MACHINES / "nvidia-2x24gb.json")) == 0
+    assert fit("--machine", str(MACHINES / "nvidia-2x24gb.json")) == 0
     out = capsys.readouterr().out
 
     assert "44.3 GiB of 2 cards" in out
-    assert "* qwen2.5-coder:32b" in out
+    assert "qwen2.5-coder:32b" in out
 
 
 def test_what_json_says_of_a_machine_is_a_profile_of_it(
     fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    fit("--profile", str(MACHINES / "mac-16gb.json"), "--json")
+    fit("--machine", str(MACHINES / "mac-16gb.json"), "--json")
     first = capsys.readouterr().out
     (tmp_path / "again.json").write_text(first)
-    fit("--profile", str(tmp_path / "again.json"), "--json")
+    fit("--machine", str(tmp_path / "again.json"), "--json")
 
     assert capsys.readouterr().out == first
 
 
 def test_main_memory_can_be_asked_for_beside_a_card(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--device", "memory", "--json")
+    fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--device", "memory", "--json")
 
     assert json.loads(capsys.readouterr().out)["room"]["name"] == "memory"
 
@@ -112,15 +198,46 @@ def test_main_memory_can_be_asked_for_beside_a_card(fit: Fit, capsys: pytest.Cap
 def test_what_others_hold_can_be_left_out(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     profile = str(MACHINES / "laptop-8gb.json")
 
-    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b") == 1
+    assert fit("--machine", profile, "--why", "qwen2.5-coder:7b") == 1
     assert "other programs hold 2.9 GiB" in capsys.readouterr().out
-    assert fit("--profile", profile, "--why", "qwen2.5-coder:7b", "--total") == 0
+    assert fit("--machine", profile, "--why", "qwen2.5-coder:7b", "--total") == 0
+
+
+def test_the_figure_that_was_written_down_is_shown_and_nothing_is_measured(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unwanted(cpus: list[int], memory: object) -> float:
+        raise AssertionError("measured anew")
+
+    monkeypatch.setattr(detect, "_measure", lambda cpus, memory: 1e9)
+    fit("--measure", "--json")
+    first = json.loads(capsys.readouterr().out)["hardware"]["bandwidth"]
+    monkeypatch.setattr(detect, "_measure", unwanted)
+    fit("--json")
+
+    assert json.loads(capsys.readouterr().out)["hardware"]["bandwidth"] == first
+    assert json.loads((tmp_path / "machine.json").read_text())["bandwidth"] == first
+
+
+def test_a_speed_that_the_ledger_has_is_called_measured(
+    fit: Fit, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "tokens_per_second", lambda ledger: {"smollm2:135m": 73.4})
+    fit("--why", "smollm2:135m", "--free", "7")
+    fit("--json", "--free", "7")
+    said, _, document = capsys.readouterr().out.partition("{")
+    models = {m["name"]: m for m in json.loads("{" + document)["models"]}
+
+    assert "speed        73.4 tokens/s, measured (" in said
+    assert models["smollm2:135m"]["measured_tokens_per_second"] == 73.4
+    assert models["smollm2:135m"]["estimated_tokens_per_second"] is None
+    assert models["qwen2.5-coder:1.5b"]["measured_tokens_per_second"] is None
 
 
 def test_one_model_in_full_says_where_it_lies_and_how_many_requests_fit(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit("--profile", str(MACHINES / "nvidia-2x24gb.json"), "--why", "qwen2.5-coder:32b")
+    fit("--machine", str(MACHINES / "nvidia-2x24gb.json"), "--why", "qwen2.5-coder:32b")
     out = capsys.readouterr().out
 
     assert "wholly in 2 cards, split over 2 cards" in out
@@ -130,7 +247,7 @@ def test_one_model_in_full_says_where_it_lies_and_how_many_requests_fit(
 def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert fit("--profile", str(MACHINES / "nvidia-8gb.json"), "--why", "qwen2.5-coder:14b") == 1
+    assert fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--why", "qwen2.5-coder:14b") == 1
     out = capsys.readouterr().out
 
     assert "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory" in out
@@ -153,11 +270,11 @@ def test_a_profile_that_is_not_as_it_should_be_is_refused_by_the_key(
     (tmp_path / "odd.json").write_text(json.dumps(profile))
 
     with pytest.raises(StationError, match=rf"odd\.json cannot be used: {message}"):
-        fit("--profile", str(tmp_path / "odd.json"))
+        fit("--machine", str(tmp_path / "odd.json"))
 
 
 def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
-    fit("--profile", str(MACHINES / "mac-16gb.json"))
+    fit("--machine", str(MACHINES / "mac-16gb.json"))
 
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("graphics"))
     assert line == "graphics   part of Apple M2 (Metal), 10.7 GiB of the memory above at most: used"
@@ -165,7 +282,7 @@ def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys:
 
 def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
     with pytest.raises(StationError, match="Iris Xe Graphics: part of the processor"):
-        fit("--profile", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
+        fit("--machine", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
 
 
 def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
@@ -177,7 +294,7 @@ def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
     [
         (("--why", "quen2.5-coder:7b"), "did you mean qwen2.5-coder:7b"),
         (("--catalogue", "/none.json"), "/none.json is not there; run `make site`"),
-        (("--kv-type", "q8_0", "--no-flash-attention"), "needs flash attention"),
+        (("--kv", "q8_0", "--flash-attention", "off"), "needs flash attention"),
     ],
 )
 def test_what_cannot_be_asked_is_explained(fit: Fit, arguments: tuple[str, ...], message: str) -> None:
@@ -202,7 +319,7 @@ def test_a_checkout_needs_the_standard_library_alone(documents: str, tmp_path: P
     """Without site-packages: nobody has to make a virtual environment to see what fits."""
     catalogue = tmp_path / "models.json"
     catalogue.write_text(documents)
-    options = ["--profile", str(MACHINES / "mac-16gb.json"), "--catalogue", str(catalogue)]
+    options = ["--machine", str(MACHINES / "mac-16gb.json"), "--catalogue", str(catalogue)]
     done = subprocess.run(
         [sys.executable, "-S", "-m", "gridtie.host", "fit", *options],
         capture_output=True, text=True, timeout=60, check=False,

@@ -106,6 +106,24 @@ def test_a_container_that_is_not_there_is_said_once() -> None:
     assert failed == {"containers.exist"}
 
 
+def test_what_to_run_is_told_as_whoever_made_the_station_can_type_it() -> None:
+    theirs, ours = Healthy(), Healthy()
+    theirs.station["site_command"] = "ansible-playbook gridtie.gridtie.site"
+    told = []
+    for station in (theirs, ours):
+        del station.containers["gridtie-engine-1"]
+        told.append(station.examine()["containers.exist"].fix)
+
+    assert told == ["run `ansible-playbook gridtie.gridtie.site`", "run `make site`"]
+
+
+def test_a_station_that_cannot_be_read_has_a_fix_all_the_same() -> None:
+    station = Healthy()
+    station.station = {"schema": 2}
+
+    assert any("make site" in result.fix for result in station.examine().values())
+
+
 def test_without_a_key_it_says_so() -> None:
     results = Healthy().examine(key="")
     assert results["router.key"].found == "no key"

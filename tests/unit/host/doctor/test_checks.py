@@ -311,6 +311,15 @@ def test_processes_that_end_while_memory_is_counted_are_left_out() -> None:
     assert station.examine()["memory.fit"].ok
 
 
+def test_memory_of_a_model_whose_architecture_is_unknown_is_not_judged_but_said() -> None:
+    station = Healthy()
+    station.station["models"][0]["predicted_bytes"] = None
+    result = station.examine()["memory.fit"]
+
+    assert result.ok
+    assert "nothing is known of the memory" in result.found
+
+
 def test_the_memory_of_other_services_is_not_counted() -> None:
     station = Healthy()
     station.native()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gridtie.catalogue import load
+from gridtie.host.fit.choice import Wishes, choose_best
 
 ROOT = Path(__file__).parents[4]
 CATALOGUE = load(ROOT / "config" / "models.yaml")
@@ -39,19 +40,53 @@ def test_every_recorded_machine_is_on_the_page_with_an_explanation(docs: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("profile", "model", "context"),
+    ("profile", "code", "agents", "completion", "faster"),
     [
-        ("laptop-8gb", "qwen2.5-coder:1.5b", 32768),
-        ("mac-16gb", "qwen2.5-coder:7b", 32768),
-        ("nvidia-8gb", "qwen2.5-coder:7b", 16384),
-        ("nvidia-12gb", "qwen2.5-coder:7b", 32768),
-        ("nvidia-24gb", "qwen3-coder:30b", 32768),
-        ("nvidia-2x24gb", "qwen2.5-coder:32b", 32768),
+        ("laptop-8gb", ("qwen3.5:4b", 8192), "qwen3.5:2b", None, None),
+        ("nvidia-8gb", ("qwen3.5:4b", 32768), "qwen3.5:4b", "qwen2.5-coder:1.5b", None),
+        ("mac-16gb", ("qwen3.5:9b", 32768), "qwen3.5:9b", "qwen2.5-coder:1.5b", None),
+        ("nvidia-12gb", ("qwen3.5:9b", 65536), "qwen3.5:9b", "qwen2.5-coder:1.5b", None),
+        ("nvidia-24gb", ("qwen3.8:27b", 32768), "qwen3.8:27b", "qwen2.5-coder:1.5b", "gemma4:26b"),
+        ("nvidia-2x24gb", ("qwen3.8:27b", 131072), "qwen3.8:27b", "qwen2.5-coder:14b", "gemma4:26b"),
+        ("mac-64gb", ("qwen3.8:27b", 32768), "qwen3.8:27b", "qwen2.5-coder:7b", "gemma4:26b"),
+        ("nvidia-48gb", ("qwen3.8:27b", 131072), "qwen3.8:27b", "qwen2.5-coder:14b", "gemma4:26b"),
     ],
 )
-def test_a_machine_gets_the_model_that_the_page_explains(docs: Any, profile: str, model: str, context: int) -> None:
-    best = docs.judged(CATALOGUE, profile)[1].chosen[0]
+def test_a_machine_gets_the_models_that_the_page_explains(
+    docs: Any, profile: str, code: tuple[str, int], agents: str, completion: str | None, faster: str | None
+) -> None:
+    _, choice = docs.judged(CATALOGUE, profile)
+    names = {purpose: verdict.model.name for purpose, verdict in choice.picks.items()}
+    best = docs.best_coder(choice)
 
-    assert (best.model.name, best.context) == (model, context)
+    assert (best.model.name, best.context) == code
     assert best.speed is not None
     assert best.speed >= 8
+    assert (names["agents"], choice.picks["agents"].context >= 65536) == (agents, True)
+    assert names.get("completion") == completion
+    assert (choice.faster["code"].model.name if "code" in choice.faster else None) == faster
+
+
+def test_auto_takes_what_is_recommended_for_code(docs: Any) -> None:
+    for profile in docs.names():
+        budget, choice = docs.judged(CATALOGUE, profile)
+        taken = choose_best(CATALOGUE, budget, Wishes()).chosen[0]
+
+        assert (taken.model.name, taken.context) == (
+            docs.best_coder(choice).model.name,
+            docs.best_coder(choice).context,
+        ), profile
+
+
+def test_a_24_gb_card_gets_no_model_whose_context_would_be_useless(docs: Any) -> None:
+    verdicts = {verdict.model.name: verdict for verdict in docs.judged(CATALOGUE, "nvidia-24gb")[1].verdicts}
+
+    assert verdicts["gemma4:31b"].context < 16384 and not verdicts["gemma4:31b"].chosen
+    for name in ("qwen3.6:35b-a3b", "ornith:35b"):
+        assert not verdicts[name].chosen
+
+
+def test_a_48_gb_card_has_room_for_256k_of_the_mixture(docs: Any) -> None:
+    verdicts = {verdict.model.name: verdict for verdict in docs.judged(CATALOGUE, "nvidia-48gb")[1].verdicts}
+
+    assert verdicts["qwen3.6:35b-a3b"].largest_context == 262144

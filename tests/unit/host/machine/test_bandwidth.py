@@ -12,7 +12,8 @@ from gridtie.host.machine.bandwidth import (
     apple_bandwidth,
     card_bandwidth,
     dimm_bandwidth,
-    measured_bandwidth,
+    reading_bandwidth,
+    within_cores,
 )
 
 
@@ -49,13 +50,18 @@ def test_bandwidth_is_estimated_from_the_memory_modules(
     assert found.source.startswith("estimated from memory modules")
 
 
-def test_the_best_copy_counts() -> None:
-    times = iter(
-        [0.0, 4.0, 10.0, 11.0, *(moment for start in range(6) for moment in (20.0 + start * 9, 25.0 + start * 9))]
-    )
-    found = measured_bandwidth(lambda: next(times), size=1000)
+def test_many_cores_read_a_share_of_what_was_measured() -> None:
+    found = within_cores(reading_bandwidth(40e9), cores=16)
 
-    assert found == Bandwidth(pytest.approx(2000 * 0.6), "estimated from a copy by one core (0 GB/s)")  # type: ignore[arg-type]
+    assert found.bytes_per_second == pytest.approx(40e9 * 0.65)
+    assert found.source == "estimated from 40 GB/s that all cores read"
+
+
+@pytest.mark.parametrize("memory", [Bandwidth(28e9, "modules"), None], ids=["faster memory", "memory of unknown speed"])
+def test_two_cores_are_not_waiting_for_the_memory(memory: Bandwidth | None) -> None:
+    found = within_cores(memory, cores=2)
+
+    assert found == Bandwidth(12e9, "estimated from what 2 cores compute with, 6 GB/s each")
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_network_cards_and_management_or_virtual_displays_are_no_graphics(tree: 
 def test_the_drivers_report_tells_the_memory_of_nvidia_cards(tree: Tree) -> None:
     tree.pci("0000:01:00.0", "0x10de")
     report = "00000000:01:00.0, 24576, 23000\n"
-    card = read_hardware(tree.root, measure=False, driver_report=lambda: report).graphics[0]
+    card = read_hardware(tree.root, driver_report=lambda: report).graphics[0]
 
     assert (card.memory, card.free) == (24576 * MIB, 23000 * MIB)
 
@@ -185,7 +185,7 @@ def test_the_drivers_tool_is_not_run_without_a_card(tree: Tree) -> None:
     def unwanted() -> str:
         raise AssertionError
 
-    assert read_hardware(tree.root, measure=False, driver_report=unwanted).graphics == ()
+    assert read_hardware(tree.root, driver_report=unwanted).graphics == ()
 
 
 def test_cards_that_share_the_machines_memory_have_none_of_their_own() -> None:
@@ -198,9 +198,3 @@ def test_private_memory_of_the_engines_servers_is_added_up_and_nobody_elses(tree
         tree.write(f"proc/{pid}/status", f"VmRSS:  9999999 kB\nRssAnon:  {anonymous} kB\nRssFile:  9000000 kB\n")
 
     assert read_engine_memory(tree.root) == 2048 * 1024
-
-
-def test_without_a_list_of_modules_the_copy_is_measured(tree: Tree) -> None:
-    found = read_hardware(tree.root).bandwidth
-
-    assert found and found.source.startswith("estimated from a copy by one core")

@@ -41,7 +41,7 @@ order = Order(
     directories=directories,
     catalogue=Catalogue({
         "coder:1b": model("coder:1b", OllamaSource("coder:1b"), ("code",), SHAPE, given["size"]),
-        "probe:1m": model("probe:1m", OllamaSource("probe:1m"), ("probe",), SMALL, given["size"]),
+        "probe:1m": model("probe:1m", OllamaSource("probe:1m"), ("smoke-test",), SMALL, given["size"]),
     }),
     lock={},
     models=["coder:1b"],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gridtie.host.catalogue import Catalogue
 from gridtie.host.models import proof
 from gridtie.host.models.install import InstallError
 from gridtie.host.models.proof import at_host
@@ -63,6 +65,27 @@ def test_one_that_lists_and_does_not_run_is_an_error_and_is_not_offered(
         station.provision()
     assert list(station.store().names()) == ["coder:1b"]
     assert station.store().blob(station.manifest.model.digest).is_file()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "answer"),
+    [
+        ("ollama", "/api/embed", {"embeddings": [[0.6, 0.8]], "prompt_eval_count": 3}),
+        ("embedded", "/v1/embeddings", {"data": [{"embedding": [0.6, 0.8]}], "usage": {"total_tokens": 3}}),
+    ],
+)
+def test_a_model_for_embeddings_is_asked_for_a_vector(
+    station: ModelStation, engine: httpd.Httpd, kind: str, path: str, answer: dict[str, Any]
+) -> None:
+    coder = replace(station.order.catalogue.models["coder:1b"], capabilities=("embeddings",))
+    engine.answers[path] = (200, answer)
+    catalogue = Catalogue({**station.order.catalogue.models, coder.name: coder})
+    station.provision(engine=kind, catalogue=catalogue, models=["coder:1b"])
+
+    assert [each.body["input"] for each in engine.asked if each.path == path] == ["Hello"]
+    engine.answers[path] = (400, {"error": "this model does not support embeddings"})
+    with pytest.raises(InstallError, match=r"coder:1b .* does not support embeddings"):
+        station.provision(engine=kind, catalogue=catalogue, models=["coder:1b"], deep=True)
 
 
 def test_the_next_run_tries_again_and_fetches_nothing(station: ModelStation, engine: httpd.Httpd) -> None:

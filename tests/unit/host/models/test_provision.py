@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from gridtie.host.catalogue import Catalogue, Pin
+from gridtie.host.catalogue import Catalogue, Flag, OllamaSource, Pin, Score
 from gridtie.host.fit.memory import Settings, need
-from gridtie.host.fit.placement import Budget
+from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.install import InstallError
@@ -218,6 +218,76 @@ def test_a_changed_request_is_chosen_anew_and_an_equal_one_is_not(station: Model
 
     assert len(station.provision(models=["coder:1b"]).models) == 2
     assert len(station.provision(choose_again=True).models) == 2
+
+
+def better(station: ModelStation, size: int) -> Catalogue:
+    """The catalogue with a model that scores higher and whose file is said to have `size` bytes."""
+    weights = station.weights + b"better"
+    station.registry.add_model("better:1b", weights)
+    model = station.order.catalogue.models["coder:1b"]
+    scores = (Score("aider-edit", 90.0, "here"),)
+    found = replace(model, name="better:1b", scores=scores, sources=(OllamaSource("better:1b"),))
+    return Catalogue(
+        {"better:1b": replace(found, file=replace(model.file, bytes=size)), **station.order.catalogue.models}
+    )
+
+
+def test_a_station_keeps_its_models_when_the_catalogue_learns_of_better_ones(station: ModelStation) -> None:
+    """Also one whose answer was written by 1.0.0, which knew neither purposes nor engine versions."""
+    station.provision()
+    kept = json.loads(station.directories.resolved.read_text())
+    assert set(kept["request"]) == {"models", "engine", "parallel", "kv_type", "flash_attention"}
+
+    done = station.provision(
+        catalogue=better(station, 100), max_download=None, engine_version="0.34.0", stock=True, budget=pytest.fail
+    )
+
+    assert not done.changed
+    assert [model["catalogue"] for model in done.models] == ["coder:1b", "probe:1m"]
+    chosen = station.provision(catalogue=better(station, 100), choose_again=True)
+    assert [model["catalogue"] for model in chosen.models] == ["better:1b", "probe:1m"]
+
+
+def test_what_is_too_large_to_be_fetched_unasked_is_named_and_not_fetched(station: ModelStation) -> None:
+    done = station.provision(catalogue=better(station, 20 * 10**9), max_download=None)
+
+    assert [model["catalogue"] for model in done.models] == ["coder:1b", "probe:1m"]
+    assert "too big a download: 20.0 GB, gridtie_models_max_download_gb is 10" in done.others["better:1b"]
+    assert "better:1b is recommended, and 20.0 GB are more than is fetched unasked (10 GB)" in done.models[0]["why"]
+
+
+def test_on_a_card_what_it_has_room_for_is_fetched_unasked(station: ModelStation) -> None:
+    card = Device("card", 40 << 30, 40 << 30, None)
+    room = replace(AMPLE, name="card", total=card.total, available=card.available, cards=(card,))
+    done = station.provision(catalogue=better(station, 20 * 10**9), max_download=None, budget=lambda: room)
+
+    assert done.models[0]["catalogue"] == "better:1b"
+
+
+def test_a_purpose_that_a_flag_speaks_against_is_none_of_the_stations_models(station: ModelStation) -> None:
+    model = replace(
+        station.order.catalogue.models["coder:1b"],
+        purposes=("code", "agents"),
+        capabilities=("chat", "tools"),
+        flags=(Flag("agents", "it loses calls", "issue 1", engine="ollama", fixed_in="0.34.0"),),
+    )
+    catalogue = Catalogue({**station.order.catalogue.models, model.name: model})
+
+    assert station.provision(catalogue=catalogue, engine_version="0.33.0").models[0]["purposes"] == ["code"]
+    assert station.provision(catalogue=catalogue, engine_version="0.34.0").models[0]["purposes"] == ["code", "agents"]
+
+
+def test_a_model_that_is_slower_than_wanted_is_not_taken_and_stays_where_it_was_chosen_before(
+    station: ModelStation,
+) -> None:
+    """7 tokens/s, as the ledger has them: below the 8 that a new model needs, and above what a kept one does."""
+    measured = {"coder:1b": 7.0}
+    names = {model["catalogue"] for model in station.provision(speeds=lambda: measured).models}
+    assert names == {"probe:1m"}
+
+    station.provision(choose_again=True)
+    names = {model["catalogue"] for model in station.provision(choose_again=True, speeds=lambda: measured).models}
+    assert names == {"coder:1b", "probe:1m"}
 
 
 def test_another_purpose_is_another_request_and_the_usual_one_is_as_it_always_was(station: ModelStation) -> None:

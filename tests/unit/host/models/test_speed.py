@@ -70,6 +70,13 @@ def test_a_model_that_says_too_little_is_asked_again_and_then_given_up(engine: h
     assert len(engine.asked) == 11
 
 
+@pytest.mark.parametrize("runs", [0, 4])
+def test_fewer_runs_than_can_be_judged_ask_the_engine_nothing(engine: httpd.Httpd, runs: int) -> None:
+    with pytest.raises(NotMeasured, match=rf"{runs} runs were asked for \(gridtie_upgrade_runs\)"):
+        measure(engine.url, MODEL, runs)
+    assert engine.asked == []
+
+
 def test_an_engine_that_cannot_generate_is_told_with_its_own_words(engine: httpd.Httpd) -> None:
     engine.answers["/api/generate"] = (500, {"error": "llama-server process has terminated"})
 

@@ -71,8 +71,8 @@ def used(look: Look) -> Finding:
         return bad(
             f"{cards} lies idle: this engine ({engine.get('why') or engine['kind']}) computes on the processor alone",
             wanted,
-            "give this machine a way to Ollama's own builds (HTTPS_PROXY, gridtie_mirror_url) and run "
-            f"`make site ARGS='-e gridtie_ollama_source=release'`; {OFF}",
+            "give this machine a way to Ollama's own builds (HTTPS_PROXY, gridtie_mirror_url) and run `make site` with "
+            f"gridtie_ollama_source: release; {OFF}",
         )
     models = placed(look)
     if not models:

@@ -29,6 +29,11 @@ def memory(look: Look) -> Finding:
     """Two looks: what the engine says it reserved (only Ollama does), and what its processes really hold."""
     loaded, stated = _loaded(look)
     names = ", ".join(str(model["name"]) for model in loaded)
+    unknown = [str(model["name"]) for model in loaded if model["predicted_bytes"] is None]
+    if unknown:
+        return good(
+            f"{names}: nothing is known of the memory that {', '.join(unknown)} should take, so none was judged"
+        )
     predicted = sum(int(model["predicted_bytes"]) for model in loaded)
     cache = int(look.engine_environment().get(CACHE_VARIABLE, CACHE_DEFAULT_MIB)) * MIB
     used = look.engine_resident()

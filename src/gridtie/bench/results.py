@@ -1,0 +1,305 @@
+"""What was measured, on disk: one JSON line for each thing as it happens, so that a kill loses a block at most.
+
+A *block* is some requests of one row over one way; rows are measured in several blocks, in turns. A block that was
+begun and not ended is begun again by `--resume`, and only what came after its last beginning counts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from gridtie.bench.asking import Answer
+from gridtie.bench.errors import BenchError
+from gridtie.bench.profiles import Profile
+
+SCHEMA = 1
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """One line of the file."""
+
+
+class Machine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where it was measured; what it does not say is not known there."""
+
+    processor: str = ""
+    cores: int = 0
+    memory_bytes: int = 0
+    graphics: tuple[str, ...] = ()
+
+
+class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """The first line: what is measured, and how. `--resume` goes on by it alone."""
+
+    schema: int = SCHEMA
+    version: str
+    # ISO, with the offset of UTC.
+    started: str
+    # What all prompts are drawn by.
+    seed: str
+    endpoint: str
+    target: str
+    locality: str
+    context: int | None = None
+    # How the router is asked for the target.
+    model: str
+    environment: str
+    tags: tuple[str, ...] = ()
+    clouds: tuple[str, ...] = ()
+    # "router", and "beside" where the engine is asked past it as well; else why it is not.
+    ways: tuple[str, ...] = ("router",)
+    why_not_beside: str = ""
+    # Where that is, if somebody said so.
+    direct: str = ""
+    profiles: tuple[Profile, ...]
+    concurrency: tuple[int, ...]
+    requests: int
+    rounds: int
+    cold: int = 0
+    # US dollars that may be spent at clouds; 0: nothing is sent there.
+    spend: float = 0.0
+    machine: Machine = Machine()
+
+
+class Facts(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="facts"):
+    """What answered, by the router's ledger."""
+
+    engine: str = ""
+    engine_version: str = ""
+    digest: str = ""
+
+
+class LeftOut(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="left-out"):
+    """A profile that this target cannot be asked."""
+
+    profile: str
+    why: str
+
+
+class WarmUp(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="warm-up"):
+    """A first request of a profile, which counts nowhere; how many tokens a word the model needs was seen in it."""
+
+    profile: str
+    way: str
+    tokens_per_word: float
+    answer: Answer
+
+
+class Cold(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="cold"):
+    """A request that found the model unloaded."""
+
+    answer: Answer
+
+
+class Begin(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="begin"):
+    """A block begins; what stands before of the same block counts no longer."""
+
+    block: int
+
+
+class Request(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
+    """One request of a block: an answer, or why there is none."""
+
+    block: int
+    profile: str
+    concurrency: int
+    way: str
+    # Of a profile that measures the cache: "first" fills it, "again" finds it filled.
+    phase: str = ""
+    answer: Answer | None = None
+    error: str = ""
+
+
+class Done(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+    """A block is whole."""
+
+    block: int
+    # Unix time, and what was used meanwhile, as far as anything here can tell.
+    began: float
+    ended: float
+    resident_bytes: int | None = None
+    reported_bytes: int | None = None
+    reported_vram_bytes: int | None = None
+    processor_joules: float | None = None
+    graphics_joules: float | None = None
+
+
+class Money(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="money"):
+    """What a request may be billed, written before it is sent; `final` once it is known, under the same number."""
+
+    number: int
+    usd: float
+    final: bool = False
+
+
+class Stopped(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"):
+    """It went no further here."""
+
+    why: str
+
+
+Line = Run | Facts | LeftOut | WarmUp | Cold | Begin | Request | Done | Money | Stopped
+
+_decode = msgspec.json.Decoder(Line).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass
+class Results:
+    """Everything that a file says."""
+
+    run: Run
+    facts: Facts = field(default_factory=Facts)
+    left_out: dict[str, str] = field(default_factory=dict)
+    warm_ups: list[WarmUp] = field(default_factory=list)
+    cold: list[Answer] = field(default_factory=list)
+    blocks: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
+    done: dict[int, Done] = field(default_factory=dict)
+    money: dict[int, Money] = field(default_factory=dict)
+    # Why it went no further, if nothing has come after that.
+    stopped: str = ""
+
+    @property
+    def requests(self) -> list[Request]:
+        """All requests that count, block by block."""
+        return [request for number in sorted(self.blocks) for request in self.blocks[number]]
+
+    @property
+    def spent(self) -> float:
+        """US dollars: what was billed, and what may have been where nobody knows."""
+        return sum(each.usd for each in self.money.values())
+
+    def add(self, line: Line) -> None:
+        """Take one line in."""
+        self.stopped = line.why if isinstance(line, Stopped) else ""
+        match line:
+            case Facts():
+                self.facts = line
+            case LeftOut():
+                self.left_out[line.profile] = line.why
+            case WarmUp():
+                self.warm_ups.append(line)
+            case Cold():
+                self.cold.append(line.answer)
+            case Begin():
+                self.blocks[line.block] = []
+                self.done.pop(line.block, None)
+            case Request():
+                self.blocks[line.block].append(line)
+            case Done():
+                self.done[line.block] = line
+            case Money():
+                self.money[line.number] = line
+
+
+def read(path: Path) -> Results:
+    """The results in a file. Raises `BenchError`."""
+    results, _ = _read(path)
+    return results
+
+
+def _read(path: Path) -> tuple[Results, int]:
+    """The results, and how many bytes of the file they are: a kill may have left half a line at its end."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f"{path} cannot be read: {error.strerror}; wanted: a file that `gridtie bench` wrote"
+        ) from None
+    whole = raw.rfind(b"\n") + 1
+    results: Results | None = None
+    for number, text in enumerate(raw[:whole].splitlines(), 1):
+        try:
+            line = _decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BenchError(f"{path}:{number} is no line of `gridtie bench`: {error}") from None
+        if results is not None:
+            results.add(line)
+        elif isinstance(line, Run) and line.schema == SCHEMA:
+            results = Results(line)
+        else:
+            raise BenchError(
+                f"{path}:{number} does not say what was measured; wanted: schema {SCHEMA} of `gridtie bench`"
+            )
+    if results is None:
+        raise BenchError(f"{path} is empty; wanted: a file that `gridtie bench` wrote")
+    return results, whole
+
+
+class Writer:
+    """Appends to a file of results, and holds them; one process at a time."""
+
+    def __init__(self, path: Path, results: Results, file: Any) -> None:
+        self.path = path
+        self.results = results
+        self._file = file
+
+    @classmethod
+    def new(cls, path: Path, run: Run) -> Writer:
+        """Begin a file. Raises `BenchError`, also where there is one already."""
+        try:
+            file = path.open("xb")
+        except FileExistsError:
+            raise BenchError(
+                f"{path} is there already; go on with it by --resume {path}, or name another file"
+            ) from None
+        except OSError as error:
+            raise BenchError(f"{path} cannot be written: {error.strerror}; name another file with --out") from None
+        writer = cls(path, Results(run), file)
+        writer._lock()
+        writer._write(run)
+        return writer
+
+    @classmethod
+    def resume(cls, path: Path) -> Writer:
+        """Go on with a file. Raises `BenchError`."""
+        results, size = _read(path)
+        try:
+            file = path.open("r+b")
+        except OSError as error:
+            raise BenchError(f"{path} cannot be written: {error.strerror}") from None
+        writer = cls(path, results, file)
+        writer._lock()
+        file.truncate(size)
+        file.seek(size)
+        return writer
+
+    def add(self, line: Line) -> None:
+        """Write a line and take it in; what money depends on is on the disk when this returns."""
+        self._write(line)
+        if isinstance(line, Money):
+            os.fsync(self._file.fileno())
+        self.results.add(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, line: Line) -> None:
+        try:
+            self._file.write(_encode(line) + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise BenchError(f"{self.path} cannot be written: {error.strerror}; what is in it stays") from None
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise BenchError(f"{self.path} is being written by another `gridtie bench`") from None

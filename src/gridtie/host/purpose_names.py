@@ -1,0 +1,13 @@
+"""What models can be for, by name. Apart from the catalogue, since the router needs no more of it than this."""
+
+from __future__ import annotations
+
+# The model that proves a station; it was called `probe` before 1.1.0.
+SMOKE_TEST = "smoke-test"
+PURPOSES = ("code", "chat", "agents", "completion", "embeddings", SMOKE_TEST)
+FORMER_PURPOSES = {"probe": SMOKE_TEST}
+
+
+def current_purpose(word: str) -> str:
+    """A purpose as it is called now."""
+    return FORMER_PURPOSES.get(word, word)
