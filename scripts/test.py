@@ -107,7 +107,8 @@ def longest_first() -> list[str]:
 
 def kills() -> bool:
     """A killed run and the one after it: each stage's boundary, within the longest, each moment of an upgrade."""
-    files = [f"{LAB}/test_{name}.py" for name in ("bare_machine", "native", "upgrade")]
+    # A worker is given two tests at least, so that the two files with two each go to one.
+    files = [f"{LAB}/test_{name}.py" for name in ("upgrade", "bare_machine", "native")]
     steps = ("-k", "killed or second_run_changes_nothing_and")
     return container_engine() and pytest(*SIDE_BY_SIDE, *steps, *files, GRIDTIE_TEST_KILLS="everywhere")
 

@@ -37,9 +37,21 @@ def main() -> None:
         "samples": {str(size): sample for size, sample in samples.items()},
         "percentiles": [_percentile(samples[size], share) for size in SIZES for share in SHARES],
         "rank_tests": [_rank_test(draw, size, factor, step) for size in SIZES for factor, step in CASES],
+        "wilson": [_wilson(passed, total) for passed, total in RATES],
+        "mcnemar": [{"first": b, "second": c, "p": float(stats.binomtest(b, b + c).pvalue)} for b, c in DISCORDANT],
         "bootstrap": [_bootstrap(samples[size]) for size in SIZES],
     }
     (HERE / "stats_oracle.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+RATES = ((0, 1), (1, 1), (0, 20), (3, 20), (10, 20), (19, 20), (57, 64), (400, 1000))
+# Tasks that the first side alone solved, and those that the second did.
+DISCORDANT = ((1, 0), (3, 3), (1, 7), (9, 2), (0, 12), (30, 45))
+
+
+def _wilson(passed: int, total: int) -> dict[str, object]:
+    found = stats.binomtest(passed, total).proportion_ci(0.95, method="wilson")
+    return {"passed": passed, "total": total, "low": float(found.low), "high": float(found.high)}
 
 
 def _percentile(sample: list[float], share: float) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The statistics of `gridtie bench` against scipy (stats_oracle.json, by the script beside)."""
+"""The statistics of `gridtie bench` and `gridtie quality` against scipy (stats_oracle.json, by the script beside)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from gridtie.bench import stats
+from gridtie.quality import stats as rates
 
 ORACLE: dict[str, Any] = json.loads(Path(__file__).with_name("stats_oracle.json").read_text())
 RUNS = 2_000
@@ -69,3 +70,19 @@ def test_an_interval_holds_scipys_true_percentile_as_often_as_it_says(spread: st
         held += (below < 1 or ordered[below - 1] <= true) and (above > size or true <= ordered[above - 1])
 
     assert held / RUNS >= LEAST_COVERAGE
+
+
+@pytest.mark.parametrize("row", ORACLE["wilson"], ids=lambda row: f"{row['passed']}-of-{row['total']}")
+def test_a_pass_rates_interval_is_scipys(row: dict[str, Any]) -> None:
+    found = rates.wilson(row["passed"], row["total"])
+
+    assert (found.low, found.high) == (pytest.approx(row["low"]), pytest.approx(row["high"]))
+
+
+@pytest.mark.parametrize("row", ORACLE["mcnemar"], ids=lambda row: f"{row['first']}-{row['second']}")
+def test_two_sides_of_the_same_tasks_differ_as_likely_as_scipy_says(row: dict[str, Any]) -> None:
+    pairs = [(True, False)] * row["first"] + [(False, True)] * row["second"] + [(True, True), (False, False)]
+    found = rates.mcnemar(pairs)
+
+    assert (found.only_first, found.only_second, found.both, found.neither) == (row["first"], row["second"], 1, 1)
+    assert found.p == pytest.approx(row["p"])

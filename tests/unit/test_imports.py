@@ -26,6 +26,18 @@ ALLOWED = {
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
     "lock": set(),
+    "quality": {
+        "bench",
+        "sandbox",
+        "agents",
+        "routing",
+        "providers",
+        "dialects",
+        "upstream",
+        "config",
+        "ledger",
+        "host",
+    },
     "page": set(),
     # Of a host's what its image has as well.
     "report": {

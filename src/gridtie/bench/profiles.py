@@ -81,7 +81,7 @@ def prompt(profile: Profile, seed: str, tokens_per_word: float, beginning: str =
     words = max(8, round((profile.prompt_tokens - _TEMPLATE_TOKENS) / tokens_per_word))
     draw = random.Random(seed)  # noqa: S311 - variety is what is wanted, not a secret
     if profile.repeats:
-        shared = _prose(random.Random(beginning), words)  # noqa: S311
+        shared = prose(random.Random(beginning), words)  # noqa: S311
         return Prompt([_user(f"{shared}\n\nIn plain words, what does it say of {_topic(draw)}?")], [], words)
     if profile.tools:
         return _agent_turn(draw, words)
@@ -90,7 +90,7 @@ def prompt(profile: Profile, seed: str, tokens_per_word: float, beginning: str =
             [_user(f"{_code(draw, words)}\n\nContinue this file with its next line, and nothing else.")], [], words
         )
     wanted = f"Write {profile.answer_tokens} words or more about this text, and go through it sentence by sentence."
-    return Prompt([_user(f"{_prose(draw, words)}\n\n{wanted}")], [], words)
+    return Prompt([_user(f"{prose(draw, words)}\n\n{wanted}")], [], words)
 
 
 def measured_rate(prompt: Prompt, tokens: int) -> float:
@@ -117,7 +117,7 @@ def _topic(draw: random.Random) -> str:
     return f"the {draw.choice(_TOPICS)} and the {draw.choice(_TOPICS)}"
 
 
-def _prose(draw: random.Random, words: int) -> str:
+def prose(draw: random.Random, words: int) -> str:
     """Sentences of plain words; the first one holds numbers of its own, so that no two begin alike."""
     sentences = [f"Report {draw.randrange(10**6)} of {draw.choice(_WORDS)} {draw.randrange(10**4)}."]
     written = 6

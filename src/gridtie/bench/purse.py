@@ -7,14 +7,34 @@ above it; the prompts of a benchmark are plain words and code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from gridtie.bench.errors import BenchError
-from gridtie.bench.results import Money, Writer
+from gridtie.bench.results import Money
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Usage
 from gridtie.providers.registry import Targets
 from gridtie.routing.decide import DENSE_BYTES_PER_TOKEN, MOST_MESSAGE_TOKENS
+
+
+class Spending(Protocol):
+    """Results that say what was spent."""
+
+    @property
+    def money(self) -> Mapping[int, Money]: ...
+
+    @property
+    def spent(self) -> float: ...
+
+
+class Book(Protocol):
+    """Where money is written down; `bench.results.Writer` is one."""
+
+    @property
+    def results(self) -> Spending: ...
+
+    def add(self, line: Money) -> None: ...
 
 
 class SpentUp(BenchError):
@@ -45,7 +65,7 @@ def bound(targets: Targets, clouds: Sequence[str]) -> Callable[[Facts, int], flo
 class Purse:
     """What may still be spent; what it hands out is on the disk before it is spent, so that a kill forgets nothing."""
 
-    def __init__(self, writer: Writer, limit: float) -> None:
+    def __init__(self, writer: Book, limit: float) -> None:
         self._writer = writer
         self._limit = limit
         self._next = max(writer.results.money, default=-1) + 1

@@ -6,18 +6,16 @@ begun and not ended is begun again by `--resume`, and only what came after its l
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
 from gridtie.bench.asking import Answer
 from gridtie.bench.errors import BenchError
+from gridtie.bench.lines import Appender, lines_of
 from gridtie.bench.profiles import Profile
 
 SCHEMA = 1
@@ -207,76 +205,39 @@ def read(path: Path) -> Results:
 
 
 def _read(path: Path) -> tuple[Results, int]:
-    """The results, and how many bytes of the file they are: a kill may have left half a line at its end."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise BenchError(
-            f"{path} cannot be read: {error.strerror}; wanted: a file that `gridtie bench` wrote"
-        ) from None
-    whole = raw.rfind(b"\n") + 1
-    results: Results | None = None
-    for number, text in enumerate(raw[:whole].splitlines(), 1):
-        try:
-            line = _decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BenchError(f"{path}:{number} is no line of `gridtie bench`: {error}") from None
-        if results is not None:
-            results.add(line)
-        elif isinstance(line, Run) and line.schema == SCHEMA:
-            results = Results(line)
-        else:
-            raise BenchError(
-                f"{path}:{number} does not say what was measured; wanted: schema {SCHEMA} of `gridtie bench`"
-            )
-    if results is None:
-        raise BenchError(f"{path} is empty; wanted: a file that `gridtie bench` wrote")
-    return results, whole
+    lines, size = lines_of(path, _decode, "gridtie bench")
+    first, *others = lines
+    if not isinstance(first, Run) or first.schema != SCHEMA:
+        raise BenchError(f"{path}:1 does not say what was measured; wanted: schema {SCHEMA} of `gridtie bench`")
+    results = Results(first)
+    for line in others:
+        results.add(line)
+    return results, size
 
 
 class Writer:
     """Appends to a file of results, and holds them; one process at a time."""
 
-    def __init__(self, path: Path, results: Results, file: Any) -> None:
-        self.path = path
+    def __init__(self, results: Results, file: Appender) -> None:
         self.results = results
         self._file = file
 
     @classmethod
     def new(cls, path: Path, run: Run) -> Writer:
         """Begin a file. Raises `BenchError`, also where there is one already."""
-        try:
-            file = path.open("xb")
-        except FileExistsError:
-            raise BenchError(
-                f"{path} is there already; go on with it by --resume {path}, or name another file"
-            ) from None
-        except OSError as error:
-            raise BenchError(f"{path} cannot be written: {error.strerror}; name another file with --out") from None
-        writer = cls(path, Results(run), file)
-        writer._lock()
-        writer._write(run)
-        return writer
+        file = Appender.new(path)
+        file.write(_encode(run))
+        return cls(Results(run), file)
 
     @classmethod
     def resume(cls, path: Path) -> Writer:
         """Go on with a file. Raises `BenchError`."""
         results, size = _read(path)
-        try:
-            file = path.open("r+b")
-        except OSError as error:
-            raise BenchError(f"{path} cannot be written: {error.strerror}") from None
-        writer = cls(path, results, file)
-        writer._lock()
-        file.truncate(size)
-        file.seek(size)
-        return writer
+        return cls(results, Appender.resume(path, size))
 
     def add(self, line: Line) -> None:
         """Write a line and take it in; what money depends on is on the disk when this returns."""
-        self._write(line)
-        if isinstance(line, Money):
-            os.fsync(self._file.fileno())
+        self._file.write(_encode(line), durable=isinstance(line, Money))
         self.results.add(line)
 
     def close(self) -> None:
@@ -289,17 +250,3 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _write(self, line: Line) -> None:
-        try:
-            self._file.write(_encode(line) + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise BenchError(f"{self.path} cannot be written: {error.strerror}; what is in it stays") from None
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise BenchError(f"{self.path} is being written by another `gridtie bench`") from None

@@ -22,9 +22,6 @@ from gridtie.ledger.prices import Prices, PricesError
 from gridtie.providers.registry import Targets
 from gridtie.providers.target import Target
 
-# What marks our requests: they stand apart in every report, and save nothing.
-PURPOSE = "bench"
-AGENT = "gridtie-bench"
 # The environments of the routing file that ships; a key's own first one is asked about before them.
 _ENVIRONMENTS = (None, "dev", "test", "ci", "production")
 # A prompt of this size fits wherever anything does.
@@ -52,6 +49,8 @@ class Route:
     tools: bool = True
     # Every cloud that the router may send such a request to.
     clouds: tuple[str, ...] = ()
+    # What marks our requests: they stand apart in every report, and save nothing.
+    purpose: str = "bench"
     # What stood before the target and cannot be had now, with the reason.
     skipped: tuple[str, ...] = ()
 
@@ -60,35 +59,36 @@ class Route:
         """The router's headers that make this route."""
         told = {
             "x-gridtie-environment": self.environment,
-            "x-gridtie-agent": AGENT,
-            "x-gridtie-purpose": PURPOSE,
+            "x-gridtie-agent": _agent(self.purpose),
+            "x-gridtie-purpose": self.purpose,
             "x-gridtie-tags": ",".join(self.tags),
         }
         return tuple((name, value) for name, value in told.items() if value)
 
 
-def find_route(router: Router, wanted: str, environment: str | None = None) -> Route:
+def find_route(router: Router, wanted: str, environment: str | None = None, purpose: str = "bench") -> Route:
     """How the router reaches `wanted`: a target (`provider/model`), a model's own name, or an alias ("": its default).
 
     Raises `BenchError` where it does not, `Declined` and `Unreachable` as the router's client does.
     """
+    asker = _Asker(router, purpose)
     listed = router.get("/v1/models").get("data", [])
     names = [str(row["id"]) for row in listed]
     refusals: list[str] = []
     for name in dict.fromkeys((wanted, *(names if "/" in wanted else ()))):
-        for plan in _plans(router, name, environment, refusals):
+        for plan in _plans(asker, name, environment, refusals):
             first = plan["attempts"][0]
             if name != wanted and first["target"] != wanted:
                 continue
-            return _strictest(router, first["target"], name, plan)
+            return _strictest(asker, first["target"], name, plan)
     raise BenchError(_nowhere(router, wanted, names, refusals))
 
 
-def _plans(router: Router, name: str, environment: str | None, refusals: list[str]) -> Iterator[Mapping[str, Any]]:
+def _plans(asker: _Asker, name: str, environment: str | None, refusals: list[str]) -> Iterator[Mapping[str, Any]]:
     """What the router would do with a request for `name`, in each environment that this key may claim."""
     for claimed in (environment,) if environment else _ENVIRONMENTS:
         try:
-            plan = _plan(router, name, claimed)
+            plan = asker.plan(name, claimed)
         except Declined as error:
             if error.status != 403 or environment:
                 refusals.append(str(error))
@@ -99,36 +99,57 @@ def _plans(router: Router, name: str, environment: str | None, refusals: list[st
             refusals.append(str(plan["refusal"]["message"]))
 
 
-def _plan(
-    router: Router, name: str, environment: str | None, tags: Sequence[str] = (), needs: Sequence[str] = ()
-) -> Mapping[str, Any]:
-    question = {
-        "model": name,
-        "environment": environment,
-        "agent": AGENT,
-        "purpose": PURPOSE,
-        "stream": True,
-        "tags": list(tags),
-        "needs": list(needs),
-        "prompt_tokens": _SMALL,
-        "max_tokens": _SMALL,
-    }
-    answer: Mapping[str, Any] = router.post("/gridtie/route", {key: each for key, each in question.items() if each})
-    return answer
+def _agent(purpose: str) -> str:
+    return f"gridtie-{purpose}"
 
 
-def _strictest(router: Router, target: str, name: str, plan: Mapping[str, Any]) -> Route:
+@dataclass(frozen=True)
+class _Asker:
+    """Asks the router where requests of one purpose would go."""
+
+    router: Router
+    purpose: str
+
+    def plan(
+        self, name: str, environment: str | None, tags: Sequence[str] = (), needs: Sequence[str] = ()
+    ) -> Mapping[str, Any]:
+        question = {
+            "model": name,
+            "environment": environment,
+            "agent": _agent(self.purpose),
+            "purpose": self.purpose,
+            "stream": True,
+            "tags": list(tags),
+            "needs": list(needs),
+            "prompt_tokens": _SMALL,
+            "max_tokens": _SMALL,
+        }
+        answer: Mapping[str, Any] = self.router.post(
+            "/gridtie/route", {key: each for key, each in question.items() if each}
+        )
+        return answer
+
+    def try_plan(
+        self, name: str, environment: str, tags: Sequence[str], needs: Sequence[str] = ()
+    ) -> Mapping[str, Any] | None:
+        try:
+            return self.plan(name, environment, tags, needs)
+        except Declined:
+            return None
+
+
+def _strictest(asker: _Asker, target: str, name: str, plan: Mapping[str, Any]) -> Route:
     """The route that leaves the router the least choice: a local model under its own id, and kept on the machine."""
     first = plan["attempts"][0]
     environment = str(plan["environment"])
     tags: tuple[str, ...] = ()
     if first["locality"] == "local":
         for other, claimed in ((target, (PRIVATE,)), (name, (PRIVATE,)), (target, ())):
-            found = _try_plan(router, other, environment, claimed)
+            found = asker.try_plan(other, environment, claimed)
             if found is not None and found["attempts"] and found["attempts"][0]["target"] == target:
                 name, tags, plan = other, claimed, found
                 break
-    with_tools = _try_plan(router, name, environment, tags, ("tools",))
+    with_tools = asker.try_plan(name, environment, tags, ("tools",))
     return Route(
         target=target,
         locality=str(first["locality"]),
@@ -136,19 +157,11 @@ def _strictest(router: Router, target: str, name: str, plan: Mapping[str, Any]) 
         model=name,
         environment=environment,
         tags=tags,
+        purpose=asker.purpose,
         tools=bool(with_tools and with_tools["attempts"] and with_tools["attempts"][0]["target"] == target),
         clouds=tuple(each["target"] for each in plan["attempts"] if each["locality"] == "cloud"),
         skipped=tuple(f"{each['target']}: {each['reason']}" for each in plan["skipped"]),
     )
-
-
-def _try_plan(
-    router: Router, name: str, environment: str, tags: Sequence[str], needs: Sequence[str] = ()
-) -> Mapping[str, Any] | None:
-    try:
-        return _plan(router, name, environment, tags, needs)
-    except Declined:
-        return None
 
 
 def _nowhere(router: Router, wanted: str, names: Sequence[str], refusals: Sequence[str]) -> str:

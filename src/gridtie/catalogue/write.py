@@ -98,7 +98,9 @@ def _item(item: Mapping[str, Any], indent: int) -> list[str]:
     space = " " * indent
     only = next(iter(item.items())) if len(item) == 1 else None
     if only is not None:
-        return [f"{space}- {only[0]}: {_flow(only[1])}"]
+        key, value = only[0], _flow(only[1])
+        line = f"{space}- {key}: {value}"
+        return [line] if len(line) <= WIDTH else [f"{space}- {key}:", f"{space}    {value}"]
     flow = f"{space}- {_flow(item)}"
     if len(flow) <= WIDTH:
         return [flow]

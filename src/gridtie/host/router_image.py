@@ -51,8 +51,6 @@ class RouterImage:
             *_SHUT,
             *_LIMITS,
             "--tmpfs=/tmp:size=1g,mode=1777",
-        ]
-        argv += [
             f"--user={user}",
             "--env=HOME=/tmp",
             "--env=PYTHONUTF8=1",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from gridtie.agents.client import OnText, Question, Reply
 from gridtie.agents.judge import Runner
-from gridtie.sandbox import Execution
+from standins.trusted import trusted_run
 
 
 class ScriptedClient:
@@ -33,12 +30,5 @@ def scripted() -> type[ScriptedClient]:
 
 @pytest.fixture
 def trusted_runner() -> Runner:
-    """Runs the sandbox's program in an ordinary process: for sources that are the project's own, never a model's."""
-
-    def run(program: str, stdin: str) -> Execution:
-        done = subprocess.run(
-            [sys.executable, "-I", "-c", program], input=stdin, capture_output=True, text=True, timeout=30, check=False
-        )
-        return Execution(done.stdout, "finished", done.returncode)
-
-    return run
+    """Runs the sandbox's program in an ordinary process."""
+    return trusted_run

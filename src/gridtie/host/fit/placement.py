@@ -1,8 +1,8 @@
 """Where a model's memory comes to lie: in one memory, on one card, over several, or partly in main memory. Pure.
 
 llama.cpp splits a model by layers, each with its share of the cache; what comes after the last layer counts as one
-more. Every card that takes part has a compute buffer of its own. Ollama takes one card where one has room, else all.
-Sizes are bytes.
+more. Every card that takes part has a compute buffer of its own. Ollama takes one card where one has room, else all. On
+one card that has too little, a mixture's experts are the first to go (`offload.py`). Sizes are bytes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .memory import Need
+from .offload import Parts, offload
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Placement:
-    """How a model lies in a budget. `layers` of `of_layers` are where the budget's name says; the rest is behind it.
+    """How a model lies in a budget. `layers` of `of_layers` are where the budget's name says; the rest is behind it,
+    and so are the experts of `without_experts` of them.
 
     `shares` are the parts of the weights by bandwidth of their memory, for the speed.
     """
@@ -57,6 +59,7 @@ class Placement:
     layers: int
     of_layers: int
     cards: int = 0
+    without_experts: int = 0
     shares: tuple[tuple[float, Optional[float]], ...] = field(default=(), repr=False)
 
     @property
@@ -74,16 +77,25 @@ class Placement:
         return taken or None
 
 
-def best_placement(needed: Need, blocks: int, budget: Budget) -> Placement:
-    """Where a model lies best: one of that many blocks, as the engine would choose it."""
-    layers = blocks + 1
+def best_placement(needed: Need, parts: Parts, budget: Budget) -> Placement:
+    """Where a model lies best, as the engine would choose it."""
+    layers = len(parts.blocks) + 1
     if not budget.cards:
         fits = needed.total <= budget.available
         return Placement(fits, layers if fits else 0, layers, shares=((1.0, budget.bandwidth),) if fits else ())
     widest = max(budget.cards, key=lambda card: card.available)
     if needed.total <= widest.available:
-        return Placement(True, layers, layers, 1, ((1.0, widest.bandwidth),))
-    return _split(needed, layers, budget)
+        return Placement(True, layers, layers, 1, shares=((1.0, widest.bandwidth),))
+    return _split(needed, layers, budget) if len(budget.cards) > 1 else _partly(needed, parts, budget)
+
+
+def _partly(needed: Need, parts: Parts, budget: Budget) -> Placement:
+    card, behind = budget.cards[0], budget.behind
+    laid = offload(parts, needed, card.available)
+    if behind is None or laid.memory > behind.available:
+        return Placement(False, laid.layers, laid.of_layers, without_experts=laid.without_experts)
+    shares = ((laid.share, card.bandwidth), (1 - laid.share, behind.bandwidth))
+    return Placement(False, laid.layers, laid.of_layers, 1, laid.without_experts, shares)
 
 
 def _split(needed: Need, layers: int, budget: Budget) -> Placement:
@@ -97,9 +109,9 @@ def _split(needed: Need, layers: int, budget: Budget) -> Placement:
             used += 1
             shares.append((taken / layers, card.bandwidth))
     if not left:
-        return Placement(True, layers, layers, used, tuple(shares))
+        return Placement(True, layers, layers, used, shares=tuple(shares))
     # What no card takes is computed by the processor, with a buffer of its own.
     behind = budget.behind
     if behind is None or left * layer + needed.compute > behind.available:
         return Placement(False, layers - left, layers, used)
-    return Placement(False, layers - left, layers, used, (*shares, (left / layers, behind.bandwidth)))
+    return Placement(False, layers - left, layers, used, shares=(*shares, (left / layers, behind.bandwidth)))

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, name_fault, parse_lock
-from ..fit.header import Header
+from ..fit.header import GgufError, Header
 from ..fit.layers import UnknownArchitecture, shape_of
 from ..fit.memory import BUILD, weights_of
+from ..fit.stock import why_not_stock
 from .gguf_file import check_length, read_header
 from .sources import Means, gguf_from_location
 from .store import Store
@@ -64,6 +65,16 @@ def find_file(entry: UserModel, stores: Sequence[Store]) -> Optional[Path]:
 def fetch(entry: UserModel, means: Means) -> Path:
     """The file in `incoming`, downloaded and checked; installing it finds it there."""
     return gguf_from_location(GgufSource(entry.location), entry.pin, means)
+
+
+def check_engine(entry: UserModel, path: Path, engine: str) -> None:
+    """Raises GgufError where the embedded engine, which is stock llama.cpp, does not read the file's header."""
+    reason = why_not_stock(read_header(path)) if engine == "embedded" else ""
+    if reason:
+        raise GgufError(
+            f"{entry.name}: the embedded engine cannot load {path}, whose header is for Ollama's own build ({reason}); "
+            "take another file of the model, or Ollama as the engine (gridtie_engine)"
+        )
 
 
 def describe(entry: UserModel, path: Path) -> Model:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import fcntl
 import shutil
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
 from ..fit.choice import served_purposes
-from ..fit.header import GgufError, Header
+from ..fit.header import GgufError
 from ..fit.layers import UnknownArchitecture
 from ..fit.memory import Settings, need, need_of_file
 from ..fit.placement import Budget
@@ -25,7 +25,7 @@ from ..router import Unreachable
 from .download import FetchError
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
-from .own_files import describe, fetch, find_file, parse_entry
+from .own_files import check_engine, describe, fetch, find_file, parse_entry
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
@@ -318,7 +318,9 @@ def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Ca
                 continue
             if path is None and installer.take_over(own.digest, order.means):
                 path = installer.store.blob(own.digest)
-            models[own.name] = describe(own, path or fetch(own, order.means))
+            path = path or fetch(own, order.means)
+            check_engine(own, path, order.engine)
+            models[own.name] = describe(own, path)
         except (CatalogueError, GgufError, ObtainError, FetchError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
@@ -414,18 +416,21 @@ def _described(
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        "predicted_bytes": _predicted(model, installer.header(found) if found else None, settings),
+        "predicted_bytes": _predicted(model, installer, found, settings),
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
-def _predicted(model: Model, header: Optional[Header], settings: Settings) -> Optional[int]:
+def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> Optional[int]:
     """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
     catalogue's figures were good enough to choose by.
     """
     try:
-        return (need_of_file(header, settings) if header else need(model.shape, model.file.tensors, settings)).total
+        if found is None:
+            return need(model.shape, model.file.tensors, settings).total
+        needed = need_of_file(installer.header(found), settings)
+        return replace(needed, projector=found.projector_bytes).total
     except UnknownArchitecture:
         return None
 

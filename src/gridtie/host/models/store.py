@@ -24,6 +24,7 @@ NAMESPACE = "gridtie"
 MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG_TYPE = "application/vnd.docker.container.image.v1+json"
 MODEL_TYPE = "application/vnd.ollama.image.model"
+PROJECTOR_TYPE = "application/vnd.ollama.image.projector"
 PARAMS_TYPE = "application/vnd.ollama.image.params"
 
 # How files that are being written begin, directly below the store; what a killed run left is known by it.
@@ -72,6 +73,11 @@ class Manifest:
         if len(found) != 1:
             raise StoreError(f"one model layer was expected in the manifest, found {len(found)}")
         return found[0]
+
+    @property
+    def projector_bytes(self) -> int:
+        """The size of what turns pictures into embeddings, 0 for a model that has none."""
+        return sum(layer.size for layer in self.layers if layer.media_type == PROJECTOR_TYPE)
 
 
 def parse_manifest(raw: bytes) -> Manifest:

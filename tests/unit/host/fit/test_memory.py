@@ -63,6 +63,12 @@ def test_compressed_attention_caches_one_vector_a_layer() -> None:
     assert need(shape, 0, Settings(1024)).kv == 32 * 576 * 1024 * 2
 
 
+def test_a_projector_is_a_term_of_its_own() -> None:
+    plain = need(SMALL, 0, Settings(2048))
+
+    assert dataclasses.replace(plain, projector=5 * MIB).total == plain.total + 5 * MIB
+
+
 def test_a_sliding_window_costs_its_cells_and_a_batch_however_long_the_context() -> None:
     """3 of 18 layers keep all of 16K tokens, the others 512 and a batch of as many."""
     kept = kept_by_kind(layers_of_shape(GEMMA3, BUILD), Settings(16384, batch=512))

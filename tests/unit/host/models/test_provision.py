@@ -20,7 +20,7 @@ from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.install import InstallError
 from gridtie.host.models.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
-from standins import shape_gguf
+from standins import header_gguf, shape_gguf
 from standins.model_registry import serving
 from standins.model_station import AMPLE, SHAPE, ModelStation
 
@@ -378,6 +378,36 @@ def test_two_files_of_one_name_do_not_mix(
     assert [each and sha256_of(station.store().blob(each.model.digest)) for each in served] == [
         entry["sha256"] for entry in entries
     ]
+
+
+def _own(tmp_path: Path, architecture: str, cut: int = 0, **more: Any) -> dict[str, str]:
+    """An entry for a file of one's own, a little model of an architecture."""
+    keys = {"block_count": 1, "embedding_length": 64, "attention.head_count": 4, "attention.head_count_kv": 2}
+    keys |= {"feed_forward_length": 128, "vocab_size": 100, "context_length": 4096, **more}
+    path = tmp_path / "mine.gguf"
+    header_gguf.write(path, architecture, keys, header_gguf.tensors_of("llama", keys))
+    if cut:
+        path.write_bytes(path.read_bytes()[:-cut])
+    return {"name": "mine:1", "gguf": str(path), "sha256": sha256_of(path)}
+
+
+def test_a_file_of_an_unknown_architecture_is_refused_by_its_name(station: ModelStation, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match="mine:1: the memory of the architecture 'shiny-new' cannot be predicted"):
+        station.provision(models=[_own(tmp_path, "shiny-new")])
+
+
+def test_a_file_that_is_cut_is_refused_by_its_length(station: ModelStation, tmp_path: Path) -> None:
+    with pytest.raises(InstallError, match=r"mine\.gguf: it is cut"):
+        station.provision(models=[_own(tmp_path, "llama", cut=500)])
+
+
+def test_a_header_for_ollamas_own_build_is_refused_by_the_embedded_engine(
+    station: ModelStation, tmp_path: Path
+) -> None:
+    with pytest.raises(InstallError, match="whose header is for Ollama's own build") as refused:
+        station.provision(models=[_own(tmp_path, "gptoss")], engine="embedded")
+
+    assert "take another file of the model" in str(refused.value)
 
 
 def test_a_file_by_url_is_fetched_checked_and_served(station: ModelStation) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gridtie.host.models.store import (
     MODEL_TYPE,
+    PROJECTOR_TYPE,
     Checked,
     Layer,
     Store,
@@ -144,3 +145,12 @@ def test_deep_checking_hashes_what_looks_unchanged(store: Store, checked: Checke
 
 def test_our_own_names_are_in_our_own_namespace() -> None:
     assert own_name("smollm2:135m") == "gridtie/smollm2:135m"
+
+
+def test_a_projector_is_known_by_its_layer() -> None:
+    plain = Layer(MODEL_TYPE, digest_of(b"weights"), 7)
+    projector = Layer(PROJECTOR_TYPE, digest_of(b"eyes"), 4)
+    config = Layer("application/json", digest_of(b"{}"), 2)
+
+    assert build_manifest(config, (plain, projector)).projector_bytes == 4
+    assert build_manifest(config, (plain,)).projector_bytes == 0
