@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
 import yaml
 from plugins.action.gridtie_image import read_tree
@@ -127,3 +128,24 @@ def test_go_sum_pins_every_module_by_hash() -> None:
     lines = (ROOT / "compose/images/engine/ollama/go.sum").read_text().splitlines()
 
     assert all(len(line.split()) == 3 and line.split()[2].startswith("h1:") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("reach", "source"),
+    [
+        ({"registry": {"state": "ok"}}, "registry"),
+        ({"registry": {"state": "unreachable"}}, "packages"),
+        ({}, "packages"),
+    ],
+)
+@pytest.mark.parametrize("task", ["engine/tasks/image_make.yml", "router/tasks/image.yml"])
+def test_the_base_of_both_images_comes_from_where_the_preflight_saw_an_answer(
+    task: str, reach: dict[str, Any], source: str
+) -> None:
+    """Also where there is no image of the engine: beside a native one."""
+    (made,) = yaml.safe_load((ROOT / "roles" / task).read_text())
+    variables = yaml.safe_load((ROOT / "roles/station/vars/main.yml").read_text())
+    facts = {"gridtie_machine": {"reach": reach}}
+    base = jinja2.Template(variables["_station_base"]).render(facts)
+
+    assert jinja2.Template(made["gridtie.gridtie.gridtie_image"]["base"]).render(facts, _station_base=base) == source
