@@ -134,6 +134,9 @@ class _Layers:
 
     def block(self, number: int) -> Iterator[Tensor]:
         architecture, width = self.architecture, self.width
+        if architecture == "deci":
+            yield from self._pruned(number)
+            return
         if architecture not in ("olmo2", "exaone4", "olmo", *_ENCODERS):
             yield "attn_norm.weight", (width,)
         if architecture in _BIASED_NORMS:
@@ -150,6 +153,18 @@ class _Layers:
         if number >= self.blocks:
             yield "nextn.eh_proj.weight", (2 * width, width)
             yield from ((f"nextn.{norm}.weight", (width,)) for norm in ("enorm", "hnorm", "shared_head_norm"))
+
+    def _pruned(self, number: int) -> Iterator[Tensor]:
+        """A block of DeciLM, of which attention or the feed-forward part may have been taken out."""
+        width = self.width
+        if self.each("attention.head_count", number):
+            yield "attn_norm.weight", (width,)
+            if self.each("attention.head_count_kv", number):
+                yield from self._attention(number)
+            else:
+                yield "attn_output.weight", (width, width)
+        if self.each("feed_forward_length", number):
+            yield from self._feed_forward(number)
 
     def _recurrent(self) -> Iterator[Tensor]:
         keys, width = self.keys, self.width
@@ -227,7 +242,7 @@ class _Layers:
         kv = self.each("attention.head_count_kv", number, heads)
         queries = heads * key * (2 if architecture.startswith(("qwen35", "qwen3next")) else 1)
         cached = not self.blocks - keys.get("attention.shared_kv_layers", 0) <= number < self.blocks
-        if architecture in ("phi3", "bailingmoe2", "falcon", "gptneox", "starcoder"):
+        if architecture in ("phi3", "bailingmoe2", "falcon", "gptneox", "starcoder", "dbrx"):
             yield "attn_qkv.weight", (width, queries + kv * (key + value))
             if architecture in ("gptneox", "starcoder"):
                 yield "attn_qkv.bias", (queries + kv * (key + value),)
@@ -239,7 +254,7 @@ class _Layers:
         yield "attn_output.weight", (heads * value, width)
         if architecture in ("qwen2", "qwen2vl", "qwen2moe", "gpt-oss", "starcoder2", "glm4moe", "seed_oss", "phi2"):
             yield from ((f"attn_{n}.bias", (s,)) for n, s in (("q", queries), ("k", kv * key), ("v", kv * value)))
-        if architecture in ("gpt-oss", "starcoder2", "phi2", "phimoe", "gptneox", "starcoder"):
+        if architecture in ("gpt-oss", "starcoder2", "phi2", "phimoe", "gptneox", "starcoder", "codeshell"):
             yield "attn_output.bias", (width,)
         if architecture in ("gpt-oss", "mimo2"):
             yield "attn_sinks.weight", (heads,)
@@ -287,8 +302,10 @@ class _Layers:
         if architecture not in ("qwen3next", "qwen35", "qwen35moe", "gpt-oss", "glm4moe", "seed_oss", *_NO_FFN_NORM):
             # llama.cpp asks for this one without the usual end of the name.
             yield "ffn_norm" if architecture == "falcon-h1" else "ffn_norm.weight", (width,)
-        if architecture in ("starcoder2", "nemotron", "phimoe", "gptneox", "starcoder", "orion"):
+        if architecture in ("starcoder2", "nemotron", "phimoe", "gptneox", "starcoder", "orion", "codeshell"):
             yield "ffn_norm.bias", (width,)
+        if architecture == "dbrx":
+            yield "attn_output_norm.weight", (width,)
         if architecture in _ENCODERS:
             yield from ((f"{name}.{part}", (width,)) for name in _ENCODER_NORMS for part in ("weight", "bias"))
         if architecture in (*_POST_NORMED,):
@@ -300,7 +317,7 @@ class _Layers:
         inner = self.each("feed_forward_length", number)
         if not mixed or architecture == "gemma4":
             yield from self._dense("ffn_{}.weight", inner)
-            if architecture in ("starcoder2", "phi2", "gptneox", "starcoder"):
+            if architecture in ("starcoder2", "phi2", "gptneox", "starcoder", "codeshell"):
                 yield "ffn_up.bias", (inner,)
                 yield "ffn_down.bias", (width,)
         if mixed:
@@ -364,8 +381,11 @@ class _Layers:
 
 _ENCODERS = ("bert", "nomic-bert")
 _ENCODER_NORMS = ("attn_output_norm", "layer_output_norm")
-_BIASED_NORMS = (*("starcoder2", "nemotron", "stablelm", "falcon", "phi2", "phimoe", "gptneox", "starcoder", "orion"),)
+_BIASED_NORMS = (
+    *("starcoder2", "nemotron", "stablelm", "falcon", "phi2", "phimoe", "gptneox", "starcoder", "orion", "codeshell"),
+)
 _UNGATED = (
+    "codeshell",
     "gptneox",
     "starcoder",
     "starcoder2",
@@ -380,7 +400,8 @@ _UNGATED = (
 _NORMED = (
     *("qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe", "gemma3", "gemma3n", "gemma4", "glm4moe", "lfm2"),
     *("lfm2moe", "exaone4", "laguna", "muse-glimmer", "hunyuan-moe", "bailingmoe2", "dots1"),
-    *("hunyuan-dense", "qwen3vl", "qwen3vlmoe", "exaone-moe", "afmoe", "gemma-embedding", "maple", "step35"),
+    *("hunyuan-dense", "qwen3vl", "qwen3vlmoe", "exaone-moe", "afmoe", "gemma-embedding", "maple", "step35", "mellum"),
+    "maincoder",
 )
 _POST_NORMED = (
     "gemma-embedding",
@@ -395,6 +416,7 @@ _POST_NORMED = (
     "glm4",
 )
 _NO_FFN_NORM = (
+    "dbrx",
     "olmo",
     "stablelm",
     "falcon",

@@ -82,19 +82,22 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("llama", "mistral3", "qwen2", "qwen3", "granite", "smollm3", "seed_oss", "gemma"), _PLAIN),
     **dict.fromkeys(("qwen2moe", "qwen3moe", "granitemoe", "olmoe", "glm4moe", "minimax-m2", "ernie4_5-moe"), _PLAIN),
     **dict.fromkeys(("glm4", "command-r"), _PLAIN),
-    "deepseek2": Rule(at_scores=(4, 2)),
+    **dict.fromkeys(("deepseek2", "mistral4"), Rule(at_scores=(4, 2))),
     "phi3": replace(_NO_ROOM, at_scores=(-2, 0)),
-    **dict.fromkeys(("starcoder2", "nemotron", "arcee", "falcon", "phi2", "gptneox", "starcoder"), _UNGATED),
+    **dict.fromkeys(
+        ("starcoder2", "nemotron", "arcee", "falcon", "phi2", "gptneox", "starcoder", "codeshell"), _UNGATED
+    ),
     **dict.fromkeys(
         ("internlm2", "exaone", "minicpm", "baichuan", "ernie4_5", "qwen2vl", "qwen3vl", "qwen3vlmoe"), _PLAIN
     ),
     **dict.fromkeys(("deepseek", "hunyuan-moe", "hunyuan-dense", "bailingmoe2", "dots1", "olmo", "stablelm"), _PLAIN),
-    **dict.fromkeys(("chatglm", "phimoe", "orion", "xverse"), _PLAIN),
+    **dict.fromkeys(("chatglm", "phimoe", "orion", "xverse", "deci", "maincoder", "dbrx"), _PLAIN),
     "smallthinker": Rule(sliding=Sliding(4, first=True)),
     **dict.fromkeys(("mimo2", "step35"), Rule(sliding=_BY_PATTERN)),
     **dict.fromkeys(("maple", "spark2_5"), Rule(sliding=_BY_PATTERN, since=CHANGED_IN)),
     "exaone-moe": Rule(sliding=Sliding(4, required=True)),
     "afmoe": Rule(sliding=Sliding(4)),
+    "mellum": Rule(sliding=Sliding(4, arrays_since=0)),
     "gemma2": Rule(sliding=Sliding(2, size=4096)),
     "gemma3": Rule(sliding=Sliding(6)),
     "gemma3n": Rule(sliding=Sliding(5, required=True), shares_after=20, tied_twice=True),
