@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from gridtie.catalogue import load
-from gridtie.host.catalogue import Catalogue, Flag, Model, Score
+from gridtie.host.catalogue import Catalogue, Model, Score
 from gridtie.host.fit.choice import (
     UNASKED,
     CannotChoose,
@@ -17,34 +15,15 @@ from gridtie.host.fit.choice import (
     side_by_side,
     unasked_download,
 )
-from gridtie.host.fit.judge import Verdict, Wishes, judge, served_purposes
-from gridtie.host.fit.memory import GIB, Settings
+from gridtie.host.fit.judge import Verdict, Wishes, judge
+from gridtie.host.fit.memory import GIB
 from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES
-from gridtie.host.fit.score import standings_of
-
-FULL = load(Path(__file__).parents[4] / "config" / "models.yaml")
-# Models that nobody will measure anew: what is chosen among them stays as it is when others come.
-SETTLED = (
-    *(f"qwen2.5-coder:{size}b" for size in ("0.5", "1.5", "3", "7", "14", "32")),
-    *("codellama:7b", "codellama:13b", "codellama:70b", "qwen3-coder:30b", "llama3:8b", "llama3.1:8b", "llama3.1:70b"),
-    *("llama3.2:1b", "llama3.2:3b", "llama3.3:70b", "smollm2:135m"),
-)
-CATALOGUE = Catalogue({name: FULL.models[name] for name in SETTLED}, FULL.references)
-WISHES = Wishes(settings=Settings(0))
-CODE = PURPOSES["code"]
-
-
-def budget(gib: float, bandwidth: float | None = None) -> Budget:
-    return Budget("memory", int(gib * GIB), int(gib * GIB), bandwidth, "given")
+from standins.settled import CATALOGUE, CODE, FULL, LONG, WISHES, budget, made, on_card, verdict
 
 
 def chosen(gib: float, bandwidth: float | None = None, wishes: Wishes = WISHES) -> list[str]:
     return [v.model.name for v in choose_best(CATALOGUE, budget(gib, bandwidth), wishes).chosen]
-
-
-def verdict(name: str, gib: float = 1000, bandwidth: float | None = None, wishes: Wishes = WISHES) -> Verdict:
-    return judge(CATALOGUE.models[name], budget(gib, bandwidth), wishes, CODE)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +84,6 @@ def test_a_much_better_score_does() -> None:
     assert "qwen2.5-coder:1.5b would have 32768, but scores 31.6" in best.why
 
 
-def on_card(gib: float, behind: float = 32) -> Budget:
-    card = Device("card", int(gib * GIB), int(gib * GIB), 500e9)
-    return Budget(
-        "card", card.total, card.available, 500e9, cards=(card,), behind=Device("memory", 0, int(behind * GIB))
-    )
-
-
 def test_auto_never_takes_a_model_that_lies_partly_in_main_memory_and_says_how_much_would_fit() -> None:
     found = judge(CATALOGUE.models["qwen2.5-coder:14b"], on_card(6), WISHES, CODE)
 
@@ -128,22 +100,6 @@ def test_a_person_may_name_a_model_that_lies_partly_in_main_memory() -> None:
 def test_a_named_model_that_even_main_memory_cannot_take_is_refused() -> None:
     with pytest.raises(CannotChoose, match=r"llama3\.3:70b: does not fit"):
         choose_named(CATALOGUE, ["llama3.3:70b"], on_card(6, behind=8), WISHES)
-
-
-def test_memory_that_other_programs_hold_is_named_where_it_would_help() -> None:
-    crowded = replace(budget(4), in_use=8 * GIB)
-
-    assert (
-        "other programs hold 8.0 GiB" in judge(CATALOGUE.models["qwen2.5-coder:7b"], crowded, WISHES, CODE).refusals[0]
-    )
-    assert "other programs" not in judge(CATALOGUE.models["llama3.3:70b"], crowded, WISHES, CODE).refusals[0]
-
-
-def test_the_most_requests_at_once_are_those_that_fit_with_the_context() -> None:
-    """4.4 GiB of weights and 0.7 of compute leave room for six caches of 1.75."""
-    found = verdict("qwen2.5-coder:7b", 16)
-
-    assert (found.context, found.largest_parallel) == (32768, 6)
 
 
 def test_models_with_less_context_are_taken_where_nothing_has_the_wanted_one() -> None:
@@ -224,59 +180,10 @@ def test_every_model_has_a_verdict_with_a_reason() -> None:
     assert all(v.refusals or v.why for v in found)
 
 
-@pytest.mark.parametrize(
-    ("name", "gib", "bandwidth", "wishes", "reason"),
-    [
-        ("qwen2.5-coder:3b", 1000, None, WISHES, "its licence (Qwen-Research) forbids commercial use"),
-        ("qwen2.5-coder:32b", 20.5, None, WISHES, "does not fit: 21.0 GiB at 8192 tokens"),
-        ("llama3.3:70b", 8, None, WISHES, "35.0 GiB too little; no context fits"),
-        ("qwen2.5-coder:7b", 1000, 12e9, WISHES, "too slow: an estimated 2.5 tokens/s, 8 are wanted"),
-        ("qwen2.5-coder:7b", 1000, None, replace(WISHES, max_download=10**9), "too big a download: 4.7 GB"),
-        ("qwen2.5-coder:7b", 1000, None, replace(WISHES, unreachable={"ollama": "no way"}), "fetched here: no way"),
-    ],
-)
-def test_the_reason_against_a_model_has_the_numbers(
-    name: str, gib: float, bandwidth: float | None, wishes: Wishes, reason: str
-) -> None:
-    assert reason in "; ".join(verdict(name, gib, bandwidth, wishes).refusals)
-
-
-@pytest.mark.parametrize(
-    ("name", "gib", "context"),
-    [
-        ("qwen2.5-coder:7b", 100, 32768),
-        ("qwen2.5-coder:7b", 5.5, 8192),
-        ("codellama:13b", 100, 16384),
-        ("llama3:8b", 100, 8192),
-        ("codellama:70b", 100, 2048),
-        ("smollm2:135m", 100, 8192),
-    ],
-)
-def test_the_context_is_32k_where_it_fits_and_was_trained_else_8k(name: str, gib: float, context: int) -> None:
-    assert verdict(name, gib).context == context
-
-
 def test_a_named_model_comes_with_the_one_of_the_smoke_test() -> None:
     found = choose_named(CATALOGUE, ["codellama:7b"], budget(20), WISHES)
 
     assert [v.model.name for v in found.chosen] == ["codellama:7b", "smollm2:135m"]
-
-
-def test_a_model_whose_architecture_is_unknown_is_refused_with_its_name() -> None:
-    known = CATALOGUE.models["qwen2.5-coder:7b"]
-    strange = replace(known, shape=replace(known.shape, architecture="shiny-new"))
-    found = judge(strange, budget(1000), WISHES, CODE)
-
-    assert "'shiny-new' cannot be predicted" in found.refusals[0]
-    assert (found.need, found.placement, found.speed) == (None, None, None)
-
-
-def test_a_model_with_linear_attention_is_judged_by_its_state_as_well() -> None:
-    found = judge(FULL.models["qwen3-coder-next:latest"], budget(1000), WISHES, CODE)
-
-    assert found.need
-    assert found.need.state
-    assert found.largest_context == 262144
 
 
 def test_licence_size_and_speed_are_the_persons_own_decision() -> None:
@@ -294,27 +201,6 @@ def test_all_that_is_wrong_with_named_models_is_told_at_once() -> None:
     assert [line.split(":")[0] for line in lines[1:]] == ["llama3.3", "codellama"]
 
 
-def test_a_score_is_the_published_one_or_read_from_another_benchmark_or_none() -> None:
-    standings = standings_of(FULL)
-
-    assert (standings["qwen2.5-coder:7b"].score, standings["qwen2.5-coder:7b"].linked) == (57.9, False)
-    assert standings["codellama:7b"].linked and standings["codellama:7b"].score > 0
-    assert "llama3.2:1b" not in standings
-
-
-def test_no_model_without_which_the_scales_are_linked_anew_turns_an_order_that_is_sure() -> None:
-    """Of the real catalogue: each model and each reference is left out once."""
-    full = standings_of(FULL)
-    sure = [(a, b) for a in full for b in full if full[a].worst < full[b].best]
-    assert len(sure) > 200
-
-    for gone in (*FULL.models, *FULL.references):
-        models = {name: model for name, model in FULL.models.items() if name != gone}
-        references = {name: scores for name, scores in FULL.references.items() if name != gone}
-        left = standings_of(Catalogue(models, references))
-        assert not [(a, b) for a, b in sure if a in left and b in left and left[a].place > left[b].place], gone
-
-
 def test_a_model_without_a_score_never_comes_before_one_that_has_one() -> None:
     blank = replace(CATALOGUE.models["qwen2.5-coder:7b"], name="blank:7b", scores=())
     catalogue = Catalogue({**CATALOGUE.models, blank.name: blank}, CATALOGUE.references)
@@ -325,11 +211,6 @@ def test_a_model_without_a_score_never_comes_before_one_that_has_one() -> None:
     assert verdict_of_it.why == "fits, but is not scored; qwen2.5-coder:7b is"
 
 
-def made(name: str, like: str, **changes: object) -> Model:
-    """A model of the catalogue under another name, changed."""
-    return replace(CATALOGUE.models[like], name=name, **changes)  # type: ignore[arg-type]
-
-
 def among(*models: Model, gib: float = 100, wishes: Wishes = WISHES, room: Budget | None = None) -> dict[str, Verdict]:
     """What is chosen of these models and the one of the smoke test, by purpose."""
     catalogue = Catalogue({m.name: m for m in (*models, CATALOGUE.models["smollm2:135m"])}, CATALOGUE.references)
@@ -337,7 +218,6 @@ def among(*models: Model, gib: float = 100, wishes: Wishes = WISHES, room: Budge
     return {purpose: verdict for verdict in found for purpose in verdict.purposes}
 
 
-LONG = replace(CATALOGUE.models["llama3.1:8b"], flags=(), purposes=("chat", "code", "agents"))
 AGENTS = replace(WISHES, purposes=("agents",))
 
 
@@ -349,14 +229,6 @@ def test_agents_get_a_model_with_tools_and_64k_or_none() -> None:
     assert "agents" not in among(LONG, gib=12, wishes=AGENTS), "64K do not fit"
 
 
-def test_a_model_that_was_trained_for_less_than_agents_want_says_so() -> None:
-    short = made("short:7b", "qwen2.5-coder:7b", flags=())
-
-    assert judge(short, budget(100), WISHES, PURPOSES["agents"]).refusals == (
-        "trained for 32768 tokens of context: agents wants 65536",
-    )
-
-
 def test_a_purpose_that_no_model_serves_says_why_the_nearest_does_not() -> None:
     found = choose_best(Catalogue({**CATALOGUE.models, LONG.name: LONG}), budget(12), AGENTS)
 
@@ -364,59 +236,6 @@ def test_a_purpose_that_no_model_serves_says_why_the_nearest_does_not() -> None:
     assert choose_best(CATALOGUE, budget(12), replace(WISHES, purposes=("embeddings",))).missing == {
         "embeddings": "the catalogue has no model for embeddings"
     }
-
-
-@pytest.mark.parametrize(
-    ("flag", "version", "speaks"),
-    [
-        (Flag("agents", "it loses calls", "issue 1"), "", True),
-        (Flag("agents", "it loses calls", "issue 1", engine="ollama"), "0.33.3", True),
-        (Flag("agents", "it loses calls", "issue 1", engine="embedded"), "", False),
-        (Flag("agents", "it loses calls", "issue 1", engine="ollama", fixed_in="0.34.0"), "0.33.3", True),
-        (Flag("agents", "it loses calls", "issue 1", engine="ollama", fixed_in="0.34.0"), "0.34.1", False),
-        (Flag("agents", "it loses calls", "issue 1", engine="ollama", fixed_in="0.34.0"), "", True),
-        (Flag("chat", "it loses calls", "issue 1"), "", False),
-    ],
-)
-def test_a_flag_keeps_a_model_from_its_purpose_on_the_engine_and_versions_that_it_names(
-    flag: Flag, version: str, speaks: bool
-) -> None:
-    flagged, wishes = replace(LONG, flags=(flag,)), replace(AGENTS, engine_version=version)
-    found = judge(flagged, budget(100), wishes, PURPOSES["agents"])
-
-    assert found.refusals == (("it loses calls (issue 1)",) if speaks else ())
-    assert ("agents" in served_purposes(flagged, wishes)) is not speaks
-    assert not judge(flagged, budget(100), wishes, CODE).refusals
-
-
-def test_a_warning_is_told_and_keeps_nobody_from_anything() -> None:
-    drifts = replace(LONG, flags=(Flag("agents", "its calls drift", "issue 2", warning=True),))
-
-    assert among(drifts, wishes=AGENTS)["agents"].warnings == ("its calls drift (issue 2)",)
-    assert "agents" in served_purposes(drifts, WISHES)
-
-
-def test_the_deprecated_models_of_the_catalogue_are_not_for_agents() -> None:
-    for name in ("qwen2.5-coder:7b", "llama3.1:8b", "llama3.3:70b", "qwen3-coder:30b"):
-        refusals = judge(FULL.models[name], budget(1000), WISHES, PURPOSES["agents"]).refusals
-        assert any("ollama" in refusal.lower() for refusal in refusals), name
-
-
-@pytest.mark.parametrize(("version", "loads"), [("0.32.11", False), ("0.32.12", True), ("0.34.0", True), ("", True)])
-def test_a_model_that_needs_a_newer_engine_is_not_taken_for_an_older_one(version: str, loads: bool) -> None:
-    young = replace(LONG, engines={"ollama": "0.32.12"})
-    found = judge(young, budget(100), replace(WISHES, engine_version=version), CODE)
-
-    assert found.refusals == (() if loads else ("needs ollama 0.32.12 or newer: this is 0.32.11",))
-
-
-def test_a_header_that_only_ollamas_build_reads_is_told_before_the_download() -> None:
-    own = replace(LONG, own_header="it is called gptoss")
-
-    assert not judge(own, budget(100), WISHES, CODE).refusals
-    assert judge(own, budget(100), replace(WISHES, stock=True), CODE).refusals == (
-        "llama.cpp as published cannot read the library's file: it is called gptoss",
-    )
 
 
 COMPLETION = replace(WISHES, purposes=("code", "completion"))
@@ -529,8 +348,3 @@ def test_every_purpose_of_the_catalogue_is_one_that_the_model_can_serve() -> Non
         for name in model.purposes:
             if name in CHOOSABLE:
                 assert PURPOSES[name].capability in model.capabilities, (model.name, name)
-
-
-def test_every_score_of_the_catalogue_says_when_and_from_whom() -> None:
-    for scores in (*(m.scores for m in FULL.models.values()), *FULL.references.values()):
-        assert all(score.date and score.source for score in scores)
