@@ -99,6 +99,6 @@ def test_the_tools_are_in_what_the_model_reads(url: str) -> None:
 def test_calls_that_are_held_to_a_schema_of_the_tools_are_well_formed(url: str) -> None:
     schema = calls_of(TOOLS)
     form = {"type": "json_schema", "json_schema": {"name": "call", "strict": True, "schema": schema}}
-    for question in ("Read the file notes.txt.", "List the directory /tmp."):
-        content = ask(url, question, response_format=form)["choices"][0]["message"]["content"]
-        jsonschema.validate(json.loads(content), schema)
+    content = ask(url, "Read the file notes.txt.", response_format=form)["choices"][0]["message"]["content"]
+
+    jsonschema.validate(json.loads(content), schema)

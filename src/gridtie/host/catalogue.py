@@ -28,7 +28,7 @@ SHAPE_SOURCES = ("header", "configuration")
 ENGINES = ("ollama", "embedded")
 # What is made into a GGUF where it comes from (host/models/sources.py).
 CONVERSIONS = ("sentence-transformers",)
-RECIPES = ("tools-32k",)
+RECIPES = ("tools",)
 
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?)?")
 _VERSION = re.compile(r"\d+(\.\d+){0,3}")

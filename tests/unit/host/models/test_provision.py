@@ -161,7 +161,7 @@ def derived(station: ModelStation, **changes: Any) -> dict[str, Any]:
     target = io.BytesIO()
     with_tools(io.BytesIO(station.probe), target)
     made, base = target.getvalue(), hashlib.sha256(station.probe).hexdigest()
-    source = DerivedSource("probe:1m", changes.get("base", base), "tools-32k")
+    source = DerivedSource("probe:1m", changes.get("base", base), "tools")
     found = model("tools:1m", source, (), SMALL, len(made))
     lock = {**station.order.lock, found.name: Pin(gguf=changes.get("pin", hashlib.sha256(made).hexdigest()))}
     return {"catalogue": Catalogue({found.name: found, **station.order.catalogue.models}), "lock": lock}
