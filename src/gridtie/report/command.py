@@ -20,7 +20,7 @@ from gridtie.host.new_file import put
 from gridtie.host.paths import StationError, config_dir, state_dir
 from gridtie.ledger import Prices, PricesError, UsageError, moment, zone_of
 from gridtie.ledger.prices import Rates
-from gridtie.report import assumptions, what_if_told
+from gridtie.report import assumptions, quality, what_if_told
 from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
@@ -53,9 +53,17 @@ def _run(args: Namespace) -> int:
     if args.what_if:
         _write(args.out, _what_if(args, question, config, ledger))
         return 0
-    found = report(question, ledger)
+    found = report(question, ledger, [side for name in args.quality or () for side in _sides(name)])
     _write(args.out, script(found) if args.recompute is not None else _told(found, args))
     return _verdict(found, args.expect)
+
+
+def _sides(name: str) -> list[quality.Side]:
+    try:
+        raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise QuestionError(f"{name} cannot be read: {error.strerror}") from None
+    return quality.read(raw, "the file of --quality" if name == "-" else name)
 
 
 def _what_if(args: Namespace, question: Question, config: Path, ledger: Path) -> str:

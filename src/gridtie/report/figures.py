@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gridtie.report.ledger_file import Rows, UnreadableError, opened, read
+from gridtie.report.quality import Side, beside
 from gridtie.report.question import DIMENSIONS, Question
 from gridtie.report.sql import Statements, statements
 from gridtie.report.words import clock, words
@@ -23,14 +24,18 @@ class NothingAskedError(Exception):
     """The period has no request; the message names it and what the ledger has."""
 
 
-def report(question: Question, ledger: Path) -> dict[str, Any]:
-    """Read the ledger and put the report together. Raises `UnreadableError`, `NothingAskedError`."""
+def report(question: Question, ledger: Path, sides: Sequence[Side] = ()) -> dict[str, Any]:
+    """Read the ledger and put the report together; `sides` are what is known of quality.
+
+    Raises `UnreadableError`, `NothingAskedError`.
+    """
     asked = statements(question)
     with opened(ledger) as connection:
         found = read(connection, asked)
         if not found["totals"][0]["requests"] and not found["own"]:
             raise NothingAskedError(_nothing(question, connection, ledger))
     told = figures(found)
+    told["quality"] = beside(sides, told["by"]["model"])
     return {
         "schema": SCHEMA,
         "currency": "USD",

@@ -8,7 +8,7 @@ from typing import Any
 from gridtie.page.html import Content, Markup, document, element, listed, section, table
 from gridtie.page.svg import Bar, Step, columns, course, shares, waterfall
 from gridtie.report.text import FIGURES_HEAD, LATENCY_HEAD, baseline_rows, break_even, figure_rows, latency_rows
-from gridtie.report.words import money, percent
+from gridtie.report.words import money, percent, quality
 
 Report = Mapping[str, Any]
 
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
             element("p", "Seconds, of whole answers; from the request's arrival.", class_="soft"),
             table(LATENCY_HEAD, latency_rows(report)),
         ),
-        section("Quality", element("p", "Unknown: no result of a comparison was given to this report.")),
+        section("Quality", *_quality(report)),
         section("How sure the figures are", *_sureness(report), listed(told["missing"])),
         section("Every figure again", *_again(report)),
     )
@@ -73,7 +73,7 @@ def _cards(report: Report) -> Markup:
     spent = report["baselines"][0]["spent_usd"]
     kind = None if net is None else "good" if net >= 0 else "bad"
     cards = (
-        ("net, quality unknown", money(net), kind),
+        ("net" if report["quality"]["targets"] else "net, quality unknown", money(net), kind),
         ("of the baseline", percent(line["net_share"]), kind),
         ("baseline, same tokens", money(line["baseline_usd"]), None),
         ("spent", money(spent), None),
@@ -175,6 +175,29 @@ def _trouble(report: Report) -> Iterator[Content]:
             ("reason", *names),
             [(row["reason"], *(f"{row[name]:,}" for name in names)) for row in report["unanswered"]],
         )
+
+
+def _quality(report: Report) -> Iterator[Content]:
+    targets = report["quality"]["targets"]
+    if not targets:
+        yield element("p", "Unknown: no result of ", element("code", "gridtie quality"), " was given to this report.")
+        return
+    yield [element("p", sentence) for sentence in quality(report)]
+    categories = list(dict.fromkeys(line["category"] for target in targets for line in target["categories"]))
+    rows = []
+    for category in categories:
+        found = [[line for line in target["categories"] if line["category"] == category] for target in targets]
+        rows.append([category, *(_rate(lines[0]) if lines else "-" for lines in found)])
+    yield element("p", "Tasks that were solved, and the 95 % interval of the share.", class_="soft")
+    yield table(("category", *(target["target"] for target in targets)), rows)
+    for target in targets:
+        engine = " ".join(part for part in (target["engine"], target["engine_version"]) if part)
+        named = [target["target"], target["locality"], engine, target["digest"][:19], target["started"]]
+        yield element("p", ", ".join(part for part in named if part), class_="soft")
+
+
+def _rate(line: Mapping[str, Any]) -> str:
+    return f"{line['passed']} of {line['total']} ({line['low']:.0%} to {line['high']:.0%})"
 
 
 def _sureness(report: Report) -> Iterator[Content]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gridtie.ledger.zone import Zone
@@ -63,7 +63,8 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     named = ", ".join(sorted({row["baseline"] for row in priced})) or "no baseline"
     dates = ", ".join(sorted({row["price_date"] for row in priced} - {""})) or "no known date"
     if net >= 0:
-        yield f"Net avoided list price, quality unknown: {money(net)}{share}."
+        known = "" if _targets(figures) else ", quality unknown"
+        yield f"Net avoided list price{known}: {money(net)}{share}."
     else:
         yield f"Dearer than the baseline, by {money(-net)}{share}."
     yield (
@@ -78,6 +79,29 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     ]
     if below and net >= 0:
         yield f"Against {' and '.join(below)} it would have been dearer."
+    yield from quality(figures)
+
+
+def quality(figures: Figures) -> Iterator[str]:
+    """How good the answers are on tasks that can be checked; nothing where nobody tried."""
+    pair = figures.get("quality", {}).get("pair")
+    if pair:
+        yield (
+            f"Quality: of {pair['tasks']} tasks that both were given, {pair['local']} solved {pair['local_solved']} "
+            f"({pair['only_local']} of them alone) and {pair['cloud']} {pair['cloud_solved']} ({pair['only_cloud']})."
+        )
+        return
+    for target in _targets(figures):
+        rate = next(line for line in target["categories"] if line["category"] == "all")
+        yield (
+            f"Quality: {target['target']} solved {rate['passed']} of {rate['total']} tasks "
+            f"({rate['low']:.0%} to {rate['high']:.0%}); nothing was compared with it."
+        )
+
+
+def _targets(figures: Figures) -> Sequence[Mapping[str, Any]]:
+    targets: Sequence[Mapping[str, Any]] = figures.get("quality", {}).get("targets", ())
+    return targets
 
 
 def _spent(question: Question, line: Mapping[str, Any]) -> str:
@@ -177,7 +201,10 @@ def _missing(power: Power, figures: Figures) -> Iterator[str]:
     if power.measured_kwh is None:
         yield "Electricity is not measured: read a meter at the plug, and give --kwh."
     yield "No provider's invoice is read: nothing here is confirmed as billed."
-    yield "Quality is not known: no result of a comparison was given."
+    if not _targets(figures):
+        yield "Quality is not known: no result of `gridtie quality` was given."
+    elif missing := figures["quality"]["not_tried"]:
+        yield f"The quality of {', '.join(missing)} is not known, and answers of theirs are in these figures."
 
 
 def _hours(seconds: float) -> str:

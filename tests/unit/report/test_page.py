@@ -28,7 +28,7 @@ def test_the_page_has_the_headline_the_assumptions_and_what_is_missing(found: di
 
     for sentence in (found["words"]["headline"], *found["words"]["assumed"], *found["words"]["missing"]):
         assert " ".join(sentence.split()) in said
-    assert "Unknown: no result of a comparison was given" in said
+    assert "Unknown: no result of gridtie quality was given" in said
     assert NANO in said
 
 

@@ -39,9 +39,7 @@ def run(args: Namespace) -> int:
     config = args.config or config_dir(os.environ)
     if not os.access(ledger, os.R_OK):
         raise StationError(f"{ledger} is not there or may not be read by this user; run it with sudo")
-    if args.recompute and args.what_if:
-        raise StationError("--recompute and --what-if found; wanted: one of them")
-    given = _given(args.recompute, "what `gridtie report --json` wrote") or _given(args.what_if, "see docs/report.md")
+    given = _input(args)
     image = RouterImage(read_station(config_dir(os.environ)))
     mounts = [Mount(ledger.parent, _STATE / "ledger"), *(Mount(config / name, _CONFIG / name) for name in READ)]
     inside = ["--ledger", str(_STATE / "ledger" / ledger.name), "--config", str(_CONFIG), *words(args)]
@@ -57,6 +55,15 @@ def run(args: Namespace) -> int:
     else:
         sys.stdout.write(ran.out)
     return ran.status
+
+
+def _input(args: Namespace) -> str:
+    """What the container reads, since it sees no file of the host: one file, or the results of several targets."""
+    if sum(map(bool, (args.recompute, args.what_if, args.quality))) > 1:
+        raise StationError("wanted: one of --recompute, --what-if and --quality")
+    if args.quality:
+        return "[" + ",".join(_given(name, "what `gridtie quality --json` wrote") for name in args.quality) + "]"
+    return _given(args.recompute, "what `gridtie report --json` wrote") or _given(args.what_if, "see docs/report.md")
 
 
 def _given(name: Optional[str], wanted: str) -> str:

@@ -34,6 +34,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--baseline", action="append", metavar="MODEL", help="compare with these; costs.baselines")
     parser.add_argument("--kwh", type=float, metavar="N", help="kilowatt-hours that a meter counted in the period")
     parser.add_argument(
+        "--quality",
+        action="append",
+        metavar="FILE",
+        help="what `gridtie quality --json` wrote of a target, to stand beside the money; repeat for more",
+    )
+    parser.add_argument(
         "--expect", type=float, metavar="PERCENT", help="exit status 1 unless net is at least so much of the baseline"
     )
     form = parser.add_mutually_exclusive_group()
@@ -71,6 +77,8 @@ def words(args: Namespace) -> List[str]:
         told.append("--recompute=-" if args.recompute else "--recompute")
     if args.what_if:
         told.append("--what-if=-")
+    if args.quality:
+        told.append("--quality=-")
     told.append(f"--utc-offset={zone(args)}")
     return told
 

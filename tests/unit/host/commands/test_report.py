@@ -105,6 +105,19 @@ def test_the_file_of_what_if_goes_in_the_same_way(host: Path) -> None:
     assert (host / "bin/stdin").read_text() == "candidates: []"
 
 
+def test_results_of_several_targets_go_in_as_one_list(host: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("local", "cloud"):
+        (host / f"{name}.json").write_text(f'{{"of": "{name}"}}')
+    words = ["--quality", str(host / "local.json"), "--quality", str(host / "cloud.json")]
+
+    assert cli.main(["report", *words]) == 0
+    assert json.loads((host / "bin/stdin").read_text()) == [{"of": "local"}, {"of": "cloud"}]
+    assert asked(host).count("--quality=-") == 1
+
+    assert cli.main(["report", *words, "--what-if", str(host / "local.json")]) == 2
+    assert "wanted: one of --recompute, --what-if and --quality" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [

@@ -1,0 +1,111 @@
+"""What a target solved stands beside the money, for what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gridtie.cli import main
+from gridtie.quality.command import _document
+from gridtie.quality.results import Facts, Results, Run, Try
+from gridtie.quality.tasks import TASKS
+from gridtie.report.figures import report
+from gridtie.report.page import page
+from gridtie.report.quality import Side, read
+from gridtie.report.question import QuestionError
+from standins.ledger import CLOUD, LOCAL, local
+from unit.report.conftest import QUESTION, Make
+
+NAMES = sorted(TASKS)[:10]
+
+
+def written(target: str, locality: str, solved: int) -> bytes:
+    """What `gridtie quality --json` writes: the first so many of ten tasks are solved."""
+    run = Run(
+        version="1.1.0",
+        started="2026-11-29T10:00:00+00:00",
+        target=target,
+        locality=locality,
+        environment="dev",
+        tasks=tuple(NAMES),
+        samples=1,
+        temperature=0.0,
+    )
+    results = Results(run=run)
+    results.facts = Facts(engine="ollama", engine_version="0.99.1", digest="sha256:" + "a" * 64)
+    for at, name in enumerate(NAMES):
+        results.tries[name, 0] = Try(task=name, sample=0, why="" if at < solved else "wrong", seconds=1.0)
+    return json.dumps(msgspec.to_builtins(_document(results))).encode()
+
+
+def sides(*targets: tuple[str, str, int]) -> list[Side]:
+    return [side for target in targets for side in read(written(*target), "q.json")]
+
+
+def test_two_targets_are_told_over_the_tasks_that_both_were_given(ledger_of: Make) -> None:
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), sides((LOCAL, "local", 4), (CLOUD, "cloud", 7)))
+
+    assert found["quality"]["pair"] == {
+        "local": LOCAL,
+        "cloud": CLOUD,
+        "tasks": 10,
+        "local_solved": 4,
+        "cloud_solved": 7,
+        "only_local": 0,
+        "only_cloud": 3,
+    }
+    said = found["words"]["headline"]
+    assert said.startswith("Net avoided list price: $")
+    assert f"of 10 tasks that both were given, {LOCAL} solved 4 (0 of them alone) and {CLOUD} 7 (3)." in said
+    assert "saved" not in said
+    assert "4 of 10 (17% to 69%)" in page(found)
+
+
+def test_one_target_alone_is_told_as_compared_with_nothing(ledger_of: Make) -> None:
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), sides((LOCAL, "local", 4)))
+
+    assert f"Quality: {LOCAL} solved 4 of 10 tasks (17% to 69%); nothing was compared" in found["words"]["headline"]
+
+
+def test_models_that_answered_and_were_never_tried_are_named(ledger_of: Make) -> None:
+    rows = [local("a", duration=1.0), local("b", target="pool.gpu/qwen", duration=1.0)]
+
+    found = report(QUESTION, ledger_of(rows), sides((LOCAL, "local", 4)))
+
+    assert any("The quality of pool.gpu/qwen is not known" in line for line in found["words"]["missing"])
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (b"{", "q.json: Input data was truncated"),
+        (b'{"schema": 1}', "q.json: Object missing required field"),
+        (written(LOCAL, "local", 1).replace(b'"schema": 1', b'"schema": 9', 1), "q.json: schema 9"),
+    ],
+)
+def test_another_file_is_told(document: bytes, says: str) -> None:
+    with pytest.raises(QuestionError) as error:
+        read(document, "q.json")
+    assert says in str(error.value)
+    assert "wanted: what `gridtie quality --json FILE` wrote" in str(error.value)
+
+
+def test_the_command_reads_a_file_for_each_target(
+    ledger_of: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, side in (("l", (LOCAL, "local", 4)), ("c", (CLOUD, "cloud", 7))):
+        (tmp_path / f"{name}.json").write_bytes(written(*side))
+    config = Path(__file__).parents[3] / "config"
+    words = ["--ledger", str(ledger_of()), "--config", str(config), "--since", "2026-11-20", "--until", "2026-11-24"]
+    given = ["--quality", str(tmp_path / "l.json"), "--quality", str(tmp_path / "c.json"), "--json"]
+
+    assert main(["report", *words, *given]) == 0
+
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)["quality"]
+    assert [target["target"] for target in found["targets"]] == [LOCAL, CLOUD]
+    assert main(["report", *words, "--quality", "/nonexistent.json"]) == 2
+    assert "/nonexistent.json cannot be read" in capsys.readouterr().err
