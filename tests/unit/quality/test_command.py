@@ -133,6 +133,20 @@ def test_every_category_goes_its_whole_way(command: Command, file: Path) -> None
     assert len(results.tries) == len(TASKS)
 
 
+def test_a_set_of_others_is_tried_and_gone_on_with(command: Command, file: Path, tmp_path: Path) -> None:
+    row = {"prompt": "def one():\n    ...\n", "entry_point": "one", "test": "def check(f):\n    assert f() == 1\n"}
+    rows = [json.dumps({**row, "task_id": f"t/{number}"}) for number in range(4)]
+    (tmp_path / "others.jsonl").write_text("\n".join(rows))
+    answers = whole(_completion(Answer("def one():\n    return 1\n")))
+
+    first = command("coder", "--set", str(tmp_path / "others.jsonl"), "--out", str(file), local=(answers, vanish))
+    second = command("--resume", str(file), local=answers)
+
+    assert (first.status, second.status) == (2, 0), second.err
+    assert second.asked == 3
+    assert "set others  4 of 4" in second.out
+
+
 def test_requests_are_marked_and_stay_on_the_machine(command: Command, file: Path) -> None:
     tried = command(*QUICK, "--out", str(file))
 
