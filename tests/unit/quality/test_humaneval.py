@@ -15,7 +15,8 @@ from standins.trusted import trusted_run
 
 ROW = {
     "task_id": "HumanEval/900",
-    "prompt": 'from typing import List\n\n\ndef double(xs: List[int]) -> List[int]:\n    """Each of them twice as large."""\n',
+    "prompt": "from typing import List\n\n\n"
+    'def double(xs: List[int]) -> List[int]:\n    """Each of them twice as large."""\n',
     "entry_point": "double",
     "canonical_solution": "    return [2 * x for x in xs]\n",
     "test": "def check(candidate):\n    assert candidate([]) == []\n    assert candidate([1, 2]) == [2, 4]\n",
