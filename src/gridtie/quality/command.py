@@ -119,6 +119,9 @@ def _try(args: Namespace) -> int:
             failure = str(error)
         except KeyboardInterrupt:
             failure, status = "interrupted", INTERRUPTED
+        else:
+            left = len(writer.results.left)
+            failure = f"{left} tries have no answer of this target" if left else ""
         if failure:
             writer.add(Stopped(why=failure))
     _tell(args, writer.results)
