@@ -43,7 +43,7 @@ def page(results: Results, outcomes: Sequence[Outcome] = ()) -> str:
         ),
         *_plots(measured),
         _findings(text.SHARE, router_share(results)),
-        section("Beside it", listed(_remarks(results, measured))),
+        section("Notes", listed(_remarks(results, measured))),
     )
 
 

@@ -23,6 +23,8 @@ _FLATTERED = 0.1
 
 def seconds(value: float) -> str:
     """A time as people read it."""
+    if not value:
+        return "0"
     if value < 0.001:
         return f"{value * 1e6:.0f} us"
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"

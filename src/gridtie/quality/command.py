@@ -45,6 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--category", action="append", metavar="NAME", help=f"of {', '.join(CATEGORIES)}; repeat; default: all"
     )
+    parser.add_argument(
+        "--set", type=Path, action="append", default=[], metavar="FILE", help="tasks in HumanEval's format; repeat"
+    )
     parser.add_argument("--samples", type=positive, default=1, metavar="N", help="tries of each task; default: 1")
     parser.add_argument("--temperature", type=_temperature, default=0.0, metavar="T", help="0 to 2; default: 0")
     parser.add_argument("--spend", type=dollars, default=0.0, metavar="USD", help="the most that clouds may bill")
@@ -116,6 +119,9 @@ def _try(args: Namespace) -> int:
             failure = str(error)
         except KeyboardInterrupt:
             failure, status = "interrupted", INTERRUPTED
+        else:
+            left = len(writer.results.left)
+            failure = f"{left} tries have no answer of this target" if left else ""
         if failure:
             writer.add(Stopped(why=failure))
     _tell(args, writer.results)

@@ -30,8 +30,10 @@ class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     locality: str
     context: int | None = None
     environment: str
-    # Names of tasks, in their order, and how often each is tried.
-    tasks: tuple[str, ...]
+    # Names of tasks, in their order, with their categories, and how often each is tried.
+    tasks: dict[str, str]
+    # Files of further tasks.
+    sets: tuple[str, ...] = ()
     samples: int
     temperature: float
     # US dollars that may be spent at clouds; 0: nothing is sent there.

@@ -24,6 +24,7 @@ from gridtie.dialects.openai_chat.facts import read as read_facts
 from gridtie.host import paths
 from gridtie.host.router import Declined, Router, Unreachable
 from gridtie.host.version import __version__
+from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
 from gridtie.quality.results import Facts, LeftOut, Run, Try, Writer, read
 from gridtie.quality.task import CATEGORIES, Task
@@ -53,7 +54,8 @@ class Session:
         self._spend = args.spend or (before.spend if before else 0.0)
         configuration = Configuration.read(paths.config_dir(os.environ))
         self._most = allowed(self._route, configuration, self._spend)
-        self._tasks = [TASKS[name] for name in before.tasks if name in TASKS] if before else _chosen(args)
+        self._tasks = _again(before) if before else _chosen(args)
+        self._by_name = {task.name: task for task in self._tasks}
         self._box, self._no_box = _sandbox(args, self._tasks)
         self.path: Path = args.resume or args.out or _named(self._route.target)
         self._silent = 0
@@ -70,7 +72,8 @@ class Session:
             locality=route.locality,
             context=route.context,
             environment=route.environment,
-            tasks=tuple(task.name for task in self._tasks),
+            tasks={task.name: task.category for task in self._tasks},
+            sets=tuple(map(str, args.set)),
             samples=args.samples,
             temperature=args.temperature,
             spend=self._spend,
@@ -87,7 +90,7 @@ class Session:
         left = writer.results.left
         for place, (name, sample) in enumerate(left, 1):
             say(f"{name}: try {place} of {len(left)}")
-            self._one(writer, TASKS[name], sample, purse)
+            self._one(writer, self._by_name[name], sample, purse)
 
     def _one(self, writer: Writer, task: Task, sample: int, purse: Purse | None) -> None:
         body = body_of(task, self._route, sample, writer.results.run.temperature)
@@ -158,14 +161,23 @@ class Session:
 
 
 def _chosen(args: Namespace) -> list[Task]:
-    wanted = args.category or CATEGORIES
+    """Our own tasks, or those of the files that are named; both where categories are named as well."""
+    wanted = args.category or ([] if args.set else CATEGORIES)
     for name in wanted:
         if name not in CATEGORIES:
             near = closest(name, list(CATEGORIES))
-            raise BenchError(
-                f"there is no category {name!r}{f' ({near})' if near else ''}; there are {', '.join(CATEGORIES)}"
-            )
-    return [task for task in TASKS.values() if task.category in wanted]
+            known = ", ".join(CATEGORIES)
+            raise BenchError(f"there is no category {name!r}{f' ({near})' if near else ''}; there are {known}")
+    own = [task for task in TASKS.values() if task.category in wanted]
+    return own + [task for path in args.set for task in humaneval.load(path)]
+
+
+def _again(run: Run) -> list[Task]:
+    """The tasks of a run that is gone on with."""
+    known = TASKS | {task.name: task for path in run.sets for task in humaneval.load(Path(path))}
+    if gone := [name for name in run.tasks if name not in known]:
+        raise BenchError(f"{gone[0]} was tried before and is no task of this version; begin a new run")
+    return [known[name] for name in run.tasks]
 
 
 def _sandbox(args: Namespace, tasks: Sequence[Task]) -> tuple[Runner, str]:

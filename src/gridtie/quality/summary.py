@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from gridtie.host.table import table
 from gridtie.quality.results import Results, Try
 from gridtie.quality.stats import Paired, Rate, mcnemar, wilson
-from gridtie.quality.task import CATEGORIES
-from gridtie.quality.tasks import TASKS
 
 ALL = "all"
 
@@ -36,9 +34,10 @@ def solved(results: Results) -> dict[str, bool]:
 def lines(results: Results) -> list[Line]:
     """Each category that was tried, and all of them."""
     verdicts = solved(results)
+    categories = results.run.tasks
     found = []
-    for category in (*CATEGORIES, ALL):
-        tasks = {name for name in verdicts if category in (ALL, TASKS[name].category)}
+    for category in (*dict.fromkeys(categories.values()), ALL):
+        tasks = {name for name in verdicts if category in (ALL, categories[name])}
         if tasks:
             passed = sum(verdicts[name] for name in tasks)
             tries = [each for each in results.tries.values() if each.task in tasks]
@@ -59,9 +58,10 @@ def lines(results: Results) -> list[Line]:
 def paired(first: Results, second: Results) -> list[tuple[str, Paired]]:
     """Each category over the tasks that both sides tried."""
     one, other = solved(first), solved(second)
+    categories = first.run.tasks
     found = []
-    for category in (*CATEGORIES, ALL):
-        names = [name for name in one if name in other and category in (ALL, TASKS[name].category)]
+    for category in (*dict.fromkeys(categories.values()), ALL):
+        names = [name for name in one if name in other and category in (ALL, categories[name])]
         if names:
             found.append((category, mcnemar((one[name], other[name]) for name in names)))
     return found

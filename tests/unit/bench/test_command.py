@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
 import sys
 from collections import Counter
@@ -90,7 +91,7 @@ class TestMeasuring:
         bench.command(*QUICK)
 
         assert "chat: warming up" in bench.err
-        assert "block 4 of 4, about 0 s left" in bench.err
+        assert re.search(r"block 4 of 4, about \d+ s left", bench.err)
 
     def test_a_profile_can_have_another_size_and_leave_its_tools_out(self, bench: Bench) -> None:
         words = ("coder", "--profile", "agent", "--profile", "chat", "--prompt-tokens", "300", "--without-tools")

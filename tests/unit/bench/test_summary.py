@@ -133,7 +133,7 @@ class TestText:
 
     @pytest.mark.parametrize(
         ("value", "shown"),
-        [(0.0000021, "2 us"), (0.00214, "2.14 ms"), (0.314, "314 ms"), (1.5, "1.5 s"), (93.2, "93.2 s")],
+        [(0.0, "0"), (0.0000021, "2 us"), (0.00214, "2.14 ms"), (0.314, "314 ms"), (1.5, "1.5 s"), (93.2, "93.2 s")],
     )
     def test_times_are_told_in_the_unit_that_fits(self, value: float, shown: str) -> None:
         assert text.seconds(value) == shown

@@ -22,7 +22,7 @@ from gridtie.sandbox import SandboxUnavailable
 from standins.bench import RULES, place
 from standins.router import Station
 from standins.router import run as run_loop
-from standins.scripted import Behaviour, Turn, Upstream, vanish, whole
+from standins.scripted import Behaviour, Turn, Upstream, error, vanish, whole
 from standins.trusted import trusted_run
 
 BY_QUESTION = {task.messages[-1]["content"]: task for task in TASKS.values() if not task.name.startswith("tools")}
@@ -133,6 +133,20 @@ def test_every_category_goes_its_whole_way(command: Command, file: Path) -> None
     assert len(results.tries) == len(TASKS)
 
 
+def test_a_set_of_others_is_tried_and_gone_on_with(command: Command, file: Path, tmp_path: Path) -> None:
+    row = {"prompt": "def one():\n    ...\n", "entry_point": "one", "test": "def check(f):\n    assert f() == 1\n"}
+    rows = [json.dumps({**row, "task_id": f"t/{number}"}) for number in range(4)]
+    (tmp_path / "others.jsonl").write_text("\n".join(rows))
+    answers = whole(_completion(Answer("def one():\n    return 1\n")))
+
+    first = command("coder", "--set", str(tmp_path / "others.jsonl"), "--out", str(file), local=(answers, vanish))
+    second = command("--resume", str(file), local=answers)
+
+    assert (first.status, second.status) == (2, 0), second.err
+    assert second.asked == 3
+    assert "set others  4 of 4" in second.out
+
+
 def test_requests_are_marked_and_stay_on_the_machine(command: Command, file: Path) -> None:
     tried = command(*QUICK, "--out", str(file))
 
@@ -151,6 +165,18 @@ def test_after_a_target_that_died_it_goes_on_where_it_was(command: Command, file
     assert second.status == 0, second.err
     assert second.asked == 11
     assert "16 of 16" in second.out
+
+
+def test_a_try_without_an_answer_is_no_wrong_answer_and_is_tried_again(command: Command, file: Path) -> None:
+    first = command(
+        "coder", "--category", "json", "--out", str(file), local=(model(), error("400 Bad Request", "no"), model())
+    )
+
+    assert first.status == 2
+    assert "7 of 7" in first.out
+    assert "1 tries have no answer" in first.err
+    assert command("--resume", str(file)).asked == 1
+    assert len(read(file).tries) == 8
 
 
 def test_samples_of_a_task_are_one_task(command: Command, file: Path) -> None:

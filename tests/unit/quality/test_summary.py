@@ -19,7 +19,8 @@ def results(verdicts: dict[str, list[bool]], **costs: Any) -> Results:
     made = Results(
         Run(
             version="1.1.0", started="2026-11-29T10:00:00+00:00", target="here/m", locality="local", environment="dev",
-            tasks=tuple(verdicts), samples=max(map(len, verdicts.values())), temperature=0.0,
+            tasks={name: TASKS[name].category for name in verdicts}, samples=max(map(len, verdicts.values())),
+            temperature=0.0,
         )
     )  # fmt: skip
     for task, samples in verdicts.items():
