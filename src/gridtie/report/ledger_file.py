@@ -80,4 +80,6 @@ def _remedy(error: sqlite3.Error) -> str:
         return f"another program has held it for {_WAIT_S:g} s: end that one, or ask again"
     if "not a database" in str(error):
         return "give the ledger.sqlite of a station"
+    if "full" in str(error):
+        return "free space where temporary files are kept, or ask for a shorter period"
     return "restore the file, or access to it and its directory"

@@ -241,6 +241,19 @@ def test_a_ledger_that_another_program_has_locked_is_one_sentence_and_a_2(
     other.close()
 
 
+def test_a_disk_that_is_too_small_for_the_sums_is_one_sentence_and_a_2(
+    ledger_of: Make, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr("gridtie.report.figures.read", full)
+
+    assert run(ledger_of(), config) == 2
+
+    assert "disk is full; free space where temporary files are kept, or ask for" in capsys.readouterr().err
+
+
 def test_a_ledger_that_nobody_has_open_is_read_where_nothing_can_be_written(
     ledger_of: Make, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
