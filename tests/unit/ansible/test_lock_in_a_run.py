@@ -56,7 +56,7 @@ Play = Callable[..., subprocess.CompletedProcess[str]]
 def play(tmp_path: Path, upstream: Registry) -> Play:
     """Run the task for both hosts, which are directories here."""
     size = (tmp_path / "coder.gguf").stat().st_size
-    shape = {name: value for name, value in vars(SHAPE).items() if name not in ("experts", "mla_cache")}
+    shape = {name: value for name, value in vars(SHAPE).items() if name not in ("experts", "mla_cache", "header")}
     document = {**CATALOGUE, "shape": shape, "file": {"bytes": size, "size": "exact", "quantisation": "Q4_0"}}
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"schema": 1, "models": [document]}))
     (tmp_path / "models.lock.yaml").write_text("schema: 1\nmodels: {}\n")
