@@ -76,6 +76,8 @@ def _other(rule: Rule) -> str:
         said.append("as many of the last as the header says share their cache")
     if rule.tied_twice:
         said.append("a tied embedding counts twice")
+    if rule.since:
+        said.append(f"from b{rule.since} on")
     if not rule.keeps_cache:
         said.append("no cache")
     if rule.gates == 1:

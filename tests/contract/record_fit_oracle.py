@@ -243,17 +243,22 @@ def record(name: str, wanted: Sequence[Point], write: Callable[[Path], None]) ->
     with tempfile.TemporaryDirectory(prefix="gridtie-oracle-") as folder:
         path = Path(folder) / "shape.gguf"
         write(path)
-        return [[name, *point, path.stat().st_size, *_figures(path, point)] for point in wanted]
+        found = {point: _figures(path, point) for point in wanted}
+        refused = [figures for figures in found.values() if isinstance(figures, str)]
+        if len(refused) == len(found):
+            raise CannotLoad(refused[0])
+        # Where the server fails over a model that it loads, there is nothing to compare with.
+        return [
+            [name, *point, path.stat().st_size, *figures] for point, figures in found.items() if figures not in refused
+        ]
 
 
-def _figures(path: Path, point: Point) -> tuple[float | None, ...]:
-    """As `dry_run`; nothing where the server runs the model, but not with these settings."""
+def _figures(path: Path, point: Point) -> tuple[float | None, ...] | str:
+    """As `dry_run`; nothing where the server refuses a cache of this type for the model, else its reason."""
     try:
         return dry_run(path, *point)
     except CannotLoad as reason:
-        if "cache" not in str(reason):
-            raise
-        return (None,) * 4
+        return (None,) * 4 if "cache" in str(reason) else str(reason)
 
 
 def dry_run(path: Path, *point: Any) -> tuple[float, float, float, float]:

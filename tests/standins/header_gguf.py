@@ -83,7 +83,7 @@ class _Layers:
         return isinstance(pattern, list) and bool(pattern[number])
 
     def recurs(self, number: int) -> bool:
-        if "ssm.inner_size" not in self.keys and "shortconv.l_cache" not in self.keys:
+        if not {"ssm.inner_size", "shortconv.l_cache", "kda.head_dim"} & set(self.keys):
             return False
         if self.architecture in ("mamba2", "falcon-h1"):
             return True
@@ -106,13 +106,13 @@ class _Layers:
             yield "token_embd_norm.weight" if architecture.startswith("lfm2") else "output_norm.weight", (width,)
         if architecture in _BIASED_NORMS:
             yield "output_norm.bias", (width,)
-        if architecture == "phi2":
+        if architecture in ("phi2", "phimoe"):
             yield "output.bias", (self.keys["vocab_size"],)
 
     def outside(self) -> Iterator[Tensor]:
         if self.architecture in _ENCODERS:
             yield "token_types.weight", (self.width, self.keys["tokenizer.ggml.token_type_count"])
-        if self.architecture == "bert":
+        if self.architecture in ("bert", "starcoder"):
             yield "position_embd.weight", (self.width, self.keys["context_length"])
         if self.architecture in ("gemma3n", "gemma4"):
             each = self.keys.get("embedding_length_per_layer_input", 256 if self.architecture == "gemma3n" else 0)
@@ -134,6 +134,9 @@ class _Layers:
 
     def block(self, number: int) -> Iterator[Tensor]:
         architecture, width = self.architecture, self.width
+        if architecture == "deci":
+            yield from self._pruned(number)
+            return
         if architecture not in ("olmo2", "exaone4", "olmo", *_ENCODERS):
             yield "attn_norm.weight", (width,)
         if architecture in _BIASED_NORMS:
@@ -151,12 +154,27 @@ class _Layers:
             yield "nextn.eh_proj.weight", (2 * width, width)
             yield from ((f"nextn.{norm}.weight", (width,)) for norm in ("enorm", "hnorm", "shared_head_norm"))
 
+    def _pruned(self, number: int) -> Iterator[Tensor]:
+        """A block of DeciLM, of which attention or the feed-forward part may have been taken out."""
+        width = self.width
+        if self.each("attention.head_count", number):
+            yield "attn_norm.weight", (width,)
+            if self.each("attention.head_count_kv", number):
+                yield from self._attention(number)
+            else:
+                yield "attn_output.weight", (width, width)
+        if self.each("feed_forward_length", number):
+            yield from self._feed_forward(number)
+
     def _recurrent(self) -> Iterator[Tensor]:
         keys, width = self.keys, self.width
         if "shortconv.l_cache" in keys:
             yield "shortconv.conv.weight", (keys["shortconv.l_cache"], width)
             yield "shortconv.in_proj.weight", (width, 3 * width)
             yield "shortconv.out_proj.weight", (width, width)
+            return
+        if "kda.head_dim" in keys:
+            yield from self._delta()
             return
         inner, state, rank = keys["ssm.inner_size"], keys["ssm.state_size"], keys["ssm.time_step_rank"]
         groups, kernel = keys.get("ssm.group_count", 0), keys["ssm.conv_kernel"]
@@ -196,6 +214,23 @@ class _Layers:
         yield "ssm_norm.weight", (inner // groups, groups)
         yield "ssm_out.weight", (inner, width)
 
+    def _delta(self) -> Iterator[Tensor]:
+        """Kimi's delta attention."""
+        width, head = self.width, self.keys["kda.head_dim"]
+        heads = self.each("attention.head_count", 0)
+        inner = heads * head
+        for name in ("q", "k", "v"):
+            yield f"ssm_conv1d_{name}.weight", (self.keys["ssm.conv_kernel"], 1, inner)
+            yield f"attn_{name}.weight", (width, inner)
+        for name in ("f", "g"):
+            yield f"ssm_{name}_a.weight", (width, head)
+            yield f"ssm_{name}_b.weight", (head, inner)
+        yield "ssm_beta.weight", (width, heads)
+        yield "ssm_a", (1, heads)
+        yield "ssm_dt.bias", (inner,)
+        yield "ssm_norm.weight", (head,)
+        yield "attn_output.weight", (inner, width)
+
     def _attention(self, number: int) -> Iterator[Tensor]:
         architecture, keys, width = self.architecture, self.keys, self.width
         if "attention.kv_lora_rank" in keys:
@@ -207,8 +242,10 @@ class _Layers:
         kv = self.each("attention.head_count_kv", number, heads)
         queries = heads * key * (2 if architecture.startswith(("qwen35", "qwen3next")) else 1)
         cached = not self.blocks - keys.get("attention.shared_kv_layers", 0) <= number < self.blocks
-        if architecture in ("phi3", "bailingmoe2", "falcon"):
+        if architecture in ("phi3", "bailingmoe2", "falcon", "gptneox", "starcoder", "dbrx"):
             yield "attn_qkv.weight", (width, queries + kv * (key + value))
+            if architecture in ("gptneox", "starcoder"):
+                yield "attn_qkv.bias", (queries + kv * (key + value),)
         else:
             yield "attn_q.weight", (width, queries)
             if cached:
@@ -217,9 +254,9 @@ class _Layers:
         yield "attn_output.weight", (heads * value, width)
         if architecture in ("qwen2", "qwen2vl", "qwen2moe", "gpt-oss", "starcoder2", "glm4moe", "seed_oss", "phi2"):
             yield from ((f"attn_{n}.bias", (s,)) for n, s in (("q", queries), ("k", kv * key), ("v", kv * value)))
-        if architecture in ("gpt-oss", "starcoder2", "phi2"):
+        if architecture in ("gpt-oss", "starcoder2", "phi2", "phimoe", "gptneox", "starcoder", "codeshell"):
             yield "attn_output.bias", (width,)
-        if architecture == "gpt-oss":
+        if architecture in ("gpt-oss", "mimo2"):
             yield "attn_sinks.weight", (heads,)
         if architecture in _NORMED:
             yield "attn_q_norm.weight", (key,)
@@ -228,8 +265,10 @@ class _Layers:
         if architecture in ("olmo2", "olmoe", "minimax-m2"):
             yield "attn_q_norm.weight", (heads * key,)
             yield "attn_k_norm.weight", (kv * key,)
-        if architecture in ("laguna", "muse-glimmer", "afmoe"):
-            yield "attn_gate.weight", (width, heads * (1 if architecture == "laguna" else key))
+        if architecture in ("laguna", "spark2_5"):
+            yield "attn_gate.weight", (width, heads)
+        if architecture in ("muse-glimmer", "afmoe"):
+            yield "attn_gate.weight", (width, heads * key)
 
     def _latent(self) -> Iterator[Tensor]:
         keys, width = self.keys, self.width
@@ -263,8 +302,10 @@ class _Layers:
         if architecture not in ("qwen3next", "qwen35", "qwen35moe", "gpt-oss", "glm4moe", "seed_oss", *_NO_FFN_NORM):
             # llama.cpp asks for this one without the usual end of the name.
             yield "ffn_norm" if architecture == "falcon-h1" else "ffn_norm.weight", (width,)
-        if architecture in ("starcoder2", "nemotron"):
+        if architecture in ("starcoder2", "nemotron", "phimoe", "gptneox", "starcoder", "orion", "codeshell"):
             yield "ffn_norm.bias", (width,)
+        if architecture == "dbrx":
+            yield "attn_output_norm.weight", (width,)
         if architecture in _ENCODERS:
             yield from ((f"{name}.{part}", (width,)) for name in _ENCODER_NORMS for part in ("weight", "bias"))
         if architecture in (*_POST_NORMED,):
@@ -276,7 +317,7 @@ class _Layers:
         inner = self.each("feed_forward_length", number)
         if not mixed or architecture == "gemma4":
             yield from self._dense("ffn_{}.weight", inner)
-            if architecture in ("starcoder2", "phi2"):
+            if architecture in ("starcoder2", "phi2", "gptneox", "starcoder", "codeshell"):
                 yield "ffn_up.bias", (inner,)
                 yield "ffn_down.bias", (width,)
         if mixed:
@@ -340,12 +381,27 @@ class _Layers:
 
 _ENCODERS = ("bert", "nomic-bert")
 _ENCODER_NORMS = ("attn_output_norm", "layer_output_norm")
-_BIASED_NORMS = ("starcoder2", "nemotron", "stablelm", "falcon", "phi2")
-_UNGATED = ("starcoder2", "nemotron_h", "nemotron_h_moe", "nemotron", "arcee", "falcon", "phi2", "bert")
+_BIASED_NORMS = (
+    *("starcoder2", "nemotron", "stablelm", "falcon", "phi2", "phimoe", "gptneox", "starcoder", "orion", "codeshell"),
+)
+_UNGATED = (
+    "codeshell",
+    "gptneox",
+    "starcoder",
+    "starcoder2",
+    "nemotron_h",
+    "nemotron_h_moe",
+    "nemotron",
+    "arcee",
+    "falcon",
+    "phi2",
+    "bert",
+)
 _NORMED = (
     *("qwen3", "qwen3moe", "qwen3next", "qwen35", "qwen35moe", "gemma3", "gemma3n", "gemma4", "glm4moe", "lfm2"),
     *("lfm2moe", "exaone4", "laguna", "muse-glimmer", "hunyuan-moe", "bailingmoe2", "dots1"),
-    *("hunyuan-dense", "qwen3vl", "qwen3vlmoe", "exaone-moe", "afmoe", "gemma-embedding"),
+    *("hunyuan-dense", "qwen3vl", "qwen3vlmoe", "exaone-moe", "afmoe", "gemma-embedding", "maple", "step35", "mellum"),
+    "maincoder",
 )
 _POST_NORMED = (
     "gemma-embedding",
@@ -360,6 +416,7 @@ _POST_NORMED = (
     "glm4",
 )
 _NO_FFN_NORM = (
+    "dbrx",
     "olmo",
     "stablelm",
     "falcon",
@@ -373,7 +430,18 @@ _NO_FFN_NORM = (
     "nemotron_h",
     "nemotron_h_moe",
 )
-_PROBED = ("afmoe", "lfm2moe", "glm4moe", "nemotron_h_moe", "laguna", "bailingmoe2", "minimax-m2", "dots1")
+_PROBED = (
+    "kimi-linear",
+    "mimo2",
+    "afmoe",
+    "lfm2moe",
+    "glm4moe",
+    "nemotron_h_moe",
+    "laguna",
+    "bailingmoe2",
+    "minimax-m2",
+    "dots1",
+)
 
 
 def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:

@@ -44,6 +44,7 @@ class Sliding:
 class Rule:
     """One architecture. The defaults are those of a dense transformer with a gated feed-forward block.
 
+    `since`: a build that knows it, where CHANGED_IN is the first that was seen to.
     `recurs`: which layers keep a state; `interval`: of how many one is attention where the header does not say.
     `shares_after`: layers from this on have no cache of their own. `shares`: the header says how many of the last have
     none. `keeps_cache`: not so in encoders, which read a text at once. `heads_cached_until`: next-token heads have a
@@ -55,6 +56,7 @@ class Rule:
     heads, where it is not what the widths of embedding and queries say.
     """
 
+    since: int = 0
     sliding: Optional[Sliding] = None
     recurs: str = ""
     interval: int = 0
@@ -73,22 +75,29 @@ _PLAIN = Rule()
 _NO_ROOM = Rule(room=False)
 _UNGATED = Rule(gates=1)
 _LINEAR = Rule(recurs=INTERVAL, interval=4, heads_cached_until=0, room=False, at_scores=(1, 2))
+_BY_PATTERN = Sliding(0, required=True, arrays_since=0)
 _ENCODER = Rule(keeps_cache=False, room=False, at_scores=(1, 2))
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("llama", "mistral3", "qwen2", "qwen3", "granite", "smollm3", "seed_oss", "gemma"), _PLAIN),
     **dict.fromkeys(("qwen2moe", "qwen3moe", "granitemoe", "olmoe", "glm4moe", "minimax-m2", "ernie4_5-moe"), _PLAIN),
     **dict.fromkeys(("glm4", "command-r"), _PLAIN),
-    "deepseek2": Rule(at_scores=(4, 2)),
+    **dict.fromkeys(("deepseek2", "mistral4"), Rule(at_scores=(4, 2))),
     "phi3": replace(_NO_ROOM, at_scores=(-2, 0)),
-    **dict.fromkeys(("starcoder2", "nemotron", "arcee", "falcon", "phi2"), _UNGATED),
+    **dict.fromkeys(
+        ("starcoder2", "nemotron", "arcee", "falcon", "phi2", "gptneox", "starcoder", "codeshell"), _UNGATED
+    ),
     **dict.fromkeys(
         ("internlm2", "exaone", "minicpm", "baichuan", "ernie4_5", "qwen2vl", "qwen3vl", "qwen3vlmoe"), _PLAIN
     ),
     **dict.fromkeys(("deepseek", "hunyuan-moe", "hunyuan-dense", "bailingmoe2", "dots1", "olmo", "stablelm"), _PLAIN),
-    "chatglm": _PLAIN,
+    **dict.fromkeys(("chatglm", "phimoe", "orion", "xverse", "deci", "maincoder", "dbrx"), _PLAIN),
+    "smallthinker": Rule(sliding=Sliding(4, first=True)),
+    **dict.fromkeys(("mimo2", "step35"), Rule(sliding=_BY_PATTERN)),
+    **dict.fromkeys(("maple", "spark2_5"), Rule(sliding=_BY_PATTERN, since=CHANGED_IN)),
     "exaone-moe": Rule(sliding=Sliding(4, required=True)),
     "afmoe": Rule(sliding=Sliding(4)),
+    "mellum": Rule(sliding=Sliding(4, arrays_since=0)),
     "gemma2": Rule(sliding=Sliding(2, size=4096)),
     "gemma3": Rule(sliding=Sliding(6)),
     "gemma3n": Rule(sliding=Sliding(5, required=True), shares_after=20, tied_twice=True),
@@ -105,7 +114,7 @@ RULES: dict[str, Rule] = {
     "granitehybrid": Rule(recurs=NO_HEADS),
     **dict.fromkeys(("nemotron_h", "nemotron_h_moe"), replace(_UNGATED, recurs=NO_HEADS_NO_FEED_FORWARD)),
     **dict.fromkeys(("lfm2", "lfm2moe"), replace(_NO_ROOM, recurs=NO_HEADS)),
-    "jamba": Rule(recurs=NO_HEADS),
+    **dict.fromkeys(("jamba", "kimi-linear"), Rule(recurs=NO_HEADS)),
     "falcon-h1": Rule(recurs=BESIDE),
     "mamba2": Rule(recurs=ALL),
     "bert": replace(_ENCODER, gates=1),

@@ -3,7 +3,7 @@
 llama.cpp reserves the widest moment of its graph. Beside the mask that moment is a feed-forward block, a recurrent
 layer or, without flash attention, the scores of all heads. Around it lie copies of the token's embedding: inputs that
 are never freed, the residual, and what the allocator cannot fill again. Which, was read in the graphs; how many, was
-measured (the coefficients are floats of four bytes).
+measured; the coefficients are bytes, four for each float.
 """
 
 from __future__ import annotations

@@ -112,6 +112,11 @@ def _parts(need: Need) -> dict[str, int]:
     }
 
 
+def _kinds(need: Need) -> str:
+    """What is kept between tokens, by the kind of layer that keeps it."""
+    return ", ".join(f"{size / GIB:.2f} GiB in layers of {kind}" for kind, size in need.kinds) or "nothing"
+
+
 def explanation(verdict: Verdict, budget: Budget) -> str:
     """Everything about one model, for people."""
     model, need = verdict.model, verdict.need
@@ -123,6 +128,7 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
         )
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
+            f"  keeps        {_kinds(need)}",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
             f"  can be used  {budget.available / GIB:.2f} GiB of {budget.name}{_held(budget)}",
             f"  context      at most {verdict.largest_context} here; trained for {model.shape.context_length}",

@@ -20,7 +20,7 @@ _MOST = 1 << 31
 
 
 class UnknownArchitecture(GgufError):
-    """Nothing is known of this architecture's memory; the message names it, and who knows more."""
+    """Nothing is known of this architecture, by us or by the engine's build; the message names it, and who knows."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,10 @@ def layers_of_shape(shape: Shape, build: int) -> Layers:
         raise UnknownArchitecture(
             f"the memory of the architecture {architecture!r:.60} cannot be predicted: no rule for it was measured "
             f"({len(RULES)} are known, docs/memory-fit.md lists them); llama.cpp's own dry run knows what it needs"
+        )
+    if build < rule.since:
+        raise UnknownArchitecture(
+            f"llama.cpp b{build} does not know the architecture {architecture!r:.60}; b{rule.since} does"
         )
     return _Description(architecture, rule, _Keys(architecture, _metadata(shape)), build).layers()
 
@@ -380,6 +384,9 @@ class _Description:
         """f32 values that one sequence keeps in a recurrent layer (`n_embd_r` and `n_embd_s`, llama-hparams.cpp)."""
         if self.keys.has("shortconv.l_cache"):
             return self.width * max(0, self.keys.number("shortconv.l_cache") - 1)
+        if self.keys.has("kda.head_dim"):
+            head, kernel = self.keys.number("kda.head_dim"), self.keys.number("ssm.conv_kernel", 4)
+            return self.heads[0] * head * (3 * max(0, kernel - 1) + head)
         found = self.recurrent
         if not found.inner:
             raise GgufError(f"the header lacks {self.architecture}.ssm.inner_size, which its recurrent layers need")

@@ -9,7 +9,7 @@ are bytes; contexts are tokens.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional
 
 from ..catalogue import Model, Shape
@@ -46,7 +46,8 @@ MARGIN = 1 * GIB
 GPU_CONTEXT = GIB // 2
 
 # Kinds of what is kept between tokens.
-FULL, SLIDING, SHARED_VECTOR, RECURRENT = "full attention", "sliding window", "compressed attention", "recurrent"
+FULL, SLIDING, SHARED_VECTOR = "full attention", "sliding-window attention", "compressed attention"
+RECURRENT = "recurrent state"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Need:
 
     `kv` is the cache, which grows with the context; `state` is what recurrent layers keep, whatever the context.
     `projector` is the file that turns pictures into embeddings, which no dry run counts: not measured, and its own
-    compute buffer comes on top.
+    compute buffer comes on top. `kinds` are cache and state by the kind of layer, the largest first.
     """
 
     weights: int
@@ -63,6 +64,7 @@ class Need:
     compute: int
     state: int = 0
     projector: int = 0
+    kinds: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
     @property
     def total(self) -> int:
@@ -162,7 +164,9 @@ def need_of(model: Layers, weights: int, settings: Settings) -> Need:
     )
     logits = 4 * model.vocab_size * settings.parallel
     compute = settings.tokens * row_bytes(model, batch) + fixed_bytes(model, batch) + logits
-    return Need(weights=weights, kv=sum(kept.values()) - state, compute=compute, state=state)
+    kv = sum(kept.values()) - state
+    kinds = tuple(sorted(kept.items(), key=lambda item: -item[1]))
+    return Need(weights=weights, kv=kv, compute=compute, state=state, kinds=kinds)
 
 
 def weights_of(header: Header, build: int) -> int:
@@ -202,11 +206,12 @@ def _check(model: Layers, settings: Settings) -> None:
         return
     if not settings.flash_attention:
         raise ValueError(f"a {settings.kv_type} cache needs flash attention; switch it on or use f16")
-    odd = next((layer for layer in model.all if layer.cached and layer.key_length % KV_BLOCK), None)
+    lengths = [length for layer in model.all if layer.cached for length in (layer.key_length, layer.value_length)]
+    odd = next((length for length in lengths if length % KV_BLOCK), None)
     if odd:
         raise ValueError(
-            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have "
-            f"{odd.key_length}; use f16"
+            f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have {odd}; "
+            "use f16"
         )
 
 

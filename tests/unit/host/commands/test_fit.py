@@ -153,6 +153,13 @@ def test_why_explains_one_model_and_says_by_its_exit_status_whether_it_fits(
     assert "no context fits" in out and "weights 4.36 + cache 1.75" in out
 
 
+def test_why_says_which_layers_keep_what(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--free", "100", "--why", "qwen3-coder-next:latest", "--context", "32768")
+    out = capsys.readouterr().out
+
+    assert "0.75 GiB in layers of full attention, 0.07 GiB in layers of recurrent state" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "cache_bytes"),
     [

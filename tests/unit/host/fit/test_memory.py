@@ -73,25 +73,25 @@ def test_a_sliding_window_costs_its_cells_and_a_batch_however_long_the_context()
     """3 of 18 layers keep all of 16K tokens, the others 512 and a batch of as many."""
     kept = kept_by_kind(layers_of_shape(GEMMA3, BUILD), Settings(16384, batch=512))
 
-    assert kept == {"full attention": 3 * 16384 * 1024, "sliding window": 15 * 1024 * 1024}
+    assert kept == {"full attention": 3 * 16384 * 1024, "sliding-window attention": 15 * 1024 * 1024}
 
 
 def test_a_window_longer_than_the_context_costs_what_the_context_does() -> None:
     kept = kept_by_kind(layers_of_shape(GEMMA3, BUILD), Settings(700))
 
-    assert kept == {"full attention": 3 * 768 * 1024, "sliding window": 15 * 768 * 1024}
+    assert kept == {"full attention": 3 * 768 * 1024, "sliding-window attention": 15 * 768 * 1024}
 
 
 def test_with_swa_full_sliding_layers_keep_the_whole_context() -> None:
     kept = kept_by_kind(layers_of_shape(GEMMA3, BUILD), Settings(16384, swa_full=True))
 
-    assert kept["sliding window"] == 15 * 16384 * 1024
+    assert kept["sliding-window attention"] == 15 * 16384 * 1024
 
 
 def test_one_cache_for_all_requests_has_room_for_all_their_windows() -> None:
     kept = kept_by_kind(layers_of_shape(GEMMA3, BUILD), Settings(16384, 2, batch=512, unified=True))
 
-    assert kept == {"full attention": 3 * 32768 * 1024, "sliding window": 15 * 1536 * 1024}
+    assert kept == {"full attention": 3 * 32768 * 1024, "sliding-window attention": 15 * 1536 * 1024}
 
 
 def test_linear_attention_keeps_a_state_whatever_the_context() -> None:
