@@ -346,7 +346,7 @@ def _order(module: AnsibleModule) -> Order:
 
 
 def most_bytes(limit: str) -> Optional[int]:
-    """What `gridtie_models_max_download_gb` says, in bytes; None where it follows the machine. Raises CatalogueError."""
+    """The limit in bytes; None where it follows the machine. Raises CatalogueError."""
     text = limit.strip()
     if text == "auto":
         return None
