@@ -20,6 +20,7 @@ from gridtie.bench.profiles import Profile, Prompt
 from gridtie.bench.purse import Purse
 from gridtie.bench.results import Begin, Cold, Done, Facts, Request, Run, Stopped, WarmUp, Writer
 from gridtie.bench.target import Router
+from gridtie.dialects.facts import Facts as RequestFacts
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.host.router import Declined, Unreachable, send
 from gridtie.providers.target import Target
@@ -29,7 +30,7 @@ GIVE_UP = 3
 # The ledger knows a request a moment after its last byte.
 _RECORD_TRIES = 20
 _RECORD_WAIT_S = 0.1
-_SETTLE_S = 0.2
+_SETTLE_S, _MOST_SETTLE_S = 0.2, 30.0
 # Until a model that was told to has left the memory.
 _UNLOAD_S = 30.0
 
@@ -47,7 +48,7 @@ class Tools:
     beside: Target | None = None
     purse: Purse | None = None
     # What a request may be billed at most; for clouds alone.
-    most: Callable[[Any, int], float] | None = None
+    most: Callable[[RequestFacts, int], float] | None = None
 
 
 class Runner:
@@ -118,8 +119,9 @@ class Runner:
     async def _facts(self, request_id: str) -> None:
         row = await self._row(request_id)
         if row is not None:
-            told = {name: str(row.get(name) or "") for name in ("engine", "engine_version", "digest")}
-            self._writer.add(Facts(**told))
+            facts = Facts(**{name: str(row.get(name) or "") for name in ("engine", "engine_version", "digest")})
+            if facts != self._writer.results.facts:
+                self._writer.add(facts)
 
     async def _cold(self) -> None:
         """Have the model unloaded, and see how long the next request takes."""
@@ -166,8 +168,7 @@ class Runner:
         await load.run()
         ended = time()
         if block.concurrency > 1:
-            # What kept the load up was cut off; an engine notices that at its next token.
-            await asyncio.sleep(_SETTLE_S)
+            await asyncio.sleep(self._settling(block))
         size, vram = await meter.reported(self._tools.beside)
         used = meter.used(self._tools.meter.samples(), began, ended)
         self._clock.took(block, monotonic() - clock)
@@ -183,6 +184,11 @@ class Runner:
                 graphics_joules=used.graphics_joules,
             )
         )
+
+    def _settling(self, block: Block) -> float:
+        """Seconds until what kept the load up is gone: an engine that reads a prompt first reads it to its end."""
+        tokens = [each.answer.first_token for each in self._writer.results.blocks[block.number] if each.answer]
+        return min(max([_SETTLE_S, *tokens]), _MOST_SETTLE_S)
 
     async def request(self, block: Block, number: int) -> None:
         """One counted request of a block. Raises `BenchError` where there is no point in another."""
