@@ -17,7 +17,9 @@ pairs        upgrades between two releases that both come from their sources; on
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +39,9 @@ LONGEST_FIRST = (
 )  # fmt: skip
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
+
+# As tests/standins/chromium.py looks for it.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # Stations of the tests: a project's name is also that of its containers, directories, account and command.
 STATIONS = {
@@ -85,7 +90,7 @@ def contract() -> bool:
 def integration() -> bool:
     """Provision the stations with the product's own playbook, test against them, remove them."""
     with stations() as environment:
-        return environment is not None and pytest("-n", "0", "tests/integration", **environment)
+        return environment is not None and browser() and pytest("-n", "0", "tests/integration", **environment)
 
 
 def lab() -> bool:
@@ -122,6 +127,14 @@ def pairs() -> bool:
 def container_engine() -> bool:
     """Docker, by the role that users get it from."""
     return playbook("playbooks/container_engine.yml", {})
+
+
+def browser() -> bool:
+    """Chromium, in which pages are looked at: the distribution's, unless there is one."""
+    if any(map(shutil.which, BROWSERS)):
+        return True
+    install = ("gridtie.gridtie.gridtie_packages", "-a", json.dumps({"names": ["chromium"]}))
+    return run(BIN / "ansible", "localhost", "--connection", "local", "--become", "-m", *install)
 
 
 def playbook(name: str, variables: dict[str, str]) -> bool:

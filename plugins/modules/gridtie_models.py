@@ -7,6 +7,7 @@ import grp
 import json
 import os
 import pwd
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -338,7 +339,7 @@ def _order(module: AnsibleModule) -> Order:
         parallel=given["parallel"],
         kv_type=given["kv_type"],
         flash_attention=given["flash_attention"],
-        max_download=_most(module),
+        max_download=most_bytes(given["max_download_gb"]),
         engine_version=given["engine_version"],
         stock=given["stock"],
         purposes=tuple(dict.fromkeys(given["purposes"])),
@@ -354,19 +355,15 @@ def _order(module: AnsibleModule) -> Order:
     )
 
 
-def _most(module: AnsibleModule) -> Optional[int]:
-    """Bytes; None where it follows the machine."""
-    text = str(module.params["max_download_gb"]).strip()
+def most_bytes(limit: str) -> Optional[int]:
+    """The limit in bytes; None where it follows the machine. Raises CatalogueError."""
+    text = limit.strip()
     if text == "auto":
         return None
-    try:
-        most = float(text)
-    except ValueError:
-        most = -1.0
-    if not 0 <= most < 1e6:
-        module.fail_json(
-            msg=f"gridtie_models_max_download_gb is {text!r}; wanted: auto, or a number of GB (0: no limit)"
-        )
+    most = float(text) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else None
+    if most is None:
+        wanted = "wanted: auto, or a number of GB (0: no limit)"
+        raise CatalogueError(("gridtie_models_max_download_gb",), f"found {text!r}, {wanted}")
     return int(most * 1e9)
 
 

@@ -1,7 +1,7 @@
 """Records what llama.cpp's own server says it would reserve: for every shape of the catalogue, for the headers of
 `fit_shapes`, and for random ones of both.
 
-    make oracle        # both versions, some ten minutes
+    make oracle        # both versions, some twenty minutes
 
 In an environment that scripts/record-fit-oracle made below .cache/, with src and tests on PYTHONPATH, `--only
 gemma3-12b` shows one model, and `--part headers` records one part anew.

@@ -36,7 +36,9 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--why", metavar="MODEL", help="everything about one model")
     parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
-    parser.add_argument("--parallel", type=_positive, default=1, metavar="N", help="requests at once (default 1)")
+    parser.add_argument(
+        "--parallel", type=_positive, metavar="N", help="requests at once (default: the station's, or 1)"
+    )
     parser.add_argument(
         "--for", dest="purpose", choices=CHOOSABLE, help="for this purpose alone (default: all of them)"
     )
@@ -88,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
     budget = _budget(hardware, args)
-    wishes = _wishes(args, _station(directory).get("engine", {}))
+    wishes = _wishes(args, _station(directory).get("engine", {}), _parallel(station))
     if not args.machine:
         wishes = replace(wishes, kept=_installed(station), measured=tokens_per_second(ledger_file(os.environ)))
     if args.why:
@@ -202,14 +204,20 @@ def _emptied(budget: Budget) -> Budget:
     return replace(budget, available=budget.available + budget.in_use, cards=cards, in_use=0)
 
 
-def _wishes(args: argparse.Namespace, engine: Mapping[str, Any]) -> Wishes:
+def _parallel(station: Mapping[str, Any]) -> int:
+    """Requests at once that the station's models answer, each with the whole context."""
+    found = [model.get("parallel") for model in station.get("models", []) if isinstance(model, dict)]
+    return max((count for count in found if isinstance(count, int) and count > 0), default=1)
+
+
+def _wishes(args: argparse.Namespace, engine: Mapping[str, Any], parallel: int) -> Wishes:
     flash_attention = args.flash_attention == "on"
     if args.kv != "f16" and not flash_attention:
         raise StationError(f"a {args.kv} cache needs flash attention: leave out --flash-attention off")
     kind = args.engine or engine.get("kind", "ollama")
     known = engine if engine.get("kind") == kind else {}
     return Wishes(
-        settings=Settings(0, args.parallel, args.kv, flash_attention, kind, args.build, args.ubatch),
+        settings=Settings(0, args.parallel or parallel, args.kv, flash_attention, kind, args.build, args.ubatch),
         contexts=(args.context,) if args.context else None,
         together=kind == "embedded",
         purposes=(args.purpose,) if args.purpose else CHOOSABLE,

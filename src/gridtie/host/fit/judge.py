@@ -145,7 +145,7 @@ def why_unfit(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[
     if purpose is None:
         return []
     if purpose.name not in model.purposes:
-        made = ", ".join(name for name in model.purposes if name in PURPOSES)
+        made = ", ".join(name for name in model.purposes if name in PURPOSES) or "tests"
         return [f"not for {purpose.name}: {_lacks(model, purpose) or f'it is for {made}'}"]
     # Who asks for less than a purpose wants has decided that it is enough.
     least = min(purpose.contexts[-1], *(wishes.contexts or purpose.contexts))

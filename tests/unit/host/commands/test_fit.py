@@ -177,6 +177,22 @@ def test_context_parallel_and_cache_type_are_counted(
     assert json.loads(capsys.readouterr().out)["need"]["cache"] == cache_bytes
 
 
+def test_what_is_counted_with_is_the_stations_own_number_of_requests(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    models = [{"catalogue": "smollm2:135m", "parallel": 3}]
+    (tmp_path / "station.json").write_text(json.dumps({"engine": {"kind": "ollama"}, "models": models}))
+
+    def cache(*arguments: str) -> int:
+        fit("--why", "qwen2.5-coder:7b", "--json", "--free", "100", "--context", "4096", *arguments)
+        return int(json.loads(capsys.readouterr().out)["need"]["cache"])
+
+    assert cache() == cache("--parallel", "3") == 3 * cache("--parallel", "1")
+    assert cache("--machine", str(MACHINES / "mac-16gb.json")) == cache("--parallel", "1"), (
+        "another machine's is unknown"
+    )
+
+
 def test_the_batch_that_is_worked_on_at_once_and_the_build_are_counted(
     fit: Fit, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -348,3 +348,10 @@ def test_every_purpose_of_the_catalogue_is_one_that_the_model_can_serve() -> Non
         for name in model.purposes:
             if name in CHOOSABLE:
                 assert PURPOSES[name].capability in model.capabilities, (model.name, name)
+
+
+def test_a_model_without_a_purpose_is_for_tests_and_for_whoever_names_it() -> None:
+    found = judge(FULL.models["smollm2-tools:135m"], budget(23), WISHES, PURPOSES["agents"])
+
+    assert found.refusals == ("not for agents: it is for tests",)
+    assert choose_named(FULL, ["smollm2-tools:135m"], budget(23), WISHES).chosen[0].context == 32768
