@@ -1,7 +1,8 @@
 """One request on the wire, timed: the project's own connections and translators, so that both ways are asked alike.
 
-A *way* is the router, or the engine beside it. What is timed is seen from here: from the last byte of the request
-written to the first content read, the gaps between pieces, and the end. Empty first chunks and roles are no content.
+A *way* is the router, or the engine beside it. What is timed is seen from here: from the request's beginning, a new
+connection included, to the first content read, the gaps between pieces, and the end. Empty first chunks and roles are
+no content.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ class Engine(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One whole answer. Seconds since the request was written; tokens as the engine counts them."""
+    """One whole answer. Seconds since the request was begun; tokens as the engine counts them."""
 
     first_token: float
     # Until the first piece that is no reasoning; None where all of it is.
@@ -170,8 +171,10 @@ class Way:
         head = self._endpoint.head(message.method, message.path, (*_NO_HEADERS, *message.headers), len(message.body))
         pool = self._endpoint.pool
         while True:
+            # The router's way to the engine has its connecting in it, too.
+            started = monotonic()
             connection = pool.take() or await pool.open(CONNECT_S)
-            reading = _Reading(self._codec.stream(_options(facts)), self._dialect)
+            reading = _Reading(self._codec.stream(_options(facts)), self._dialect, started)
             connection.send(head, message.body, reading)
             try:
                 return await reading.answer()
@@ -194,11 +197,12 @@ def _options(facts: Facts) -> AnswerOptions:
 class _Reading:
     """A connection's receiver: notes when what came, and makes an `Answer` of it."""
 
-    def __init__(self, decoder: Any, dialect: Dialect) -> None:
+    def __init__(self, decoder: Any, dialect: Dialect, started: float) -> None:
+        """`started`: when the request was begun (monotonic)."""
         self._decoder = decoder
         self._native = dialect == "ollama"
         self._events = EventSplitter()
-        self._sent = monotonic()
+        self._sent = started
         self._first: float | None = None
         self._first_answer: float | None = None
         self._last = self._done = 0.0
