@@ -1,4 +1,7 @@
-"""Files of JSON lines that a kill cannot spoil: written whole lines at a time, by one process, and gone on with."""
+"""Files of JSON lines that a kill cannot spoil: written whole lines at a time, by one process, and gone on with.
+
+What `gridtie bench` and `gridtie quality` both write is here; each has further kinds of lines.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,50 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TypeVar
+from types import TracebackType
+from typing import IO, Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 
 from gridtie.bench.errors import BenchError
 
 T = TypeVar("T")
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """One line of a file."""
+
+
+class Facts(Line, frozen=True, kw_only=True, omit_defaults=True, tag="facts"):
+    """What answered, by the router's ledger."""
+
+    engine: str = ""
+    engine_version: str = ""
+    digest: str = ""
+
+
+class Money(Line, frozen=True, kw_only=True, omit_defaults=True, tag="money"):
+    """What a request may be billed, written before it is sent; `final` once it is known, under the same number."""
+
+    number: int
+    usd: float
+    final: bool = False
+
+
+class Stopped(Line, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"):
+    """It went no further here."""
+
+    why: str
+
+
+class Taken(Protocol):
+    """Results that take lines in, one after the other."""
+
+    def add(self, line: Any) -> None: ...
+
+
+R = TypeVar("R", bound=Taken)
+_encode = msgspec.json.Encoder().encode
 
 
 def lines_of(path: Path, decode: Callable[[bytes], T], command: str) -> tuple[list[T], int]:
@@ -83,3 +123,34 @@ class Appender:
 
     def close(self) -> None:
         self._file.close()
+
+
+class Writer(Generic[R]):
+    """Appends to a file of results, and holds them; one process at a time."""
+
+    def __init__(self, results: R, file: Appender) -> None:
+        self.results = results
+        self._file = file
+
+    @classmethod
+    def begin(cls, path: Path, first: Line, results: R) -> Self:
+        """Begin a file with its first line. Raises `BenchError`, also where there is one already."""
+        file = Appender.new(path)
+        file.write(_encode(first))
+        return cls(results, file)
+
+    def add(self, line: Line) -> None:
+        """Write a line and take it in; what money depends on is on the disk when this returns."""
+        self._file.write(_encode(line), durable=isinstance(line, Money))
+        self.results.add(line)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from gridtie.bench.errors import BenchError
-from gridtie.bench.results import Money
+from gridtie.bench.lines import Money
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Usage
 from gridtie.providers.registry import Targets

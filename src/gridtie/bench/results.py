@@ -9,20 +9,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
+from gridtie.bench import lines
 from gridtie.bench.asking import Answer
 from gridtie.bench.errors import BenchError
-from gridtie.bench.lines import Appender, lines_of
+from gridtie.bench.lines import Appender, Facts, Line, Money, Stopped, lines_of
 from gridtie.bench.profiles import Profile
 
 SCHEMA = 1
-
-
-class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """One line of the file."""
 
 
 class Machine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -34,7 +30,7 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True):
     graphics: tuple[str, ...] = ()
 
 
-class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+class Run(Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     """The first line: what is measured, and how. `--resume` goes on by it alone."""
 
     schema: int = SCHEMA
@@ -67,22 +63,14 @@ class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     machine: Machine = Machine()
 
 
-class Facts(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="facts"):
-    """What answered, by the router's ledger."""
-
-    engine: str = ""
-    engine_version: str = ""
-    digest: str = ""
-
-
-class LeftOut(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="left-out"):
+class LeftOut(Line, frozen=True, kw_only=True, omit_defaults=True, tag="left-out"):
     """A profile that this target cannot be asked."""
 
     profile: str
     why: str
 
 
-class WarmUp(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="warm-up"):
+class WarmUp(Line, frozen=True, kw_only=True, omit_defaults=True, tag="warm-up"):
     """A first request of a profile, which counts nowhere; how many tokens a word the model needs was seen in it."""
 
     profile: str
@@ -91,19 +79,19 @@ class WarmUp(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="warm-up"
     answer: Answer
 
 
-class Cold(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="cold"):
+class Cold(Line, frozen=True, kw_only=True, omit_defaults=True, tag="cold"):
     """A request that found the model unloaded."""
 
     answer: Answer
 
 
-class Begin(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="begin"):
+class Begin(Line, frozen=True, kw_only=True, omit_defaults=True, tag="begin"):
     """A block begins; what stands before of the same block counts no longer."""
 
     block: int
 
 
-class Request(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
+class Request(Line, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
     """One request of a block: an answer, or why there is none."""
 
     block: int
@@ -116,7 +104,7 @@ class Request(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="request
     error: str = ""
 
 
-class Done(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
+class Done(Line, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
     """A block is whole."""
 
     block: int
@@ -130,24 +118,9 @@ class Done(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
     graphics_joules: float | None = None
 
 
-class Money(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="money"):
-    """What a request may be billed, written before it is sent; `final` once it is known, under the same number."""
+Lines = Run | Facts | LeftOut | WarmUp | Cold | Begin | Request | Done | Money | Stopped
 
-    number: int
-    usd: float
-    final: bool = False
-
-
-class Stopped(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"):
-    """It went no further here."""
-
-    why: str
-
-
-Line = Run | Facts | LeftOut | WarmUp | Cold | Begin | Request | Done | Money | Stopped
-
-_decode = msgspec.json.Decoder(Line).decode
-_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Lines).decode
 
 
 @dataclass
@@ -175,7 +148,7 @@ class Results:
         """US dollars: what was billed, and what may have been where nobody knows."""
         return sum(each.usd for each in self.money.values())
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Lines) -> None:
         """Take one line in."""
         self.stopped = line.why if isinstance(line, Stopped) else ""
         match line:
@@ -205,8 +178,8 @@ def read(path: Path) -> Results:
 
 
 def _read(path: Path) -> tuple[Results, int]:
-    lines, size = lines_of(path, _decode, "gridtie bench")
-    first, *others = lines
+    found, size = lines_of(path, _decode, "gridtie bench")
+    first, *others = found
     if not isinstance(first, Run) or first.schema != SCHEMA:
         raise BenchError(f"{path}:1 does not say what was measured; wanted: schema {SCHEMA} of `gridtie bench`")
     results = Results(first)
@@ -215,38 +188,16 @@ def _read(path: Path) -> tuple[Results, int]:
     return results, size
 
 
-class Writer:
+class Writer(lines.Writer[Results]):
     """Appends to a file of results, and holds them; one process at a time."""
-
-    def __init__(self, results: Results, file: Appender) -> None:
-        self.results = results
-        self._file = file
 
     @classmethod
     def new(cls, path: Path, run: Run) -> Writer:
         """Begin a file. Raises `BenchError`, also where there is one already."""
-        file = Appender.new(path)
-        file.write(_encode(run))
-        return cls(Results(run), file)
+        return cls.begin(path, run, Results(run))
 
     @classmethod
     def resume(cls, path: Path) -> Writer:
         """Go on with a file. Raises `BenchError`."""
         results, size = _read(path)
         return cls(results, Appender.resume(path, size))
-
-    def add(self, line: Line) -> None:
-        """Write a line and take it in; what money depends on is on the disk when this returns."""
-        self._file.write(_encode(line), durable=isinstance(line, Money))
-        self.results.add(line)
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

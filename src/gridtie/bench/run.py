@@ -14,11 +14,12 @@ import msgspec
 from gridtie.bench import meter, profiles
 from gridtie.bench.asking import Answer, Failed, Way
 from gridtie.bench.errors import BenchError
+from gridtie.bench.lines import Facts, Stopped
 from gridtie.bench.meter import Meter
 from gridtie.bench.plan import AGAIN, BESIDE, FIRST, ROUTER, Block, blocks
 from gridtie.bench.profiles import Profile, Prompt
 from gridtie.bench.purse import Purse
-from gridtie.bench.results import Begin, Cold, Done, Facts, Request, Run, Stopped, WarmUp, Writer
+from gridtie.bench.results import Begin, Cold, Done, Request, Run, WarmUp, Writer
 from gridtie.bench.target import Router
 from gridtie.dialects.facts import Facts as RequestFacts
 from gridtie.dialects.openai_chat.facts import read

@@ -27,7 +27,7 @@ _SPAN_SECONDS = {"h": 3600, "d": 86400, "w": 7 * 86400}
 _UTC = Zone()
 
 # Figures of a report that count or add up a column of the view.
-_COUNTED = {
+COUNTED = {
     # What became of the requests; the five add up to all of them.
     "answered": "answered",
     "refused": "refused",
@@ -53,7 +53,7 @@ _COUNTED = {
 # saved = baseline - (cost - uncompared): what is unpriced is in no saving, but what is known of its cost is spent.
 _SUMS = {
     "requests": "count(*)",
-    **{name: f"coalesce(sum({column}), 0)" for name, column in _COUNTED.items()},
+    **{name: f"coalesce(sum({column}), 0)" for name, column in COUNTED.items()},
     "cost_usd": "sum(cost_pico) / 1e12",
     "uncompared_usd": "coalesce(sum(iif(unpriced, cost_pico, 0)), 0) / 1e12",
     "baseline_usd": "sum(iif(unpriced, NULL, baseline_pico)) / 1e12",
@@ -64,7 +64,7 @@ _SUMS = {
 }
 _FIGURES = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
 # The columns that they are made of.
-_READ = ", ".join((*_COUNTED.values(), "cost_pico", "baseline_pico"))
+_READ = ", ".join((*COUNTED.values(), "cost_pico", "baseline_pico"))
 # What the first sentence says: short enough to be typed.
 _HEADLINE = ", ".join(f"{_SUMS[name]} AS {name}" for name in ("requests", "cost_usd", "baseline_usd", "saved_usd"))
 _TOKENS = (

@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 
 from gridtie.bench.errors import BenchError
+from gridtie.bench.lines import Stopped
 from gridtie.bench.progress import Progress
 from gridtie.host.commands.bench_arguments import dollars, positive
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Unreachable
 from gridtie.quality import summary
-from gridtie.quality.results import Results, Stopped, read
+from gridtie.quality.results import Results, read
 from gridtie.quality.session import Session
 from gridtie.quality.task import CATEGORIES
 from gridtie.sandbox import SandboxUnavailable

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import msgspec
 
+from gridtie.bench import lines
 from gridtie.bench.errors import BenchError
-from gridtie.bench.lines import Appender, lines_of
-from gridtie.bench.results import Money
+from gridtie.bench.lines import Appender, Facts, Line, Money, Stopped, lines_of
 
 SCHEMA = 1
 
 
-class _Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
-    """One line of the file."""
-
-
-class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+class Run(Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     """The first line: what is tried, on what."""
 
     schema: int = SCHEMA
@@ -40,22 +35,14 @@ class Run(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     spend: float = 0.0
 
 
-class Facts(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="facts"):
-    """What answered, by the router's ledger."""
-
-    engine: str = ""
-    engine_version: str = ""
-    digest: str = ""
-
-
-class LeftOut(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="left-out"):
+class LeftOut(Line, frozen=True, kw_only=True, omit_defaults=True, tag="left-out"):
     """A task that this target, or this machine, cannot be given; it counts on neither side."""
 
     task: str
     why: str
 
 
-class Try(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="try"):
+class Try(Line, frozen=True, kw_only=True, omit_defaults=True, tag="try"):
     """One answer to one task. `why` says what is wrong with it, "" where it is right."""
 
     task: str
@@ -73,24 +60,9 @@ class Try(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="try"):
         return not self.why
 
 
-class _Sum(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="money"):
-    """As `bench.results.Money`, in this file's own lines."""
+Lines = Run | Facts | LeftOut | Try | Money | Stopped
 
-    number: int
-    usd: float
-    final: bool = False
-
-
-class Stopped(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"):
-    """It went no further here."""
-
-    why: str
-
-
-Line = Run | Facts | LeftOut | Try | _Sum | Stopped
-
-_decode = msgspec.json.Decoder(Line).decode
-_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Lines).decode
 
 
 @dataclass
@@ -115,7 +87,7 @@ class Results:
         wanted = [(task, sample) for task in self.run.tasks for sample in range(self.run.samples)]
         return [each for each in wanted if each not in self.tries and each[0] not in self.left_out]
 
-    def add(self, line: Line) -> None:
+    def add(self, line: Lines) -> None:
         """Take one line in."""
         self.stopped = line.why if isinstance(line, Stopped) else ""
         match line:
@@ -125,8 +97,8 @@ class Results:
                 self.left_out[line.task] = line.why
             case Try():
                 self.tries[line.task, line.sample] = line
-            case _Sum():
-                self.money[line.number] = Money(number=line.number, usd=line.usd, final=line.final)
+            case Money():
+                self.money[line.number] = line
 
 
 def read(path: Path) -> Results:
@@ -136,8 +108,8 @@ def read(path: Path) -> Results:
 
 
 def _read(path: Path) -> tuple[Results, int]:
-    lines, size = lines_of(path, _decode, "gridtie quality")
-    first, *others = lines
+    found, size = lines_of(path, _decode, "gridtie quality")
+    first, *others = found
     if not isinstance(first, Run) or first.schema != SCHEMA:
         raise BenchError(f"{path}:1 does not say what was tried; wanted: schema {SCHEMA} of `gridtie quality`")
     results = Results(first)
@@ -146,37 +118,16 @@ def _read(path: Path) -> tuple[Results, int]:
     return results, size
 
 
-class Writer:
+class Writer(lines.Writer[Results]):
     """Appends to a file of results, and holds them; one process at a time."""
-
-    def __init__(self, results: Results, file: Appender) -> None:
-        self.results = results
-        self._file = file
 
     @classmethod
     def new(cls, path: Path, run: Run) -> Writer:
         """Begin a file. Raises `BenchError`, also where there is one already."""
-        file = Appender.new(path)
-        file.write(_encode(run))
-        return cls(Results(run), file)
+        return cls.begin(path, run, Results(run))
 
     @classmethod
     def resume(cls, path: Path) -> Writer:
         """Go on with a file. Raises `BenchError`."""
         results, size = _read(path)
         return cls(results, Appender.resume(path, size))
-
-    def add(self, line: Line | Money) -> None:
-        """Write a line and take it in; what money depends on is on the disk when this returns."""
-        if isinstance(line, Money):
-            line = _Sum(number=line.number, usd=line.usd, final=line.final)
-        self._file.write(_encode(line), durable=isinstance(line, _Sum))
-        self.results.add(line)
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._file.close()

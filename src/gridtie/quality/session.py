@@ -17,6 +17,7 @@ from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
+from gridtie.bench.lines import Facts
 from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
 from gridtie.config.problems import closest
@@ -26,7 +27,7 @@ from gridtie.host.router import Declined, Router, Unreachable
 from gridtie.host.version import __version__
 from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
-from gridtie.quality.results import Facts, LeftOut, Run, Try, Writer, read
+from gridtie.quality.results import LeftOut, Run, Try, Writer, read
 from gridtie.quality.task import CATEGORIES, Task
 from gridtie.quality.tasks import TASKS
 from gridtie.sandbox import Execution, SandboxUnavailable

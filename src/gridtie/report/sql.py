@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from gridtie.config.names import RELAY
 from gridtie.ledger.prices import Rates
+from gridtie.ledger.usage import COUNTED
 from gridtie.report.question import DIMENSIONS, Other, Question
 
 _PREPARED = ("traffic", "machines", "latencies")
@@ -71,29 +72,7 @@ _POWERED = "cast(round(max(duration - waited, 0) * 1e6) AS INTEGER)"
 # avoided = baseline - (cloud - uncompared): what is unpriced is in no comparison, but what is known of it is spent.
 _AVOIDED = "(sum(baseline_pico) - sum(cost_pico - uncompared_pico))"
 _ELECTRICITY = "(coalesce(sum(powered_us), 0) * (SELECT usd_per_us FROM machines))"
-_COUNTED = {
-    "requests": "requests",
-    # What became of them; the five add up to all.
-    "answered": "answered",
-    "refused": "refused",
-    "failed": "failed",
-    "interrupted": "interrupted",
-    "cancelled": "cancelled",
-    # Where an answer came from; the three add up to all.
-    "local_requests": "local",
-    "cloud_requests": "cloud",
-    "nowhere_requests": "nowhere",
-    "private_requests": "private",
-    "private_cloud": "private_cloud",
-    "cloud_attempts_lost": "cloud_lost",
-    "unpriced": "unpriced",
-    "estimated": "estimated",
-    "over_reserved": "over_reserved",
-    "input_tokens": "input_tokens",
-    "output_tokens": "output_tokens",
-    "cached_tokens": "cached_tokens",
-    "reasoning_tokens": "reasoning_tokens",
-}
+_COUNTED = {"requests": "requests", **COUNTED}
 _FIGURES = {
     **{name: f"coalesce(sum({column}), 0)" for name, column in _COUNTED.items()},
     "local_seconds": "coalesce(sum(local_us), 0) / 1e6",

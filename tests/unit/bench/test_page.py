@@ -5,9 +5,10 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 from gridtie.bench.expect import judge, parse
+from gridtie.bench.lines import Stopped
 from gridtie.bench.page import comparison, page
 from gridtie.bench.plan import BESIDE, ROUTER
-from gridtie.bench.results import Request, Stopped
+from gridtie.bench.results import Request
 from gridtie.bench.summary import compared, summaries
 from unit.bench.test_summary import answer, results, spread
 

@@ -11,9 +11,10 @@ import pytest
 
 from gridtie.bench import text
 from gridtie.bench.asking import Answer, Engine
+from gridtie.bench.lines import Facts, Stopped
 from gridtie.bench.plan import BESIDE, ROUTER
 from gridtie.bench.profiles import PROFILES
-from gridtie.bench.results import Begin, Cold, Done, Facts, LeftOut, Request, Results, Run, Stopped
+from gridtie.bench.results import Begin, Cold, Done, LeftOut, Request, Results, Run
 from gridtie.bench.summary import compared, router_share, summaries
 
 RUN = Run(

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gridtie.bench.lines import Stopped
 from gridtie.quality import summary
-from gridtie.quality.results import LeftOut, Results, Run, Stopped, Try
+from gridtie.quality.results import LeftOut, Results, Run, Try
 from gridtie.quality.stats import mcnemar, wilson
 from gridtie.quality.tasks import TASKS
 
