@@ -114,7 +114,7 @@ def serve(network: str = "bridge") -> Iterator[Server]:
     try:
         networks = json.loads(_docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
         url = f"http://{networks[network]['IPAddress']}"
-        _wait(f"{url}/v2/library/{MODEL.replace(':', '/manifests/')}")
+        wait_for(f"{url}/v2/library/{MODEL.replace(':', '/manifests/')}")
         yield Server(url, name, OLD, _pinned(), _file())
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
@@ -208,7 +208,7 @@ def _docker(*words: str) -> str:
     return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _wait(url: str, limit: float = 120) -> None:
+def wait_for(url: str, limit: float = 120) -> None:
     deadline = time.monotonic() + limit
     while True:
         try:
@@ -216,5 +216,5 @@ def _wait(url: str, limit: float = 120) -> None:
                 return
         except OSError as error:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the mirror does not answer at {url}: {error}") from error
+                raise TimeoutError(f"nothing answers at {url}: {error}") from error
         time.sleep(0.1)

@@ -252,6 +252,7 @@ def _fill(step: dict[str, Any], ollama: list[dict[str, Any]], tag: str) -> None:
     container = _docker("run", "--detach", "--publish=127.0.0.1::5000", empty, *command)
     try:
         address = _docker("port", container, "5000").splitlines()[0]
+        mirror.wait_for(f"http://{address}/v2/")
         pushed = {name: _push(content[name], reference, address) for name, reference in references().items()}
         label = json.dumps(json.dumps(pushed))
         _docker("commit", "--change", f"LABEL digests={label}", "--change", 'CMD ["serve"]', container, tag)
@@ -269,7 +270,7 @@ def _push(content: str, reference: str, address: str) -> str:
     return next(word for word in told.split() if word.startswith("sha256:"))
 
 
-def _wait(server: Server, limit: float = 20.0) -> None:
+def _wait(server: Server, limit: float = 60.0) -> None:
     """Until the registry behind nginx asks for a token."""
     deadline = time.monotonic() + limit
     while True:
