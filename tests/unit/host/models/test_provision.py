@@ -299,6 +299,20 @@ def test_a_station_keeps_its_models_when_the_catalogue_learns_of_better_ones(sta
     assert [model["catalogue"] for model in chosen.models] == ["better:1b", "probe:1m"]
 
 
+def test_auto_chooses_by_the_scores_that_the_references_link(station: ModelStation) -> None:
+    """The better model was only measured on another benchmark; three models that nobody runs here have both figures."""
+    found = better(station, 100)
+    models = {**found.models, "better:1b": replace(found.models["better:1b"], scores=(Score("humaneval", 90.0, "x"),))}
+    both = {
+        name: (Score("aider-edit", edit, "x"), Score("humaneval", human, "x"))
+        for name, edit, human in (("one", 30.0, 40.0), ("two", 50.0, 60.0), ("three", 70.0, 80.0))
+    }
+    done = station.provision(catalogue=Catalogue(models, both))
+
+    assert done.models[0]["catalogue"] == "better:1b"
+    assert f"(score {done.models[0]['score']:g}~)" in done.models[0]["why"]
+
+
 def test_what_is_too_large_to_be_fetched_unasked_is_named_and_not_fetched(station: ModelStation) -> None:
     done = station.provision(catalogue=better(station, 20 * 10**9), max_download=None)
 
