@@ -406,6 +406,15 @@ def test_a_file_of_the_users_is_served_and_left_alone(station: ModelStation, tmp
     assert not station.provision(models=[entry]).changed
 
 
+def test_a_users_file_that_gives_vectors_is_for_embeddings_alone(station: ModelStation, tmp_path: Path) -> None:
+    """An alias for embeddings did not find it, and `coder` came by it before every model that chats."""
+    path = tmp_path / "vectors.gguf"
+    shape_gguf.write(path, replace(SHAPE, header=(("pooling_type", 1),)))
+    done = station.provision(models=[{"name": "vectors:1", "gguf": str(path), "sha256": sha256_of(path)}])
+
+    assert done.models[0]["capabilities"] == done.models[0]["purposes"] == ["embeddings"]
+
+
 def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: ModelStation) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()
