@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import re
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional
@@ -282,6 +283,8 @@ def main() -> None:
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone, learned={}, agreed=True)
         done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
+        if not module.check_mode:
+            write_down_speed(_record(given))
     except _Unagreed as unagreed:
         module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
     except gridtie_apt.PackageError as error:
@@ -382,10 +385,22 @@ def _agree(pins: Mapping[str, Pin]) -> None:
 def _hardware(module: AnsibleModule) -> Hardware:
     """What the engine finds; its container perhaps in a virtual machine of Docker."""
     given = module.params
-    written = beside(Path(given["catalogue_json"])) if given["catalogue_json"] else None
-    record = SpeedRecord(written, write=not module.check_mode) if written else None
-    found = this_machine(record, given["choose_again"])
+    record = _record(given)
+    found = this_machine(record and replace(record, write=not module.check_mode), given["choose_again"])
     return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
+
+
+def _record(given: dict[str, Any]) -> Optional[SpeedRecord]:
+    """Where it is written down how fast this machine's memory is; nowhere without the host's catalogue."""
+    return SpeedRecord(beside(Path(given["catalogue_json"])), write=True) if given["catalogue_json"] else None
+
+
+def write_down_speed(record: Optional[SpeedRecord]) -> None:
+    """Also on a station that keeps what it chose before there was a record: else whoever asks there measures anew."""
+    if record and not record.path.exists():
+        # Nothing of this run depends on it.
+        with suppress(OSError):
+            this_machine(record)
 
 
 def _install_pip(module: AnsibleModule) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
@@ -48,7 +49,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--build", type=_positive, default=BUILD, metavar="N", help="llama.cpp's (default %(default)s)")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
-    parser.add_argument("--free", type=float, metavar="GIB", help="pretend that this much can be used")
+    parser.add_argument("--free", type=_gibibytes, metavar="GIB", help="pretend that this much can be used")
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
     parser.add_argument("--machine", type=Path, metavar="FILE", help="another machine, recorded with --json")
     parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
@@ -78,7 +79,8 @@ class _Former(argparse.Action):
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Optional[str] = None
     ) -> None:
         meant = values if self.value is None else self.value
-        sys.stderr.write(f"{option} is called {self.now} since 1.1.0; both work\n")
+        now = self.now if self.value is None else f"{self.now} {self.value}"
+        sys.stderr.write(f"{option} is called {now} since 1.1.0; both work\n")
         parser.parse_args([self.now, meant], namespace)
 
 
@@ -117,6 +119,14 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, this is {text!r}")
     return int(text)
+
+
+def _gibibytes(text: str) -> int:
+    """In bytes."""
+    with suppress(ValueError, OverflowError):
+        if (found := int(float(text) * GIB)) >= 0:
+            return found
+    raise argparse.ArgumentTypeError(f"a number of GiB from 0 on was expected, this is {text!r}")
 
 
 def _catalogue(path: Path) -> Catalogue:
@@ -192,7 +202,9 @@ def _budget(hardware: Hardware, args: argparse.Namespace) -> Budget:
         raise StationError(f"no graphics card that the engine would use ({reasons}); leave --device out")
     if args.total:
         budget = _emptied(budget)
-    return budget if args.free is None else replace(budget, available=int(args.free * GIB), cards=(), in_use=0)
+    if args.free is None:
+        return budget
+    return replace(budget, available=args.free, cards=(), in_use=0, reclaimable=0)
 
 
 def _emptied(budget: Budget) -> Budget:

@@ -6,9 +6,18 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Flag, Model, version
-from .header import GgufError
 from .layers import layers_of_shape
-from .memory import CONTEXT_STEP, GIB, Need, Settings, largest_context, largest_parallel, need_of, read_per_token
+from .memory import (
+    CONTEXT_STEP,
+    GIB,
+    Need,
+    Settings,
+    check_cache,
+    largest_context,
+    largest_parallel,
+    need_of,
+    read_per_token,
+)
 from .offload import parts_of_layers
 from .placement import Budget, Placement, best_placement
 from .purposes import CONTEXTS, PURPOSES, USUAL, Purpose
@@ -89,8 +98,9 @@ def judge(
     had = [*_source(model, wishes), *_pin(model, wishes), *_licence(model)]
     try:
         layers = layers_of_shape(model.shape, wishes.settings.build)
-    except GgufError as unknown:
-        return Verdict(model, 0, None, 0, None, (*unfit, str(unknown), *had), standing, warnings)
+        check_cache(layers, wishes.settings)
+    except ValueError as reason:
+        return Verdict(model, 0, None, 0, None, (*unfit, str(reason), *had), standing, warnings)
 
     parts = parts_of_layers(layers, model.file.tensors)
 

@@ -148,7 +148,7 @@ def need_of_file(header: Header, settings: Settings) -> Need:
 
 def need_of(model: Layers, weights: int, settings: Settings) -> Need:
     """As `need`, of layers."""
-    _check(model, settings)
+    check_cache(model, settings)
     kept = kept_by_kind(model, settings)
     state = kept.get(RECURRENT, 0)
     # An encoder looks at its batch alone.
@@ -199,7 +199,8 @@ def kept_by_kind(model: Layers, settings: Settings) -> Mapping[str, int]:
     return kept
 
 
-def _check(model: Layers, settings: Settings) -> None:
+def check_cache(model: Layers, settings: Settings) -> None:
+    """Raises ValueError for a type of cache that llama.cpp refuses to run this model with."""
     if settings.kv_type not in KV_BYTES:
         raise ValueError(f"the cache type is {settings.kv_type!r}; known are {', '.join(KV_BYTES)}")
     if settings.kv_type == "f16":
@@ -211,7 +212,7 @@ def _check(model: Layers, settings: Settings) -> None:
     if odd:
         raise ValueError(
             f"a {settings.kv_type} cache needs heads whose length is a multiple of {KV_BLOCK}, these have {odd}; "
-            "use f16"
+            "use f16 (gridtie_models_kv_type)"
         )
 
 

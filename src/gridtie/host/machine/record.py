@@ -55,6 +55,8 @@ class SpeedRecord:
         of = {"processor": processor.model, "cores": processor.count, "memory": machine.memory.total}
         with suppress(OSError):
             write_json(self.path, {"schema": SCHEMA, "machine": of, "bandwidth": asdict(found)})
+            # As the catalogue beside it, whatever root's umask is.
+            self.path.chmod(0o644)
 
 
 def steady_bandwidth(

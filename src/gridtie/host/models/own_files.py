@@ -81,6 +81,7 @@ def describe(entry: UserModel, path: Path) -> Model:
     """The model as a catalogue entry, from its header. Raises GgufError, also where the file is cut."""
     header = read_header(path)
     check_length(path, header)
+    capabilities = capabilities_of(header)
     return Model(
         name=entry.name,
         title=str(header.metadata.get("general.name", entry.name)),
@@ -91,8 +92,9 @@ def describe(entry: UserModel, path: Path) -> Model:
         active_parameters=active_parameters(header),
         shape=shape_of(header),
         file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size, _weights(header)),
-        capabilities=capabilities_of(header),
-        purposes=("code", "chat"),
+        capabilities=capabilities,
+        # An alias for embeddings finds it by this.
+        purposes=("embeddings",) if "embeddings" in capabilities else ("code", "chat"),
         sources=(GgufSource(entry.location),),
     )
 

@@ -324,7 +324,7 @@ def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Ca
         except (CatalogueError, GgufError, ObtainError, FetchError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
-    return Catalogue(models), pins, postponed
+    return replace(order.catalogue, models=models), pins, postponed
 
 
 def _request(order: Order, postponed: Sequence[str]) -> Request:

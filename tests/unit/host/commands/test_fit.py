@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -132,7 +133,8 @@ def test_an_option_by_its_former_name_does_the_same_and_says_so(
     new = capsys.readouterr()
 
     assert json.loads(old.out)["models"] == json.loads(new.out)["models"]
-    assert (old.err, new.err) == (f"{former[0]} is called {now[0]} since 1.1.0; both work\n", "")
+    called = now[0] if len(former) == len(now) else " ".join(now)
+    assert (old.err, new.err) == (f"{former[0]} is called {called} since 1.1.0; both work\n", "")
 
 
 def test_json_has_the_need_in_bytes_and_the_reasons(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
@@ -320,6 +322,27 @@ def test_a_macs_own_graphics_are_named_with_what_they_may_take(fit: Fit, capsys:
 def test_asking_for_graphics_without_any_says_what_is_wrong_with_the_cards(fit: Fit) -> None:
     with pytest.raises(StationError, match="Iris Xe Graphics: part of the processor"):
         fit("--machine", str(MACHINES / "laptop-8gb.json"), "--device", "graphics")
+
+
+@pytest.mark.parametrize("amount", ["nan", "inf", "-3", "much"])
+def test_an_amount_of_memory_that_cannot_be_is_refused(
+    fit: Fit, capsys: pytest.CaptureFixture[str], amount: str
+) -> None:
+    with pytest.raises(SystemExit):
+        fit(f"--free={amount}")
+
+    assert f"a number of GiB from 0 on was expected, this is '{amount}'" in capsys.readouterr().err
+
+
+def test_pretended_memory_has_nothing_of_the_engines_in_it(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    machine = {**json.loads((MACHINES / "laptop-8gb.json").read_text())["hardware"], "engine_memory": 1 << 30}
+    path = Path(os.environ["GRIDTIE_CONFIG_DIR"]) / "busy.json"
+    path.write_text(json.dumps(machine))
+    fit("--machine", str(path))
+    assert "1.0 by the engine's idle models" in capsys.readouterr().out
+
+    fit("--machine", str(path), "--free", "7")
+    assert "idle models" not in capsys.readouterr().out
 
 
 def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:

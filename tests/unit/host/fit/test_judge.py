@@ -8,7 +8,7 @@ import pytest
 
 from gridtie.host.catalogue import Flag
 from gridtie.host.fit.judge import Wishes, judge, served_purposes
-from gridtie.host.fit.memory import GIB
+from gridtie.host.fit.memory import GIB, Settings
 from gridtie.host.fit.purposes import PURPOSES
 from standins.settled import CATALOGUE, CODE, FULL, LONG, WISHES, budget, made, verdict
 
@@ -140,3 +140,20 @@ def test_a_header_that_only_ollamas_build_reads_is_told_before_the_download() ->
     assert judge(own, budget(100), replace(WISHES, stock=True), CODE).refusals == (
         "llama.cpp as published cannot read the library's file: it is called gptoss",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (Settings(0, kv_type="q8_0"), "heads whose length is a multiple of 32, these have 80; use f16"),
+        (Settings(0, kv_type="q8_0", flash_attention=False), "a q8_0 cache needs flash attention"),
+    ],
+)
+def test_a_cache_that_the_engine_refuses_is_a_reason_against_the_model_and_not_the_end(
+    settings: Settings, reason: str
+) -> None:
+    usual = CATALOGUE.models["qwen2.5-coder:7b"]
+    odd = replace(usual, shape=replace(usual.shape, key_length=80, value_length=80))
+    found = judge(odd, budget(100), replace(WISHES, settings=settings), CODE)
+
+    assert found.need is None and reason in "; ".join(found.refusals)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +43,16 @@ def test_who_may_not_read_the_list_of_memory_modules_gets_the_figure_of_who_may(
     of_root = steady_bandwidth(replace(MACHINE, bandwidth=Bandwidth(28e9, "modules")), record, unwanted)
 
     assert steady_bandwidth(MACHINE, replace(record, write=False), unwanted) == of_root == Bandwidth(28e9, "modules")
+
+
+def test_everybody_on_the_machine_may_read_the_figure_whatever_roots_umask_is(record: SpeedRecord) -> None:
+    before = os.umask(0o077)
+    try:
+        steady_bandwidth(MACHINE, record, reads(40e9))
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(record.path.stat().st_mode) == 0o644
 
 
 def test_a_measurement_that_was_asked_for_changes_a_figure_only_beyond_chance(record: SpeedRecord) -> None:

@@ -299,6 +299,20 @@ def test_a_station_keeps_its_models_when_the_catalogue_learns_of_better_ones(sta
     assert [model["catalogue"] for model in chosen.models] == ["better:1b", "probe:1m"]
 
 
+def test_auto_chooses_by_the_scores_that_the_references_link(station: ModelStation) -> None:
+    """The better model was only measured on another benchmark; three models that nobody runs here have both figures."""
+    found = better(station, 100)
+    models = {**found.models, "better:1b": replace(found.models["better:1b"], scores=(Score("humaneval", 90.0, "x"),))}
+    both = {
+        name: (Score("aider-edit", edit, "x"), Score("humaneval", human, "x"))
+        for name, edit, human in (("one", 30.0, 40.0), ("two", 50.0, 60.0), ("three", 70.0, 80.0))
+    }
+    done = station.provision(catalogue=Catalogue(models, both))
+
+    assert done.models[0]["catalogue"] == "better:1b"
+    assert f"(score {done.models[0]['score']:g}~)" in done.models[0]["why"]
+
+
 def test_what_is_too_large_to_be_fetched_unasked_is_named_and_not_fetched(station: ModelStation) -> None:
     done = station.provision(catalogue=better(station, 20 * 10**9), max_download=None)
 
@@ -390,6 +404,15 @@ def test_a_file_of_the_users_is_served_and_left_alone(station: ModelStation, tmp
     assert path.read_bytes() == station.weights and path.stat().st_nlink == 1
     path.unlink()
     assert not station.provision(models=[entry]).changed
+
+
+def test_a_users_file_that_gives_vectors_is_for_embeddings_alone(station: ModelStation, tmp_path: Path) -> None:
+    """An alias for embeddings did not find it, and `coder` came by it before every model that chats."""
+    path = tmp_path / "vectors.gguf"
+    shape_gguf.write(path, replace(SHAPE, header=(("pooling_type", 1),)))
+    done = station.provision(models=[{"name": "vectors:1", "gguf": str(path), "sha256": sha256_of(path)}])
+
+    assert done.models[0]["capabilities"] == done.models[0]["purposes"] == ["embeddings"]
 
 
 def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: ModelStation) -> None:
