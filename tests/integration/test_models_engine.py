@@ -181,14 +181,14 @@ def test_a_gguf_file_is_imported_and_answers(engine: Engine, weights: Path, tmp_
 
 
 def test_a_gguf_that_lists_and_does_not_run_is_an_error(engine: Engine, weights: Path, tmp_path: Path) -> None:
-    """A copy that was cut short: its header is whole, so everything but the engine takes it for a model."""
-    content = weights.read_bytes()[: 40 << 20]
-    (tmp_path / "cut.gguf").write_bytes(content)
-    entry = {"name": "cut:1", "gguf": str(tmp_path / "cut.gguf"), "sha256": hashlib.sha256(content).hexdigest()}
+    """A tensor has a name that llama.cpp does not look for: everything but the engine takes the file for a model."""
+    content = weights.read_bytes().replace(b"output_norm.weight", b"output_form.weight", 1)
+    (tmp_path / "odd.gguf").write_bytes(content)
+    entry = {"name": "odd:1", "gguf": str(tmp_path / "odd.gguf"), "sha256": hashlib.sha256(content).hexdigest()}
 
-    with pytest.raises(InstallError, match=r"gridtie/cut:1 is whole .* and does not run: "):
+    with pytest.raises(InstallError, match=r"gridtie/odd:1 is whole .* and does not run: "):
         engine.provision(models=[entry])
-    assert "gridtie/cut:1" not in engine.listed()
+    assert "gridtie/odd:1" not in engine.listed()
 
 
 def test_an_engine_without_a_network_is_stocked_from_a_copy_and_answers(

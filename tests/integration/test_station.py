@@ -172,9 +172,10 @@ def known(station: Station, request: str) -> bool:
 def test_usage_counts_every_request_with_where_it_went(station: Station) -> None:
     with station.client() as client:
         before = client.get("/gridtie/usage").json()
-        station.chat("Say hello.")
+        answer = station.chat("Say hello.")
         after = client.get("/gridtie/usage").json()
 
+    assert answer.status_code == 200, answer.text
     assert after["totals"]["local_requests"] == before["totals"]["local_requests"] + 1
 
 
