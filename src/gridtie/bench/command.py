@@ -222,13 +222,14 @@ class Session:
 
 
 def allowed(route: Route, configuration: Configuration, spend: float) -> Most | None:
-    """What a request to a cloud may be billed at most; None for a local target. Raises `BenchError`."""
-    if route.locality != "cloud":
+    """What a request may be billed at most; None where the router can send it to no cloud. Raises `BenchError`."""
+    if route.locality != "cloud" and not route.clouds:
         return None
     if not spend:
         instead = f" ({'; '.join(route.skipped)})" if route.skipped else ""
+        cloud = "is a cloud" if route.locality == "cloud" else f"may be answered for by {', '.join(route.clouds)}"
         raise BenchError(
-            f"{route.target} is a cloud{instead}, and nothing is sent to one without a limit: --spend USD sets it"
+            f"{route.target} {cloud}{instead}, and nothing is sent to a cloud without a limit: --spend USD sets it"
         )
     if configuration.targets is None:
         raise BenchError(f"no limit of spending can be kept, since prices are not known: {configuration.why}")
