@@ -8,8 +8,9 @@ import json
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,36 @@ def test_a_report_that_was_saved_is_computed_again_from_the_ledger(
     saved.write_text(saved.read_text().replace('"requests": 11', '"requests": 12'))
     assert run(ledger, config, "--recompute", str(saved)) == 1
     assert "totals  requests: the report says 12, the ledger says 11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["sql"].pop("totals"),
+        # Printed for a shell of SQLite, it would be a command of that.
+        lambda saved: saved["sql"].update({"x\n.shell id": "SELECT 1"}),
+        lambda saved: saved.update(totals=12),
+        lambda saved: saved["by"].update(model=["12"]),
+    ],
+)
+def test_a_report_that_is_short_of_sql_or_has_other_is_not_said_to_agree(
+    ledger_of: Make,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    ledger, file = ledger_of(), tmp_path / "saved.json"
+    run(ledger, config, "--json", "--out", str(file))
+    saved = json.loads(file.read_text())
+    change(saved)
+    file.write_text(json.dumps(saved))
+
+    assert run(ledger, config, "--recompute", str(file)) in (1, 2)
+
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "Traceback" not in said.err
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3 program here")
@@ -331,6 +362,9 @@ def test_what_if_tells_where_the_money_would_go(
         ("candidates: []", (), "candidates: the list is empty"),
         (WHAT_IF.replace("gpt-5.4", "gpt-99"), (), 'no price of "openai/gpt-99"'),
         (WHAT_IF, ("--csv",), "--what-if is text, --json or --html"),
+        (WHAT_IF, ("--kwh", "5"), "--kwh says nothing of the candidates of --what-if"),
+        (WHAT_IF, ("--expect", "50"), "--expect says nothing of the candidates"),
+        (WHAT_IF, ("--quality", "/nonexistent.json"), "--quality says nothing of the candidates"),
         (WHAT_IF, ("--what-if", "/nonexistent.yaml"), "/nonexistent.yaml: cannot be read"),
         ("candidates: [{name: a}]", (), "none.sqlite: No such file or directory"),
     ],
