@@ -198,6 +198,11 @@ def test_two_targets_are_held_against_each_other_task_by_task(command: Command, 
     assert "B is better" in better.out
     assert "no difference beyond chance" in same.out
 
+    command("--compare", str(good), str(bad), "--json", str(tmp_path / "told.json"))
+    told = json.loads((tmp_path / "told.json").read_text())
+    (tools,) = (line for line in told["categories"] if line["category"] == "tools")
+    assert (told["a"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
+
 
 def test_nothing_goes_to_a_cloud_without_a_limit_and_with_one_its_cost_is_told(command: Command, file: Path) -> None:
     refused = command("openai/gpt-5.4-mini", "--category", "json", "--out", str(file))
