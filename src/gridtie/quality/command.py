@@ -127,7 +127,7 @@ def _try(args: Namespace) -> int:
     with session.opened() as writer, Progress(sys.stderr) as progress:
         try:
             session.go(writer, progress.say)
-        except BenchError as error:
+        except (BenchError, SandboxUnavailable) as error:
             failure = str(error)
         except KeyboardInterrupt:
             failure, status = "interrupted", INTERRUPTED

@@ -239,6 +239,23 @@ def test_without_a_sandbox_no_code_runs_and_the_rest_is_tried(
     assert "8 of 8" in tried.out
 
 
+def test_where_the_sandbox_is_gone_meanwhile_nothing_is_asked_that_nobody_could_judge(
+    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of a cloud would be paid for all the same."""
+
+    def none(*_: Any, **__: Any) -> None:
+        raise SandboxUnavailable("Docker does not answer")
+
+    command("coder", "--category", "python", "--out", str(file), local=(model(), model(), vanish))
+    monkeypatch.setattr(session.sandbox, "find", none)
+    again = command("--resume", str(file))
+
+    assert (again.status, again.asked) == (2, 0)
+    assert "there is no sandbox (Docker does not answer); what was tried is kept, go on with --resume" in again.err
+    assert len(read(file).tries) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
