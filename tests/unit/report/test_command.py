@@ -335,7 +335,7 @@ def test_local_models_with_prices_cost_those_in_place_of_electricity(
 WHAT_IF = """
 traffic: {requests_per_day: 100, input_tokens: 1000, output_tokens: 100}
 candidates:
-  - {name: laptop, cloud: openai/gpt-5.4, local_share: 0.5}
+  - {name: laptop, cloud: openai/gpt-5.4, local_share: 0.5, electricity: {watts: 60}}
 """
 
 
@@ -350,6 +350,8 @@ def test_what_if_tells_where_the_money_would_go(
     said = capsys.readouterr().out
     assert "assumed are 100 requests a day of 1,000 tokens in and 100 out, over 30 days" in said
     assert "laptop" in said
+    # By its own file, and not by the routing file's costs.electricity.
+    assert "60 W while a machine of ours was answering (1.5 h), at $0.30 a kilowatt-hour, as set: " in said
 
     assert run(tmp_path / "none.sqlite", config, "--what-if", str(file), "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)["candidates"]
