@@ -48,9 +48,8 @@ class ActionModule(ActionBase):
     def _open_connection(self) -> str:
         """Options by which ssh needs no password of its own; none where the run logged in without one."""
         connection = self._connection
-        # The second is what --ask-pass was told.
-        password = connection.get_option("password") or self._play_context.password
-        if connection.transport != "ssh" or not password:
+        # Others know no such option. The second is what --ask-pass was told.
+        if connection.transport != "ssh" or not (connection.get_option("password") or self._play_context.password):
             return ""
         # It may have closed since the last task: this opens it again, and the tests keep it busy.
         self._low_level_execute_command("true")

@@ -86,6 +86,14 @@ def test_a_list_of_other_models_is_told(prices: Path, tmp_path: Path, capsys: py
     assert "none of our 56 models is in it" in capsys.readouterr().err
 
 
+def test_a_place_where_nothing_can_be_written_is_one_sentence_and_a_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prices", "refresh", "--out", "/nonexistent/prices.json"]) == 2
+
+    said = capsys.readouterr()
+    assert "cannot be written: No such file or directory; name another place by --out" in said.err
+    assert (said.out, said.err.count("\n")) == ("", 1)
+
+
 def test_former_prices_are_shown_with_the_day_until_which_they_held(
     prices: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

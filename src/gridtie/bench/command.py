@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import secrets
 import sys
 from argparse import Namespace
@@ -21,6 +20,7 @@ from gridtie.bench import page, purse, text
 from gridtie.bench.asking import Failed, Way
 from gridtie.bench.errors import BenchError
 from gridtie.bench.expect import Expectation, judge, parse
+from gridtie.bench.lines import named
 from gridtie.bench.machine import this_machine
 from gridtie.bench.meter import FileMeter, Meter, OwnMeter
 from gridtie.bench.plan import BESIDE, ROUTER
@@ -147,7 +147,7 @@ class Session:
         self._direct = args.direct or (before.direct if before else "")
         self._beside = _beside(self._route, configuration, self._direct)
         self._profiles = before.profiles if before else _profiles(args)
-        self.path: Path = args.resume or args.out or _named(self._route.target)
+        self.path: Path = args.resume or args.out or named("bench", self._route.target)
 
     async def work(self) -> None:
         """Measure all of it, or the rest. Raises `BenchError`."""
@@ -222,13 +222,14 @@ class Session:
 
 
 def allowed(route: Route, configuration: Configuration, spend: float) -> Most | None:
-    """What a request to a cloud may be billed at most; None for a local target. Raises `BenchError`."""
-    if route.locality != "cloud":
+    """What a request may be billed at most; None where the router can send it to no cloud. Raises `BenchError`."""
+    if route.locality != "cloud" and not route.clouds:
         return None
     if not spend:
         instead = f" ({'; '.join(route.skipped)})" if route.skipped else ""
+        cloud = "is a cloud" if route.locality == "cloud" else f"may be answered for by {', '.join(route.clouds)}"
         raise BenchError(
-            f"{route.target} is a cloud{instead}, and nothing is sent to one without a limit: --spend USD sets it"
+            f"{route.target} {cloud}{instead}, and nothing is sent to a cloud without a limit: --spend USD sets it"
         )
     if configuration.targets is None:
         raise BenchError(f"no limit of spending can be kept, since prices are not known: {configuration.why}")
@@ -296,12 +297,6 @@ def unfit(profile: Profile, route: Route) -> str:
     if profile.tools and not route.tools:
         return "the target takes no tools (--without-tools asks the same without)"
     return ""
-
-
-def _named(target: str) -> Path:
-    """A name that no other run has."""
-    now = datetime.now().astimezone()
-    return Path(f"bench-{re.sub(r'[^A-Za-z0-9.]+', '-', target)}-{now:%Y%m%d-%H%M%S}.jsonl")
 
 
 @contextlib.contextmanager

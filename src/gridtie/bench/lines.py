@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Generic, Protocol, Self, TypeVar
@@ -74,6 +76,12 @@ def lines_of(path: Path, decode: Callable[[bytes], T], command: str) -> tuple[li
     if not lines:
         raise BenchError(f"{path} is empty; wanted: a file that `{command}` wrote")
     return lines, size
+
+
+def named(command: str, target: str) -> Path:
+    """A file in the working directory that no other run has."""
+    now = datetime.now().astimezone()
+    return Path(f"{command}-{re.sub(r'[^A-Za-z0-9.]+', '-', target)}-{now:%Y%m%d-%H%M%S}.jsonl")
 
 
 class Appender:

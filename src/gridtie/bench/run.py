@@ -260,7 +260,8 @@ class Runner:
         if asked.tools:
             body["tools"] = asked.tools
         purse, most = self._tools.purse, self._tools.most
-        if purse is None or most is None:
+        # Past the router there is no cloud.
+        if way == BESIDE or purse is None or most is None:
             return await self._tools.ways[way].ask(body)
         number = purse.take(most(read(msgspec.json.encode({**body, "model": "m"})), profile.answer_tokens))
         answer = await self._tools.ways[way].ask(body)

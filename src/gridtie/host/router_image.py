@@ -81,7 +81,8 @@ class RouterImage:
         argv = [*self._docker, "run", "--rm", f"--network=container:{self._container}", *_SHUT, *_LIMITS]
         # Its own group lets it read the configuration, as the router does.
         argv += [f"--user={self._caller()}", f"--group-add={user.partition(':')[2] or '0'}", f"--workdir={directory}"]
-        argv += [*(f"--env={name}" for name in environ), *_mounted(mounts), "--entrypoint=python3", image, *words]
+        argv += ["--env=HOME=/", *(f"--env={name}" for name in environ)]
+        argv += [*_mounted(mounts), "--entrypoint=python3", image, *words]
         with subprocess.Popen(argv, env={**os.environ, **environ}) as process:
             status = _attended(process)
         if status in (125, 126, 127):

@@ -61,7 +61,8 @@ def continued(
         moved = ref in fresh.models and fresh.models[ref] != listed
         known = models.setdefault(ref, {})
         if before and moved and not any(before.date < until <= fresh.date for until in known):
-            known[fresh.date] = Former(until=fresh.date, **msgspec.structs.asdict(listed))
+            # Of two moves on one day the first one says what held until then.
+            known.setdefault(fresh.date, Former(until=fresh.date, **msgspec.structs.asdict(listed)))
     return History(
         models={ref: [known[until] for until in sorted(known)] for ref, known in sorted(models.items()) if known}
     )

@@ -88,7 +88,7 @@ def former_prices(today: datetime.date) -> dict[str, list[Former]]:
 def write(path: Path, fresh: PriceFile, told: Mapping[str, Iterable[Former]] = {}) -> list[str]:
     """Replace the price file and continue its history beside it; one line for each model that moved, is new or gone.
 
-    Raises `PricesError` where the history cannot be read; nothing is written then.
+    Raises `PricesError` where the history cannot be read (nothing is written then), or one of the two not written.
     """
     try:
         old = msgspec.json.decode(path.read_bytes(), type=PriceFile)
@@ -109,8 +109,11 @@ def write(path: Path, fresh: PriceFile, told: Mapping[str, Iterable[Former]] = {
 
 def _replace(path: Path, content: msgspec.Struct) -> None:
     scratch = path.with_name(path.name + ".new")
-    scratch.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-    scratch.replace(path)
+    try:
+        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+        scratch.replace(path)
+    except OSError as error:
+        raise PricesError(f"{path} cannot be written: {error.strerror}; name another place by --out") from None
 
 
 def _change(ref: str, old: ModelPrices | None, new: ModelPrices | None) -> str:

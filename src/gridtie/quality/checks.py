@@ -24,6 +24,10 @@ _FENCE = re.compile(r"```[^\n`]*\n(.*?)(?:```|\Z)", re.DOTALL)
 # Steps of SQLite's machine, in thousands: a query over a handful of rows needs none of them.
 _SQL_STEPS = 500
 _SQL_ROWS = 1_000
+# Of one value: a query can make a gigabyte out of nothing.
+_SQL_BYTES = 100_000
+# Each may stand for all that came before it: some dozens make a text that no memory holds.
+_YAML_ALIASES = 20
 
 
 def function(name: str, *examples: tuple[tuple[Any, ...], Any]) -> Check:
@@ -72,8 +76,9 @@ def shell(files: Mapping[str, str], wanted: str) -> Check:
             told = json.loads(lines[-1]) if lines else {}
         except ValueError:
             told = {}
-        if "out" not in told:
-            return str(told.get("error") or f"the sandbox {execution.ending}")
+        if not isinstance(told, dict) or not isinstance(told.get("out"), str):
+            error = told.get("error") if isinstance(told, dict) else None
+            return str(error or f"the sandbox {execution.ending}")
         found = told["out"].split()
         return "" if found == wanted.split() else f"it printed {' '.join(found)[:80]!r}, wanted {wanted!r}"
 
@@ -94,6 +99,7 @@ def query(schema: str, rows: Sequence[tuple[Any, ...]], *, ordered: bool = False
         connection = sqlite3.connect(":memory:")
         try:
             connection.executescript(schema)
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _SQL_BYTES)
             connection.set_authorizer(_reads_only)
             connection.set_progress_handler(_budget(), 1_000)
             found = [tuple(row) for row in connection.execute(statement).fetchmany(_SQL_ROWS)]
@@ -158,8 +164,9 @@ def yaml_value(holds: Callable[[Any], str]) -> Check:
 
     def check(answer: Answer, _: Runner) -> str:
         try:
-            found = yaml.safe_load(block(answer.text) + "\n")
-        except yaml.YAMLError as error:
+            found = _yaml_in(block(answer.text) + "\n")
+        # A date that no calendar has is a ValueError, and a tag that does not fit an AttributeError.
+        except (yaml.YAMLError, ValueError, AttributeError) as error:
             return f"it is no YAML: {str(error).splitlines()[0]}"
         except RecursionError:
             return "it is no YAML that anybody would write"
@@ -169,6 +176,13 @@ def yaml_value(holds: Callable[[Any], str]) -> Check:
             return f"it has another form: {str(found)[:100]}"
 
     return check
+
+
+def _yaml_in(text: str) -> Any:
+    aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader))
+    if aliases > _YAML_ALIASES:
+        raise ValueError(f"it repeats itself by {aliases} aliases")
+    return yaml.safe_load(text)
 
 
 def equals(wanted: Any) -> Callable[[Any], str]:
@@ -234,7 +248,7 @@ def number(wanted: int) -> Check:
     """The answer's only number, wherever it stands."""
 
     def check(answer: Answer, _: Runner) -> str:
-        found = {int(each) for each in re.findall(r"(?<![\w.-])\d+(?![\w.]*\w)", answer.text)}
+        found = {int(each) for each in re.findall(r"(?<![\w.-])\d{1,18}(?![\w.]*\w)", answer.text)}
         return "" if found == {wanted} else f"found {sorted(found)[:5]}, wanted {wanted} alone"
 
     return check

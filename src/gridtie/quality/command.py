@@ -76,9 +76,7 @@ def run(args: Namespace) -> int:
     """Try, show or compare; the exit status is the answer."""
     try:
         if args.compare:
-            first, second = (read(path) for path in args.compare)
-            sys.stdout.write(summary.comparison(first, second) + "\n")
-            return WORSE if summary.worse(first, second) else SOLVED
+            return _compare(args)
         if args.show:
             return _tell(args, read(args.show))
         return _try(args)
@@ -87,14 +85,27 @@ def run(args: Namespace) -> int:
         return COULD_NOT
 
 
+def _compare(args: Namespace) -> int:
+    first, second = (read(path) for path in args.compare)
+    sys.stdout.write(summary.comparison(first, second) + "\n")
+    pairs = [{"category": name, **msgspec.to_builtins(pair)} for name, pair in summary.paired(first, second)]
+    _put_json(args, {"schema": 1, "a": first.run, "b": second.run, "categories": pairs})
+    return WORSE if summary.worse(first, second) else SOLVED
+
+
 def _tell(args: Namespace, results: Results) -> int:
     sys.stdout.write(summary.report(results) + "\n")
-    if args.json:
-        try:
-            put(args.json, json.dumps(msgspec.to_builtins(_document(results)), indent=2) + "\n")
-        except OSError as error:
-            raise BenchError(f"{args.json} cannot be written: {error.strerror}; name another place") from None
+    _put_json(args, _document(results))
     return SOLVED
+
+
+def _put_json(args: Namespace, document: dict[str, Any]) -> None:
+    if args.json is None:
+        return
+    try:
+        put(args.json, json.dumps(msgspec.to_builtins(document), indent=2) + "\n")
+    except OSError as error:
+        raise BenchError(f"{args.json} cannot be written: {error.strerror}; name another place") from None
 
 
 def _document(results: Results) -> dict[str, Any]:
@@ -116,7 +127,7 @@ def _try(args: Namespace) -> int:
     with session.opened() as writer, Progress(sys.stderr) as progress:
         try:
             session.go(writer, progress.say)
-        except BenchError as error:
+        except (BenchError, SandboxUnavailable) as error:
             failure = str(error)
         except KeyboardInterrupt:
             failure, status = "interrupted", INTERRUPTED

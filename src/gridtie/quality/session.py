@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -17,7 +16,7 @@ from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
-from gridtie.bench.lines import Facts
+from gridtie.bench.lines import Facts, named
 from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
 from gridtie.config.problems import closest
@@ -58,7 +57,7 @@ class Session:
         self._tasks = _again(before) if before else _chosen(args)
         self._by_name = {task.name: task for task in self._tasks}
         self._box, self._no_box = _sandbox(args, self._tasks)
-        self.path: Path = args.resume or args.out or _named(self._route.target)
+        self.path: Path = args.resume or args.out or named("quality", self._route.target)
         self._silent = 0
 
     def opened(self) -> Writer:
@@ -89,6 +88,9 @@ class Session:
         """Try what is left. Raises `BenchError` where the target answers no more."""
         purse = Purse(writer, self._spend) if self._most is not None else None
         left = writer.results.left
+        # Before anything is asked: an answer that cannot be judged may have cost money.
+        if self._no_box and any(self._by_name[name].executes for name, _ in left):
+            raise BenchError(self._no_box)
         for place, (name, sample) in enumerate(left, 1):
             say(f"{name}: try {place} of {len(left)}")
             self._one(writer, self._by_name[name], sample, purse)
@@ -193,9 +195,3 @@ def _sandbox(args: Namespace, tasks: Sequence[Task]) -> tuple[Runner, str]:
 
 def _refuse(_program: str, _stdin: str) -> Execution:
     raise SandboxUnavailable("nothing is executed without a sandbox")
-
-
-def _named(target: str) -> Path:
-    """A name that no other run has."""
-    now = datetime.now().astimezone()
-    return Path(f"quality-{re.sub(r'[^A-Za-z0-9.]+', '-', target)}-{now:%Y%m%d-%H%M%S}.jsonl")

@@ -69,6 +69,10 @@ def _sides(name: str) -> list[quality.Side]:
 def _what_if(args: Namespace, question: Question, config: Path, ledger: Path) -> str:
     if args.format == "csv" or args.recompute is not None:
         raise QuestionError("--what-if is text, --json or --html; leave the other option out")
+    # Of machines that are not there nothing was measured, and of several candidates none is meant.
+    for option in ("kwh", "quality", "expect"):
+        if getattr(args, option) is not None:
+            raise QuestionError(f"--{option} says nothing of the candidates of --what-if; leave it out")
     name = args.what_if
     raw = sys.stdin.buffer.read() if name == "-" else source.read_bytes(Path(name))
     assumed = assumptions.parse(raw, "the file of --what-if" if name == "-" else name)

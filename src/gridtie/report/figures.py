@@ -69,7 +69,7 @@ def recomputed(saved: Mapping[str, Any], ledger: Path) -> list[str]:
         asked = Statements.of(saved["sql"])
         stated = {**saved["by"], **saved}
     except (KeyError, TypeError, ValueError):
-        raise UnreadableError("it is no report of `gridtie report --json`; wanted: one with its SQL") from None
+        raise UnreadableError("it is no report of `gridtie report --json`; wanted: one with all its SQL") from None
     with opened(ledger) as connection:
         connection.set_authorizer(_reads_only)
         found = read(connection, asked)
@@ -99,7 +99,7 @@ def _reads_only(action: int, first: str | None, second: str | None, database: st
 
 def _differing(name: str, stated: Any, rows: Rows) -> list[str]:
     lines = [stated] if name in _ONE else stated
-    if not isinstance(lines, list) or len(lines) != len(rows):
+    if not isinstance(lines, list) or len(lines) != len(rows) or not all(isinstance(line, dict) for line in lines):
         return [
             f"{name}: the report has {len(lines) if isinstance(lines, list) else 'no'} lines, the ledger {len(rows)}"
         ]

@@ -17,6 +17,10 @@ from gridtie.ledger.usage import COUNTED
 from gridtie.report.question import DIMENSIONS, Other, Question
 
 _PREPARED = ("traffic", "machines", "latencies")
+_READING = (
+    *("totals", "bottom_line", "baselines", "named", *DIMENSIONS, "confidence", "unpriced", "unanswered", "fallbacks"),
+    *("latency_by_place", "latency_by_model", "private_at_a_cloud", "own", "unfinished", "repriced"),
+)
 
 
 class Statements(NamedTuple):
@@ -27,10 +31,10 @@ class Statements(NamedTuple):
 
     @classmethod
     def of(cls, sql: Mapping[str, str]) -> Statements:
-        """Those of a report. Raises `KeyError`."""
-        return cls(
-            {name: sql[name] for name in _PREPARED}, {name: text for name, text in sql.items() if name not in _PREPARED}
-        )
+        """Those of a report, all of them and nothing else. Raises `KeyError`."""
+        if foreign := set(sql) - {*_PREPARED, *_READING}:
+            raise KeyError(min(foreign))
+        return cls({name: sql[name] for name in _PREPARED}, {name: sql[name] for name in _READING})
 
     def script(self) -> str:
         """All of it, to be fed to `sqlite3 -readonly`."""

@@ -149,7 +149,7 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
     if power.measured_kwh is not None:
         yield f"Electricity: {power.measured_kwh:g} kWh, as measured in the period, at {price}."
     else:
-        origin = "as costs.electricity says" if power.chosen else "assumed, since costs.electricity is not set"
+        origin = "as set" if power.chosen else "assumed, since costs.electricity is not set"
         idle = f" and {power.idle_watts:g} W while it did not" if power.idle_watts else ""
         yield (
             f"Electricity: {power.watts:g} W while a machine of ours was answering ({_hours(line['busy_seconds'])})"

@@ -65,6 +65,15 @@ def test_where_the_login_wants_a_password_the_tests_go_through_the_connection_th
     assert action(password="", control_path="%(directory)s/4f2a")._open_connection() == ""
 
 
+def test_a_way_in_that_is_no_ssh_has_no_such_password() -> None:
+    """Ansible's own plugins for containers do not know the option."""
+    into_a_container = action(password=PASSWORD, control_path=None)
+    into_a_container._connection.transport = "community.docker.docker"
+    into_a_container._connection.get_option.side_effect = KeyError
+
+    assert into_a_container._open_connection() == ""
+
+
 def test_a_login_with_a_password_that_shares_no_connection_is_told_what_to_change() -> None:
     with pytest.raises(AnsibleActionFail, match=r"ssh_args turns off.*ssh-copy-id"):
         action(password=PASSWORD, control_path=None)._open_connection()

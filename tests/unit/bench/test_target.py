@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
 from gridtie.bench.target import Configuration, Route, find_route
 from gridtie.host.router import Declined
@@ -116,6 +117,30 @@ def test_a_router_that_refuses_the_key_says_so(tmp_path: Path) -> None:
         route(tmp_path, "coder", key="gt-" + "x" * 43)
 
     assert declined.value.status == 401
+
+
+class _PoolThatIsNotDeclaredForPrivateRequests:
+    """A router whose rules name the alias alone: a pool's machine is first, a cloud behind it, and nothing private."""
+
+    def get(self, path: str) -> Any:
+        return {"data": [{"id": "coder"}]}
+
+    def post(self, path: str, body: Any) -> Any:
+        attempts = [
+            {"target": "pool.gpu/large", "locality": "local"},
+            {"target": "openai/gpt-5.4-mini", "locality": "cloud"},
+        ]
+        leads = body["model"] == "coder" and "private" not in body.get("tags", ())
+        return {"environment": "dev", "attempts": attempts if leads else [], "skipped": []}
+
+
+def test_a_local_target_that_a_cloud_stands_behind_is_not_asked_without_a_limit() -> None:
+    """Not every machine takes private requests; the first failure of this one would be paid for."""
+    found = find_route(_PoolThatIsNotDeclaredForPrivateRequests(), "coder")
+
+    assert (found.locality, found.tags, found.clouds) == ("local", (), ("openai/gpt-5.4-mini",))
+    with pytest.raises(BenchError, match=r"may be answered for by openai/gpt-5\.4-mini, and"):
+        allowed(found, Configuration(), 0.0)
 
 
 class TestConfiguration:

@@ -44,6 +44,14 @@ def test_where_the_source_knows_the_day_of_a_move_that_day_is_kept() -> None:
     assert [each.until for each in found.models["o/a"]] == ["2026-10-01"]
 
 
+def test_a_second_refresh_of_the_day_does_not_overwrite_what_the_model_cost_until_then() -> None:
+    """A better list on the same day corrects the price of today; yesterday's was what it was."""
+    wrong, right = snapshot("2026-11-22", a=CHEAP), snapshot("2026-11-22", a=ModelPrices(input=1, output=5))
+    once = continued(History(), snapshot("2026-08-21", a=DEAR), wrong, {})
+
+    assert continued(once, wrong, right, {}) == once
+
+
 def test_former_prices_are_told_once_and_stay_when_the_source_forgets_them() -> None:
     told = {"o/a": [Former(until="2026-10-01", input=3, output=15)]}
     now = snapshot("2026-11-22", a=CHEAP)

@@ -198,6 +198,11 @@ def test_two_targets_are_held_against_each_other_task_by_task(command: Command, 
     assert "B is better" in better.out
     assert "no difference beyond chance" in same.out
 
+    command("--compare", str(good), str(bad), "--json", str(tmp_path / "told.json"))
+    told = json.loads((tmp_path / "told.json").read_text())
+    (tools,) = (line for line in told["categories"] if line["category"] == "tools")
+    assert (told["a"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
+
 
 def test_nothing_goes_to_a_cloud_without_a_limit_and_with_one_its_cost_is_told(command: Command, file: Path) -> None:
     refused = command("openai/gpt-5.4-mini", "--category", "json", "--out", str(file))
@@ -232,6 +237,23 @@ def test_without_a_sandbox_no_code_runs_and_the_rest_is_tried(
     assert tried.status == 0, tried.err
     assert "Not tried: there is no sandbox (Docker does not answer): python-" in tried.out
     assert "8 of 8" in tried.out
+
+
+def test_where_the_sandbox_is_gone_meanwhile_nothing_is_asked_that_nobody_could_judge(
+    command: Command, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer of a cloud would be paid for all the same."""
+
+    def none(*_: Any, **__: Any) -> None:
+        raise SandboxUnavailable("Docker does not answer")
+
+    command("coder", "--category", "python", "--out", str(file), local=(model(), model(), vanish))
+    monkeypatch.setattr(session.sandbox, "find", none)
+    again = command("--resume", str(file))
+
+    assert (again.status, again.asked) == (2, 0)
+    assert "there is no sandbox (Docker does not answer); what was tried is kept, go on with --resume" in again.err
+    assert len(read(file).tries) == 2
 
 
 @pytest.mark.parametrize(

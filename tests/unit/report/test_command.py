@@ -8,8 +8,9 @@ import json
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,36 @@ def test_a_report_that_was_saved_is_computed_again_from_the_ledger(
     saved.write_text(saved.read_text().replace('"requests": 11', '"requests": 12'))
     assert run(ledger, config, "--recompute", str(saved)) == 1
     assert "totals  requests: the report says 12, the ledger says 11" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda saved: saved["sql"].pop("totals"),
+        # Printed for a shell of SQLite, it would be a command of that.
+        lambda saved: saved["sql"].update({"x\n.shell id": "SELECT 1"}),
+        lambda saved: saved.update(totals=12),
+        lambda saved: saved["by"].update(model=["12"]),
+    ],
+)
+def test_a_report_that_is_short_of_sql_or_has_other_is_not_said_to_agree(
+    ledger_of: Make,
+    config: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: Callable[[dict[str, Any]], None],
+) -> None:
+    ledger, file = ledger_of(), tmp_path / "saved.json"
+    run(ledger, config, "--json", "--out", str(file))
+    saved = json.loads(file.read_text())
+    change(saved)
+    file.write_text(json.dumps(saved))
+
+    assert run(ledger, config, "--recompute", str(file)) in (1, 2)
+
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "Traceback" not in said.err
 
 
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="there is no sqlite3 program here")
@@ -304,7 +335,7 @@ def test_local_models_with_prices_cost_those_in_place_of_electricity(
 WHAT_IF = """
 traffic: {requests_per_day: 100, input_tokens: 1000, output_tokens: 100}
 candidates:
-  - {name: laptop, cloud: openai/gpt-5.4, local_share: 0.5}
+  - {name: laptop, cloud: openai/gpt-5.4, local_share: 0.5, electricity: {watts: 60}}
 """
 
 
@@ -319,6 +350,8 @@ def test_what_if_tells_where_the_money_would_go(
     said = capsys.readouterr().out
     assert "assumed are 100 requests a day of 1,000 tokens in and 100 out, over 30 days" in said
     assert "laptop" in said
+    # By its own file, and not by the routing file's costs.electricity.
+    assert "60 W while a machine of ours was answering (1.5 h), at $0.30 a kilowatt-hour, as set: " in said
 
     assert run(tmp_path / "none.sqlite", config, "--what-if", str(file), "--json") == 0
     (one,) = json.loads(capsys.readouterr().out)["candidates"]
@@ -331,6 +364,9 @@ def test_what_if_tells_where_the_money_would_go(
         ("candidates: []", (), "candidates: the list is empty"),
         (WHAT_IF.replace("gpt-5.4", "gpt-99"), (), 'no price of "openai/gpt-99"'),
         (WHAT_IF, ("--csv",), "--what-if is text, --json or --html"),
+        (WHAT_IF, ("--kwh", "5"), "--kwh says nothing of the candidates of --what-if"),
+        (WHAT_IF, ("--expect", "50"), "--expect says nothing of the candidates"),
+        (WHAT_IF, ("--quality", "/nonexistent.json"), "--quality says nothing of the candidates"),
         (WHAT_IF, ("--what-if", "/nonexistent.yaml"), "/nonexistent.yaml: cannot be read"),
         ("candidates: [{name: a}]", (), "none.sqlite: No such file or directory"),
     ],

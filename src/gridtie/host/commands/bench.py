@@ -46,7 +46,6 @@ def run(args: Namespace) -> int:
         "OPENAI_API_KEY": endpoint.key,
         # The image names a directory, whose key and endpoint would go before these.
         "GRIDTIE_CONFIG_DIR": "",
-        "HOME": "/",
     }
     with _metered() as directory:
         mounts = [

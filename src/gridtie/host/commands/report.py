@@ -47,7 +47,8 @@ def run(args: Namespace) -> int:
     if "No module named" in ran.err:
         raise StationError("the router's image is of another gridtie, and has no report: run `make site`")
     sys.stderr.write(ran.err)
-    if ran.status in (0, 1) and args.out:
+    # Without a word there is no report, whatever the status: an answer of earlier stays.
+    if ran.status in (0, 1) and args.out and ran.out:
         try:
             put(args.out, ran.out)
         except OSError as error:

@@ -22,6 +22,7 @@ case "$1" in
 esac
 printf '%s\\n' "$@" > "$here/asked"
 echo "$OPENAI_BASE_URL $OPENAI_API_KEY $GRIDTIE_CONFIG_DIR" > "$here/given"
+echo "$HOME" > "$here/home"
 . "$here/answer"
 """
 
@@ -87,6 +88,15 @@ def test_the_key_is_on_no_command_line(host: Path) -> None:
     # The image's own GRIDTIE_CONFIG_DIR would name another key: it is set to nothing.
     assert (host / "bin/given").read_text().split() == ["http://127.0.0.1:8484", KEY]
     assert "--env=GRIDTIE_CONFIG_DIR" in asked(host)
+
+
+def test_the_containers_home_is_not_that_of_docker_itself(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker reads there which daemon its user works with (`docker context use`)."""
+    monkeypatch.setenv("HOME", str(host))
+    cli.main(["bench"])
+
+    assert (host / "bin/home").read_text() == f"{host}\n"
+    assert "--env=HOME=/" in asked(host)
 
 
 def test_a_native_station_is_asked_where_it_says_that_it_listens(host: Path) -> None:

@@ -78,11 +78,13 @@ def test_the_file_is_written_on_the_host(host: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == ""
 
 
-def test_a_question_that_cannot_be_answered_leaves_the_file_as_it_was(host: Path) -> None:
+@pytest.mark.parametrize("status", [1, 2])
+def test_without_an_answer_the_file_is_left_as_it_was(host: Path, status: int) -> None:
+    """1 is also how a Python ends that breaks down, and a comparison in which a figure differs."""
     (host / "november.html").write_text("before")
-    (host / "bin/answer").write_text("exit 2")
+    (host / "bin/answer").write_text(f"echo Traceback >&2; exit {status}")
 
-    assert cli.main(["report", "--html", "--out", str(host / "november.html")]) == 2
+    assert cli.main(["report", "--html", "--out", str(host / "november.html")]) == status
 
     assert (host / "november.html").read_text() == "before"
 
