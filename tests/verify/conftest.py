@@ -153,6 +153,8 @@ class Machine:
                 _wait_until_open(host, port, tunnel)
                 yield f"{address}:{port}"
             finally:
+                if tunnel.poll() == 0:
+                    subprocess.run(self._ssh("-O", "cancel", "-L", forward), capture_output=True, check=False)
                 tunnel.terminate()
 
     @contextmanager
@@ -272,8 +274,9 @@ def _free_place(wanted: int) -> tuple[str, int]:
 
 
 def _wait_until_open(host: str, port: int, tunnel: subprocess.Popen[bytes], limit: float = 15.0) -> None:
+    """Where a connection is shared, the process that shares it holds the tunnel, and this one has ended well."""
     deadline = time.monotonic() + limit
-    while time.monotonic() < deadline and tunnel.poll() is None:
+    while time.monotonic() < deadline and tunnel.poll() in (None, 0):
         with closing(socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)) as probe:
             if probe.connect_ex((host, port)) == 0:
                 return
