@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import datetime
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from models_page import table
+from models_page import fill, settle, table
 
 from gridtie.config.load import load_routing
 from gridtie.config.schema import Electricity
@@ -88,10 +87,7 @@ def page(text: str, prices: Prices) -> str:
         "baselines": _against(found),
     }
     for name, content in made.items():
-        block = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not block.search(text):
-            raise ValueError(f"{PAGE.name} has no marks for {name}")
-        text = block.sub(lambda match, content=content: f"{match[1]}{content}\n{match[2]}", text)  # type: ignore[misc]
+        text = fill(text, PAGE.name, name, content)
     return text
 
 
@@ -114,15 +110,7 @@ def _other(ref: str, prices: Prices) -> Other:
 
 def main() -> int:
     """Write the page, or say that it is not up to date."""
-    before = PAGE.read_text(encoding="utf-8")
-    text = page(before, Prices.load(ROOT / "config" / "prices.json"))
-    if text == before:
-        return 0
-    if "--check" in sys.argv[1:]:
-        sys.stderr.write("docs/costs.md is not up to date. Run `make pages`.\n")
-        return 1
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
+    return settle(PAGE, page(PAGE.read_text(encoding="utf-8"), Prices.load(ROOT / "config" / "prices.json")))
 
 
 if __name__ == "__main__":

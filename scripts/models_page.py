@@ -164,14 +164,18 @@ def sources(catalogue: Catalogue) -> str:
     return table(["model", "title", "source", "pinned"], rows, set())
 
 
+def fill(text: str, page: str, name: str, content: str) -> str:
+    """A page's text with what stands between the marks of that name written anew. Raises ValueError without marks."""
+    block = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+    if not block.search(text):
+        raise ValueError(f"{page} has no marks for {name}")
+    return block.sub(lambda match: f"{match[1]}{content}\n{match[2]}", text)
+
+
 def page(text: str, catalogue: Catalogue) -> str:
     """The page with every table between its marks written anew. Raises ValueError where a mark is missing."""
     for make in (sizes, scores, links, references, purposes, speeds, sources):
-        block = re.compile(rf"(<!-- {make.__name__}: .*? -->\n).*?(<!-- /{make.__name__} -->)", re.DOTALL)
-        if not block.search(text):
-            raise ValueError(f"{PAGE.name} has no marks for {make.__name__}")
-        made = make(catalogue)
-        text = block.sub(lambda match, made=made: f"{match[1]}{made}\n{match[2]}", text)  # type: ignore[misc]
+        text = fill(text, PAGE.name, make.__name__, make(catalogue))
     return text
 
 
@@ -179,17 +183,20 @@ def _count(parameters: int) -> str:
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"
 
 
-def main() -> int:
-    """Write the page, or say that it is not up to date."""
-    before = PAGE.read_text(encoding="utf-8")
-    text = page(before, load(ROOT / "config" / "models.yaml"))
-    if text == before:
+def settle(page: Path, text: str) -> int:
+    """Have the page be `text`, or with `--check` only say that it is not up to date; the exit status."""
+    if text == page.read_text(encoding="utf-8"):
         return 0
     if "--check" in sys.argv[1:]:
-        sys.stderr.write("docs/models.md is not up to date. Run `make pages`.\n")
+        sys.stderr.write(f"docs/{page.name} is not up to date. Run `make pages`.\n")
         return 1
-    PAGE.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
     return 0
+
+
+def main() -> int:
+    """Write the page, or say that it is not up to date."""
+    return settle(PAGE, page(PAGE.read_text(encoding="utf-8"), load(ROOT / "config" / "models.yaml")))
 
 
 if __name__ == "__main__":
