@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
-from lab.host import CHECKOUT
+import yaml
+from plugins.action.gridtie_image import read_tree
+
+from lab import images
+from lab.host import CHECKOUT, Host, succeeded
 
 # By the commit that was released; there are no tags.
 RELEASES = {"1.0.0": "710d345"}
@@ -20,3 +25,25 @@ def archive(version: str) -> bytes:
             "a clone with its whole history is wanted: git fetch --unshallow"
         )
     return made.stdout
+
+
+def clone(machine: Host, version: str) -> None:
+    """Make the machine's checkout a repository at a release; the tag `new` is what it was."""
+    commit = "git add -A && git -c user.name=x -c user.email=x@example.test commit -q -m"
+    succeeded(machine.run(f"git init -q && {commit} new && git tag new && git rm -rq ."))
+    unpack = ["docker", "exec", "-i", "--user", "dev", machine.name, "tar", "-x", "-C", "/home/dev/gridtie"]
+    subprocess.run(unpack, input=archive(version), check=True)
+    succeeded(machine.run(f"{commit} {version} && git tag {version}"))
+    succeeded(machine.run("git config --global user.name Dev && git config --global user.email dev@example.test"))
+
+
+def switch(machine: Host, version: str) -> None:
+    """Another version of the machine's checkout, with the person's edits, as docs/upgrade.md says."""
+    succeeded(machine.run(f"git stash --quiet && git checkout --quiet {version} && git stash pop --quiet"))
+
+
+def router(directory: Path, version: str) -> str:
+    """Tag of a release's router image, made here unless it is there; `directory` is an empty one to unpack into."""
+    subprocess.run(["tar", "-x", "-C", directory], input=archive(version), check=True)
+    pinned = yaml.safe_load((directory / "config/artefacts.yaml").read_text(encoding="utf-8"))
+    return images.Images().make(images.steps("router", "gridtie", read_tree(directory), pinned))

@@ -83,6 +83,42 @@ systemd-run --quiet --unit=web python3 -m http.server --directory /srv/web 8000
 LISTS = "/var/lib/apt/lists/lock"
 HOLD = f"import fcntl, time; file = open('{LISTS}', 'w'); fcntl.lockf(file, fcntl.LOCK_EX); time.sleep({{}})"
 
+UNIT = "gridtie-engine.service"
+# The role's own unit. What it starts says which of the nodes it could open.
+ENGINE = """
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.template:
+        src: %(template)s
+        dest: /etc/systemd/system/gridtie-engine.service
+      vars:
+        gridtie_project: gridtie
+        gridtie_engine_user: engine
+        gridtie_engine_group: engine
+        gridtie_state_dir: /var/lib/gridtie
+        gridtie_config_dir: /etc/gridtie
+        gridtie_machine: {gpu_groups: [render, video]}
+        _station_engine_unit: gridtie-engine.service
+        _engine_limit: 1g
+        _ollama_current: /srv/engine
+        _ollama_on_cards: "{{ card }}"
+        _ollama_below_home: false
+        _ollama_bound: [/var/lib/gridtie/models/ollama]
+    - ansible.builtin.systemd_service: {name: gridtie-engine, state: restarted, daemon_reload: true}
+"""
+NODES = {"/dev/nvidia0": "video", "/dev/nvidia-uvm": "video", "/dev/dri/renderD128": "render"}
+# A node of another name that leads to what a container may open, for the groups that may use cards alone.
+MAKE_NODES = """
+groupadd -rf render; groupadd -rf video; useradd -r engine
+mkdir -p /dev/dri /var/lib/gridtie/models/ollama /srv/engine/bin
+""" + "\n".join(f"mknod -m 660 {node} c 1 3; chgrp {group} {node}" for node, group in NODES.items())
+OPENS = f"""#!/bin/sh
+for node in {" ".join(NODES)}; do (exec 3<>$node) 2>/dev/null && echo opened $node; done
+echo that is all
+exec sleep infinity
+"""
+
 
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Host]:
@@ -285,3 +321,28 @@ def test_a_version_is_held_and_let_go_once_and_also_while_somebody_uses_the_pack
     assert ["changed=1" in held.stdout, "changed=0" in again.stdout, "changed=1" in let_go.stdout] == [True] * 3
     assert shown == "hello\n"
     assert bare.root("apt-mark showhold") == ""
+
+
+@pytest.fixture(scope="module")
+def nodes(bare: Host) -> None:
+    """Device nodes as drivers make them."""
+    bare.root(MAKE_NODES)
+    bare.root(f"cat >/srv/engine/bin/ollama <<'END'\n{OPENS}END\nchmod 755 /srv/engine/bin/ollama")
+
+
+@pytest.mark.parametrize(("card", "reached"), [(True, list(NODES)), (False, [])], ids=["with a card", "without"])
+def test_the_engines_service_is_rated_two_or_better_and_reaches_a_card_where_it_is_to_use_one(
+    nodes: None, bare: Host, card: bool, reached: list[str]
+) -> None:
+    template = CHECKOUT / "roles/engine_ollama/templates/engine.service.j2"
+    done = play(bare, "-e", json.dumps({"card": card}), text=ENGINE % {"template": template})
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+
+    started = bare.root(f"systemctl show --value -p InvocationID {UNIT}").strip()
+    wait = f"until journalctl -o cat _SYSTEMD_INVOCATION_ID={started} | grep -q '^that is all'; do sleep 0.2; done"
+    bare.root(f"timeout 30 sh -c '{wait}'")
+    said = bare.root(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={started} | grep '^opened'; true").splitlines()
+    # systemd's own judgement, in tenths, of the service as it runs.
+    bare.root(f"systemd-analyze security --threshold=20 --no-pager {UNIT}")
+
+    assert said == [f"opened {node}" for node in reached]

@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
-from plugins.action.gridtie_image import read_tree
 
-from lab import history, images
+from lab import history
 from lab.host import CHECKOUT, Host, succeeded
 from lab.prepared import load, prepared
 
@@ -109,29 +108,11 @@ class Before:
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A machine with a clone that is at 1.0.0, where `new` is this checkout; a cloud listens on its own address."""
-    archive = history.archive(OLD)
-    tree = tmp_path_factory.mktemp("old")
-    subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
+    tag = history.router(tmp_path_factory.mktemp("old"), OLD)
     with prepared("router", "engine-embedded", options=(f"--volume={TESTS}:/tests:ro",)) as host:
-        pinned = yaml.safe_load((tree / "config/artefacts.yaml").read_text(encoding="utf-8"))
-        load(host, images.Images().make(images.steps("router", "gridtie", read_tree(tree), pinned)))
-        clone(host, archive)
+        load(host, tag)
+        history.clone(host, OLD)
         yield host
-
-
-def clone(machine: Host, archive: bytes) -> None:
-    """Make the checkout a repository of both, as a clone would have them."""
-    commit = "git add -A && git -c user.name=x -c user.email=x@example.test commit -q -m"
-    succeeded(machine.run(f"git init -q && {commit} new && git tag new && git rm -rq ."))
-    unpack = ["docker", "exec", "-i", "--user", "dev", machine.name, "tar", "-x", "-C", "/home/dev/gridtie"]
-    subprocess.run(unpack, input=archive, check=True)
-    succeeded(machine.run(f"{commit} {OLD} && git tag {OLD}"))
-    succeeded(machine.run("git config --global user.name Dev && git config --global user.email dev@example.test"))
-
-
-def switch(machine: Host, version: str) -> None:
-    """Another version of the checkout, with the person's edits."""
-    succeeded(machine.run(f"git stash --quiet && git checkout --quiet {version} && git stash pop --quiet"))
 
 
 def add_cloud(machine: Host) -> str:
@@ -254,7 +235,7 @@ def test_a_clone_without_the_history_is_told_what_it_lacks(tmp_path: Path, monke
 def test_a_routing_file_that_it_would_not_accept_stops_the_upgrade_before_anything_changes(
     machine: Host, before: Before
 ) -> None:
-    switch(machine, "new")
+    history.switch(machine, "new")
     path = "config/llm_routing.yaml"
     succeeded(machine.run(f"cp {path} ~/kept && sed -i '/^  Reviewer:/i\\  reviewer: {{local: auto}}' {path}"))
 
@@ -370,7 +351,7 @@ def test_the_budget_knows_what_was_spent_before_the_upgrade(machine: Host, befor
 def test_the_way_back_is_a_copy_and_the_old_playbook(machine: Host, before: Before) -> None:
     machine.root("docker stop gridtie-router-1")
     machine.root(f"cd $(dirname {LEDGER}); mkdir newer; mv ledger.sqlite* newer/; cp -p {COPIES} ledger.sqlite")
-    switch(machine, OLD)
+    history.switch(machine, OLD)
 
     output = succeeded(machine.run(SITE))
 
