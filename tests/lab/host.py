@@ -78,6 +78,17 @@ class Host:
         assert result.code == 0, f"{command}: {result}"
         return result.output
 
+    def write(self, path: str, content: str | bytes, *, owner: str = "dev") -> None:
+        """Write a file, `path` being absolute, with directories for it where there are none; a file's mode is kept.
+
+        The content goes through the standard input, so that no process shows it among its arguments.
+        """
+        directory = f"[ -d $(dirname {path}) ] || install -d -o {owner} $(dirname {path})"
+        script = f"umask 022; {directory}; cat >{path}; chown {owner}: {path}"
+        command = ["docker", "exec", "--interactive", self.name, "sh", "-euc", script]
+        given = content.encode() if isinstance(content, str) else content
+        subprocess.run(command, input=given, check=True, capture_output=True)
+
     def restart(self) -> None:
         """Reboot it: everything in memory is gone, the disk stays."""
         subprocess.run(["docker", "restart", "--time", "20", self.name], check=True, capture_output=True)

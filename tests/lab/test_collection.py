@@ -54,10 +54,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
         host.root(f"install -d -o dev -g dev {TEAM}")
         subprocess.run(["docker", "cp", str(tarball), f"{host.name}:/home/dev/gridtie.tar.gz"], check=True)
         for name, content in FILES.items():
-            subprocess.run(
-                ["docker", "exec", "-i", "--user", "dev", host.name, "tee", f"{TEAM}/{name}"],
-                input=content, text=True, check=True, capture_output=True,
-            )  # fmt: skip
+            host.write(f"{TEAM}/{name}", content)
         yield host
 
 

@@ -154,8 +154,9 @@ def test_a_proxy_that_only_the_inventory_declares_is_the_way_of_probes_and_packa
 ) -> None:
     machine.root(FORGET)
     inventory = INVENTORY.format(url=outside.url, release=f"https://{CLOUD}:{CLOUD_PORT}/")
-    succeeded(machine.run(f"umask 077; cat >../inventory.yml <<'END'\n{inventory}\nEND"))
-    succeeded(machine.run(f"cat >look.yml <<'END'\n{LOOK}\nEND"))
+    machine.write("/home/dev/inventory.yml", inventory)
+    machine.root("chmod 600 /home/dev/inventory.yml")
+    machine.write("/home/dev/gridtie/look.yml", LOOK)
     before = len(outside.asked())
 
     output = succeeded(machine.run(f"{WITHOUT} .venv/bin/ansible-playbook -i ../inventory.yml look.yml --diff -v"))

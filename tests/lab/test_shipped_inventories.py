@@ -155,7 +155,7 @@ def test_ci_lists_every_missing_pin_in_one_line_with_the_command_that_fills_it(r
 def test_ci_runs_with_the_lock_of_the_registries_and_pulls_upstreams_image_by_its_digest(
     runner: Host, server: Server
 ) -> None:
-    upstream.put(runner, f"{upstream.DIRECTORY}/gridtie.lock.yaml", server.lock())
+    runner.write(f"{upstream.DIRECTORY}/gridtie.lock.yaml", server.lock())
     before = len(server.asked())
 
     variables = server.variables(runner, pinned=False, gridtie_lock_file=f"{upstream.DIRECTORY}/gridtie.lock.yaml")
@@ -268,14 +268,14 @@ def _let_in(controller: Host, hosts: dict[str, Host], addresses: dict[str, str])
     succeeded(controller.run("mkdir -m 700 -p ~/.ssh && ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519"))
     key = succeeded(controller.run("cat ~/.ssh/id_ed25519.pub"))
     for machine in hosts.values():
-        upstream.put(machine, "/home/dev/.ssh/authorized_keys", key)
+        machine.write("/home/dev/.ssh/authorized_keys", key)
         machine.root(f"echo dev:{PASSWORD} | chpasswd && echo 'dev ALL=(ALL) ALL' >/etc/sudoers.d/dev")
     succeeded(controller.run(f"ssh-keyscan -t ed25519 {' '.join(addresses.values())} >>~/.ssh/known_hosts 2>/dev/null"))
 
 
 def target(machine: Host, person: str) -> str:
     """Who answers a person's request."""
-    upstream.put(machine, "/opt/ask.py", ASK, owner="root")
+    machine.write("/opt/ask.py", ASK, owner="root")
     return succeeded(machine.run("python3 /opt/ask.py", user=person, cwd="/")).strip()
 
 

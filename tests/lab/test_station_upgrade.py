@@ -137,8 +137,7 @@ def edit(machine: Host, **values: object) -> None:
         for name, value in values.items():
             instead = instead.replace("{" + name + "}", str(value))
         text = text.replace(f"\n{line}", f"\n{instead}")
-    write = ["docker", "exec", "-i", "--user", "dev", machine.name, "sh", "-c", f"cat >/home/dev/gridtie/{path}"]
-    subprocess.run(write, input=text.encode(), check=True)
+    machine.write(f"/home/dev/gridtie/{path}", text)
 
 
 def ask(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -306,8 +305,7 @@ def sources(version: str) -> tuple[dict[str, bytes], str]:
 def pin_sources(machine: Host, server: mirror.Server, version: str) -> None:
     server.pin(machine, version)
     for name, content in sources(version)[0].items():
-        write = ["docker", "exec", "-i", "--user", "dev", machine.name, "sh", "-c", f"cat >/home/dev/gridtie/{name}"]
-        subprocess.run(write, input=content, check=True)
+        machine.write(f"/home/dev/gridtie/{name}", content)
 
 
 def image_of(machine: Host) -> str:

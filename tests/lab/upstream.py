@@ -108,7 +108,7 @@ class Server:
             ),
         }
         for name, text in files.items():
-            put(machine, f"{DIRECTORY}/{name}", text)
+            machine.write(f"{DIRECTORY}/{name}", text)
         return f"@{DIRECTORY}/variables.json"
 
     def artefacts(self, *, pinned: bool) -> str:
@@ -164,7 +164,7 @@ class Server:
         here = Path(found).read_text(encoding="utf-8") if (found := bundle()) else ""
         wanted = [each for each in _CERTIFICATE.findall(here + self.authority) if each not in known]
         for number, certificate in enumerate(wanted):
-            put(machine, f"/usr/local/share/ca-certificates/lab-{number}.crt", certificate, owner="root")
+            machine.write(f"/usr/local/share/ca-certificates/lab-{number}.crt", certificate, owner="root")
         machine.root("update-ca-certificates >/dev/null 2>&1")
 
 
@@ -213,13 +213,6 @@ def catalogue() -> str:
         "sources": [{"ollama": CODER}],
     }  # fmt: skip
     return yaml.safe_dump({"schema": 1, "models": [coder, {**small, "sources": [{"ollama": PROBE}]}]})
-
-
-def put(machine: Host, path: str, text: str, owner: str = "dev") -> None:
-    """Write a file on a machine."""
-    script = f"install -d -o {owner} $(dirname {path}) && cat >{path} && chown {owner}: {path}"
-    command = ["docker", "exec", "--interactive", machine.name, "sh", "-euc", script]
-    subprocess.run(command, input=text, text=True, check=True, capture_output=True)
 
 
 def _step(base: str) -> dict[str, Any]:
