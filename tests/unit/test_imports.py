@@ -52,6 +52,7 @@ HOST_ORDER = [
     {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},
     {"fit"},
+    {"acceptance"},
     {"models"},
     {"doctor"},
     {"commands"},
