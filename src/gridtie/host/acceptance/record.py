@@ -18,6 +18,9 @@ FILE = "accepted.json"
 
 HELD, FAILED, NOT_RUN = "held", "failed", "not run"
 
+# What a model is not for where the check failed; the rest of it may be as good as any.
+PURPOSE_OF = {"tools": "agents", "middle": "completion"}
+
 
 @dataclass(frozen=True)
 class Result:
@@ -53,15 +56,13 @@ class Acceptance:
         return all(result.outcome != FAILED for result in self.results)
 
     @property
-    def failed(self) -> tuple[str, ...]:
-        return tuple(result.id for result in self.results if result.outcome == FAILED)
+    def failed(self) -> tuple[Result, ...]:
+        return tuple(result for result in self.results if result.outcome == FAILED)
 
     @property
-    def not_run(self) -> tuple[str, ...]:
-        return tuple(result.id for result in self.results if result.outcome == NOT_RUN)
-
-    def result(self, check: str) -> Optional[Result]:
-        return next((result for result in self.results if result.id == check), None)
+    def unfit(self) -> dict[str, Result]:
+        """Purposes that it is not for, by what failed."""
+        return {PURPOSE_OF[result.id]: result for result in self.failed if result.id in PURPOSE_OF}
 
     def summary(self) -> dict[str, Any]:
         """What the router and the doctor are told, as station.json has it."""
@@ -97,13 +98,14 @@ class Acceptances:
         self._known = [*kept, found]
         write_json(self._path, {"schema": SCHEMA, "accepted": [asdict(each) for each in self._known]})
 
-    def failed(self, check: str, engine: str, version: str) -> dict[str, str]:
-        """Names of the catalogue whose models failed a check on this engine, with what was found and when."""
-        told = {}
+    def unfit(self, engine: str, version: str) -> dict[str, dict[str, str]]:
+        """By purpose the names of the catalogue that are not for it on this engine, with what was found and when."""
+        told: dict[str, dict[str, str]] = {}
         for each in self._known:
-            result = each.result(check)
-            if result and result.outcome == FAILED and (each.engine, each.engine_version) == (engine, version):
-                told[each.catalogue] = f"{result.found} (acceptance on this machine, {each.date})"
+            if (each.engine, each.engine_version) == (engine, version):
+                for purpose, result in each.unfit.items():
+                    why = f"{result.found} (accepted on this machine, {each.date})"
+                    told.setdefault(purpose, {})[each.catalogue] = why
         return told
 
 
