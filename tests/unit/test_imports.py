@@ -16,7 +16,7 @@ ALLOWED = {
     # For names that mean the same on a host and in the router.
     "config": {"host.ollama_name", "host.purpose_names"},
     "catalogue": {"host"},
-    "dialects": {"config"},
+    "dialects": {"config", "host.tool_calls"},
     "upstream": {"config"},
     "ledger": {"config", "dialects"},
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},

@@ -80,12 +80,12 @@ def _held(schema: Any, root: Any, depth: int) -> dict[str, Any]:
         return _held_object(schema, root, depth)
     if kind == "array":
         least = _number(schema, "minItems", 0)
-        most = min(_number(schema, "maxItems", _MOST_ITEMS), max(_MOST_ITEMS, least))
+        most = max(least, min(_number(schema, "maxItems", _MOST_ITEMS), _MOST_ITEMS))
         items = _held(schema.get("items"), root, depth + 1)
         return {"type": "array", "items": items, "minItems": least, "maxItems": most}
     if kind == "string":
         least = _number(schema, "minLength", 0)
-        most = min(_number(schema, "maxLength", LONGEST), max(LONGEST, least))
+        most = max(least, min(_number(schema, "maxLength", LONGEST), LONGEST))
         return {"type": "string", "minLength": least, "maxLength": most} if least else {**_TEXT, "maxLength": most}
     if kind == "integer":
         bounds = {name: schema[name] for name in ("minimum", "maximum") if type(schema.get(name)) is int}
