@@ -75,7 +75,7 @@ class Acceptance:
     def is_of(self, model: Mapping[str, Any], engine: str, version: str) -> bool:
         """Whether it is of a model of station.json as it is now."""
         mine = (self.digest, self.context, self.parallel, self.engine, self.engine_version)
-        return mine == (model["digest"], model["context"], model["parallel"], engine, version)
+        return mine == (*(model.get(name) for name in ("digest", "context", "parallel")), engine, version)
 
 
 class Acceptances:
@@ -83,9 +83,7 @@ class Acceptances:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        document = read_table(path)
-        rows = document.get("accepted") if document.get("schema") == SCHEMA else None
-        self._known = [found for row in rows or () if (found := _read(row)) is not None]
+        self._known = recorded(read_table(path))
 
     def find(self, model: Mapping[str, Any], engine: str, version: str) -> Optional[Acceptance]:
         """What a model of station.json has shown as it is now, on this engine."""
@@ -107,6 +105,12 @@ class Acceptances:
                     why = f"{result.found} (accepted on this machine, {each.date})"
                     told.setdefault(purpose, {})[each.catalogue] = why
         return told
+
+
+def recorded(document: Any) -> list[Acceptance]:
+    """What a file of this schema holds; nothing of another one."""
+    rows = document.get("accepted") if isinstance(document, dict) and document.get("schema") == SCHEMA else None
+    return [found for row in rows or () if (found := _read(row)) is not None]
 
 
 def _read(row: Any) -> Optional[Acceptance]:
