@@ -168,7 +168,7 @@ options:
     default: http://engine:11434
   accept_s:
     description: >-
-      At most so many seconds in which a model that is new shows what it can, 15 for that of the smoke test. C(0) asks
+      At most so many seconds in which a model that is new shows what it can, 5 for that of the smoke test. C(0) asks
       none.
     type: float
     default: 120

@@ -47,6 +47,7 @@ LIMIT_S = 60.0
 # More tokens than the largest batch here, so that a whole one goes through its buffers; few enough for each context.
 READ = 1101
 CONTEXTS = {SMALL: (2048, 4096, 8192), TOOLS: (2048, 8192, 32768), GEMMA: (2048, 8192, 32768)}
+POINTS = [(name, context) for name, listed in CONTEXTS.items() for context in listed]
 
 
 @pytest.fixture(scope="module")
@@ -116,8 +117,8 @@ def running(station: Station, store: Path, parallel: int) -> Iterator[Engine]:
     }  # fmt: skip
     environment = {**dict(text.split("=", 1) for text in told["Config"]["Env"]), **ours}
     docker(
-        "run", "--detach", "--rm", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop=ALL", "--read-only",
-        "--tmpfs", "/tmp:size=256m,mode=1777", "--volume", f"{store}:/store:ro",
+        "run", "--detach", "--rm", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop=ALL",
+        "--read-only", "--tmpfs", "/tmp:size=256m,mode=1777", "--volume", f"{store}:/store:ro",
         *(word for pair in environment.items() for word in ("--env", "=".join(pair))),
         told["Config"]["Image"], *told["Config"]["Cmd"],
     )  # fmt: skip
@@ -207,15 +208,20 @@ def measured(engine: Engine, models: tuple[Path, dict[str, dict[str, Any]]]) -> 
     return Measured(engine, *models)
 
 
-def test_the_program_itself_takes_what_a_program_takes(measured: Measured) -> None:
-    """It is taken from every other figure, of whichever model."""
-    assert 20 * MIB <= measured.beside(SMALL, 2048) <= 100 * MIB
+@pytest.mark.parametrize(("name", "context"), POINTS)
+def test_beside_the_prediction_lies_the_program_with_its_vocabulary(
+    measured: Measured, name: str, context: int
+) -> None:
+    """Python, libraries, threads and the tokenizer's tables, which are no tensors: 59 MiB with the 49,152 tokens of
+    SmolLM2, 103 with the 262,144 of Gemma, and up to 15 of the checkpoints that a sliding window makes of a prompt.
+    """
+    assert 20 * MIB <= measured.beside(name, context) <= 130 * MIB
 
 
-@pytest.mark.parametrize(("name", "context"), [(name, each) for name, listed in CONTEXTS.items() for each in listed])
+@pytest.mark.parametrize(("name", "context"), [(name, each) for name, each in POINTS if each != CONTEXTS[name][0]])
 def test_resident_memory_is_within_five_per_cent_of_the_prediction(measured: Measured, name: str, context: int) -> None:
-    """At three contexts, alone and four at once; the program, which is the same for all, taken from it."""
-    off = measured.beside(name, context) - measured.beside(SMALL, 2048)
+    """At three contexts, alone and four at once, the program with its vocabulary taken from it as it is at the first."""
+    off = measured.beside(name, context) - measured.beside(name, CONTEXTS[name][0])
 
     assert abs(off) <= 0.05 * measured.predicted(name, context), f"{off / MIB:.1f} MiB off"
 
