@@ -220,7 +220,7 @@ def test_beside_the_prediction_lies_the_program_with_its_vocabulary(
 
 @pytest.mark.parametrize(("name", "context"), [(name, each) for name, each in POINTS if each != CONTEXTS[name][0]])
 def test_resident_memory_is_within_five_per_cent_of_the_prediction(measured: Measured, name: str, context: int) -> None:
-    """At three contexts, alone and four at once, the program with its vocabulary taken from it as it is at the first."""
+    """At three contexts, alone and four at once; the program with its vocabulary is taken from it, as at the first."""
     off = measured.beside(name, context) - measured.beside(name, CONTEXTS[name][0])
 
     assert abs(off) <= 0.05 * measured.predicted(name, context), f"{off / MIB:.1f} MiB off"
