@@ -184,7 +184,8 @@ def context(subject: Subject) -> Result:
     told = "a fact at its far end was found" if found_it else "a fact at its far end was not found (a weak model)"
     found = f"{far.prompt_tokens:,} of {wanted:,} tokens read, {told}, {'none was cut' if counted else 'some were cut'}"
     if lines < whole:
-        found += f"; more was not tried, it reads {pace:.0f} tokens/s and {subject.clock.limit_s:.0f} s were given"
+        slow = f"it reads {pace:.0f} tokens/s and {subject.clock.limit_s:.0f} s were given"
+        found += f"; more was not tried: {slow}; the engine says that it has room for {room:,}"
     figures = {"read": far.prompt_tokens, "expected": expected, "found": float(found_it), "seconds": far.seconds}
     return _result("context", counted, found, f"{expected:,} tokens counted", figures)
 
