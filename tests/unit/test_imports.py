@@ -50,7 +50,7 @@ ALLOWED = {
 HOST_ORDER = [
     {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
     {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
-    {"keys_in_force", "machine"},
+    {"keys_in_force", "machine", "connect"},
     {"fit"},
     {"models"},
     {"doctor"},
