@@ -49,7 +49,7 @@ ALLOWED = {
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
     {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
-    {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
+    {"catalogue", "paths", "ledger_file", "router", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect"},
     {"fit"},
     {"models"},
