@@ -20,7 +20,7 @@ check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test cases faults fuzz reset pins catalogue pages lock oracle venv artefacts collection
+.PHONY: help site upgrade verify report bench demo test cases faults fuzz reset pins catalogue pages lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -38,6 +38,14 @@ upgrade: ## switch the engine to the pinned version; back by itself where that d
 verify: ## prove that the station works: every check, from inside and outside
 	@scripts/venv site
 	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
+
+report: ## one bill for all hosts of an inventory:  make report ARGS="-i inventories/team -e gridtie_report_month=2026-11"
+	@scripts/venv site
+	@scripts/playbook playbooks/report.yml $(verbose) $(ARGS)
+
+bench: ## which host serves which model how fast, and what is off the prediction, as one table
+	@scripts/venv site
+	@scripts/playbook playbooks/bench.yml $(verbose) $(ARGS)
 
 demo: ## five agents build and test a small feature through the router
 	@scripts/venv site

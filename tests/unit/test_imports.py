@@ -42,7 +42,7 @@ ALLOWED = {
     # Of a host's what its image has as well.
     "report": {
         *("ledger", "config", "dialects", "page", "host.paths", "host.local_time", "host.new_file", "host.table"),
-        "host.commands.report_arguments",
+        *("host.commands.report_arguments", "host.version"),
     },
 }
 
