@@ -7,6 +7,7 @@ SHELL := /bin/sh
 # PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
+# NAMES   measurements, or files of tests:                make record NAMES="doctor bench-probe"
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
@@ -15,12 +16,13 @@ PART ?=
 MODELS ?=
 ADD ?=
 VERSION ?=
+NAMES ?=
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify report bench demo test cases faults fuzz reset pins catalogue pages lock oracle venv artefacts collection
+.PHONY: help site upgrade verify report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -79,12 +81,18 @@ catalogue: ## read models' shapes from their headers into config/models.yaml; AD
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.catalogue $(ARGS) $(if $(ADD),add "$(ADD)",refresh $(MODELS))
 
-pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, docs/costs.md, READMEs of roles
+pages: ## write the pages again that are made from data: tables of docs/, READMEs of roles, docs/closeout.md
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/costs_page.py
+	@.venv/bin/python scripts/results_pages.py
+	@.venv/bin/python scripts/closeout.py
 	@.venv/bin/python scripts/role_readmes.py
+
+record: ## keep what measurements or files of tests come to, for docs/closeout.md:  make record NAMES="doctor bench-probe"
+	@scripts/venv test
+	@.venv/bin/python scripts/record.py $(NAMES) $(ARGS)
 
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)
