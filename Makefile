@@ -7,7 +7,8 @@ SHELL := /bin/sh
 # PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
-# NAMES   measurements, or files of tests:                make record NAMES="doctor bench-probe"
+# NAMES   measurements, or files of tests:                  make record NAMES="doctor bench-probe"
+# RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
@@ -19,6 +20,7 @@ VERSION ?=
 NAMES ?=
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
+record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
@@ -55,7 +57,7 @@ demo: ## five agents build and test a small feature through the router
 
 test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test
-	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
+	@$(record).venv/bin/python scripts/test.py $(PART) $(ARGS)
 
 cases: ## what real users send, write and own, tried against a router process; BASE=COMMIT for both side by side
 	@scripts/venv test

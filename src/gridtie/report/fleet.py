@@ -22,6 +22,8 @@ DIMENSIONS = {
     "environment": "environment",
     "model": "model",
     "day": "day",
+    # All three at once, for whoever passes costs on.
+    "host, person, project": "host || ', ' || key || ', ' || iif(project = '', '(none)', project)",
 }
 _LINE = line(f"coalesce(sum({ELECTRICITY}), 0) / 1e12")
 _COLUMNS = ("requests", *GROUP, *FIGURES)

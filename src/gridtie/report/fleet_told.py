@@ -20,6 +20,7 @@ _TITLES = {
     "environment": "By environment",
     "model": "By model that answered",
     "day": "By day",
+    "host, person, project": "By host, person and project",
 }
 _HOSTS = ("host", "gridtie", "requests", "told until", "electricity", "idle", "amortisation", "in other ledgers")
 # Lines of a table that a page can show; the CSV has all of them.

@@ -72,6 +72,11 @@ def test_a_request_that_went_through_two_routers_is_one(told: list[tuple[str, by
     assert groups(found, "host", "requests", "local_requests") == {"laptop": (3, 2), "server": (1, 1)}
     assert groups(found, "person", "requests") == {"alice": (3,), "bob": (1,)}
     assert groups(found, "project", "requests") == {"": (3,), "web": (1,)}
+    assert groups(found, "host, person, project", "requests") == {
+        "laptop, alice, (none)": (2,),
+        "laptop, alice, web": (1,),
+        "server, bob, (none)": (1,),
+    }
 
 
 def test_what_a_server_answered_for_a_host_that_is_missing_is_told(told: list[tuple[str, bytes]]) -> None:
