@@ -7,7 +7,6 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from time import sleep
 from typing import Any
 
 import msgspec
@@ -16,26 +15,24 @@ from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
+from gridtie.bench.ledger_row import row_of
 from gridtie.bench.lines import Facts, named
 from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
 from gridtie.config.problems import closest
 from gridtie.dialects.openai_chat.facts import read as read_facts
 from gridtie.host import paths
-from gridtie.host.router import Declined, Router, Unreachable
+from gridtie.host.router import Router
 from gridtie.host.version import __version__
 from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
-from gridtie.quality.results import LeftOut, Run, Try, Writer, read
+from gridtie.quality.results import FILES, LeftOut, Run, Try, Writer, read
 from gridtie.quality.task import CATEGORIES, Task
 from gridtie.quality.tasks import TASKS
 from gridtie.sandbox import Execution, SandboxUnavailable
 
 # So many requests without an answer, one after another: the target is gone, and the rest would be unanswered, too.
 _GIVE_UP = 3
-# The ledger knows a request a moment after its last byte.
-_RECORD_TRIES = 20
-_RECORD_WAIT_S = 0.1
 
 
 class Session:
@@ -64,7 +61,7 @@ class Session:
         """The file of results, new or as it was left."""
         args, route = self._args, self._route
         if args.resume:
-            return Writer.resume(args.resume)
+            return FILES.resume(args.resume)
         run = Run(
             version=__version__,
             started=datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -78,7 +75,7 @@ class Session:
             temperature=args.temperature,
             spend=self._spend,
         )
-        writer = Writer.new(self.path, run)
+        writer = FILES.begin(self.path, run)
         for task in self._tasks:
             if why := self._unfit(task):
                 writer.add(LeftOut(task=task.name, why=why))
@@ -106,7 +103,7 @@ class Session:
             self._count(error)
             return
         self._silent = 0
-        row = self._row(reply.request_id)
+        row = row_of(self._router, reply.request_id)
         if self._elsewhere(reply, row):
             return
         cost = row.get("cost_usd")
@@ -150,17 +147,6 @@ class Session:
         if task.tools and not self._route.tools:
             return "the target takes no tools"
         return self._no_box if task.executes else ""
-
-    def _row(self, request_id: str) -> Mapping[str, Any]:
-        """The ledger's row of a request; empty where it has none."""
-        for _ in range(_RECORD_TRIES if request_id else 0):
-            try:
-                row: Mapping[str, Any] = self._router.get(f"/gridtie/requests/{request_id}")
-            except (Declined, Unreachable):
-                sleep(_RECORD_WAIT_S)
-            else:
-                return row
-        return {}
 
 
 def _chosen(args: Namespace) -> list[Task]:
