@@ -7,6 +7,7 @@ SHELL := /bin/sh
 # PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
+# COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
@@ -39,9 +40,9 @@ verify: ## prove that the station works: every check, from inside and outside
 	@scripts/venv site
 	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
 
-demo: ## five agents build and test a small feature through the router
+demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site
-	@.venv/bin/python demo_final.py $(ARGS)
+	@.venv/bin/python demo_final.py $(if $(filter 1 yes true,$(COMPARE)),--compare) $(ARGS)
 
 test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test

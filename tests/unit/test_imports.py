@@ -28,6 +28,7 @@ ALLOWED = {
     "lock": set(),
     "quality": {
         "bench",
+        "solved",
         "sandbox",
         "agents",
         "routing",
@@ -39,6 +40,9 @@ ALLOWED = {
         "host",
     },
     "page": set(),
+    "demo": {"agents", "bench", "solved", "quality.stats", "sandbox", "dialects", "ledger", "host"},
+    # The report's arithmetic, and how sure rates are.
+    "solved": {"report", "ledger", "config", "bench", "host.table", "quality.stats"},
     # Of a host's what its image has as well.
     "report": {
         *("ledger", "config", "dialects", "page", "host.paths", "host.local_time", "host.new_file", "host.table"),
@@ -64,6 +68,7 @@ PURE = [
     "bench/plan.py",
     "bench/profiles.py",
     "bench/stats.py",
+    "solved/stats.py",
     "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",

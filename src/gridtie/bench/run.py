@@ -14,8 +14,8 @@ import msgspec
 from gridtie.bench import meter, profiles
 from gridtie.bench.asking import Answer, Failed, Way
 from gridtie.bench.errors import BenchError
-from gridtie.bench.ledger_row import row_of
-from gridtie.bench.lines import Facts, Stopped
+from gridtie.bench.ledger_row import facts_of, row_of, settled
+from gridtie.bench.lines import Stopped
 from gridtie.bench.meter import Meter
 from gridtie.bench.plan import AGAIN, BESIDE, FIRST, ROUTER, Block, blocks
 from gridtie.bench.profiles import Profile, Prompt
@@ -25,6 +25,7 @@ from gridtie.bench.target import Router
 from gridtie.dialects.facts import Facts as RequestFacts
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.host.router import Unreachable, send
+from gridtie.ledger import Entry
 from gridtie.providers.target import Target
 
 # So many failures, one after another and none of them for being busy: the target is gone, and the rest would be, too.
@@ -117,8 +118,8 @@ class Runner:
 
     async def _facts(self, request_id: str) -> None:
         row = await self._row(request_id)
-        if row:
-            facts = Facts(**{name: str(row.get(name) or "") for name in ("engine", "engine_version", "digest")})
+        if row is not None:
+            facts = facts_of(row)
             if facts != self._writer.results.facts:
                 self._writer.add(facts)
 
@@ -236,7 +237,7 @@ class Runner:
         if not target and answer.request_id:
             # An answer that was long in coming got its head before anybody knew whose it would be.
             row = await self._row(answer.request_id)
-            target, locality = str(row.get("target") or ""), str(row.get("locality") or "")
+            target, locality = (row.target or "", row.locality or "") if row else ("", "")
         if not target or target == self._run.target:
             return ""
         if locality == "cloud" and not self._run.spend:
@@ -264,10 +265,10 @@ class Runner:
         number = purse.take(most(read(msgspec.json.encode({**body, "model": "m"})), profile.answer_tokens))
         answer = await self._tools.ways[way].ask(body)
         row = await self._row(answer.request_id)
-        purse.settle(number, None if row.get("estimated") else row.get("cost_usd"))
+        purse.settle(number, settled(row))
         return answer
 
-    async def _row(self, request_id: str) -> Mapping[str, Any]:
+    async def _row(self, request_id: str) -> Entry | None:
         return await asyncio.to_thread(row_of, self._tools.router, request_id)
 
 

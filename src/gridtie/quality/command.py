@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from pathlib import Path
@@ -13,6 +14,7 @@ import msgspec
 from gridtie.bench.errors import BenchError
 from gridtie.bench.lines import Stopped
 from gridtie.bench.progress import Progress
+from gridtie.host import paths
 from gridtie.host.commands.bench_arguments import dollars, positive
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
@@ -22,6 +24,7 @@ from gridtie.quality.results import Results, read
 from gridtie.quality.session import Session
 from gridtie.quality.task import CATEGORIES
 from gridtie.sandbox import SandboxUnavailable
+from gridtie.solved.money import Tariff
 
 SOLVED, WORSE, COULD_NOT, INTERRUPTED = 0, 1, 2, 130
 
@@ -87,15 +90,17 @@ def run(args: Namespace) -> int:
 
 def _compare(args: Namespace) -> int:
     first, second = (read(path) for path in args.compare)
-    sys.stdout.write(summary.comparison(first, second) + "\n")
-    pairs = [{"category": name, **msgspec.to_builtins(pair)} for name, pair in summary.paired(first, second)]
-    _put_json(args, {"schema": 1, "a": first.run, "b": second.run, "categories": pairs})
+    tariff = _tariff()
+    sys.stdout.write(summary.comparison(first, second, tariff) + "\n")
+    pairs = [{"group": name, **msgspec.to_builtins(pair)} for name, pair in summary.paired(first, second)]
+    _put_json(args, {"schema": 1, "a": _document(first, tariff), "b": _document(second, tariff), "categories": pairs})
     return WORSE if summary.worse(first, second) else SOLVED
 
 
 def _tell(args: Namespace, results: Results) -> int:
-    sys.stdout.write(summary.report(results) + "\n")
-    _put_json(args, _document(results))
+    tariff = _tariff()
+    sys.stdout.write(summary.report(results, tariff) + "\n")
+    _put_json(args, _document(results, tariff))
     return SOLVED
 
 
@@ -108,12 +113,18 @@ def _put_json(args: Namespace, document: dict[str, Any]) -> None:
         raise BenchError(f"{args.json} cannot be written: {error.strerror}; name another place") from None
 
 
-def _document(results: Results) -> dict[str, Any]:
+def _tariff() -> Tariff:
+    return Tariff.read(paths.config_dir(os.environ))
+
+
+def _document(results: Results, tariff: Tariff) -> dict[str, Any]:
     return {
         "schema": 1,
         "run": results.run,
         "facts": results.facts,
-        "categories": summary.lines(results),
+        # Money in US dollars, time in seconds, of one solved task.
+        "categories": summary.lines(results, tariff),
+        "counted": tariff.words,
         "solved": summary.solved(results),
         "left_out": results.left_out,
         "unfinished": results.stopped or len(results.left) or None,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from gridtie.bench import lines
 from gridtie.bench.lines import Facts, Files, First, Line, Money, Stopped
+from gridtie.ledger import Entry
 
 
 class Run(First, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
@@ -14,6 +15,8 @@ class Run(First, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     target: str
     locality: str
     context: int | None = None
+    # Of the model's file, as the station knows it.
+    quantisation: str = ""
     environment: str
     # Names of tasks, in their order, with their categories, and how often each is tried.
     tasks: dict[str, str]
@@ -37,11 +40,8 @@ class Try(Line, frozen=True, kw_only=True, omit_defaults=True, tag="try"):
     sample: int
     why: str = ""
     seconds: float
-    tokens_in: int = 0
-    tokens_out: int = 0
-    # None: not known. 0 for a local target.
-    cost_usd: float | None = None
-    request_id: str = ""
+    # As the ledger has the request; None: it does not know it.
+    entry: Entry | None = None
 
     @property
     def passed(self) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -15,7 +14,7 @@ from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
-from gridtie.bench.ledger_row import row_of
+from gridtie.bench.ledger_row import facts_of, row_of, settled
 from gridtie.bench.lines import Facts, named
 from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
@@ -24,6 +23,7 @@ from gridtie.dialects.openai_chat.facts import read as read_facts
 from gridtie.host import paths
 from gridtie.host.router import Router
 from gridtie.host.version import __version__
+from gridtie.ledger import Entry
 from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
 from gridtie.quality.results import FILES, LeftOut, Run, Try, Writer, read
@@ -50,6 +50,7 @@ class Session:
             raise BenchError(f"{args.resume} is about {before.target}; the router goes to {self._route.target} now")
         self._spend = args.spend or (before.spend if before else 0.0)
         configuration = Configuration.read(paths.config_dir(os.environ))
+        self._quantisation = configuration.quantisation(self._route)
         self._most = allowed(self._route, configuration, self._spend)
         self._tasks = _again(before) if before else _chosen(args)
         self._by_name = {task.name: task for task in self._tasks}
@@ -68,6 +69,7 @@ class Session:
             target=route.target,
             locality=route.locality,
             context=route.context,
+            quantisation=self._quantisation,
             environment=route.environment,
             tasks={task.name: task.category for task in self._tasks},
             sets=tuple(map(str, args.set)),
@@ -106,28 +108,17 @@ class Session:
         row = row_of(self._router, reply.request_id)
         if self._elsewhere(reply, row):
             return
-        cost = row.get("cost_usd")
         if purse is not None and number is not None:
-            purse.settle(number, None if row.get("estimated") else cost)
-        if not writer.results.facts.digest and not writer.results.facts.engine:
-            told = {each: str(row.get(each) or "") for each in ("engine", "engine_version", "digest")}
-            writer.add(Facts(**told))
-        writer.add(
-            Try(
-                task=task.name,
-                sample=sample,
-                why=task.check(reply.answer, self._box),
-                seconds=reply.seconds,
-                tokens_in=reply.tokens_in,
-                tokens_out=reply.tokens_out,
-                cost_usd=0.0 if self._route.locality == "local" else cost,
-                request_id=reply.request_id,
-            )
-        )
+            purse.settle(number, settled(row))
+        if row is not None and writer.results.facts == Facts():
+            writer.add(facts_of(row))
+        why = task.check(reply.answer, self._box)
+        writer.add(Try(task=task.name, sample=sample, why=why, seconds=reply.seconds, entry=row))
 
-    def _elsewhere(self, reply: Reply, row: Mapping[str, Any]) -> bool:
+    def _elsewhere(self, reply: Reply, row: Entry | None) -> bool:
         """Whether another target answered: that is no answer of the one that is tried."""
-        target, locality = reply.target or row.get("target"), reply.locality or row.get("locality")
+        target = reply.target or (row.target if row else None)
+        locality = reply.locality or (row.locality if row else None)
         if not target or target == self._route.target:
             return False
         if locality == "cloud" and not self._spend:

@@ -200,8 +200,8 @@ def test_two_targets_are_held_against_each_other_task_by_task(command: Command, 
 
     command("--compare", str(good), str(bad), "--json", str(tmp_path / "told.json"))
     told = json.loads((tmp_path / "told.json").read_text())
-    (tools,) = (line for line in told["categories"] if line["category"] == "tools")
-    assert (told["a"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
+    (tools,) = (line for line in told["categories"] if line["group"] == "tools")
+    assert (told["a"]["run"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
 
 
 def test_nothing_goes_to_a_cloud_without_a_limit_and_with_one_its_cost_is_told(command: Command, file: Path) -> None:
@@ -276,7 +276,7 @@ def test_the_document_has_every_figure(command: Command, file: Path, tmp_path: P
     document = json.loads((tmp_path / "told.json").read_text())
 
     assert document["unfinished"] is None
-    assert {line["category"]: line["rate"]["passed"] for line in document["categories"]} == {
+    assert {line["group"]: line["rate"]["passed"] for line in document["categories"]} == {
         "json": 8,
         "tools": 8,
         "all": 16,
