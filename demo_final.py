@@ -19,12 +19,12 @@ from pathlib import Path
 try:
     import httpx  # noqa: F401 - asked for here, so that a missing environment is told in one sentence
 
-    from gridtie import sandbox
     from gridtie.agents import account, endpoint, pipeline, tasks
     from gridtie.agents.client import Client, Record, RequestFailed
     from gridtie.agents.screen import Screen
     from gridtie.agents.task import Task
     from gridtie.demo import command as comparison
+    from gridtie.host import sandbox
     from gridtie.host.commands.bench_arguments import dollars, positive
 except ModuleNotFoundError as missing:
     sys.stderr.write(

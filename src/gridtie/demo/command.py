@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from gridtie import sandbox
 from gridtie.agents import tasks
 from gridtie.agents.client import Client
 from gridtie.agents.endpoint import Endpoint
@@ -28,12 +27,12 @@ from gridtie.demo import session, told
 from gridtie.demo.results import FILES, Results, Run, Side, Writer, read
 from gridtie.demo.standin import Standin, running
 from gridtie.demo.way import Way
-from gridtie.host import paths
+from gridtie.host import paths, sandbox
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Router, Unreachable
+from gridtie.host.sandbox import SandboxUnavailable
 from gridtie.host.version import __version__
-from gridtie.sandbox import SandboxUnavailable
 from gridtie.solved.money import Tariff
 
 COMPARED, COULD_NOT, INTERRUPTED = 0, 2, 130

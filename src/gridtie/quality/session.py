@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import msgspec
 
-from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
@@ -20,16 +20,18 @@ from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
 from gridtie.config.problems import closest
 from gridtie.dialects.openai_chat.facts import read as read_facts
-from gridtie.host import paths
+from gridtie.host import paths, sandbox
+from gridtie.host.commands.quality_arguments import CATEGORIES
 from gridtie.host.router import Router
+from gridtie.host.sandbox import Execution, SandboxUnavailable
+from gridtie.host.sandbox_link import LinkedSandbox
 from gridtie.host.version import __version__
 from gridtie.ledger import Entry
 from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
 from gridtie.quality.results import FILES, LeftOut, Run, Try, Writer, read
-from gridtie.quality.task import CATEGORIES, Task
+from gridtie.quality.task import Task
 from gridtie.quality.tasks import TASKS
-from gridtie.sandbox import Execution, SandboxUnavailable
 
 # So many requests without an answer, one after another: the target is gone, and the rest would be unanswered, too.
 _GIVE_UP = 3
@@ -164,6 +166,8 @@ def _sandbox(args: Namespace, tasks: Sequence[Task]) -> tuple[Runner, str]:
     """What runs a model's code, or why nothing may: it is executed in a sandbox or not at all."""
     try:
         if any(task.executes for task in tasks):
+            if args.linked_sandbox:
+                return LinkedSandbox(sys.stdout, sys.stdin).run, ""
             return sandbox.find(paths.config_dir(os.environ), args.sandbox_image, retry_with="gridtie quality").run, ""
     except SandboxUnavailable as error:
         return _refuse, f"there is no sandbox ({error})"

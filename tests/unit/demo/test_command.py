@@ -17,9 +17,9 @@ import pytest
 from gridtie.agents.task import Task
 from gridtie.demo import command
 from gridtie.demo.results import Broken, read
+from gridtie.host.sandbox import SandboxUnavailable
 from gridtie.report.quality import Demo
 from gridtie.report.quality import read as read_document
-from gridtie.sandbox import SandboxUnavailable
 from standins.behaviour import Behaviour, Refusal
 from standins.bench import place
 from standins.demo_cloud import DemoCloud, configured
