@@ -9,6 +9,7 @@ SHELL := /bin/sh
 # ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
 # NAMES   measurements, or files of tests:                  make record NAMES="doctor bench-probe"
 # RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
+# COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
@@ -51,9 +52,9 @@ bench: ## which host serves which model how fast, and what is off the prediction
 	@scripts/venv site
 	@scripts/playbook playbooks/bench.yml $(verbose) $(ARGS)
 
-demo: ## five agents build and test a small feature through the router
+demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site
-	@.venv/bin/python demo_final.py $(ARGS)
+	@.venv/bin/python demo_final.py $(if $(filter 1 yes true,$(COMPARE)),--compare) $(ARGS)
 
 test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test

@@ -13,7 +13,7 @@ import re
 import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
-from gridtie.host.commands import bench, doctor, fit, gpu, keys, ledger, models, report, route, usage
+from gridtie.host.commands import bench, doctor, fit, gpu, keys, ledger, models, quality, report, route, usage
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
@@ -57,7 +57,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (doctor, fit, gpu, models, bench, usage, report, ledger, route, keys):
+    for module in (doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys):
         module.register(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)

@@ -14,19 +14,18 @@ from typing import Any
 from gridtie.config import source
 from gridtie.config.load import ConfigError, load_routing
 from gridtie.config.names import canonical
-from gridtie.config.schema import Electricity, Routing
 from gridtie.host.commands.report_arguments import zone as reader_zone
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError, config_dir, state_dir
 from gridtie.ledger import Prices, PricesError, UsageError, moment, zone_of
-from gridtie.ledger.prices import Rates
 from gridtie.report import assumptions, quality, rows, what_if_told
 from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
-from gridtie.report.question import NARROWED, Other, Power, Question, QuestionError, month
+from gridtie.report.question import NARROWED, Other, Question, QuestionError, month
 from gridtie.report.spreadsheet import spreadsheet
 from gridtie.report.sql import Statements
+from gridtie.report.tariff import own_prices, power_of
 from gridtie.report.text import text
 from gridtie.report.what_if import what_if
 from gridtie.report.words import money, percent
@@ -61,7 +60,7 @@ def _run(args: Namespace) -> int:
     return _verdict(found, args.expect)
 
 
-def _sides(name: str) -> list[quality.Side]:
+def _sides(name: str) -> list[quality.Side | quality.Demo]:
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -114,11 +113,11 @@ def asked(args: Namespace, config: Path, now: float) -> Question:
         # What is to come has no request, and would be written off all the same.
         until=min(until, now) if since < now else until,
         zone=zone,
-        power=_power(routing.costs.electricity, args.kwh),
+        power=power_of(routing.costs.electricity, args.kwh),
         hardware=routing.costs.hardware,
         others=tuple(_priced(ref, prices) for ref in args.baseline or routing.costs.baselines),
         price_date=prices.date,
-        own_prices=_own_prices(routing),
+        own_prices=own_prices(routing),
         only={column: _names(column, given) for column in NARROWED if (given := getattr(args, column))},
     )
 
@@ -165,19 +164,6 @@ def _recompute(name: str, ledger: Path) -> int:
     return 1 if differing else 0
 
 
-def _power(set_: Electricity | None, kwh: float | None) -> Power:
-    if kwh is not None and not 0 <= kwh < float("inf"):
-        raise QuestionError(f"--kwh {kwh:g} found; wanted the kilowatt-hours of the period, 0 or more")
-    used = set_ or Electricity()
-    return Power(
-        watts=used.watts,
-        idle_watts=used.idle_watts,
-        usd_per_kwh=used.usd_per_kwh,
-        measured_kwh=kwh,
-        chosen=set_ is not None,
-    )
-
-
 def _priced(ref: str, prices: Prices) -> Other:
     listed = prices.listed(ref)
     if listed is None:
@@ -186,16 +172,6 @@ def _priced(ref: str, prices: Prices) -> Other:
             f"{', '.join(prices.refs()[:3])} … ({len(prices.refs())} in all)"
         )
     return Other(ref=ref, prices=listed)
-
-
-def _own_prices(routing: Routing) -> dict[str, Rates]:
-    """What tokens of local models cost by the routing file."""
-    return {
-        f"{name}/{model}": Rates(input=price.input, output=price.output, cached_input=price.cached_input)
-        for name, provider in routing.providers.items()
-        if provider.locality == "local"
-        for model, price in provider.prices.items()
-    }
 
 
 def _names(column: str, given: Iterable[str]) -> tuple[str, ...]:
