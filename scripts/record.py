@@ -40,6 +40,8 @@ def run(name: str, command: str) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "result.json"
         words = [str(file) if word == FILE else word for word in shlex.split(command)]
+        if (ROOT / words[0]).is_file():
+            words = [sys.executable, str(ROOT / words[0]), *words[1:]]
         environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
         began = time.monotonic()
         capture = subprocess.PIPE if FILE not in shlex.split(command) else None

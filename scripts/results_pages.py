@@ -101,12 +101,20 @@ def solved() -> str:
 
 def _solved(record: Record) -> str:
     rows = [
-        [line["category"], f"{rate['passed']} of {rate['total']}", f"{rate['low']:.0%} to {rate['high']:.0%}"]
+        [
+            line["group"],
+            f"{rate['passed']} of {rate['total']}",
+            f"{rate['low']:.0%} to {rate['high']:.0%}",
+            f"{line['seconds']['value']:.3g} s" if line["seconds"] else "-",
+            f"${line['usd']['value']:.2g}" if line["usd"] else "-",
+        ]
         for line in record.result["categories"]
         for rate in (line["rate"],)
     ]
-    left = f"\n\nNot tried, since the target could not be given them: {len(record.result['left_out'])} tasks."
-    return table(["category", "solved", "95 % interval"], rows, {1, 2}) + (left if record.result["left_out"] else "")
+    told = table(["category", "solved", "95 % interval", "time a solved task", "cost of one"], rows, {1, 2, 3, 4})
+    left = len(record.result["left_out"])
+    counted = f"\n\nCost: {record.result['counted']}."
+    return told + counted + (f" Not tried, since the target could not be given them: {left} tasks." if left else "")
 
 
 def demo() -> str:

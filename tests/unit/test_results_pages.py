@@ -73,6 +73,39 @@ def test_a_recorded_benchmark_has_its_machine_date_command_and_version(
     assert "embedded 1, sha256:abababababab" in told
 
 
+def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_cost(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = {"passed": 5, "total": 12, "low": 0.19, "high": 0.68}
+    found = pages.Record(
+        name="quality-probe",
+        command="gridtie quality probe",
+        date="2026-11-29T12:00:00+00:00",
+        machine={},
+        gridtie="1.1.0",
+        commit="abc",
+        exit_status=0,
+        seconds=1.0,
+        result={
+            "run": {"target": "station/m"},
+            "facts": {},
+            "categories": [
+                {"group": "python", "rate": rate, "seconds": {"value": 27.5}, "usd": {"value": 0.00021}},
+                {"group": "shell", "rate": {**rate, "passed": 0}, "seconds": None, "usd": None},
+            ],
+            "counted": "electricity at 300 W",
+            "left_out": {"tools-weather": "the target takes no tools"},
+        },
+    )
+    monkeypatch.setattr(pages, "read", lambda name: found)
+
+    told = pages.solved()
+
+    assert "| python | 5 of 12 | 19% to 68% | 27.5 s | $0.00021 |" in told
+    assert "| shell | 0 of 12 | 19% to 68% | - | - |" in told
+    assert "Cost: electricity at 300 W. Not tried, since the target could not be given them: 1 tasks." in told
+
+
 def test_the_routers_ratios_are_those_of_the_files(pages: ModuleType) -> None:
     # 105.685 µs of 24.591 µs, and 29.485 of 18.307.
     assert "| router | 105.7 µs | 4.30 | 29.5 µs | 1.61 | 43 MB |" in pages.routers()
