@@ -43,7 +43,7 @@ def run(name: str, command: str) -> int:
         if (ROOT / words[0]).is_file():
             words = [sys.executable, str(ROOT / words[0]), *words[1:]]
         environ = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        began = time.monotonic()
+        made_by, began = version(), time.monotonic()
         capture = subprocess.PIPE if FILE not in shlex.split(command) else None
         done = subprocess.run(words, cwd=scratch, env=environ, stdout=capture, text=True, check=False)
         seconds = time.monotonic() - began
@@ -58,30 +58,34 @@ def run(name: str, command: str) -> int:
         return 2
     put_json(
         RESULTS / f"{name}.json",
-        {"schema": SCHEMA, "name": name, **about(command, done.returncode, seconds), "result": found},
+        {"schema": SCHEMA, "name": name, **about(command, done.returncode, seconds, made_by), "result": found},
     )
     return done.returncode
 
 
 def run_tests(words: list[str]) -> int:
     """Run pytest, and keep what each file came to."""
+    made_by = version()
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={file}", *words]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        keep_tests(file)
+        keep_tests(file, made_by)
     return status
 
 
-def keep_tests(junit: Path) -> None:
-    """Take the files of a JUnit report into docs/results/tests.json; others stay as they were."""
+def keep_tests(junit: Path, made_by: str) -> None:
+    """Take the files of a JUnit report into docs/results/tests.json; others stay as they were.
+
+    `made_by` is the version that was tested, as `version` said before.
+    """
     if not junit.exists():
         return
     path = RESULTS / f"{TESTS}.json"
     kept = json.loads(path.read_text(encoding="utf-8"))["files"] if path.exists() else {}
     for name, (counts, seconds) in counted(junit).items():
         failed = int(counts["failed"] > 0)
-        kept[name] = {**about(f"scripts/record.py {name}", failed, seconds), "result": counts}
+        kept[name] = {**about(f"scripts/record.py {name}", failed, seconds, made_by), "result": counts}
     put_json(path, {"schema": SCHEMA, "files": dict(sorted(kept.items()))})
 
 
@@ -98,16 +102,20 @@ def counted(junit: Path) -> dict[str, tuple[dict[str, int], float]]:
     return {name: (each, seconds[name]) for name, each in counts.items()}
 
 
-def about(command: str, status: int, seconds: float) -> dict[str, Any]:
-    """What every record says of its making."""
+def version() -> str:
+    """The checkout's commit; `-dirty` where files differ from it."""
     asked = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    commit = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    return subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def about(command: str, status: int, seconds: float, made_by: str) -> dict[str, Any]:
+    """What every record says of its making."""
     return {
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": msgspec.to_builtins(this_machine()),
         "gridtie": __version__,
-        "commit": commit,
+        "commit": made_by,
         "exit_status": status,
         "seconds": round(seconds, 1),
     }

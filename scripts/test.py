@@ -66,12 +66,12 @@ def pytest(*arguments: str, **environment: str) -> bool:
     """Run tests; with GRIDTIE_RECORD what each file came to is kept in docs/results."""
     if not os.environ.get("GRIDTIE_RECORD"):
         return run(BIN / "pytest", "-q", *arguments, **environment)
-    from record import keep_tests
+    from record import keep_tests, version
 
     with tempfile.TemporaryDirectory() as scratch:
-        junit = Path(scratch) / "junit.xml"
+        junit, made_by = Path(scratch) / "junit.xml", version()
         passed = run(BIN / "pytest", "-q", f"--junitxml={junit}", *arguments, **environment)
-        keep_tests(junit)
+        keep_tests(junit, made_by)
     return passed
 
 

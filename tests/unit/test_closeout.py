@@ -123,7 +123,7 @@ def test_the_last_run_of_each_file_of_tests_is_kept(
     junit = tmp_path / "junit.xml"
     for text in (JUNIT, JUNIT.replace("<failure/>", "").replace("test_b", "test_c")):
         junit.write_text(text)
-        record.keep_tests(junit)
+        record.keep_tests(junit, "abc")
 
     found = results.tests(tmp_path)
 
@@ -132,7 +132,7 @@ def test_the_last_run_of_each_file_of_tests_is_kept(
         "tests/unit/test_b.py": {"passed": 0, "failed": 0, "skipped": 1},
         "tests/unit/test_c.py": {"passed": 0, "failed": 0, "skipped": 1},
     }
-    assert found["tests/unit/test_a.py"].seconds == 0.8
+    assert (found["tests/unit/test_a.py"].seconds, found["tests/unit/test_a.py"].commit) == (0.8, "abc")
 
 
 @pytest.mark.parametrize(("printed", "status"), [("[1, 2]", 0), ("not JSON", 2), ("", 2)])
