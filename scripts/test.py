@@ -22,6 +22,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,7 +63,16 @@ def run(*command: str | Path, **environment: str) -> bool:
 
 
 def pytest(*arguments: str, **environment: str) -> bool:
-    return run(BIN / "pytest", "-q", *arguments, **environment)
+    """Run tests; with GRIDTIE_RECORD what each file came to is kept in docs/results."""
+    if not os.environ.get("GRIDTIE_RECORD"):
+        return run(BIN / "pytest", "-q", *arguments, **environment)
+    from record import keep_tests, version
+
+    with tempfile.TemporaryDirectory() as scratch:
+        junit, made_by = Path(scratch) / "junit.xml", version()
+        passed = run(BIN / "pytest", "-q", f"--junitxml={junit}", *arguments, **environment)
+        keep_tests(junit, made_by)
+    return passed
 
 
 def lint() -> bool:

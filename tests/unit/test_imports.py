@@ -22,13 +22,13 @@ ALLOWED = {
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
-    "agents": {"sandbox"},
+    "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
     "lock": set(),
     "quality": {
         "bench",
-        "sandbox",
+        "solved",
         "agents",
         "routing",
         "providers",
@@ -39,17 +39,20 @@ ALLOWED = {
         "host",
     },
     "page": set(),
+    "demo": {"agents", "bench", "solved", "quality.stats", "dialects", "ledger", "host"},
+    # The report's arithmetic, and how sure rates are.
+    "solved": {"report", "ledger", "config", "bench", "host.table", "quality.stats"},
     # Of a host's what its image has as well.
     "report": {
         *("ledger", "config", "dialects", "page", "host.paths", "host.local_time", "host.new_file", "host.table"),
-        "host.commands.report_arguments",
+        *("host.commands.report_arguments", "host.version"),
     },
 }
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
-    {"catalogue", "paths", "ledger_file", "router", "router_image", "streamed", "keys", "gpu", "meter"},
+    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names", "sandbox"},
+    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect"},
     {"fit"},
     {"models"},
@@ -64,6 +67,7 @@ PURE = [
     "bench/plan.py",
     "bench/profiles.py",
     "bench/stats.py",
+    "solved/stats.py",
     "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",

@@ -39,6 +39,7 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     parallel: int = 1
     digest: str = ""
+    quantisation: str = ""
     source: str = ""
     capabilities: list[str] = []
     purposes: list[str] = []

@@ -29,7 +29,7 @@ TREE = {
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
     "src/gridtie/host/fit/memory.py": b"",
-    "src/gridtie/sandbox.py": b"",
+    "src/gridtie/demo/way.py": b"",
 }
 DEBIAN = {"system": "debian", "architecture": "x86_64"}
 
@@ -54,7 +54,7 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("requirements/router.lock", {"router"}),
         ("src/gridtie/gateway/serve.py", {"router"}),
         ("src/gridtie/host/fit/memory.py", set()),
-        ("src/gridtie/sandbox.py", set()),
+        ("src/gridtie/demo/way.py", set()),
     ],
 )
 def test_a_changed_file_gives_new_tags_to_the_images_it_goes_into(path: str, changes: set[str]) -> None:

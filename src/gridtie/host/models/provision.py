@@ -411,6 +411,7 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
+        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
