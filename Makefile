@@ -81,7 +81,7 @@ pages: ## write the pages again that are made from data: docs/models.md, docs/me
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)
 
-artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
+artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15 ARGS="--only release"
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
 
