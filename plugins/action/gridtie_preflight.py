@@ -148,14 +148,15 @@ class _Pins:
     def _not_compiled(self, pinned: Mapping[str, Any]) -> list[dict[str, str]]:
         """A pinned version that would be compiled, where the collection's own Go module is that of another one."""
         choice = self._seen.get("choice") or {}
-        wanted, here = (document["ollama"]["version"] for document in (pinned, artefacts.read(artefacts_file())))
+        wanted, here = (plan.compiled(document) for document in (dict(pinned), artefacts.read(artefacts_file())))
         if choice.get("engine") != "ollama" or choice.get("source") != "packages" or wanted == here:
             return []
         return [
             problem(
                 f"{self._artefacts} pins Ollama {wanted}, and what is compiled from package sources here is {here} "
                 f"({choice['why']})",
-                f"pin {here}, or give this machine a way to Ollama's releases: gridtie_https_proxy, gridtie_mirror_url",
+                f"take over ollama.packages and wheels.xllamacpp from {artefacts_file()}, or give this machine a way "
+                "to Ollama's releases: gridtie_https_proxy, gridtie_mirror_url",
             )
         ]
 

@@ -80,7 +80,8 @@ def build_parser() -> Parser:
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     parser.set_defaults(run=status.run, json=False)
     for module in (
-        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service, completion
+        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service,
+        completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

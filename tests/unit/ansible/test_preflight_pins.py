@@ -145,14 +145,25 @@ def test_the_command_that_fills_the_lock_takes_the_same_files_of_variables_and_r
 
 
 def test_a_version_that_nobody_can_compile_here_stands_in_the_way_where_it_would_be(lock: Path, tmp_path: Path) -> None:
-    own = str(own_artefacts(tmp_path, version="0.32.1"))
+    own = str(own_artefacts(tmp_path, packages={"version": "0.32.1", "llama_cpp": "b10000"}))
     compiled = {**RELEASE, "source": "packages", "why": "no registry answered"}
 
     assert found(pins(lock, choice=RELEASE, artefacts=own)) == []
     (problem,) = found(pins(lock, choice=compiled, artefacts=own))
     assert own in problem
     assert "pins Ollama 0.32.1" in problem
+    assert "take over ollama.packages and wheels.xllamacpp" in problem
     assert found(pins(lock, choice=compiled)) == []
+
+
+def test_a_file_of_before_there_were_two_versions_pins_what_is_compiled_as_well(lock: Path, tmp_path: Path) -> None:
+    file = own_artefacts(tmp_path)
+    document = yaml.safe_load(file.read_text())
+    del document["ollama"]["packages"]
+    file.write_text(yaml.safe_dump(document))
+
+    (problem,) = found(pins(lock, choice={**RELEASE, "source": "packages", "why": "x"}, artefacts=str(file)))
+    assert f"pins Ollama {document['ollama']['version']}" in problem
 
 
 def test_artefacts_that_cannot_be_read_have_their_line_elsewhere(lock: Path, tmp_path: Path) -> None:
