@@ -166,6 +166,12 @@ options:
     description: Where the router reaches Ollama.
     type: str
     default: http://engine:11434
+  accept_s:
+    description: >-
+      At most so many seconds in which a model that is new shows what it can, 5 for that of the smoke test. C(0) asks
+      none.
+    type: float
+    default: 120
   state:
     description: With C(absent), take away all that this module installed, and nothing else.
     type: str
@@ -257,6 +263,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "deep": {"type": "bool", "default": False},
     "seed": {"type": "path"},
     "prune": {"type": "bool", "default": False},
+    "accept_s": {"type": "float", "default": 120},
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -353,6 +360,8 @@ def _order(module: AnsibleModule) -> Order:
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
         reach=lambda url: reached(url, given["container"], given["docker"]),
+        accept_s=given["accept_s"],
+        graphics=given["graphics"],
         agree=_agree,
         say=gridtie_progress.report,
     )

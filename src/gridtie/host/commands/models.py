@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping
 
+from gridtie.host.commands import models_accept
 from gridtie.host.models.export import ExportError, chosen, export
 from gridtie.host.models.store import NAMESPACE, Manifest, Store
 from gridtie.host.paths import StationError, config_dir, read_station, state_dir
@@ -20,6 +21,7 @@ def register(commands: Any) -> None:
     below = parser.add_subparsers(dest="models_command", metavar="COMMAND", required=True)
     listed = below.add_parser("list", help="the models in the station's store, with sizes and digests")
     listed.set_defaults(run=_list)
+    models_accept.register(below)
     packed = below.add_parser(
         "export",
         help="write models to a directory or tar",

@@ -93,10 +93,17 @@ def describe(entry: UserModel, path: Path) -> Model:
         shape=shape_of(header),
         file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size, _weights(header)),
         capabilities=capabilities,
-        # An alias for embeddings finds it by this.
-        purposes=("embeddings",) if "embeddings" in capabilities else ("code", "chat"),
+        # Aliases find it by this.
+        purposes=_purposes(capabilities),
         sources=(GgufSource(entry.location),),
     )
+
+
+def _purposes(capabilities: Sequence[str]) -> tuple[str, ...]:
+    """Vectors are for nothing else, and what has no template for chats completes text."""
+    if "embeddings" in capabilities:
+        return ("embeddings",)
+    return ("code", "chat") if "chat" in capabilities else ("completion",)
 
 
 def active_parameters(header: Header) -> int:
