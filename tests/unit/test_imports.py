@@ -25,7 +25,8 @@ ALLOWED = {
     "agents": {"sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
-    "lock": set(),
+    # What a group of hosts was told to run is read in the same way on each of them.
+    "lock": {"host.fit.agreed"},
     "quality": {
         "bench",
         "sandbox",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
+from ..fit.agreed import Agreement
 from ..fit.header import GgufError
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -34,6 +35,7 @@ from .resolve import (
     Known,
     Request,
     Resolved,
+    agreed_before,
     chosen_before,
     merged_pins,
     pinned_models,
@@ -123,6 +125,8 @@ class Order:
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
+    # What `auto` means where a group of machines has one choice.
+    agreed: Optional[Agreement] = None
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
@@ -346,13 +350,14 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
         order.purposes,
         order.engine_version,
         order.stock,
+        order.agreed,
     )
 
 
 def _resolve(
     order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], installer: Installer
 ) -> Resolved:
-    kept = None if order.choose_again else remembered(order.directories.resolved, request, catalogue)
+    kept = None if order.choose_again else _kept(order.directories.resolved, request, catalogue)
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
@@ -365,6 +370,17 @@ def _resolve(
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
     known = Known(order.speeds(), chosen_before(order.directories.resolved))
     return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
+
+
+def _kept(path: Path, request: Request, catalogue: Catalogue) -> Optional[Resolved]:
+    """The answer of an earlier run. What a station chose for itself stays, also where its group has a choice by now;
+    and what it was told stays where nobody tells it anything.
+    """
+    kept = remembered(path, request, catalogue)
+    if kept or request.models != AUTO:
+        return kept
+    told = Agreement("", agreed_before(path)) if request.agreed is None else None
+    return remembered(path, replace(request, agreed=told), catalogue)
 
 
 def _served(
