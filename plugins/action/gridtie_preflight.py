@@ -14,6 +14,7 @@ from ..module_utils.gridtie_judge import listing, problem
 from ..plugin_utils import gridtie_needed_pins as needs
 from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed
+from ..plugin_utils.gridtie_model_group import group_of
 
 # isort: split
 
@@ -70,6 +71,8 @@ class _Pins:
         self._host = str(task_vars.get("inventory_hostname", ""))
         # A host may carry several stations, each with records of its own.
         self._station = self._host if given["project"] == _USUAL else f"{self._host}/{given['project']}"
+        hostvars = task_vars.get("hostvars")
+        self._group = group_of(self._host, hostvars) if hostvars else ""
         self._sources = task_vars.get("ansible_inventory_sources") or []
         self._path = Path(str(given["lock_file"])).expanduser()
         self._artefacts = artefacts_file(given["artefacts"])
@@ -161,10 +164,16 @@ class _Pins:
 
     @property
     def _decided(self) -> list[str]:
-        """The models that `auto` chose in an earlier run, as far as they are of the catalogue."""
+        """The models that `auto` chose in an earlier run, as far as they are of the catalogue; of a new host its
+        group's.
+        """
         if self._given["choose_again"]:
             return []
-        return [str(model.get("catalogue", "")) for model in (self._seen.get("station") or {}).get("models") or []]
+        choice = self._lock.choices.get(self._group)
+        agreed = [pick.name for pick in choice.picks] if choice else []
+        return [
+            str(model.get("catalogue", "")) for model in (self._seen.get("station") or {}).get("models") or []
+        ] or agreed
 
     @property
     def _undecided(self) -> bool:

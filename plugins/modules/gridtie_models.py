@@ -7,7 +7,6 @@ import grp
 import json
 import os
 import pwd
-import re
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -15,14 +14,15 @@ from typing import Any, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach
+from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_room
 from ..module_utils.gridtie_engine_address import reached
 from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin, parse, parse_lock
+from ..module_utils.gridtie_host.fit.agreed import Agreement, picks_in
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
-from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
-from ..module_utils.gridtie_host.machine.record import SpeedRecord, beside
+from ..module_utils.gridtie_host.machine.hardware import Hardware
+from ..module_utils.gridtie_host.machine.record import SpeedRecord
 from ..module_utils.gridtie_host.models.download import Fetcher
 from ..module_utils.gridtie_host.models.install import InstallError
 from ..module_utils.gridtie_host.models.owned import OwnedModels
@@ -133,6 +133,12 @@ options:
   inventory_lock:
     description: The inventory's lock, on the controller.
     type: path
+  agreed:
+    description: >-
+      What C(auto) means where a group of hosts has one choice, as M(gridtie_group_choice) decided it, C(group) and
+      C(models). A host that chose for itself before there was one keeps that, unless it is to O(choose_again).
+    type: dict
+    default: {}
   choose_again:
     description: Forget the earlier choice.
     type: bool
@@ -252,6 +258,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "stock": {"type": "bool", "default": False},
     "learned": {"type": "dict", "default": {}},
     "learn": {"type": "bool", "default": True},
+    "agreed": {"type": "dict", "default": {}},
     "choose_again": {"type": "bool", "default": False},
     "graphics": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
@@ -284,7 +291,7 @@ def main() -> None:
         done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
         if not module.check_mode:
-            write_down_speed(_record(given))
+            write_down_speed(gridtie_room.record(given["catalogue_json"]))
     except _Unagreed as unagreed:
         module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
     except gridtie_apt.PackageError as error:
@@ -338,17 +345,18 @@ def _order(module: AnsibleModule) -> Order:
         budget=lambda: budget_for(_hardware(module), given["graphics"]),
         speeds=lambda: tokens_per_second(Path(given["ledger"])) if given["ledger"] else {},
         ollama_url=given["ollama_url"],
-        probe=lambda: _unreachable(given["registry"]),
+        probe=lambda: gridtie_room.unreachable(given["registry"]),
         parallel=given["parallel"],
         kv_type=given["kv_type"],
         flash_attention=given["flash_attention"],
-        max_download=most_bytes(given["max_download_gb"]),
+        max_download=gridtie_room.most_bytes(given["max_download_gb"]),
         engine_version=given["engine_version"],
         stock=given["stock"],
         purposes=tuple(dict.fromkeys(given["purposes"])),
         learned=parse_lock({"schema": 1, "models": given["learned"]}),
         require_pins=not given["learn"],
         choose_again=given["choose_again"],
+        agreed=Agreement(given["agreed"]["group"], picks_in(given["agreed"]["models"])) if given["agreed"] else None,
         deep=given["deep"],
         seed=Path(given["seed"]) if given["seed"] else None,
         prune=given["prune"],
@@ -356,18 +364,6 @@ def _order(module: AnsibleModule) -> Order:
         agree=_agree,
         say=gridtie_progress.report,
     )
-
-
-def most_bytes(limit: str) -> Optional[int]:
-    """The limit in bytes; None where it follows the machine. Raises CatalogueError."""
-    text = limit.strip()
-    if text == "auto":
-        return None
-    most = float(text) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else None
-    if most is None:
-        wanted = "wanted: auto, or a number of GB (0: no limit)"
-        raise CatalogueError(("gridtie_models_max_download_gb",), f"found {text!r}, {wanted}")
-    return int(most * 1e9)
 
 
 class _Unagreed(Exception):
@@ -383,16 +379,11 @@ def _agree(pins: Mapping[str, Pin]) -> None:
 
 
 def _hardware(module: AnsibleModule) -> Hardware:
-    """What the engine finds; its container perhaps in a virtual machine of Docker."""
     given = module.params
-    record = _record(given)
-    found = this_machine(record and replace(record, write=not module.check_mode), given["choose_again"])
-    return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
-
-
-def _record(given: dict[str, Any]) -> Optional[SpeedRecord]:
-    """Where it is written down how fast this machine's memory is; nowhere without the host's catalogue."""
-    return SpeedRecord(beside(Path(given["catalogue_json"])), write=True) if given["catalogue_json"] else None
+    memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
+    return gridtie_room.hardware(
+        given["catalogue_json"], memory, again=given["choose_again"], write=not module.check_mode
+    )
 
 
 def write_down_speed(record: Optional[SpeedRecord]) -> None:
@@ -410,31 +401,12 @@ def _install_pip(module: AnsibleModule) -> None:
 
 def _directories(module: AnsibleModule) -> Directories:
     directories = Directories(
-        Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"])
+        Path(module.params["models_dir"]), _owner(module), gridtie_room.adopted(module.params["adopted_store"])
     )
     if module.params["state"] == "absent" and not directories.adopted:
         # After a reset nothing else tells whose store it was.
-        return replace(directories, adopted=_adopted(OwnedModels(directories.owned).adopted))
+        return replace(directories, adopted=gridtie_room.adopted(OwnedModels(directories.owned).adopted))
     return directories
-
-
-def _unreachable(registry: str) -> dict[str, str]:
-    """Only the library is asked: pip says by itself what it cannot reach, and it knows more ways than one URL."""
-    answer = gridtie_reach.probe_all({"registry": registry.rstrip("/") + "/v2/"})["registry"]
-    if answer["state"] == "ok":
-        return {}
-    return {"ollama": f"the model library {answer['url']} does not answer ({answer['detail']})"}
-
-
-def _adopted(store: str) -> Optional[tuple[Path, tuple[int, int]]]:
-    """Somebody else's store and its owner; one that its engine has not made yet belongs to whom its directory does."""
-    if not store:
-        return None
-    existing = Path(store)
-    while not existing.exists():
-        existing = existing.parent
-    found = existing.stat()
-    return Path(store), (found.st_uid, found.st_gid)
 
 
 def _owner(module: AnsibleModule) -> Optional[tuple[int, int]]:

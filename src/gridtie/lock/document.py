@@ -9,6 +9,7 @@ archives:                                # by version and file name
   0.32.15/ollama-linux-amd64-rocm.tar.zst: {sha256: 77ab…, learned_by: gpu-server}
 choices:                                 # what each group runs where its hosts say gridtie_models: auto
   workstations:
+    for: [code]                          # as gridtie_models_purposes was
     measure: alice-laptop                # the host with the least memory, or the profile that was declared
     models:
       - {name: qwen3.5:9b, context: 32768, for: [code]}
@@ -56,10 +57,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a group of hosts runs, and who was its measure; "" where a person wrote it."""
+    """What a group of hosts runs, who was the measure, and what models were wanted for; the latter two are empty where
+    a person wrote it without them.
+    """
 
     picks: tuple[Pick, ...]
     measure: str = ""
+    purposes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,16 +198,20 @@ def _entry(value: Any, kind: str, where: str) -> Entry:
 def _choice(value: Any, where: str) -> Choice:
     if not isinstance(value, Mapping) or "models" not in value:
         raise LockError(f"{where}: a mapping with models was expected")
-    _known_keys(value, ("measure", "models"), f"{where}: ")
+    _known_keys(value, ("for", "measure", "models"), f"{where}: ")
+    purposes = value.get("for") or []
+    if not isinstance(purposes, list):
+        raise LockError(f"{where}.for: a list of purposes was expected")
     try:
-        return Choice(picks_in(value["models"]), str(value.get("measure") or ""))
+        return Choice(picks_in(value["models"]), str(value.get("measure") or ""), tuple(map(str, purposes)))
     except PicksError as error:
         raise LockError(f"{where}.models{error}") from error
 
 
 def _written(choice: Choice) -> dict[str, Any]:
-    measure = {"measure": choice.measure} if choice.measure else {}
-    return {**measure, "models": [pick.document() for pick in choice.picks]}
+    known = {"for": list(choice.purposes), "measure": choice.measure}
+    told = {key: value for key, value in known.items() if value}
+    return {**told, "models": [pick.document() for pick in choice.picks]}
 
 
 def _known_keys(found: Mapping[Any, Any], known: Sequence[str], where: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from plugins.modules.gridtie_models import most_bytes
+from plugins.module_utils.gridtie_room import most_bytes
 
 
 @pytest.mark.parametrize(

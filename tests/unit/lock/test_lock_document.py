@@ -58,7 +58,7 @@ def test_what_a_group_runs_is_read_back_beside_what_was_learned() -> None:
     lock = parse(given).with_learned(LEARNED, "alice")
 
     assert document(lock)["choices"] == given["choices"]
-    assert lock.choices["laptops"] == Choice((Pick("coder:1b", 32768, ("code", "chat")),), "alice")
+    assert lock.choices["laptops"] == Choice((Pick("coder:1b", 32768, ("code", "chat")),), "alice", ("code", "chat"))
     assert lock.choices["servers"].measure == ""
 
 
@@ -99,6 +99,7 @@ def entry(kind: str, **digests: Any) -> dict[str, Any]:
         ({"schema": 1, "choices": {"laptops": {"models": "coder:1b"}}}, "choices.laptops.models: a list of models"),
         ({"schema": 1, "choices": {"laptops": {"models": ["coder:1b"]}}}, "choices.laptops.models[0]: a mapping"),
         ({"schema": 1, "choices": {"laptops": {"models": [], "mesure": "x"}}}, "did you mean measure"),
+        ({"schema": 1, "choices": {"laptops": {"models": [], "for": "code"}}}, "choices.laptops.for: a list"),
         (choices(context="32K"), "choices.laptops.models[0].context: '32K' is of the wrong type"),
         (choices(context=True), "context: True is of the wrong type"),
         (choices(context=0), "context: a number of tokens from 1 on"),

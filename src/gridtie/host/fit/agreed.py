@@ -123,20 +123,37 @@ def decide(catalogue: Catalogue, members: Sequence[Member]) -> Decided:
 def misfits(catalogue: Catalogue, picks: Sequence[Pick], member: Member) -> list[str]:
     """Every reason why this machine cannot take the choice; empty where it can."""
     try:
-        choose_agreed(catalogue, picks, member.budget, member.wishes, "")
+        agreed_verdicts(catalogue, picks, member.budget, member.wishes)
     except CannotChoose as error:
         return str(error).splitlines()
     return []
 
 
 def choose_agreed(catalogue: Catalogue, picks: Sequence[Pick], budget: Budget, wishes: Wishes, why: str) -> Choice:
-    """The models that were agreed on, each with its context, and the one of the smoke test. Raises CannotChoose.
+    """The models that were agreed on, for the reason `why`, and the one of the smoke test. Raises CannotChoose."""
+    usual, standings = PURPOSES[wishes.purposes[0]], standings_of(catalogue)
+    chosen = {
+        verdict.model.name: replace(verdict, standing=standings.get(verdict.model.name))
+        for verdict in agreed_verdicts(catalogue, picks, budget, wishes, why)
+    }
+    rest = (
+        judge(model, budget, wishes, usual, standings.get(name))
+        for name, model in catalogue.models.items()
+        if name not in chosen
+    )
+    return Choice((*chosen.values(), *rest))
+
+
+def agreed_verdicts(
+    catalogue: Catalogue, picks: Sequence[Pick], budget: Budget, wishes: Wishes, why: str = ""
+) -> tuple[Verdict, ...]:
+    """Each model of the choice with its context, the one of the smoke test last; without scores. Raises CannotChoose
+    with every reason.
 
     Scores, speed, licence and size of the download were weighed when it was decided; memory, what the engine can load
     and what can be reached are this machine's own.
     """
     weighed = replace(wishes, least_speed=0.0, max_download=0)
-    standings = standings_of(catalogue)
     problems: list[str] = []
     chosen: dict[str, Verdict] = {}
     small = catalogue.smoke_test
@@ -152,7 +169,7 @@ def choose_agreed(catalogue: Catalogue, picks: Sequence[Pick], budget: Budget, w
             continue
         left = room_beside(budget, beside(chosen, PURPOSES[pick.purposes[0]], wishes), pick.name)
         asked = replace(weighed, contexts=(pick.context,))
-        verdict = judge(for_any_use(model), left, asked, None, standings.get(pick.name))
+        verdict = judge(for_any_use(model), left, asked)
         problems += [f"{pick.name}: {refusal}" for refusal in verdict.refusals]
         if not verdict.refusals and verdict.context < pick.context:
             problems.append(
@@ -161,15 +178,7 @@ def choose_agreed(catalogue: Catalogue, picks: Sequence[Pick], budget: Budget, w
         chosen[pick.name] = replace(verdict, model=model, chosen=True, purposes=pick.purposes, why=why)
     if problems:
         raise CannotChoose("\n".join(problems))
-    if proof:
-        chosen[proof.model.name] = proof
-    usual = PURPOSES[wishes.purposes[0]]
-    rest = [
-        judge(model, budget, wishes, usual, standings.get(name))
-        for name, model in catalogue.models.items()
-        if name not in chosen
-    ]
-    return Choice((*chosen.values(), *rest))
+    return (*chosen.values(), *([proof] if proof else []))
 
 
 def _strength(member: Member) -> tuple[int, float]:

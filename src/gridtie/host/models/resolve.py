@@ -129,6 +129,28 @@ def chosen_before(path: Path) -> frozenset[str]:
         return frozenset()
 
 
+@dataclass(frozen=True)
+class Former:
+    """What `auto` gave a station: models with their contexts; whether its group was told, or it chose for itself."""
+
+    models: Mapping[str, int]
+    purposes: tuple[str, ...]
+    told: bool
+
+
+def former_answer(path: Path) -> Optional[Former]:
+    """The kept answer to `auto`, None where there is none: names were asked for, nothing was, or it is damaged."""
+    document = read_table(path)
+    try:
+        request = document["request"]
+        if request["models"] != AUTO:
+            return None
+        models = {str(model["name"]): int(model["context"]) for model in document["models"]}
+        return Former(models, tuple(request.get("purposes", USUAL)), "agreed" in request)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def agreed_before(path: Path) -> tuple[Pick, ...]:
     """What the kept answer was told to take; empty where it chose for itself, or there is none."""
     try:
