@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,14 @@ class ActionModule(ActionBase):
         """Decide for all groups of the hosts that take part."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         given, task_vars = self._task.args, task_vars or {}
-        path, anew = Path(str(given["lock_file"])).expanduser(), command("site", *_again(task_vars))
+        path = Path(str(given["lock_file"])).expanduser()
         try:
             known = read(path)
             catalogue = load(Path(given["catalogue"]))
             facts = _Facts(task_vars, catalogue, load_lock(Path(given["lock"])), known.digests("models"))
             facts.engine_version = str(artefacts_in(str(given["artefacts"] or ""))["ollama"]["version"])
-            settled = [decision.settle(each, catalogue, anew) for each in facts.of_groups(known.choices)]
-        except (LockError, CatalogueFileError, CatalogueError, _Unusable) as error:
+            settled = [facts.settled(name, known.choices.get(name)) for name in facts.groups]
+        except (LockError, CatalogueFileError, CatalogueError) as error:
             raise AnsibleActionFail(str(error)) from error
         lost = not_kept(path, Path(str(given["usual"])), local=self._connection.transport == "local")
         notes = self._keep(path, settled, lost) if not self._task.check_mode else []
@@ -87,13 +88,12 @@ def _agreed(settled: list[decision.Settled]) -> Iterator[tuple[str, dict[str, An
             yield host.name, {"group": each.group.name, "models": models}
 
 
-def _again(task_vars: Mapping[str, Any]) -> list[str]:
-    sources = task_vars.get("ansible_inventory_sources") or []
-    return [*(f"-i {source}" for source in sources), "-e gridtie_models_choose_again=true"]
-
-
 class _Unusable(Exception):
-    """Something that a person declared cannot be used. The message says what to do."""
+    """Something that a person declared cannot be used. ``fix`` says what to do."""
+
+    def __init__(self, message: str, fix: str) -> None:
+        super().__init__(message)
+        self.fix = fix
 
 
 class _Facts:
@@ -109,6 +109,8 @@ class _Facts:
         learned: Mapping[str, Mapping[str, str]],
     ) -> None:
         self._hostvars = task_vars["hostvars"]
+        self._inventory = task_vars["groups"]
+        self._sources = [f"-i {source}" for source in task_vars.get("ansible_inventory_sources") or []]
         self._all = [str(name) for name in task_vars["groups"]["all"]]
         self._batch = set(task_vars.get("ansible_play_batch") or [])
         self._started = set(task_vars.get("ansible_play_hosts_all") or [])
@@ -122,28 +124,38 @@ class _Facts:
             if name in self._going and (fact := self._hostvars[name].get(_FACT))
         }
 
-    def of_groups(self, choices: Mapping[str, Choice]) -> Iterator[decision.Group]:
+    @property
+    def groups(self) -> list[str]:
         """Those that a host of this run is of whose models are `auto`."""
-        for name in dict.fromkeys(self._group(host) for host in self._seen):
-            hosts = [self._host(host) for host in self._all if self._is_of(host, name)]
-            facts = [self._seen[host] for host in self._seen if self._group(host) == name]
-            wanted = {tuple(fact["purposes"]) for fact in facts}
-            profiles = {str(fact["profile"]) for fact in facts}
-            if len(wanted) > 1 or len(profiles) > 1:
-                what = "gridtie_models_purposes" if len(wanted) > 1 else "gridtie_models_profile"
+        return list(dict.fromkeys(self._group(host) for host in self._seen))
+
+    def settled(self, name: str, known: Choice | None) -> decision.Settled:
+        """What comes of one group; ``known`` is what the lock has for it."""
+        facts = [self._seen[host] for host in self._seen if self._group(host) == name]
+        hosts = [self._host(host) for host in self._all if self._is_of(host, name)]
+        again = any(fact["choose_again"] for fact in facts)
+        group = decision.Group(name, hosts, tuple(facts[0]["purposes"]), known=known, again=again)
+        try:
+            group = replace(group, profile=self._declared(name, facts))
+        except _Unusable as error:
+            return decision.refused(group, str(error), error.fix)
+        return decision.settle(group, self._catalogue, self._anew(group))
+
+    def _declared(self, name: str, facts: list[dict[str, Any]]) -> Member | None:
+        """The profile of a group, if it has one; raises _Unusable also where its hosts are declared to differ."""
+        for key, variable in (("purposes", "gridtie_models_purposes"), ("profile", "gridtie_models_profile")):
+            if any(fact[key] != facts[0][key] for fact in facts):
                 raise _Unusable(
-                    f"{what} differs within the group {name}, whose hosts run the same models: set it for the whole "
-                    "group, or give those that differ a group of their own (gridtie_models_group)"
+                    f"{variable} differs within the group {name}, whose hosts run the same models",
+                    "set it for the whole group, or give those that differ a group of their own (gridtie_models_group)",
                 )
-            purposes, profile, again = wanted.pop(), profiles.pop(), any(fact["choose_again"] for fact in facts)
-            yield decision.Group(
-                name=name,
-                hosts=hosts,
-                purposes=purposes,
-                known=choices.get(name),
-                profile=self._profile(profile, facts[0]) if profile else None,
-                again=again,
-            )
+        return self._profile(str(facts[0]["profile"]), facts[0]) if facts[0]["profile"] else None
+
+    def _anew(self, group: decision.Group) -> str:
+        """What is typed to choose anew for this group alone."""
+        members = [host.name for host in group.hosts]
+        limit = group.name if set(self._inventory.get(group.name, ())) >= set(members) else ",".join(members)
+        return command("site", *self._sources, f"--limit {limit}", "-e gridtie_models_choose_again=true")
 
     def _is_of(self, host: str, group: str) -> bool:
         """Whether the choice is for it; of a host that was not looked at the inventory tells."""
@@ -180,8 +192,9 @@ class _Facts:
             return self._member(f"the profile {path.name}", alike, hardware)
         except (OSError, ValueError, TypeError, ProfileError) as error:
             raise _Unusable(
-                f"gridtie_models_profile: {path} cannot be used ({error}); record one with `gridtie fit --json > FILE` "
-                "on a machine like those of the group, and give its absolute path here"
+                f"gridtie_models_profile: {path} cannot be used ({error})",
+                "record one with `gridtie fit --json > FILE` on a machine like those of the group, and give its "
+                "absolute path here",
             ) from error
 
     def _on_cards(self, fact: Mapping[str, Any]) -> bool:

@@ -95,7 +95,12 @@ def settle(group: Group, catalogue: Catalogue, command: str) -> Settled:
     try:
         choice, notes = _new(group, catalogue, command)
     except CannotChoose as error:
-        return Settled(group, None, problems=_nothing_fits(group, str(error)))
+        return refused(
+            group,
+            f"no models fit on all hosts of the group {group.name}: {error}",
+            "give the one that is too weak models of its own (gridtie_models), or a group of its own "
+            "(gridtie_models_group)",
+        )
     if not whole:
         notes.append(
             f"not written into the lock: {_and(group.absent)} could not be counted, taking no part in this run; "
@@ -103,7 +108,9 @@ def settle(group: Group, catalogue: Catalogue, command: str) -> Settled:
         )
     elif group.off:
         notes.append(f"decided without {_and(group.off)}, which could not be looked at")
-    return _checked(Settled(group, choice, new=True, lasting=whole, notes=notes), choice, catalogue, command)
+    # A library that does not answer today would else leave a group without models for good.
+    lasting = whole and bool(choice.picks)
+    return _checked(Settled(group, choice, new=True, lasting=lasting, notes=notes), choice, catalogue, command)
 
 
 def _new(group: Group, catalogue: Catalogue, command: str) -> tuple[Choice, list[str]]:
@@ -142,7 +149,9 @@ def _running(group: Group, catalogue: Catalogue) -> Choice | None:
     if formers[0].purposes != group.purposes:
         return None
     picks = tuple(_picks(formers[0], catalogue))
-    if any(misfits(catalogue, picks, host.machine) for host in group.seen if host.machine and not host.former):
+    if not picks or any(
+        misfits(catalogue, picks, host.machine) for host in group.seen if host.machine and not host.former
+    ):
         return None
     return Choice(picks, "", group.purposes)
 
@@ -214,13 +223,9 @@ def _alone(catalogue: Catalogue, machine: Member) -> str:
         return "none"
 
 
-def _nothing_fits(group: Group, why: str) -> dict[str, list[Problem]]:
-    problem = {
-        "found": f"no models fit on all hosts of the group {group.name}: {why}",
-        "fix": "give the one that is too weak models of its own (gridtie_models), or a group of its own "
-        "(gridtie_models_group)",
-    }
-    return {host.name: [problem] for host in group.seen}
+def refused(group: Group, found: str, fix: str) -> Settled:
+    """A group for which nothing can be chosen: each of its hosts is told the same."""
+    return Settled(group, None, problems={host.name: [{"found": found, "fix": fix}] for host in group.seen})
 
 
 def told(settled: Sequence[Settled], catalogue: Catalogue) -> str:

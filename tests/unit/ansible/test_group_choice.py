@@ -80,6 +80,18 @@ def test_a_card_without_a_driver_is_told_where_its_host_was_the_measure() -> Non
     assert "driver" not in notes(settled(host("alice", 3), waiting))
 
 
+def test_where_nothing_can_be_had_today_the_next_run_decides_again() -> None:
+    offline = replace(WISHES, unreachable={"ollama": "the library does not answer"})
+    bare = Former({"smollm2:135m": 8192}, CODE, True)
+    alice = Host("alice", Member("alice", budget(40), offline), bare)
+
+    found = settled(alice, host("bob"))
+
+    assert (models(found), found.lasting, dict(found.problems)) == ([], False, {})
+    assert "code: no model; the nearest is" in notes(found)
+    assert models(settled(replace(alice, machine=machine("alice", 40)))) == ["qwen3-coder:30b"]
+
+
 # Taken from what is there.
 
 

@@ -161,7 +161,7 @@ def test_a_host_that_joins_is_told_the_same_and_one_that_is_too_weak_what_to_do(
     refused = fleet.told["carol"]["refused"]
     assert "Nothing has been changed" in refused
     assert "qwen3.5:4b: does not fit: 4.4 GiB at 32768 tokens" in refused
-    assert "gridtie_models_group" in refused and "-e gridtie_models_choose_again=true" in refused
+    assert "gridtie_models_group" in refused and "--limit workstations -e gridtie_models_choose_again=true" in refused
     assert "By itself it would get qwen3.5:4b with 8192" in refused
     assert fleet.lock.choices == {"workstations": CHOSEN}
 
@@ -219,12 +219,18 @@ def test_a_declared_profile_decides_for_those_at_hand_and_for_those_to_come(flee
     assert fleet.lock.choices["workstations"].measure == "the profile nvidia-8gb.json"
 
 
-def test_a_profile_that_cannot_be_read_is_told_with_what_to_do(fleet: Fleet) -> None:
-    said = fleet.run({"workstations": {"alice": LARGE}}, gridtie_models_profile="/nonexistent/x.json")
+def test_what_is_declared_wrongly_for_a_group_stops_its_hosts_alone(fleet: Fleet) -> None:
+    lost = {"machine": LARGE, "gridtie_models_profile": "/nonexistent/x.json"}
+    agents = {"machine": LARGE, "gridtie_models_purposes": ["agents"]}
 
-    assert fleet.code != 0
-    assert "gridtie_models_profile: /nonexistent/x.json" in said
-    assert "gridtie fit --json > FILE" in said
+    fleet.run({"servers": {"gpu": lost}, "workstations": {"alice": LARGE, "bob": agents}, "ci": {"carol": LARGE}})
+
+    refused = {host: told["refused"] for host, told in fleet.told.items() if told["refused"]}
+    assert set(refused) == {"gpu", "alice", "bob"}
+    assert "gridtie_models_profile: /nonexistent/x.json cannot be used" in refused["gpu"]
+    assert "gridtie fit --json > FILE" in refused["gpu"]
+    assert "gridtie_models_purposes differs within the group workstations" in refused["bob"]
+    assert list(fleet.lock.choices) == ["ci"]
 
 
 def test_the_group_is_the_innermost_and_any_other_by_a_variable(fleet: Fleet) -> None:
@@ -260,15 +266,6 @@ def test_where_pins_are_required_the_choice_is_among_those_that_are_pinned(fleet
 
     assert fleet.models == {"alice": []}
     assert "its digest is not known, and gridtie_pins is require" in said
-
-
-def test_hosts_of_a_group_that_want_models_for_different_purposes_are_told(fleet: Fleet) -> None:
-    agents = {"machine": LARGE, "gridtie_models_purposes": ["agents"]}
-
-    said = fleet.run({"workstations": {"alice": LARGE, "bob": agents}})
-
-    assert fleet.code != 0
-    assert "gridtie_models_purposes differs within the group workstations" in said
 
 
 # -- the role, with what this machine has room for ---------------------------------------------------------------------
