@@ -55,7 +55,9 @@ options:
     description: The lock's content. Set by the action plugin from O(lock_file).
     type: dict
   models:
-    description: C(auto), or a list of names; an entry C({name, gguf, sha256}) is a model file of your own.
+    description: >-
+      C(auto), or a list of names and of entries C({name, context}); C({name, gguf, sha256}) is a model file of your own,
+      C({name, ollama, manifest}) a model of the Ollama library that the catalogue does not know.
     type: raw
     default: auto
   purposes:

@@ -135,6 +135,13 @@ def judge(
     )
 
 
+def beyond_training(name: str, context: int, trained: int) -> str:
+    """What is said of a context that a model was not trained for; "" where it was."""
+    if context <= trained:
+        return ""
+    return f"{name} was trained for {trained} tokens of context, found {context}: set its context to at most {trained}"
+
+
 def served_purposes(model: Model, wishes: Wishes) -> list[str]:
     """What it is for on this engine: what the catalogue says, less what is known to go wrong there."""
     return [name for name in model.purposes if name not in PURPOSES or not why_flagged(model, PURPOSES[name], wishes)]

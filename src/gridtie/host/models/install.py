@@ -20,10 +20,12 @@ from ..fit.header import Header
 from .gguf_file import read_header
 from .owned import OwnedModels
 from .progress import Meter
+from .remote_header import read_remote_header
 from .seed import DirectorySeed, Seed
 from .sources import (
     Means,
     ObtainError,
+    blob_url,
     gguf_from_location,
     gguf_from_model,
     gguf_from_package,
@@ -139,9 +141,23 @@ class Installer:
         layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf}", size)
         return {} if self._has(layer) else {layer.digest: self._costs(layer, means)}
 
+    def library_at_hand(self, name: str, pin: Pin) -> bool:
+        """Whether its manifest need not be asked for."""
+        return self._base_at_hand(name, pin) is not None
+
     def library_pin(self, name: str, means: Means) -> Pin:
         """The digests of a library's model, as it is at hand or else as the registry has it now."""
         return _pin_of(self._base(name, Pin(), means))
+
+    def library_header(self, name: str, pin: Pin, means: Means) -> tuple[Header, int]:
+        """Header and size of the file of a library's model: of what is at hand, else of the first bytes of what the
+        registry has.
+        """
+        base = self._base(name, pin, means)
+        path = next((path for store in self.stores if (path := store.blob(base.model.digest)).is_file()), None)
+        if path is not None:
+            return read_header(path), base.model.size
+        return read_remote_header(blob_url(name, base.model, means), means.fetcher, name), base.model.size
 
     def install(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, CatalogueError, Model, Pin
-from ..fit.header import GgufError
+from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
 from ..fit.memory import Settings, need, need_of_file
@@ -23,9 +23,10 @@ from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .download import FetchError
+from .entries import Entry, parse_entries
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
-from .own_files import check_engine, describe, fetch, find_file, parse_entry
+from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
@@ -175,9 +176,10 @@ def _provision(order: Order, check: bool) -> Provisioned:
     if directories.adopted and not check:
         owned.note_adopted(str(directories.adopted[0]))
     remarks: list[str] = []
-    catalogue, own_pins, postponed = _with_own_files(order, installer, check)
+    entries = _entries(order)
+    catalogue, own_pins, postponed = _with_own(order, entries, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
-    request = _request(order, postponed)
+    request = _request(order, entries, postponed)
     pins = {**merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
     wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
@@ -298,46 +300,61 @@ def _note_earlier(installer: Installer) -> None:
             installer.owned.note(installer.engine, name, manifest.digest)
 
 
-def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
-    """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
+def _entries(order: Order) -> list[Entry]:
+    """What was asked for by name; nothing for `auto`."""
+    if order.models == AUTO:
+        return []
+    if isinstance(order.models, str):
+        raise InstallError(f"gridtie_models is {order.models!r}; wanted: auto, or a list of names")
+    try:
+        return parse_entries(order.models)
+    except CatalogueError as error:
+        raise InstallError(str(error)) from error
+
+
+def _with_own(
+    order: Order, entries: Sequence[Entry], installer: Installer, check: bool
+) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+    """The catalogue with the user's own models in it, their pins, and names that cannot be judged without fetching."""
     models: dict[str, Model] = dict(order.catalogue.models)
     pins: dict[str, Pin] = {}
     postponed: list[str] = []
-    for entry in [] if isinstance(order.models, str) else order.models:
-        if isinstance(entry, str):
-            continue
+    for own in (entry for entry in entries if entry.own):
+        if own.name in order.catalogue.models:
+            raise InstallError(
+                f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"
+            )
         try:
-            own = parse_entry(entry)
-            if own.name in order.catalogue.models:
-                raise InstallError(
-                    f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
-                )
-            path = find_file(own, installer.stores)
-            if path is None and check and (own.remote or installer.seeded(own.digest)):
+            found = _looked_into(own, order, installer, check)
+            if found is None:
                 postponed.append(own.name)
                 continue
-            if path is None and installer.take_over(own.digest, order.means):
-                path = installer.store.blob(own.digest)
-            path = path or fetch(own, order.means)
-            check_engine(own, path, order.engine)
-            models[own.name] = describe(own, path)
-        except (CatalogueError, GgufError, ObtainError, FetchError) as error:
+            check_engine(own, found[0], order.engine)
+            models[own.name] = describe(own, *found)
+        except (CatalogueError, GgufError, ObtainError, FetchError, StoreError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
     return replace(order.catalogue, models=models), pins, postponed
 
 
-def _request(order: Order, postponed: Sequence[str]) -> Request:
-    names: Union[str, list[str]]
-    if isinstance(order.models, str):
-        names = order.models
-        if names != AUTO:
-            raise InstallError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
-    else:
-        listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
-        names = [name for name in listed if name not in postponed]
+def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) -> Optional[tuple[Header, int]]:
+    """Header and size of a model of the user's own; None where `check` forbids to ask for it."""
+    if own.ollama:
+        if check and not installer.library_at_hand(own.ollama, own.pin):
+            return None
+        return installer.library_header(own.ollama, own.pin, order.means)
+    path = find_file(own, installer.stores)
+    if path is None and check and (own.remote or installer.seeded(own.digest)):
+        return None
+    if path is None and installer.take_over(own.digest, order.means):
+        path = installer.store.blob(own.digest)
+    return read_whole(path or fetch(own, order.means))
+
+
+def _request(order: Order, entries: Sequence[Entry], postponed: Sequence[str]) -> Request:
+    known = [entry for entry in entries if entry.name not in postponed]
     return Request(
-        names,
+        AUTO if order.models == AUTO else [entry.name for entry in known],
         order.engine,
         order.parallel,
         order.kv_type,
@@ -346,6 +363,7 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
         order.purposes,
         order.engine_version,
         order.stock,
+        {entry.name: entry.context for entry in known if entry.context},
     )
 
 

@@ -47,6 +47,8 @@ class Request:
     purposes: Sequence[str] = USUAL
     engine_version: str = ""
     stock: bool = False
+    # Tokens, of models that were named with a context.
+    contexts: Mapping[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """What the remembered answer is valid for. Download limit and engine version only guard a new choice."""
@@ -57,9 +59,10 @@ class Request:
             "kv_type": self.kv_type,
             "flash_attention": self.flash_attention,
         }
-        # Only where it says something: what stations remember from before there were purposes stays valid.
+        # Only where they say something: what stations remember from before there were such wishes stays valid.
         unusual = self.models == AUTO and tuple(self.purposes) != USUAL
-        return {**document, "purposes": list(self.purposes)} if unusual else document
+        more = {"purposes": list(self.purposes)} if unusual else {}
+        return {**document, **more, **({"contexts": dict(self.contexts)} if self.contexts else {})}
 
     def wishes(
         self,
@@ -143,7 +146,7 @@ def resolve(
         if isinstance(request.models, str):
             choice = _offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
         else:
-            choice = choose_named(catalogue, request.models, budget, wishes)
+            choice = choose_named(catalogue, request.models, budget, wishes, request.contexts)
     except CannotChoose as error:
         raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
