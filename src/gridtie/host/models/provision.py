@@ -46,6 +46,7 @@ from .resolve import (
 from .seed import DirectorySeed, Seed, SeedError, open_seed
 from .sources import Means, ObtainError
 from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
+from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
@@ -209,7 +210,9 @@ def _provision(order: Order, check: bool) -> Provisioned:
         before["superfluous"] = [name for each in superfluous for name in each.names]
         after["superfluous"] = []
     if not check:
+        dropped = {own_name(name) for name in chosen_before(directories.resolved)} - keep
         _write(directories, request, resolved, listing)
+        remarks += _unloaded(order, owned, keep, dropped)
         remarks += _proved(order, installer, models)
         if order.prune:
             _prune(superfluous, directories, owned)
@@ -224,6 +227,20 @@ def _seeds(order: Order, checked: Checked) -> list[Seed]:
         return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
     except (SeedError, OSError) as error:
         raise InstallError(f"gridtie_models_seed: {error}") from error
+
+
+def _unloaded(order: Order, owned: OwnedModels, keep: Collection[str], dropped: Collection[str]) -> list[str]:
+    """Remarks on what went, and on what was `dropped` and may stay. To be asked before a name is pruned."""
+    undeclared = {name: digest for name, digest in owned.names(order.engine).items() if name not in keep}
+    if order.engine != "ollama" or order.reach is None or not undeclared:
+        return []
+    try:
+        held = unload(order.reach(order.ollama_url), undeclared)
+    except Unreachable as error:
+        names = ", ".join(sorted(dropped))
+        why = f"{names} may be in the engine's memory until Ollama has kept it long enough (gridtie_ollama_keep_alive)"
+        return [f"{why}: {error}"] if dropped else []
+    return [f"no longer declared, unloaded from the engine: {', '.join(held)}"] if held else []
 
 
 def _proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any]]) -> list[str]:
