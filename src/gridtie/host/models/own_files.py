@@ -7,9 +7,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence, Union
 
-from ..catalogue import CatalogueError, GgufSource, License, Model, ModelFile, Pin, name_fault, parse_lock
+from ..catalogue import (
+    CatalogueError,
+    GgufSource,
+    License,
+    Model,
+    ModelFile,
+    OllamaSource,
+    Pin,
+    name_fault,
+    parse_lock,
+)
 from ..fit.header import GgufError, Header
 from ..fit.layers import UnknownArchitecture, shape_of
 from ..fit.memory import BUILD, weights_of
@@ -81,21 +91,34 @@ def describe(entry: UserModel, path: Path) -> Model:
     """The model as a catalogue entry, from its header. Raises GgufError, also where the file is cut."""
     header = read_header(path)
     check_length(path, header)
+    return model_of(entry.name, header, path.stat().st_size, GgufSource(entry.location))
+
+
+def model_of(
+    name: str,
+    header: Header,
+    size: int,
+    source: Union[GgufSource, OllamaSource],
+    build: int = BUILD,
+    projector: int = 0,
+) -> Model:
+    """A file of `size` bytes as a catalogue entry, by its header alone. Raises GgufError."""
     capabilities = capabilities_of(header)
     return Model(
-        name=entry.name,
-        title=str(header.metadata.get("general.name", entry.name)),
+        name=name,
+        title=str(header.metadata.get("general.name", name)),
         maker=str(header.metadata.get("general.organization", "unknown")),
         # Whoever names a file has decided about its licence.
         license=License(str(header.metadata.get("general.license", "unknown")), commercial=True),
         parameters=header.parameters,
         active_parameters=active_parameters(header),
         shape=shape_of(header),
-        file=ModelFile(path.stat().st_size, "exact", header.quantisation, header.size, _weights(header)),
+        file=ModelFile(size, "exact", header.quantisation, header.size, _weights(header, build), projector),
         capabilities=capabilities,
         # An alias for embeddings finds it by this.
         purposes=("embeddings",) if "embeddings" in capabilities else ("code", "chat"),
-        sources=(GgufSource(entry.location),),
+        sources=(source,),
+        own_header=why_not_stock(header),
     )
 
 
@@ -108,10 +131,10 @@ def active_parameters(header: Header) -> int:
     return header.parameters - experts * (count - used) // count
 
 
-def _weights(header: Header) -> int:
+def _weights(header: Header, build: int) -> int:
     """Bytes of weights that are loaded; 0 where the architecture is unknown, which the choice then says."""
     try:
-        return weights_of(header, BUILD)
+        return weights_of(header, build)
     except UnknownArchitecture:
         return 0
 
