@@ -149,15 +149,17 @@ class Installer:
         """The digests of a library's model, as it is at hand or else as the registry has it now."""
         return _pin_of(self._base(name, Pin(), means))
 
-    def library_header(self, name: str, pin: Pin, means: Means) -> tuple[Header, int]:
-        """Header and size of the file of a library's model: of what is at hand, else of the first bytes of what the
-        registry has.
+    def library_header(self, name: str, pin: Pin, means: Means) -> tuple[Header, int, int]:
+        """Of a library's model its file's header and size, and the size of its projector: of what is at hand, else of
+        the first bytes of what the registry has.
         """
         base = self._base(name, pin, means)
         path = next((path for store in self.stores if (path := store.blob(base.model.digest)).is_file()), None)
         if path is not None:
-            return read_header(path), base.model.size
-        return read_remote_header(blob_url(name, base.model, means), means.fetcher, name), base.model.size
+            header = read_header(path)
+        else:
+            header = read_remote_header(blob_url(name, base.model, means), means.fetcher, name).header
+        return header, base.model.size, base.projector_bytes
 
     def install(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""

@@ -47,12 +47,20 @@ def read_whole(path: Path) -> tuple[Header, int]:
     return header, path.stat().st_size
 
 
-def describe(entry: Entry, header: Header, size: int) -> Model:
+def describe(entry: Entry, header: Header, size: int, projector: int = 0) -> Model:
     """The model as a catalogue entry, from the header of its file of `size` bytes. Raises GgufError."""
-    return model_of(entry.name, header, size, OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf))
+    source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
+    return model_of(entry.name, header, size, source, projector=projector)
 
 
-def model_of(name: str, header: Header, size: int, source: Union[GgufSource, OllamaSource]) -> Model:
+def model_of(
+    name: str,
+    header: Header,
+    size: int,
+    source: Union[GgufSource, OllamaSource],
+    build: int = BUILD,
+    projector: int = 0,
+) -> Model:
     """A file of `size` bytes as a catalogue entry, by its header alone. Raises GgufError."""
     capabilities = capabilities_of(header)
     return Model(
@@ -64,11 +72,12 @@ def model_of(name: str, header: Header, size: int, source: Union[GgufSource, Oll
         parameters=header.parameters,
         active_parameters=active_parameters(header),
         shape=shape_of(header),
-        file=ModelFile(size, "exact", header.quantisation, header.size, _weights(header)),
+        file=ModelFile(size, "exact", header.quantisation, header.size, _weights(header, build), projector),
         capabilities=capabilities,
         # An alias for embeddings finds it by this.
         purposes=("embeddings",) if "embeddings" in capabilities else ("code", "chat"),
         sources=(source,),
+        own_header=why_not_stock(header),
     )
 
 
@@ -81,10 +90,10 @@ def active_parameters(header: Header) -> int:
     return header.parameters - experts * (count - used) // count
 
 
-def _weights(header: Header) -> int:
+def _weights(header: Header, build: int) -> int:
     """Bytes of weights that are loaded; 0 where the architecture is unknown, which the choice then says."""
     try:
-        return weights_of(header, BUILD)
+        return weights_of(header, build)
     except UnknownArchitecture:
         return 0
 

@@ -354,8 +354,8 @@ def _with_own(
     return replace(order.catalogue, models=models), pins, postponed
 
 
-def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) -> Optional[tuple[Header, int]]:
-    """Header and size of a model of the user's own; None where `check` forbids to ask for it."""
+def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) -> Optional[tuple[Header, int, int]]:
+    """Header, size and projector's size of a model of the user's own; None where `check` forbids to ask for it."""
     if own.ollama:
         if check and not installer.library_at_hand(own.ollama, own.pin):
             return None
@@ -365,7 +365,7 @@ def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) ->
         return None
     if path is None and installer.take_over(own.digest, order.means):
         path = installer.store.blob(own.digest)
-    return read_whole(path or fetch(own, order.means))
+    return (*read_whole(path or fetch(own, order.means)), 0)
 
 
 def _request(order: Order, entries: Sequence[Entry], postponed: Sequence[str]) -> Request:
