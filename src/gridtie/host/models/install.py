@@ -70,8 +70,12 @@ class Wanted:
     @property
     def store_names(self) -> tuple[str, ...]:
         """Every name that it has in a store: the served one, and the library's that it is made from."""
-        library = (self.source.name, _aside(self.source.name)) if isinstance(self.source, OllamaSource) else ()
-        return (self.own_name, *library)
+        return store_names(self.model.name, self.source.name if isinstance(self.source, OllamaSource) else "")
+
+
+def store_names(name: str, library: str) -> tuple[str, ...]:
+    """Every name that a model has in a store; `library` is its name in the Ollama library, "" where it is not of it."""
+    return (own_name(name), library, _aside(library)) if library else (own_name(name),)
 
 
 @dataclass

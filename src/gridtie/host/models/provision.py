@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
-from ..catalogue import Catalogue, CatalogueError, Model, Pin
+from ..catalogue import Catalogue, CatalogueError, GgufSource, Model, OllamaSource, Pin
+from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -22,9 +23,10 @@ from ..fit.purposes import USUAL
 from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
+from .added import Added, beside, changed, held_to, outranked, read_added, write_added
 from .download import FetchError
 from .entries import Entry, parse_entries
-from .install import Installer, InstallError, Wanted, clear_scratch
+from .install import Installer, InstallError, Wanted, clear_scratch, store_names
 from .install_all import ask_digests, check_disk, install_all
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
@@ -44,8 +46,8 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
+from .sources import Means, ObtainError, gguf_from_location
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, sha256_of
 from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
@@ -85,6 +87,11 @@ class Directories:
     def proofs(self) -> Path:
         """Which models have answered."""
         return self.root / "proved.json"
+
+    @property
+    def added(self) -> Path:
+        """What was added by hand."""
+        return self.root / "added.json"
 
     @property
     def checked(self) -> Path:
@@ -128,6 +135,9 @@ class Order:
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
+    # What a person adds by hand, and names of what was added and is to go.
+    add: Sequence[Added] = ()
+    remove: Collection[str] = ()
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
@@ -178,17 +188,23 @@ def _provision(order: Order, check: bool) -> Provisioned:
         owned.note_adopted(str(directories.adopted[0]))
     remarks: list[str] = []
     entries = _entries(order)
-    catalogue, own_pins, postponed = _with_own(order, entries, installer, check)
+    earlier = read_added(directories.added)
+    added = changed(earlier, [_hashed(each, order, installer) for each in order.add], order.remove)
+    catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
+    remarks += outranked(entries, added)
     request = _request(order, entries, postponed)
-    pins = {**merged_pins(order.lock, order.learned), **own_pins}
+    pins = {**{each.name: each.pin for each in added}, **merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
-    wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+    known = _known(added, catalogue, postponed, remarks)
+    _check_added(order, request, resolved, known, catalogue)
+    served = replace(resolved, models=tuple(beside(resolved.models, entries, known)))
+    wanted = wanted_models(served, catalogue, pins, order.require_pins)
     asked = {} if check else ask_digests(installer, wanted, order.means)
     if asked:
         order.agree(asked)
         pins.update(asked)
-        wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+        wanted = wanted_models(served, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
@@ -199,10 +215,15 @@ def _provision(order: Order, check: bool) -> Provisioned:
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
         _described(order, installer, scores, request, *each)
-        for each in zip(range(len(wanted)), wanted, resolved.models, found)
+        for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
-    keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
-    superfluous = _prunable(directories, owned, keep) if order.prune else []
+    by_hand = {each.name: {"added": each.who} for each in known}
+    for model in models:
+        model.update(by_hand.get(str(model["catalogue"]), {}))
+    keep = {name for item in wanted for name in item.store_names} | {own_name(each.name) for each in added}
+    keep |= {own_name(name) for name in postponed}
+    stay = keep if order.prune else _but_for(owned, order, [*earlier, *order.add], keep)
+    superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
     after = _intended(wanted, resolved, request, listing)
@@ -214,8 +235,10 @@ def _provision(order: Order, check: bool) -> Provisioned:
         _write(directories, request, resolved, listing)
         remarks += _unloaded(order, owned, keep, dropped)
         remarks += _proved(order, installer, models)
-        if order.prune:
-            _prune(superfluous, directories, owned)
+        if order.add or order.remove:
+            write_added(directories.added, [held_to(each, {**pins, **installer.learned}) for each in added])
+        if superfluous or order.prune:
+            _prune(superfluous, directories, owned, leftovers=order.prune)
     return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
@@ -296,11 +319,11 @@ def _prunable(directories: Directories, owned: OwnedModels, keep: Collection[str
     return [each for each in found if each.names or each.blobs]
 
 
-def _prune(found: Sequence[Prunable], directories: Directories, owned: OwnedModels) -> None:
+def _prune(found: Sequence[Prunable], directories: Directories, owned: OwnedModels, leftovers: bool = True) -> None:
     for each in found:
         prune(each, owned)
     # All that is wanted is there: what is left was begun for something else.
-    for leftover in directories.incoming.glob("*"):
+    for leftover in directories.incoming.glob("*") if leftovers else ():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
@@ -329,14 +352,73 @@ def _entries(order: Order) -> list[Entry]:
         raise InstallError(str(error)) from error
 
 
+def _hashed(item: Added, order: Order, installer: Installer) -> Added:
+    """With the sha256 of a file whose hash nobody told: it is known once the file is here."""
+    entry = item.entry
+    if not entry.gguf or entry.sha256:
+        return item
+    try:
+        path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
+        read_whole(path)
+    except (GgufError, ObtainError, FetchError) as error:
+        raise InstallError(f"{entry.name}: {error}") from error
+    sha256 = sha256_of(path)
+    installer.store.add_file(path, f"sha256:{sha256}")
+    installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
+    return replace(item, entry=replace(entry, sha256=sha256))
+
+
+def _known(added: Sequence[Added], catalogue: Catalogue, postponed: Sequence[str], remarks: list[str]) -> list[Added]:
+    """What of it can be served; of the rest it is said."""
+    lost = [each for each in added if each.name not in catalogue.models and each.name not in postponed]
+    remarks += [
+        f"{each.name} was added by hand ({each.who}) and is not in the catalogue any more; it is not served. Add it by "
+        f"its name in the library, or forget it: `gridtie models remove {each.name}`"
+        for each in lost
+    ]
+    return [each for each in added if each.name in catalogue.models]
+
+
+def _check_added(
+    order: Order, request: Request, resolved: Resolved, added: Sequence[Added], catalogue: Catalogue
+) -> None:
+    """Whether what was added still fits, where the rest is decided anew: with other settings it may not.
+
+    Raises InstallError.
+    """
+    new = [each for each in added if each.name not in {each.name for each in order.add}]
+    if resolved.remembered or not new:
+        return
+    # Only that of the smoke test is not named, and it is judged with the others.
+    models = {each.name: catalogue.models[each.name] for each in new}
+    contexts = {each.name: each.entry.context for each in new}
+    try:
+        choose_named(Catalogue(models), list(models), order.budget(), request.wishes({}, frozenset(models)), contexts)
+    except CannotChoose as error:
+        lines = [f"{line}; it was added by hand: `gridtie models remove NAME`" for line in str(error).splitlines()]
+        raise InstallError("\n".join(lines)) from error
+
+
+def _but_for(owned: OwnedModels, order: Order, added: Sequence[Added], keep: Collection[str]) -> set[str]:
+    """Every name of the store but those of what is to be removed and nothing else needs."""
+    going: set[str] = set()
+    for each in (each for each in added if each.name in order.remove):
+        model = order.catalogue.models.get(each.name)
+        sources = [source.name for source in model.sources if isinstance(source, OllamaSource)] if model else []
+        going.update(*(store_names(each.name, library) for library in [each.entry.ollama, *sources]))
+    return {name for engine in ENGINES for name in owned.names(engine)} - going | set(keep)
+
+
 def _with_own(
-    order: Order, entries: Sequence[Entry], installer: Installer, check: bool
+    order: Order, entries: Sequence[Entry], added: Sequence[Added], installer: Installer, check: bool
 ) -> tuple[Catalogue, dict[str, Pin], list[str]]:
     """The catalogue with the user's own models in it, their pins, and names that cannot be judged without fetching."""
     models: dict[str, Model] = dict(order.catalogue.models)
     pins: dict[str, Pin] = {}
     postponed: list[str] = []
-    for own in (entry for entry in entries if entry.own):
+    declared = {entry.name for entry in entries}
+    own_models = [*entries, *(each.entry for each in added if each.name not in declared)]
+    for own in (entry for entry in own_models if entry.own):
         if own.name in order.catalogue.models:
             raise InstallError(
                 f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"

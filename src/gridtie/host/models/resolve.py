@@ -22,6 +22,9 @@ from .install import InstallError, Wanted
 
 AUTO = "auto"
 
+# Of one model: name, context, kind of source, reason.
+Row = tuple[str, int, str, str]
+
 
 @dataclass(frozen=True)
 class Known:
@@ -91,7 +94,7 @@ class Request:
 class Resolved:
     """Name, context, kind of source and reason of each model; `others` says why the rest was not taken."""
 
-    models: tuple[tuple[str, int, str, str], ...]
+    models: tuple[Row, ...]
     others: Mapping[str, str]
     remembered: bool = False
 
