@@ -187,14 +187,11 @@ def _told(offer: Offer, budget: Budget) -> str:
     lines = [explanation(offer.verdict, budget).rstrip("\n")]
     if not model.license.commercial:
         lines.append(f"  caution      its licence ({model.license.id}) forbids commercial use")
-    source = offer.added.entry.gguf or offer.added.entry.ollama or model.name
-    lines.append(
-        f"  fetch        {model.file.bytes / 1e9:.2f} GB from {offer.added.source}: {source.partition('?')[0]}"
-    )
-    if offer.verdict.need:
-        lines.append(
-            f"  served as    {model.name}, {offer.added.entry.context} tokens of context, on this machine alone"
-        )
+    entry = offer.added.entry
+    source = shown(entry.gguf) if entry.gguf and entry.remote else entry.gguf or entry.ollama or model.name
+    size = f"{model.file.bytes / 1e9:.2f} GB" if model.file.bytes >= 1e9 else f"{model.file.bytes / 1e6:.1f} MB"
+    lines.append(f"  fetch        {size} ({offer.added.source}: {source})")
+    lines.append(f"  served as    {model.name}, {entry.context} tokens of context, on this machine alone")
     return "\n".join(lines) + "\n"
 
 

@@ -81,7 +81,7 @@ def look_at(asked: Asked, order: Order, budget: Budget, before: Mapping[str, int
     source = next((each for each in model.sources if each.kind not in unreachable), model.sources[0])
     _refuse_unpinned(entry, order, is_pinned(source, pin))
     added = Added(replace(entry, context=verdict.context), source.kind, asked.by, asked.since, pin)
-    return Offer(added, model, verdict)
+    return Offer(added, model, replace(verdict, why=verdict.why.replace("named", "fits", 1)))
 
 
 def served_name(named: Named) -> str:

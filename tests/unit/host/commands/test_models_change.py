@@ -119,7 +119,7 @@ def test_a_model_of_the_catalogue_is_shown_fetched_served_and_remembered(
     assert main(["models", "add", "coder:1b", "--yes"]) == 0
     told = capsys.readouterr().out
 
-    assert "licence      Apache-2.0" in told and "needs " in told and " GB (ollama: coder:1b)" in told
+    assert "licence      Apache-2.0" in told and "needs " in told and " MB (ollama: coder:1b)" in told
     assert 'served as "coder:1b": 32768 tokens of context' in told
     assert machine.served() == {"small:1m": 8192, "coder:1b": 32768}
     assert [(each["name"], each["by"]) for each in added(machine)] == [("coder:1b", "alice")]
