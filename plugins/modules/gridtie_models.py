@@ -161,6 +161,12 @@ options:
     description: Where the router reaches Ollama.
     type: str
     default: http://engine:11434
+  accept_s:
+    description: >-
+      At most so many seconds in which a model that is new shows what it can, 15 for that of the smoke test. C(0) asks
+      none.
+    type: float
+    default: 120
   state:
     description: With C(absent), take away all that this module installed, and nothing else.
     type: str
@@ -252,6 +258,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "deep": {"type": "bool", "default": False},
     "seed": {"type": "path"},
     "prune": {"type": "bool", "default": False},
+    "accept_s": {"type": "float", "default": 120},
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},

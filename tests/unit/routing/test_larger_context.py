@@ -44,9 +44,8 @@ def target(**changes: Any) -> Target:
 def test_the_least_context_with_room_for_an_answer_is_named_with_what_it_takes(
     prompt: int | None, context: int, takes: str
 ) -> None:
-    assert advice(target(), prompt) == (
-        f"for more set gridtie_models: [{{name: coder:7b, context: {context}}}], which takes {takes} GiB of memory (now 5.0)"
-    )
+    setting = f"gridtie_models: [{{name: coder:7b, context: {context}}}]"
+    assert advice(target(), prompt) == f"for more set {setting}, which takes {takes} GiB of memory (now 5.0)"
 
 
 def test_beyond_its_training_another_model_is_advised() -> None:

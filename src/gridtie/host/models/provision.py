@@ -12,7 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
-from ..catalogue import Catalogue, CatalogueError, GgufSource, Model, OllamaSource, Pin
+from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
+from ..acceptance.record import FILE as ACCEPTED
+from ..acceptance.record import Acceptances
+from ..acceptance.run import LIMIT_S, accept, limit_of
+from ..catalogue import Catalogue, CatalogueError, DerivedSource, GgufSource, Model, OllamaSource, Pin
 from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
@@ -53,6 +57,8 @@ from .unload import unload
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
 ENGINES = ("ollama", "embedded")
+# Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
+HELD_CALLS = ("tools",)
 OLLAMA_URL = "http://engine:11434"
 
 
@@ -92,6 +98,11 @@ class Directories:
     def added(self) -> Path:
         """What was added by hand."""
         return self.root / "added.json"
+
+    @property
+    def accepted(self) -> Path:
+        """What the models have shown."""
+        return self.root / ACCEPTED
 
     @property
     def checked(self) -> Path:
@@ -141,6 +152,10 @@ class Order:
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
+    # At most so many seconds in which a new model shows what it can; 0 asks none of them.
+    accept_s: float = LIMIT_S
+    # Whether the engine computes on graphics.
+    graphics: bool = False
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
@@ -239,6 +254,8 @@ def _provision(order: Order, check: bool) -> Provisioned:
             write_added(directories.added, [held_to(each, {**pins, **installer.learned}) for each in added])
         if superfluous or order.prune:
             _prune(superfluous, directories, owned, leftovers=order.prune)
+        remarks += _accepted(order, models)
+    models = [_with_acceptance(order, model) for model in models]
     return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
@@ -295,6 +312,35 @@ def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[
     except Unreachable as error:
         return "", f"{model['name']} could not be asked for an answer from here: {error}"
     return "", ""
+
+
+def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new, on this version of the engine, show what it can; remarks on what it cannot."""
+    if order.reach is None or order.accept_s == 0:
+        return []
+    records, remarks = Acceptances(order.directories.accepted), []
+    tolerance = TOLERANCE_ON_CARDS if order.graphics else TOLERANCE
+    for model in models:
+        if records.find(model, order.engine, order.engine_version):
+            continue
+        limit = limit_of(model, order.accept_s)
+        try:
+            url, version = order.reach(str(model["url"])), order.engine_version
+            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
+        except Unreachable:
+            # The proof before this has said so, and the others are behind the same engine.
+            break
+        remarks += [f"{model['name']}: {result.id} failed: {result.found}" for result in done.failed]
+    return remarks
+
+
+def _with_acceptance(order: Order, model: Mapping[str, Any]) -> dict[str, Any]:
+    """With what it has shown, and without the purposes that it is not for by that."""
+    shown = Acceptances(order.directories.accepted).find(model, order.engine, order.engine_version)
+    if shown is None:
+        return dict(model)
+    purposes = [purpose for purpose in model["purposes"] if purpose not in shown.unfit]
+    return {**model, "purposes": purposes, "acceptance": shown.summary()}
 
 
 def withdraw(directories: Directories, check: bool = False) -> list[str]:
@@ -480,7 +526,8 @@ def _resolve(
     )
     unreachable = order.probe()
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
-    known = Known(order.speeds(), chosen_before(order.directories.resolved))
+    unfit = Acceptances(order.directories.accepted).unfit(order.engine, order.engine_version)
+    known = Known(order.speeds(), chosen_before(order.directories.resolved), unfit)
     return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
 
 
@@ -533,25 +580,27 @@ def _described(
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        "predicted_bytes": _predicted(model, installer, found, settings),
+        **_predicted(model, installer, found, settings),
         "trained_context": model.shape.context_length,
         "larger_contexts": _larger(model, installer, found, settings),
         "why": row[3],
+        "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
-def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> Optional[int]:
-    """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
-    catalogue's figures were good enough to choose by.
+def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> dict[str, Any]:
+    """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
+    authority: the catalogue's figures were good enough to choose by.
     """
     try:
         if found is None:
-            return need(model.shape, model.file.tensors, settings).total
-        needed = need_of_file(installer.header(found), settings)
-        return replace(needed, projector=found.projector_bytes).total
+            needed = need(model.shape, model.file.tensors, settings)
+        else:
+            needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
     except UnknownArchitecture:
-        return None
+        return {"predicted_bytes": None, "predicted_parts": {}}
+    return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
 
 
 def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
@@ -561,7 +610,7 @@ def _larger(model: Model, installer: Installer, found: Optional[Manifest], setti
     while settings.context << (len(contexts) + 1) < trained:
         contexts.append(settings.context << (len(contexts) + 1))
     needs = [
-        (context, _predicted(model, installer, found, replace(settings, context=context)))
+        (context, _predicted(model, installer, found, replace(settings, context=context))["predicted_bytes"])
         for context in ([*contexts, trained] if trained > settings.context else [])
     ]
     return [[context, size] for context, size in needs if size is not None]

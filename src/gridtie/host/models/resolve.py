@@ -28,10 +28,13 @@ Row = tuple[str, int, str, str]
 
 @dataclass(frozen=True)
 class Known:
-    """What this station knows of models: tokens a second that they had here, and which were chosen before."""
+    """What this station knows of models: tokens a second that they had here, which were chosen before, and for which
+    purposes they showed themselves unfit, with the reason.
+    """
 
     speeds: Mapping[str, float] = field(default_factory=dict)
     chosen: frozenset[str] = frozenset()
+    unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Request:
             stock=self.stock or self.engine == "embedded",
             measured=known.speeds,
             kept=known.chosen,
+            unfit=known.unfit,
         )
 
 

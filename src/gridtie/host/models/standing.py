@@ -83,6 +83,8 @@ def order_of(
         seed=Path(given["seed"]) if given.get("seed") else None,
         prune=bool(given.get("prune")),
         reach=lambda url: reached(url, given["container"], given["docker"]),
+        accept_s=given["accept_s"],
+        graphics=given["graphics"],
         agree=agree,
         say=say,
     )

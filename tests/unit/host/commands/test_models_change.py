@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, Any] = {
     "models": [], "purposes": ["code"], "engine": "ollama", "container": "", "docker": {}, "owner": None, "group": None,
     "parallel": 1, "kv_type": "f16", "flash_attention": True, "max_download_gb": "auto", "engine_version": "",
     "stock": False, "learned": {}, "learn": True, "graphics": False, "adopted_store": "", "ledger": "", "ca_bundle": "",
-    "network": None,
+    "network": None, "accept_s": 0.0,
 }  # fmt: skip
 
 
