@@ -222,6 +222,8 @@ def _served(config: Path, done: Provisioned, name: str) -> int:
         return 0
     model = next(model for model in done.models if model["catalogue"] == name)
     needs = f", {model['predicted_bytes'] / GIB:.1f} GiB" if model["predicted_bytes"] else ""
+    if checks := (model.get("acceptance") or {}).get("checks"):
+        sys.stdout.write(f"shown here: {', '.join(f'{check} {outcome}' for check, outcome in checks.items())}\n")
     sys.stdout.write(f'served as "{name}": {model["context"]} tokens of context{needs}\n')
     return 0
 
