@@ -12,7 +12,6 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.gridtie_judge import gpu_off, listing
-from ..module_utils.gridtie_room import most_bytes
 from ..plugin_utils import gridtie_group_choice as decision
 from ..plugin_utils.gridtie_agreed import Choice, LockError, choose, not_kept, read
 from ..plugin_utils.gridtie_collection import artefacts_in, command
@@ -26,6 +25,7 @@ from gridtie.host.fit.budget import budget_for
 from gridtie.host.fit.choice import unasked_download
 from gridtie.host.machine.hardware import ProfileError, from_document
 from gridtie.host.models.resolve import AUTO, Former, Known, Request, merged_pins, pinned_models
+from gridtie.host.models.standing import most_bytes
 
 # What is told of a host before its models are decided: a fact of the role models.
 _FACT = "_models_member"

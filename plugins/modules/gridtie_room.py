@@ -14,6 +14,7 @@ from ..module_utils.gridtie_host.models.provision import Directories
 from ..module_utils.gridtie_host.models.resolve import former_answer
 from ..module_utils.gridtie_host.models.seed import SeedError, open_seed
 from ..module_utils.gridtie_host.models.served_speed import tokens_per_second
+from ..module_utils.gridtie_host.models.standing import directories_of
 from ..module_utils.gridtie_host.models.store import NAMESPACE, Checked
 
 DOCUMENTATION = r"""
@@ -99,7 +100,7 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     given = module.params
-    directories = Directories(Path(given["models_dir"]), adopted=gridtie_room.adopted(given["adopted_store"]))
+    directories = directories_of(given)
     memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
     former = former_answer(directories.resolved)
     try:

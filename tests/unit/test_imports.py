@@ -16,7 +16,7 @@ ALLOWED = {
     # For names that mean the same on a host and in the router.
     "config": {"host.ollama_name", "host.purpose_names"},
     "catalogue": {"host"},
-    "dialects": {"config"},
+    "dialects": {"config", "host.tool_calls"},
     "upstream": {"config"},
     "ledger": {"config", "dialects"},
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
@@ -49,10 +49,21 @@ ALLOWED = {
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
+    {
+        "version",
+        "table",
+        "local_time",
+        "json_file",
+        "new_file",
+        "command",
+        "ollama_name",
+        "purpose_names",
+        "tool_calls",
+    },
     {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},
     {"fit"},
+    {"acceptance"},
     {"models"},
     {"doctor"},
     {"commands"},

@@ -46,6 +46,7 @@ def test_a_host_that_learned_the_same_or_something_else_is_no_conflict() -> None
 
 
 LAPTOPS: dict[str, Any] = {
+    "for": ["code", "chat"],
     "measure": "alice",
     "models": [{"name": "coder:1b", "context": 32768, "for": ["code", "chat"]}],
 }

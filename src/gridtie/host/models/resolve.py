@@ -23,13 +23,19 @@ from .install import InstallError, Wanted
 
 AUTO = "auto"
 
+# Of one model: name, context, kind of source, reason.
+Row = tuple[str, int, str, str]
+
 
 @dataclass(frozen=True)
 class Known:
-    """What this station knows of models: tokens a second that they had here, and which were chosen before."""
+    """What this station knows of models: tokens a second that they had here, which were chosen before, and for which
+    purposes they showed themselves unfit, with the reason.
+    """
 
     speeds: Mapping[str, float] = field(default_factory=dict)
     chosen: frozenset[str] = frozenset()
+    unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Request:
     purposes: Sequence[str] = USUAL
     engine_version: str = ""
     stock: bool = False
+    # Tokens, of models that were named with a context.
+    contexts: Mapping[str, int] = field(default_factory=dict)
     agreed: Optional[Agreement] = None
 
     def document(self) -> dict[str, Any]:
@@ -60,10 +68,12 @@ class Request:
             "kv_type": self.kv_type,
             "flash_attention": self.flash_attention,
         }
-        # Only where it says something: what stations remember from before there were purposes stays valid.
+        # Only where they say something: what stations remember from before there were such wishes stays valid.
         unusual = self.models == AUTO and tuple(self.purposes) != USUAL
         if unusual:
             document["purposes"] = list(self.purposes)
+        if self.contexts:
+            document["contexts"] = dict(self.contexts)
         if self.agreed and self.models == AUTO:
             document["agreed"] = [pick.document() for pick in self.agreed.picks]
         return document
@@ -88,6 +98,7 @@ class Request:
             stock=self.stock or self.engine == "embedded",
             measured=known.speeds,
             kept=known.chosen,
+            unfit=known.unfit,
         )
 
 
@@ -95,7 +106,7 @@ class Request:
 class Resolved:
     """Name, context, kind of source and reason of each model; `others` says why the rest was not taken."""
 
-    models: tuple[tuple[str, int, str, str], ...]
+    models: tuple[Row, ...]
     others: Mapping[str, str]
     remembered: bool = False
 
@@ -182,7 +193,7 @@ def resolve(
         elif isinstance(request.models, str):
             choice = offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
         else:
-            choice = choose_named(catalogue, request.models, budget, wishes)
+            choice = choose_named(catalogue, request.models, budget, wishes, request.contexts)
     except CannotChoose as error:
         raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
