@@ -25,7 +25,8 @@ ALLOWED = {
     "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
-    "lock": set(),
+    # What a group of hosts was told to run is read in the same way on each of them.
+    "lock": {"host.fit.agreed"},
     "quality": {
         "bench",
         "solved",
@@ -62,7 +63,7 @@ HOST_ORDER = [
         "purpose_names",
         "sandbox",
         "tool_calls",
-    },  # fmt: skip
+    },
     {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect"},
     {"fit"},
