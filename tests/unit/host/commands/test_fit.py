@@ -287,9 +287,9 @@ def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
     out = capsys.readouterr().out
 
     assert (
-        "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory (as llama.cpp lays it, not measured)"
-        in out
-    )
+        "28 of 49 layers on NVIDIA GeForce RTX 4060 with 6.02 GiB, the rest in main memory with 4.37 GiB (as llama.cpp "
+        "lays it, not measured)"
+    ) in out
     assert "tokens/s, an estimate" in out
 
 
@@ -352,7 +352,8 @@ def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--why", "quen2.5-coder:7b"), "did you mean qwen2.5-coder:7b"),
+        (("--why", "qwen3:8b", "qwen3:14b"), "two models were named"),
+        (("qwen3:8b", "--gpu-layers", "9"), "--gpu-layers is about graphics cards with memory of their own"),
         (("--catalogue", "/none.json"), "/none.json is not there; run `make site`"),
         (("--kv", "q8_0", "--flash-attention", "off"), "needs flash attention"),
     ],
