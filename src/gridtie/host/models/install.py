@@ -90,6 +90,7 @@ class Installer:
     learned: dict[str, Pin] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     _bases: dict[str, Manifest] = field(default_factory=dict)
+    _headers: dict[str, Header] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     @property
@@ -189,8 +190,11 @@ class Installer:
         return False
 
     def header(self, manifest: Manifest) -> Header:
-        """The metadata of the model's file."""
-        return read_header(self.store.blob(manifest.model.digest))
+        """The metadata of the model's file, read once: a vocabulary takes longer than all that is computed of it."""
+        digest = manifest.model.digest
+        if digest not in self._headers:
+            self._headers[digest] = read_header(self.store.blob(digest))
+        return self._headers[digest]
 
     def _as_wanted(self, manifest: Manifest, wanted: Wanted) -> bool:
         params = [layer for layer in manifest.layers if layer.media_type == PARAMS_TYPE]

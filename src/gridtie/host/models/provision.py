@@ -534,6 +534,8 @@ def _described(
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
         "predicted_bytes": _predicted(model, installer, found, settings),
+        "trained_context": model.shape.context_length,
+        "larger_contexts": _larger(model, installer, found, settings),
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
@@ -550,6 +552,19 @@ def _predicted(model: Model, installer: Installer, found: Optional[Manifest], se
         return replace(needed, projector=found.projector_bytes).total
     except UnknownArchitecture:
         return None
+
+
+def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
+    """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
+    trained = model.shape.context_length
+    contexts: list[int] = []
+    while settings.context << (len(contexts) + 1) < trained:
+        contexts.append(settings.context << (len(contexts) + 1))
+    needs = [
+        (context, _predicted(model, installer, found, replace(settings, context=context)))
+        for context in ([*contexts, trained] if trained > settings.context else [])
+    ]
+    return [[context, size] for context, size in needs if size is not None]
 
 
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:

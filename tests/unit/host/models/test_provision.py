@@ -95,6 +95,16 @@ def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
 
 
+def test_what_larger_contexts_would_take_is_said_up_to_the_training(station: ModelStation) -> None:
+    """The router tells it to whom a prompt does not fit."""
+    coder, probe = station.provision(models=[{"name": "coder:1b", "context": 6000}]).models
+
+    assert [context for context, _ in coder["larger_contexts"]] == [12000, 24000, 32768]
+    assert (coder["trained_context"], probe["trained_context"], probe["larger_contexts"]) == (32768, 8192, [])
+    at_most = need(SHAPE, len(station.weights), Settings(32768)).total
+    assert coder["predicted_bytes"] < coder["larger_contexts"][0][1] < coder["larger_contexts"][-1][1] <= at_most
+
+
 def test_a_digest_that_was_learned_once_is_all_that_is_accepted(station: ModelStation) -> None:
     learned = station.provision().learned
     assert learned["coder:1b"].manifest == station.manifest.digest[7:] and list(learned) == ["coder:1b"]
