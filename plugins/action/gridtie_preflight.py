@@ -19,7 +19,7 @@ from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed
 
 from gridtie import artefacts
 from gridtie.catalogue import CatalogueFileError, load, load_lock
-from gridtie.catalogue.request import unpinned
+from gridtie.catalogue.request import names_of, unpinned
 from gridtie.config.problems import ConfigError
 from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
 from gridtie.host.models.resolve import AUTO, merged_pins
@@ -161,10 +161,12 @@ class _Pins:
 
     @property
     def _decided(self) -> list[str]:
-        """The models that `auto` chose in an earlier run, as far as they are of the catalogue."""
+        """The models that `auto` chose in an earlier run, as far as they are of the catalogue. What was added by hand
+        is held to a digest of its own."""
         if self._given["choose_again"]:
             return []
-        return [str(model.get("catalogue", "")) for model in (self._seen.get("station") or {}).get("models") or []]
+        models = (self._seen.get("station") or {}).get("models") or []
+        return [str(model.get("catalogue", "")) for model in models if not model.get("added")]
 
     @property
     def _undecided(self) -> bool:
@@ -179,8 +181,7 @@ class _Pins:
         except CatalogueError:
             return []
         asked = self._given["models"]
-        names = self._decided if asked == AUTO else [name for name in asked if isinstance(name, str)]
-        return unpinned(names, catalogue, pins)
+        return unpinned(self._decided if asked == AUTO else names_of(asked), catalogue, pins)
 
     def _learn_command(self, checkout: bool) -> str:
         files = [given for given in context.CLIARGS.get("extra_vars") or () if given.startswith("@")]

@@ -47,6 +47,10 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
     # None: nothing is known of its architecture.
     predicted_bytes: int | None = 0
+    # 0: not said, by a station of before.
+    trained_context: int = 0
+    # Tokens, and the bytes that it would take with them; ascending, up to what it was trained for.
+    larger_contexts: list[tuple[int, int]] = []
     why: str = ""
 
 

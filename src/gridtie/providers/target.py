@@ -25,6 +25,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     probe_url: str = ""
     # Exact for local models (we set it); None where it is not known.
     context: int | None = None
+    # Of this station's own models: what they were trained for (0: not known), memory in bytes with the context that is
+    # set, and with larger ones.
+    trained_context: int = 0
+    predicted_bytes: int = 0
+    larger_contexts: tuple[tuple[int, int], ...] = ()
     # Concurrent requests this target serves; None: no limit of its own.
     slots: int | None = None
     # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.

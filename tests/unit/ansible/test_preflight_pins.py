@@ -71,11 +71,21 @@ def test_auto_and_a_base_of_packages_need_nothing_where_pins_are_required(lock: 
 
 
 def test_what_auto_chose_before_is_held_to_its_pin(lock: Path) -> None:
-    station = {"models": [{"catalogue": "qwen2.5-coder:7b"}, {"catalogue": "smollm2:135m"}]}
+    # What was added by hand is held to a digest that the host keeps.
+    added = {"catalogue": "llama3:8b", "added": "alice, 2026-11-29"}
+    station = {"models": [{"catalogue": "qwen2.5-coder:7b"}, {"catalogue": "smollm2:135m"}, added]}
 
     (problem,) = found(pins(lock, mode="require", station=station))
     assert "the model qwen2.5-coder:7b" in problem
+    assert "llama3:8b" not in problem
     assert found(pins(lock, mode="require", station=station, choose_again=True)) == []
+
+
+def test_a_model_with_a_context_of_its_own_is_held_to_its_pin_as_well(lock: Path) -> None:
+    named = ["smollm2:135m", {"name": "llama3:8b", "context": 4096}, {"name": "mine:1", "gguf": "/x", "sha256": A}]
+    (problem,) = found(pins(lock, mode="require", models=named))
+
+    assert "the model llama3:8b" in problem and "mine:1" not in problem
 
 
 @pytest.mark.parametrize("models", ["auto", ["qwen2.5-coder:7b"]], ids=str)

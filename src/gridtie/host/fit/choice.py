@@ -7,11 +7,12 @@ model the same way (judge.py), so that `gridtie fit` shows exactly what the choi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Catalogue, Model
-from .judge import Verdict, Wishes, judge, why_flagged, why_unfit
-from .memory import GIB
+from .judge import Verdict, Wishes, beyond_training, judge, why_flagged, why_unfit
+from .memory import CONTEXT_STEP, GIB
 from .placement import Budget
 from .purposes import PURPOSES, USUAL, Purpose
 from .score import EMBEDDING, standings_of
@@ -146,8 +147,15 @@ def recommend(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
 
 
-def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
-    """The models that a person named, and the one of the smoke test. Raises CannotChoose with every reason at once.
+def choose_named(
+    catalogue: Catalogue,
+    names: Sequence[str],
+    budget: Budget,
+    wishes: Wishes,
+    contexts: Mapping[str, int] = MappingProxyType({}),
+) -> Choice:
+    """The models that a person named, some with `contexts`, and the one of the smoke test. Raises CannotChoose with
+    every reason at once.
 
     Licence, size, estimated speed, purpose, and whether a part may lie in main memory are the person's own decision;
     memory in all, what the engine can load and what can be reached are not.
@@ -164,8 +172,13 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wis
         except KeyError as error:
             problems.append(str(error.args[0]))
             continue
-        verdict = judge(_for_any_use(model), budget, own_decision, None, standings.get(name))
-        problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
+        context = contexts.get(name, 0)
+        if fault := beyond_training(name, context, model.shape.context_length):
+            problems.append(fault)
+            continue
+        asked = replace(own_decision, contexts=(context,)) if context else own_decision
+        verdict = judge(_for_any_use(model), budget, asked, None, standings.get(name))
+        problems += _cannot_be_had(verdict)
         why = "named" + _partly(verdict, budget) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
         budget = _smaller(budget, verdict) if wishes.together else budget
@@ -178,6 +191,16 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wis
         if name not in chosen
     )
     return Choice((*chosen.values(), *rest))
+
+
+def _cannot_be_had(verdict: Verdict) -> list[str]:
+    """What speaks against a model that was named, with the setting that would help where it is the context."""
+    if not verdict.refusals:
+        return []
+    name, placement = verdict.model.name, verdict.placement
+    short = placement is not None and not placement.possible and verdict.largest_context >= CONTEXT_STEP
+    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.largest_context}}}]" if short else ""
+    return [f"{name}: {'; '.join(verdict.refusals)}{hint}"]
 
 
 def side_by_side(verdicts: Sequence[Verdict], budget: Budget) -> bool:

@@ -150,6 +150,13 @@ def lies_as_wanted(placement: Placement, wishes: Wishes) -> bool:
     return placement.whole or (wishes.gpu_layers is not None and placement.possible)
 
 
+def beyond_training(name: str, context: int, trained: int) -> str:
+    """What is said of a context that a model was not trained for; "" where it was."""
+    if context <= trained:
+        return ""
+    return f"{name} was trained for {trained} tokens of context, found {context}: set its context to at most {trained}"
+
+
 def served_purposes(model: Model, wishes: Wishes) -> list[str]:
     """What it is for on this engine: what the catalogue says, less what is known to go wrong there."""
     return [name for name in model.purposes if name not in PURPOSES or not why_flagged(model, PURPOSES[name], wishes)]

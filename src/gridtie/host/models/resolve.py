@@ -22,6 +22,9 @@ from .install import InstallError, Wanted
 
 AUTO = "auto"
 
+# Of one model: name, context, kind of source, reason.
+Row = tuple[str, int, str, str]
+
 
 @dataclass(frozen=True)
 class Known:
@@ -47,6 +50,8 @@ class Request:
     purposes: Sequence[str] = USUAL
     engine_version: str = ""
     stock: bool = False
+    # Tokens, of models that were named with a context.
+    contexts: Mapping[str, int] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """What the remembered answer is valid for. Download limit and engine version only guard a new choice."""
@@ -57,9 +62,10 @@ class Request:
             "kv_type": self.kv_type,
             "flash_attention": self.flash_attention,
         }
-        # Only where it says something: what stations remember from before there were purposes stays valid.
+        # Only where they say something: what stations remember from before there were such wishes stays valid.
         unusual = self.models == AUTO and tuple(self.purposes) != USUAL
-        return {**document, "purposes": list(self.purposes)} if unusual else document
+        more = {"purposes": list(self.purposes)} if unusual else {}
+        return {**document, **more, **({"contexts": dict(self.contexts)} if self.contexts else {})}
 
     def wishes(
         self,
@@ -88,7 +94,7 @@ class Request:
 class Resolved:
     """Name, context, kind of source and reason of each model; `others` says why the rest was not taken."""
 
-    models: tuple[tuple[str, int, str, str], ...]
+    models: tuple[Row, ...]
     others: Mapping[str, str]
     remembered: bool = False
 
@@ -143,7 +149,7 @@ def resolve(
         if isinstance(request.models, str):
             choice = _offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
         else:
-            choice = choose_named(catalogue, request.models, budget, wishes)
+            choice = choose_named(catalogue, request.models, budget, wishes, request.contexts)
     except CannotChoose as error:
         raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
