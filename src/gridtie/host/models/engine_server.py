@@ -83,6 +83,11 @@ def find_server(engine: Mapping[str, Any], models: Path, docker: Sequence[str] =
     return EngineServer(name, [str(_native(engine))], folder, str(folder), _account(engine))
 
 
+def identity(engine: Mapping[str, Any]) -> str:
+    """What tells one build of an engine from another."""
+    return " ".join(str(engine[key]) for key in ("kind", "version", "image", "tree") if engine.get(key))
+
+
 def _native(engine: Mapping[str, Any]) -> Path:
     tree = str(engine.get("tree") or "")
     places = [f"{tree}/lib/ollama"] if tree else _USUAL_TREES

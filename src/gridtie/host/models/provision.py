@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
@@ -17,7 +17,7 @@ from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
-from ..fit.memory import Settings, need, need_of_file
+from ..fit.memory import Need, Settings, need, need_of_file
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL
 from ..fit.score import standings_of
@@ -25,13 +25,16 @@ from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
 from .download import FetchError
+from .engine_server import EngineServer, NotAtHand
 from .entries import Entry, parse_entries
 from .install import Installer, InstallError, Wanted, clear_scratch, store_names
 from .install_all import ask_digests, check_disk, install_all
+from .last_word import LastWord
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
+from .remote_header import read_remote_header
 from .resolve import (
     AUTO,
     Known,
@@ -54,6 +57,11 @@ from .unload import unload
 EMBEDDED_PORT = 8080
 ENGINES = ("ollama", "embedded")
 OLLAMA_URL = "http://engine:11434"
+
+
+def nobody() -> EngineServer:
+    """No engine is at hand. Raises NotAtHand."""
+    raise NotAtHand("no engine was named")
 
 
 @dataclass(frozen=True)
@@ -92,6 +100,11 @@ class Directories:
     def added(self) -> Path:
         """What was added by hand."""
         return self.root / "added.json"
+
+    @property
+    def asked(self) -> Path:
+        """What the engine itself said that models take."""
+        return self.root / "asked.json"
 
     @property
     def checked(self) -> Path:
@@ -141,6 +154,9 @@ class Order:
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
+    # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.
+    server: Callable[[], EngineServer] = field(default=nobody)
+    engine_identity: str = ""
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
@@ -206,15 +222,21 @@ def _provision(order: Order, check: bool) -> Provisioned:
         pins.update(asked)
         wanted = wanted_models(served, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
+    named = f"{order.engine} {order.engine_version}".strip()
+    words = LastWord(directories.asked, named, order.engine_identity or named, order.server, installer, order.means)
+    settings = [(item, _settings(order, item.context)) for item in wanted]
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [installer.find(item) for item in wanted]
     else:
+        words.ask(settings)
         found = list(install_all(installer, wanted, order.means, order.say))
-        remarks += installer.remarks
+        # What comes in a package has no header that could be read before.
+        words.ask(settings)
+        remarks += [*installer.remarks, *words.remarks]
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
-        _described(order, installer, scores, request, *each)
+        _described(order, installer, words, scores, request, *each)
         for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
     by_hand = {each.name: {"added": each.who} for each in known}
@@ -447,6 +469,9 @@ def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) ->
         return None
     if path is None and installer.take_over(own.digest, order.means):
         path = installer.store.blob(own.digest)
+    if path is None and own.remote:
+        found = read_remote_header(own.gguf, order.means.fetcher, own.name)
+        return found.header, found.bytes or found.header.file_bytes, 0
     return (*read_whole(path or fetch(own, order.means)), 0)
 
 
@@ -509,6 +534,7 @@ def _intended(
 def _described(
     order: Order,
     installer: Installer,
+    words: LastWord,
     scores: Mapping[str, float],
     request: Request,
     index: int,
@@ -518,7 +544,7 @@ def _described(
 ) -> dict[str, Any]:
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
-    settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    settings = _settings(order, wanted.context)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -533,35 +559,43 @@ def _described(
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        "predicted_bytes": _predicted(model, installer, found, settings),
+        "predicted_bytes": _predicted(model, installer, words, found, settings),
         "trained_context": model.shape.context_length,
-        "larger_contexts": _larger(model, installer, found, settings),
+        "larger_contexts": _larger(model, installer, words, found, settings),
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
-def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> Optional[int]:
-    """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
-    catalogue's figures were good enough to choose by.
+def _settings(order: Order, context: int) -> Settings:
+    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+
+
+def _predicted(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> Optional[int]:
+    """The memory of a model; None where nothing is known of its architecture. Its file is the authority, and the
+    engine above that: the catalogue's figures were good enough to choose by.
     """
-    try:
+    needed: Optional[Need] = None
+    with suppress(UnknownArchitecture):
         if found is None:
             return need(model.shape, model.file.tensors, settings).total
-        needed = need_of_file(installer.header(found), settings)
-        return replace(needed, projector=found.projector_bytes).total
-    except UnknownArchitecture:
-        return None
+        needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
+    corrected = words.corrected(needed, found.model.digest, settings) if found else None
+    return corrected.total if corrected else None
 
 
-def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
+def _larger(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> list[list[int]]:
     """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
     trained = model.shape.context_length
     contexts: list[int] = []
     while settings.context << (len(contexts) + 1) < trained:
         contexts.append(settings.context << (len(contexts) + 1))
     needs = [
-        (context, _predicted(model, installer, found, replace(settings, context=context)))
+        (context, _predicted(model, installer, words, found, replace(settings, context=context)))
         for context in ([*contexts, trained] if trained > settings.context else [])
     ]
     return [[context, size] for context, size in needs if size is not None]

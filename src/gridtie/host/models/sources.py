@@ -137,7 +137,7 @@ def pin_of_package(source: PackageSource, means: Means) -> Pin:
 
 def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
-    if source.location.startswith(("http://", "https://")):
+    if source.remote:
         # Without a pin the address tells one file from another: many are called model.gguf.
         address = hashlib.sha256(source.location.encode()).hexdigest()
         ready = means.partial(f"sha256:{pin.gguf}" if pin.gguf else f"url:{address}")
