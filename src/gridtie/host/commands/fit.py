@@ -27,6 +27,7 @@ from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
 from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir
+from gridtie.host.plain_yaml import parse_plain
 
 
 def register(commands: Any) -> None:
@@ -60,7 +61,9 @@ def register(commands: Any) -> None:
     parser.add_argument("--free", type=_gibibytes, metavar="GIB", help="pretend that this much can be used")
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
     parser.add_argument("--machine", type=Path, metavar="FILE", help="another machine, recorded with --json")
-    parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
+    parser.add_argument(
+        "--catalogue", type=Path, metavar="FILE", help="models.json or models.yaml (default: the station's)"
+    )
     parser.add_argument(
         "--registry", metavar="URL", help="the Ollama library (default: the station's mirror, or upstream)"
     )
@@ -128,9 +131,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def default_catalogue(config: Path, program: Path) -> Path:
-    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/)."""
-    own = config / "models.json"
-    return own if own.is_file() else program.resolve().parent.parent / "etc" / "models.json"
+    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/), or
+    that of the checkout which it is run from.
+    """
+    installed = program.resolve().parent.parent / "etc" / "models.json"
+    checkout = Path(__file__).resolve().parents[4] / "config" / "models.yaml"
+    return next((path for path in (config / "models.json", installed, checkout) if path.is_file()), installed)
 
 
 def _positive(text: str) -> int:
@@ -155,7 +161,8 @@ def _gibibytes(text: str) -> int:
 
 def _catalogue(path: Path) -> Catalogue:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = parse_plain(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
         return parse(content.get("catalogue", content))
     except FileNotFoundError:
         raise StationError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
