@@ -48,7 +48,17 @@ ALLOWED = {
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names"},
+    {
+        "version",
+        "table",
+        "local_time",
+        "json_file",
+        "new_file",
+        "command",
+        "ollama_name",
+        "plain_yaml",
+        "purpose_names",
+    },
     {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},
     {"fit"},
