@@ -26,10 +26,10 @@ from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
 from .download import FetchError
 from .engine_server import EngineServer, NotAtHand
-from .entries import Entry, parse_entries
+from .entries import LEAST_CONTEXT, Entry, parse_entries
 from .install import Installer, InstallError, Wanted, clear_scratch, store_names
 from .install_all import ask_digests, check_disk, install_all
-from .last_word import LastWord
+from .last_word import LastWord, check_loads
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
@@ -380,6 +380,10 @@ def _hashed(item: Added, order: Order, installer: Installer) -> Added:
     if not entry.gguf or entry.sha256:
         return item
     try:
+        if entry.remote:
+            check_loads(
+                entry.name, entry.gguf, _settings(order, entry.context or LEAST_CONTEXT), order.server, order.means
+            )
         path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
         read_whole(path)
     except (GgufError, ObtainError, FetchError) as error:
