@@ -16,8 +16,7 @@ from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
 from ..acceptance.record import FILE as ACCEPTED
 from ..acceptance.record import Acceptances
 from ..acceptance.run import LIMIT_S, accept, limit_of
-from ..catalogue import Catalogue, CatalogueError, DerivedSource, GgufSource, Model, OllamaSource, Pin
-from ..fit.choice import CannotChoose, choose_named
+from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -28,9 +27,10 @@ from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
+from .by_hand import check_fits, hashed, lost, names_of
 from .download import FetchError
-from .entries import Entry, parse_entries
-from .install import Installer, InstallError, Wanted, clear_scratch, store_names
+from .entries import Entry, parse_entries, unmeant
+from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
@@ -50,8 +50,8 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError, gguf_from_location
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, sha256_of
+from .sources import Means, ObtainError
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
 from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
@@ -204,14 +204,15 @@ def _provision(order: Order, check: bool) -> Provisioned:
     remarks: list[str] = []
     entries = _entries(order)
     earlier = read_added(directories.added)
-    added = changed(earlier, [_hashed(each, order, installer) for each in order.add], order.remove)
+    added = changed(earlier, [hashed(each, order.means, installer) for each in order.add], order.remove)
     catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     remarks += outranked(entries, added)
     request = _request(order, entries, postponed)
     pins = {**{each.name: each.pin for each in added}, **merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
-    known = _known(added, catalogue, postponed, remarks)
+    known = [each for each in added if each.name in catalogue.models]
+    remarks += lost(added, {*catalogue.models, *postponed})
     _check_added(order, request, resolved, known, catalogue)
     served = replace(resolved, models=tuple(beside(resolved.models, entries, known)))
     wanted = wanted_models(served, catalogue, pins, order.require_pins)
@@ -237,7 +238,9 @@ def _provision(order: Order, check: bool) -> Provisioned:
         model.update(by_hand.get(str(model["catalogue"]), {}))
     keep = {name for item in wanted for name in item.store_names} | {own_name(each.name) for each in added}
     keep |= {own_name(name) for name in postponed}
-    stay = keep if order.prune else _but_for(owned, order, [*earlier, *order.add], keep)
+    going = names_of([each for each in earlier if each.name in order.remove], order.catalogue)
+    everything = {name for engine in ENGINES for name in owned.names(engine)}
+    stay = keep if order.prune else everything - going | keep
     superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
@@ -398,61 +401,24 @@ def _entries(order: Order) -> list[Entry]:
         raise InstallError(str(error)) from error
 
 
-def _hashed(item: Added, order: Order, installer: Installer) -> Added:
-    """With the sha256 of a file whose hash nobody told: it is known once the file is here."""
-    entry = item.entry
-    if not entry.gguf or entry.sha256:
-        return item
-    try:
-        path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
-        read_whole(path)
-    except (GgufError, ObtainError, FetchError) as error:
-        raise InstallError(f"{entry.name}: {error}") from error
-    sha256 = sha256_of(path)
-    installer.store.add_file(path, f"sha256:{sha256}")
-    installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
-    return replace(item, entry=replace(entry, sha256=sha256))
-
-
-def _known(added: Sequence[Added], catalogue: Catalogue, postponed: Sequence[str], remarks: list[str]) -> list[Added]:
-    """What of it can be served; of the rest it is said."""
-    lost = [each for each in added if each.name not in catalogue.models and each.name not in postponed]
-    remarks += [
-        f"{each.name} was added by hand ({each.who}) and is not in the catalogue any more; it is not served. Add it by "
-        f"its name in the library, or forget it: `gridtie models remove {each.name}`"
-        for each in lost
-    ]
-    return [each for each in added if each.name in catalogue.models]
-
-
 def _check_added(
     order: Order, request: Request, resolved: Resolved, added: Sequence[Added], catalogue: Catalogue
 ) -> None:
-    """Whether what was added still fits, where the rest is decided anew: with other settings it may not.
-
-    Raises InstallError.
-    """
-    new = [each for each in added if each.name not in {each.name for each in order.add}]
-    if resolved.remembered or not new:
+    """Whether what was added before still fits, where the rest is decided anew. Raises InstallError."""
+    new = {each.name for each in order.add}
+    before = [each for each in added if each.name not in new]
+    if resolved.remembered or not before:
         return
-    # Only that of the smoke test is not named, and it is judged with the others.
-    models = {each.name: catalogue.models[each.name] for each in new}
-    contexts = {each.name: each.entry.context for each in new}
-    try:
-        choose_named(Catalogue(models), list(models), order.budget(), request.wishes({}, frozenset(models)), contexts)
-    except CannotChoose as error:
-        lines = [f"{line}; it was added by hand: `gridtie models remove NAME`" for line in str(error).splitlines()]
-        raise InstallError("\n".join(lines)) from error
-
-
-def _but_for(owned: OwnedModels, order: Order, added: Sequence[Added], keep: Collection[str]) -> set[str]:
-    """Every name of the store but those of what is to be removed and nothing else needs."""
-    going: set[str] = set()
-    for each in (each for each in added if each.name in order.remove):
-        model = order.catalogue.models.get(each.name)
-        sources = [source.name for source in model.sources if isinstance(source, OllamaSource)] if model else []
-        going.update(*(store_names(each.name, library) for library in [each.entry.ollama, *sources]))
-    return {name for engine in ENGINES for name in owned.names(engine)} - going | set(keep)
+    budget = order.budget()
+    if order.engine == "embedded":
+        # All of them are in memory at once.
+        settings = Settings(0, order.parallel, order.kv_type, order.flash_attention, order.engine)
+        taken = sum(
+            need(model.shape, model.file.tensors, replace(settings, context=context)).total
+            for model, context in ((catalogue.models[name], context) for name, context, *_ in resolved.models)
+        )
+        budget = replace(budget, available=max(0, budget.available - taken))
+    check_fits(before, catalogue, budget, request.wishes({}, frozenset(each.name for each in before)))
 
 
 def _with_own(
@@ -465,10 +431,9 @@ def _with_own(
     declared = {entry.name for entry in entries}
     own_models = [*entries, *(each.entry for each in added if each.name not in declared)]
     for own in (entry for entry in own_models if entry.own):
-        if own.name in order.catalogue.models:
-            raise InstallError(
-                f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"
-            )
+        # The catalogue may have come to know what was added by hand: that stays what it is.
+        if own in entries and own.name in order.catalogue.models:
+            raise InstallError(unmeant(own, order.catalogue))
         try:
             found = _looked_into(own, order, installer, check)
             if found is None:
