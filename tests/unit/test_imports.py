@@ -58,6 +58,7 @@ HOST_ORDER = [
         "ollama_name",
         "purpose_names",
         "tool_calls",
+        "plain_yaml",
     },
     {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
     {"keys_in_force", "machine"},

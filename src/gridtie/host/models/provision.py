@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
@@ -20,7 +20,7 @@ from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
-from ..fit.memory import Settings, need, need_of_file
+from ..fit.memory import Need, Settings, need, need_of_file
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL
 from ..fit.score import standings_of
@@ -29,13 +29,16 @@ from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
 from .by_hand import check_fits, hashed, lost, names_of
 from .download import FetchError
+from .engine_server import EngineServer, NotAtHand
 from .entries import Entry, parse_entries, unmeant
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
+from .last_word import LastWord
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
+from .remote_header import read_remote_header
 from .resolve import (
     AUTO,
     Known,
@@ -60,6 +63,11 @@ ENGINES = ("ollama", "embedded")
 # Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
 HELD_CALLS = ("tools",)
 OLLAMA_URL = "http://engine:11434"
+
+
+def nobody() -> EngineServer:
+    """No engine is at hand. Raises NotAtHand."""
+    raise NotAtHand("no engine was named")
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,11 @@ class Directories:
     def accepted(self) -> Path:
         """What the models have shown."""
         return self.root / ACCEPTED
+
+    @property
+    def asked(self) -> Path:
+        """What the engine itself said that models take."""
+        return self.root / "asked.json"
 
     @property
     def checked(self) -> Path:
@@ -156,6 +169,9 @@ class Order:
     accept_s: float = LIMIT_S
     # Whether the engine computes on graphics.
     graphics: bool = False
+    # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.
+    server: Callable[[], EngineServer] = field(default=nobody)
+    engine_identity: str = ""
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
@@ -222,15 +238,21 @@ def _provision(order: Order, check: bool) -> Provisioned:
         pins.update(asked)
         wanted = wanted_models(served, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
+    named = f"{order.engine} {order.engine_version}".strip()
+    words = LastWord(directories.asked, named, order.engine_identity or named, order.server, installer, order.means)
+    settings = [(item, _settings(order, item.context)) for item in wanted]
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [installer.find(item) for item in wanted]
     else:
+        words.ask(settings)
         found = list(install_all(installer, wanted, order.means, order.say))
-        remarks += installer.remarks
+        # What comes in a package has no header that could be read before.
+        words.ask(settings)
+        remarks += [*installer.remarks, *words.remarks]
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
-        _described(order, installer, scores, request, *each)
+        _described(order, installer, words, scores, request, *each)
         for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
     by_hand = {each.name: {"added": each.who} for each in known}
@@ -458,6 +480,9 @@ def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) ->
         return None
     if path is None and installer.take_over(own.digest, order.means):
         path = installer.store.blob(own.digest)
+    if path is None and own.remote:
+        found = read_remote_header(own.gguf, order.means.fetcher, own.name)
+        return found.header, found.bytes or found.header.file_bytes, 0
     return (*read_whole(path or fetch(own, order.means)), 0)
 
 
@@ -521,6 +546,7 @@ def _intended(
 def _described(
     order: Order,
     installer: Installer,
+    words: LastWord,
     scores: Mapping[str, float],
     request: Request,
     index: int,
@@ -530,7 +556,7 @@ def _described(
 ) -> dict[str, Any]:
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
-    settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    settings = _settings(order, wanted.context)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -545,37 +571,48 @@ def _described(
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        **_predicted(model, installer, found, settings),
+        **_predicted(model, installer, words, found, settings),
         "trained_context": model.shape.context_length,
-        "larger_contexts": _larger(model, installer, found, settings),
+        "larger_contexts": _larger(model, installer, words, found, settings),
         "why": row[3],
         "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
-def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> dict[str, Any]:
+def _settings(order: Order, context: int) -> Settings:
+    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+
+
+def _predicted(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> dict[str, Any]:
     """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
-    authority: the catalogue's figures were good enough to choose by.
+    authority, and the engine above that: the catalogue's figures were good enough to choose by.
     """
-    try:
+    needed: Optional[Need] = None
+    with suppress(UnknownArchitecture):
         if found is None:
             needed = need(model.shape, model.file.tensors, settings)
         else:
             needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
-    except UnknownArchitecture:
+    if found is not None:
+        needed = words.corrected(needed, found.model.digest, settings)
+    if needed is None:
         return {"predicted_bytes": None, "predicted_parts": {}}
     return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
 
 
-def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
+def _larger(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> list[list[int]]:
     """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
     trained = model.shape.context_length
     contexts: list[int] = []
     while settings.context << (len(contexts) + 1) < trained:
         contexts.append(settings.context << (len(contexts) + 1))
     needs = [
-        (context, _predicted(model, installer, found, replace(settings, context=context))["predicted_bytes"])
+        (context, _predicted(model, installer, words, found, replace(settings, context=context))["predicted_bytes"])
         for context in ([*contexts, trained] if trained > settings.context else [])
     ]
     return [[context, size] for context, size in needs if size is not None]
