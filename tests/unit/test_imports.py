@@ -22,13 +22,14 @@ ALLOWED = {
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
     "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger"},
-    "agents": {"sandbox"},
+    "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
-    "lock": set(),
+    # What a group of hosts was told to run is read in the same way on each of them.
+    "lock": {"host.fit.agreed"},
     "quality": {
         "bench",
-        "sandbox",
+        "solved",
         "agents",
         "routing",
         "providers",
@@ -39,10 +40,13 @@ ALLOWED = {
         "host",
     },
     "page": set(),
+    "demo": {"agents", "bench", "solved", "quality.stats", "dialects", "ledger", "host"},
+    # The report's arithmetic, and how sure rates are.
+    "solved": {"report", "ledger", "config", "bench", "host.table", "quality.stats"},
     # Of a host's what its image has as well.
     "report": {
         *("ledger", "config", "dialects", "page", "host.paths", "host.local_time", "host.new_file", "host.table"),
-        "host.commands.report_arguments",
+        *("host.commands.report_arguments", "host.version"),
     },
 }
 
@@ -57,11 +61,12 @@ HOST_ORDER = [
         "command",
         "ollama_name",
         "purpose_names",
+        "sandbox",
         "tool_calls",
         "plain_yaml",
     },
-    {"catalogue", "paths", "ledger_file", "router", "router_image", "keys", "gpu", "meter"},
-    {"keys_in_force", "machine"},
+    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
+    {"keys_in_force", "machine", "connect"},
     {"fit"},
     {"acceptance"},
     {"models"},
@@ -76,6 +81,7 @@ PURE = [
     "bench/plan.py",
     "bench/profiles.py",
     "bench/stats.py",
+    "solved/stats.py",
     "bench/verdict.py",
     "routing/decide.py",
     "routing/plan.py",

@@ -37,6 +37,10 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     # Name of the check -> held, failed, not run.
     checks: dict[str, str] = {}
 
+    def __hash__(self) -> int:
+        # Targets are kept in sets, and a dictionary has no hash.
+        return hash((self.date, self.engine_version, tuple(self.checks.items())))
+
 
 class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     """One model that the engine serves, with the context length that was set for it."""
@@ -48,6 +52,7 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     context: int
     parallel: int = 1
     digest: str = ""
+    quantisation: str = ""
     source: str = ""
     capabilities: list[str] = []
     purposes: list[str] = []

@@ -25,6 +25,8 @@ LEAST_CALLS = 8
 LEAST_MIDDLES = 2
 # Of the context, what the far-end check fills; the rest is the template's and the answer's.
 FILL = 0.97
+# Models that think may not be kept from it (gpt-oss): they get so many times the tokens.
+THINKING = 16
 # Of a small model's context nothing is known by less text than this.
 LEAST_FILLED = 256
 # Reading slows down as a context fills: at most this many times the time that its first part lets one expect.
@@ -52,8 +54,12 @@ class Subject:
     def say(self, text: str, most: int, schema: Optional[Mapping[str, Any]] = None) -> Said:
         """As a chat; a model without a template goes on with the text."""
         if self.can("chat"):
-            return self.engine.chat([{"role": "user", "content": text}], most, schema)
+            return self.engine.chat([{"role": "user", "content": text}], self.most(most), schema)
         return self.engine.complete(text, most, schema)
+
+    def most(self, tokens: int) -> int:
+        """So many tokens of an answer, and those of the thoughts before it."""
+        return tokens * (THINKING if self.can("reasoning") else 1)
 
 
 def answers(subject: Subject) -> Result:
@@ -107,7 +113,7 @@ def _one_call(subject: Subject, asked: str) -> tuple[str, Any, str]:
     """The first call of an answer, and its text; made as a client of the router would have it made."""
     messages: Messages = [{"role": "user", "content": asked}]
     if not subject.model.get("held_calls"):
-        said = subject.engine.chat(messages, 200, tools=TOOLS)
+        said = subject.engine.chat(messages, subject.most(200), tools=TOOLS)
         name, arguments = said.calls[0] if said.calls else ("", None)
         return name, arguments, said.text
     told = {"role": "system", "content": instructions(functions(), demanded=True)}
@@ -164,12 +170,13 @@ def context(subject: Subject) -> Result:
     pace = some.prompt_tokens / some.seconds
     within = int((subject.clock.left * pace / SLOWER - few.prompt_tokens) / each)
     lines = min(whole, within)
+    there = f"the engine says that it has room for {room:,} tokens; to read them"
     if lines * each < LEAST_FILLED and lines < whole:
-        return _not_run("context", f"{wanted:,} tokens take {wanted / pace * SLOWER:.0f} s at {pace:.0f} tokens/s")
+        return _not_run("context", f"{there} would take {wanted / pace * SLOWER:.0f} s at {pace:.0f} tokens/s")
     try:
         far = _filled(subject, 4 + lines, _WORD)
     except OutOfTime:
-        return _not_run("context", f"{lines * each:,} tokens were not read in time: it began at {pace:.0f} tokens/s")
+        return _not_run("context", f"{there} took longer than it began, at {pace:.0f} tokens/s")
     expected = few.prompt_tokens + lines * each
     # Another word may be a few tokens more or fewer; what cuts takes whole messages.
     counted = abs(far.prompt_tokens - expected) <= each // 2

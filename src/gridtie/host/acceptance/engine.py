@@ -41,8 +41,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Said:
-    """An answer: its text, its calls with their arguments, tokens of the prompt as the engine counted them (cached
-    ones as well), and the seconds that all of it took.
+    """An answer: its text (what it thought, where it said nothing else), its calls with their arguments, tokens of the
+    prompt as the engine counted them (cached ones as well), and the seconds that all of it took.
     """
 
     text: str
@@ -84,8 +84,9 @@ class Engine(Protocol):
 
 
 class _Http:
-    def __init__(self, url: str, name: str, clock: Clock) -> None:
-        self._url, self._name, self._clock = url, name, clock
+    def __init__(self, url: str, name: str, clock: Clock, reasons: bool) -> None:
+        """`reasons`: it thinks before it answers, unless it is told not to."""
+        self._url, self._name, self._clock, self._reasons = url, name, clock, reasons
 
     def _ask(self, method: str, path: str, body: Optional[Any] = None) -> tuple[Any, float]:
         """The document, and the seconds until it was there. What needs no thinking is answered also when time is up."""
@@ -116,10 +117,14 @@ class OllamaEngine(_Http):
         tools: Sequence[Mapping[str, Any]] = (),
     ) -> Said:
         body = {**self._body(most, schema), "messages": messages, "truncate": False, "shift": False}
-        content, seconds = self._ask("POST", "/api/chat", {**body, "tools": tools} if tools else body)
+        # Ollama refuses the field for models that do not think.
+        body.update({"tools": tools} if tools else {})
+        body.update({"think": False} if self._reasons else {})
+        content, seconds = self._ask("POST", "/api/chat", body)
         message = content.get("message") or {}
         calls = [_call(each) for each in message.get("tool_calls") or ()]
-        return Said(str(message.get("content") or ""), calls, int(content.get("prompt_eval_count") or 0), seconds)
+        text = str(message.get("content") or message.get("thinking") or "")
+        return Said(text, calls, int(content.get("prompt_eval_count") or 0), seconds)
 
     def complete(self, text: str, most: int, schema: Optional[Mapping[str, Any]] = None) -> Said:
         return self._generate({**self._body(most, schema), "prompt": text, "raw": True})
@@ -168,11 +173,13 @@ class LlamaServer(_Http):
             body["response_format"] = {"type": "json_schema", "json_schema": form}
         if tools:
             body["tools"] = tools
+        if self._reasons:
+            body["chat_template_kwargs"] = {"enable_thinking": False}
         content, seconds = self._ask("POST", "/v1/chat/completions", body)
         message = content["choices"][0]["message"]
         calls = [_call(each) for each in message.get("tool_calls") or ()]
         count = int((content.get("usage") or {}).get("prompt_tokens") or 0)
-        return Said(str(message.get("content") or ""), calls, count, seconds)
+        return Said(str(message.get("content") or message.get("reasoning_content") or ""), calls, count, seconds)
 
     def complete(self, text: str, most: int, schema: Optional[Mapping[str, Any]] = None) -> Said:
         body = {"prompt": text, **self._settings(most)}
@@ -202,9 +209,9 @@ class LlamaServer(_Http):
         return {"n_predict": most, "temperature": 0, "seed": 1}
 
 
-def engine_of(kind: str, url: str, name: str, clock: Clock) -> Engine:
+def engine_of(kind: str, url: str, name: str, clock: Clock, reasons: bool) -> Engine:
     """The engine's language, by its name in station.json."""
-    return OllamaEngine(url, name, clock) if kind == "ollama" else LlamaServer(url, name, clock)
+    return (OllamaEngine if kind == "ollama" else LlamaServer)(url, name, clock, reasons)
 
 
 def _call(raw: Mapping[str, Any]) -> tuple[str, Any]:

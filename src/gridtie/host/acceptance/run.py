@@ -14,7 +14,7 @@ from .record import NOT_RUN, Acceptance, Acceptances, Result
 
 # Seconds for all checks of one model, unless somebody says otherwise. Nobody works with the model of the smoke test, so
 # that its context is not worth filling in every run.
-LIMIT_S, SMOKE_TEST_LIMIT_S = 120.0, 15.0
+LIMIT_S, SMOKE_TEST_LIMIT_S = 120.0, 5.0
 
 
 def limit_of(model: Mapping[str, Any], most: float = LIMIT_S) -> float:
@@ -48,7 +48,7 @@ def accept(
     clock = Clock(limit_of(model) if limit_s is None else limit_s)
     subject = Subject(
         model,
-        engine_of(engine, url, str(model["name"]), clock),
+        engine_of(engine, url, str(model["name"]), clock, "reasoning" in model.get("capabilities", ())),
         clock,
         resident or (lambda: resident_of(str(model.get("file") or ""))),
         tolerance=tolerance,

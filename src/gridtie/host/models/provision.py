@@ -17,6 +17,7 @@ from ..acceptance.record import FILE as ACCEPTED
 from ..acceptance.record import Acceptances
 from ..acceptance.run import LIMIT_S, accept, limit_of
 from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
+from ..fit.agreed import Agreement
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -44,6 +45,7 @@ from .resolve import (
     Known,
     Request,
     Resolved,
+    agreed_before,
     chosen_before,
     merged_pins,
     pinned_models,
@@ -156,6 +158,8 @@ class Order:
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
+    # What `auto` means where a group of machines has one choice.
+    agreed: Optional[Agreement] = None
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
@@ -499,13 +503,14 @@ def _request(order: Order, entries: Sequence[Entry], postponed: Sequence[str]) -
         order.engine_version,
         order.stock,
         {entry.name: entry.context for entry in known if entry.context},
+        order.agreed,
     )
 
 
 def _resolve(
     order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], installer: Installer
 ) -> Resolved:
-    kept = None if order.choose_again else remembered(order.directories.resolved, request, catalogue)
+    kept = None if order.choose_again else _kept(order.directories.resolved, request, catalogue)
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
@@ -519,6 +524,17 @@ def _resolve(
     unfit = Acceptances(order.directories.accepted).unfit(order.engine, order.engine_version)
     known = Known(order.speeds(), chosen_before(order.directories.resolved), unfit)
     return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
+
+
+def _kept(path: Path, request: Request, catalogue: Catalogue) -> Optional[Resolved]:
+    """The answer of an earlier run. What a station chose for itself stays, also where its group has a choice by now;
+    and what it was told stays where nobody tells it anything.
+    """
+    kept = remembered(path, request, catalogue)
+    if kept or request.models != AUTO:
+        return kept
+    told = Agreement("", agreed_before(path)) if request.agreed is None else None
+    return remembered(path, replace(request, agreed=told), catalogue)
 
 
 def _served(
@@ -566,6 +582,7 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
+        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),

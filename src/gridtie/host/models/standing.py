@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
 from ..catalogue import CatalogueError, Pin, parse, parse_lock
+from ..fit.agreed import Agreement, picks_in
 from ..fit.placement import Budget
 from ..json_file import read_json, write_json
 from .download import Fetcher
@@ -80,6 +81,7 @@ def order_of(
         learned=parse_lock({"schema": 1, "models": given["learned"]}),
         require_pins=not given["learn"],
         choose_again=bool(given.get("choose_again")),
+        agreed=_agreed(given.get("agreed") or {}),
         deep=bool(given.get("deep")),
         seed=Path(given["seed"]) if given.get("seed") else None,
         prune=bool(given.get("prune")),
@@ -91,6 +93,10 @@ def order_of(
         agree=agree,
         say=say,
     )
+
+
+def _agreed(told: Mapping[str, Any]) -> Optional[Agreement]:
+    return Agreement(str(told["group"]), picks_in(told["models"])) if told else None
 
 
 def directories_of(given: Mapping[str, Any]) -> Directories:

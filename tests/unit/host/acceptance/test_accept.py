@@ -232,7 +232,7 @@ def test_people_see_a_line_for_each_check(shown: Shown) -> None:
 
 
 def test_the_model_of_the_smoke_test_gets_seconds() -> None:
-    assert limit_of({"purposes": ["code", "smoke-test"]}) == 15
+    assert limit_of({"purposes": ["code", "smoke-test"]}) == 5
     assert limit_of({"purposes": ["code"]}) == 120
     assert limit_of({"purposes": ["code"]}, 60) == 60
 
