@@ -2,7 +2,8 @@
 """Five agents (planner, coder, tester, reviewer, documenter) build one small feature through the router.
 
 Exit code 0: the hidden acceptance tests passed. 1: they did not, or an agent gave nothing usable. 2: the demo could
-not run (no router, no sandbox, a wrong argument). 130: interrupted.
+not run (no router, no sandbox, a wrong argument). 130: interrupted. With --compare, 0: all of it was built, whatever
+passed.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from pathlib import Path
 try:
     import httpx  # noqa: F401 - asked for here, so that a missing environment is told in one sentence
 
-    from gridtie import sandbox
     from gridtie.agents import account, endpoint, pipeline, tasks
     from gridtie.agents.client import Client, Record, RequestFailed
     from gridtie.agents.screen import Screen
     from gridtie.agents.task import Task
+    from gridtie.demo import command as comparison
+    from gridtie.host import sandbox
+    from gridtie.host.commands.bench_arguments import dollars, positive
 except ModuleNotFoundError as missing:
     sys.stderr.write(
         f"The module {missing.name!r} is not installed for {sys.executable}. Run `make demo`, which makes the "
@@ -39,7 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
     screen = Screen(sys.stdout)
     if options.list_tasks:
         return _list_tasks(screen)
-    task = tasks.TASKS[options.task]
+    if options.compare:
+        return comparison.run(options, retry_with=_again())
+    if len(options.task or ()) > 1:
+        _report_problems(["One run builds one task; several --task go with --compare."])
+        return COULD_NOT_RUN
+    task = tasks.TASKS[options.task[0]] if options.task else tasks.DEFAULT
     try:
         return _demonstrate(task, options, screen)
     except KeyboardInterrupt:
@@ -59,10 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--task",
-        default=tasks.DEFAULT.name,
+        action="append",
         choices=sorted(tasks.TASKS),
         metavar="TASK",
-        help=f"what to build (default: {tasks.DEFAULT.name}; see --list-tasks)",
+        help=f"what to build (default: {tasks.DEFAULT.name}; see --list-tasks); with --compare several, default: all",
     )
     parser.add_argument("--seed", type=_seed, default=1, help="0 to 1000000; another seed, another run (default: 1)")
     parser.add_argument("--list-tasks", action="store_true", help="say what can be built, and stop")
@@ -70,6 +78,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sandbox-image", metavar="IMAGE", help="image with python3 to run code in (default: the router's)"
     )
+    compare = parser.add_argument_group("on a local model and at a cloud, several times")
+    compare.add_argument(
+        "--compare", action="store_true", help="what one solved task cost on each, by agent; a file keeps every run"
+    )
+    compare.add_argument("--cloud", default="", metavar="TARGET", help="default: the cloud that production leads to")
+    compare.add_argument("--standin", action="store_true", help="a program that has the answers, in a cloud's place")
+    compare.add_argument(
+        "--spend",
+        type=dollars,
+        default=0.0,
+        metavar="USD",
+        help="the most that the cloud may bill; nothing goes there without",
+    )
+    compare.add_argument("--seeds", type=positive, default=2, metavar="N", help="so many, from --seed on; default: 2")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="every run; default: demo-TARGET-TIME.jsonl")
+    compare.add_argument("--resume", type=Path, metavar="FILE", help="go on with what was cut off")
     return parser
 
 

@@ -20,10 +20,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gridtie import sandbox
 from gridtie.agents import endpoint, pipeline, tasks
 from gridtie.agents.client import Client
 from gridtie.agents.screen import Screen
+from gridtie.host import sandbox
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "demo_rates.jsonl"

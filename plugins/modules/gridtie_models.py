@@ -6,19 +6,18 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach
+from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach, gridtie_room
 from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
-from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
-from ..module_utils.gridtie_host.machine.record import SpeedRecord, beside
+from ..module_utils.gridtie_host.machine.hardware import Hardware
+from ..module_utils.gridtie_host.machine.record import SpeedRecord
 from ..module_utils.gridtie_host.models.install import InstallError
 from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Order, provision, withdraw
 from ..module_utils.gridtie_host.models.standing import NoSuchOwner, directories_of, order_of, save
@@ -134,6 +133,12 @@ options:
   inventory_lock:
     description: The inventory's lock, on the controller.
     type: path
+  agreed:
+    description: >-
+      What C(auto) means where a group of hosts has one choice, as C(gridtie_group_choice) decided it, C(group) and
+      C(models). A host that chose for itself before there was one keeps that, unless it is to O(choose_again).
+    type: dict
+    default: {}
   choose_again:
     description: Forget the earlier choice.
     type: bool
@@ -167,6 +172,12 @@ options:
     description: Where the router reaches Ollama.
     type: str
     default: http://engine:11434
+  accept_s:
+    description: >-
+      At most so many seconds in which a model that is new shows what it can, 5 for that of the smoke test. C(0) asks
+      none.
+    type: float
+    default: 120
   state:
     description: With C(absent), take away all that this module installed, and nothing else.
     type: str
@@ -254,11 +265,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "stock": {"type": "bool", "default": False},
     "learned": {"type": "dict", "default": {}},
     "learn": {"type": "bool", "default": True},
+    "agreed": {"type": "dict", "default": {}},
     "choose_again": {"type": "bool", "default": False},
     "graphics": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
     "seed": {"type": "path"},
     "prune": {"type": "bool", "default": False},
+    "accept_s": {"type": "float", "default": 120},
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -286,7 +299,7 @@ def main() -> None:
         done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
         if not module.check_mode:
-            write_down_speed(_record(given))
+            write_down_speed(gridtie_room.record(given["catalogue_json"]))
             save(given)
     except _Unagreed as unagreed:
         module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
@@ -361,16 +374,11 @@ def _agree(pins: Mapping[str, Pin]) -> None:
 
 
 def _hardware(module: AnsibleModule) -> Hardware:
-    """What the engine finds; its container perhaps in a virtual machine of Docker."""
     given = module.params
-    record = _record(given)
-    found = this_machine(record and replace(record, write=not module.check_mode), given["choose_again"])
-    return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
-
-
-def _record(given: dict[str, Any]) -> Optional[SpeedRecord]:
-    """Where it is written down how fast this machine's memory is; nowhere without the host's catalogue."""
-    return SpeedRecord(beside(Path(given["catalogue_json"])), write=True) if given["catalogue_json"] else None
+    memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
+    return gridtie_room.hardware(
+        given["catalogue_json"], memory, again=given["choose_again"], write=not module.check_mode
+    )
 
 
 def write_down_speed(record: Optional[SpeedRecord]) -> None:

@@ -29,7 +29,7 @@ def controller_parser() -> Parser:
     # Here is what a host has in the router's image alone.
     parser.commands.choices["report"].set_defaults(run=report.run)
     parser.commands.choices["bench"].set_defaults(run=bench.run)
-    quality.register(parser.commands)
+    parser.commands.choices["quality"].set_defaults(run=quality.run)
     return parser
 
 

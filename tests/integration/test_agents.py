@@ -10,7 +10,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from gridtie import sandbox
 from gridtie.agents import coder, documenter, planner, reviewer, tester
 from gridtie.agents.client import Client, Question
 from gridtie.agents.endpoint import Endpoint
@@ -19,7 +18,8 @@ from gridtie.agents.schema import check
 from gridtie.agents.session import Session
 from gridtie.agents.source import behaviour
 from gridtie.agents.tasks import IS_EVEN, REVERSE_STRING
-from gridtie.sandbox import Sandbox
+from gridtie.host import sandbox
+from gridtie.host.sandbox import Sandbox
 from integration.station import Station
 
 PLAN = planner.Plan(("Take the characters from last to first.", "Join them to a string."), "The string may be empty.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridtie import sandbox
+from gridtie.host import sandbox
 from gridtie.quality.tasks import TASKS
 from integration.station import Station
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gridtie import sandbox
-from gridtie.sandbox import Limits, Sandbox
+from gridtie.host import sandbox
+from gridtie.host.sandbox import Limits, Sandbox
 from integration.station import Station
 
 

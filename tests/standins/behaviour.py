@@ -29,6 +29,8 @@ class Behaviour:
     """The default is a plain good answer."""
 
     text: str = "Hello from the stand-in cloud."
+    # Say the text as it is, whatever form was asked for.
+    exact: bool = False
     reasoning: str = ""
     calls: tuple[ToolCall, ...] = ()
     # The dialect's own word for how the answer ended; None: what fits the content.

@@ -91,7 +91,8 @@ class Cloud:
         self.requests.clear()
         self._scripts.clear()
 
-    def _behaviour(self, model: str) -> Behaviour:
+    def _behaviour(self, request: Request) -> Behaviour:
+        model = str(request.body["model"])
         for name in (model, None):
             if self._scripts[name]:
                 return self._scripts[name].popleft()
@@ -151,7 +152,7 @@ class Cloud:
         except (Wrong, ValueError) as error:
             wrong = error if isinstance(error, Wrong) else Wrong(400, "invalid", f"not JSON: {error}")
             return await answer.whole(wrong.status, wire.error(Refusal(wrong.status, wrong.type, str(wrong))))
-        behaviour = self._behaviour(str(body["model"]))
+        behaviour = self._behaviour(request)
         await asyncio.sleep(behaviour.delay)
         if behaviour.refusal is not None:
             return await answer.whole(behaviour.refusal.status, wire.error(behaviour.refusal), behaviour.headers)

@@ -122,7 +122,7 @@ def _base(request: Request, kind: str) -> dict[str, Any]:
 
 
 def _text(request: Request, behaviour: Behaviour) -> str:
-    format_ = request.body.get("response_format") or {}
+    format_ = {} if behaviour.exact else request.body.get("response_format") or {}
     if format_.get("type") == "json_schema":
         return json.dumps(written(format_["json_schema"]["schema"]))
     return '{"answer": "yes"}' if format_.get("type") == "json_object" else behaviour.text

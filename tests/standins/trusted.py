@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from gridtie.sandbox import Execution
+from gridtie.host.sandbox import Execution
 
 
 def trusted_run(program: str, stdin: str) -> Execution:

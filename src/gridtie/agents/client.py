@@ -75,7 +75,7 @@ class Reply:
 class Client:
     """Speaks for all agents of one run: the same endpoint, model alias and environment."""
 
-    def __init__(self, endpoint: Endpoint, model: str, environment: str) -> None:
+    def __init__(self, endpoint: Endpoint, model: str, environment: str, tags: Sequence[str] = ()) -> None:
         self.endpoint = endpoint
         self.model = model
         self._http = httpx.Client(
@@ -84,6 +84,7 @@ class Client:
                 "x-gridtie-environment": environment,
                 # A demonstration is nobody's work: it is in the ledger, and outside every saving.
                 "x-gridtie-purpose": "demo",
+                **({"x-gridtie-tags": ",".join(tags)} if tags else {}),
             },
             timeout=httpx.Timeout(10.0, read=_READ_SECONDS),
             # HTTP_PROXY is for the outside world; a router on this machine is not out there.
@@ -111,12 +112,8 @@ class Client:
             raise RequestFailed(f"{url} answered {_refusal(answer.status_code, answer.content)}")
         return [str(entry["id"]) for entry in answer.json()["data"]]
 
-    def ask(self, question: Question, on_text: OnText = lambda _text: None) -> Reply:
-        """One streamed completion; `on_text` gets each piece as it arrives. Raises RequestFailed.
-
-        A router that is busy (429, 503) is asked again after the time that it names, a few times.
-        """
-        agent, schema = question.agent, question.schema
+    def body(self, question: Question) -> dict[str, Any]:
+        """The request for it."""
         body: dict[str, Any] = {
             "model": self.model,
             "messages": list(question.messages),
@@ -126,11 +123,17 @@ class Client:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        if schema is not None:
-            body["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": f"{agent}_answer", "strict": True, "schema": schema},
-            }
+        if question.schema is None:
+            return body
+        schema = {"name": f"{question.agent}_answer", "strict": True, "schema": question.schema}
+        return {**body, "response_format": {"type": "json_schema", "json_schema": schema}}
+
+    def ask(self, question: Question, on_text: OnText = lambda _text: None) -> Reply:
+        """One streamed completion; `on_text` gets each piece as it arrives. Raises RequestFailed.
+
+        A router that is busy (429, 503) is asked again after the time that it names, a few times.
+        """
+        agent, body = question.agent, self.body(question)
         for tries_left in range(_BUSY_TRIES - 1, -1, -1):
             try:
                 return self._stream(agent, body, on_text)

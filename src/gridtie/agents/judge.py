@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from gridtie.agents.task import Example, show_call
-from gridtie.sandbox import Execution
+from gridtie.host.sandbox import Execution
 
 # Runs a Python program with a text on its standard input; the sandbox's `run`.
 Runner = Callable[[str, str], Execution]

@@ -26,7 +26,7 @@ from gridtie.bench.meter import FileMeter, Meter, OwnMeter
 from gridtie.bench.plan import BESIDE, ROUTER
 from gridtie.bench.profiles import PROFILES, USUAL, Profile
 from gridtie.bench.progress import Progress
-from gridtie.bench.results import LeftOut, Results, Run, Writer, read
+from gridtie.bench.results import FILES, LeftOut, Results, Run, Writer, read
 from gridtie.bench.run import Runner, Tools
 from gridtie.bench.summary import compared, summaries
 from gridtie.bench.target import Beside, Configuration, Route, find_route
@@ -182,12 +182,12 @@ class Session:
         """The file of results, new or as it was left."""
         args = self._args
         if args.resume:
-            writer = Writer.resume(args.resume)
+            writer = FILES.resume(args.resume)
             if missing := set(writer.results.run.ways) - set(ways):
                 writer.close()
                 raise BenchError(f"{args.resume} measured beside the router, and now that cannot be: {why or missing}")
             return writer
-        writer = Writer.new(self.path, self._described(ways, why))
+        writer = FILES.begin(self.path, self._described(ways, why))
         for profile in self._profiles:
             if reason := unfit(profile, self._route):
                 writer.add(LeftOut(profile=profile.name, why=reason))

@@ -9,10 +9,11 @@ import fcntl
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Generic, Protocol, Self, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import msgspec
 
@@ -47,13 +48,46 @@ class Stopped(Line, frozen=True, kw_only=True, omit_defaults=True, tag="stopped"
     why: str
 
 
-class Taken(Protocol):
-    """Results that take lines in, one after the other."""
+class First(Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """The first line: what is asked, of what, and when. Each command has a version of its own."""
 
-    def add(self, line: Any) -> None: ...
+    schema: int = 1
+    version: str
+    # ISO, with the offset of UTC.
+    started: str
+    # US dollars that may be spent at clouds; 0: nothing is sent there.
+    spend: float = 0.0
 
 
-R = TypeVar("R", bound=Taken)
+F = TypeVar("F", bound=First)
+
+
+@dataclass
+class Results(Generic[F]):
+    """What a file says; each command takes further kinds of lines in."""
+
+    run: F
+    facts: Facts = field(default_factory=Facts)
+    money: dict[int, Money] = field(default_factory=dict)
+    # Why it went no further, if nothing has come after that.
+    stopped: str = ""
+
+    @property
+    def spent(self) -> float:
+        """US dollars: what was billed, and what may have been where nobody knows."""
+        return sum(each.usd for each in self.money.values())
+
+    def add(self, line: Any) -> None:
+        """Take one line in."""
+        self.stopped = line.why if isinstance(line, Stopped) else ""
+        match line:
+            case Facts():
+                self.facts = line
+            case Money():
+                self.money[line.number] = line
+
+
+R = TypeVar("R", bound=Results[Any])
 _encode = msgspec.json.Encoder().encode
 
 
@@ -140,13 +174,6 @@ class Writer(Generic[R]):
         self.results = results
         self._file = file
 
-    @classmethod
-    def begin(cls, path: Path, first: Line, results: R) -> Self:
-        """Begin a file with its first line. Raises `BenchError`, also where there is one already."""
-        file = Appender.new(path)
-        file.write(_encode(first))
-        return cls(results, file)
-
     def add(self, line: Line) -> None:
         """Write a line and take it in; what money depends on is on the disk when this returns."""
         self._file.write(_encode(line), durable=isinstance(line, Money))
@@ -155,10 +182,44 @@ class Writer(Generic[R]):
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Writer[R]:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+@dataclass(frozen=True)
+class Files(Generic[R]):
+    """The files that one command writes: `lines` are all kinds of theirs, `results` is what takes them in."""
+
+    command: str
+    lines: Any
+    results: Callable[[Any], R]
+    schema: int = 1
+
+    def read(self, path: Path) -> R:
+        """The results in a file. Raises `BenchError`."""
+        return self._read(path)[0]
+
+    def begin(self, path: Path, run: First) -> Writer[R]:
+        """Begin a file. Raises `BenchError`, also where there is one already."""
+        file = Appender.new(path)
+        file.write(_encode(run))
+        return Writer(self.results(run), file)
+
+    def resume(self, path: Path) -> Writer[R]:
+        """Go on with a file. Raises `BenchError`."""
+        results, size = self._read(path)
+        return Writer(results, Appender.resume(path, size))
+
+    def _read(self, path: Path) -> tuple[R, int]:
+        (first, *others), size = lines_of(path, msgspec.json.Decoder(self.lines).decode, self.command)
+        if not isinstance(first, First) or first.schema != self.schema:
+            raise BenchError(f"{path}:1 does not say what was asked; wanted: schema {self.schema} of `{self.command}`")
+        results = self.results(first)
+        for line in others:
+            results.add(line)
+        return results, size

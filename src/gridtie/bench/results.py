@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
 from gridtie.bench import lines
 from gridtie.bench.asking import Answer
-from gridtie.bench.errors import BenchError
-from gridtie.bench.lines import Appender, Facts, Line, Money, Stopped, lines_of
+from gridtie.bench.lines import Facts, Files, First, Line, Money, Stopped
 from gridtie.bench.profiles import Profile
-
-SCHEMA = 1
 
 
 class Machine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,13 +26,9 @@ class Machine(msgspec.Struct, frozen=True, omit_defaults=True):
     graphics: tuple[str, ...] = ()
 
 
-class Run(Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
-    """The first line: what is measured, and how. `--resume` goes on by it alone."""
+class Run(First, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
+    """What is measured, and how. `--resume` goes on by it alone."""
 
-    schema: int = SCHEMA
-    version: str
-    # ISO, with the offset of UTC.
-    started: str
     # What all prompts are drawn by.
     seed: str
     endpoint: str
@@ -58,8 +50,6 @@ class Run(Line, frozen=True, kw_only=True, omit_defaults=True, tag="run"):
     requests: int
     rounds: int
     cold: int = 0
-    # US dollars that may be spent at clouds; 0: nothing is sent there.
-    spend: float = 0.0
     machine: Machine = Machine()
 
 
@@ -120,40 +110,26 @@ class Done(Line, frozen=True, kw_only=True, omit_defaults=True, tag="done"):
 
 Lines = Run | Facts | LeftOut | WarmUp | Cold | Begin | Request | Done | Money | Stopped
 
-_decode = msgspec.json.Decoder(Lines).decode
-
 
 @dataclass
-class Results:
+class Results(lines.Results[Run]):
     """Everything that a file says."""
 
-    run: Run
-    facts: Facts = field(default_factory=Facts)
     left_out: dict[str, str] = field(default_factory=dict)
     warm_ups: list[WarmUp] = field(default_factory=list)
     cold: list[Answer] = field(default_factory=list)
     blocks: dict[int, list[Request]] = field(default_factory=lambda: defaultdict(list))
     done: dict[int, Done] = field(default_factory=dict)
-    money: dict[int, Money] = field(default_factory=dict)
-    # Why it went no further, if nothing has come after that.
-    stopped: str = ""
 
     @property
     def requests(self) -> list[Request]:
         """All requests that count, block by block."""
         return [request for number in sorted(self.blocks) for request in self.blocks[number]]
 
-    @property
-    def spent(self) -> float:
-        """US dollars: what was billed, and what may have been where nobody knows."""
-        return sum(each.usd for each in self.money.values())
-
     def add(self, line: Lines) -> None:
         """Take one line in."""
-        self.stopped = line.why if isinstance(line, Stopped) else ""
+        super().add(line)
         match line:
-            case Facts():
-                self.facts = line
             case LeftOut():
                 self.left_out[line.profile] = line.why
             case WarmUp():
@@ -167,37 +143,8 @@ class Results:
                 self.blocks[line.block].append(line)
             case Done():
                 self.done[line.block] = line
-            case Money():
-                self.money[line.number] = line
 
 
-def read(path: Path) -> Results:
-    """The results in a file. Raises `BenchError`."""
-    results, _ = _read(path)
-    return results
-
-
-def _read(path: Path) -> tuple[Results, int]:
-    found, size = lines_of(path, _decode, "gridtie bench")
-    first, *others = found
-    if not isinstance(first, Run) or first.schema != SCHEMA:
-        raise BenchError(f"{path}:1 does not say what was measured; wanted: schema {SCHEMA} of `gridtie bench`")
-    results = Results(first)
-    for line in others:
-        results.add(line)
-    return results, size
-
-
-class Writer(lines.Writer[Results]):
-    """Appends to a file of results, and holds them; one process at a time."""
-
-    @classmethod
-    def new(cls, path: Path, run: Run) -> Writer:
-        """Begin a file. Raises `BenchError`, also where there is one already."""
-        return cls.begin(path, run, Results(run))
-
-    @classmethod
-    def resume(cls, path: Path) -> Writer:
-        """Go on with a file. Raises `BenchError`."""
-        results, size = _read(path)
-        return cls(results, Appender.resume(path, size))
+Writer = lines.Writer[Results]
+FILES = Files("gridtie bench", Lines, Results)
+read = FILES.read

@@ -14,7 +14,8 @@ import msgspec
 from gridtie.bench import meter, profiles
 from gridtie.bench.asking import Answer, Failed, Way
 from gridtie.bench.errors import BenchError
-from gridtie.bench.lines import Facts, Stopped
+from gridtie.bench.ledger_row import facts_of, row_of, settled
+from gridtie.bench.lines import Stopped
 from gridtie.bench.meter import Meter
 from gridtie.bench.plan import AGAIN, BESIDE, FIRST, ROUTER, Block, blocks
 from gridtie.bench.profiles import Profile, Prompt
@@ -23,14 +24,12 @@ from gridtie.bench.results import Begin, Cold, Done, Request, Run, WarmUp, Write
 from gridtie.bench.target import Router
 from gridtie.dialects.facts import Facts as RequestFacts
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.host.router import Declined, Unreachable, send
+from gridtie.host.router import Unreachable, send
+from gridtie.ledger import Entry
 from gridtie.providers.target import Target
 
 # So many failures, one after another and none of them for being busy: the target is gone, and the rest would be, too.
 GIVE_UP = 3
-# The ledger knows a request a moment after its last byte.
-_RECORD_TRIES = 20
-_RECORD_WAIT_S = 0.1
 _SETTLE_S, _MOST_SETTLE_S = 0.2, 30.0
 # Until a model that was told to has left the memory.
 _UNLOAD_S = 30.0
@@ -120,7 +119,7 @@ class Runner:
     async def _facts(self, request_id: str) -> None:
         row = await self._row(request_id)
         if row is not None:
-            facts = Facts(**{name: str(row.get(name) or "") for name in ("engine", "engine_version", "digest")})
+            facts = facts_of(row)
             if facts != self._writer.results.facts:
                 self._writer.add(facts)
 
@@ -237,8 +236,8 @@ class Runner:
         target, locality = answer.target, answer.locality
         if not target and answer.request_id:
             # An answer that was long in coming got its head before anybody knew whose it would be.
-            row = await self._row(answer.request_id) or {}
-            target, locality = str(row.get("target") or ""), str(row.get("locality") or "")
+            row = await self._row(answer.request_id)
+            target, locality = (row.target or "", row.locality or "") if row else ("", "")
         if not target or target == self._run.target:
             return ""
         if locality == "cloud" and not self._run.spend:
@@ -265,23 +264,12 @@ class Runner:
             return await self._tools.ways[way].ask(body)
         number = purse.take(most(read(msgspec.json.encode({**body, "model": "m"})), profile.answer_tokens))
         answer = await self._tools.ways[way].ask(body)
-        row = await self._row(answer.request_id) if answer.request_id else None
-        cost = row.get("cost_usd") if row is not None and not row.get("estimated") else None
-        purse.settle(number, cost)
+        row = await self._row(answer.request_id)
+        purse.settle(number, settled(row))
         return answer
 
-    async def _row(self, request_id: str) -> Mapping[str, Any] | None:
-        """The ledger's row of a request; None where it has none."""
-        for _ in range(_RECORD_TRIES):
-            try:
-                row: Mapping[str, Any] = await asyncio.to_thread(
-                    self._tools.router.get, f"/gridtie/requests/{request_id}"
-                )
-            except (Declined, Unreachable):
-                await asyncio.sleep(_RECORD_WAIT_S)
-            else:
-                return row
-        return None
+    async def _row(self, request_id: str) -> Entry | None:
+        return await asyncio.to_thread(row_of, self._tools.router, request_id)
 
 
 class _Load:

@@ -190,6 +190,8 @@ class Configuration:
 
     targets: Targets | None = None
     why: str = ""
+    # Quantisation of the station's models, its pool's among them, by the model's own name.
+    quantisations: dict[str, str] = field(default_factory=dict)
     # Providers whose keys cannot be read.
     locked: set[str] = field(default_factory=set)
 
@@ -200,6 +202,9 @@ class Configuration:
         try:
             routing = load_routing(directory / "llm_routing.yaml")
             station = load_station(directory / "station.json")
+            members = station.pool if station else ()
+            for model in (*(station.models if station else ()), *(each for one in members for each in one.models)):
+                found.quantisations[model.name] = model.quantisation
             prices = Prices.load(directory / "prices.json")
             files = {each.key_file: name for name, each in routing.providers.items() if each.key_file}
 
@@ -214,6 +219,10 @@ class Configuration:
         except (ConfigError, PricesError, OSError) as error:
             found.why = f"the router's configuration in {directory} cannot be read here: {str(error).splitlines()[0]}"
         return found
+
+    def quantisation(self, route: Route) -> str:
+        """Of the target's model; "" where the station does not say."""
+        return self.quantisations.get(route.target.partition("/")[2], "") if route.locality == "local" else ""
 
     def beside(self, route: Route) -> Beside:
         """The target's own address. A cloud is never asked past the router: nobody would count what that costs."""

@@ -9,7 +9,7 @@ import msgspec
 
 from gridtie.bench.expect import Outcome
 from gridtie.bench.plan import BESIDE
-from gridtie.bench.results import Results
+from gridtie.bench.results import Machine, Results
 from gridtie.bench.stats import Estimate
 from gridtie.bench.summary import Spread, Summary, router_share, summaries, unfinished
 from gridtie.bench.verdict import Finding
@@ -64,17 +64,7 @@ SHARE = "What the router adds (through it, against beside it)"
 def head(results: Results) -> str:
     """What was measured, where and when."""
     run, facts = results.run, results.facts
-    machine = run.machine
-    where = ", ".join(
-        part
-        for part in (
-            machine.processor,
-            f"{machine.cores} cores" if machine.cores else "",
-            f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else "",
-            *machine.graphics,
-        )
-        if part
-    )
+    where = machine_words(run.machine)
     engine = " ".join(part for part in (facts.engine, facts.engine_version) if part)
     lines = [
         f"{run.target} ({run.locality})" + (f", {engine}" if engine else ""),
@@ -83,6 +73,17 @@ def head(results: Results) -> str:
         f"began    {run.started}, gridtie {run.version}, {run.requests} requests a row in {run.rounds} rounds",
     ]
     return "\n".join(line for line in lines if line)
+
+
+def machine_words(machine: Machine) -> str:
+    """The machine in a line; "" where nothing is known of it."""
+    parts = (
+        machine.processor,
+        f"{machine.cores} cores" if machine.cores else "",
+        f"{machine.memory_bytes / 2**30:.1f} GiB" if machine.memory_bytes else "",
+        *machine.graphics,
+    )
+    return ", ".join(part for part in parts if part)
 
 
 def rows(measured: Sequence[Summary]) -> str:

@@ -7,18 +7,23 @@ and runs as whoever called, so that its files are theirs.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Mapping, Sequence
+from typing import IO, Any, List, Mapping, Optional, Sequence
 
 from gridtie.host.command import Ran, run_command
 from gridtie.host.paths import StationError
+from gridtie.host.sandbox_link import SEPARATOR, Answer
 
 _LIMITS = ("--memory=2g", "--memory-swap=2g", "--pids-limit=64", "--ulimit=core=0")
 _SHUT = ("--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges:true")
 _TIMEOUT_S = 900.0
+# Where the container may write beside the caller's directories; a caller's may be /tmp.
+_SCRATCH = "/run/gridtie-scratch"
 
 
 @dataclass(frozen=True)
@@ -72,19 +77,31 @@ class RouterImage:
             raise StationError(f"no container of the router's image can be run: {done.stderr.strip()[:300]}")
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def attend(self, words: Sequence[str], mounts: Sequence[Mount], environ: Mapping[str, str], directory: Path) -> int:
+    def attend(
+        self,
+        words: Sequence[str],
+        mounts: Sequence[Mount],
+        environ: Mapping[str, str],
+        directory: Path,
+        answer: Optional[Answer] = None,
+    ) -> int:
         """`python3 WORDS` in a new container that says what it says here; gives its exit status.
 
-        Values of `environ` appear on no command line. Raises `StationError`.
+        Values of `environ` appear on no command line. `answer` is asked what it cannot do itself (see `sandbox_link`).
+        Raises `StationError`.
         """
         image, user = self._image_and_user()
         argv = [*self._docker, "run", "--rm", f"--network=container:{self._container}", *_SHUT, *_LIMITS]
         # Its own group lets it read the configuration, as the router does.
         argv += [f"--user={self._caller()}", f"--group-add={user.partition(':')[2] or '0'}", f"--workdir={directory}"]
-        argv += ["--env=HOME=/", *(f"--env={name}" for name in environ)]
+        argv += [f"--tmpfs={_SCRATCH}:size=256m,mode=1777", f"--env=TMPDIR={_SCRATCH}"]
+        argv += ["--env=HOME=/", *(["--interactive"] if answer else []), *(f"--env={name}" for name in environ)]
         argv += [*_mounted(mounts), "--entrypoint=python3", image, *words]
-        with subprocess.Popen(argv, env={**os.environ, **environ}) as process:
-            status = _attended(process)
+        status = (
+            _conversed(argv, {**os.environ, **environ}, answer)
+            if answer
+            else _attended(argv, {**os.environ, **environ})
+        )
         if status in (125, 126, 127):
             raise StationError("no container of the router's image can be run; what Docker says stands above")
         return status
@@ -108,12 +125,44 @@ class RouterImage:
         return found
 
 
-def _attended(process: "subprocess.Popen[bytes]") -> int:
+def _attended(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    with subprocess.Popen(argv, env=environ) as process:
+        return _ended(process)
+
+
+def _conversed(argv: Sequence[str], environ: Mapping[str, str], answer: Answer) -> int:
+    """The same, for a program that asks between its words."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, env=environ, stdin=pipe, stdout=pipe, encoding="utf-8", errors="replace") as process:
+        said, told = process.stdout, process.stdin
+        while line := _line(said):
+            if not line.startswith(SEPARATOR):
+                sys.stdout.write(line)
+                sys.stdout.flush()
+                continue
+            # Whoever asked may be gone, or interrupted: its exit status tells.
+            with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+                reply = answer(line[len(SEPARATOR) :])
+                if told is not None:
+                    told.write(reply + "\n")
+                    told.flush()
+        return _ended(process)
+
+
+def _line(stream: Optional[IO[str]]) -> str:
+    """The next line; "" at the end."""
+    try:
+        return stream.readline() if stream is not None else ""
+    except KeyboardInterrupt:
+        return _line(stream)
+
+
+def _ended(process: "subprocess.Popen[Any]") -> int:
     """The exit status. Ctrl-C reaches Docker as well, which hands it on: the container ends in good order."""
     try:
         return process.wait()
     except KeyboardInterrupt:
-        return _attended(process)
+        return _ended(process)
 
 
 def _mounted(mounts: Sequence[Mount]) -> List[str]:

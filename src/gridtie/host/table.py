@@ -16,3 +16,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[in
         ).rstrip()
         for line in lines
     )
+
+
+def indented(text: str) -> str:
+    """Several lines behind a letter: all but the first stand below its text."""
+    return text.replace("\n", "\n   ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gridtie.config.schema import LimitField, Locality
+from gridtie.config.station import Shown
 from gridtie.dialects.types import Dialect
 
 
@@ -43,6 +44,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     engine_version: str = ""
     digest: str = ""
+    # It calls tools only where it is held to a schema of them.
+    held_calls: bool = False
+    # What it has shown before it counted; None where nobody asked it.
+    acceptance: Shown | None = None
     headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
     ca_file: str | None = None
 

@@ -26,12 +26,10 @@ class NotAnswered(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole answer. Seconds from the request to its end; tokens as the engine counts them."""
+    """A whole answer. Seconds from the request to its end."""
 
     answer: Answer
     seconds: float
-    tokens_in: int
-    tokens_out: int
     target: str
     locality: str
     request_id: str
@@ -63,15 +61,13 @@ def ask(endpoint: str, key: str, route: Route, body: Mapping[str, Any]) -> Reply
         raise NotAnswered(f"{found.status}: {message[:300]}", final=found.status in (401, 403))
     content = found.json()
     try:
-        message, usage = content["choices"][0]["message"], content.get("usage") or {}
+        message = content["choices"][0]["message"]
         answer = Answer(str(message.get("content") or ""), tuple(map(_call, message.get("tool_calls") or ())))
     except (TypeError, KeyError, IndexError, AttributeError):
         raise NotAnswered("the answer is no chat completion") from None
     return Reply(
         answer=answer,
         seconds=seconds,
-        tokens_in=int(usage.get("prompt_tokens") or 0),
-        tokens_out=int(usage.get("completion_tokens") or 0),
         target=found.headers.get("x-gridtie-target", ""),
         locality=found.headers.get("x-gridtie-locality", ""),
         request_id=found.headers.get("x-gridtie-request-id", ""),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from pathlib import Path
+from argparse import Namespace
 from typing import Any
 
 import msgspec
@@ -13,63 +13,17 @@ import msgspec
 from gridtie.bench.errors import BenchError
 from gridtie.bench.lines import Stopped
 from gridtie.bench.progress import Progress
-from gridtie.host.commands.bench_arguments import dollars, positive
+from gridtie.host import paths
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Unreachable
+from gridtie.host.sandbox import SandboxUnavailable
 from gridtie.quality import summary
 from gridtie.quality.results import Results, read
 from gridtie.quality.session import Session
-from gridtie.quality.task import CATEGORIES
-from gridtie.sandbox import SandboxUnavailable
+from gridtie.solved.money import Tariff
 
 SOLVED, WORSE, COULD_NOT, INTERRUPTED = 0, 1, 2, 130
-
-
-def register(commands: Any) -> None:
-    """Add the command to the parser's sub-commands."""
-    parser = commands.add_parser(
-        "quality",
-        help="how many of our own tasks a target solves",
-        description="Puts tasks with automatic checks to one target. What a model writes is executed in the sandbox "
-        "alone. Nothing goes to a cloud without --spend. Exit status: 0 tried (with --compare: B is not worse), 1 B is "
-        "worse beyond chance, 2 it could not be tried; what was tried by then stays, and --resume goes on.",
-    )
-    add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """The arguments of the command."""
-    parser.add_argument("target", nargs="?", default="", help="PROVIDER/MODEL, a model or an alias; default: coder's")
-    parser.add_argument("--environment", metavar="NAME", help="ask as this environment")
-    parser.add_argument(
-        "--category", action="append", metavar="NAME", help=f"of {', '.join(CATEGORIES)}; repeat; default: all"
-    )
-    parser.add_argument(
-        "--set", type=Path, action="append", default=[], metavar="FILE", help="tasks in HumanEval's format; repeat"
-    )
-    parser.add_argument("--samples", type=positive, default=1, metavar="N", help="tries of each task; default: 1")
-    parser.add_argument("--temperature", type=_temperature, default=0.0, metavar="T", help="0 to 2; default: 0")
-    parser.add_argument("--spend", type=dollars, default=0.0, metavar="USD", help="the most that clouds may bill")
-    parser.add_argument(
-        "--sandbox-image", metavar="IMAGE", help="image with python3 to run code in; default: the router's"
-    )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="default: quality-TARGET-TIME.jsonl")
-    parser.add_argument("--resume", type=Path, metavar="FILE", help="go on with a run that was cut off")
-    parser.add_argument("--show", type=Path, metavar="FILE", help="tell once more what a file holds")
-    parser.add_argument("--compare", type=Path, nargs=2, metavar=("A", "B"), help="two runs, over the tasks of both")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write it as JSON")
-
-
-def _temperature(text: str) -> float:
-    try:
-        found = float(text)
-    except ValueError:
-        found = -1.0
-    if not 0 <= found <= 2:
-        raise ArgumentTypeError(f"{text!r} found, wanted a number from 0 to 2")
-    return found
 
 
 def run(args: Namespace) -> int:
@@ -87,15 +41,17 @@ def run(args: Namespace) -> int:
 
 def _compare(args: Namespace) -> int:
     first, second = (read(path) for path in args.compare)
-    sys.stdout.write(summary.comparison(first, second) + "\n")
-    pairs = [{"category": name, **msgspec.to_builtins(pair)} for name, pair in summary.paired(first, second)]
-    _put_json(args, {"schema": 1, "a": first.run, "b": second.run, "categories": pairs})
+    tariff = _tariff()
+    sys.stdout.write(summary.comparison(first, second, tariff) + "\n")
+    pairs = [{"group": name, **msgspec.to_builtins(pair)} for name, pair in summary.paired(first, second)]
+    _put_json(args, {"schema": 1, "a": _document(first, tariff), "b": _document(second, tariff), "categories": pairs})
     return WORSE if summary.worse(first, second) else SOLVED
 
 
 def _tell(args: Namespace, results: Results) -> int:
-    sys.stdout.write(summary.report(results) + "\n")
-    _put_json(args, _document(results))
+    tariff = _tariff()
+    sys.stdout.write(summary.report(results, tariff) + "\n")
+    _put_json(args, _document(results, tariff))
     return SOLVED
 
 
@@ -108,12 +64,18 @@ def _put_json(args: Namespace, document: dict[str, Any]) -> None:
         raise BenchError(f"{args.json} cannot be written: {error.strerror}; name another place") from None
 
 
-def _document(results: Results) -> dict[str, Any]:
+def _tariff() -> Tariff:
+    return Tariff.read(paths.config_dir(os.environ))
+
+
+def _document(results: Results, tariff: Tariff) -> dict[str, Any]:
     return {
         "schema": 1,
         "run": results.run,
         "facts": results.facts,
-        "categories": summary.lines(results),
+        # Money in US dollars, time in seconds, of one solved task.
+        "categories": summary.lines(results, tariff),
+        "counted": tariff.words,
         "solved": summary.solved(results),
         "left_out": results.left_out,
         "unfinished": results.stopped or len(results.left) or None,

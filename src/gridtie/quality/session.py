@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from time import sleep
-from typing import Any
 
 import msgspec
 
-from gridtie import sandbox
 from gridtie.agents.judge import Runner
 from gridtie.bench.command import allowed
 from gridtie.bench.errors import BenchError
+from gridtie.bench.ledger_row import facts_of, row_of, settled
 from gridtie.bench.lines import Facts, named
 from gridtie.bench.purse import Purse
 from gridtie.bench.target import Configuration, find_route
 from gridtie.config.problems import closest
 from gridtie.dialects.openai_chat.facts import read as read_facts
-from gridtie.host import paths
-from gridtie.host.router import Declined, Router, Unreachable
+from gridtie.host import paths, sandbox
+from gridtie.host.commands.quality_arguments import CATEGORIES
+from gridtie.host.router import Router
+from gridtie.host.sandbox import Execution, SandboxUnavailable
+from gridtie.host.sandbox_link import LinkedSandbox
 from gridtie.host.version import __version__
+from gridtie.ledger import Entry
 from gridtie.quality import humaneval
 from gridtie.quality.ask import NotAnswered, Reply, ask, body_of
-from gridtie.quality.results import LeftOut, Run, Try, Writer, read
-from gridtie.quality.task import CATEGORIES, Task
+from gridtie.quality.results import FILES, LeftOut, Run, Try, Writer, read
+from gridtie.quality.task import Task
 from gridtie.quality.tasks import TASKS
-from gridtie.sandbox import Execution, SandboxUnavailable
 
 # So many requests without an answer, one after another: the target is gone, and the rest would be unanswered, too.
 _GIVE_UP = 3
-# The ledger knows a request a moment after its last byte.
-_RECORD_TRIES = 20
-_RECORD_WAIT_S = 0.1
 
 
 class Session:
@@ -53,6 +52,7 @@ class Session:
             raise BenchError(f"{args.resume} is about {before.target}; the router goes to {self._route.target} now")
         self._spend = args.spend or (before.spend if before else 0.0)
         configuration = Configuration.read(paths.config_dir(os.environ))
+        self._quantisation = configuration.quantisation(self._route)
         self._most = allowed(self._route, configuration, self._spend)
         self._tasks = _again(before) if before else _chosen(args)
         self._by_name = {task.name: task for task in self._tasks}
@@ -64,13 +64,14 @@ class Session:
         """The file of results, new or as it was left."""
         args, route = self._args, self._route
         if args.resume:
-            return Writer.resume(args.resume)
+            return FILES.resume(args.resume)
         run = Run(
             version=__version__,
             started=datetime.now().astimezone().isoformat(timespec="seconds"),
             target=route.target,
             locality=route.locality,
             context=route.context,
+            quantisation=self._quantisation,
             environment=route.environment,
             tasks={task.name: task.category for task in self._tasks},
             sets=tuple(map(str, args.set)),
@@ -78,7 +79,7 @@ class Session:
             temperature=args.temperature,
             spend=self._spend,
         )
-        writer = Writer.new(self.path, run)
+        writer = FILES.begin(self.path, run)
         for task in self._tasks:
             if why := self._unfit(task):
                 writer.add(LeftOut(task=task.name, why=why))
@@ -106,31 +107,20 @@ class Session:
             self._count(error)
             return
         self._silent = 0
-        row = self._row(reply.request_id)
+        row = row_of(self._router, reply.request_id)
         if self._elsewhere(reply, row):
             return
-        cost = row.get("cost_usd")
         if purse is not None and number is not None:
-            purse.settle(number, None if row.get("estimated") else cost)
-        if not writer.results.facts.digest and not writer.results.facts.engine:
-            told = {each: str(row.get(each) or "") for each in ("engine", "engine_version", "digest")}
-            writer.add(Facts(**told))
-        writer.add(
-            Try(
-                task=task.name,
-                sample=sample,
-                why=task.check(reply.answer, self._box),
-                seconds=reply.seconds,
-                tokens_in=reply.tokens_in,
-                tokens_out=reply.tokens_out,
-                cost_usd=0.0 if self._route.locality == "local" else cost,
-                request_id=reply.request_id,
-            )
-        )
+            purse.settle(number, settled(row))
+        if row is not None and writer.results.facts == Facts():
+            writer.add(facts_of(row))
+        why = task.check(reply.answer, self._box)
+        writer.add(Try(task=task.name, sample=sample, why=why, seconds=reply.seconds, entry=row))
 
-    def _elsewhere(self, reply: Reply, row: Mapping[str, Any]) -> bool:
+    def _elsewhere(self, reply: Reply, row: Entry | None) -> bool:
         """Whether another target answered: that is no answer of the one that is tried."""
-        target, locality = reply.target or row.get("target"), reply.locality or row.get("locality")
+        target = reply.target or (row.target if row else None)
+        locality = reply.locality or (row.locality if row else None)
         if not target or target == self._route.target:
             return False
         if locality == "cloud" and not self._spend:
@@ -150,17 +140,6 @@ class Session:
         if task.tools and not self._route.tools:
             return "the target takes no tools"
         return self._no_box if task.executes else ""
-
-    def _row(self, request_id: str) -> Mapping[str, Any]:
-        """The ledger's row of a request; empty where it has none."""
-        for _ in range(_RECORD_TRIES if request_id else 0):
-            try:
-                row: Mapping[str, Any] = self._router.get(f"/gridtie/requests/{request_id}")
-            except (Declined, Unreachable):
-                sleep(_RECORD_WAIT_S)
-            else:
-                return row
-        return {}
 
 
 def _chosen(args: Namespace) -> list[Task]:
@@ -187,6 +166,8 @@ def _sandbox(args: Namespace, tasks: Sequence[Task]) -> tuple[Runner, str]:
     """What runs a model's code, or why nothing may: it is executed in a sandbox or not at all."""
     try:
         if any(task.executes for task in tasks):
+            if args.linked_sandbox:
+                return LinkedSandbox(sys.stdout, sys.stdin).run, ""
             return sandbox.find(paths.config_dir(os.environ), args.sandbox_image, retry_with="gridtie quality").run, ""
     except SandboxUnavailable as error:
         return _refuse, f"there is no sandbox ({error})"

@@ -1,58 +1,50 @@
-"""Pass rates by category with intervals, what a solved task took, and two targets side by side. Pure."""
+"""Pass rates by category with intervals, what a solved task took, and two targets side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
-from gridtie.host.table import table
+from gridtie.host.table import indented, table
 from gridtie.quality.results import Results, Try
-from gridtie.quality.stats import Paired, Rate, mcnemar, wilson
+from gridtie.quality.stats import Paired, mcnemar
+from gridtie.solved import lines as solved_lines
+from gridtie.solved.lines import Line, Tried, rate, total
+from gridtie.solved.money import Tariff, money
 
 ALL = "all"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One category. A task is solved where more than half of its samples are right; samples are no tasks."""
-
-    category: str
-    rate: Rate
-    seconds_per_solved: float | None
-    # None: the price of a try is not known, or nothing was solved.
-    usd_per_solved: float | None
-
-
 def solved(results: Results) -> dict[str, bool]:
-    """Of each task that was tried whether it is solved."""
+    """Of each task that was tried whether more than half of its samples are right; samples are no tasks."""
+    return {task: 2 * sum(each.passed for each in tried) > len(tried) for task, tried in _by_task(results).items()}
+
+
+def _by_task(results: Results) -> dict[str, list[Try]]:
     tries: dict[str, list[Try]] = {}
     for each in results.tries.values():
         tries.setdefault(each.task, []).append(each)
-    return {task: 2 * sum(each.passed for each in tried) > len(tried) for task, tried in tries.items()}
+    return tries
 
 
-def lines(results: Results) -> list[Line]:
-    """Each category that was tried, and all of them."""
+def lines(results: Results, tariff: Tariff, among: Collection[str] | None = None) -> list[Line]:
+    """Each category that was tried, and all of them, with what a solved task cost; `among`: of these tasks alone."""
+    tasks = [each for name, each in tried(results, tariff).items() if among is None or name in among]
+    return solved_lines.lines(tasks, results.run.tasks.values(), ALL)
+
+
+def tried(results: Results, tariff: Tariff) -> dict[str, Tried]:
+    """Each task with all its samples; its group is its category."""
+    paid = money([each.entry for each in results.tries.values() if each.entry is not None], tariff)
     verdicts = solved(results)
-    categories = results.run.tasks
-    found = []
-    for category in (*dict.fromkeys(categories.values()), ALL):
-        tasks = {name for name in verdicts if category in (ALL, categories[name])}
-        if tasks:
-            passed = sum(verdicts[name] for name in tasks)
-            tries = [each for each in results.tries.values() if each.task in tasks]
-            costs = [each.cost_usd for each in tries]
-            known = [cost for cost in costs if cost is not None]
-            whole = passed and len(known) == len(costs)
-            found.append(
-                Line(
-                    category=category,
-                    rate=wilson(passed, len(tasks)),
-                    seconds_per_solved=sum(each.seconds for each in tries) / passed if passed else None,
-                    usd_per_solved=sum(known) / passed if whole else None,
-                )
-            )
-    return found
+    return {
+        task: Tried(
+            group=results.run.tasks[task],
+            solved=verdicts[task],
+            seconds=sum(each.seconds for each in samples),
+            usd=total(paid[each.entry.id] if each.entry is not None else None for each in samples),
+        )
+        for task, samples in _by_task(results).items()
+    }
 
 
 def paired(first: Results, second: Results) -> list[tuple[str, Paired]]:
@@ -74,15 +66,17 @@ def head(results: Results) -> str:
     told = [
         f"{run.target} ({run.locality})" + (f", {engine}" if engine else ""),
         f"digest   {facts.digest}" if facts.digest else "",
+        f"file     {run.quantisation}" if run.quantisation else "",
         f"context  {run.context:,} tokens" if run.context else "",
         f"began    {run.started}, gridtie {run.version}, {run.samples} samples a task, temperature {run.temperature:g}",
     ]
     return "\n".join(line for line in told if line)
 
 
-def report(results: Results) -> str:
+def report(results: Results, tariff: Tariff) -> str:
     """Everything in plain text."""
-    parts = [head(results), _table(lines(results))]
+    found = lines(results, tariff)
+    parts = [head(results), _table(found), solved_lines.counted(tariff) if found else ""]
     if results.left_out:
         reasons: dict[str, list[str]] = {}
         for task, why in results.left_out.items():
@@ -97,15 +91,23 @@ def report(results: Results) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def comparison(first: Results, second: Results) -> str:
-    """Two targets side by side, category by category."""
-    by_category = [{line.category: line.rate for line in lines(each)} for each in (first, second)]
-    rows = []
-    for category, pair in paired(first, second):
-        cells = [_rate(rates[category]) for rates in by_category]
-        rows.append((category, *cells, str(pair.only_first), str(pair.only_second), f"{pair.p:.3g}", _verdict(pair)))
+def comparison(first: Results, second: Results, tariff: Tariff) -> str:
+    """Two targets side by side over the tasks of both: what they solve, and what a solved task cost there."""
+    common = solved(first).keys() & solved(second).keys()
+    sides = [lines(each, tariff, common) for each in (first, second)]
+    rates = [{line.group: rate(line.rate) for line in side} for side in sides]
+    rows = [
+        (name, rates[0][name], rates[1][name], *(str(pair.only_first), str(pair.only_second), f"{pair.p:.3g}"), word)
+        for name, pair in paired(first, second)
+        for word in [_verdict(pair)]
+    ]
     columns = ("category", "A solved", "B solved", "A alone", "B alone", "p", "verdict")
-    return f"A  {head(first)}\nB  {head(second)}\n\n{table(columns, rows, right=(3, 4, 5))}"
+    parts = [
+        *(f"{name}  {indented(head(each))}" for name, each in (("A", first), ("B", second))),
+        table(columns, rows, right=(3, 4, 5)) if rows else "No task was given to both.",
+        *([solved_lines.comparison(*sides), solved_lines.counted(tariff)] if rows else []),
+    ]
+    return "\n\n".join(parts)
 
 
 def worse(first: Results, second: Results) -> bool:
@@ -127,19 +129,5 @@ def _verdict(pair: Paired) -> str:
 def _table(found: Sequence[Line]) -> str:
     if not found:
         return "Nothing was tried."
-    rows = [
-        (
-            line.category,
-            _rate(line.rate),
-            f"{line.seconds_per_solved:.1f} s" if line.seconds_per_solved is not None else "-",
-            f"${line.usd_per_solved:.5f}" if line.usd_per_solved is not None else "-",
-        )
-        for line in found
-    ]
-    return table(
-        ("category", "solved (95 % interval)", "time a solved task", "cloud spend a solved task"), rows, right=(2, 3)
-    )
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.passed} of {rate.total} ({rate.low:.0%} to {rate.high:.0%})"
+    rows = [(line.group, rate(line.rate), solved_lines.usd(line), solved_lines.seconds(line)) for line in found]
+    return table(("category", "solved", "money a solved task", "time a solved task"), rows, right=(2, 3))

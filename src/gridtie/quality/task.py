@@ -8,8 +8,6 @@ from typing import Any
 
 from gridtie.agents.judge import Runner
 
-CATEGORIES = ("python", "shell", "yaml", "sql", "json", "review", "tools", "long context")
-
 Message = Mapping[str, Any]
 
 

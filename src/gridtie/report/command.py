@@ -14,19 +14,18 @@ from typing import Any
 from gridtie.config import source
 from gridtie.config.load import ConfigError, load_routing
 from gridtie.config.names import canonical
-from gridtie.config.schema import Electricity, Routing
 from gridtie.host.commands.report_arguments import zone as reader_zone
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError, config_dir, state_dir
 from gridtie.ledger import Prices, PricesError, UsageError, moment, zone_of
-from gridtie.ledger.prices import Rates
-from gridtie.report import assumptions, quality, what_if_told
+from gridtie.report import assumptions, quality, rows, what_if_told
 from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
-from gridtie.report.question import NARROWED, Other, Power, Question, QuestionError, month
+from gridtie.report.question import NARROWED, Other, Question, QuestionError, month
 from gridtie.report.spreadsheet import spreadsheet
 from gridtie.report.sql import Statements
+from gridtie.report.tariff import own_prices, power_of
 from gridtie.report.text import text
 from gridtie.report.what_if import what_if
 from gridtie.report.words import money, percent
@@ -53,12 +52,15 @@ def _run(args: Namespace) -> int:
     if args.what_if:
         _write(args.out, _what_if(args, question, config, ledger))
         return 0
+    if args.format == "rows":
+        _write(args.out, rows.document(question, ledger))
+        return 0
     found = report(question, ledger, [side for name in args.quality or () for side in _sides(name)])
     _write(args.out, script(found) if args.recompute is not None else _told(found, args))
     return _verdict(found, args.expect)
 
 
-def _sides(name: str) -> list[quality.Side]:
+def _sides(name: str) -> list[quality.Side | quality.Demo]:
     try:
         raw = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -67,7 +69,7 @@ def _sides(name: str) -> list[quality.Side]:
 
 
 def _what_if(args: Namespace, question: Question, config: Path, ledger: Path) -> str:
-    if args.format == "csv" or args.recompute is not None:
+    if args.format in ("csv", "rows") or args.recompute is not None:
         raise QuestionError("--what-if is text, --json or --html; leave the other option out")
     # Of machines that are not there nothing was measured, and of several candidates none is meant.
     for option in ("kwh", "quality", "expect"):
@@ -111,11 +113,11 @@ def asked(args: Namespace, config: Path, now: float) -> Question:
         # What is to come has no request, and would be written off all the same.
         until=min(until, now) if since < now else until,
         zone=zone,
-        power=_power(routing.costs.electricity, args.kwh),
+        power=power_of(routing.costs.electricity, args.kwh),
         hardware=routing.costs.hardware,
         others=tuple(_priced(ref, prices) for ref in args.baseline or routing.costs.baselines),
         price_date=prices.date,
-        own_prices=_own_prices(routing),
+        own_prices=own_prices(routing),
         only={column: _names(column, given) for column in NARROWED if (given := getattr(args, column))},
     )
 
@@ -162,19 +164,6 @@ def _recompute(name: str, ledger: Path) -> int:
     return 1 if differing else 0
 
 
-def _power(set_: Electricity | None, kwh: float | None) -> Power:
-    if kwh is not None and not 0 <= kwh < float("inf"):
-        raise QuestionError(f"--kwh {kwh:g} found; wanted the kilowatt-hours of the period, 0 or more")
-    used = set_ or Electricity()
-    return Power(
-        watts=used.watts,
-        idle_watts=used.idle_watts,
-        usd_per_kwh=used.usd_per_kwh,
-        measured_kwh=kwh,
-        chosen=set_ is not None,
-    )
-
-
 def _priced(ref: str, prices: Prices) -> Other:
     listed = prices.listed(ref)
     if listed is None:
@@ -183,16 +172,6 @@ def _priced(ref: str, prices: Prices) -> Other:
             f"{', '.join(prices.refs()[:3])} … ({len(prices.refs())} in all)"
         )
     return Other(ref=ref, prices=listed)
-
-
-def _own_prices(routing: Routing) -> dict[str, Rates]:
-    """What tokens of local models cost by the routing file."""
-    return {
-        f"{name}/{model}": Rates(input=price.input, output=price.output, cached_input=price.cached_input)
-        for name, provider in routing.providers.items()
-        if provider.locality == "local"
-        for model, price in provider.prices.items()
-    }
 
 
 def _names(column: str, given: Iterable[str]) -> tuple[str, ...]:

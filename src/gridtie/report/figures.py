@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gridtie.report.ledger_file import Rows, UnreadableError, opened, read
-from gridtie.report.quality import Side, beside
+from gridtie.report.quality import Demo, Side, beside
 from gridtie.report.question import DIMENSIONS, Question
 from gridtie.report.sql import Statements, statements
 from gridtie.report.words import clock, words
@@ -24,7 +24,7 @@ class NothingAskedError(Exception):
     """The period has no request; the message names it and what the ledger has."""
 
 
-def report(question: Question, ledger: Path, sides: Sequence[Side] = ()) -> dict[str, Any]:
+def report(question: Question, ledger: Path, sides: Sequence[Side | Demo] = ()) -> dict[str, Any]:
     """Read the ledger and put the report together; `sides` are what is known of quality.
 
     Raises `UnreadableError`, `NothingAskedError`.

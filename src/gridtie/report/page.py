@@ -7,7 +7,18 @@ from typing import Any
 
 from gridtie.page.html import Content, Markup, document, element, listed, section, table
 from gridtie.page.svg import Bar, Step, columns, course, shares, waterfall
-from gridtie.report.text import FIGURES_HEAD, LATENCY_HEAD, baseline_rows, break_even, figure_rows, latency_rows
+from gridtie.report.text import (
+    FIGURES_HEAD,
+    LATENCY_HEAD,
+    SOLVED_HEAD,
+    baseline_rows,
+    break_even,
+    figure_rows,
+    latency_rows,
+    solved_rate,
+    solved_remarks,
+    solved_rows,
+)
 from gridtie.report.words import money, percent, quality
 
 Report = Mapping[str, Any]
@@ -62,6 +73,7 @@ def page(report: Report) -> str:
             table(LATENCY_HEAD, latency_rows(report)),
         ),
         section("Quality", *_quality(report)),
+        *_solved(report),
         section("How sure the figures are", *_sureness(report), listed(told["missing"])),
         section("Every figure again", *_again(report)),
     )
@@ -187,7 +199,7 @@ def _quality(report: Report) -> Iterator[Content]:
     rows = []
     for category in categories:
         found = [[line for line in target["categories"] if line["category"] == category] for target in targets]
-        rows.append([category, *(_rate(lines[0]) if lines else "-" for lines in found)])
+        rows.append([category, *(solved_rate(lines[0]) if lines else "-" for lines in found)])
     yield element("p", "Tasks that were solved, and the 95 % interval of the share.", class_="soft")
     yield table(("category", *(target["target"] for target in targets)), rows)
     for target in targets:
@@ -196,8 +208,10 @@ def _quality(report: Report) -> Iterator[Content]:
         yield element("p", ", ".join(part for part in named if part), class_="soft")
 
 
-def _rate(line: Mapping[str, Any]) -> str:
-    return f"{line['passed']} of {line['total']} ({line['low']:.0%} to {line['high']:.0%})"
+def _solved(report: Report) -> Iterator[Markup]:
+    if report["quality"]["solved"]:
+        remarks = [element("p", line, class_="soft") for line in solved_remarks(report)]
+        yield section("Cost per solved task", *remarks, table(SOLVED_HEAD, solved_rows(report), left=4))
 
 
 def _sureness(report: Report) -> Iterator[Content]:

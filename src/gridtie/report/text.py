@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gridtie.host.table import table
-from gridtie.report.words import money, percent
+from gridtie.report.words import duration, estimate, money, percent
 
 Report = Mapping[str, Any]
 
@@ -26,6 +26,7 @@ def text(report: Report, by: Sequence[str]) -> str:
         *_fallbacks(report),
         *_unanswered(report),
         *_latency(report),
+        *_solved(report),
         "\n".join(f"- {line}" for line in (*told["assumed"], *told["missing"])),
     ]
     return "\n\n".join(parts) + "\n"
@@ -159,3 +160,47 @@ def latency_rows(report: Report) -> list[list[str]]:
         ]
         for row in (*report["latency_by_place"], *report["latency_by_model"])
     ]
+
+
+def _solved(report: Report) -> Iterator[str]:
+    if report["quality"]["solved"]:
+        rows = table(SOLVED_HEAD, solved_rows(report), right=(4, 5))
+        yield "\n".join(["Cost per solved task", rows, "", *solved_remarks(report)])
+
+
+SOLVED_HEAD = ("", "", "target", "solved", "money a solved task", "time a solved task")
+
+
+def solved_rows(report: Report) -> list[list[str]]:
+    """A line for each category of tasks, and for each agent of the demo, and target."""
+    lines = report["quality"]["solved"]
+    order = list(dict.fromkeys((line["of"], line["group"]) for line in lines))
+    return [
+        [
+            line["of"],
+            line["group"],
+            f"{line['target']}, a stand-in" if line["standin"] else line["target"],
+            solved_rate(line["rate"]),
+            estimate(line["usd"], money),
+            estimate(line["seconds"], duration),
+        ]
+        for line in sorted(lines, key=lambda line: order.index((line["of"], line["group"])))
+    ]
+
+
+def solved_rate(rate: Mapping[str, Any]) -> str:
+    """So many of so many."""
+    return f"{rate['passed']} of {rate['total']} ({rate['low']:.0%} to {rate['high']:.0%})"
+
+
+def solved_remarks(report: Report) -> list[str]:
+    """What is in these figures, and what they are not."""
+    lines = report["quality"]["solved"]
+    counted = ", or ".join(dict.fromkeys(line["counted"] for line in lines))
+    told = [
+        "All tries of all tasks, failed ones included, by the number of the solved; 95 % intervals. Local answers "
+        f"count by electricity ({counted}) or prices of their own; idle hours and the hardware are in none of it."
+    ]
+    if any(line["standin"] for line in lines):
+        told.append("A stand-in is a program that has the answers: it proves that everything works, and no quality.")
+    return told

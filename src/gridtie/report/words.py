@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gridtie.ledger.zone import Zone
@@ -31,6 +31,21 @@ def money(amount: float | None) -> str:
     sign, size = "-" if amount < 0 else "", abs(amount)
     places = 2 if size >= 1 or not size else 4 if size >= 0.01 else 6
     return f"{sign}${size:,.{places}f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it."""
+    return f"{seconds * 1e3:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
+
+
+def estimate(found: Mapping[str, Any] | None, shown: Callable[[float], str]) -> str:
+    """A figure with the ends of its interval; an open one is said to be open."""
+    if found is None:
+        return "-"
+    value, low, high = (None if found[name] is None else shown(found[name]) for name in ("value", "low", "high"))
+    if low is None and high is None:
+        return str(value)
+    return f"{value} ({low} to {high})" if high is not None else f"{value} ({low} or more)"
 
 
 def percent(share: float | None) -> str:

@@ -22,7 +22,6 @@ def advice(target: Target, prompt_tokens: int | None) -> str:
         least = f" and {wanted} are wanted, {ANSWER} of them for an answer" if prompt_tokens else ""
         return f"{name} was trained for {target.trained_context} tokens{least}: ask a model that has more"
     context, size = found
-    now = f", now {target.predicted_bytes / _GIB:.1f}" if target.predicted_bytes else ""
-    return (
-        f"for more set gridtie_models: [{{name: {name}, context: {context}}}], which takes {size / _GIB:.1f} GiB{now}"
-    )
+    now = f" (now {target.predicted_bytes / _GIB:.1f})" if target.predicted_bytes else ""
+    setting = f"gridtie_models: [{{name: {name}, context: {context}}}]"
+    return f"for more set {setting}, which takes {size / _GIB:.1f} GiB of memory{now}"

@@ -15,7 +15,7 @@ from gridtie.agents.client import Client, Reply, RequestFailed
 from gridtie.agents.endpoint import Endpoint
 from gridtie.agents.judge import Judgement
 from gridtie.agents.pipeline import Result
-from gridtie.sandbox import Sandbox, SandboxUnavailable
+from gridtie.host.sandbox import Sandbox, SandboxUnavailable
 
 SCRIPT = Path(__file__).parents[3] / "demo_final.py"
 REPLY = Reply("planner", "", "stop", 10, 5, 0.1, 0.2, None, "coder", None, None)

@@ -8,7 +8,7 @@ import pytest
 
 from gridtie.agents.judge import Runner, judge, outcomes_of, same
 from gridtie.agents.task import Example
-from gridtie.sandbox import Execution
+from gridtie.host.sandbox import Execution
 
 EXAMPLES = (Example((1,), 2), Example((-1,), 0))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gridtie.host.sandbox import Execution
 from gridtie.quality import checks
 from gridtie.quality.task import Answer
-from gridtie.sandbox import Execution
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
 

@@ -2,111 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from argparse import ArgumentParser
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gridtie.host.sandbox import SandboxUnavailable
 from gridtie.quality import session
-from gridtie.quality.command import add_arguments, run
 from gridtie.quality.results import read
-from gridtie.quality.task import Answer, Task
+from gridtie.quality.task import Answer
 from gridtie.quality.tasks import TASKS
-from gridtie.sandbox import SandboxUnavailable
-from standins.bench import RULES, place
-from standins.router import Station
-from standins.router import run as run_loop
-from standins.scripted import Behaviour, Turn, Upstream, error, vanish, whole
-from standins.trusted import trusted_run
+from standins.scripted import error, vanish, whole
+from unit.quality.conftest import Command, completion, model
 
-BY_QUESTION = {task.messages[-1]["content"]: task for task in TASKS.values() if not task.name.startswith("tools")}
-BY_QUESTION |= {json.dumps(task.messages): task for task in TASKS.values()}
 QUICK = ("coder", "--category", "json", "--category", "tools")
-
-
-def asked(turn: Turn) -> Task:
-    messages = turn.json["messages"]
-    return BY_QUESTION.get(json.dumps(messages)) or BY_QUESTION[messages[-1]["content"]]
-
-
-def model(knows: Callable[[Task], bool] = lambda _: True) -> Behaviour:
-    """A model that gives the right answer to what it knows, and a wrong one to the rest."""
-
-    async def play(turn: Turn) -> None:
-        task = asked(turn)
-        await whole(_completion((task.right if knows(task) else task.wrong)[0]))(turn)
-
-    return play
-
-
-def _completion(answer: Answer) -> bytes:
-    calls = [
-        {
-            "id": f"call_{at}",
-            "type": "function",
-            "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-        }
-        for at, call in enumerate(answer.calls)
-    ]
-    message: dict[str, Any] = {
-        "role": "assistant",
-        "content": answer.text or None,
-        **({"tool_calls": calls} if calls else {}),
-    }
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    usage = {"prompt_tokens": 50, "completion_tokens": 10, "total_tokens": 60}
-    return json.dumps(
-        {"id": "c", "object": "chat.completion", "model": "m", "choices": [choice], "usage": usage}
-    ).encode()
-
-
-@dataclass
-class Tried:
-    status: int
-    out: str
-    err: str
-    rows: list[Any]
-    asked: int
-
-
-Command = Callable[..., Tried]
-
-
-class _Box:
-    run = staticmethod(trusted_run)
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run `gridtie quality WORDS`; what a stand-in wrote is the project's own and needs no sandbox."""
-    monkeypatch.setattr(session.sandbox, "find", lambda *_, **__: _Box)
-
-    def call(*words: str, local: Behaviour | tuple[Behaviour, ...] = model(), cloud: Behaviour = model()) -> Tried:  # noqa: B008
-        parser = ArgumentParser()
-        add_arguments(parser)
-
-        async def work() -> Tried:
-            answers = local if isinstance(local, tuple) else (local,)
-            async with AsyncExitStack() as stack:
-                here = await stack.enter_async_context(Upstream(*answers))
-                there = await stack.enter_async_context(Upstream(cloud))
-                rules = RULES.format(local=here.url, cloud=there.url)
-                station = await stack.enter_async_context(Station(tmp_path, rules))
-                place(station)
-                monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
-                status = await asyncio.to_thread(run, parser.parse_args(words))
-                rows = await station.rows(0)
-                return Tried(status, *capsys.readouterr(), rows, len(here.turns) + len(there.turns))
-
-        return run_loop(work, 60.0)
-
-    return call
 
 
 @pytest.fixture
@@ -137,7 +47,7 @@ def test_a_set_of_others_is_tried_and_gone_on_with(command: Command, file: Path,
     row = {"prompt": "def one():\n    ...\n", "entry_point": "one", "test": "def check(f):\n    assert f() == 1\n"}
     rows = [json.dumps({**row, "task_id": f"t/{number}"}) for number in range(4)]
     (tmp_path / "others.jsonl").write_text("\n".join(rows))
-    answers = whole(_completion(Answer("def one():\n    return 1\n")))
+    answers = whole(completion(Answer("def one():\n    return 1\n")))
 
     first = command("coder", "--set", str(tmp_path / "others.jsonl"), "--out", str(file), local=(answers, vanish))
     second = command("--resume", str(file), local=answers)
@@ -200,8 +110,8 @@ def test_two_targets_are_held_against_each_other_task_by_task(command: Command, 
 
     command("--compare", str(good), str(bad), "--json", str(tmp_path / "told.json"))
     told = json.loads((tmp_path / "told.json").read_text())
-    (tools,) = (line for line in told["categories"] if line["category"] == "tools")
-    assert (told["a"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
+    (tools,) = (line for line in told["categories"] if line["group"] == "tools")
+    assert (told["a"]["run"]["target"], tools["only_first"], tools["only_second"]) == ("here/small", 8, 0)
 
 
 def test_nothing_goes_to_a_cloud_without_a_limit_and_with_one_its_cost_is_told(command: Command, file: Path) -> None:
@@ -276,7 +186,7 @@ def test_the_document_has_every_figure(command: Command, file: Path, tmp_path: P
     document = json.loads((tmp_path / "told.json").read_text())
 
     assert document["unfinished"] is None
-    assert {line["category"]: line["rate"]["passed"] for line in document["categories"]} == {
+    assert {line["group"]: line["rate"]["passed"] for line in document["categories"]} == {
         "json": 8,
         "tools": 8,
         "all": 16,

@@ -6,7 +6,8 @@ from collections import Counter
 
 import pytest
 
-from gridtie.quality.task import CATEGORIES, Answer, Task
+from gridtie.host.commands.quality_arguments import CATEGORIES
+from gridtie.quality.task import Answer, Task
 from gridtie.quality.tasks import TASKS
 from standins.trusted import trusted_run
 

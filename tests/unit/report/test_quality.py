@@ -18,6 +18,7 @@ from gridtie.report.figures import report
 from gridtie.report.page import page
 from gridtie.report.quality import Side, read
 from gridtie.report.question import QuestionError
+from gridtie.solved.money import Tariff
 from standins.ledger import CLOUD, LOCAL, local
 from unit.report.conftest import QUESTION, Make
 
@@ -40,7 +41,7 @@ def written(target: str, locality: str, solved: int) -> bytes:
     results.facts = Facts(engine="ollama", engine_version="0.99.1", digest="sha256:" + "a" * 64)
     for at, name in enumerate(NAMES):
         results.tries[name, 0] = Try(task=name, sample=0, why="" if at < solved else "wrong", seconds=1.0)
-    return json.dumps(msgspec.to_builtins(_document(results))).encode()
+    return json.dumps(msgspec.to_builtins(_document(results, Tariff()))).encode()
 
 
 def sides(*targets: tuple[str, str, int]) -> list[Side]:
@@ -92,7 +93,7 @@ def test_another_file_is_told(document: bytes, says: str) -> None:
     with pytest.raises(QuestionError) as error:
         read(document, "q.json")
     assert says in str(error.value)
-    assert "wanted: what `gridtie quality --json FILE` wrote" in str(error.value)
+    assert "wanted: what `gridtie quality --json FILE` or `make demo COMPARE=1` wrote" in str(error.value)
 
 
 def test_the_command_reads_a_file_for_each_target(

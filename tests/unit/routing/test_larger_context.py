@@ -44,14 +44,14 @@ def target(**changes: Any) -> Target:
 def test_the_least_context_with_room_for_an_answer_is_named_with_what_it_takes(
     prompt: int | None, context: int, takes: str
 ) -> None:
-    assert advice(target(), prompt) == (
-        f"for more set gridtie_models: [{{name: coder:7b, context: {context}}}], which takes {takes} GiB, now 5.0"
-    )
+    setting = f"gridtie_models: [{{name: coder:7b, context: {context}}}]"
+    assert advice(target(), prompt) == f"for more set {setting}, which takes {takes} GiB of memory (now 5.0)"
 
 
 def test_beyond_its_training_another_model_is_advised() -> None:
     assert advice(target(), 40000) == (
-        "coder:7b was trained for 32768 tokens and 40512 are wanted, 512 of them for an answer: ask a model that has more"
+        "coder:7b was trained for 32768 tokens and 40512 are wanted, 512 of them for an answer: "
+        "ask a model that has more"
     )
     assert "ask a model that has more" in advice(target(context=32768, larger_contexts=()), None)
 
@@ -83,5 +83,5 @@ def test_a_client_is_told_with_the_refusal(tmp_path: Path) -> None:
     assert (answered.status, answered.error["code"]) == (400, "context_length_exceeded")
     assert "the model's context is 8192 tokens and the prompt has 9083; nothing was cut" in answered.error["message"]
     assert answered.error["message"].endswith(
-        "for more set gridtie_models: [{name: coder:7b, context: 16384}], which takes 6.0 GiB, now 5.0"
+        "for more set gridtie_models: [{name: coder:7b, context: 16384}], which takes 6.0 GiB of memory (now 5.0)"
     )

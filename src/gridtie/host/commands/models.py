@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping
 
-from gridtie.host.commands import models_change
+from gridtie.host.commands import models_accept, models_change
 from gridtie.host.models.export import ExportError, chosen, export
 from gridtie.host.models.store import NAMESPACE, Manifest, Store
 from gridtie.host.paths import StationError, config_dir, read_station, state_dir
@@ -22,6 +22,7 @@ def register(commands: Any) -> None:
     listed = below.add_parser("list", help="the models in the station's store, and where each is from")
     listed.set_defaults(run=_list)
     models_change.register(below)
+    models_accept.register(below)
     packed = below.add_parser(
         "export",
         help="write models to a directory or tar",

@@ -77,7 +77,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         name = small.name if small else "-"
         raise CannotChoose(f"no model can be chosen: not even that of the smoke test ({name}): {reason}")
     if wishes.together:
-        budget = _smaller(budget, proof)
+        budget = smaller(budget, proof)
     rivals = [model for model in catalogue.models.values() if model.name != proof.model.name]
     coding, embedding = standings_of(catalogue), standings_of(catalogue, EMBEDDING)
     verdicts: dict[str, Verdict] = {}
@@ -87,10 +87,10 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     faster: dict[str, Verdict] = {}
     for purpose in (PURPOSES[name] for name in wishes.purposes):
         standings = embedding if purpose.name == "embeddings" else coding
-        taken = _beside(chosen, purpose, wishes)
+        taken = beside(chosen, purpose, wishes)
         judged = [
             _modest(
-                judge(model, _room(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                judge(model, room_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
                 purpose.share if taken else 1.0,
                 budget,
             )
@@ -113,7 +113,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         chosen[best.model.name] = replace(wider, chosen=True, purposes=purposes)
     if budget.cards and not wishes.together and not wishes.contexts:
         for name, verdict in list(chosen.items()):
-            chosen[name] = _longer(verdict, _room(budget, _always_there(chosen), name), wishes)
+            chosen[name] = _longer(verdict, room_beside(budget, _always_there(chosen), name), wishes)
     turns = _taking_turns(chosen, budget, wishes)
     chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
@@ -147,6 +147,22 @@ def recommend(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
 
 
+def offered(choice: Choice, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
+    """The choice, each model saying which one would be better were it not too much to fetch unasked."""
+    best = choose_best(catalogue, budget, replace(wishes, max_download=0))
+    recommended = {purpose: verdict for verdict in best.chosen for purpose in verdict.purposes}
+    verdicts = []
+    for verdict in choice.verdicts:
+        better = {recommended[p].model.name: recommended[p] for p in verdict.purposes if p in recommended}
+        for name, each in better.items():
+            if name != verdict.model.name:
+                size, most = each.model.file.bytes / 1e9, wishes.max_download / 1e9
+                hint = f"{name} is recommended, and {size:.1f} GB are more than is fetched unasked ({most:.3g} GB): "
+                verdict = replace(verdict, why=f"{verdict.why}; {hint}name it in gridtie_models to have it")
+        verdicts.append(verdict)
+    return replace(choice, verdicts=tuple(verdicts))
+
+
 def choose_named(
     catalogue: Catalogue,
     names: Sequence[str],
@@ -177,11 +193,11 @@ def choose_named(
             problems.append(fault)
             continue
         asked = replace(own_decision, contexts=(context,)) if context else own_decision
-        verdict = judge(_for_any_use(model), budget, asked, None, standings.get(name))
+        verdict = judge(for_any_use(model), budget, asked, None, standings.get(name))
         problems += _cannot_be_had(verdict)
         why = "named" + _partly(verdict, budget) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
-        budget = _smaller(budget, verdict) if wishes.together else budget
+        budget = smaller(budget, verdict) if wishes.together else budget
     if problems:
         raise CannotChoose("\n".join(problems))
     usual = PURPOSES[USUAL[0]]
@@ -212,7 +228,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     """For each model that shares its room with others what that means."""
     there = _always_there(chosen)
     turns = [verdict for verdict in chosen.values() if verdict not in there]
-    if wishes.together or side_by_side(turns, _room(budget, there, "")):
+    if wishes.together or side_by_side(turns, room_beside(budget, there, "")):
         return {}
     names = [verdict.model.name for verdict in turns]
     return {
@@ -222,7 +238,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     }
 
 
-def _beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:
+def beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:
     """What is in memory while a model of this purpose is at work.
 
     With servers of their own all are. Ollama swaps models that take turns, but not those that are asked between two
@@ -241,11 +257,11 @@ def _always_there(chosen: Mapping[str, Verdict]) -> list[Verdict]:
     return [verdict for verdict in chosen.values() if all(PURPOSES[name].beside for name in verdict.purposes)]
 
 
-def _room(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
+def room_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
     """What is left for the model of that name, which does not stand in its own way."""
     for verdict in taken:
         if verdict.model.name != name:
-            budget = _smaller(budget, verdict)
+            budget = smaller(budget, verdict)
     return budget
 
 
@@ -367,11 +383,11 @@ def _nearest(judged: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> str
     return f"the nearest is {nearest.model.name}: {'; '.join(nearest.refusals)}"
 
 
-def _for_any_use(model: Model) -> Model:
+def for_any_use(model: Model) -> Model:
     return replace(model, license=replace(model.license, commercial=True))
 
 
-def _smaller(budget: Budget, verdict: Verdict) -> Budget:
+def smaller(budget: Budget, verdict: Verdict) -> Budget:
     """What a model leaves: it takes the widest card first, as the engine does."""
     taken = left = verdict.need.total if verdict.need else 0
     cards = list(budget.cards)

@@ -40,6 +40,7 @@ class Wishes:
     may not be taken; None where they may. `engine_version` is "" where it is not known, `stock` whether the engine
     reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit. `measured` are tokens a second
     that models had on this machine, which count instead of an estimate; `kept` are the models that were chosen before.
+    `unfit` has for a purpose the models that showed here that they are not for it, with what they showed.
     `gpu_layers` are the layers that shall lie on the cards, None as many as is best.
     """
 
@@ -57,6 +58,7 @@ class Wishes:
     stock: bool = False
     measured: Mapping[str, float] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     gpu_layers: Optional[int] = None
 
 
@@ -201,7 +203,9 @@ def _holds(flag: Flag, wishes: Wishes) -> bool:
 
 
 def why_flagged(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[str]:
-    return [_told(flag) for flag in _flags(model, purpose, wishes) if not flag.warning]
+    """What speaks against it, by what is published and by what it has shown on this machine."""
+    shown = wishes.unfit.get(purpose.name, {}).get(model.name) if purpose else None
+    return [_told(flag) for flag in _flags(model, purpose, wishes) if not flag.warning] + ([shown] if shown else [])
 
 
 def _told(flag: Flag) -> str:

@@ -74,11 +74,18 @@ def model_of(
         shape=shape_of(header),
         file=ModelFile(size, "exact", header.quantisation, header.size, _weights(header, build), projector),
         capabilities=capabilities,
-        # An alias for embeddings finds it by this.
-        purposes=("embeddings",) if "embeddings" in capabilities else ("code", "chat"),
+        # Aliases find it by this.
+        purposes=_purposes(capabilities),
         sources=(source,),
         own_header=why_not_stock(header),
     )
+
+
+def _purposes(capabilities: Sequence[str]) -> tuple[str, ...]:
+    """Vectors are for nothing else, and what has no template for chats completes text."""
+    if "embeddings" in capabilities:
+        return ("embeddings",)
+    return ("code", "chat") if "chat" in capabilities else ("completion",)
 
 
 def active_parameters(header: Header) -> int:

@@ -12,8 +12,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
-from ..catalogue import Catalogue, CatalogueError, GgufSource, Model, OllamaSource, Pin
-from ..fit.choice import CannotChoose, choose_named
+from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
+from ..acceptance.record import FILE as ACCEPTED
+from ..acceptance.record import Acceptances
+from ..acceptance.run import LIMIT_S, accept, limit_of
+from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
+from ..fit.agreed import Agreement
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -24,10 +28,11 @@ from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
+from .by_hand import check_fits, hashed, lost, names_of
 from .download import FetchError
 from .engine_server import EngineServer, NotAtHand
-from .entries import LEAST_CONTEXT, Entry, parse_entries
-from .install import Installer, InstallError, Wanted, clear_scratch, store_names
+from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
+from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
 from .last_word import LastWord, check_loads
 from .own_files import check_engine, describe, fetch, find_file, read_whole
@@ -40,6 +45,7 @@ from .resolve import (
     Known,
     Request,
     Resolved,
+    agreed_before,
     chosen_before,
     merged_pins,
     pinned_models,
@@ -49,13 +55,15 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError, gguf_from_location
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, sha256_of
+from .sources import Means, ObtainError
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
 from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
 ENGINES = ("ollama", "embedded")
+# Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
+HELD_CALLS = ("tools",)
 OLLAMA_URL = "http://engine:11434"
 
 
@@ -102,6 +110,11 @@ class Directories:
         return self.root / "added.json"
 
     @property
+    def accepted(self) -> Path:
+        """What the models have shown."""
+        return self.root / ACCEPTED
+
+    @property
     def asked(self) -> Path:
         """What the engine itself said that models take."""
         return self.root / "asked.json"
@@ -145,6 +158,8 @@ class Order:
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
+    # What `auto` means where a group of machines has one choice.
+    agreed: Optional[Agreement] = None
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
@@ -154,6 +169,10 @@ class Order:
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
+    # At most so many seconds in which a new model shows what it can; 0 asks none of them.
+    accept_s: float = LIMIT_S
+    # Whether the engine computes on graphics.
+    graphics: bool = False
     # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.
     server: Callable[[], EngineServer] = field(default=nobody)
     engine_identity: str = ""
@@ -205,14 +224,16 @@ def _provision(order: Order, check: bool) -> Provisioned:
     remarks: list[str] = []
     entries = _entries(order)
     earlier = read_added(directories.added)
-    added = changed(earlier, [_hashed(each, order, installer) for each in order.add], order.remove)
+    _look_first(order)
+    added = changed(earlier, [hashed(each, order.means, installer) for each in order.add], order.remove)
     catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     remarks += outranked(entries, added)
     request = _request(order, entries, postponed)
     pins = {**{each.name: each.pin for each in added}, **merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
-    known = _known(added, catalogue, postponed, remarks)
+    known = [each for each in added if each.name in catalogue.models]
+    remarks += lost(added, {*catalogue.models, *postponed})
     _check_added(order, request, resolved, known, catalogue)
     served = replace(resolved, models=tuple(beside(resolved.models, entries, known)))
     wanted = wanted_models(served, catalogue, pins, order.require_pins)
@@ -244,7 +265,9 @@ def _provision(order: Order, check: bool) -> Provisioned:
         model.update(by_hand.get(str(model["catalogue"]), {}))
     keep = {name for item in wanted for name in item.store_names} | {own_name(each.name) for each in added}
     keep |= {own_name(name) for name in postponed}
-    stay = keep if order.prune else _but_for(owned, order, [*earlier, *order.add], keep)
+    going = names_of([each for each in earlier if each.name in order.remove], order.catalogue)
+    everything = {name for engine in ENGINES for name in owned.names(engine)}
+    stay = keep if order.prune else everything - going | keep
     superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
@@ -261,6 +284,8 @@ def _provision(order: Order, check: bool) -> Provisioned:
             write_added(directories.added, [held_to(each, {**pins, **installer.learned}) for each in added])
         if superfluous or order.prune:
             _prune(superfluous, directories, owned, leftovers=order.prune)
+        remarks += _accepted(order, models)
+    models = [_with_acceptance(order, model) for model in models]
     return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
@@ -319,6 +344,35 @@ def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[
     return "", ""
 
 
+def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new, on this version of the engine, show what it can; remarks on what it cannot."""
+    if order.reach is None or order.accept_s == 0:
+        return []
+    records, remarks = Acceptances(order.directories.accepted), []
+    tolerance = TOLERANCE_ON_CARDS if order.graphics else TOLERANCE
+    for model in models:
+        if records.find(model, order.engine, order.engine_version):
+            continue
+        limit = limit_of(model, order.accept_s)
+        try:
+            url, version = order.reach(str(model["url"])), order.engine_version
+            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
+        except Unreachable:
+            # The proof before this has said so, and the others are behind the same engine.
+            break
+        remarks += [f"{model['name']}: {result.id} failed: {result.found}" for result in done.failed]
+    return remarks
+
+
+def _with_acceptance(order: Order, model: Mapping[str, Any]) -> dict[str, Any]:
+    """With what it has shown, and without the purposes that it is not for by that."""
+    shown = Acceptances(order.directories.accepted).find(model, order.engine, order.engine_version)
+    if shown is None:
+        return dict(model)
+    purposes = [purpose for purpose in model["purposes"] if purpose not in shown.unfit]
+    return {**model, "purposes": purposes, "acceptance": shown.summary()}
+
+
 def withdraw(directories: Directories, check: bool = False) -> list[str]:
     """Take away everything that the station installed, from a store that belongs to somebody else; what went, in words.
 
@@ -374,65 +428,36 @@ def _entries(order: Order) -> list[Entry]:
         raise InstallError(str(error)) from error
 
 
-def _hashed(item: Added, order: Order, installer: Installer) -> Added:
-    """With the sha256 of a file whose hash nobody told: it is known once the file is here."""
-    entry = item.entry
-    if not entry.gguf or entry.sha256:
-        return item
-    try:
-        if entry.remote:
-            check_loads(
-                entry.name, entry.gguf, _settings(order, entry.context or LEAST_CONTEXT), order.server, order.means
-            )
-        path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
-        read_whole(path)
-    except (GgufError, ObtainError, FetchError) as error:
-        raise InstallError(f"{entry.name}: {error}") from error
-    sha256 = sha256_of(path)
-    installer.store.add_file(path, f"sha256:{sha256}")
-    installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
-    return replace(item, entry=replace(entry, sha256=sha256))
-
-
-def _known(added: Sequence[Added], catalogue: Catalogue, postponed: Sequence[str], remarks: list[str]) -> list[Added]:
-    """What of it can be served; of the rest it is said."""
-    lost = [each for each in added if each.name not in catalogue.models and each.name not in postponed]
-    remarks += [
-        f"{each.name} was added by hand ({each.who}) and is not in the catalogue any more; it is not served. Add it by "
-        f"its name in the library, or forget it: `gridtie models remove {each.name}`"
-        for each in lost
-    ]
-    return [each for each in added if each.name in catalogue.models]
+def _look_first(order: Order) -> None:
+    """Let the engine look at the headers of files that are added by their address alone, which are fetched next."""
+    for entry in (each.entry for each in order.add):
+        if not entry.gguf or entry.sha256 or not entry.remote:
+            continue
+        settings = _settings(order, entry.context or LEAST_CONTEXT)
+        try:
+            check_loads(entry.name, entry.gguf, settings, order.server, order.means)
+        except FetchError as error:
+            raise InstallError(f"{entry.name}: {error}") from error
 
 
 def _check_added(
     order: Order, request: Request, resolved: Resolved, added: Sequence[Added], catalogue: Catalogue
 ) -> None:
-    """Whether what was added still fits, where the rest is decided anew: with other settings it may not.
-
-    Raises InstallError.
-    """
-    new = [each for each in added if each.name not in {each.name for each in order.add}]
-    if resolved.remembered or not new:
+    """Whether what was added before still fits, where the rest is decided anew. Raises InstallError."""
+    new = {each.name for each in order.add}
+    before = [each for each in added if each.name not in new]
+    if resolved.remembered or not before:
         return
-    # Only that of the smoke test is not named, and it is judged with the others.
-    models = {each.name: catalogue.models[each.name] for each in new}
-    contexts = {each.name: each.entry.context for each in new}
-    try:
-        choose_named(Catalogue(models), list(models), order.budget(), request.wishes({}, frozenset(models)), contexts)
-    except CannotChoose as error:
-        lines = [f"{line}; it was added by hand: `gridtie models remove NAME`" for line in str(error).splitlines()]
-        raise InstallError("\n".join(lines)) from error
-
-
-def _but_for(owned: OwnedModels, order: Order, added: Sequence[Added], keep: Collection[str]) -> set[str]:
-    """Every name of the store but those of what is to be removed and nothing else needs."""
-    going: set[str] = set()
-    for each in (each for each in added if each.name in order.remove):
-        model = order.catalogue.models.get(each.name)
-        sources = [source.name for source in model.sources if isinstance(source, OllamaSource)] if model else []
-        going.update(*(store_names(each.name, library) for library in [each.entry.ollama, *sources]))
-    return {name for engine in ENGINES for name in owned.names(engine)} - going | set(keep)
+    budget = order.budget()
+    if order.engine == "embedded":
+        # All of them are in memory at once.
+        settings = Settings(0, order.parallel, order.kv_type, order.flash_attention, order.engine)
+        taken = sum(
+            need(model.shape, model.file.tensors, replace(settings, context=context)).total
+            for model, context in ((catalogue.models[name], context) for name, context, *_ in resolved.models)
+        )
+        budget = replace(budget, available=max(0, budget.available - taken))
+    check_fits(before, catalogue, budget, request.wishes({}, frozenset(each.name for each in before)))
 
 
 def _with_own(
@@ -445,10 +470,9 @@ def _with_own(
     declared = {entry.name for entry in entries}
     own_models = [*entries, *(each.entry for each in added if each.name not in declared)]
     for own in (entry for entry in own_models if entry.own):
-        if own.name in order.catalogue.models:
-            raise InstallError(
-                f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"
-            )
+        # The catalogue may have come to know what was added by hand: that stays what it is.
+        if own in entries and own.name in order.catalogue.models:
+            raise InstallError(unmeant(own, order.catalogue))
         try:
             found = _looked_into(own, order, installer, check)
             if found is None:
@@ -492,13 +516,14 @@ def _request(order: Order, entries: Sequence[Entry], postponed: Sequence[str]) -
         order.engine_version,
         order.stock,
         {entry.name: entry.context for entry in known if entry.context},
+        order.agreed,
     )
 
 
 def _resolve(
     order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], installer: Installer
 ) -> Resolved:
-    kept = None if order.choose_again else remembered(order.directories.resolved, request, catalogue)
+    kept = None if order.choose_again else _kept(order.directories.resolved, request, catalogue)
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
@@ -509,8 +534,20 @@ def _resolve(
     )
     unreachable = order.probe()
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
-    known = Known(order.speeds(), chosen_before(order.directories.resolved))
+    unfit = Acceptances(order.directories.accepted).unfit(order.engine, order.engine_version)
+    known = Known(order.speeds(), chosen_before(order.directories.resolved), unfit)
     return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
+
+
+def _kept(path: Path, request: Request, catalogue: Catalogue) -> Optional[Resolved]:
+    """The answer of an earlier run. What a station chose for itself stays, also where its group has a choice by now;
+    and what it was told stays where nobody tells it anything.
+    """
+    kept = remembered(path, request, catalogue)
+    if kept or request.models != AUTO:
+        return kept
+    told = Agreement("", agreed_before(path)) if request.agreed is None else None
+    return remembered(path, replace(request, agreed=told), catalogue)
 
 
 def _served(
@@ -558,15 +595,17 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
+        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        "predicted_bytes": _predicted(model, installer, words, found, settings),
+        **_predicted(model, installer, words, found, settings),
         "trained_context": model.shape.context_length,
         "larger_contexts": _larger(model, installer, words, found, settings),
         "why": row[3],
+        "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
@@ -577,17 +616,21 @@ def _settings(order: Order, context: int) -> Settings:
 
 def _predicted(
     model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
-) -> Optional[int]:
-    """The memory of a model; None where nothing is known of its architecture. Its file is the authority, and the
-    engine above that: the catalogue's figures were good enough to choose by.
+) -> dict[str, Any]:
+    """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
+    authority, and the engine above that: the catalogue's figures were good enough to choose by.
     """
     needed: Optional[Need] = None
     with suppress(UnknownArchitecture):
         if found is None:
-            return need(model.shape, model.file.tensors, settings).total
-        needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
-    corrected = words.corrected(needed, found.model.digest, settings) if found else None
-    return corrected.total if corrected else None
+            needed = need(model.shape, model.file.tensors, settings)
+        else:
+            needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
+    if found is not None:
+        needed = words.corrected(needed, found.model.digest, settings)
+    if needed is None:
+        return {"predicted_bytes": None, "predicted_parts": {}}
+    return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
 
 
 def _larger(
@@ -599,7 +642,7 @@ def _larger(
     while settings.context << (len(contexts) + 1) < trained:
         contexts.append(settings.context << (len(contexts) + 1))
     needs = [
-        (context, _predicted(model, installer, words, found, replace(settings, context=context)))
+        (context, _predicted(model, installer, words, found, replace(settings, context=context))["predicted_bytes"])
         for context in ([*contexts, trained] if trained > settings.context else [])
     ]
     return [[context, size] for context, size in needs if size is not None]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
 from ..catalogue import CatalogueError, Pin, parse, parse_lock
+from ..fit.agreed import Agreement, picks_in
 from ..fit.placement import Budget
 from ..json_file import read_json, write_json
 from .download import Fetcher
@@ -80,15 +81,22 @@ def order_of(
         learned=parse_lock({"schema": 1, "models": given["learned"]}),
         require_pins=not given["learn"],
         choose_again=bool(given.get("choose_again")),
+        agreed=_agreed(given.get("agreed") or {}),
         deep=bool(given.get("deep")),
         seed=Path(given["seed"]) if given.get("seed") else None,
         prune=bool(given.get("prune")),
         server=lambda: find_server(given.get("server") or {}, directories.root, docker_command(given["docker"])),
         engine_identity=identity(given.get("server") or {}),
         reach=lambda url: reached(url, given["container"], given["docker"]),
+        accept_s=given["accept_s"],
+        graphics=given["graphics"],
         agree=agree,
         say=say,
     )
+
+
+def _agreed(told: Mapping[str, Any]) -> Optional[Agreement]:
+    return Agreement(str(told["group"]), picks_in(told["models"])) if told else None
 
 
 def directories_of(given: Mapping[str, Any]) -> Directories:

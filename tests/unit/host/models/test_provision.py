@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from gridtie.host.catalogue import Catalogue, DerivedSource, Flag, OllamaSource, Pin, Score
+from gridtie.host.fit.agreed import Agreement, Pick
 from gridtie.host.fit.memory import Settings, need
 from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError
+from gridtie.host.models.provision import Provisioned
 from gridtie.host.models.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
 from gridtie.host.models.tools_model import with_tools
 from standins import header_gguf, shape_gguf
@@ -622,7 +624,7 @@ def test_a_file_of_the_users_that_the_disk_cannot_hold_is_not_begun(
 
     with pytest.raises(InstallError, match=r"too little disk at .*; free some, or choose smaller models"):
         station.provision(models=[entry])
-    assert not list(station.directories.incoming.iterdir())
+    assert not list(station.directories.incoming.glob("*"))
 
 
 @pytest.mark.parametrize("engine", ["ollama", "embedded"])
@@ -686,3 +688,56 @@ def test_a_blob_in_the_store_is_of_the_kind_that_its_layer_says(station: ModelSt
 
     assert probe and [layer.media_type for layer in probe.layers] == [MODEL_TYPE, PARAMS_TYPE]
     assert json.loads(station.store().blob(probe.config.digest).read_text())["model_family"] == "llama"
+
+
+# What a group of machines was told to run.
+
+TOLD = Agreement("laptops", (Pick("coder:1b", 16384, ("code",)),))
+
+
+def contexts(done: Provisioned) -> dict[str, int]:
+    return {str(model["name"]): int(model["context"]) for model in done.models}
+
+
+def test_a_station_of_a_group_takes_what_the_group_was_told_with_its_context(station: ModelStation) -> None:
+    done = station.provision(agreed=TOLD)
+
+    assert contexts(done) == {"gridtie/coder:1b": 16384, "gridtie/probe:1m": 8192}
+    assert done.models[0]["why"] == "chosen for the group laptops"
+    assert not station.provision(agreed=TOLD).changed
+
+
+def test_another_choice_for_the_group_is_followed_and_the_same_one_measures_nothing(station: ModelStation) -> None:
+    station.provision(agreed=TOLD)
+    shorter = Agreement("laptops", (Pick("coder:1b", 8192, ("code",)),))
+
+    def never() -> Budget:
+        raise AssertionError("the same choice needs no look at the machine")
+
+    assert not station.provision(agreed=TOLD, budget=never).changed
+    assert contexts(station.provision(agreed=shorter))["gridtie/coder:1b"] == 8192
+
+
+def test_what_a_station_chose_for_itself_stays_until_it_is_told_to_choose_again(station: ModelStation) -> None:
+    assert contexts(station.provision())["gridtie/coder:1b"] == 32768
+
+    assert not station.provision(agreed=TOLD).changed
+    assert contexts(station.provision(agreed=TOLD, choose_again=True))["gridtie/coder:1b"] == 16384
+
+
+def test_what_a_station_was_told_stays_where_nobody_tells_it_anything(station: ModelStation) -> None:
+    station.provision(agreed=TOLD)
+
+    assert not station.provision().changed
+    assert contexts(station.provision(choose_again=True))["gridtie/coder:1b"] == 32768
+
+
+def test_names_outrank_what_the_group_was_told(station: ModelStation) -> None:
+    assert contexts(station.provision(agreed=TOLD, models=["coder:1b"]))["gridtie/coder:1b"] == 32768
+
+
+def test_a_station_that_cannot_run_what_its_group_runs_says_why(station: ModelStation) -> None:
+    tight = Budget("memory", 1, 1, None)
+
+    with pytest.raises(InstallError, match="coder:1b: does not fit"):
+        station.provision(agreed=TOLD, budget=lambda: tight)

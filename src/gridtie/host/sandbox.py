@@ -15,10 +15,9 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, Mapping, Optional, Sequence
 
 Ending = Literal["finished", "timed out", "too much output", "killed"]
 
@@ -50,7 +49,7 @@ class Execution:
 
     stdout: str
     ending: Ending
-    exit_code: int | None
+    exit_code: Optional[int]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Sandbox:
 
     image: str
     docker: str = "docker"
-    environment: Mapping[str, str] | None = None
+    environment: Optional[Mapping[str, str]] = None
     limits: Limits = Limits()
 
     def arguments(self, name: str, program: str) -> list[str]:
@@ -126,7 +125,7 @@ class Sandbox:
             return "timed out"
         return "finished"
 
-    def _env(self) -> dict[str, str] | None:
+    def _env(self) -> Optional[dict[str, str]]:
         return dict(self.environment) if self.environment is not None else None
 
     def _remove(self, name: str) -> None:
@@ -144,7 +143,7 @@ class Sandbox:
 class _Collector(threading.Thread):
     """Reads a process's output until its end or the limit; what lies beyond the limit is never held in memory."""
 
-    def __init__(self, stream: IO[bytes] | None, limit: int) -> None:
+    def __init__(self, stream: Optional[IO[bytes]], limit: int) -> None:
         super().__init__(daemon=True)
         self._stream = stream
         self._limit = limit
@@ -179,8 +178,8 @@ def _tail(stream: IO[bytes], size: int = 600) -> str:
 
 def find(
     config_dir: Path = Path("/etc/gridtie"),
-    image: str | None = None,
-    limits: Limits | None = None,
+    image: Optional[str] = None,
+    limits: Optional[Limits] = None,
     retry_with: str = "",
 ) -> Sandbox:
     """The sandbox of this station: Docker as the station uses it, and the station's own image, which has Python.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.sandbox import Limits, Sandbox, SandboxUnavailable, find
+from gridtie.host.sandbox import Limits, Sandbox, SandboxUnavailable, find
 
 
 @pytest.fixture
