@@ -65,8 +65,8 @@ def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, path: Path
     except KeyboardInterrupt:
         failure, status = "interrupted", INTERRUPTED
     else:
-        left = len(writer.results.left)
-        failure, status = (f"{left} runs broke off", COULD_NOT) if left else ("", COMPARED)
+        left, broken = len(writer.results.left), writer.results.broken
+        failure, status = (f"{left} runs broke off: {broken[-1].why}", COULD_NOT) if left else ("", COMPARED)
     if failure:
         writer.add(Stopped(why=failure))
     return failure, status

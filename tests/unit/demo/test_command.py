@@ -71,7 +71,7 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
                 for cloud in (here, there):
                     await stack.enter_async_context(cloud)
                 directory = tmp_path / f"router-{next(calls)}"
-                urls = (cloud.base_url("openai", "127.0.0.1") for cloud in (here, there))
+                urls = (cloud.base_url("openai", "127.0.0.1") for cloud in (there, here))
                 station = await stack.enter_async_context(Station(directory, configured(directory, *urls)))
                 place(station)
                 monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
