@@ -161,6 +161,11 @@ def test_the_limit_is_not_passed_and_more_may_be_spent_later(compare: Command, f
     assert "of $0.003 are left" in short.err
     assert document(file)["unfinished"]
 
+    again = compare("--resume", str(file), "--spend", "1")
+
+    assert again.status == 0, again.err
+    assert document(file)["unfinished"] is None
+
 
 def test_a_run_that_broke_off_is_done_again_and_its_price_counts(compare: Command, file: Path) -> None:
     first = compare(*TWO, "--spend", "1", "--out", str(file), local=(Behaviour(exact=True, text="{}"), *[GONE] * 2))
