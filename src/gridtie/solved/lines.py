@@ -64,6 +64,13 @@ def total(amounts: Iterable[float | None]) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
+def mean(amounts: Iterable[float | None]) -> float | None:
+    """The mean; None where one of them is not known."""
+    found = list(amounts)
+    whole = total(found)
+    return None if whole is None else whole / len(found)
+
+
 def rate(found: Rate) -> str:
     """A rate for people."""
     return f"{found.passed} of {found.total} ({found.low:.0%} to {found.high:.0%})"
