@@ -115,7 +115,7 @@ def test_two_targets_are_told_with_what_a_solved_task_cost_on_each() -> None:
     told = summary.comparison(dear, cheap, TARIFF).splitlines()
     (line,) = [each for each in told if each.startswith("json") and "$" in each]
 
-    assert re.search(r"\$0\.0100 \(\S+ to \S+\)  \$0\.001000 \(\S+ to \S+\)  B ", line), line
+    assert re.search(r"\$0\.0100 \(\S+ to \S+\)  \$0\.001000 \(\S+ to \S+\)  B$", line), line
 
 
 def test_sides_are_compared_over_the_tasks_that_both_were_given() -> None:
