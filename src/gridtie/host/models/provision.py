@@ -411,7 +411,7 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
-        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
+        "quantisation": _quantisation(model, installer, found),
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
@@ -421,6 +421,12 @@ def _described(
         "why": row[3],
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
+
+
+def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
+    """As the file says; where it does not, or is not there yet, as the catalogue does."""
+    told = installer.header(found).quantisation if found else "unknown"
+    return model.file.quantisation if told == "unknown" else told
 
 
 def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> Optional[int]:

@@ -93,6 +93,7 @@ def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
     assert first["url"] == "http://engine:11434" and first["dialect"] == "ollama" and first["context"] == 32768
     assert first["digest"] == station.store().read("gridtie/coder:1b").digest  # type: ignore[union-attr]
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
+    assert first["quantisation"] == "Q4_0"
 
 
 def test_a_digest_that_was_learned_once_is_all_that_is_accepted(station: ModelStation) -> None:
