@@ -7,6 +7,8 @@ SHELL := /bin/sh
 # PURGE=1 also removes models, ledger and keys, and asks:   make reset PURGE=1
 # MODELS  which models, by their names:                     make pins MODELS="qwen2.5-coder:7b"
 # ADD     a model of the Ollama library:                    make catalogue ADD=qwen3.5:9b
+# NAMES   measurements, or files of tests:                  make record NAMES="doctor bench-probe"
+# RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
 # COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
@@ -16,12 +18,14 @@ PART ?=
 MODELS ?=
 ADD ?=
 VERSION ?=
+NAMES ?=
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
+record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify demo test cases faults fuzz reset pins catalogue pages lock oracle venv artefacts collection
+.PHONY: help site upgrade verify report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -40,13 +44,21 @@ verify: ## prove that the station works: every check, from inside and outside
 	@scripts/venv site
 	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
 
+report: ## one bill for all hosts of an inventory:  make report ARGS="-i inventories/team -e gridtie_report_month=2026-11"
+	@scripts/venv site
+	@scripts/playbook playbooks/report.yml $(verbose) $(ARGS)
+
+bench: ## which host serves which model how fast, and what is off the prediction, as one table
+	@scripts/venv site
+	@scripts/playbook playbooks/bench.yml $(verbose) $(ARGS)
+
 demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site
 	@.venv/bin/python demo_final.py $(if $(filter 1 yes true,$(COMPARE)),--compare) $(ARGS)
 
 test: ## tests of the project itself, with their set-up; PART=all for every scenario of the lab, as in CI
 	@scripts/venv test
-	@.venv/bin/python scripts/test.py $(PART) $(ARGS)
+	@$(record).venv/bin/python scripts/test.py $(PART) $(ARGS)
 
 cases: ## what real users send, write and own, tried against a router process; BASE=COMMIT for both side by side
 	@scripts/venv test
@@ -72,17 +84,23 @@ catalogue: ## read models' shapes from their headers into config/models.yaml; AD
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.catalogue $(ARGS) $(if $(ADD),add "$(ADD)",refresh $(MODELS))
 
-pages: ## write the pages again that are made from data: docs/models.md, docs/memory-fit.md, docs/costs.md, READMEs of roles
+pages: ## write the pages again that are made from data: tables of docs/, READMEs of roles, docs/closeout.md
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/costs_page.py
+	@.venv/bin/python scripts/results_pages.py
+	@.venv/bin/python scripts/closeout.py
 	@.venv/bin/python scripts/role_readmes.py
+
+record: ## keep what measurements or files of tests come to, for docs/closeout.md:  make record NAMES="doctor bench-probe"
+	@scripts/venv test
+	@.venv/bin/python scripts/record.py $(NAMES) $(ARGS)
 
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)
 
-artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
+artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15 ARGS="--only release"
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
 

@@ -5,6 +5,7 @@ One scenario on one machine, which is its own controller; the tests are its step
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -107,6 +108,13 @@ def test_a_machine_that_pulls_the_teams_repository_runs_the_same_and_changes_not
     output = succeeded(machine.run(f"ansible/bin/ansible-pull -U file://{TEAM} -i hosts", cwd="/home/dev"))
 
     assert re.search(r"ok=\d+ +changed=0 .*failed=0", output)
+
+
+def test_a_bill_is_made_by_the_collections_own_playbook_where_it_was_typed(machine: Host) -> None:
+    succeeded(run(machine, "ansible-playbook gridtie.gridtie.report"))
+
+    bill = json.loads(succeeded(machine.run("cat reports/*.json", cwd=TEAM)))
+    assert ([host["host"] for host in bill["hosts"]], bill["missing"]) == (["localhost"], [])
 
 
 def test_it_is_removed_by_the_collections_own_playbook(machine: Host) -> None:

@@ -298,6 +298,52 @@ def test_it_is_counted_where_it_was_asked_and_not_on_the_server(team: Team) -> N
     assert after[1]["totals"] == before[1]["totals"]
 
 
+def test_one_bill_has_each_request_once_also_those_that_went_through_two_routers(team: Team) -> None:
+    """And the host that cannot be reached is named in it."""
+    ask(team["bob-desktop"], "bob")
+    before = {name: usage(machine) for name, machine in team.hosts.items()}
+    team.addresses["carol-laptop"] = "127.0.0.1"
+    team.write_inventory(all=shortcuts(team.directory), more=["carol-laptop"])
+    try:
+        result = team.play("playbooks/report.yml", "-e", f"gridtie_report_dir={team.directory}/reports")
+    finally:
+        team.write_inventory(all=shortcuts(team.directory))
+
+    succeeded(result)
+    (file,) = (team.directory / "reports").glob("*.json")
+    bill = json.loads(file.read_text())
+    # Usage is of the last 30 days, and the hosts are younger than any month.
+    assert {row["group"]: row["requests"] for row in bill["by"]["host"]} == {
+        name: told["totals"]["requests"] for name, told in before.items() if told["totals"]["requests"]
+    }
+    assert before[SERVER]["relayed"]["requests"] > 0
+    assert {"alice", "bob"} <= {row["group"] for row in bill["by"]["person"]}
+    assert [each["host"] for each in bill["missing"]] == ["carol-laptop"]
+    assert "carol-laptop is not in these figures: it cannot be reached" in " ".join(result.output.split())
+    assert sorted(each.suffix for each in file.parent.iterdir()) == [".csv", ".html", ".json", ".txt"]
+    assert all(machine.root("ls -d /tmp/gridtie-report-* 2>/dev/null; true") == "" for machine in team.hosts.values())
+
+
+def test_one_table_says_which_host_serves_which_model_how_fast(team: Team) -> None:
+    few = {"gridtie_bench_requests": 2, "gridtie_bench_rounds": 1, "gridtie_bench_concurrency": "1"}
+    reports = team.directory / "speeds"
+    asked = usage(team["alice-laptop"])["totals"]["requests"]
+
+    result = team.play("playbooks/bench.yml", "-e", json.dumps({**few, "gridtie_report_dir": str(reports)}))
+
+    succeeded(result)
+    (file,) = reports.glob("bench-*.json")
+    rows = {row["host"]: row for row in json.loads(file.read_text())["rows"]}
+    assert set(rows) == {SERVER, *WORKSTATIONS}
+    for row in rows.values():
+        assert (row["model"], row["problem"]) == ("gridtie/smollm2:135m", ""), row
+        assert row["alone"]["answer_rate"]["value"] > 0
+        assert row["predicted_tokens_per_second"] > 0
+        assert row["memory"]["ok"] is True, row["memory"]
+    assert (reports / f"{file.stem}.html").exists()
+    assert usage(team["alice-laptop"])["totals"]["requests"] == asked
+
+
 def test_the_server_is_reached_with_tls_and_a_key_only(team: Team) -> None:
     address = team.addresses[SERVER]
     with socket.create_connection((address, 8443), timeout=5) as plain:

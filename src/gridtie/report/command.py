@@ -18,7 +18,7 @@ from gridtie.host.commands.report_arguments import zone as reader_zone
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError, config_dir, state_dir
 from gridtie.ledger import Prices, PricesError, UsageError, moment, zone_of
-from gridtie.report import assumptions, quality, what_if_told
+from gridtie.report import assumptions, quality, rows, what_if_told
 from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
@@ -52,6 +52,9 @@ def _run(args: Namespace) -> int:
     if args.what_if:
         _write(args.out, _what_if(args, question, config, ledger))
         return 0
+    if args.format == "rows":
+        _write(args.out, rows.document(question, ledger))
+        return 0
     found = report(question, ledger, [side for name in args.quality or () for side in _sides(name)])
     _write(args.out, script(found) if args.recompute is not None else _told(found, args))
     return _verdict(found, args.expect)
@@ -66,7 +69,7 @@ def _sides(name: str) -> list[quality.Side | quality.Demo]:
 
 
 def _what_if(args: Namespace, question: Question, config: Path, ledger: Path) -> str:
-    if args.format == "csv" or args.recompute is not None:
+    if args.format in ("csv", "rows") or args.recompute is not None:
         raise QuestionError("--what-if is text, --json or --html; leave the other option out")
     # Of machines that are not there nothing was measured, and of several candidates none is meant.
     for option in ("kwh", "quality", "expect"):

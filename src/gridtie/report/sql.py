@@ -77,28 +77,36 @@ _POWERED = "cast(round(max(duration - waited, 0) * 1e6) AS INTEGER)"
 _AVOIDED = "(sum(baseline_pico) - sum(cost_pico - uncompared_pico))"
 _ELECTRICITY = "(coalesce(sum(powered_us), 0) * (SELECT usd_per_us FROM machines))"
 _COUNTED = {"requests": "requests", **COUNTED}
-_FIGURES = {
-    **{name: f"coalesce(sum({column}), 0)" for name, column in _COUNTED.items()},
-    "local_seconds": "coalesce(sum(local_us), 0) / 1e6",
-    "cloud_usd": "sum(cost_pico) / 1e12",
-    "uncompared_usd": "sum(uncompared_pico) / 1e12",
-    "baseline_usd": "sum(baseline_pico) / 1e12",
-    "avoided_usd": f"{_AVOIDED} / 1e12",
-    "own_usd": "coalesce(sum(own_pico), 0) / 1e12",
-    "electricity_usd": _ELECTRICITY,
-    "net_usd": f"({_AVOIDED} - sum(own_pico)) / 1e12 - {_ELECTRICITY}",
-    "net_share": f"(({_AVOIDED} - sum(own_pico)) / 1e12 - {_ELECTRICITY}) / nullif(sum(baseline_pico) / 1e12, 0)",
-    "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
-    "local_share_tokens": "1.0 * sum(local_tokens) / nullif(sum(input_tokens + output_tokens), 0)",
-    "local_share_usd": "1.0 * sum(local_baseline_pico) / nullif(sum(baseline_pico), 0)",
-}
-_LINE = ",\n  ".join(f"{sql} AS {name}" for name, sql in _FIGURES.items())
+
+
+def line(electricity: str) -> str:
+    """The figures of every line, as a SELECT's columns over `traffic`; `electricity` is their dollars, as SQL."""
+    net = f"({_AVOIDED} - sum(own_pico)) / 1e12 - {electricity}"
+    figures = {
+        **{name: f"coalesce(sum({column}), 0)" for name, column in _COUNTED.items()},
+        "local_seconds": "coalesce(sum(local_us), 0) / 1e6",
+        "cloud_usd": "sum(cost_pico) / 1e12",
+        "uncompared_usd": "sum(uncompared_pico) / 1e12",
+        "baseline_usd": "sum(baseline_pico) / 1e12",
+        "avoided_usd": f"{_AVOIDED} / 1e12",
+        "own_usd": "coalesce(sum(own_pico), 0) / 1e12",
+        "electricity_usd": electricity,
+        "net_usd": net,
+        "net_share": f"({net}) / nullif(sum(baseline_pico) / 1e12, 0)",
+        "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
+        "local_share_tokens": "1.0 * sum(local_tokens) / nullif(sum(input_tokens + output_tokens), 0)",
+        "local_share_usd": "1.0 * sum(local_baseline_pico) / nullif(sum(baseline_pico), 0)",
+    }
+    return ",\n  ".join(f"{sql} AS {name}" for name, sql in figures.items())
+
+
+_LINE = line(_ELECTRICITY)
 _USERS = "traffic WHERE purpose = ''"
 
 
 def statements(question: Question) -> Statements:
     """Everything that the report on a question reads from the ledger."""
-    where = _where(question)
+    where = rows_of(question)
     figures = {
         "totals": _select(_LINE, _USERS),
         "bottom_line": _bottom_line(question),
@@ -155,7 +163,7 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _where(question: Question) -> str:
+def rows_of(question: Question) -> str:
     """The rows of a question. What other stations' routers passed on is counted where it was asked."""
     parts = [
         f"time >= {question.since!r}",
@@ -166,14 +174,32 @@ def _where(question: Question) -> str:
     return " AND ".join(parts)
 
 
+# Columns of `priced` that are summed up.
+SUMMED = (
+    *(*_ADDED, "cost_pico", "uncompared_pico", "baseline_pico", "local_baseline_pico", "local_tokens"),
+    *("local_us", "powered_us", "own_pico"),
+)
+
+
 def _traffic(question: Question, where: str) -> str:
+    added = (*SUMMED, *(f"other_{at}_pico" for at in range(len(question.others))))
+    sums = ", ".join(f"sum({name}) AS {name}" for name in added)
+    apart = ", ".join(("day", *_APART, "confidence"))
+    # With a limit SQLite works out each column once a row, and not again in every sum that it is in.
+    return f"""CREATE TEMP TABLE traffic AS
+  SELECT {apart}, count(*) AS requests, {sums}
+  FROM ({priced(question, where)} LIMIT -1)
+  GROUP BY {apart}"""
+
+
+def priced(question: Question, where: str, more: str = "") -> str:
+    """Each request with its figures, as a SELECT; `more` are columns of the view `metered` that come first."""
     compared = "answered AND baseline <> '' AND NOT unpriced"
     others = "".join(
         f",\n    iif({compared}, {picos(other.prices, other.prices.tiers)}, 0) AS other_{at}_pico"
         for at, other in enumerate(question.others)
     )
-    # With a limit SQLite works out each column once a row, and not again in every sum that it is in.
-    rows = f"""SELECT {question.zone.day("time")} AS day, {", ".join(_APART)}, {", ".join(_ADDED)},
+    return f"""SELECT {more}{question.zone.day("time")} AS day, {", ".join(_APART)}, {", ".join(_ADDED)},
     {_CONFIDENCE} AS confidence,
     cost_pico, iif(unpriced, cost_pico, 0) AS uncompared_pico,
     iif(unpriced, NULL, baseline_pico) AS baseline_pico,
@@ -182,17 +208,7 @@ def _traffic(question: Question, where: str) -> str:
     iif(locality IS 'local', {_POWERED}, 0) AS local_us,
     iif({_has_electricity(question)}, {_POWERED}, 0) AS powered_us,
     {_own(question.own_prices)} AS own_pico{others}
-    FROM metered WHERE {where} LIMIT -1"""
-    added = (
-        *(*_ADDED, "cost_pico", "uncompared_pico", "baseline_pico", "local_baseline_pico", "local_tokens"),
-        *("local_us", "powered_us", "own_pico", *(f"other_{at}_pico" for at in range(len(question.others)))),
-    )
-    sums = ", ".join(f"sum({name}) AS {name}" for name in added)
-    apart = ", ".join(("day", *_APART, "confidence"))
-    return f"""CREATE TEMP TABLE traffic AS
-  SELECT {apart}, count(*) AS requests, {sums}
-  FROM ({rows})
-  GROUP BY {apart}"""
+    FROM metered WHERE {where}"""
 
 
 def _has_electricity(question: Question) -> str:

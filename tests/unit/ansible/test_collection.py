@@ -249,3 +249,25 @@ def test_a_value_that_a_roles_specification_forbids_is_refused_when_it_is_called
     assert done.returncode != 0
     assert "gridtie_doctor_timeout_s" in said(done)
     assert "changed=0" in said(done)
+
+
+# --- a bill, by the playbook's full name ------------------------------------------------------------------------------
+
+
+def test_its_playbook_makes_a_bill_where_it_was_typed_and_says_whose_ledger_is_missing(
+    home: Path, tmp_path: Path
+) -> None:
+    here = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "ansible_become": False}
+    nowhere = {"gridtie_prefix": str(tmp_path / "none"), "gridtie_config_dir": str(tmp_path / "none")}
+    command = [sys.executable, str(Path(sys.executable).with_name("ansible-playbook")), "gridtie.gridtie.report"]
+
+    done = subprocess.run(
+        [*command, "-i", "desk,", "-e", json.dumps({**here, **nowhere})],
+        cwd=tmp_path, env=installed.environment(home), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, said(done)
+    (file,) = (tmp_path / "reports").glob("*.json")
+    assert json.loads(file.read_text())["missing"] == [
+        {"host": "desk", "why": "no gridtie is there: run site.yml against it"}
+    ]

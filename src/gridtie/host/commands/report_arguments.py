@@ -46,6 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     for name in FORMATS:
         form.add_argument(f"--{name}", dest="format", action="store_const", const=name)
     form.add_argument(
+        "--rows",
+        dest="format",
+        action="store_const",
+        const="rows",
+        help="each request with its money, packed: what playbooks/report.yml adds up for several hosts",
+    )
+    form.add_argument(
         "--recompute",
         nargs="?",
         const="",

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Write the figures of docs/benchmarks.md, docs/quality.md and docs/limitations.md from files of results.
+
+With `--check` only say whether they are up to date. The files are those of benchmarks/results and docs/results.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from closeout import load
+from models_page import fill, settle, table
+from results import ROOT, Record, read
+
+from gridtie.agents.tasks import TASKS
+
+MEASURED = ROOT / "benchmarks" / "results"
+_NOT = "Not recorded here: `make record NAMES={name}`, on a station, fills it in."
+
+
+def routers() -> str:
+    """The router beside nginx and other routers: a table for each file."""
+    return "\n\n".join(_routers(path.name, _file(path.name)) for path in sorted(MEASURED.glob("router_vs_*.json")))
+
+
+def _routers(name: str, found: dict[str, Any]) -> str:
+    whole, stream = found["results"]["whole"], found["results"]["stream"]
+    rows = []
+    for each, request in whole.items():
+        chunk = stream.get(each)
+        version = found["versions"].get(each, "")
+        rows.append(
+            [
+                f"{each} {version}".strip(),
+                f"{request['cpu_us']:,.1f} µs",
+                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}",
+                f"{chunk['cpu_us']:,.1f} µs" if chunk else "",
+                f"{chunk['cpu_us'] / stream['nginx']['cpu_us']:.2f}" if chunk else "",
+                f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
+            ]
+        )
+    head = [found["date"], "a request", "x nginx", "a streamed chunk", "x nginx", "resident"]
+    about = f"Python {found['versions']['python']}, load of the machine before it: {found['load_average'][0]:.1f}"
+    return f"{table(head, rows, set(range(1, 6)))}\n\n`benchmarks/results/{name}`; {about}."
+
+
+def soak() -> str:
+    """Memory over an hour."""
+    parts = []
+    for path in sorted(MEASURED.glob("soak-*.json")):
+        found = _file(path.name)
+        did, resident = found["load"], [sample["resident_mb"] for sample in found["samples"]]
+        parts.append(
+            f"{found['date']}: {found['streams']} streams, {did['requests']:,} requests and {did['chunks']:,} chunks "
+            f"in {did['seconds'] / 60:.0f} minutes, {did['errors']} errors. Resident {resident[0]:g} MB at first "
+            f"and {resident[-1]:g} MB at last, {max(resident):g} MB at most; the slope after the first ten minutes is "
+            f"{found['slope_mb_per_hour']:.1f} MB an hour (`benchmarks/results/{path.name}`)."
+        )
+    return "\n\n".join(parts)
+
+
+def target() -> str:
+    """What `gridtie bench` measured."""
+    return _of("bench-probe", _target)
+
+
+def _target(record: Record) -> str:
+    rows = []
+    for row in record.result["rows"]:
+        measures = row["measures"]
+        name = ", ".join(filter(None, (row["profile"], row["phase"], f"{row['concurrency']} at once")))
+        rows.append(
+            [
+                name + (", beside the router" if row["beside"] else ""),
+                str(row["answers"]) + (f" (+{sum(row['errors'].values())} failed)" if row["errors"] else ""),
+                _interval(measures.get("first-token"), "p50", "s"),
+                _interval(measures.get("first-token"), "tail", "s"),
+                _interval(measures.get("answer-rate"), "p50", ""),
+                f"{row['throughput']['value']:.3g}" if row["throughput"] else "-",
+            ]
+        )
+    head = ["row", "answers", "first token p50 (95 % interval)", "p95", "tokens/s of an answer", "tokens/s together"]
+    return table(head, rows, {1, 2, 3, 4, 5})
+
+
+def _interval(spread: dict[str, Any] | None, which: str, unit: str) -> str:
+    if not spread:
+        return "-"
+    found = spread[which]
+    low, high = (f"{found[end]:.3g}" if found[end] is not None else "?" for end in ("low", "high"))
+    return f"{found['value']:.3g} {unit}".strip() + f" ({low} to {high})"
+
+
+def solved() -> str:
+    """What `gridtie quality` found."""
+    return _of("quality-probe", _solved)
+
+
+def _solved(record: Record) -> str:
+    rows = [
+        [
+            line["group"],
+            f"{rate['passed']} of {rate['total']}",
+            f"{rate['low']:.0%} to {rate['high']:.0%}",
+            f"{line['seconds']['value']:.3g} s" if line["seconds"] else "-",
+            f"${line['usd']['value']:.2g}" if line["usd"] else "-",
+        ]
+        for line in record.result["categories"]
+        for rate in (line["rate"],)
+    ]
+    told = table(["category", "solved", "95 % interval", "time a solved task", "cost of one"], rows, {1, 2, 3, 4})
+    left = len(record.result["left_out"])
+    counted = f"\n\nCost: {record.result['counted']}."
+    return told + counted + (f" Not tried, since the target could not be given them: {left} tasks." if left else "")
+
+
+def demo() -> str:
+    """How often the small model solves the demo's tasks, by how hard they are."""
+    lines = [
+        json.loads(line) for line in (MEASURED / "demo_rates.jsonl").read_text(encoding="utf-8").splitlines() if line
+    ]
+    rows = []
+    for level in dict.fromkeys(task.level for task in TASKS.values()):
+        names = {name for name, task in TASKS.items() if task.level == level}
+        runs = [line for line in lines if line["task"] in names]
+        passed = sum(line["passed"] for line in runs)
+        rows.append([level, ", ".join(f"`{name}`" for name in TASKS if name in names), f"{passed} of {len(runs)}"])
+    models = ", ".join(sorted({f"{line['model']} on {line['engine']}" for line in lines}))
+    return (
+        f"{table(['level', 'tasks', 'seeds solved'], rows, {2})}\n\n{models} (`benchmarks/results/demo_rates.jsonl`)."
+    )
+
+
+def unshown() -> str:
+    """What could not be tried on the machines at hand."""
+    rows = [
+        [line["line"], each["why"].strip(), f"`{each['command']}`"]
+        for line in load()["lines"]
+        for each in line.get("open") or ()
+    ]
+    return table(["", "why", "what would show it"], rows, set())
+
+
+def _of(name: str, shown: Callable[[Record], str]) -> str:
+    record = read(name)
+    if record is None:
+        return _NOT.format(name=name)
+    facts, run = record.result["facts"], record.result["run"]
+    engine = " ".join(part for part in (facts.get("engine"), facts.get("engine_version")) if part)
+    about = ", ".join(part for part in (f"`{run['target']}`", engine, facts.get("digest", "")[:19]) if part)
+    return (
+        f"{shown(record)}\n\n{about}; `{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    )
+
+
+def _file(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MEASURED / name).read_text(encoding="utf-8"))
+    return found
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "benchmarks.md": {"target": target, "routers": routers, "soak": soak},
+    "quality.md": {"solved": solved},
+    "limitations.md": {"demo": demo, "unshown": unshown},
+}
+
+
+def page(name: str, text: str) -> str:
+    """A page with everything between its marks written anew. Raises ValueError where a mark is missing."""
+    for mark, make in PAGES[name].items():
+        text = fill(text, name, mark, make())
+    return text
+
+
+def main() -> int:
+    """Write the pages, or say which is not up to date."""
+    paths = [ROOT / "docs" / name for name in PAGES]
+    return max([settle(path, page(path.name, path.read_text(encoding="utf-8"))) for path in paths])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""docs/benchmarks.md, docs/quality.md and docs/limitations.md say what files of results say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "scripts" / "results_pages.py"
+
+
+@pytest.fixture
+def pages(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    import results_pages
+
+    return results_pages
+
+
+def test_the_pages_are_up_to_date() -> None:
+    done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_page_without_marks_is_refused(pages: ModuleType) -> None:
+    with pytest.raises(ValueError, match="has no marks for target"):
+        pages.page("benchmarks.md", "# Benchmarks\n")
+
+
+def test_what_was_not_recorded_says_so_and_what_would_fill_it_in(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "read", lambda name: None)
+
+    assert pages.target() == "Not recorded here: `make record NAMES=bench-probe`, on a station, fills it in."
+
+
+def test_a_recorded_benchmark_has_its_machine_date_command_and_version(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimate = {"value": 0.42, "low": 0.4, "high": None, "n": 20}
+    row: dict[str, Any] = {
+        "profile": "chat", "phase": None, "concurrency": 4, "beside": True, "answers": 18, "errors": {"504": 2},
+        "measures": {"first-token": {"p50": estimate, "tail": estimate}}, "throughput": {"value": 31.94},
+    }  # fmt: skip
+    found = pages.Record(
+        name="bench-probe",
+        command="gridtie bench probe",
+        date="2026-11-29T12:00:00+00:00",
+        machine={"processor": "AMD EPYC", "cores": 2},
+        gridtie="1.1.0",
+        commit="abc",
+        exit_status=0,
+        seconds=1.0,
+        result={
+            "run": {"target": "station/m"},
+            "facts": {"engine": "embedded", "engine_version": "1", "digest": "sha256:" + "ab" * 32},
+            "rows": [row],
+        },
+    )
+    monkeypatch.setattr(pages, "read", lambda name: found)
+
+    told = pages.target()
+
+    assert "| chat, 4 at once, beside the router | 18 (+2 failed) | 0.42 s (0.4 to ?) |" in told
+    assert "`gridtie bench probe`, 2026-11-29, AMD EPYC, 2 cores, no graphics card, gridtie 1.1.0 (abc)." in told
+    assert "embedded 1, sha256:abababababab" in told
+
+
+def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_cost(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = {"passed": 5, "total": 12, "low": 0.19, "high": 0.68}
+    found = pages.Record(
+        name="quality-probe",
+        command="gridtie quality probe",
+        date="2026-11-29T12:00:00+00:00",
+        machine={},
+        gridtie="1.1.0",
+        commit="abc",
+        exit_status=0,
+        seconds=1.0,
+        result={
+            "run": {"target": "station/m"},
+            "facts": {},
+            "categories": [
+                {"group": "python", "rate": rate, "seconds": {"value": 27.5}, "usd": {"value": 0.00021}},
+                {"group": "shell", "rate": {**rate, "passed": 0}, "seconds": None, "usd": None},
+            ],
+            "counted": "electricity at 300 W",
+            "left_out": {"tools-weather": "the target takes no tools"},
+        },
+    )
+    monkeypatch.setattr(pages, "read", lambda name: found)
+
+    told = pages.solved()
+
+    assert "| python | 5 of 12 | 19% to 68% | 27.5 s | $0.00021 |" in told
+    assert "| shell | 0 of 12 | 19% to 68% | - | - |" in told
+    assert "Cost: electricity at 300 W. Not tried, since the target could not be given them: 1 tasks." in told
+
+
+def test_the_routers_ratios_are_those_of_the_files(pages: ModuleType) -> None:
+    # 105.685 µs of 24.591 µs, and 29.485 of 18.307.
+    assert "| router | 105.7 µs | 4.30 | 29.5 µs | 1.61 | 43 MB |" in pages.routers()
