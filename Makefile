@@ -100,7 +100,7 @@ record: ## keep what measurements or files of tests come to, for docs/closeout.m
 lock: ## write the lock files again from pyproject.toml
 	@scripts/lock $(ARGS)
 
-artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15
+artefacts: ## pin another version of Ollama, with its checksums:  make artefacts VERSION=0.32.15 ARGS="--only release"
 	@scripts/venv site
 	@.venv/bin/python -m gridtie.artefacts $(VERSION) $(ARGS)
 

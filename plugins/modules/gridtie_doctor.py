@@ -97,6 +97,8 @@ def main() -> None:
         module.fail_json(msg="the doctor gave no report", stdout=done.stdout, stderr=done.stderr)
     failed = [check for check in checks if not check["ok"]]
     note = f"{found['verdict']}: {len(checks) - len(failed)} of {len(checks)} checks hold"
+    warned = sum(bool(check.get("warning")) for check in checks)
+    note += f", {warned} warning{'' if warned == 1 else 's'}" if warned else ""
     if failed or done.returncode != 0:
         # In check mode the station is what an earlier run left; a real run may be about to mend it.
         if module.check_mode:

@@ -3,32 +3,24 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
-import pwd
-import re
 from contextlib import suppress
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any, Mapping, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach
-from ..module_utils.gridtie_engine_address import reached
+from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridtie_reach, gridtie_room
 from ..module_utils.gridtie_files import ensure_file
-from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin, parse, parse_lock
+from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin
 from ..module_utils.gridtie_host.fit.budget import budget_for
 from ..module_utils.gridtie_host.machine.detect import this_machine
-from ..module_utils.gridtie_host.machine.hardware import Hardware, in_docker
-from ..module_utils.gridtie_host.machine.record import SpeedRecord, beside
-from ..module_utils.gridtie_host.models.download import Fetcher
+from ..module_utils.gridtie_host.machine.hardware import Hardware
+from ..module_utils.gridtie_host.machine.record import SpeedRecord
 from ..module_utils.gridtie_host.models.install import InstallError
-from ..module_utils.gridtie_host.models.owned import OwnedModels
-from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Directories, Order, provision, withdraw
-from ..module_utils.gridtie_host.models.served_speed import tokens_per_second
-from ..module_utils.gridtie_host.models.sources import Means
+from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Order, provision, withdraw
+from ..module_utils.gridtie_host.models.standing import NoSuchOwner, directories_of, order_of, save
 
 DOCUMENTATION = r"""
 module: gridtie_models
@@ -55,7 +47,9 @@ options:
     description: The lock's content. Set by the action plugin from O(lock_file).
     type: dict
   models:
-    description: C(auto), or a list of names; an entry C({name, gguf, sha256}) is a model file of your own.
+    description: >-
+      C(auto), or a list of names and of entries C({name, context}); C({name, gguf, sha256}) is a model file of your
+      own, C({name, ollama, manifest}) a model of the Ollama library that the catalogue does not know.
     type: raw
     default: auto
   purposes:
@@ -133,6 +127,12 @@ options:
   inventory_lock:
     description: The inventory's lock, on the controller.
     type: path
+  agreed:
+    description: >-
+      What C(auto) means where a group of hosts has one choice, as C(gridtie_group_choice) decided it, C(group) and
+      C(models). A host that chose for itself before there was one keeps that, unless it is to O(choose_again).
+    type: dict
+    default: {}
   choose_again:
     description: Forget the earlier choice.
     type: bool
@@ -166,6 +166,12 @@ options:
     description: Where the router reaches Ollama.
     type: str
     default: http://engine:11434
+  accept_s:
+    description: >-
+      At most so many seconds in which a model that is new shows what it can, 5 for that of the smoke test. C(0) asks
+      none.
+    type: float
+    default: 120
   state:
     description: With C(absent), take away all that this module installed, and nothing else.
     type: str
@@ -252,11 +258,13 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "stock": {"type": "bool", "default": False},
     "learned": {"type": "dict", "default": {}},
     "learn": {"type": "bool", "default": True},
+    "agreed": {"type": "dict", "default": {}},
     "choose_again": {"type": "bool", "default": False},
     "graphics": {"type": "bool", "default": False},
     "deep": {"type": "bool", "default": False},
     "seed": {"type": "path"},
     "prune": {"type": "bool", "default": False},
+    "accept_s": {"type": "float", "default": 120},
     "adopted_store": {"type": "str", "default": ""},
     "ollama_url": {"type": "str", "default": OLLAMA_URL},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
@@ -279,17 +287,18 @@ def main() -> None:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
         if given["state"] == "absent":
-            gone = withdraw(_directories(module), module.check_mode)
+            gone = withdraw(directories_of(_owned(module)), module.check_mode)
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone, learned={}, agreed=True)
         done = provision(_order(module), module.check_mode)
         written = _catalogue(given, module.check_mode)
         if not module.check_mode:
-            write_down_speed(_record(given))
+            write_down_speed(gridtie_room.record(given["catalogue_json"]))
+            save(given)
     except _Unagreed as unagreed:
         module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
-    except (InstallError, CatalogueError) as error:
+    except (InstallError, CatalogueError, NoSuchOwner) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['models_dir']}: {error.strerror or error}")
@@ -322,52 +331,27 @@ def _catalogue(given: dict[str, Any], check: bool) -> list[dict[str, Any]]:
 
 def _order(module: AnsibleModule) -> Order:
     given = module.params
-    directories = _directories(module)
-    return Order(
-        directories=directories,
-        catalogue=parse(given["catalogue"]),
-        lock=parse_lock(given["lock"]),
-        models=given["models"],
-        engine=given["engine"],
-        means=Means(
-            directories.incoming,
-            given["registry"],
-            Fetcher(given["ca_bundle"]),
-            install_pip=lambda: _install_pip(module),
-        ),
+    return order_of(
+        _owned(module),
+        given["catalogue"],
+        given["lock"],
         budget=lambda: budget_for(_hardware(module), given["graphics"]),
-        speeds=lambda: tokens_per_second(Path(given["ledger"])) if given["ledger"] else {},
-        ollama_url=given["ollama_url"],
         probe=lambda: _unreachable(given["registry"]),
-        parallel=given["parallel"],
-        kv_type=given["kv_type"],
-        flash_attention=given["flash_attention"],
-        max_download=most_bytes(given["max_download_gb"]),
-        engine_version=given["engine_version"],
-        stock=given["stock"],
-        purposes=tuple(dict.fromkeys(given["purposes"])),
-        learned=parse_lock({"schema": 1, "models": given["learned"]}),
-        require_pins=not given["learn"],
-        choose_again=given["choose_again"],
-        deep=given["deep"],
-        seed=Path(given["seed"]) if given["seed"] else None,
-        prune=given["prune"],
-        reach=lambda url: reached(url, given["container"], given["docker"]),
+        install_pip=lambda: _install_pip(module),
         agree=_agree,
         say=gridtie_progress.report,
     )
 
 
-def most_bytes(limit: str) -> Optional[int]:
-    """The limit in bytes; None where it follows the machine. Raises CatalogueError."""
-    text = limit.strip()
-    if text == "auto":
-        return None
-    most = float(text) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else None
-    if most is None:
-        wanted = "wanted: auto, or a number of GB (0: no limit)"
-        raise CatalogueError(("gridtie_models_max_download_gb",), f"found {text!r}, {wanted}")
-    return int(most * 1e9)
+def _owned(module: AnsibleModule) -> dict[str, Any]:
+    """The arguments; in check mode without an owner that the machine does not have yet."""
+    given = dict(module.params)
+    if module.check_mode:
+        try:
+            directories_of(given)
+        except NoSuchOwner:
+            return {**given, "owner": None}
+    return given
 
 
 class _Unagreed(Exception):
@@ -383,16 +367,11 @@ def _agree(pins: Mapping[str, Pin]) -> None:
 
 
 def _hardware(module: AnsibleModule) -> Hardware:
-    """What the engine finds; its container perhaps in a virtual machine of Docker."""
     given = module.params
-    record = _record(given)
-    found = this_machine(record and replace(record, write=not module.check_mode), given["choose_again"])
-    return in_docker(found, int(given["docker"].get("memory") or 0)) if given["container"] else found
-
-
-def _record(given: dict[str, Any]) -> Optional[SpeedRecord]:
-    """Where it is written down how fast this machine's memory is; nowhere without the host's catalogue."""
-    return SpeedRecord(beside(Path(given["catalogue_json"])), write=True) if given["catalogue_json"] else None
+    memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
+    return gridtie_room.hardware(
+        given["catalogue_json"], memory, again=given["choose_again"], write=not module.check_mode
+    )
 
 
 def write_down_speed(record: Optional[SpeedRecord]) -> None:
@@ -408,47 +387,12 @@ def _install_pip(module: AnsibleModule) -> None:
     gridtie_apt.Apt(module.params["lock_wait_s"], module.warn).install(["python3-pip"])
 
 
-def _directories(module: AnsibleModule) -> Directories:
-    directories = Directories(
-        Path(module.params["models_dir"]), _owner(module), _adopted(module.params["adopted_store"])
-    )
-    if module.params["state"] == "absent" and not directories.adopted:
-        # After a reset nothing else tells whose store it was.
-        return replace(directories, adopted=_adopted(OwnedModels(directories.owned).adopted))
-    return directories
-
-
 def _unreachable(registry: str) -> dict[str, str]:
     """Only the library is asked: pip says by itself what it cannot reach, and it knows more ways than one URL."""
     answer = gridtie_reach.probe_all({"registry": registry.rstrip("/") + "/v2/"})["registry"]
     if answer["state"] == "ok":
         return {}
     return {"ollama": f"the model library {answer['url']} does not answer ({answer['detail']})"}
-
-
-def _adopted(store: str) -> Optional[tuple[Path, tuple[int, int]]]:
-    """Somebody else's store and its owner; one that its engine has not made yet belongs to whom its directory does."""
-    if not store:
-        return None
-    existing = Path(store)
-    while not existing.exists():
-        existing = existing.parent
-    found = existing.stat()
-    return Path(store), (found.st_uid, found.st_gid)
-
-
-def _owner(module: AnsibleModule) -> Optional[tuple[int, int]]:
-    """Numeric ids; None where nobody was named, or in check mode on a machine that does not have the user yet."""
-    owner, group = module.params["owner"], module.params["group"]
-    if not owner:
-        return None
-    try:
-        account = pwd.getpwnam(owner)
-        return account.pw_uid, grp.getgrnam(group).gr_gid if group else account.pw_gid
-    except KeyError:
-        if not module.check_mode:
-            module.fail_json(msg=f"there is no user {owner} with group {group or owner} on this host")
-        return None
 
 
 if __name__ == "__main__":

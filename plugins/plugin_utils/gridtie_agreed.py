@@ -11,9 +11,9 @@ from ansible.errors import AnsibleActionFail
 from . import gridtie_collection  # noqa: F401 - it makes the package known
 
 # isort: split
-from gridtie.lock import Learned, Lock, LockError, not_kept, read, record, take_over
+from gridtie.lock import Choice, Learned, Lock, LockError, choose, not_kept, read, record, take_over
 
-__all__ = ["Agreed", "Learned", "Lock", "LockError", "not_kept", "read", "record", "take_over"]
+__all__ = ["Agreed", "Choice", "Learned", "Lock", "LockError", "choose", "not_kept", "read", "record", "take_over"]
 
 
 class Agreed:

@@ -1,7 +1,7 @@
 """Records what llama.cpp's own server says it would reserve: for every shape of the catalogue, for the headers of
 `fit_shapes`, and for random ones of both.
 
-    make oracle        # both versions, some twenty minutes
+    make oracle        # every version, ten minutes or more each
 
 In an environment that scripts/record-fit-oracle made below .cache/, with src and tests on PYTHONPATH, `--only
 gemma3-12b` shows one model, and `--part headers` records one part anew.
@@ -13,8 +13,8 @@ server is the reference for servers: `llama-fit-params` of the same build reserv
 which a server does not.
 
 The record lies beside this file, one for each version of the tool; `test_fit_oracle.py` holds the formula against all:
-2026.8.10566 is the build that stations run (config/artefacts.yaml), 2026.10.11549 a later one, whose graph keeps one
-embedding more of each token.
+2026.9.11063 is the build that stations run (config/artefacts.yaml), 2026.8.10566 the one that they ran before, and
+2026.10.11549 a later one, whose graph keeps one embedding more of each token.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from typing import Any
 
 from gridtie.catalogue import Shape, load
 from gridtie.host.catalogue import Experts
+from gridtie.host.fit.architectures import RULES
 from gridtie.host.fit.memory import ubatch_of
 from standins import fit_shapes, header_gguf, shape_gguf
 
@@ -228,10 +229,11 @@ def random_point(draw: random.Random) -> Point:
 
 def shapes() -> Iterator[tuple[str, Shape]]:
     """Every plain shape of the catalogue, the one with compressed attention in both its forms. `fit_shapes` has the
-    headers of others.
+    headers of others, encoders among them; a derived file has the shape of what it is made of.
     """
     for model in load(CATALOGUE).models.values():
-        if model.shape.header:
+        derived = any(source.kind == "derived" for source in model.sources)
+        if model.shape.header or derived or not RULES[model.shape.architecture].keeps_cache:
             continue
         yield model.name, model.shape
         if model.shape.architecture == "deepseek2":

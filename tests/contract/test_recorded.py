@@ -15,10 +15,13 @@ WIRE = Path(__file__).parent / "wire"
 LLAMA_SERVER: tuple[Dialect, str, Usage] = (
     "openai", "llama-server-stream.sse", Usage(input=33, output=6, cached=6),
 )  # fmt: skip
-OLLAMA: tuple[Dialect, str, Usage] = ("ollama", "ollama-0.32.15-stream.ndjson", Usage(input=33, output=6))
+OLLAMA: tuple[Dialect, str, Usage] = ("ollama", "ollama-0.34.4-stream.ndjson", Usage(input=33, output=6))
+OLLAMA_BEFORE: tuple[Dialect, str, Usage] = ("ollama", "ollama-0.32.15-stream.ndjson", Usage(input=33, output=6))
 
 
-@pytest.mark.parametrize(("dialect", "file", "usage"), [LLAMA_SERVER, OLLAMA], ids=["llama-server", "ollama"])
+@pytest.mark.parametrize(
+    ("dialect", "file", "usage"), [LLAMA_SERVER, OLLAMA, OLLAMA_BEFORE], ids=["llama-server", "ollama", "ollama before"]
+)
 @pytest.mark.parametrize("size", [1, 7, 100, 1 << 20])
 def test_a_recorded_stream(dialect: Dialect, file: str, usage: Usage, size: int) -> None:
     """However it is cut, it becomes the same valid chunks, without the usage that nobody asked for."""
@@ -37,10 +40,15 @@ def test_a_recorded_stream(dialect: Dialect, file: str, usage: Usage, size: int)
 
 
 @pytest.mark.parametrize(
-    ("dialect", "file"), [("openai", "llama-server-too-long.json"), ("ollama", "ollama-0.32.15-too-long.json")]
+    ("dialect", "file", "tokens"),
+    [
+        ("openai", "llama-server-too-long.json", 12761),
+        ("ollama", "ollama-0.32.15-too-long.json", 12761),
+        ("ollama", "ollama-0.34.4-too-long.json", 8981),
+    ],
 )
-def test_a_recorded_refusal_of_a_chat_that_does_not_fit(dialect: Dialect, file: str) -> None:
+def test_a_recorded_refusal_of_a_chat_that_does_not_fit(dialect: Dialect, file: str, tokens: int) -> None:
     """Both servers say how long the chat is and how much fits."""
     failure = codec("openai", dialect).failure(400, {}, (WIRE / file).read_bytes())
 
-    assert (failure.kind, failure.prompt_tokens, failure.context) == (Failed.CONTEXT, 12761, 8192)
+    assert (failure.kind, failure.prompt_tokens, failure.context) == (Failed.CONTEXT, tokens, 8192)

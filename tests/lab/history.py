@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 from plugins.action.gridtie_image import read_tree
@@ -42,8 +43,13 @@ def switch(machine: Host, version: str) -> None:
     succeeded(machine.run(f"git stash --quiet && git checkout --quiet {version} && git stash pop --quiet"))
 
 
-def router(directory: Path, version: str) -> str:
-    """Tag of a release's router image, made here unless it is there; `directory` is an empty one to unpack into."""
+def sources(directory: Path, version: str) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """A release's files that images are made from, and what it pins; `directory` is an empty one to unpack into."""
     subprocess.run(["tar", "-x", "-C", directory], input=archive(version), check=True)
     pinned = yaml.safe_load((directory / "config/artefacts.yaml").read_text(encoding="utf-8"))
-    return images.Images().make(images.steps("router", "gridtie", read_tree(directory), pinned))
+    return read_tree(directory), pinned
+
+
+def router(directory: Path, version: str) -> str:
+    """Tag of a release's router image, made here unless it is there; `directory` is an empty one to unpack into."""
+    return images.Images().make(images.steps("router", "gridtie", *sources(directory, version)))

@@ -18,6 +18,7 @@ import io
 import json
 import os
 import platform
+import re
 import subprocess
 import tarfile
 import time
@@ -26,10 +27,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from lab import image, images
+from lab import history, image, images
 from lab.host import CHECKOUT, Host, succeeded
 
 FILES = Path(__file__).with_name("mirror_image")
@@ -38,18 +41,13 @@ SERVED = "/srv/gridtie-mirror"
 
 # Where this is `compiled`, the older release comes from its own sources: `make test PART=pairs`.
 PAIR = "GRIDTIE_TEST_PAIR"
-# The release before the pinned one, whose version must be as long; and its lines of go.sum (both require the same
-# modules).
-OLD = "0.32.14"
-OLD_SUMS = {
-    "": "h1:UAIdqMEnS0jd8Ux5eydtEqEo2ShIad2LNr/qwIkuqIc=",
-    "/go.mod": "h1:Kekx/+OtFZHmqbkVH/QUUDVcMQS+1pg1dcz4Qy7TGn4=",
-}
+# The release of this project whose engine is the older one then, and its files that have Go compile it.
+FORMER = "1.0.0"
+MODULE = tuple(f"compose/images/engine/ollama/{name}" for name in ("go.mod", "go.sum"))
 # The oldest release that a station runs on: a library of a newer one would ask for a newer C library.
 LIBGOMP_FROM = image.BOOKWORM.suite
 # The model's name in the mirror's library.
 MODEL = "smollm2:135m"
-MODULE = "github.com/ollama/ollama"
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ class Server:
         environment in the checkout (`make venv`).
         """
         command = f".venv/bin/python -m gridtie.artefacts {version} --from {self.url}"
+        # The last option is how 1.0.0 says `--only release`, and it is still understood.
         succeeded(machine.run(f"{command} --replace --partial --no-images --no-module"))
 
     def requests(self) -> list[str]:
@@ -115,7 +114,7 @@ def serve(network: str = "bridge") -> Iterator[Server]:
         networks = json.loads(_docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
         url = f"http://{networks[network]['IPAddress']}"
         wait_for(f"{url}/v2/library/{MODEL.replace(':', '/manifests/')}")
-        yield Server(url, name, OLD, _pinned(), _file())
+        yield Server(url, name, old_version(), new_version(), _file())
     finally:
         subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
 
@@ -123,6 +122,32 @@ def serve(network: str = "bridge") -> Iterator[Server]:
 def compiled() -> bool:
     """Whether both releases are what their sources make."""
     return os.environ.get(PAIR) == "compiled"
+
+
+def new_version() -> str:
+    """The version of Ollama that the checkout compiles."""
+    return str(images.plan.compiled(images.artefacts()))
+
+
+def old_version() -> str:
+    """The older release's: a true one's, or one as long as the new one's, which it is told to tell."""
+    if compiled():
+        return str(images.plan.compiled(former()[1]))
+    return re.sub(r"\d$", lambda last: str((int(last[0]) - 1) % 10), new_version())
+
+
+@cache
+def former() -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The checkout's files and pins, with the Ollama and the llama.cpp that stations had before."""
+    tree, pinned = images.checkout(), images.artefacts()
+    with TemporaryDirectory(prefix="gridtie-former-") as directory:
+        files, then = history.sources(Path(directory), FORMER)
+    before = {"version": then["ollama"]["version"], "llama_cpp": then["ollama"]["llama_cpp"]}
+    return {**tree, **{path: files[path] for path in MODULE}}, {
+        **pinned,
+        "ollama": {**pinned["ollama"], "packages": before},
+        "wheels": {**pinned["wheels"], "xllamacpp": then["wheels"]["xllamacpp"]},
+    }
 
 
 def retold(path: str, version: str, as_version: str) -> str:
@@ -136,26 +161,13 @@ def build() -> str:
     """Tag of the mirror's image; it and what it is made from are built unless they are there."""
     new, old = images.steps("engine-ollama", PREFIX), []
     if compiled():
-        old = images.steps("engine-ollama", PREFIX, *at_version(images.checkout(), images.artefacts(), OLD))
+        old = images.steps("engine-ollama", PREFIX, *former())
     step = _server_step(images.artefacts(), new[0]["reference"], [*new, *old][-1]["reference"], new[-1]["reference"])
     here = images.Images()
     if not here.is_there(step):
         step["files"]["libgomp.so.1"] = libgomp()
         here.make([*new, *old, step])
     return str(step["reference"])
-
-
-def at_version(
-    tree: dict[str, bytes], artefacts: dict[str, Any], version: str
-) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """The checkout's files as they would be with another version of Ollama pinned."""
-    pinned = artefacts["ollama"]["version"]
-    directory = "compose/images/engine/ollama"
-    module = tree[f"{directory}/go.mod"].decode().replace(f"{MODULE} v{pinned}", f"{MODULE} v{version}")
-    lines = [line for line in tree[f"{directory}/go.sum"].decode().splitlines() if not line.startswith(f"{MODULE} ")]
-    lines += [f"{MODULE} v{version}{kind} {digest}" for kind, digest in OLD_SUMS.items()]
-    changed = {f"{directory}/go.mod": module.encode(), f"{directory}/go.sum": "\n".join([*lines, ""]).encode()}
-    return {**tree, **changed}, {**artefacts, "ollama": {**artefacts["ollama"], "version": version}}
 
 
 def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> dict[str, Any]:
@@ -169,8 +181,8 @@ def _server_step(artefacts: dict[str, Any], base: str, old: str, new: str) -> di
     for path in (sources / "gridtie/host").rglob("*.py"):
         files[path.relative_to(sources).as_posix()] = path.read_bytes()
     arguments = {
-        "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": OLD, "NEW_VERSION": _pinned(),
-        "RETELL": "true" if old != new else retold("/build/old/bin/ollama", _pinned(), OLD),
+        "BASE": base, "OLD": old, "NEW": new, "OLD_VERSION": old_version(), "NEW_VERSION": new_version(),
+        "RETELL": "true" if old != new else retold("/build/old/bin/ollama", new_version(), old_version()),
         "FILE": _file(), "MEMBER": next(iter(wheel["files"])), "MODEL": MODEL,
     }  # fmt: skip
     recipe = images.plan.content_hash(files, {**arguments, "libgomp": LIBGOMP_FROM})
@@ -194,10 +206,6 @@ def libgomp() -> bytes:
         content = tar.extractfile(library)
         assert content is not None
         return content.read()
-
-
-def _pinned() -> str:
-    return str(images.artefacts()["ollama"]["version"])
 
 
 def _file() -> str:

@@ -327,7 +327,8 @@ def test_a_version_is_held_and_let_go_once_and_also_while_somebody_uses_the_pack
 def nodes(bare: Host) -> None:
     """Device nodes as drivers make them."""
     bare.root(MAKE_NODES)
-    bare.root(f"cat >/srv/engine/bin/ollama <<'END'\n{OPENS}END\nchmod 755 /srv/engine/bin/ollama")
+    bare.write("/srv/engine/bin/ollama", OPENS, owner="root")
+    bare.root("chmod 755 /srv/engine/bin/ollama")
 
 
 @pytest.mark.parametrize(("card", "reached"), [(True, list(NODES)), (False, [])], ids=["with a card", "without"])
@@ -339,7 +340,7 @@ def test_the_engines_service_is_rated_two_or_better_and_reaches_a_card_where_it_
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
 
     started = bare.root(f"systemctl show --value -p InvocationID {UNIT}").strip()
-    wait = f"until journalctl -o cat _SYSTEMD_INVOCATION_ID={started} | grep -q '^that is all'; do sleep 0.2; done"
+    wait = f"until journalctl -o cat _SYSTEMD_INVOCATION_ID={started} | grep -qx that.is.all; do sleep 0.2; done"
     bare.root(f"timeout 30 sh -c '{wait}'")
     said = bare.root(f"journalctl -o cat _SYSTEMD_INVOCATION_ID={started} | grep '^opened'; true").splitlines()
     # systemd's own judgement, in tenths, of the service as it runs.

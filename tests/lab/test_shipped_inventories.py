@@ -289,6 +289,7 @@ def test_a_builder_whose_build_fails_keeps_no_other_host_from_its_station(team: 
     assert result.code != 0
     assert team.verdicts() == {GPU: ("failed", ""), ALICE: ("changed", "PASS")}, str(result)
     assert "no space left on device" in result.output
+    assert f"not written into the lock: {BOB} could not be counted" in result.output
     assert target(team[ALICE], "alice").startswith("station/gridtie/")
     base = f"registry-1.docker.io GET /v2/library/debian/manifests/{server.digests['debian']}"
     assert any(re.match(rf"{base} 200 .* token=yes", line) for line in server.asked())
@@ -305,6 +306,13 @@ def test_the_digests_of_all_that_was_fetched_are_in_the_lock_beside_the_inventor
     (archive,) = lock["archives"].values()
     pinned = yaml.safe_load(server.artefacts(pinned=True))["ollama"]["archives"].values()
     assert archive["sha256"] in [each["sha256"] for each in pinned]
+
+
+def test_the_lock_has_what_the_servers_run_and_of_workstations_nothing_while_one_was_not_looked_at(team: Team) -> None:
+    (models,) = [choice["models"] for choice in team.lock()["choices"].values()]
+
+    assert list(team.lock()["choices"]) == ["servers"]
+    assert [model["name"] for model in models] == [CODER]
 
 
 def test_another_host_takes_nothing_but_what_the_first_one_learned(team: Team, server: Server) -> None:
@@ -330,12 +338,17 @@ def test_the_whole_team_is_provisioned_and_every_host_has_the_same(team: Team) -
     result = team.site()
 
     succeeded(result)
+    rows = [line.split()[:3] for line in result.output.splitlines() if line.split()[1:2] == ["workstations"]]
+    assert {(host, model) for host, _, model in rows} == {(ALICE, CODER), (BOB, CODER)}
+    assert result.output.index("as its stations run it already") < result.output.index("Container engine")
     assert {name: verdict for name, (_, verdict) in team.verdicts().items()} == dict.fromkeys((GPU, ALICE, BOB), "PASS")
     engines = {name: station(machine)["engine"] for name, machine in team.hosts.items()}
     assert {(engine["source"], engine["mode"], engine["tree"]) for engine in engines.values()} == {
         ("release", "native", engines[GPU]["tree"])
     }
-    assert team.lock() == before
+    after = team.lock()
+    assert after["choices"].pop("workstations")["models"] == before["choices"]["servers"]["models"]
+    assert after == before
     assert PASSWORD not in result.output
 
 

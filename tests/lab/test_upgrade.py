@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from gridtie.artefacts import update as updates
+from gridtie.artefacts.update import Packages, Wheel
 from lab import images, mirror
-from lab.host import Host, Result, succeeded
+from lab.host import CHECKOUT, Host, Result, succeeded
 from lab.kills import EVERYWHERE, kill
 from lab.prepared import load, prepared
 
@@ -53,11 +55,16 @@ chmod 755 lib/ollama/slowly
 mv lib/ollama/llama-server lib/ollama/llama-server-itself
 mv lib/ollama/slowly lib/ollama/llama-server"""
 
+# Versions that nobody has, as long as the one that they are made of.
+_LIKE = mirror.new_version()[:-1]
+SLOWER, USELESS, LIFELESS = (_LIKE + digit for digit in "789")
+BROKEN = {SLOWER: SLOW, USELESS: CANNOT_SERVE, LIFELESS: DOES_NOT_RUN}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[mirror.Server]:
     with mirror.serve() as running:
-        for version, change in (("0.32.97", SLOW), ("0.32.98", CANNOT_SERVE), ("0.32.99", DOES_NOT_RUN)):
+        for version, change in BROKEN.items():
             running.add_release(version, like=running.new, change=change)
         yield running
 
@@ -178,7 +185,7 @@ def archives(server: mirror.Server) -> int:
 
 @pytest.mark.parametrize(
     ("version", "reason"),
-    [("0.32.99", "does not run on this machine"), ("0.32.98", "checks do not hold")],
+    [(LIFELESS, "does not run on this machine"), (USELESS, "checks do not hold")],
     ids=["does not run", "cannot serve"],
 )
 def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server, version: str, reason: str) -> None:
@@ -199,7 +206,7 @@ def test_one_that_fails_goes_back_by_itself(station: Host, server: mirror.Server
 
 def test_one_that_is_much_slower_goes_back_if_that_was_asked_for(station: Host, server: mirror.Server) -> None:
     start = told_version(station)
-    server.pin(station, "0.32.97")
+    server.pin(station, SLOWER)
 
     output = failed(upgrade(station, MEASURED, "gridtie_upgrade_min_speed=0.9"))
 
@@ -240,10 +247,10 @@ def test_one_that_is_killed_and_run_again_comes_to_its_end(station: Host, server
 
 def test_one_that_is_killed_and_then_fails_still_knows_the_way_back(station: Host, server: mirror.Server) -> None:
     start = told_version(station)
-    server.pin(station, "0.32.98")
+    server.pin(station, USELESS)
 
     # Not only the link is switched: the release that cannot serve runs.
-    kill_at(station, TELLS.format(version="0.32.98"))
+    kill_at(station, TELLS.format(version=USELESS))
 
     assert f"Ollama {start} runs again, and the doctor says PASS" in failed(upgrade(station))
     healthy_at(station, start)
@@ -254,13 +261,13 @@ def test_where_going_back_fails_as_well_both_are_told_and_a_run_of_the_playbook_
 ) -> None:
     start = told_version(station)
     before, ledger = kept(station), rows(station)
-    server.pin(station, "0.32.98")
+    server.pin(station, USELESS)
     # The process runs on without its file, until the upgrade stops it.
     station.root(f"rm {CURRENT}/bin/ollama")
 
     output = failed(upgrade(station))
 
-    assert f"The upgrade from Ollama {start} to 0.32.98 failed" in output
+    assert f"The upgrade from Ollama {start} to {USELESS} failed" in output
     assert f"Going back to {start} failed as well" in output
     assert "is gone, so there is nothing to go back to" in output
     assert kept(station) == before
@@ -289,23 +296,30 @@ def kill_at(machine: Host, moment: str, *variables: str) -> None:
 
 CONTAINED = ("gridtie_engine_mode=container", "gridtie_ollama_source=packages")
 ENGINE = "gridtie-engine-1"
-BROKEN = "0.32.98"
 
 
-def sources(version: str) -> tuple[dict[str, bytes], str]:
-    """The Go module's files that compile this version, and the name of the image that a station makes of them."""
-    tree, pinned = images.checkout(), images.artefacts()
-    if version != pinned["ollama"]["version"]:
-        tree, pinned = mirror.at_version(tree, pinned, version)
-    steps = images.steps("engine-ollama", "gridtie", tree, pinned)
-    files = [f"compose/images/engine/ollama/{name}" for name in ("go.mod", "go.sum")]
-    return {name: tree[name] for name in files}, str(steps[-1]["reference"])
+def sources(version: str) -> tuple[dict[str, bytes], dict[str, Any], str]:
+    """The checkout's files and pins that compile this version, and the name of the image that a station makes of them.
+
+    One that there is no source of has a name, and is compiled by nobody.
+    """
+    if mirror.compiled() and version == mirror.old_version():
+        tree, pinned = mirror.former()
+    else:
+        tree, pinned = images.checkout(), images.artefacts()
+        packages = {**pinned["ollama"]["packages"], "version": version}
+        pinned = {**pinned, "ollama": {**pinned["ollama"], "packages": packages}}
+    return tree, pinned, str(images.steps("engine-ollama", "gridtie", tree, pinned)[-1]["reference"])
 
 
-def pin_sources(machine: Host, server: mirror.Server, version: str) -> None:
-    server.pin(machine, version)
-    for name, content in sources(version)[0].items():
-        machine.write(f"/home/dev/gridtie/{name}", content)
+def pin_sources(machine: Host, version: str) -> None:
+    tree, pinned, _ = sources(version)
+    for name in mirror.MODULE:
+        machine.write(f"/home/dev/gridtie/{name}", tree[name])
+    packages, wheel = pinned["ollama"]["packages"], pinned["wheels"]["xllamacpp"]
+    text = (CHECKOUT / "config/artefacts.yaml").read_text(encoding="utf-8")
+    offer = Packages(version, packages["llama_cpp"], Wheel(wheel["version"], wheel["sha256"]))
+    machine.write("/home/dev/gridtie/config/artefacts.yaml", updates.compiled(text, offer))
 
 
 def image_of(machine: Host) -> str:
@@ -323,40 +337,40 @@ def derive(machine: Host, image: str, like: str, path: str, change: str) -> None
 @pytest.fixture(scope="module")
 def contained(station: Host, server: mirror.Server) -> Host:
     """The station again, with the older version in a container; the images of both are there, and a broken one."""
-    old, new = (sources(version)[1] for version in (server.old, server.new))
+    old, new = (sources(version)[-1] for version in (server.old, server.new))
     for reference in (old, new) if mirror.compiled() else (new,):
         made = reference.replace("gridtie/", f"{mirror.PREFIX}/", 1)
         load(station, made)
         station.root(f"docker tag {made} {reference}")
     if not mirror.compiled():
         derive(station, old, new, "/usr/bin/ollama", mirror.retold("changed", server.new, server.old))
-    derive(station, sources(BROKEN)[1], new, "/usr/lib/ollama/llama-server", r"printf '#!/bin/sh\nexit 1\n' >changed")
-    pin_sources(station, server, server.old)
+    derive(station, sources(USELESS)[-1], new, "/usr/lib/ollama/llama-server", r"printf '#!/bin/sh\nexit 1\n' >changed")
+    pin_sources(station, server.old)
     succeeded(site(station, *CONTAINED))
-    assert image_of(station) == sources(server.old)[1]
+    assert image_of(station) == sources(server.old)[-1]
     return station
 
 
 def test_a_container_is_upgraded_the_same_way(contained: Host, server: mirror.Server) -> None:
-    pin_sources(contained, server, server.new)
+    pin_sources(contained, server.new)
 
     output = succeeded(upgrade(contained, MEASURED))
 
     assert f"Ollama {server.old} -> {server.new}" in output
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
-    assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[1]
+    assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[-1]
     assert json.loads(succeeded(contained.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
     assert "changed=0" in succeeded(site(contained))
 
 
 def test_a_container_that_fails_goes_back_to_the_image_before(contained: Host, server: mirror.Server) -> None:
     before, ledger, station_json = kept(contained), rows(contained), recorded(contained)
-    pin_sources(contained, server, BROKEN)
+    pin_sources(contained, USELESS)
 
     output = failed(upgrade(contained))
 
     assert f"Ollama {server.new} runs again, and the doctor says PASS" in output
-    assert image_of(contained) == sources(server.new)[1]
+    assert image_of(contained) == sources(server.new)[-1]
     assert recorded(contained) == station_json
     assert kept(contained) == before
     assert rows(contained)[: len(ledger)] == ledger

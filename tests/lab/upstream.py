@@ -30,7 +30,7 @@ from typing import Any
 
 import yaml
 
-from gridtie.artefacts import Offer, updated
+from gridtie.artefacts import Offer, update, updated
 from gridtie.artefacts.edit import set_value
 from gridtie.lock import record
 from lab import image, images, mirror
@@ -135,7 +135,7 @@ class Server:
 
     @property
     def version(self) -> str:
-        return str(images.artefacts()["ollama"]["version"])
+        return mirror.new_version()
 
     def manifest(self, name: str) -> str:
         """The digest of a model's manifest, as the library has it now."""
@@ -201,7 +201,8 @@ def build() -> str:
 
 def references() -> dict[str, str]:
     """The images that the registry has, by their names in config/artefacts.yaml."""
-    return {name: images.artefacts()["images"][name]["reference"] for name in ("debian", "ollama")}
+    known = update.references(images.artefacts(), mirror.new_version())
+    return {name: known[name] for name in ("debian", "ollama")}
 
 
 def catalogue() -> str:

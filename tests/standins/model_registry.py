@@ -115,6 +115,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         body = content[start : end + 1]
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(body)))
+        if asked:
+            self.send_header("Content-Range", f"bytes {start}-{start + len(body) - 1}/{len(content)}")
         self.send_header("Content-Type", "application/octet-stream" if blob else MANIFEST_TYPE)
         if blob:
             self.send_header("Location", self.path)

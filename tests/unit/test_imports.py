@@ -16,7 +16,7 @@ ALLOWED = {
     # For names that mean the same on a host and in the router.
     "config": {"host.ollama_name", "host.purpose_names"},
     "catalogue": {"host"},
-    "dialects": {"config"},
+    "dialects": {"config", "host.tool_calls"},
     "upstream": {"config"},
     "ledger": {"config", "dialects"},
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
@@ -25,7 +25,8 @@ ALLOWED = {
     "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
-    "lock": set(),
+    # What a group of hosts was told to run is read in the same way on each of them.
+    "lock": {"host.fit.agreed"},
     "quality": {
         "bench",
         "solved",
@@ -51,10 +52,22 @@ ALLOWED = {
 
 # Inside `host`, from what all rest on to what is called: each imports from its own line and from those above.
 HOST_ORDER = [
-    {"version", "table", "local_time", "json_file", "new_file", "command", "ollama_name", "purpose_names", "sandbox"},
-    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "keys", "gpu", "meter"},
-    {"keys_in_force", "machine"},
+    {
+        "version",
+        "table",
+        "local_time",
+        "json_file",
+        "new_file",
+        "command",
+        "ollama_name",
+        "purpose_names",
+        "sandbox",
+        "tool_calls",
+    },
+    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
+    {"keys_in_force", "machine", "connect"},
     {"fit"},
+    {"acceptance"},
     {"models"},
     {"doctor"},
     {"commands"},

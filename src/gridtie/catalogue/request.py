@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from gridtie.catalogue.load import CatalogueFileError, load, load_lock
-from gridtie.host.catalogue import Catalogue, CatalogueError, Pin
-from gridtie.host.models.own_files import parse_entry
+from gridtie.host.catalogue import Catalogue, Pin
+from gridtie.host.models.entries import entry_faults
 from gridtie.host.models.resolve import AUTO, is_pinned
+
+_ENTRIES = (
+    "an entry is a name, {name, context}, or a model of your own ({name, gguf, sha256}, {name, ollama, manifest})"
+)
 
 
 def problems(models: Any, catalogue: Path, lock: Path) -> list[dict[str, str]]:
     """What is wrong with `gridtie_models`, the catalogue and its lock: one `{found, fix}` each, all at once."""
-    found = []
     try:
         known = load(catalogue)
         load_lock(lock)
@@ -24,18 +27,17 @@ def problems(models: Any, catalogue: Path, lock: Path) -> list[dict[str, str]]:
         return []
     if not isinstance(models, list):
         return [{"found": f"gridtie_models is {models!r}", "fix": "set it to auto, or to a list of names"}]
-    for entry in models:
-        try:
-            if isinstance(entry, Mapping):
-                parse_entry(entry)
-                continue
-            known.find(str(entry))
-        except CatalogueError as error:
-            found.append({"found": str(error), "fix": "give each file of your own as {name, gguf, sha256}"})
-            continue
-        except KeyError as error:
-            found.append({"found": f"gridtie_models: {error.args[0]}", "fix": f"choose names that {catalogue} has"})
-    return found
+    return [
+        {"found": fault, "fix": f"write entries {_ENTRIES}; {catalogue} has the names"}
+        for fault in entry_faults(models, known)
+    ]
+
+
+def names_of(models: Any) -> list[str]:
+    """The names in a list of entries; of one that is wrong, as far as they can be told."""
+    entries = models if isinstance(models, list) else []
+    names = (entry.get("name") if isinstance(entry, Mapping) else entry for entry in entries)
+    return [name for name in names if isinstance(name, str)]
 
 
 def unpinned(names: Sequence[str], catalogue: Catalogue, pins: Mapping[str, Pin]) -> list[str]:

@@ -29,6 +29,19 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     container: str = ""
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model has shown on this engine before it counted."""
+
+    date: str = ""
+    engine_version: str = ""
+    # Name of the check -> held, failed, not run.
+    checks: dict[str, str] = {}
+
+    def __hash__(self) -> int:
+        # Targets are kept in sets, and a dictionary has no hash.
+        return hash((self.date, self.engine_version, tuple(self.checks.items())))
+
+
 class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     """One model that the engine serves, with the context length that was set for it."""
 
@@ -48,7 +61,15 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0
     # None: nothing is known of its architecture.
     predicted_bytes: int | None = 0
+    # 0: not said, by a station of before.
+    trained_context: int = 0
+    # Tokens, and the bytes that it would take with them; ascending, up to what it was trained for.
+    larger_contexts: list[tuple[int, int]] = []
     why: str = ""
+    # Whether it calls tools only where it is held to a schema of them.
+    held_calls: bool = False
+    # None: it was not asked yet.
+    acceptance: Shown | None = None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):

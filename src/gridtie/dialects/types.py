@@ -46,6 +46,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     # With CONTEXT, where upstream said so.
     prompt_tokens: int | None = None
     context: int | None = None
+    # With CONTEXT: what would make room, for whoever runs the station.
+    advice: str = ""
     # With INVALID: upstream's own body, for the client, if it speaks the client's dialect.
     body: bytes | None = None
     # Whether the router says so itself, where upstream gave no answer that could fail.

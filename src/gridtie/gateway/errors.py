@@ -101,7 +101,10 @@ def from_failure(failure: Failure) -> Fault:
 def _message(failure: Failure) -> str:
     """What upstream said, for the client of this request alone; what is stored and logged is `failure.message`."""
     said = failure.detail or failure.message
-    if failure.kind is not Failed.CONTEXT or failure.context is None:
+    if failure.kind is not Failed.CONTEXT:
         return said
+    advice = f"; {failure.advice}" if failure.advice else ""
+    if failure.context is None:
+        return said + advice
     tokens = "" if failure.prompt_tokens is None else f" and the prompt has {failure.prompt_tokens}"
-    return f"{said} (the model's context is {failure.context} tokens{tokens}; nothing was cut)"
+    return f"{said} (the model's context is {failure.context} tokens{tokens}; nothing was cut){advice}"

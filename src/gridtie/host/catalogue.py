@@ -97,7 +97,8 @@ class ModelFile:
 
     `header` is what comes before the tensors, above all the tokenizer, which is not loaded as weights: 2 % of a very
     small model, a thousandth of a large one. `weights` are the tensors that the engine loads, by the file's own header.
-    Both are 0 where they are not known.
+    Both are 0 where they are not known. `projector` is the length of a file of its own that turns pictures into
+    embeddings.
     """
 
     bytes: int
@@ -105,6 +106,7 @@ class ModelFile:
     quantisation: str
     header: int = 0
     weights: int = 0
+    projector: int = 0
 
     @property
     def tensors(self) -> int:

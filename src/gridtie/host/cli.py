@@ -13,7 +13,24 @@ import re
 import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
-from gridtie.host.commands import bench, doctor, fit, gpu, keys, ledger, models, quality, report, route, usage
+from gridtie.host.commands import (
+    bench,
+    chat,
+    completion,
+    connect,
+    doctor,
+    fit,
+    gpu,
+    keys,
+    ledger,
+    models,
+    quality,
+    report,
+    route,
+    service,
+    status,
+    usage,
+)
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
@@ -24,6 +41,13 @@ class Parser(argparse.ArgumentParser):
 
     # The sub-commands, for whoever has some to add.
     commands: Any
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Words that nobody knows are told by the parser that they were said to, which has the words to choose from."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return namespace, unknown
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -38,14 +62,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Every option and choice of a parser and of its sub-commands: the top one reports what none of them knows."""
+    """Every option and choice of a parser; those of its sub-commands are another level."""
     for action in parser._actions:
         yield from action.option_strings
         for choice in action.choices or ():
             yield str(choice)
-        if isinstance(action.choices, dict):
-            for below in action.choices.values():
-                yield from _words(below)
 
 
 def build_parser() -> Parser:
@@ -56,8 +77,12 @@ def build_parser() -> Parser:
         epilog="Exit status: 0 all is well, 1 the answer is no, 2 asked wrongly or cannot be asked.",
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
-    commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys):
+    commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    parser.set_defaults(run=status.run, json=False)
+    for module in (
+        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service,
+        completion,
+    ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)

@@ -158,6 +158,11 @@ class Ledger:
         """The row of a request, also while it waits to be drained."""
         return self._entries.get(id) or self._store.find(id)
 
+    def latest(self, count: int, key: str | None = None) -> list[Entry]:
+        """The newest rows, the newest first; of one key, or of all. Raises `LedgerError`."""
+        self.flush()
+        return self._store.latest(count, key)
+
     def usage(
         self, since: float, until: float, by: str | None = None, key: str | None = None, zone: Zone | None = None
     ) -> dict[str, Any]:

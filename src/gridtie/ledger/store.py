@@ -53,10 +53,12 @@ _INSERT = _Insert(_COLUMNS)
 _INSERT_WHOLE = _Insert(_COLUMNS + _RARE)
 _FIND_BACKEND = f"SELECT id FROM backends WHERE ({', '.join(_BACKEND)}) = (?, ?, ?, ?, ?)"  # noqa: S608
 _ADD_BACKEND = f"INSERT INTO backends ({', '.join(_BACKEND)}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
-_FIND = (
+_ROWS = (
     f"SELECT requests.*, {', '.join(_BACKEND)} "  # noqa: S608
-    "FROM requests LEFT JOIN backends ON backends.id = requests.backend WHERE requests.id = ?"
+    "FROM requests LEFT JOIN backends ON backends.id = requests.backend "
 )
+_FIND = _ROWS + "WHERE requests.id = ?"
+_LATEST = _ROWS + "WHERE ? IS NULL OR requests.key = ? ORDER BY requests.time DESC, requests.rowid DESC LIMIT ?"
 _BEGIN = """INSERT OR IGNORE INTO attempts (id, target, time, key, environment, reserve_usd)
             SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM requests WHERE id = ?)"""
 
@@ -77,6 +79,10 @@ class Store(Protocol):
         ...
 
     def find(self, id: str) -> Entry | None: ...
+
+    def latest(self, count: int, key: str | None) -> list[Entry]:
+        """The newest requests, the newest first; of one key, or of all where it is None."""
+        ...
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         """Read: what the reports are made of."""
@@ -187,6 +193,9 @@ class SqliteStore:
     def find(self, id: str) -> Entry | None:
         found = self.rows(_FIND, (id,))
         return _entry(found[0]) if found else None
+
+    def latest(self, count: int, key: str | None) -> list[Entry]:
+        return [_entry(row) for row in self.rows(_LATEST, (key, key, count))]
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
         # A connection per call: reads are rare, and may come from any thread.

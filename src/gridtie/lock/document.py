@@ -7,7 +7,12 @@ images:
   docker.io/library/debian:trixie-slim: {digest: sha256:9c1e…, learned_by: gpu-server}
 archives:                                # by version and file name
   0.32.15/ollama-linux-amd64-rocm.tar.zst: {sha256: 77ab…, learned_by: gpu-server}
-choices: {}                              # of a group's models; kept as it is
+choices:                                 # what each group runs where its hosts say gridtie_models: auto
+  workstations:
+    for: [code]                          # as gridtie_models_purposes was
+    measure: alice-laptop                # the host with the least memory, or the profile that was declared
+    models:
+      - {name: qwen3.5:9b, context: 32768, for: [code]}
 taken_over: [alice-laptop]               # stations whose own pins.json of earlier versions is in here; host/project
                                          # for one that is not the host's usual one
 """
@@ -19,6 +24,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+
+from gridtie.host.fit.agreed import Pick, PicksError, picks_in
 
 SCHEMA = 1
 
@@ -49,6 +56,17 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a group of hosts runs, who was the measure, and what models were wanted for; the latter two are empty where
+    a person wrote it without them.
+    """
+
+    picks: tuple[Pick, ...]
+    measure: str = ""
+    purposes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Conflict:
     """A digest that differs from the one that the lock has."""
 
@@ -75,7 +93,7 @@ class Lock:
     """Entries by kind and reference, and what else the file holds."""
 
     entries: Mapping[str, Mapping[str, Entry]] = field(default_factory=dict)
-    choices: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
     taken_over: Sequence[str] = ()
 
     def digests(self, kind: str) -> dict[str, dict[str, str]]:
@@ -110,6 +128,10 @@ class Lock:
         }
         return replace(self, entries={**self.entries, **replaced})
 
+    def with_choice(self, group: str, choice: Choice) -> Lock:
+        """This with what a group runs in the place of what it ran."""
+        return replace(self, choices={**self.choices, group: choice})
+
 
 def parse(document: Any) -> Lock:
     """Check a lock's document. Raises LockError at the first mistake."""
@@ -129,9 +151,10 @@ def parse(document: Any) -> Lock:
     choices, taken_over = document.get("choices") or {}, document.get("taken_over") or []
     if not isinstance(choices, dict):
         raise LockError("choices: a mapping was expected")
+    groups = {str(group): _choice(value, f"choices.{group}") for group, value in choices.items()}
     if not isinstance(taken_over, list) or not all(isinstance(host, str) for host in taken_over):
         raise LockError("taken_over: a list of names was expected")
-    return Lock(entries, choices, tuple(taken_over))
+    return Lock(entries, groups, tuple(taken_over))
 
 
 def document(lock: Lock) -> dict[str, Any]:
@@ -143,7 +166,8 @@ def document(lock: Lock) -> dict[str, Any]:
     kinds = {
         kind: {name: entry(found) for name, found in sorted(lock.entries.get(kind, {}).items())} for kind in _FIELDS
     }
-    return {"schema": SCHEMA, **kinds, "choices": dict(lock.choices), "taken_over": sorted(lock.taken_over)}
+    choices = {group: _written(choice) for group, choice in sorted(lock.choices.items())}
+    return {"schema": SCHEMA, **kinds, "choices": choices, "taken_over": sorted(lock.taken_over)}
 
 
 def check_learned(learned: Learned) -> None:
@@ -169,6 +193,25 @@ def _entry(value: Any, kind: str, where: str) -> Entry:
         if not isinstance(digest, str) or not form.fullmatch(digest):
             raise LockError(f"{where}.{name}: {_FORMS[form]} were expected (in quotes if all are digits)")
     return Entry(digests, str(value.get(_BY) or ""))
+
+
+def _choice(value: Any, where: str) -> Choice:
+    if not isinstance(value, Mapping) or "models" not in value:
+        raise LockError(f"{where}: a mapping with models was expected")
+    _known_keys(value, ("for", "measure", "models"), f"{where}: ")
+    purposes = value.get("for") or []
+    if not isinstance(purposes, list):
+        raise LockError(f"{where}.for: a list of purposes was expected")
+    try:
+        return Choice(picks_in(value["models"]), str(value.get("measure") or ""), tuple(map(str, purposes)))
+    except PicksError as error:
+        raise LockError(f"{where}.models{error}") from error
+
+
+def _written(choice: Choice) -> dict[str, Any]:
+    known = {"for": list(choice.purposes), "measure": choice.measure}
+    told = {key: value for key, value in known.items() if value}
+    return {**told, "models": [pick.document() for pick in choice.picks]}
 
 
 def _known_keys(found: Mapping[Any, Any], known: Sequence[str], where: str) -> None:

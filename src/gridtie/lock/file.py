@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any
 
 import yaml
 
-from gridtie.lock.document import Learned, Lock, LockError, check_learned, document, parse
+from gridtie.lock.document import Choice, Learned, Lock, LockError, check_learned, document, parse
 
 # Whoever holds the guard writes a few kilobytes: a longer wait means that something hangs.
 PATIENCE_S = 30.0
 
 _HEAD = """\
-# The digests that the stations of this inventory learned at first use: all of them accept nothing else from then on.
+# The digests that the stations of this inventory learned at first use, and the models that each group runs: all of them
+# accept nothing else from then on.
 # Written by Gridtie, below these lines; keep it with the inventory. docs/models.md says how to change a pin.
 """
 
@@ -47,6 +48,18 @@ def pin(path: Path, learned: Learned) -> bool:
     check_learned(learned)
     before = read(path)
     return _update(path, lambda lock: lock.with_pins(learned)) != before
+
+
+def choose(path: Path, choices: Mapping[str, Choice], *, anew: bool = False) -> Lock:
+    """Add what groups run. Where one has a choice already, that stays, unless all are made `anew`."""
+
+    def change(lock: Lock) -> Lock:
+        for group, choice in choices.items():
+            if anew or group not in lock.choices:
+                lock = lock.with_choice(group, choice)
+        return lock
+
+    return _update(path, change)
 
 
 def take_over(path: Path, station: str, pins: Learned) -> Lock:

@@ -27,6 +27,9 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 base_url=base_url(model.dialect, model.url),
                 probe_url=probe_url(model.dialect, model.url),
                 context=model.context,
+                trained_context=model.trained_context,
+                predicted_bytes=model.predicted_bytes or 0,
+                larger_contexts=tuple(model.larger_contexts),
                 slots=model.parallel,
                 own=True,
                 provider_slots=provider.max_in_flight,
@@ -36,14 +39,18 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 engine=station.engine.kind,
                 engine_version=station.engine.version,
                 digest=model.digest,
+                held_calls=model.held_calls,
+                acceptance=model.acceptance,
             ),
         )
 
 
 def capabilities(model: StationModel) -> frozenset[str]:
-    """What it can be asked for: everything generates text, but for a model that answers with vectors."""
+    """What it can be asked for: everything chats, but for models that answer with vectors, and for those without a
+    template, which complete text alone.
+    """
     known = frozenset(model.capabilities)
-    return known if "embeddings" in known else known | {"chat"}
+    return known if "embeddings" in known or model.purposes == ["completion"] else known | {"chat"}
 
 
 def base_url(dialect: Dialect, url: str) -> str:

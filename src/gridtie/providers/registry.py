@@ -12,7 +12,7 @@ from gridtie.config.names import canonical
 from gridtie.config.problems import ConfigError, Problem, listed
 from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, Price, Provider, Routing
-from gridtie.config.station import Member, Station, StationModel
+from gridtie.config.station import Member, Shown, Station, StationModel
 from gridtie.dialects.types import Usage
 from gridtie.host.purpose_names import current_purpose
 from gridtie.providers import local
@@ -56,9 +56,13 @@ class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: str  # "alias" or "model"
     localities: tuple[Locality, ...]
-    # Of the first target.
+    # Of the first target, as the rest.
     context: int | None
     capabilities: tuple[str, ...]
+    served_by: str
+    digest: str
+    score: float | None
+    acceptance: Shown | None
 
 
 class Targets:
@@ -136,6 +140,10 @@ class Targets:
                         localities=localities,
                         context=first.context,
                         capabilities=capabilities,
+                        served_by=first.id,
+                        digest=first.digest,
+                        score=first.score,
+                        acceptance=first.acceptance,
                     )
                 )
         return rows

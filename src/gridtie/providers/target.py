@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gridtie.config.schema import LimitField, Locality
+from gridtie.config.station import Shown
 from gridtie.dialects.types import Dialect
 
 
@@ -25,6 +26,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     probe_url: str = ""
     # Exact for local models (we set it); None where it is not known.
     context: int | None = None
+    # Of this station's own models: what they were trained for (0: not known), memory in bytes with the context that is
+    # set, and with larger ones.
+    trained_context: int = 0
+    predicted_bytes: int = 0
+    larger_contexts: tuple[tuple[int, int], ...] = ()
     # Concurrent requests this target serves; None: no limit of its own.
     slots: int | None = None
     # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.
@@ -38,6 +44,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     engine: str = ""
     engine_version: str = ""
     digest: str = ""
+    # It calls tools only where it is held to a schema of them.
+    held_calls: bool = False
+    # What it has shown before it counted; None where nobody asked it.
+    acceptance: Shown | None = None
     headers: tuple[tuple[str, str], ...] = ()  # credentials among them: never logged
     ca_file: str | None = None
 

@@ -24,7 +24,7 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
-from gridtie.dialects.codecs import CODECS
+from gridtie.dialects.codecs import CODECS, HELD_CODECS
 from gridtie.dialects.types import (
     AnswerOptions,
     Chunk,
@@ -120,7 +120,8 @@ class Attempt:
         self.target = planned.target
         self._request = request
         self._runner = request.runner
-        self._codec = CODECS[request.info.surface, planned.target.dialect]
+        held = planned.target.held_calls and "tools" in request.facts.needs
+        self._codec = (HELD_CODECS if held else CODECS)[request.info.surface, planned.target.dialect]
         # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
         self._streams = request.facts.stream or self._codec.translates
         self._started = monotonic()

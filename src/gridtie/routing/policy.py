@@ -206,6 +206,9 @@ class _Worker:
             self._skip(target.id, why, "policy")
         elif barred := refusals.barred(self.info, target):
             self._skip(target.id, barred, "policy")
+        elif "chat" not in target.capabilities:
+            what = "answers with vectors" if "embeddings" in target.capabilities else "completes text"
+            self._skip(target.id, f"it has no chat template: it {what}, and is for that alone", "capability")
         elif lacking := self.info.needs - target.capabilities:
             self._skip(target.id, f"it cannot do {listed(sorted(lacking))}", "capability")
         elif stands_in and target.locality == "local" and (low := self._below_floor(target)):

@@ -28,6 +28,7 @@ from msgspec.structs import replace
 from gridtie.config.schema import Routing
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.types import Chunk, Failed, Failure, Whole
+from gridtie.routing import larger_context
 from gridtie.routing.attempt import COUNTED_BYTES, Attempt
 from gridtie.routing.held_bytes import Holding
 from gridtie.routing.outcome import Outcome, telling
@@ -280,6 +281,8 @@ class Request:
             log.error("%s refuses our key: %s", attempt.target.id, failure.message)
             what = "says that the account has no credit" if failure.status in (402, 429) else "refuses the router's key"
             failure = replace(failure, message=f"it {what} (HTTP {failure.status})", detail="")
+        if failure.kind is Failed.CONTEXT:
+            failure = replace(failure, advice=larger_context.advice(attempt.target, failure.prompt_tokens))
         attempt.note(failure.kind.value, failure.message)
         if failure.detail:
             self._details = {**self._details, len(outcome.tries) - 1: failure.detail}

@@ -44,6 +44,15 @@ class _Task:
         return self._name
 
 
+class _Result:
+    """A host's result of a task."""
+
+    host = "alice"
+
+    def __init__(self, task: _Task, result: dict[str, Any] | None = None) -> None:
+        self.task, self.result = task, result or {}
+
+
 def test_a_stage_that_may_ask_ends_with_its_note_whether_it_asks_or_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -84,6 +93,45 @@ def test_a_notice_is_told_once_for_all_hosts(
 
     assert said[-1] == line.format(notice="the lock counts")
     assert len(said) == 2
+
+
+def test_a_stage_that_no_host_has_anything_to_do_with_is_not_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said: list[str] = []
+    module = callback.CallbackModule()
+    monkeypatch.setattr(module, "_say", lambda line, color=None: said.append(line))
+    task = _Task("ansible.builtin.include_role", "Choice of models")
+
+    module.v2_playbook_on_task_start(task, False)
+    module.v2_runner_on_skipped(_Result(task))
+    module._end_stage()
+    assert said == []
+
+    module.v2_playbook_on_task_start(task, False)
+    module.v2_runner_on_skipped(_Result(task))
+    module.v2_playbook_on_include(None)
+    module._end_stage()
+    assert [line.split()[:3] for line in said] == [["Choice", "of", "models"]]
+
+
+@pytest.mark.parametrize(
+    "stage", [callback._Stage("Choice of models"), None], ids=["in a stage", "in a play of one's own"]
+)
+def test_what_is_announced_is_shown_in_full(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stage: callback._Stage | None
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    said: list[str] = []
+    module = callback.CallbackModule()
+    monkeypatch.setattr(module, "_say", lambda line, color=None: said.append(line))
+    module._live.stage = stage
+
+    module.v2_runner_on_ok(_Result(_Task("x", "Decide"), {"announcement": "host   model\nalice  coder:7b"}))
+    module._end_stage()
+
+    assert said[-2:] == ["  host   model", "  alice  coder:7b"]
 
 
 @pytest.mark.parametrize(

@@ -117,11 +117,26 @@ def test_a_mirror_takes_the_place_of_the_registrys_host() -> None:
     assert step["reference"] == ARTEFACTS["images"]["ollama"]["reference"]
 
 
-def test_ollamas_version_is_the_same_everywhere() -> None:
-    version = ARTEFACTS["ollama"]["version"]
+def test_the_version_of_each_source_is_the_same_everywhere() -> None:
+    released, compiled = ARTEFACTS["ollama"]["version"], plan.compiled(ARTEFACTS)
 
-    assert f"github.com/ollama/ollama v{version} " in (ROOT / "compose/images/engine/ollama/go.mod").read_text()
-    assert ARTEFACTS["images"]["ollama"]["reference"].endswith(f":{version}")
+    assert ARTEFACTS["images"]["ollama"]["reference"].endswith(f":{released}")
+    assert f"github.com/ollama/ollama v{compiled} " in (ROOT / "compose/images/engine/ollama/go.mod").read_text()
+    assert steps("engine-ollama")[-1]["arguments"]["OLLAMA_VERSION"] == compiled
+
+
+def test_files_from_before_there_were_two_versions_have_one_for_both() -> None:
+    before = {**ARTEFACTS, "ollama": {key: value for key, value in ARTEFACTS["ollama"].items() if key != "packages"}}
+
+    assert plan.compiled(before) == ARTEFACTS["ollama"]["version"]
+
+
+def test_of_the_wheels_that_ollama_may_be_compiled_for_the_nearest_is_pinned() -> None:
+    """Both come from llama.cpp, and Ollama reads the server's log and passes its flags."""
+    ollama = int(ARTEFACTS["ollama"]["packages"]["llama_cpp"].removeprefix("b"))
+    wheel = int(ARTEFACTS["wheels"]["xllamacpp"]["version"].rpartition(".")[2])
+
+    assert abs(ollama - wheel) < 200
 
 
 def test_go_sum_pins_every_module_by_hash() -> None:

@@ -11,7 +11,8 @@ from ansible import context
 from ansible.module_utils.common.collections import ImmutableDict
 from plugins.action import gridtie_preflight as action
 
-from gridtie.lock import read, record
+from gridtie.host.fit.agreed import Pick
+from gridtie.lock import Choice, choose, read, record
 
 ROOT = Path(__file__).resolve().parents[3]
 A, B = "a" * 64, "b" * 64
@@ -37,7 +38,12 @@ def pins(lock: Path, host: str = "alice", usual: Path | None = None, **changes: 
     }  # fmt: skip
     given.update((name, value) for name, value in changes.items() if name in given)
     seen.update((name, value) for name, value in changes.items() if name in seen)
-    return action._Pins(given, seen, {"inventory_hostname": host, "ansible_inventory_sources": ["inv"]}, False)
+    task_vars = {
+        "inventory_hostname": host,
+        "ansible_inventory_sources": ["inv"],
+        "hostvars": {host: {"gridtie_models_group": "laptops"}},
+    }
+    return action._Pins(given, seen, task_vars, False)
 
 
 def found(pins: action._Pins) -> list[str]:
@@ -71,11 +77,29 @@ def test_auto_and_a_base_of_packages_need_nothing_where_pins_are_required(lock: 
 
 
 def test_what_auto_chose_before_is_held_to_its_pin(lock: Path) -> None:
-    station = {"models": [{"catalogue": "qwen2.5-coder:7b"}, {"catalogue": "smollm2:135m"}]}
+    # What was added by hand is held to a digest that the host keeps.
+    added = {"catalogue": "llama3:8b", "added": "alice, 2026-11-29"}
+    station = {"models": [{"catalogue": "qwen2.5-coder:7b"}, {"catalogue": "smollm2:135m"}, added]}
 
     (problem,) = found(pins(lock, mode="require", station=station))
     assert "the model qwen2.5-coder:7b" in problem
+    assert "llama3:8b" not in problem
     assert found(pins(lock, mode="require", station=station, choose_again=True)) == []
+
+
+def test_of_a_new_host_what_its_group_runs_is_held_to_its_pin(lock: Path) -> None:
+    choose(lock, {"laptops": Choice((Pick("qwen2.5-coder:7b", 32768, ("code",)),))})
+
+    (problem,) = found(pins(lock, mode="require"))
+    assert "the model qwen2.5-coder:7b" in problem
+    assert found(pins(lock, mode="require", choose_again=True)) == []
+
+
+def test_a_model_with_a_context_of_its_own_is_held_to_its_pin_as_well(lock: Path) -> None:
+    named = ["smollm2:135m", {"name": "llama3:8b", "context": 4096}, {"name": "mine:1", "gguf": "/x", "sha256": A}]
+    (problem,) = found(pins(lock, mode="require", models=named))
+
+    assert "the model llama3:8b" in problem and "mine:1" not in problem
 
 
 @pytest.mark.parametrize("models", ["auto", ["qwen2.5-coder:7b"]], ids=str)
@@ -145,14 +169,25 @@ def test_the_command_that_fills_the_lock_takes_the_same_files_of_variables_and_r
 
 
 def test_a_version_that_nobody_can_compile_here_stands_in_the_way_where_it_would_be(lock: Path, tmp_path: Path) -> None:
-    own = str(own_artefacts(tmp_path, version="0.32.1"))
+    own = str(own_artefacts(tmp_path, packages={"version": "0.32.1", "llama_cpp": "b10000"}))
     compiled = {**RELEASE, "source": "packages", "why": "no registry answered"}
 
     assert found(pins(lock, choice=RELEASE, artefacts=own)) == []
     (problem,) = found(pins(lock, choice=compiled, artefacts=own))
     assert own in problem
     assert "pins Ollama 0.32.1" in problem
+    assert "take over ollama.packages and wheels.xllamacpp" in problem
     assert found(pins(lock, choice=compiled)) == []
+
+
+def test_a_file_of_before_there_were_two_versions_pins_what_is_compiled_as_well(lock: Path, tmp_path: Path) -> None:
+    file = own_artefacts(tmp_path)
+    document = yaml.safe_load(file.read_text())
+    del document["ollama"]["packages"]
+    file.write_text(yaml.safe_dump(document))
+
+    (problem,) = found(pins(lock, choice={**RELEASE, "source": "packages", "why": "x"}, artefacts=str(file)))
+    assert f"pins Ollama {document['ollama']['version']}" in problem
 
 
 def test_artefacts_that_cannot_be_read_have_their_line_elsewhere(lock: Path, tmp_path: Path) -> None:

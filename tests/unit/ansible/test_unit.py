@@ -309,6 +309,23 @@ def test_what_lies_below_a_home_is_known(state: str, prefix: str, below: bool, b
     assert role.template(trust_as_template("{{ [_ollama_below_home, _ollama_bound] }}")) == [below, wanted]
 
 
+@pytest.mark.parametrize(
+    ("source", "ollama", "version"),
+    [
+        ("release", {"version": "1.0.0", "packages": {"version": "2.0.0"}}, "1.0.0"),
+        ("packages", {"version": "1.0.0", "packages": {"version": "2.0.0"}}, "2.0.0"),
+        # A file of one's own, from before there were two.
+        ("packages", {"version": "1.0.0"}, "1.0.0"),
+    ],
+)
+def test_the_version_that_is_installed_is_that_of_the_source(source: str, ollama: dict[str, Any], version: str) -> None:
+    text = yaml.safe_load((ROOT / "roles/engine_ollama/vars/main.yml").read_text())["_ollama_version"]
+    given = {"_ollama_pins": {"ollama": ollama}, "gridtie_resolved_choice": {"source": source}}
+    role = Templar(loader=DataLoader(), variables=given)
+
+    assert str(role.template(trust_as_template(text))).strip() == version
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
 @pytest.mark.parametrize("on_cards", [True, False], ids=["with a card", "without"])
 def test_systemd_itself_rates_the_exposure_at_two_or_better(on_cards: bool, tmp_path: Path) -> None:

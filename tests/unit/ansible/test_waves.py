@@ -62,12 +62,23 @@ ROLLBACK = [
         },
     }
 ]
+CHOICE = [
+    {
+        "name": "Decide",
+        "ansible.builtin.set_fact": {"gridtie_stage_note": "all: small"},
+    },
+    {
+        "name": "What its group runs fits on this host",
+        "ansible.builtin.fail": {"msg": "1 thing stands in the way: it is too weak for what its group runs"},
+        "when": "behaves == 'weak'",
+    },
+]
 ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "preflight": {"main": PREFLIGHT},
     "container_engine": {"main": []},
     "gpu": {"main": []},
     "station": {"account": []},
-    "models": {"main": []},
+    "models": {"choose": CHOICE, "main": []},
     "router": {"main": [], "neighbours": [{"name": "Meet", "ansible.builtin.debug": {"msg": "met"}}]},
     "doctor": {"main": []},
     "engine_ollama": {
@@ -222,6 +233,26 @@ def test_a_station_is_provisioned_beside_those_that_fail_and_what_stood_in_the_w
     assert fleet.outcomes == {"h1": "failed", "h2": "unreachable", "h3": "failed", "h4": "changed"}
     assert "Neighbours" not in output
     assert "Count what failed" not in output
+
+
+def test_a_host_that_is_too_weak_for_its_groups_models_is_not_begun_and_the_others_are(fleet: Fleet) -> None:
+    output = fleet.play("site.yml", {"h1": "weak", "h2": "fine"})
+
+    assert fleet.code != 0
+    assert fleet.begun == {"h2"}
+    assert fleet.outcomes == {"h1": "failed", "h2": "changed"}
+    assert output.count("it is too weak for what its group runs") == 1
+    assert "nothing was changed: What its group runs fits on this host" in output
+
+
+def test_nothing_is_said_of_groups_where_there_is_one_machine_or_nobody_leaves_the_choice(fleet: Fleet) -> None:
+    one = fleet.play("site.yml", {"h1": "weak"})
+    assert fleet.code == 0 and fleet.begun == {"h1"}, one
+    assert "Choice of models" not in one
+
+    named = fleet.play("site.yml", {"h1": "weak", "h2": "fine"}, gridtie_models=["smollm2:135m"])
+    assert fleet.code == 0, named
+    assert "Choice of models" not in named
 
 
 def test_stations_of_several_waves_get_to_know_each_other_at_the_end(fleet: Fleet) -> None:

@@ -23,6 +23,7 @@ def test_the_projects_own_file_is_right_and_is_read_as_yaml_has_it() -> None:
     [
         ('version: "0.32.15"', "version: v0.32.15", "ollama.version: found 'v0.32.15', wanted a version such as"),
         ('version: "0.32.15"', "version: 0.32", "ollama.version: found 0.32, wanted text"),
+        ('version: "0.34.4"', "version: v0.34.4", "ollama.packages.version: found 'v0.34.4', wanted a version such as"),
         ("file: ollama-linux-amd64.tar.zst", "file: ../../evil", "found '../../evil', wanted the plain name of a file"),
         ("sha256: 50539", "sha256: 5053", "ollama.archives.x86_64.sha256: found"),
         ("digest: sha256:57d6", "digest: 57d6", "images.ollama.digest: found"),
@@ -46,6 +47,14 @@ def test_a_mistake_in_a_copy_is_told_with_its_line_and_key(tmp_path: Path, right
     (problem,) = caught.value.problems
     assert found in str(problem)
     assert str(problem).startswith(f"{copy}:")
+
+
+def test_a_copy_from_before_compiled_versions_were_pinned_apart_is_still_right(tmp_path: Path) -> None:
+    before, _, rest = TEXT.partition("  packages:\n")
+    copy = tmp_path / "artefacts.yaml"
+    copy.write_text(before + rest.partition("llama_cpp: b11081\n")[2], encoding="utf-8")
+
+    assert "packages" not in read(copy)["ollama"]
 
 
 @pytest.mark.parametrize("text", ["", "[]", "a: [", "schema: 1\nschema: 1\n"], ids=repr)

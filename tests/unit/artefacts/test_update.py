@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gridtie.artefacts.update import ArtefactsError, Offer, references, updated
+from gridtie.artefacts.update import ArtefactsError, Offer, Packages, Wheel, compiled, references, updated
 
 TEXT = (Path(__file__).parents[3] / "config/artefacts.yaml").read_text(encoding="utf-8")
 PINNED = yaml.safe_load(TEXT)
@@ -27,10 +27,9 @@ def read(text: str) -> dict[str, Any]:
 
 
 def test_a_new_version_brings_its_own_sums_names_and_digest() -> None:
-    new = read(updated(TEXT, Offer(OTHER, SUMS, {"ollama": DIGEST, "ollama.rocm": ROCM_DIGEST}, "b12345")))
+    new = read(updated(TEXT, Offer(OTHER, SUMS, {"ollama": DIGEST, "ollama.rocm": ROCM_DIGEST})))
 
     assert new["ollama"]["version"] == OTHER
-    assert new["ollama"]["llama_cpp"] == "b12345"
     found = {e["file"]: e["sha256"] for g in ("archives", "extras") for e in new["ollama"][g].values()}
     assert found == SUMS
     assert new["images"]["ollama"] == {
@@ -53,6 +52,38 @@ def test_everything_else_of_the_file_stays_as_people_wrote_it() -> None:
 
 def test_the_projects_own_file_is_sorted() -> None:
     assert updated(TEXT, Offer(VERSION, {}), partial=True) == TEXT
+
+
+def test_a_new_release_leaves_what_is_compiled_alone() -> None:
+    new = read(updated(TEXT, Offer(OTHER, SUMS)))
+
+    assert new["ollama"]["packages"] == PINNED["ollama"]["packages"]
+
+
+def test_another_compiled_version_brings_its_wheel_and_leaves_the_release_alone() -> None:
+    wheel = Wheel("2027.1.12340", {"x86_64": "a" * 64, "aarch64": "b" * 64})
+
+    new = read(compiled(TEXT, Packages(OTHER, "b12345", wheel)))
+
+    assert new["ollama"].pop("packages") == {"version": OTHER, "llama_cpp": "b12345"}
+    assert new["ollama"] == {key: value for key, value in PINNED["ollama"].items() if key != "packages"}
+    assert new["images"] == PINNED["images"]
+    found = new["wheels"]["xllamacpp"]
+    assert (found["version"], found["sha256"]) == (wheel.version, wheel.sha256)
+
+
+def test_the_releases_llama_cpp_is_told_where_both_have_one_version() -> None:
+    wheel = Wheel("2027.1.12340", {"x86_64": "a" * 64, "aarch64": "b" * 64})
+
+    assert read(compiled(TEXT, Packages(VERSION, "b12345", wheel)))["ollama"]["llama_cpp"] == "b12345"
+
+
+def test_a_copy_that_has_one_version_for_both_is_told_what_to_take_over() -> None:
+    before, _, rest = TEXT.partition("  packages:\n")
+    copy = before + rest.partition("llama_cpp: b11081\n")[2]
+
+    with pytest.raises(ArtefactsError, match="take it over from the project's"):
+        compiled(copy, Packages(OTHER, "b12345", Wheel("2027.1.12340", {})))
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from gridtie_engine.flags import UnknownFlagError, parse
 
-# What `startLlamaServer` of Ollama 0.32.15 passes for an ordinary chat model, in its order.
+# What `startLlamaServer` of Ollama 0.34.4 passes for an ordinary chat model, in its order.
 CHAT = (
     "--model /models/blobs/sha256-ab --port 40123 --host 127.0.0.1 --no-webui --offline -c 8192 -np 1 "
     "--log-verbosity 4 --no-log-prefix --no-log-timestamps --no-jinja --chat-template chatml "

@@ -93,6 +93,32 @@ class TestOwnRequests:
 
         assert run(ask) == [2, 1, 1, 1]
 
+    def test_the_latest_are_the_keys_own_or_all_of_them_for_an_admin_the_newest_first(self, tmp_path: Path) -> None:
+        async def ask() -> list[list[str]]:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                await station.ask(chat())
+                await station.ask(chat(), key=OTHER_KEY)
+                await station.ask(chat())
+                answers = [
+                    await station.ask(path="/gridtie/requests?last=2"),
+                    await station.ask(path="/gridtie/requests"),
+                    await station.ask(path="/gridtie/requests", key=OTHER_KEY),
+                ]
+                return [[row["key"] for row in answer.json["requests"]] for answer in answers]
+
+        assert run(ask) == [["station", "dev"], ["station", "dev", "station"], ["dev"]]
+
+    @pytest.mark.parametrize("query", ["last=0", "last=1001", "last=-1", "last=all", "first=3"])
+    def test_a_wrong_number_of_the_latest_is_refused(self, tmp_path: Path, query: str) -> None:
+        async def ask() -> Answered:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                return await station.ask(path=f"/gridtie/requests?{query}")
+
+        answer = run(ask)
+
+        assert answer.status == 400
+        assert "last" in answer.error["message"]
+
     def test_a_wrong_question_is_told_what_is_right(self, tmp_path: Path) -> None:
         async def ask() -> list[Answered]:
             async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:

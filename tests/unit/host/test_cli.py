@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,8 @@ def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None
         (["route", "explian"], "did you mean explain?"),
         (["usage", "--bye", "day"], "did you mean --by?"),
         (["usage", "--by", "dya"], "did you mean day?"),
-        ([], "required: COMMAND"),
+        (["usage", "--last"], "unrecognized arguments: --last\n"),
+        (["add"], "invalid choice: 'add'"),
     ],
 )
 def test_a_misspelt_word_is_refused_with_the_nearest_one(
@@ -66,6 +68,15 @@ def test_a_misspelt_word_is_refused_with_the_nearest_one(
         cli.main(words)
     assert caught.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_word_of_another_level_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["revok"], ["chat", "--environmen"], ["--recompute"]):
+        with pytest.raises(SystemExit):
+            cli.main(words)
+
+    offered = re.findall(r"did you mean (\S+)\?", capsys.readouterr().err)
+    assert not {"revoke", "--environment", "--recompute"} & set(offered)
 
 
 def test_route_explain_asks_and_shows_the_decision(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,6 +112,19 @@ def test_requests_shows_a_row_and_unknown_costs_as_unknown(router: Httpd, capsys
     out = capsys.readouterr().out
     assert "cost_usd            unknown" in out
     assert "station/m ok after 0.50 s: warm" in out
+
+
+def test_requests_without_an_id_are_the_latest(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {**ROW, "time": 1795953600.0, "key": "dev", "asked": "coder", "target": "here/small", "duration": 1.25}
+    lost = {**row, "id": "req-2", "target": None, "status": 503, "code": "no_target"}
+    router.answers["/gridtie/requests"] = (200, {"requests": [row, lost]})
+
+    assert cli.main(["requests", "--last", "2"]) == 0
+
+    said = capsys.readouterr().out
+    assert router.asked[0].path == "/gridtie/requests?last=2"
+    assert "here/small" in said
+    assert "no_target" in said
 
 
 def test_requests_as_json_is_the_row(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from gridtie.lock import Lock, LockError
+from gridtie.host.fit.agreed import Pick
+from gridtie.lock import Choice, Lock, LockError
 from gridtie.lock.document import document, parse
 
 A, B, C = "a" * 64, "b" * 64, "1" * 64
@@ -44,10 +45,30 @@ def test_a_host_that_learned_the_same_or_something_else_is_no_conflict() -> None
     }
 
 
-def test_a_groups_choice_of_models_is_kept_as_it_is() -> None:
-    given = {"schema": 1, "choices": {"laptops": {"models": ["coder:1b"], "since": "2026-11-29"}}}
+LAPTOPS: dict[str, Any] = {
+    "for": ["code", "chat"],
+    "measure": "alice",
+    "models": [{"name": "coder:1b", "context": 32768, "for": ["code", "chat"]}],
+}
 
-    assert document(parse(given).with_learned(LEARNED, "alice"))["choices"] == given["choices"]
+
+def test_what_a_group_runs_is_read_back_beside_what_was_learned() -> None:
+    by_hand = {"models": [{"name": "coder:7b", "context": 8192, "for": ["code"]}]}
+    given = {"schema": 1, "choices": {"laptops": LAPTOPS, "servers": by_hand}}
+
+    lock = parse(given).with_learned(LEARNED, "alice")
+
+    assert document(lock)["choices"] == given["choices"]
+    assert lock.choices["laptops"] == Choice((Pick("coder:1b", 32768, ("code", "chat")),), "alice", ("code", "chat"))
+    assert lock.choices["servers"].measure == ""
+
+
+def test_a_lock_of_before_there_were_choices_is_read() -> None:
+    assert parse({"schema": 1, "choices": {}}).choices == parse({"schema": 1}).choices == {}
+
+
+def choices(**changes: Any) -> dict[str, Any]:
+    return {"schema": 1, "choices": {"laptops": {"models": [{**LAPTOPS["models"][0], **changes}]}}}
 
 
 def entry(kind: str, **digests: Any) -> dict[str, Any]:
@@ -75,6 +96,17 @@ def entry(kind: str, **digests: Any) -> dict[str, Any]:
         ({"schema": 1, "images": {"x": A}}, "images.x: a mapping with digest"),
         ({"schema": 1, "taken_over": "alice"}, "a list of names"),
         ({"schema": 1, "choices": ["x"]}, "choices: a mapping"),
+        ({"schema": 1, "choices": {"laptops": ["coder:1b"]}}, "choices.laptops: a mapping with models"),
+        ({"schema": 1, "choices": {"laptops": {"models": "coder:1b"}}}, "choices.laptops.models: a list of models"),
+        ({"schema": 1, "choices": {"laptops": {"models": ["coder:1b"]}}}, "choices.laptops.models[0]: a mapping"),
+        ({"schema": 1, "choices": {"laptops": {"models": [], "mesure": "x"}}}, "did you mean measure"),
+        ({"schema": 1, "choices": {"laptops": {"models": [], "for": "code"}}}, "choices.laptops.for: a list"),
+        (choices(context="32K"), "choices.laptops.models[0].context: '32K' is of the wrong type"),
+        (choices(context=True), "context: True is of the wrong type"),
+        (choices(context=0), "context: a number of tokens from 1 on"),
+        (choices(**{"for": []}), "for: purposes were expected"),
+        (choices(**{"for": ["coding"]}), "for: purposes were expected (code, chat"),
+        (choices(name=7), "name: 7 is of the wrong type"),
     ],
     ids=str,
 )

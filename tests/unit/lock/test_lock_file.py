@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.lock import Lock, LockError, file, read, record, take_over
+from gridtie.host.fit.agreed import Pick
+from gridtie.lock import Choice, Lock, LockError, choose, file, read, record, take_over
 
 A, B = "a" * 64, "b" * 64
 
@@ -182,3 +183,25 @@ def test_earlier_stations_that_disagree_are_told_and_neither_is_overridden(path:
 
     assert read(path).digests("models") == {"coder:1b": {"manifest": A}}
     assert read(path).taken_over == ("alice",)
+
+
+# -- what groups run ---------------------------------------------------------------------------------------------------
+
+SMALL, LARGE = (Choice((Pick(name, 32768, ("code",)),), "alice") for name in ("coder:1b", "coder:7b"))
+
+
+def test_a_choice_that_is_there_stays_until_it_is_made_anew(path: Path) -> None:
+    choose(path, {"laptops": SMALL})
+
+    assert choose(path, {"laptops": LARGE, "servers": LARGE}).choices == {"laptops": SMALL, "servers": LARGE}
+    assert choose(path, {"laptops": LARGE}, anew=True).choices == {"laptops": LARGE, "servers": LARGE}
+    assert read(path).choices == {"laptops": LARGE, "servers": LARGE}
+
+
+def test_what_a_group_runs_and_what_its_hosts_learned_leave_each_other_alone(path: Path) -> None:
+    record(path, "alice", models(coder=A))
+    choose(path, {"laptops": SMALL})
+    record(path, "bob", models(other=B))
+
+    assert set(read(path).digests("models")) == {"coder:1b", "other:1b"}
+    assert read(path).choices == {"laptops": SMALL}

@@ -164,6 +164,28 @@ def test_models_lists_aliases_that_can_be_served_and_local_models_by_name() -> N
     }
 
 
+def test_models_says_who_serves_a_name_with_digest_score_and_what_it_showed() -> None:
+    shown = {"date": "2026-11-29", "engine_version": "0.32.15", "checks": {"answers": "held", "tools": "failed"}}
+    rows = {
+        row.id: row
+        for row in house.targets(facts=house.station(large={"digest": "sha256:abc", "acceptance": shown})).models()
+    }
+
+    coder = rows["coder"]
+    assert (coder.served_by, coder.digest, coder.score) == (LARGE, "sha256:abc", 57.9)
+    assert coder.acceptance is not None and coder.acceptance.checks["tools"] == "failed"
+    assert rows["remote"].served_by.startswith("openai/") and rows["remote"].acceptance is None
+
+
+def test_a_model_without_a_template_is_no_chat_and_one_without_words_about_it_is() -> None:
+    base = house.station(small={"capabilities": [], "purposes": ["completion"]}, large={"capabilities": []})
+    found = {
+        target.model: "chat" in target.capabilities for target in house.targets(facts=base).by_id.values() if target.own
+    }
+
+    assert found == {"gridtie/smollm2:135m": False, "gridtie/qwen2.5-coder:7b": True}
+
+
 def test_without_a_station_only_cloud_aliases_are_listed() -> None:
     assert {row.id for row in house.targets(bare=True).models()} == {"coder", "chat", "remote"}
 

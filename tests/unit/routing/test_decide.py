@@ -42,6 +42,15 @@ def codes(plan: Plan) -> dict[str, str]:
     return {skip.target: skip.code for skip in plan.skipped}
 
 
+def test_a_model_without_a_template_is_asked_for_no_chat() -> None:
+    """It would answer a question with the question."""
+    base = house.policy(house.station(large={"capabilities": [], "purposes": ["completion"]}))
+    found = plan("gridtie/qwen2.5-coder:7b", "ci", policy=base)
+
+    assert not found.attempts and found.refusal is not None
+    assert "it has no chat template: it completes text, and is for that alone" in found.refusal.message
+
+
 ORDERS = [
     ("development is local first, then the cloud", "coder", "dev", {}, [LARGE, CLOUD]),
     ("so is test", "coder", "test", {}, [LARGE, CLOUD]),

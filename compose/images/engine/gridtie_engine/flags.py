@@ -1,6 +1,6 @@
 """The command line of llama.cpp's `llama-server`, as far as a station uses it.
 
-The list is what Ollama 0.32.15 can pass (`startLlamaServer` in its llm/llama_server.go, and its device discovery), plus
+The list is what Ollama 0.34.4 can pass (`startLlamaServer` in its llm/llama_server.go, and its device discovery), plus
 what the embedded engine needs. A flag outside it is refused: a setting that is silently dropped would serve another
 model than the one that was asked for.
 """

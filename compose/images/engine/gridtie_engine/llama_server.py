@@ -128,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
             return 0
         params = server_params(args) if args.model else None
     except UnknownFlagError as error:
-        sys.stderr.write(f"llama-server: {error}; this launcher was made for Ollama 0.32.15\n")
+        sys.stderr.write(f"llama-server: {error}; this launcher was made for Ollama 0.34.4\n")
         return 2
 
     # Blocked before the server starts its threads, so that the signal comes to sigwait below and to no thread.

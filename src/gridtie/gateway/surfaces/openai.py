@@ -83,5 +83,9 @@ def _row(listed: ModelListing) -> dict[str, object]:
             "localities": listed.localities,
             "context": listed.context,
             "capabilities": listed.capabilities,
+            "served_by": listed.served_by,
+            "digest": listed.digest or None,
+            "score": listed.score,
+            "acceptance": listed.acceptance,
         },
     }

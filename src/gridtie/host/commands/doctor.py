@@ -50,6 +50,8 @@ def line(result: Result) -> str:
     """One check for people."""
     mark = "ok  " if result.ok else ("--  " if result.blocked_by else "FAIL")
     text = f"{mark}  {result.id:<22} {result.what}: {result.found}"
+    if result.ok and result.warning:
+        return f"warn{text[4:]}\n{'':6}{'warning':<22} {result.warning}"
     if result.ok or result.blocked_by:
         return text
     rows = [text] + [
@@ -63,7 +65,9 @@ def verdict(report: Report) -> str:
     failed = [result.id for result in report.results if not result.ok and not result.blocked_by]
     blocked = sum(bool(result.blocked_by) for result in report.results)
     if report.ok:
-        return f"PASS: all {len(report.results)} checks hold ({report.seconds:.1f} s)"
+        warned = sum(bool(result.warning) for result in report.results)
+        warnings = f", with {warned} warning{'' if warned == 1 else 's'}" if warned else ""
+        return f"PASS: all {len(report.results)} checks hold{warnings} ({report.seconds:.1f} s)"
     also = f"; {blocked} more could not be made" if blocked else ""
     return f"FAIL: {', '.join(failed)}{also} ({report.seconds:.1f} s)"
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
+from gridtie.host.acceptance.record import FILE as ACCEPTED
+from gridtie.host.acceptance.record import Acceptances
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.choice import CannotChoose, Choice, recommend
@@ -25,7 +27,7 @@ from gridtie.host.machine.hardware import Hardware, ProfileError, from_document,
 from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
 from gridtie.host.models.served_speed import tokens_per_second
-from gridtie.host.paths import StationError, config_dir
+from gridtie.host.paths import StationError, config_dir, state_dir
 
 
 def register(commands: Any) -> None:
@@ -95,6 +97,9 @@ def run(args: argparse.Namespace) -> int:
     wishes = _wishes(args, _station(directory).get("engine", {}), _parallel(station))
     if not args.machine:
         wishes = replace(wishes, kept=_installed(station), measured=tokens_per_second(ledger_file(os.environ)))
+        # What a model showed to the engine that the station has.
+        shown = Acceptances(state_dir(os.environ) / "models" / ACCEPTED)
+        wishes = replace(wishes, unfit=shown.unfit(wishes.settings.engine, wishes.engine_version))
     if args.why:
         return _why(args, catalogue, budget, wishes)
     choice = _choice(catalogue, budget, wishes)

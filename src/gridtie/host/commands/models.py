@@ -1,4 +1,4 @@
-"""`gridtie models`: which models this station has, and copies of them for machines that cannot fetch any."""
+"""`gridtie models`: which models this station has, one more or less, and copies for machines that cannot fetch any."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, Mapping
 
+from gridtie.host.commands import models_accept, models_change
 from gridtie.host.models.export import ExportError, chosen, export
 from gridtie.host.models.store import NAMESPACE, Manifest, Store
 from gridtie.host.paths import StationError, config_dir, read_station, state_dir
@@ -16,10 +17,12 @@ from gridtie.host.table import table
 
 def register(commands: Any) -> None:
     """Add the command to the host's parser."""
-    parser = commands.add_parser("models", help="what this station has, and copies of it for other machines")
+    parser = commands.add_parser("models", help="what this station has, one more or less, and copies of them")
     below = parser.add_subparsers(dest="models_command", metavar="COMMAND", required=True)
-    listed = below.add_parser("list", help="the models in the station's store, with sizes and digests")
+    listed = below.add_parser("list", help="the models in the station's store, and where each is from")
     listed.set_defaults(run=_list)
+    models_change.register(below)
+    models_accept.register(below)
     packed = below.add_parser(
         "export",
         help="write models to a directory or tar",
@@ -32,15 +35,25 @@ def register(commands: Any) -> None:
 
 
 def _list(_: argparse.Namespace) -> int:
-    store = _store()
+    store, station = _store(), read_station(config_dir(os.environ))
+    served = {str(model["name"]): model for model in station.get("models", [])}
     rows = []
     for name in store.names():
         manifest = store.read(name)
         if manifest:
             size = sum(layer.size for layer in manifest.blobs)
-            rows.append((name, f"{size / 1e9:.2f} GB", manifest.digest))
-    sys.stdout.write(table(("MODEL", "SIZE", "DIGEST"), rows, right=[1]) + "\n")
+            model = served.get(name, {})
+            row = (name, _origin(name, model), str(model.get("context", "-")), f"{size / 1e9:.2f} GB", manifest.digest)
+            rows.append(row)
+    sys.stdout.write(table(("MODEL", "FROM", "CONTEXT", "SIZE", "DIGEST"), rows, right=[2, 3]) + "\n")
     return 0 if rows else 1
+
+
+def _origin(name: str, model: Mapping[str, Any]) -> str:
+    """Who wanted it here."""
+    if model:
+        return f"added by {model['added']}" if model.get("added") else "gridtie_models"
+    return "no longer served" if name.startswith(f"{NAMESPACE}/") else "the library, or a person"
 
 
 def _export(args: argparse.Namespace) -> int:

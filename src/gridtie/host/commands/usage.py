@@ -34,6 +34,7 @@ _BECAME = (
     ("nowhere_requests", "none"),
 )
 _USED = (("input_tokens", "tokens in"), ("output_tokens", "tokens out"))
+_LATEST = ("TIME", "KEY", "ASKED", "ANSWERED BY", "STATUS", "IN", "OUT", "TOOK", "COST $", "ID")
 # Of the report: shown to those who ask for it.
 _SQL = frozenset(("sql", "recompute"))
 _MONEY = (("cost_usd", "cost $"), ("baseline_usd", "baseline $"), ("saved_usd", "avoided $"))
@@ -58,10 +59,11 @@ def register(commands: Any) -> None:
         help="print the SQL of every figure, compute them again from the ledger file, and compare",
     )
     usage.set_defaults(run=run_usage)
-    requests = commands.add_parser("requests", help="what became of one request")
-    requests.add_argument("id", metavar="ID", help="as in the x-gridtie-request-id header of its answer")
+    requests = commands.add_parser("requests", help="what was asked last, or what became of one request")
+    requests.add_argument("id", nargs="?", metavar="ID", help="as in the x-gridtie-request-id header of its answer")
+    requests.add_argument("--last", type=int, metavar="N", default=20, help="without ID: so many; default: 20")
     requests.add_argument("--json", action="store_true")
-    requests.set_defaults(run=run_request)
+    requests.set_defaults(run=run_requests)
 
 
 def run_usage(args: Namespace) -> int:
@@ -80,8 +82,31 @@ def run_usage(args: Namespace) -> int:
     return recompute(report, database) if args.recompute else 0
 
 
-def run_request(args: Namespace) -> int:
-    """Print one request's row."""
+def run_requests(args: Namespace) -> int:
+    """Print one request's row, or a line for each of the latest."""
+    if args.id:
+        return _one_request(args)
+    rows = _router().get(f"/gridtie/requests?last={args.last}")["requests"]
+    if args.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    elif rows:
+        sys.stdout.write(table(_LATEST, [_latest(row) for row in rows], right=(4, 5, 6, 7, 8)) + "\n")
+        sys.stdout.write("gridtie requests ID has the rest of one.\n")
+    else:
+        sys.stdout.write("No requests of yours are known.\n")
+    return 0
+
+
+def _latest(row: Mapping[str, Any]) -> list[str]:
+    """One line; what failed has its code in the place of a target."""
+    served = row.get("target") or row.get("code") or "nothing"
+    tokens = (str(row.get(name, 0)) for name in ("input_tokens", "output_tokens"))
+    cost = row.get("cost_usd")
+    took, price = f"{row.get('duration', 0.0):.1f} s", "" if cost is None else f"{cost:.5f}"
+    return [shown(row["time"]), row["key"], row["asked"], served, str(row["status"]), *tokens, took, price, row["id"]]
+
+
+def _one_request(args: Namespace) -> int:
     row = _router().get("/gridtie/requests/" + urllib.parse.quote(args.id, safe=""))
     if args.json:
         sys.stdout.write(json.dumps(row, indent=2) + "\n")
@@ -140,10 +165,10 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
     """What is not so on every station: a line for each that is."""
     totals = report["totals"]
     if totals["interrupted"] or totals["cancelled"]:
-        yield "Interrupted: the answer broke off; cancelled: the client left. Both may cost, and save nothing."
+        yield "Interrupted: the answer broke off; cancelled: the client left. Both may cost, and avoid nothing."
     if totals["unpriced"]:
         yield (
-            f"Unpriced: no price is known, so they are in no saving; {_amount(totals['uncompared_usd'])} of their "
+            f"Unpriced: no price is known, so they are in no comparison; {_amount(totals['uncompared_usd'])} of their "
             "cost is known, and spent."
         )
     if totals["over_reserved"]:

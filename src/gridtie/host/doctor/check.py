@@ -18,10 +18,12 @@ class Finding:
     found: str
     wanted: str = ""
     fix: str = ""
+    # What holds and is hardly meant: it fails nothing, and is said wherever the verdict is.
+    warning: str = ""
 
 
-def good(found: str, wanted: str = "") -> Finding:
-    return Finding(True, found, wanted)
+def good(found: str, wanted: str = "", warning: str = "") -> Finding:
+    return Finding(True, found, wanted, warning=warning)
 
 
 def bad(found: str, wanted: str, fix: str) -> Finding:
@@ -49,6 +51,7 @@ class Result:
     wanted: str
     fix: str
     blocked_by: tuple[str, ...] = ()
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,4 +113,5 @@ def _made(check: Check, look: Look) -> Result:
         finding = bad(f"the check itself failed: {type(error).__name__}: {error}", "a finding", "report this as a bug")
     # Checks are worded for a checkout; whoever installed the collection has no Makefile.
     fix = finding.fix.replace("make site", look.site_command)
-    return Result(check.id, finding.ok, check.what, finding.found, finding.wanted, fix)
+    warning = finding.warning.replace("make site", look.site_command)
+    return Result(check.id, finding.ok, check.what, finding.found, finding.wanted, fix, warning=warning)

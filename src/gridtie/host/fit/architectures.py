@@ -1,7 +1,8 @@
 """What llama.cpp makes of each architecture's header, as data: which layers slide, recur, share, what a block holds.
 
 Read in llama.cpp's sources (src/models/*.cpp, `load_arch_hparams` and the graphs; src/llama-model.cpp,
-`create_memory`) of builds 10566 and 11549, and held to the dry run of its server (tests/contract/test_fit_oracle.py).
+`create_memory`) of builds 10566 and 11549, and held to the dry runs of the server of both and of 11063
+(tests/contract/test_fit_oracle.py).
 What is not in the table has not been measured and is never computed by another's rule.
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Optional
 
-# The build whose server reads a pattern of sliding layers from an array (`load_swa_pattern`), keeps no cache for
-# next-token heads, and keeps a batch's embeddings once more than before. Each came in some build after 11063.
+# The build whose server reads a pattern of sliding layers from an array (`load_swa_pattern`) and keeps no cache for
+# next-token heads. Each came in some build after 10566.
+PATTERNS_IN = 11063
+# The build whose server keeps a batch's embeddings once more than before. It came in some build after 11063.
 CHANGED_IN = 11549
 
 # Which layers recur.
@@ -36,7 +39,7 @@ class Sliding:
     size: int = 0
     fixed: bool = False
     required: bool = False
-    arrays_since: int = CHANGED_IN
+    arrays_since: int = PATTERNS_IN
     blocks: int = 0
 
 
@@ -44,7 +47,7 @@ class Sliding:
 class Rule:
     """One architecture. The defaults are those of a dense transformer with a gated feed-forward block.
 
-    `since`: a build that knows it, where CHANGED_IN is the first that was seen to.
+    `since`: the first build that was seen to know it.
     `recurs`: which layers keep a state; `interval`: of how many one is attention where the header does not say.
     `shares_after`: layers from this on have no cache of their own. `shares`: the header says how many of the last have
     none. `keeps_cache`: not so in encoders, which read a text at once. `heads_cached_until`: next-token heads have a
@@ -62,7 +65,7 @@ class Rule:
     interval: int = 0
     shares_after: int = 0
     shares: bool = False
-    heads_cached_until: int = CHANGED_IN
+    heads_cached_until: int = PATTERNS_IN
     tied_twice: bool = False
     keeps_cache: bool = True
     gates: int = 3
@@ -94,7 +97,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("chatglm", "phimoe", "orion", "xverse", "deci", "maincoder", "dbrx"), _PLAIN),
     "smallthinker": Rule(sliding=Sliding(4, first=True)),
     **dict.fromkeys(("mimo2", "step35"), Rule(sliding=_BY_PATTERN)),
-    **dict.fromkeys(("maple", "spark2_5"), Rule(sliding=_BY_PATTERN, since=CHANGED_IN)),
+    **dict.fromkeys(("maple", "spark2_5"), Rule(sliding=_BY_PATTERN, since=PATTERNS_IN)),
     "exaone-moe": Rule(sliding=Sliding(4, required=True)),
     "afmoe": Rule(sliding=Sliding(4)),
     "mellum": Rule(sliding=Sliding(4, arrays_since=0)),

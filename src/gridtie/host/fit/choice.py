@@ -7,11 +7,12 @@ model the same way (judge.py), so that `gridtie fit` shows exactly what the choi
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Callable, Mapping, Optional, Sequence
 
 from ..catalogue import Catalogue, Model
-from .judge import Verdict, Wishes, judge, why_flagged, why_unfit
-from .memory import GIB
+from .judge import Verdict, Wishes, beyond_training, judge, why_flagged, why_unfit
+from .memory import CONTEXT_STEP, GIB
 from .placement import Budget
 from .purposes import PURPOSES, USUAL, Purpose
 from .score import EMBEDDING, standings_of
@@ -76,7 +77,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         name = small.name if small else "-"
         raise CannotChoose(f"no model can be chosen: not even that of the smoke test ({name}): {reason}")
     if wishes.together:
-        budget = _smaller(budget, proof)
+        budget = smaller(budget, proof)
     rivals = [model for model in catalogue.models.values() if model.name != proof.model.name]
     coding, embedding = standings_of(catalogue), standings_of(catalogue, EMBEDDING)
     verdicts: dict[str, Verdict] = {}
@@ -86,10 +87,10 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     faster: dict[str, Verdict] = {}
     for purpose in (PURPOSES[name] for name in wishes.purposes):
         standings = embedding if purpose.name == "embeddings" else coding
-        taken = _beside(chosen, purpose, wishes)
+        taken = beside(chosen, purpose, wishes)
         judged = [
             _modest(
-                judge(model, _room(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                judge(model, room_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
                 purpose.share if taken else 1.0,
                 budget,
             )
@@ -112,7 +113,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         chosen[best.model.name] = replace(wider, chosen=True, purposes=purposes)
     if budget.cards and not wishes.together and not wishes.contexts:
         for name, verdict in list(chosen.items()):
-            chosen[name] = _longer(verdict, _room(budget, _always_there(chosen), name), wishes)
+            chosen[name] = _longer(verdict, room_beside(budget, _always_there(chosen), name), wishes)
     turns = _taking_turns(chosen, budget, wishes)
     chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
@@ -146,8 +147,31 @@ def recommend(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     return Choice(tuple(verdicts[name] for name in catalogue.models), missing, faster, picks)
 
 
-def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wishes: Wishes) -> Choice:
-    """The models that a person named, and the one of the smoke test. Raises CannotChoose with every reason at once.
+def offered(choice: Choice, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
+    """The choice, each model saying which one would be better were it not too much to fetch unasked."""
+    best = choose_best(catalogue, budget, replace(wishes, max_download=0))
+    recommended = {purpose: verdict for verdict in best.chosen for purpose in verdict.purposes}
+    verdicts = []
+    for verdict in choice.verdicts:
+        better = {recommended[p].model.name: recommended[p] for p in verdict.purposes if p in recommended}
+        for name, each in better.items():
+            if name != verdict.model.name:
+                size, most = each.model.file.bytes / 1e9, wishes.max_download / 1e9
+                hint = f"{name} is recommended, and {size:.1f} GB are more than is fetched unasked ({most:.3g} GB): "
+                verdict = replace(verdict, why=f"{verdict.why}; {hint}name it in gridtie_models to have it")
+        verdicts.append(verdict)
+    return replace(choice, verdicts=tuple(verdicts))
+
+
+def choose_named(
+    catalogue: Catalogue,
+    names: Sequence[str],
+    budget: Budget,
+    wishes: Wishes,
+    contexts: Mapping[str, int] = MappingProxyType({}),
+) -> Choice:
+    """The models that a person named, some with `contexts`, and the one of the smoke test. Raises CannotChoose with
+    every reason at once.
 
     Licence, size, estimated speed, purpose, and whether a part may lie in main memory are the person's own decision;
     memory in all, what the engine can load and what can be reached are not.
@@ -164,11 +188,16 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wis
         except KeyError as error:
             problems.append(str(error.args[0]))
             continue
-        verdict = judge(_for_any_use(model), budget, own_decision, None, standings.get(name))
-        problems += [f"{name}: {refusal}" for refusal in verdict.refusals]
+        context = contexts.get(name, 0)
+        if fault := beyond_training(name, context, model.shape.context_length):
+            problems.append(fault)
+            continue
+        asked = replace(own_decision, contexts=(context,)) if context else own_decision
+        verdict = judge(for_any_use(model), budget, asked, None, standings.get(name))
+        problems += _cannot_be_had(verdict)
         why = "named" + _partly(verdict, budget) if name in names else "the small real model that is always there"
         chosen[name] = replace(verdict, model=model, chosen=True, why=why)
-        budget = _smaller(budget, verdict) if wishes.together else budget
+        budget = smaller(budget, verdict) if wishes.together else budget
     if problems:
         raise CannotChoose("\n".join(problems))
     usual = PURPOSES[USUAL[0]]
@@ -180,6 +209,16 @@ def choose_named(catalogue: Catalogue, names: Sequence[str], budget: Budget, wis
     return Choice((*chosen.values(), *rest))
 
 
+def _cannot_be_had(verdict: Verdict) -> list[str]:
+    """What speaks against a model that was named, with the setting that would help where it is the context."""
+    if not verdict.refusals:
+        return []
+    name, placement = verdict.model.name, verdict.placement
+    short = placement is not None and not placement.possible and verdict.largest_context >= CONTEXT_STEP
+    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.largest_context}}}]" if short else ""
+    return [f"{name}: {'; '.join(verdict.refusals)}{hint}"]
+
+
 def side_by_side(verdicts: Sequence[Verdict], budget: Budget) -> bool:
     """Whether all of them can be in memory at once; where not, the engine swaps them, which takes seconds each time."""
     return sum(verdict.need.total for verdict in verdicts if verdict.need) <= budget.available
@@ -189,7 +228,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     """For each model that shares its room with others what that means."""
     there = _always_there(chosen)
     turns = [verdict for verdict in chosen.values() if verdict not in there]
-    if wishes.together or side_by_side(turns, _room(budget, there, "")):
+    if wishes.together or side_by_side(turns, room_beside(budget, there, "")):
         return {}
     names = [verdict.model.name for verdict in turns]
     return {
@@ -199,7 +238,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     }
 
 
-def _beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:
+def beside(chosen: Mapping[str, Verdict], purpose: Purpose, wishes: Wishes) -> list[Verdict]:
     """What is in memory while a model of this purpose is at work.
 
     With servers of their own all are. Ollama swaps models that take turns, but not those that are asked between two
@@ -218,11 +257,11 @@ def _always_there(chosen: Mapping[str, Verdict]) -> list[Verdict]:
     return [verdict for verdict in chosen.values() if all(PURPOSES[name].beside for name in verdict.purposes)]
 
 
-def _room(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
+def room_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
     """What is left for the model of that name, which does not stand in its own way."""
     for verdict in taken:
         if verdict.model.name != name:
-            budget = _smaller(budget, verdict)
+            budget = smaller(budget, verdict)
     return budget
 
 
@@ -344,11 +383,11 @@ def _nearest(judged: Sequence[Verdict], purpose: Purpose, wishes: Wishes) -> str
     return f"the nearest is {nearest.model.name}: {'; '.join(nearest.refusals)}"
 
 
-def _for_any_use(model: Model) -> Model:
+def for_any_use(model: Model) -> Model:
     return replace(model, license=replace(model.license, commercial=True))
 
 
-def _smaller(budget: Budget, verdict: Verdict) -> Budget:
+def smaller(budget: Budget, verdict: Verdict) -> Budget:
     """What a model leaves: it takes the widest card first, as the engine does."""
     taken = left = verdict.need.total if verdict.need else 0
     cards = list(budget.cards)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .architectures import CHANGED_IN
+from .architectures import CHANGED_IN, PATTERNS_IN
 from .layers import Layers
 
 # Bytes of each layer's own embeddings in Gemma 3n (llama-hparams.h, n_embd_altup).
@@ -95,7 +95,10 @@ def _room(model: Layers, batch: Batch) -> int:
         return 0 if rotates or not batch.flash_attention else width
     if model.mixture:
         return min(output, 2 * width)
-    return 2 * output if rotates and output < width else output
+    if output < width:
+        return 2 * output if rotates or not batch.flash_attention else output
+    inner = max((layer.feed_forward for layer in model.layers), default=0)
+    return output - width if output >= 2 * width and inner <= output + width else output
 
 
 def _feed_forward(model: Layers, batch: Batch) -> int:
@@ -140,7 +143,9 @@ def _recurrent(model: Layers, batch: Batch) -> int:
         return 4 * (2 * sizes.convolved + 4 * sizes.inner) + states
     projected = sizes.inner + sizes.convolved + sizes.rank
     held = 4 * (projected + 2 * sizes.convolved + 3 * sizes.inner)
-    return held + (4 if batch.changed else -4) * width + states
+    # Beside attention it is the wider sum from PATTERNS_IN on, unless the cache is quantised.
+    wider = batch.changed or (batch.build >= PATTERNS_IN and bool(model.attention) and not batch.quantised)
+    return held + (4 if wider else -4) * width + states
 
 
 def _scores(model: Layers, batch: Batch) -> int:

@@ -180,7 +180,7 @@ class Header:
         return self.metadata.get(f"{self.architecture}.{key}")
 
 
-def parse_header(data: bytes, name: str) -> Header:
+def parse_header(data: Union[bytes, bytearray], name: str) -> Header:
     """The header at the beginning of `data`. Raises GgufError, whose message calls the file `name`; a `Cut` where more
     bytes are needed.
     """
@@ -208,7 +208,7 @@ class _End(Exception):
 class _Reader:
     """Bytes and a place in them."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Union[bytes, bytearray]) -> None:
         self._data = data
         self.at = 0
 

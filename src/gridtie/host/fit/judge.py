@@ -40,6 +40,7 @@ class Wishes:
     may not be taken; None where they may. `engine_version` is "" where it is not known, `stock` whether the engine
     reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit. `measured` are tokens a second
     that models had on this machine, which count instead of an estimate; `kept` are the models that were chosen before.
+    `unfit` has for a purpose the models that showed here that they are not for it, with what they showed.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -56,6 +57,7 @@ class Wishes:
     stock: bool = False
     measured: Mapping[str, float] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,12 +106,15 @@ def judge(
 
     parts = parts_of_layers(layers, model.file.tensors)
 
+    def needs(settings: Settings) -> Need:
+        return replace(need_of(layers, model.file.tensors, settings), projector=model.file.projector)
+
     def placed(settings: Settings) -> Placement:
-        return best_placement(need_of(layers, model.file.tensors, settings), parts, budget)
+        return best_placement(needs(settings), parts, budget)
 
     contexts = wishes.contexts or (purpose.contexts if purpose else CONTEXTS)
     settings = _settings(model, wishes.settings, contexts, lambda wanted: placed(wanted).whole)
-    needed, placement = need_of(layers, model.file.tensors, settings), placed(settings)
+    needed, placement = needs(settings), placed(settings)
     largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
     seconds = placement.seconds(read_per_token(model, settings))
     measured = wishes.measured.get(model.name) if placement.whole else None
@@ -133,6 +138,13 @@ def judge(
         placement=placement,
         speed_measured=measured is not None,
     )
+
+
+def beyond_training(name: str, context: int, trained: int) -> str:
+    """What is said of a context that a model was not trained for; "" where it was."""
+    if context <= trained:
+        return ""
+    return f"{name} was trained for {trained} tokens of context, found {context}: set its context to at most {trained}"
 
 
 def served_purposes(model: Model, wishes: Wishes) -> list[str]:
@@ -179,7 +191,9 @@ def _holds(flag: Flag, wishes: Wishes) -> bool:
 
 
 def why_flagged(model: Model, purpose: Optional[Purpose], wishes: Wishes) -> list[str]:
-    return [_told(flag) for flag in _flags(model, purpose, wishes) if not flag.warning]
+    """What speaks against it, by what is published and by what it has shown on this machine."""
+    shown = wishes.unfit.get(purpose.name, {}).get(model.name) if purpose else None
+    return [_told(flag) for flag in _flags(model, purpose, wishes) if not flag.warning] + ([shown] if shown else [])
 
 
 def _told(flag: Flag) -> str:
@@ -190,7 +204,8 @@ def _engine(model: Model, wishes: Wishes) -> list[str]:
     """Why this engine cannot load it."""
     kind = wishes.settings.engine
     if wishes.stock and model.own_header and not _has_other_source(model):
-        return [f"llama.cpp as published cannot read the library's file: {model.own_header}"]
+        file = "the library's file" if model.sources and model.sources[0].kind == "ollama" else "this file"
+        return [f"llama.cpp as published cannot read {file}: {model.own_header}"]
     least = model.engines.get(kind)
     if least and wishes.engine_version and version(wishes.engine_version) < version(least):
         return [f"needs {kind} {least} or newer: this is {wishes.engine_version}"]
@@ -198,7 +213,8 @@ def _engine(model: Model, wishes: Wishes) -> list[str]:
 
 
 def _has_other_source(model: Model) -> bool:
-    return any(source.kind != "ollama" for source in model.sources)
+    """What is said of a header is about the library's file, or about the only one that there is."""
+    return len(model.sources) > 1 and any(source.kind != "ollama" for source in model.sources)
 
 
 def _fits(

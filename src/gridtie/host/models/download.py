@@ -18,13 +18,12 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, TypeVar
+from typing import Any, Callable, Mapping, Optional, TypeVar
 
 from .store import sha256_of
 
 _T = TypeVar("_T")
 _CHUNK = 1 << 20
-_TRIES = 6
 # Statuses after which the same request may succeed: time-outs, rate limits, a server in trouble.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_SUCH_RANGE = 416
@@ -37,7 +36,13 @@ _LONGEST_PAUSE_S = 60.0
 
 
 class FetchError(Exception):
-    """A download failed for good."""
+    """A download failed for good. `status` is what the server answered, 0 where it did not; `code` its own name for
+    what is wrong (Hugging Face's `X-Error-Code`), "" where it has none.
+    """
+
+    def __init__(self, message: str, status: int = 0, code: str = "") -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
 
 
 class NotReachedError(FetchError):
@@ -46,45 +51,30 @@ class NotReachedError(FetchError):
 
 @dataclass(frozen=True)
 class Fetcher:
-    """How to download: CA bundle, seconds without a byte before a try is given up, pauses between tries.
+    """How to download: CA bundle, seconds without a byte before a try is given up, tries and pauses between them.
 
     A try that brought `gain` bytes more begins the count of tries anew: a line that is cut every few minutes gets a
-    large file through all the same.
+    large file through all the same. `token` is shown to the server that is asked, and to no other that it sends on to.
     """
 
     ca_bundle: str = ""
     stall_s: float = 60.0
     gain: int = 16 << 20
     pause: Callable[[float], None] = field(default=time.sleep)
+    tries: int = 6
+    token: str = field(default="", repr=False)
 
     def read(self, url: str, accept: str = "*/*", most: int = 1 << 22) -> bytes:
         """A small document. Raises FetchError."""
 
         def once() -> bytes:
-            with self._open(url, {"Accept": accept}) as answer:
+            with self.open(url, {"Accept": accept}) as answer:
                 content: bytes = answer.read(most + 1)
             if len(content) > most:
                 raise FetchError(f"{shown(url)} sends more than {most} bytes where a small document was expected")
             return content
 
-        return self._retried(url, once)
-
-    def read_part(self, url: str, start: int, length: int) -> bytes:
-        """At most `length` bytes of a file from `start` on. Raises FetchError.
-
-        A server that ignores ranges sends all of it: then what comes before is thrown away and the rest not read.
-        """
-
-        def once() -> bytes:
-            headers = {"Range": f"bytes={start}-{start + length - 1}"}
-            with self._open(url, headers) as answer:
-                left = 0 if answer.status == http.client.PARTIAL_CONTENT else start
-                while left:
-                    left -= len(answer.read(min(left, _CHUNK))) or left
-                content: bytes = answer.read(length)
-            return content
-
-        return self._retried(url, once)
+        return self.retried(url, once)
 
     def download(self, url: str, partial: Path, sha256: str, progress: Callable[[int], None]) -> None:
         """Complete `partial` from `url` and check it; an empty `sha256` accepts any content.
@@ -93,7 +83,7 @@ class Fetcher:
         once more from the start (a damaged remainder is the usual reason); a second time it is an error.
         """
         fresh = not partial.exists()
-        self._retried(url, lambda: self._continue(url, partial, progress), lambda: _size(partial))
+        self.retried(url, lambda: self._continue(url, partial, progress), lambda: _size(partial))
         found = sha256_of(partial)
         if not sha256 or found == sha256:
             return
@@ -109,7 +99,7 @@ class Fetcher:
         have = _size(partial)
         headers = {"Range": f"bytes={have}-"} if have else {}
         try:
-            answer = self._open(url, headers)
+            answer = self.open(url, headers)
         except urllib.error.HTTPError as error:
             if have and error.code == _NO_SUCH_RANGE:
                 return  # It is complete; the hash decides.
@@ -139,41 +129,60 @@ class Fetcher:
                 f"{DISK_RESERVE / 1e9:.2f} GB stay free; nothing of it was fetched: free some space and run again"
             )
 
-    def _open(self, url: str, headers: dict[str, str]) -> http.client.HTTPResponse:
+    def open(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+        """Ask once. Raises FetchError for what cannot be asked; what `retried` takes care of goes through."""
         scheme = urllib.parse.urlsplit(url).scheme
         if scheme not in ("http", "https"):
             raise FetchError(f"{shown(url)}: only http and https can be downloaded from")
         # Ranges are of the file as it is; a compressed transfer would shift them.
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - checked above
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust(self.ca_bundle)))
+        if self.token:
+            request.add_unredirected_header("Authorization", f"Bearer {self.token}")
+        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust(self.ca_bundle)), _SameServer)
         answer: http.client.HTTPResponse = opener.open(request, timeout=self.stall_s)
         return answer
 
-    def _retried(self, url: str, work: Callable[[], _T], got: Callable[[], int] = lambda: 0) -> _T:
+    def retried(self, url: str, work: Callable[[], _T], got: Callable[[], int] = lambda: 0) -> _T:
         """Run `work`, again after a failure that may pass, with pauses of 1, 2, 4, 8 and 16 s or as the server asks.
 
-        `got` tells how many bytes there are by now.
+        `got` tells how many bytes there are by now. Raises FetchError.
         """
         tries, had = 0, got()
-        kind: type[FetchError] = FetchError
         while True:
             try:
                 return work()
             except urllib.error.HTTPError as error:
                 error.close()
                 reason, passing, pause = f"HTTP {error.code}", error.code in _PASSING, _asked_pause(error)
-                kind = FetchError
+                kind, answered = FetchError, (error.code, error.headers.get("X-Error-Code") or "")
             except (OSError, http.client.HTTPException) as error:
                 cause = getattr(error, "reason", error)
                 reason, passing, pause = str(cause) or type(error).__name__, _may_pass(cause), 0.0
-                kind = NotReachedError if passing and not got() else FetchError
+                kind, answered = NotReachedError if passing and not got() else FetchError, (0, "")
             have = got()
             tries, had = (1, have) if have >= had + self.gain else (tries + 1, had)
-            if not passing or tries == _TRIES:
+            if not passing or tries >= self.tries:
                 break
             self.pause(max(float(2 ** (tries - 1)), pause))
         after = f" after {tries} tries" if tries > 1 else ""
-        raise kind(f"{shown(url)} cannot be fetched{after}: {reason}")
+        raise kind(f"{shown(url)} cannot be fetched{after}: {reason}", *answered)
+
+
+class _SameServer(urllib.request.HTTPRedirectHandler):
+    """A renamed repository is elsewhere on the same server, which is to know who asks; a storage is not."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Optional[urllib.request.Request]:
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        token = req.unredirected_hdrs.get("Authorization")
+        if request and token and _server(newurl) == _server(req.full_url):
+            request.add_unredirected_header("Authorization", token)
+        return request
+
+
+def _server(url: str) -> tuple[str, str]:
+    return urllib.parse.urlsplit(url)[:2]
 
 
 @functools.lru_cache(maxsize=4)

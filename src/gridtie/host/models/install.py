@@ -20,10 +20,12 @@ from ..fit.header import Header
 from .gguf_file import read_header
 from .owned import OwnedModels
 from .progress import Meter
+from .remote_header import read_remote_header
 from .seed import DirectorySeed, Seed
 from .sources import (
     Means,
     ObtainError,
+    blob_url,
     gguf_from_location,
     gguf_from_model,
     gguf_from_package,
@@ -68,8 +70,12 @@ class Wanted:
     @property
     def store_names(self) -> tuple[str, ...]:
         """Every name that it has in a store: the served one, and the library's that it is made from."""
-        library = (self.source.name, _aside(self.source.name)) if isinstance(self.source, OllamaSource) else ()
-        return (self.own_name, *library)
+        return store_names(self.model.name, self.source.name if isinstance(self.source, OllamaSource) else "")
+
+
+def store_names(name: str, library: str) -> tuple[str, ...]:
+    """Every name that a model has in a store; `library` is its name in the Ollama library, "" where it is not of it."""
+    return (own_name(name), library, _aside(library)) if library else (own_name(name),)
 
 
 @dataclass
@@ -84,6 +90,7 @@ class Installer:
     learned: dict[str, Pin] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     _bases: dict[str, Manifest] = field(default_factory=dict)
+    _headers: dict[str, Header] = field(default_factory=dict)
     _locks: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
 
     @property
@@ -139,9 +146,25 @@ class Installer:
         layer = Layer(MODEL_TYPE, f"sha256:{wanted.pin.gguf}", size)
         return {} if self._has(layer) else {layer.digest: self._costs(layer, means)}
 
+    def library_at_hand(self, name: str, pin: Pin) -> bool:
+        """Whether its manifest need not be asked for."""
+        return self._base_at_hand(name, pin) is not None
+
     def library_pin(self, name: str, means: Means) -> Pin:
         """The digests of a library's model, as it is at hand or else as the registry has it now."""
         return _pin_of(self._base(name, Pin(), means))
+
+    def library_header(self, name: str, pin: Pin, means: Means) -> tuple[Header, int, int]:
+        """Of a library's model its file's header and size, and the size of its projector: of what is at hand, else of
+        the first bytes of what the registry has.
+        """
+        base = self._base(name, pin, means)
+        path = next((path for store in self.stores if (path := store.blob(base.model.digest)).is_file()), None)
+        if path is not None:
+            header = read_header(path)
+        else:
+            header = read_remote_header(blob_url(name, base.model, means), means.fetcher, name).header
+        return header, base.model.size, base.projector_bytes
 
     def install(self, wanted: Wanted, means: Means) -> Manifest:
         """Get what is missing and make the model visible. Raises ObtainError, FetchError, StoreError."""
@@ -167,8 +190,11 @@ class Installer:
         return False
 
     def header(self, manifest: Manifest) -> Header:
-        """The metadata of the model's file."""
-        return read_header(self.store.blob(manifest.model.digest))
+        """The metadata of the model's file, read once: a vocabulary takes longer than all that is computed of it."""
+        digest = manifest.model.digest
+        if digest not in self._headers:
+            self._headers[digest] = read_header(self.store.blob(digest))
+        return self._headers[digest]
 
     def _as_wanted(self, manifest: Manifest, wanted: Wanted) -> bool:
         params = [layer for layer in manifest.layers if layer.media_type == PARAMS_TYPE]

@@ -12,8 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
 
-from ..catalogue import Catalogue, CatalogueError, Model, Pin
-from ..fit.header import GgufError
+from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
+from ..acceptance.record import FILE as ACCEPTED
+from ..acceptance.record import Acceptances
+from ..acceptance.run import LIMIT_S, accept, limit_of
+from ..catalogue import Catalogue, CatalogueError, DerivedSource, GgufSource, Model, OllamaSource, Pin
+from ..fit.agreed import Agreement
+from ..fit.choice import CannotChoose, choose_named
+from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
 from ..fit.memory import Settings, need, need_of_file
@@ -22,10 +28,12 @@ from ..fit.purposes import USUAL
 from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
+from .added import Added, beside, changed, held_to, outranked, read_added, write_added
 from .download import FetchError
-from .install import Installer, InstallError, Wanted, clear_scratch
+from .entries import Entry, parse_entries
+from .install import Installer, InstallError, Wanted, clear_scratch, store_names
 from .install_all import ask_digests, check_disk, install_all
-from .own_files import check_engine, describe, fetch, find_file, parse_entry
+from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
@@ -34,6 +42,7 @@ from .resolve import (
     Known,
     Request,
     Resolved,
+    agreed_before,
     chosen_before,
     merged_pins,
     pinned_models,
@@ -43,12 +52,15 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
+from .sources import Means, ObtainError, gguf_from_location
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, sha256_of
+from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
 EMBEDDED_PORT = 8080
 ENGINES = ("ollama", "embedded")
+# Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
+HELD_CALLS = ("tools",)
 OLLAMA_URL = "http://engine:11434"
 
 
@@ -83,6 +95,16 @@ class Directories:
     def proofs(self) -> Path:
         """Which models have answered."""
         return self.root / "proved.json"
+
+    @property
+    def added(self) -> Path:
+        """What was added by hand."""
+        return self.root / "added.json"
+
+    @property
+    def accepted(self) -> Path:
+        """What the models have shown."""
+        return self.root / ACCEPTED
 
     @property
     def checked(self) -> Path:
@@ -123,12 +145,21 @@ class Order:
     learned: Mapping[str, Pin] = field(default_factory=dict)
     require_pins: bool = False
     choose_again: bool = False
+    # What `auto` means where a group of machines has one choice.
+    agreed: Optional[Agreement] = None
     deep: bool = False
     seed: Optional[Path] = None
     prune: bool = False
+    # What a person adds by hand, and names of what was added and is to go.
+    add: Sequence[Added] = ()
+    remove: Collection[str] = ()
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
+    # At most so many seconds in which a new model shows what it can; 0 asks none of them.
+    accept_s: float = LIMIT_S
+    # Whether the engine computes on graphics.
+    graphics: bool = False
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
@@ -175,17 +206,24 @@ def _provision(order: Order, check: bool) -> Provisioned:
     if directories.adopted and not check:
         owned.note_adopted(str(directories.adopted[0]))
     remarks: list[str] = []
-    catalogue, own_pins, postponed = _with_own_files(order, installer, check)
+    entries = _entries(order)
+    earlier = read_added(directories.added)
+    added = changed(earlier, [_hashed(each, order, installer) for each in order.add], order.remove)
+    catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
-    request = _request(order, postponed)
-    pins = {**merged_pins(order.lock, order.learned), **own_pins}
+    remarks += outranked(entries, added)
+    request = _request(order, entries, postponed)
+    pins = {**{each.name: each.pin for each in added}, **merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
-    wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+    known = _known(added, catalogue, postponed, remarks)
+    _check_added(order, request, resolved, known, catalogue)
+    served = replace(resolved, models=tuple(beside(resolved.models, entries, known)))
+    wanted = wanted_models(served, catalogue, pins, order.require_pins)
     asked = {} if check else ask_digests(installer, wanted, order.means)
     if asked:
         order.agree(asked)
         pins.update(asked)
-        wanted = wanted_models(resolved, catalogue, pins, order.require_pins)
+        wanted = wanted_models(served, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
@@ -196,10 +234,15 @@ def _provision(order: Order, check: bool) -> Provisioned:
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
         _described(order, installer, scores, request, *each)
-        for each in zip(range(len(wanted)), wanted, resolved.models, found)
+        for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
-    keep = {name for item in wanted for name in item.store_names} | {own_name(name) for name in postponed}
-    superfluous = _prunable(directories, owned, keep) if order.prune else []
+    by_hand = {each.name: {"added": each.who} for each in known}
+    for model in models:
+        model.update(by_hand.get(str(model["catalogue"]), {}))
+    keep = {name for item in wanted for name in item.store_names} | {own_name(each.name) for each in added}
+    keep |= {own_name(name) for name in postponed}
+    stay = keep if order.prune else _but_for(owned, order, [*earlier, *order.add], keep)
+    superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
     after = _intended(wanted, resolved, request, listing)
@@ -207,10 +250,16 @@ def _provision(order: Order, check: bool) -> Provisioned:
         before["superfluous"] = [name for each in superfluous for name in each.names]
         after["superfluous"] = []
     if not check:
+        dropped = {own_name(name) for name in chosen_before(directories.resolved)} - keep
         _write(directories, request, resolved, listing)
+        remarks += _unloaded(order, owned, keep, dropped)
         remarks += _proved(order, installer, models)
-        if order.prune:
-            _prune(superfluous, directories, owned)
+        if order.add or order.remove:
+            write_added(directories.added, [held_to(each, {**pins, **installer.learned}) for each in added])
+        if superfluous or order.prune:
+            _prune(superfluous, directories, owned, leftovers=order.prune)
+        remarks += _accepted(order, models)
+    models = [_with_acceptance(order, model) for model in models]
     return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
@@ -222,6 +271,20 @@ def _seeds(order: Order, checked: Checked) -> list[Seed]:
         return [*seeds, open_seed(order.seed, checked)] if order.seed else seeds
     except (SeedError, OSError) as error:
         raise InstallError(f"gridtie_models_seed: {error}") from error
+
+
+def _unloaded(order: Order, owned: OwnedModels, keep: Collection[str], dropped: Collection[str]) -> list[str]:
+    """Remarks on what went, and on what was `dropped` and may stay. To be asked before a name is pruned."""
+    undeclared = {name: digest for name, digest in owned.names(order.engine).items() if name not in keep}
+    if order.engine != "ollama" or order.reach is None or not undeclared:
+        return []
+    try:
+        held = unload(order.reach(order.ollama_url), undeclared)
+    except Unreachable as error:
+        names = ", ".join(sorted(dropped))
+        why = f"{names} may be in the engine's memory until Ollama has kept it long enough (gridtie_ollama_keep_alive)"
+        return [f"{why}: {error}"] if dropped else []
+    return [f"no longer declared, unloaded from the engine: {', '.join(held)}"] if held else []
 
 
 def _proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -255,6 +318,35 @@ def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[
     return "", ""
 
 
+def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Let every model that is new, on this version of the engine, show what it can; remarks on what it cannot."""
+    if order.reach is None or order.accept_s == 0:
+        return []
+    records, remarks = Acceptances(order.directories.accepted), []
+    tolerance = TOLERANCE_ON_CARDS if order.graphics else TOLERANCE
+    for model in models:
+        if records.find(model, order.engine, order.engine_version):
+            continue
+        limit = limit_of(model, order.accept_s)
+        try:
+            url, version = order.reach(str(model["url"])), order.engine_version
+            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
+        except Unreachable:
+            # The proof before this has said so, and the others are behind the same engine.
+            break
+        remarks += [f"{model['name']}: {result.id} failed: {result.found}" for result in done.failed]
+    return remarks
+
+
+def _with_acceptance(order: Order, model: Mapping[str, Any]) -> dict[str, Any]:
+    """With what it has shown, and without the purposes that it is not for by that."""
+    shown = Acceptances(order.directories.accepted).find(model, order.engine, order.engine_version)
+    if shown is None:
+        return dict(model)
+    purposes = [purpose for purpose in model["purposes"] if purpose not in shown.unfit]
+    return {**model, "purposes": purposes, "acceptance": shown.summary()}
+
+
 def withdraw(directories: Directories, check: bool = False) -> list[str]:
     """Take away everything that the station installed, from a store that belongs to somebody else; what went, in words.
 
@@ -277,11 +369,11 @@ def _prunable(directories: Directories, owned: OwnedModels, keep: Collection[str
     return [each for each in found if each.names or each.blobs]
 
 
-def _prune(found: Sequence[Prunable], directories: Directories, owned: OwnedModels) -> None:
+def _prune(found: Sequence[Prunable], directories: Directories, owned: OwnedModels, leftovers: bool = True) -> None:
     for each in found:
         prune(each, owned)
     # All that is wanted is there: what is left was begun for something else.
-    for leftover in directories.incoming.glob("*"):
+    for leftover in directories.incoming.glob("*") if leftovers else ():
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 
@@ -298,46 +390,120 @@ def _note_earlier(installer: Installer) -> None:
             installer.owned.note(installer.engine, name, manifest.digest)
 
 
-def _with_own_files(order: Order, installer: Installer, check: bool) -> tuple[Catalogue, dict[str, Pin], list[str]]:
-    """The catalogue with the user's own files in it, their pins, and names that cannot be judged without fetching."""
+def _entries(order: Order) -> list[Entry]:
+    """What was asked for by name; nothing for `auto`."""
+    if order.models == AUTO:
+        return []
+    if isinstance(order.models, str):
+        raise InstallError(f"gridtie_models is {order.models!r}; wanted: auto, or a list of names")
+    try:
+        return parse_entries(order.models)
+    except CatalogueError as error:
+        raise InstallError(str(error)) from error
+
+
+def _hashed(item: Added, order: Order, installer: Installer) -> Added:
+    """With the sha256 of a file whose hash nobody told: it is known once the file is here."""
+    entry = item.entry
+    if not entry.gguf or entry.sha256:
+        return item
+    try:
+        path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
+        read_whole(path)
+    except (GgufError, ObtainError, FetchError) as error:
+        raise InstallError(f"{entry.name}: {error}") from error
+    sha256 = sha256_of(path)
+    installer.store.add_file(path, f"sha256:{sha256}")
+    installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
+    return replace(item, entry=replace(entry, sha256=sha256))
+
+
+def _known(added: Sequence[Added], catalogue: Catalogue, postponed: Sequence[str], remarks: list[str]) -> list[Added]:
+    """What of it can be served; of the rest it is said."""
+    lost = [each for each in added if each.name not in catalogue.models and each.name not in postponed]
+    remarks += [
+        f"{each.name} was added by hand ({each.who}) and is not in the catalogue any more; it is not served. Add it by "
+        f"its name in the library, or forget it: `gridtie models remove {each.name}`"
+        for each in lost
+    ]
+    return [each for each in added if each.name in catalogue.models]
+
+
+def _check_added(
+    order: Order, request: Request, resolved: Resolved, added: Sequence[Added], catalogue: Catalogue
+) -> None:
+    """Whether what was added still fits, where the rest is decided anew: with other settings it may not.
+
+    Raises InstallError.
+    """
+    new = [each for each in added if each.name not in {each.name for each in order.add}]
+    if resolved.remembered or not new:
+        return
+    # Only that of the smoke test is not named, and it is judged with the others.
+    models = {each.name: catalogue.models[each.name] for each in new}
+    contexts = {each.name: each.entry.context for each in new}
+    try:
+        choose_named(Catalogue(models), list(models), order.budget(), request.wishes({}, frozenset(models)), contexts)
+    except CannotChoose as error:
+        lines = [f"{line}; it was added by hand: `gridtie models remove NAME`" for line in str(error).splitlines()]
+        raise InstallError("\n".join(lines)) from error
+
+
+def _but_for(owned: OwnedModels, order: Order, added: Sequence[Added], keep: Collection[str]) -> set[str]:
+    """Every name of the store but those of what is to be removed and nothing else needs."""
+    going: set[str] = set()
+    for each in (each for each in added if each.name in order.remove):
+        model = order.catalogue.models.get(each.name)
+        sources = [source.name for source in model.sources if isinstance(source, OllamaSource)] if model else []
+        going.update(*(store_names(each.name, library) for library in [each.entry.ollama, *sources]))
+    return {name for engine in ENGINES for name in owned.names(engine)} - going | set(keep)
+
+
+def _with_own(
+    order: Order, entries: Sequence[Entry], added: Sequence[Added], installer: Installer, check: bool
+) -> tuple[Catalogue, dict[str, Pin], list[str]]:
+    """The catalogue with the user's own models in it, their pins, and names that cannot be judged without fetching."""
     models: dict[str, Model] = dict(order.catalogue.models)
     pins: dict[str, Pin] = {}
     postponed: list[str] = []
-    for entry in [] if isinstance(order.models, str) else order.models:
-        if isinstance(entry, str):
-            continue
+    declared = {entry.name for entry in entries}
+    own_models = [*entries, *(each.entry for each in added if each.name not in declared)]
+    for own in (entry for entry in own_models if entry.own):
+        if own.name in order.catalogue.models:
+            raise InstallError(
+                f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"
+            )
         try:
-            own = parse_entry(entry)
-            if own.name in order.catalogue.models:
-                raise InstallError(
-                    f"gridtie_models: {own.name} is a name of the catalogue; give your own file another one"
-                )
-            path = find_file(own, installer.stores)
-            if path is None and check and (own.remote or installer.seeded(own.digest)):
+            found = _looked_into(own, order, installer, check)
+            if found is None:
                 postponed.append(own.name)
                 continue
-            if path is None and installer.take_over(own.digest, order.means):
-                path = installer.store.blob(own.digest)
-            path = path or fetch(own, order.means)
-            check_engine(own, path, order.engine)
-            models[own.name] = describe(own, path)
-        except (CatalogueError, GgufError, ObtainError, FetchError) as error:
+            check_engine(own, found[0], order.engine)
+            models[own.name] = describe(own, *found)
+        except (CatalogueError, GgufError, ObtainError, FetchError, StoreError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
     return replace(order.catalogue, models=models), pins, postponed
 
 
-def _request(order: Order, postponed: Sequence[str]) -> Request:
-    names: Union[str, list[str]]
-    if isinstance(order.models, str):
-        names = order.models
-        if names != AUTO:
-            raise InstallError(f"gridtie_models is {names!r}; wanted: auto, or a list of names")
-    else:
-        listed = [entry if isinstance(entry, str) else str(entry["name"]) for entry in order.models]
-        names = [name for name in listed if name not in postponed]
+def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) -> Optional[tuple[Header, int, int]]:
+    """Header, size and projector's size of a model of the user's own; None where `check` forbids to ask for it."""
+    if own.ollama:
+        if check and not installer.library_at_hand(own.ollama, own.pin):
+            return None
+        return installer.library_header(own.ollama, own.pin, order.means)
+    path = find_file(own, installer.stores)
+    if path is None and check and (own.remote or installer.seeded(own.digest)):
+        return None
+    if path is None and installer.take_over(own.digest, order.means):
+        path = installer.store.blob(own.digest)
+    return (*read_whole(path or fetch(own, order.means)), 0)
+
+
+def _request(order: Order, entries: Sequence[Entry], postponed: Sequence[str]) -> Request:
+    known = [entry for entry in entries if entry.name not in postponed]
     return Request(
-        names,
+        AUTO if order.models == AUTO else [entry.name for entry in known],
         order.engine,
         order.parallel,
         order.kv_type,
@@ -346,13 +512,15 @@ def _request(order: Order, postponed: Sequence[str]) -> Request:
         order.purposes,
         order.engine_version,
         order.stock,
+        {entry.name: entry.context for entry in known if entry.context},
+        order.agreed,
     )
 
 
 def _resolve(
     order: Order, request: Request, catalogue: Catalogue, pins: Mapping[str, Pin], installer: Installer
 ) -> Resolved:
-    kept = None if order.choose_again else remembered(order.directories.resolved, request, catalogue)
+    kept = None if order.choose_again else _kept(order.directories.resolved, request, catalogue)
     if kept:
         return kept
     order.say("looking at memory and sources to choose models")
@@ -363,8 +531,20 @@ def _resolve(
     )
     unreachable = order.probe()
     pinned = pinned_models(catalogue, pins, unreachable) if order.require_pins else None
-    known = Known(order.speeds(), chosen_before(order.directories.resolved))
+    unfit = Acceptances(order.directories.accepted).unfit(order.engine, order.engine_version)
+    known = Known(order.speeds(), chosen_before(order.directories.resolved), unfit)
     return resolve(catalogue, request, order.budget(), unreachable, present, pinned, known)
+
+
+def _kept(path: Path, request: Request, catalogue: Catalogue) -> Optional[Resolved]:
+    """The answer of an earlier run. What a station chose for itself stays, also where its group has a choice by now;
+    and what it was told stays where nobody tells it anything.
+    """
+    kept = remembered(path, request, catalogue)
+    if kept or request.models != AUTO:
+        return kept
+    told = Agreement("", agreed_before(path)) if request.agreed is None else None
+    return remembered(path, replace(request, agreed=told), catalogue)
 
 
 def _served(
@@ -411,29 +591,52 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
-        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
+        "quantisation": _quantisation(model, installer, found),
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        "predicted_bytes": _predicted(model, installer, found, settings),
+        **_predicted(model, installer, found, settings),
+        "trained_context": model.shape.context_length,
+        "larger_contexts": _larger(model, installer, found, settings),
         "why": row[3],
+        "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
 
 
-def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> Optional[int]:
-    """The memory of a model; None where nothing is known of its architecture. Its file is the authority: the
-    catalogue's figures were good enough to choose by.
+def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
+    """As the file says; where it does not, or is not there yet, as the catalogue does."""
+    told = installer.header(found).quantisation if found else "unknown"
+    return model.file.quantisation if told == "unknown" else told
+
+
+def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> dict[str, Any]:
+    """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
+    authority: the catalogue's figures were good enough to choose by.
     """
     try:
         if found is None:
-            return need(model.shape, model.file.tensors, settings).total
-        needed = need_of_file(installer.header(found), settings)
-        return replace(needed, projector=found.projector_bytes).total
+            needed = need(model.shape, model.file.tensors, settings)
+        else:
+            needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
     except UnknownArchitecture:
-        return None
+        return {"predicted_bytes": None, "predicted_parts": {}}
+    return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
+
+
+def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
+    """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
+    trained = model.shape.context_length
+    contexts: list[int] = []
+    while settings.context << (len(contexts) + 1) < trained:
+        contexts.append(settings.context << (len(contexts) + 1))
+    needs = [
+        (context, _predicted(model, installer, found, replace(settings, context=context))["predicted_bytes"])
+        for context in ([*contexts, trained] if trained > settings.context else [])
+    ]
+    return [[context, size] for context, size in needs if size is not None]
 
 
 def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
-from ..fit.choice import CannotChoose, Choice, choose_best, choose_named, unasked_download
+from ..fit.agreed import Agreement, Pick, PicksError, choose_agreed, picks_in
+from ..fit.choice import CannotChoose, Choice, choose_best, choose_named, offered, unasked_download
 from ..fit.judge import Wishes
 from ..fit.memory import Settings
 from ..fit.placement import Budget
@@ -22,20 +23,27 @@ from .install import InstallError, Wanted
 
 AUTO = "auto"
 
+# Of one model: name, context, kind of source, reason.
+Row = tuple[str, int, str, str]
+
 
 @dataclass(frozen=True)
 class Known:
-    """What this station knows of models: tokens a second that they had here, and which were chosen before."""
+    """What this station knows of models: tokens a second that they had here, which were chosen before, and for which
+    purposes they showed themselves unfit, with the reason.
+    """
 
     speeds: Mapping[str, float] = field(default_factory=dict)
     chosen: frozenset[str] = frozenset()
+    unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Request:
     """What a station asks for: `auto` or names, for one engine with these settings.
 
-    `max_download` is in bytes; 0 is no limit, None what the machine's graphics have room for.
+    `max_download` is in bytes; 0 is no limit, None what the machine's graphics have room for. `agreed` is what `auto`
+    means where a group of machines has one choice.
     """
 
     models: Union[str, Sequence[str]]
@@ -47,19 +55,28 @@ class Request:
     purposes: Sequence[str] = USUAL
     engine_version: str = ""
     stock: bool = False
+    # Tokens, of models that were named with a context.
+    contexts: Mapping[str, int] = field(default_factory=dict)
+    agreed: Optional[Agreement] = None
 
     def document(self) -> dict[str, Any]:
         """What the remembered answer is valid for. Download limit and engine version only guard a new choice."""
-        document = {
+        document: dict[str, Any] = {
             "models": self.models if self.models == AUTO else list(self.models),
             "engine": self.engine,
             "parallel": self.parallel,
             "kv_type": self.kv_type,
             "flash_attention": self.flash_attention,
         }
-        # Only where it says something: what stations remember from before there were purposes stays valid.
+        # Only where they say something: what stations remember from before there were such wishes stays valid.
         unusual = self.models == AUTO and tuple(self.purposes) != USUAL
-        return {**document, "purposes": list(self.purposes)} if unusual else document
+        if unusual:
+            document["purposes"] = list(self.purposes)
+        if self.contexts:
+            document["contexts"] = dict(self.contexts)
+        if self.agreed and self.models == AUTO:
+            document["agreed"] = [pick.document() for pick in self.agreed.picks]
+        return document
 
     def wishes(
         self,
@@ -81,6 +98,7 @@ class Request:
             stock=self.stock or self.engine == "embedded",
             measured=known.speeds,
             kept=known.chosen,
+            unfit=known.unfit,
         )
 
 
@@ -88,7 +106,7 @@ class Request:
 class Resolved:
     """Name, context, kind of source and reason of each model; `others` says why the rest was not taken."""
 
-    models: tuple[tuple[str, int, str, str], ...]
+    models: tuple[Row, ...]
     others: Mapping[str, str]
     remembered: bool = False
 
@@ -122,6 +140,36 @@ def chosen_before(path: Path) -> frozenset[str]:
         return frozenset()
 
 
+@dataclass(frozen=True)
+class Former:
+    """What `auto` gave a station: models with their contexts; whether its group was told, or it chose for itself."""
+
+    models: Mapping[str, int]
+    purposes: tuple[str, ...]
+    told: bool
+
+
+def former_answer(path: Path) -> Optional[Former]:
+    """The kept answer to `auto`, None where there is none: names were asked for, nothing was, or it is damaged."""
+    document = read_table(path)
+    try:
+        request = document["request"]
+        if request["models"] != AUTO:
+            return None
+        models = {str(model["name"]): int(model["context"]) for model in document["models"]}
+        return Former(models, tuple(request.get("purposes", USUAL)), "agreed" in request)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def agreed_before(path: Path) -> tuple[Pick, ...]:
+    """What the kept answer was told to take; empty where it chose for itself, or there is none."""
+    try:
+        return picks_in(read_table(path)["request"].get("agreed", ()))
+    except (KeyError, AttributeError, PicksError):
+        return ()
+
+
 def remember(path: Path, request: Request, resolved: Resolved) -> None:
     write_json(path, resolved.document(request))
 
@@ -140,30 +188,16 @@ def resolve(
     if request.max_download is None:
         wishes = replace(wishes, max_download=unasked_download(budget))
     try:
-        if isinstance(request.models, str):
-            choice = _offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
+        if request.agreed and request.models == AUTO:
+            choice = choose_agreed(catalogue, request.agreed.picks, budget, wishes, request.agreed.why)
+        elif isinstance(request.models, str):
+            choice = offered(choose_best(catalogue, budget, wishes), catalogue, budget, wishes)
         else:
-            choice = choose_named(catalogue, request.models, budget, wishes)
+            choice = choose_named(catalogue, request.models, budget, wishes, request.contexts)
     except CannotChoose as error:
         raise InstallError(str(error)) from error
     rows = tuple((v.model.name, v.context, _source(v.model, unreachable).kind, v.why) for v in choice.chosen)
     return Resolved(rows, _others(choice))
-
-
-def _offered(choice: Choice, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
-    """The choice, each model saying which one would be better were it not too much to fetch unasked."""
-    best = choose_best(catalogue, budget, replace(wishes, max_download=0))
-    recommended = {purpose: verdict for verdict in best.chosen for purpose in verdict.purposes}
-    verdicts = []
-    for verdict in choice.verdicts:
-        better = {recommended[p].model.name: recommended[p] for p in verdict.purposes if p in recommended}
-        for name, each in better.items():
-            if name != verdict.model.name:
-                size, most = each.model.file.bytes / 1e9, wishes.max_download / 1e9
-                hint = f"{name} is recommended, and {size:.1f} GB are more than is fetched unasked ({most:.3g} GB): "
-                verdict = replace(verdict, why=f"{verdict.why}; {hint}name it in gridtie_models to have it")
-        verdicts.append(verdict)
-    return replace(choice, verdicts=tuple(verdicts))
 
 
 def wanted_models(resolved: Resolved, catalogue: Catalogue, pins: Mapping[str, Pin], strict: bool) -> list[Wanted]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gridtie.catalogue import load_documents
+from gridtie.host.acceptance.record import FAILED, Acceptance, Acceptances, Result
 from gridtie.host.commands import fit as command
 from gridtie.host.machine import detect
 from gridtie.host.machine.hardware import from_document
@@ -114,6 +115,30 @@ def test_an_existing_station_is_offered_what_it_could_have_and_keeps_what_it_has
     fit()
 
     assert "What this station has stays. Today `gridtie_models: auto` would take" in capsys.readouterr().out
+
+
+def test_a_model_that_lost_its_calls_on_this_engine_is_not_recommended_for_agents(
+    fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under the engine's present version; another may do better."""
+    recorded = from_document(json.loads((MACHINES / "nvidia-24gb.json").read_text()))
+    monkeypatch.setattr(command, "_this_machine", lambda *found: recorded)
+    monkeypatch.setenv("GRIDTIE_STATE_DIR", str(tmp_path))
+
+    def best(version: str) -> str:
+        station = {"schema": 1, "engine": {"kind": "ollama", "version": version}, "models": []}
+        (tmp_path / "station.json").write_text(json.dumps(station))
+        fit("--for", "agents", "--json")
+        models = json.loads(capsys.readouterr().out)["models"]
+        return next(model["name"] for model in models if "agents" in (model["recommended"] or ()))
+
+    before = best("0.32.15")
+    lost = Result("tools", FAILED, "0 of 10 calls well-formed")
+    shown = Acceptance("gridtie/x", before, "sha256:a", 65536, 1, "ollama", "0.32.15", "2026-11-29", 9.0, (lost,))
+    (tmp_path / "models").mkdir()
+    Acceptances(tmp_path / "models" / "accepted.json").add(shown)
+
+    assert best("0.32.15") != before == best("0.33.3")
 
 
 @pytest.mark.parametrize(

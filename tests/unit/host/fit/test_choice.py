@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -199,6 +200,37 @@ def test_all_that_is_wrong_with_named_models_is_told_at_once() -> None:
     lines = str(caught.value).splitlines()
     assert "did you mean llama3:8b" in lines[0]
     assert [line.split(":")[0] for line in lines[1:]] == ["llama3.3", "codellama"]
+
+
+def test_a_context_that_was_named_is_taken_as_it_is() -> None:
+    names = ["qwen2.5-coder:7b", "llama3.1:8b"]
+    found = choose_named(CATALOGUE, names, budget(24), WISHES, {"qwen2.5-coder:7b": 12000, "smollm2:135m": 2048})
+
+    assert [(v.model.name, v.context) for v in found.chosen] == [
+        ("qwen2.5-coder:7b", 12000),
+        ("llama3.1:8b", 32768),
+        ("smollm2:135m", 2048),
+    ]
+
+
+def test_a_context_beyond_the_training_is_refused_and_not_cut() -> None:
+    with pytest.raises(CannotChoose) as caught:
+        choose_named(CATALOGUE, ["qwen2.5-coder:7b"], budget(24), WISHES, {"qwen2.5-coder:7b": 65536})
+
+    assert str(caught.value) == (
+        "qwen2.5-coder:7b was trained for 32768 tokens of context, found 65536: set its context to at most 32768"
+    )
+
+
+def test_a_context_that_does_not_fit_names_the_setting_with_one_that_does() -> None:
+    with pytest.raises(CannotChoose) as caught:
+        choose_named(CATALOGUE, ["llama3.1:8b"], budget(9), WISHES, {"llama3.1:8b": 131072})
+
+    found = re.search(r"it fits as gridtie_models: \[\{name: llama3\.1:8b, context: (\d+)\}\]$", str(caught.value))
+    assert found
+    context = int(found[1])
+    chosen = choose_named(CATALOGUE, ["llama3.1:8b"], budget(9), WISHES, {"llama3.1:8b": context}).chosen[0]
+    assert chosen.context == context > 8192
 
 
 def test_a_model_without_a_score_never_comes_before_one_that_has_one() -> None:

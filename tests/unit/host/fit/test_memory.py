@@ -175,7 +175,7 @@ def test_a_batch_is_never_larger_than_the_context() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "kv_type", "copies"), [(10566, "f16", 4), (10566, "q8_0", 3), (11549, "f16", 5), (11549, "q8_0", 5)]
+    ("build", "kv_type", "copies"), [(11063, "f16", 4), (11063, "q8_0", 3), (11549, "f16", 5), (11549, "q8_0", 5)]
 )
 def test_how_often_an_embedding_is_kept_depends_on_the_build_and_on_the_rotation_of_a_quantised_cache(
     build: int, kv_type: str, copies: int

@@ -160,18 +160,6 @@ def test_a_small_document_has_a_limit(registry: Registry, fetcher: Fetcher) -> N
         fetcher.read(registry.url + "/blobs/x", most=100)
 
 
-@pytest.mark.parametrize("ignores_ranges", [False, True])
-def test_a_part_of_a_file_is_all_that_is_read(registry: Registry, fetcher: Fetcher, ignores_ranges: bool) -> None:
-    """Also from a server that sends everything; the part may reach beyond the end."""
-    registry.ignores_ranges = ignores_ranges
-    (url,) = (registry.url + path for path in registry.files if "/blobs/" in path and len(registry.files[path]) > 1000)
-    content = registry.files[url[len(registry.url) :]]
-
-    assert fetcher.read_part(url, 0, 10) == content[:10]
-    assert fetcher.read_part(url, 100, 300) == content[100:400]
-    assert fetcher.read_part(url, len(content) - 5, 300) == content[-5:]
-
-
 def test_only_the_web_is_downloaded_from(fetcher: Fetcher) -> None:
     with pytest.raises(FetchError, match="only http and https"):
         fetcher.read("file:///etc/passwd")

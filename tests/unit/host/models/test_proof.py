@@ -32,7 +32,7 @@ def engine() -> Iterator[httpd.Httpd]:
 def station(tmp_path: Path, engine: httpd.Httpd) -> Iterator[ModelStation]:
     with model_registry.serving() as registry:
         found = ModelStation(tmp_path, registry)
-        found.order = replace(found.order, reach=lambda url: engine.url)
+        found.order = replace(found.order, reach=lambda url: engine.url, accept_s=0)
         yield found
 
 

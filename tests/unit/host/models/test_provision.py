@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from gridtie.host.catalogue import Catalogue, DerivedSource, Flag, OllamaSource, Pin, Score
+from gridtie.host.fit.agreed import Agreement, Pick
 from gridtie.host.fit.memory import Settings, need
 from gridtie.host.fit.placement import Budget, Device
 from gridtie.host.models import sources
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError
+from gridtie.host.models.provision import Provisioned
 from gridtie.host.models.store import MODEL_TYPE, PARAMS_TYPE, build_manifest, sha256_of
 from gridtie.host.models.tools_model import with_tools
 from standins import header_gguf, shape_gguf
@@ -93,6 +95,17 @@ def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
     assert first["url"] == "http://engine:11434" and first["dialect"] == "ollama" and first["context"] == 32768
     assert first["digest"] == station.store().read("gridtie/coder:1b").digest  # type: ignore[union-attr]
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
+    assert first["quantisation"] == "Q4_0"
+
+
+def test_what_larger_contexts_would_take_is_said_up_to_the_training(station: ModelStation) -> None:
+    """The router tells it to whom a prompt does not fit."""
+    coder, probe = station.provision(models=[{"name": "coder:1b", "context": 6000}]).models
+
+    assert [context for context, _ in coder["larger_contexts"]] == [12000, 24000, 32768]
+    assert (coder["trained_context"], probe["trained_context"], probe["larger_contexts"]) == (32768, 8192, [])
+    at_most = need(SHAPE, len(station.weights), Settings(32768)).total
+    assert coder["predicted_bytes"] < coder["larger_contexts"][0][1] < coder["larger_contexts"][-1][1] <= at_most
 
 
 def test_a_digest_that_was_learned_once_is_all_that_is_accepted(station: ModelStation) -> None:
@@ -499,7 +512,9 @@ def test_a_file_by_url_is_fetched_checked_and_served(station: ModelStation) -> N
         ({"name": "mine:1", "gguf": "/x"}, "needs a text for 'sha256'"),
         ({"name": "mine:1", "gguf": "/x", "sha256": "abc"}, "64 lower-case hexadecimal digits"),
         ({"name": "mine", "gguf": "/x", "sha256": "0" * 64}, "'mine' is not of the form model:tag"),
-        ({"name": "mine:1", "gguf": "/x", "sha256": "0" * 64, "context": 1}, "unknown key; known are name"),
+        ({"name": "mine:1", "gguf": "/x", "sha256": "0" * 64, "context": 1}, "found 1, wanted 256 tokens or more"),
+        ({"name": "mine:1", "ollama": "x:1"}, "'ollama' needs a text for 'manifest'"),
+        ({"name": "mine:1", "ollama": "none:1", "manifest": "0" * 64}, "none:1|HTTP 404"),
         ({"name": "coder:1b", "gguf": "/x", "sha256": "0" * 64}, "coder:1b is a name of the catalogue"),
         ({"name": "mine:1", "gguf": "/none", "sha256": "0" * 64}, "/none is not there"),
     ],
@@ -509,6 +524,46 @@ def test_a_file_entry_that_cannot_be_used_is_refused(
 ) -> None:
     with pytest.raises(InstallError, match=message):
         station.provision(models=[entry])
+
+
+@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+def test_a_named_context_is_served_and_another_one_is_another_model_of_the_same_file(
+    station: ModelStation, engine: str
+) -> None:
+    first = station.provision(engine=engine, models=[{"name": "coder:1b", "context": 4096}, "probe:1m"])
+    station.registry.requests.clear()
+    second = station.provision(engine=engine, models=[{"name": "coder:1b", "context": 8192}, "probe:1m"])
+
+    assert [done.models[0]["context"] for done in (first, second)] == [4096, 8192]
+    assert second.changed and not station.registry.requests
+    assert not station.provision(engine=engine, models=[{"name": "coder:1b", "context": 8192}, "probe:1m"]).changed
+
+
+def test_a_station_that_names_its_models_without_a_context_keeps_what_it_remembers(station: ModelStation) -> None:
+    """As one of 1.0.0 does: the request that is remembered has no contexts in it."""
+    station.provision(models=["coder:1b"])
+    remembered = json.loads(station.directories.resolved.read_text())
+
+    assert "contexts" not in remembered["request"]
+    assert not station.provision(models=["coder:1b"], budget=pytest.fail).changed
+
+
+def test_a_model_of_the_library_that_nobody_listed_is_served_as_the_library_has_it(station: ModelStation) -> None:
+    """Not its file alone: templates and parameters are layers of their own."""
+    shape = replace(SHAPE, vocab_size=200)
+    path = station.directories.root.parent / "other.gguf"
+    shape_gguf.write(path, shape)
+    manifest = station.registry.add_model("other:2b", path.read_bytes())
+    entry = {"name": "mine:1", "ollama": "other:2b", "manifest": manifest.digest[7:], "context": 2048}
+    done = station.provision(models=[entry])
+    served = station.store().read("gridtie/mine:1")
+    assert served
+
+    parameters = next(layer for layer in served.layers if layer.media_type == PARAMS_TYPE)
+    assert json.loads(station.store().blob(parameters.digest).read_text()) == {"num_ctx": 2048, "stop": ["<|end|>"]}
+    assert (done.models[0]["source"], served.model) == ("ollama", manifest.model)
+    station.registry.requests.clear()
+    assert not station.provision(models=[entry]).changed and not station.registry.requests
 
 
 def test_a_full_disk_is_seen_before_the_download(station: ModelStation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -634,3 +689,56 @@ def test_a_blob_in_the_store_is_of_the_kind_that_its_layer_says(station: ModelSt
 
     assert probe and [layer.media_type for layer in probe.layers] == [MODEL_TYPE, PARAMS_TYPE]
     assert json.loads(station.store().blob(probe.config.digest).read_text())["model_family"] == "llama"
+
+
+# What a group of machines was told to run.
+
+TOLD = Agreement("laptops", (Pick("coder:1b", 16384, ("code",)),))
+
+
+def contexts(done: Provisioned) -> dict[str, int]:
+    return {str(model["name"]): int(model["context"]) for model in done.models}
+
+
+def test_a_station_of_a_group_takes_what_the_group_was_told_with_its_context(station: ModelStation) -> None:
+    done = station.provision(agreed=TOLD)
+
+    assert contexts(done) == {"gridtie/coder:1b": 16384, "gridtie/probe:1m": 8192}
+    assert done.models[0]["why"] == "chosen for the group laptops"
+    assert not station.provision(agreed=TOLD).changed
+
+
+def test_another_choice_for_the_group_is_followed_and_the_same_one_measures_nothing(station: ModelStation) -> None:
+    station.provision(agreed=TOLD)
+    shorter = Agreement("laptops", (Pick("coder:1b", 8192, ("code",)),))
+
+    def never() -> Budget:
+        raise AssertionError("the same choice needs no look at the machine")
+
+    assert not station.provision(agreed=TOLD, budget=never).changed
+    assert contexts(station.provision(agreed=shorter))["gridtie/coder:1b"] == 8192
+
+
+def test_what_a_station_chose_for_itself_stays_until_it_is_told_to_choose_again(station: ModelStation) -> None:
+    assert contexts(station.provision())["gridtie/coder:1b"] == 32768
+
+    assert not station.provision(agreed=TOLD).changed
+    assert contexts(station.provision(agreed=TOLD, choose_again=True))["gridtie/coder:1b"] == 16384
+
+
+def test_what_a_station_was_told_stays_where_nobody_tells_it_anything(station: ModelStation) -> None:
+    station.provision(agreed=TOLD)
+
+    assert not station.provision().changed
+    assert contexts(station.provision(choose_again=True))["gridtie/coder:1b"] == 32768
+
+
+def test_names_outrank_what_the_group_was_told(station: ModelStation) -> None:
+    assert contexts(station.provision(agreed=TOLD, models=["coder:1b"]))["gridtie/coder:1b"] == 32768
+
+
+def test_a_station_that_cannot_run_what_its_group_runs_says_why(station: ModelStation) -> None:
+    tight = Budget("memory", 1, 1, None)
+
+    with pytest.raises(InstallError, match="coder:1b: does not fit"):
+        station.provision(agreed=TOLD, budget=lambda: tight)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from plugins.modules.gridtie_models import most_bytes
+
+from gridtie.host.models.standing import most_bytes
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What a model shows of itself on this engine before it counts, and the record of it."""

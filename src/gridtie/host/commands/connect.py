@@ -1,0 +1,208 @@
+"""`gridtie connect`: clients are told of the station, and get back what they had."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Iterator, List, Optional, Sequence
+
+from gridtie.host.connect import client_key, misleading, written
+from gridtie.host.connect.clients import BY_NAME, CLIENTS, Client
+from gridtie.host.connect.wiring import HIDDEN, Wiring
+from gridtie.host.paths import Endpoint, config_dir, find, home_of
+from gridtie.host.router import Router, send
+from gridtie.host.table import table
+
+# An agent's first question to a small machine's model.
+_ANSWER_S = 600.0
+# What stands behind such a name in a file of a person's is not ours to show.
+_SECRET = re.compile(r"(?i)([\w-]*(?:key|token|secret|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',]+")
+
+
+def register(commands: Any) -> None:
+    """Add the command to the parser's sub-commands."""
+    parser = commands.add_parser(
+        "connect",
+        help="wire a client or an editor to the station, and take it back",
+        description="Without CLIENT: which clients are installed here and which are wired. With one, its settings are "
+        "shown; nothing is changed without --write.",
+        epilog=f"Clients: {', '.join(BY_NAME)}.",
+    )
+    parser.add_argument("client", nargs="?", choices=tuple(BY_NAME), metavar="CLIENT")
+    parser.add_argument("--model", metavar="ALIAS", help="default: coder, else the first that the router lists")
+    doing = parser.add_mutually_exclusive_group()
+    doing.add_argument("--write", action="store_true", help="put the settings where the client reads them")
+    doing.add_argument("--restore", action="store_true", help="give back what was there before --write")
+    doing.add_argument("--check", action="store_true", help="ask one question through the client itself")
+    parser.add_argument("--shared-key", action="store_true", help="use your own key instead of one for this client")
+    parser.set_defaults(run=run)
+
+
+def run(args: Namespace) -> int:
+    """As asked; 1 where a check fails, 2 where something cannot be written or found."""
+    home = home_of(os.environ)
+    if args.client is None:
+        sys.stdout.write(_overview(home) + "\n")
+        return 0
+    client = BY_NAME[args.client]
+    try:
+        if args.restore:
+            return _restore(client, home)
+        if args.check:
+            return _check(client, home)
+        return _connect(client, args, home)
+    except written.NotWritten as error:
+        sys.stderr.write(f"gridtie: {error}\n")
+        return 2
+
+
+def _connect(client: Client, args: Namespace, home: Path) -> int:
+    endpoint = find(os.environ, home)
+    wiring = _wiring(endpoint, args.model, os.environ)
+    obstacle = _not_served(client, wiring)
+    if obstacle:
+        sys.stderr.write(f"gridtie: {obstacle}\n")
+        return 2
+    for warning in _warnings(client, wiring, home):
+        sys.stderr.write(f"warning: {warning}\n")
+    files = client.files(home, os.environ)
+    if not files:
+        if args.write:
+            sys.stderr.write(f"gridtie: {client.title} keeps its settings where no program should write; by hand:\n")
+        sys.stdout.write("\n".join(client.notes(wiring.hidden())) + "\n")
+        return 2 if args.write else 0
+    sys.stdout.write("".join(_shown(change) for change in written.plan(files, wiring.hidden())))
+    if not args.write:
+        sys.stdout.write(f"Nothing was written. With --write it is, and --restore takes it back; {HIDDEN} is a key.\n")
+        return 0
+    return _write(client, wiring, endpoint, home, shared=args.shared_key)
+
+
+def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, shared: bool) -> int:
+    files, record = client.files(home, os.environ), _record(home, client)
+    name = client_key.name_of(client.name)
+    own = None if shared else client_key.made(config_dir(os.environ), name)
+    if written.wired(record):
+        written.restore(record, dict(files))
+    told = replace(wiring, key=own, key_name=name) if own else wiring
+    written.write(record, written.plan(files, told), told)
+    whose = f"a key of its own, {name}" if own else f"the key of {endpoint.source}"
+    sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")
+    if not own and not shared:
+        sys.stderr.write("warning: only root may make keys, so this one is shared; sudo would make one of its own\n")
+    next_steps = [*client.notes(told.hidden()), f"Back to what it was: gridtie connect {client.name} --restore"]
+    sys.stdout.write("\n".join(next_steps) + "\n")
+    return 0
+
+
+def _restore(client: Client, home: Path) -> int:
+    record = _record(home, client)
+    wiring = written.wired(record)
+    if not wiring:
+        sys.stdout.write(f"{client.title} is not wired: nothing to take back.\n")
+        return 0
+    for path in written.restore(record, dict(client.files(home, os.environ))):
+        sys.stdout.write(f"{path} was changed after it was wired: only our settings were taken out.\n")
+    if wiring.key_name and not client_key.ended(config_dir(os.environ), wiring.key_name):
+        sys.stderr.write(f"warning: its key still works; end it: sudo gridtie keys revoke {wiring.key_name}\n")
+    sys.stdout.write(f"{client.title} has the settings that it had before.\n")
+    return 0
+
+
+def _check(client: Client, home: Path) -> int:
+    record = _record(home, client)
+    wiring = written.wired(record)
+    if not wiring:
+        sys.stderr.write(f"gridtie: {client.title} is not wired; gridtie connect {client.name} --write\n")
+        return 2
+    program = shutil.which(client.program) if client.program else None
+    if not program:
+        missing = client.program or "a program of its own"
+        sys.stderr.write(f"gridtie: {client.title} cannot be asked here: there is no {missing}\n")
+        return 2
+    words = [word.replace("{model}", wiring.model) for word in client.ask]
+    with tempfile.TemporaryDirectory() as empty:
+        try:
+            done = subprocess.run(
+                [program, *words], cwd=empty, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                timeout=_ANSWER_S, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            sys.stderr.write(f"gridtie: {client.title} gave no answer within {_ANSWER_S:g} s\n")
+            return 1
+    sys.stdout.write(done.stdout.strip()[-2000:] + "\n")
+    if done.returncode != 0:
+        sys.stderr.write(f"{done.stderr.strip()[-2000:]}\ngridtie: {client.title} ended with {done.returncode}\n")
+    return 1 if done.returncode else 0
+
+
+def _wiring(endpoint: Endpoint, wanted: Optional[str], environ: Any) -> Wiring:
+    rows = Router(endpoint.url, endpoint.key).get("/v1/models")["data"]
+    names = [row["id"] for row in rows]
+    model = wanted or ("coder" if "coder" in names or not names else names[0])
+    row = next((row for row in rows if row["id"].lower() == model.lower()), None)
+    if row is None:
+        sys.stderr.write(f"warning: the router lists no {model}; it has {', '.join(names)}\n")
+    context = ((row or {}).get("gridtie") or {}).get("context") or 0
+    return Wiring(endpoint.url, endpoint.key, model, int(context))
+
+
+def _not_served(client: Client, wiring: Wiring) -> str:
+    """Why this router cannot serve the client; "" where it can."""
+    answer = send("GET", wiring.root + client.path, headers={"Authorization": f"Bearer {wiring.key}"})
+    if answer.status != 404:
+        return ""
+    return f"{client.title} asks for {client.path}, which this router does not serve; upgrade it (git pull, make site)"
+
+
+def _warnings(client: Client, wiring: Wiring, home: Path) -> Iterator[str]:
+    if 0 < wiring.context < client.opens_with:
+        yield (
+            f"{client.title} opens with {client.opens_with:,} tokens or so and {wiring.model} takes "
+            f"{wiring.context:,}: "
+            "its requests will be refused, or go to a cloud where there is one. Take another alias (--model), or a "
+            "model with more context (gridtie fit --for agents)"
+        )
+    for lead in misleading.leads(client.name, wiring.root, os.environ, home):
+        yield f"{lead.name} leads to {lead.host} ({lead.where}) and may count for more than what is written here"
+    if misleading.only_the_old_name(client.name, os.environ):
+        yield "OPENAI_API_BASE alone is set, which OpenAI's SDK does not read: it would ask api.openai.com"
+
+
+def _overview(home: Path) -> str:
+    rows: List[Sequence[str]] = []
+    for client in CLIENTS:
+        found = shutil.which(client.program) if client.program else None
+        installed = found or ("" if client.program else "-")
+        rows.append((client.name, client.title, installed, _state(client, home)))
+    return table(("CLIENT", "", "INSTALLED", "WIRED"), rows)
+
+
+def _state(client: Client, home: Path) -> str:
+    if client.by_hand:
+        return "by hand"
+    record = _record(home, client)
+    wiring = written.wired(record)
+    if not wiring:
+        return ""
+    return f"{wiring.model} at {wiring.root}" + (", changed since" if written.changed_since(record) else "")
+
+
+def _shown(change: written.Change) -> str:
+    before = (change.before or "").splitlines(keepends=True)
+    after = change.after.splitlines(keepends=True)
+    lines = difflib.unified_diff(before, after, str(change.path), str(change.path), n=1)
+    return "".join(_SECRET.sub(r"\1...", line if line.endswith("\n") else line + "\n") for line in lines)
+
+
+def _record(home: Path, client: Client) -> Path:
+    state = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
+    return state / "gridtie" / "connect" / f"{client.name}.json"

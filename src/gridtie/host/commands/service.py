@@ -1,0 +1,128 @@
+"""`gridtie stop`, `start` and `logs`: the station's engine and router as one thing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any, List, Sequence
+
+from gridtie.host.command import Ran, run_command
+from gridtie.host.doctor.look import Look
+from gridtie.host.machine import launchd
+from gridtie.host.paths import StationError
+from gridtie.host.router import Unreachable, send
+
+from .doctor import this_machine
+
+# A container gets this long for answers that are under way.
+_GRACE_S = 30
+_STOP_S = 90.0
+# Until the engine has answered the router.
+_READY_S = 120.0
+
+
+def register(commands: Any) -> None:
+    """Add the three commands to the parser's sub-commands."""
+    stop = commands.add_parser(
+        "stop",
+        help="stop engine and router: the memory is free, until `gridtie start` or the next boot",
+        description="Answers that are under way get 30 seconds. Needs sudo.",
+    )
+    stop.set_defaults(run=run_stop)
+    start = commands.add_parser("start", help="start them again, and wait until they serve", description="Needs sudo.")
+    start.set_defaults(run=run_start)
+    logs = commands.add_parser("logs", help="the router's log, or the engine's")
+    logs.add_argument("part", nargs="?", choices=("router", "engine"), default="router")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
+    logs.add_argument("--last", type=int, default=100, metavar="LINES", help="default: 100")
+    logs.set_defaults(run=run_logs)
+
+
+def run_stop(_: Namespace) -> int:
+    """The router first, so that nobody asks an engine that is gone."""
+    look = this_machine(False)
+    _done(look.docker("stop", "--time", str(_GRACE_S), look.containers["router"], timeout=_STOP_S))
+    if _ours(look):
+        _done(_engine(look, "stop"))
+        sys.stdout.write("Engine and router are stopped; `sudo gridtie start` starts them, and so does a boot.\n")
+    else:
+        sys.stdout.write("The router is stopped. The engine was here before the station and stays as it is.\n")
+    return 0
+
+
+def run_start(_: Namespace) -> int:
+    """1 where they run and do not serve in time."""
+    look = this_machine(False)
+    if _ours(look):
+        _done(_engine(look, "start"))
+    _done(look.docker("start", look.containers["router"], timeout=_STOP_S))
+    reasons = _wait(look.endpoint)
+    if reasons:
+        sys.stderr.write(f"gridtie: they run, and do not serve yet: {reasons}; `sudo gridtie doctor` says more\n")
+        return 1
+    sys.stdout.write(f"{look.endpoint} is ready.\n")
+    return 0
+
+
+def run_logs(args: Namespace) -> int:
+    """The program that has the log writes it itself."""
+    look = this_machine(False)
+    command = _log_of(look, args.part, args.last, follow=args.follow)
+    try:
+        return subprocess.run(command, check=False).returncode and 2
+    except FileNotFoundError:
+        raise StationError(f"there is no {command[0]} here") from None
+
+
+def _log_of(look: Look, part: str, last: int, *, follow: bool) -> List[str]:
+    going_on = ["--follow"] if follow else []
+    if part == "engine" and look.native:
+        if look.probe.mac:
+            return ["tail", "-n", str(last), *(["-f"] if follow else []), f"{look.state_dir}/engine.log"]
+        unit = str(look.engine["unit"])
+        return ["journalctl", "--no-pager", "--unit", unit, "--lines", str(last), *going_on]
+    name = look.containers[part]
+    host = look.station.get("expected", {}).get("docker_host")
+    return ["docker", *(["--host", host] if host else []), "logs", "--tail", str(last), *going_on, name]
+
+
+def _ours(look: Look) -> bool:
+    """Whether the engine belongs to the station; an Ollama that was here before serves others as well."""
+    return look.engine.get("source") != "adopted"
+
+
+def _engine(look: Look, verb: str) -> Ran:
+    if not look.native:
+        return look.docker(verb, look.containers["engine"], timeout=_STOP_S)
+    unit = str(look.engine["unit"])
+    if look.probe.mac:
+        domain = f"gui/{os.getuid()}"
+        plist = str(Path.home() / launchd.AGENTS / f"{unit}.plist")
+        words = ["bootout", f"{domain}/{unit}"] if verb == "stop" else ["bootstrap", domain, plist]
+        return run_command(["launchctl", *words], timeout=_STOP_S)
+    return run_command(["systemctl", verb, unit], timeout=_STOP_S)
+
+
+def _done(ran: Ran) -> None:
+    """Raises `StationError` with what the program said."""
+    if ran.status != 0:
+        said = ran.err.strip().splitlines()[-1:] or [f"exit status {ran.status}"]
+        raise StationError(f"{said[0][:300]}; run it with sudo, and see `sudo gridtie doctor`")
+
+
+def _wait(endpoint: str) -> str:
+    """Why it does not serve at the end of the time; "" as soon as it does."""
+    deadline = time.monotonic() + _READY_S
+    while True:
+        try:
+            told = send("GET", f"{endpoint}/readyz", timeout=5.0).json() or {}
+            reasons: Sequence[str] = [] if told.get("status") == "ready" else told.get("reasons") or ["no reason told"]
+        except Unreachable as error:
+            reasons = [str(error)]
+        if not reasons or time.monotonic() > deadline:
+            return "; ".join(reasons)
+        time.sleep(0.5)

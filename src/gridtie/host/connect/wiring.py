@@ -1,0 +1,35 @@
+"""What a client has to be told of a station."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+HIDDEN = "gt-..."
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """One station as one client uses it: `root` without a path, `model` an alias, `context` in tokens (0: not known).
+
+    `key_name` is what the ledger calls a key that was made for this client alone; "" where it is somebody's own.
+    """
+
+    root: str
+    key: str
+    model: str
+    context: int = 0
+    key_name: str = ""
+
+    @property
+    def openai(self) -> str:
+        """The address that OpenAI's clients call their base URL."""
+        return f"{self.root}/v1"
+
+    @property
+    def output(self) -> int:
+        """Tokens that a client may ask for at once: a quarter of the context, since its prompt needs the rest."""
+        return min(self.context // 4, 8192)
+
+    def hidden(self) -> Wiring:
+        """The same with a stand-in for the key, to be shown."""
+        return replace(self, key=HIDDEN)

@@ -1,0 +1,231 @@
+"""`gridtie connect`: what is shown, written, warned of and given back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gridtie.host import cli, keys
+from gridtie.host.connect.clients import BY_NAME
+from standins.httpd import Httpd, serving
+
+KEY = "gt-" + "a" * 43
+MODELS = {"data": [{"id": "chat", "gridtie": {"context": 8192}}, {"id": "coder", "gridtie": {"context": 32768}}]}
+SERVED = {"error": {"code": "method_not_allowed", "message": "POST"}}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nobody's home, and no way to become root."""
+    for name in ("OPENAI_API_BASE", "ANTHROPIC_BASE_URL", "OLLAMA_HOST", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "CONTINUE_GLOBAL_DIR", "LLM_USER_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    own = tmp_path / "home/.config/gridtie"
+    own.mkdir(parents=True)
+    (own / "key").write_text(KEY + "\n")
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def router(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Httpd]:
+    with serving() as server:
+        (home / ".config/gridtie/endpoint").write_text(server.url)
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+        monkeypatch.delenv("GRIDTIE_CONFIG_DIR", raising=False)
+        server.answers["/v1/models"] = (200, MODELS)
+        for path in ("/v1/chat/completions", "/v1/messages"):
+            server.answers[path] = (405, SERVED)
+        yield server
+
+
+@pytest.fixture
+def station(tmp_path: Path, home: Path, router: Httpd, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A station whose keys this user may change."""
+    directory = tmp_path / "etc"
+    directory.mkdir()
+    (directory / "station.json").write_text(json.dumps({"schema": 1, "endpoint": router.url}))
+    keys.add(directory, "station", ["dev"], admin=True, key=KEY)
+    (directory / "station.key").write_text(KEY)
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(directory))
+    monkeypatch.setattr("gridtie.host.keys_in_force.wait", lambda _: None)
+    return directory
+
+
+def settings(home: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((home / ".claude/settings.json").read_text())["env"]
+    return found
+
+
+def test_without_write_nothing_is_written_and_no_key_is_shown(
+    home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["connect", "claude-code"]) == 0
+
+    said = capsys.readouterr().out
+    assert f'"ANTHROPIC_BASE_URL": "{router.url}"' in said
+    assert KEY not in said
+    assert not (home / ".claude").exists()
+
+
+def test_a_client_gets_the_context_and_the_limit_of_the_alias(home: Path, router: Httpd) -> None:
+    assert cli.main(["connect", "claude-code", "--write", "--shared-key"]) == 0
+
+    assert settings(home)["CLAUDE_CODE_MAX_CONTEXT_TOKENS"] == "32768"
+    assert settings(home)["CLAUDE_CODE_MAX_OUTPUT_TOKENS"] == "8192"
+
+
+def test_a_client_has_a_key_of_its_own_until_it_is_restored(station: Path, home: Path) -> None:
+    assert cli.main(["connect", "claude-code", "--write"]) == 0
+
+    rows = {row.name: row for row in keys.read(station)}
+    own = next(name for name in rows if name.startswith("claude-code-"))
+    assert keys.digest(str(settings(home)["ANTHROPIC_AUTH_TOKEN"])) == rows[own].sha256
+    assert rows[own].environments == ("dev",)
+    assert not rows[own].admin
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+    assert [row.name for row in keys.read(station)] == ["station"]
+
+
+def test_written_twice_there_is_one_key_and_one_way_back(station: Path, home: Path) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text('{"theme": "dark"}')
+    for _ in range(2):
+        assert cli.main(["connect", "claude-code", "--write"]) == 0
+
+    assert len(keys.read(station)) == 2
+    cli.main(["connect", "claude-code", "--restore"])
+    assert (home / ".claude/settings.json").read_text() == '{"theme": "dark"}'
+
+
+def test_where_no_key_can_be_made_the_shared_one_is_told(
+    home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["connect", "claude-code", "--write"]) == 0
+
+    assert settings(home)["ANTHROPIC_AUTH_TOKEN"] == KEY
+    assert "shared" in capsys.readouterr().err
+
+
+def test_it_is_restored_also_where_the_station_is_gone(home: Path, router: Httpd) -> None:
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    (home / ".config/gridtie/key").unlink()
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+    assert not (home / ".claude").exists()
+
+
+def test_a_persons_other_keys_are_not_shown(home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / ".aider.conf.yml").write_text("openai-api-key: sk-of-theirs\ndark-mode: true\n")
+
+    assert cli.main(["connect", "aider"]) == 0
+
+    assert "sk-of-theirs" not in capsys.readouterr().out
+
+
+def test_an_alias_that_is_too_small_for_the_client_is_told(
+    home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["connect", "claude-code", "--model", "chat"]) == 0
+
+    assert "takes 8,192" in capsys.readouterr().err
+
+
+def test_a_router_without_the_clients_surface_is_told_before_anything_is_written(
+    home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router.answers["/v1/responses"] = (404, SERVED)
+
+    assert cli.main(["connect", "codex", "--write"]) == 2
+
+    assert "/v1/responses" in capsys.readouterr().err
+    assert not (home / ".codex").exists()
+
+
+def test_a_file_that_cannot_be_edited_is_told_and_makes_no_key(
+    station: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text("// mine\n{}")
+
+    assert cli.main(["connect", "claude-code", "--write"]) == 2
+
+    assert "settings.json" in capsys.readouterr().err
+    assert len(keys.read(station)) == 1
+
+
+def test_a_variable_that_leads_elsewhere_is_told(
+    home: Path, router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://old.example")
+
+    cli.main(["connect", "claude-code"])
+
+    assert "ANTHROPIC_BASE_URL leads to old.example (this shell)" in capsys.readouterr().err
+
+
+def test_an_editor_that_no_program_should_write_to_is_shown_by_hand(
+    home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["connect", "zed"]) == 0
+    assert cli.main(["connect", "zed", "--write"]) == 2
+
+    said = capsys.readouterr()
+    assert f"{router.url}/v1" in said.out
+    assert KEY not in said.out + said.err
+
+
+def test_the_overview_says_what_is_installed_and_what_is_wired(
+    home: Path, router: Httpd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "bin/claude"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    capsys.readouterr()
+
+    assert cli.main(["connect"]) == 0
+
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("claude-code"))
+    assert str(program) in line
+    assert f"coder at {router.url}" in line
+
+
+@pytest.mark.parametrize(("script", "status"), [("echo connected", 0), ("echo no >&2; exit 3", 1)])
+def test_a_check_asks_through_the_clients_own_program(
+    home: Path, router: Httpd, tmp_path: Path, script: str, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "bin/claude"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+
+    assert cli.main(["connect", "claude-code", "--check"]) == status
+
+
+def test_a_check_wants_a_wired_client_and_its_program(home: Path, router: Httpd) -> None:
+    assert cli.main(["connect", "claude-code", "--check"]) == 2
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    assert cli.main(["connect", "claude-code", "--check"]) == 2
+
+
+def test_every_client_writes_what_it_gives_back(home: Path, router: Httpd) -> None:
+    for path in ("/v1/responses", "/api/chat"):
+        router.answers[path] = (405, SERVED)
+    for client in BY_NAME.values():
+        if client.by_hand:
+            continue
+        assert cli.main(["connect", client.name, "--write", "--shared-key"]) == 0, client.name
+        assert cli.main(["connect", client.name, "--restore"]) == 0, client.name
+
+    left = [path for path in home.rglob("*") if path.is_file() and ".config/gridtie/" not in str(path)]
+    assert left == []

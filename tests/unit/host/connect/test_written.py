@@ -1,0 +1,178 @@
+"""What was there before comes back, whenever the writing was cut short."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gridtie.host.connect import written
+from gridtie.host.connect.clients import BY_NAME
+from gridtie.host.connect.wiring import Wiring
+from gridtie.host.connect.written import NotWritten
+
+WIRING = Wiring("http://127.0.0.1:8484", "gt-secret", "coder", 32768)
+LLM = BY_NAME["llm"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """One of the client's two files is there, readable to others; the other is not."""
+    keys = tmp_path / "home/.config/io.datasette.llm/keys.json"
+    keys.parent.mkdir(parents=True)
+    keys.write_text('{"openai":"sk-of-theirs"}')
+    keys.chmod(0o644)
+    return tmp_path / "home"
+
+
+def tree(root: Path) -> dict[str, tuple[int, bytes]]:
+    """Everything below a directory, with modes and contents."""
+    return {
+        str(path.relative_to(root)): (stat.S_IMODE(path.stat().st_mode), b"" if path.is_dir() else path.read_bytes())
+        for path in root.rglob("*")
+    }
+
+
+def record(home: Path) -> Path:
+    return home / ".local/state/gridtie/connect/llm.json"
+
+
+def write(home: Path) -> None:
+    files = LLM.files(home, {})
+    written.write(record(home), written.plan(files, WIRING), WIRING)
+
+
+def restore(home: Path) -> list[str]:
+    return written.restore(record(home), dict(LLM.files(home, {})))
+
+
+def without_state(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if not name.startswith(".local")}
+
+
+def test_modes_are_kept_and_a_new_file_is_its_owners_alone(home: Path) -> None:
+    write(home)
+
+    directory = home / ".config/io.datasette.llm"
+    assert stat.S_IMODE((directory / "keys.json").stat().st_mode) == 0o644
+    assert stat.S_IMODE((directory / "extra-openai-models.yaml").stat().st_mode) == 0o600
+    assert stat.S_IMODE(record(home).stat().st_mode) == 0o600
+
+
+def test_restored_it_is_byte_for_byte_as_before(home: Path) -> None:
+    before = tree(home)
+
+    write(home)
+    assert "gt-secret" in (home / ".config/io.datasette.llm/keys.json").read_text()
+    assert restore(home) == []
+
+    assert without_state(tree(home)) == before
+    assert written.wired(record(home)) is None
+
+
+def test_directories_that_were_made_for_it_are_gone(tmp_path: Path) -> None:
+    write(tmp_path)
+    restore(tmp_path)
+
+    assert without_state(tree(tmp_path)) == {}
+
+
+def killed_at(moment: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """The program ends at the `moment`-th file that it writes, before or after the rename."""
+    numbers = count()
+    real = written.put
+
+    def put(path: Path, text: str, mode: int | None = None) -> None:
+        number = next(numbers)
+        if number == moment:
+            raise KeyboardInterrupt
+        real(path, text, mode)
+
+    monkeypatch.setattr(written, "put", put)
+    yield moment
+    monkeypatch.setattr(written, "put", real)
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_killed_at_any_moment_it_is_as_before_after_a_restore(
+    home: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    before = tree(home)
+    for _ in killed_at(moment, monkeypatch):
+        try:
+            write(home)
+        except KeyboardInterrupt:
+            assert moment < 4
+        else:
+            assert moment == 4, "a write more than was thought of: add it"
+
+    restore(home)
+
+    assert without_state(tree(home)) == before
+
+
+@pytest.mark.parametrize("moment", range(2))
+def test_a_restore_that_was_killed_is_finished_by_the_next(
+    home: Path, monkeypatch: pytest.MonkeyPatch, moment: int
+) -> None:
+    before = tree(home)
+    write(home)
+    for _ in killed_at(moment, monkeypatch):
+        try:
+            restore(home)
+        except KeyboardInterrupt:
+            assert moment == 0
+        else:
+            assert moment == 1
+
+    restore(home)
+
+    assert without_state(tree(home)) == before
+
+
+def test_a_file_that_was_changed_since_loses_ours_alone(home: Path) -> None:
+    write(home)
+    models = home / ".config/io.datasette.llm/extra-openai-models.yaml"
+    models.write_text(models.read_text() + "- model_id: mine\n")
+    assert written.changed_since(record(home)) == [str(models)]
+
+    assert restore(home) == [str(models)]
+
+    assert models.read_text() == "- model_id: mine\n"
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_changed(home: Path, tmp_path: Path) -> None:
+    keys = home / ".config/io.datasette.llm/keys.json"
+    real = tmp_path / "dotfiles.json"
+    keys.rename(real)
+    keys.symlink_to(real)
+
+    write(home)
+
+    assert keys.is_symlink()
+    assert "gt-secret" in real.read_text()
+    restore(home)
+    assert keys.is_symlink()
+    assert real.read_text() == '{"openai":"sk-of-theirs"}'
+
+
+def test_a_file_that_cannot_be_edited_leaves_every_file_as_it_is(home: Path) -> None:
+    keys = home / ".config/io.datasette.llm/keys.json"
+    keys.write_text("// mine\n{}")
+    before = tree(home)
+
+    with pytest.raises(NotWritten, match=r"keys\.json"):
+        write(home)
+
+    assert tree(home) == before
+
+
+def test_a_file_of_another_encoding_is_refused(home: Path) -> None:
+    (home / ".config/io.datasette.llm/keys.json").write_bytes(b'{"a": "\xff"}')
+
+    with pytest.raises(NotWritten, match="UTF-8"):
+        write(home)

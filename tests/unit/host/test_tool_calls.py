@@ -1,0 +1,83 @@
+"""A schema of calls that small models can be held to, and that no tool's own schema refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from gridtie.host.tool_calls import LONGEST, arguments_of, instructions, read, schema_of
+
+TEXT = {"type": "string"}
+
+
+def function(name: str = "open", **parameters: Any) -> dict[str, Any]:
+    return {"name": name, "parameters": {"type": "object", **parameters}}
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """Something that satisfies a schema of those that we make, at its least and shortest."""
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema["type"]
+    if kind == "object":
+        return {name: sample(each) for name, each in schema["properties"].items()}
+    if kind == "array":
+        return [sample(schema["items"])] * schema["minItems"]
+    if kind == "string":
+        return "x" * schema.get("minLength", 0)
+    return {"integer": schema.get("minimum", 1), "number": 0.5, "boolean": True, "null": None}[kind]
+
+
+EDIT = {"type": "object", "properties": {"old": TEXT}, "required": ["old"]}
+AGENTS = [
+    function(properties={"path": TEXT, "limit": {"type": "integer", "minimum": 3}}, required=["path", "limit"]),
+    function(properties={"maybe": {"type": ["string", "null"], "minLength": 2}}),
+    function(properties={"edits": {"type": "array", "minItems": 5, "items": {"$ref": "#/$defs/edit"}}},
+             required=["edits"], **{"$defs": {"edit": EDIT}}),
+    function(properties={"how": {"anyOf": [{"type": "null"}, {"enum": ["fast", "slow"]}]}}, required=["how"]),
+    function(properties={"tree": {"$ref": "#"}}, required=["tree"]),
+    function(properties={"anything": {}}, required=["anything"], additionalProperties=False),
+    {"name": "bare"},
+    {"name": "odd", "parameters": {"type": "string"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tool", AGENTS[:4] + AGENTS[5:7], ids=str)
+def test_what_the_schema_allows_the_tools_own_allows_as_well(tool: dict[str, Any]) -> None:
+    call = sample(arguments_of(tool))
+
+    jsonschema.validate(call, tool.get("parameters", {"type": "object"}))
+
+
+@pytest.mark.parametrize("tool", AGENTS, ids=str)
+def test_every_schema_is_one_and_comes_to_an_end(tool: dict[str, Any]) -> None:
+    schema = schema_of([tool], demanded=False)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({"name": tool["name"], "arguments": sample(arguments_of(tool))}, schema)
+
+
+def test_texts_are_bounded_and_a_tools_own_bound_holds() -> None:
+    held = arguments_of(function(properties={"a": TEXT, "b": {**TEXT, "maxLength": 5}}, required=["a", "b"]))
+
+    assert [each["maxLength"] for each in held["properties"].values()] == [LONGEST, 5]
+
+
+def test_a_demanded_call_leaves_no_words() -> None:
+    free, demanded = (schema_of([function()], demanded=demanded) for demanded in (False, True))
+
+    jsonschema.validate({"answer": "Done."}, free)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"answer": "Done."}, demanded)
+    assert '"answer"' in instructions([function()], demanded=False)
+    assert '"answer"' not in instructions([function()], demanded=True)
+
+
+def test_a_call_words_and_neither_are_told_apart() -> None:
+    assert read('{"name": "open", "arguments": {"path": "a"}}') == ("open", {"path": "a"})
+    assert read('{"answer": "Hello"}') == ("", "Hello")
+    assert [read(text) for text in ('{"name": "open", "argu', "[]", "Hello", '{"name": "open"}', "")] == [None] * 5
