@@ -53,6 +53,26 @@ def test_the_default_task_is_built_and_passes(engine: str, request: pytest.Fixtu
     assert all(line["baseline_usd"] > 0 and line["tokens_out"] > 0 for line in result["agents"])
 
 
+def test_a_real_engine_and_a_stand_in_are_compared_and_the_stand_in_is_called_one(
+    embedded_station: Station, tmp_path: Path
+) -> None:
+    """The plumbing of COMPARE=1: both sides build, in turns, and what a solved task cost is told of each."""
+    out = tmp_path / "demo.jsonl"
+    words = ("--compare", "--standin", "--task", "is_even", "--seeds", "1", "--model", "probe", "--out", str(out))
+    code, said, err = _finish(_start(embedded_station, *words))
+    told = json.loads(out.with_suffix(".json").read_text())
+
+    assert code == 0, err
+    here, there = told["sides"]
+    assert (here["locality"], here["engine"], here["standin"]) == ("local", "embedded", False)
+    assert here["digest"].startswith("sha256:")
+    assert here["quantisation"]
+    assert there["standin"]
+    assert all(line["usd"]["value"] > 0 for line in there["agents"])
+    assert [line["rate"]["total"] for line in here["agents"]] == [1] * 6
+    assert "a stand-in (cloud)" in said
+
+
 def test_the_ledger_knows_every_request_with_its_agent(station: Station, tmp_path: Path) -> None:
     """The figures in the table can be looked up."""
     _finish(_start(station, "--model", "probe", "--seed", "2", "--json", str(tmp_path / "result.json")))

@@ -38,12 +38,23 @@ rules:
 """
 
 
-def configured(directory: Path, local: str, cloud: str) -> str:
-    """Rules for a router with these two behind it, whose key is written into its directory."""
+ALONE = """
+version: 1
+providers:
+  openai: {{type: openai, base_url: '{cloud}', key_file: secrets/standin}}
+models:
+  coder: {{local: null, cloud: {{provider: openai, model: gpt-5.4-mini}}}}
+rules:
+  - {{name: all, use: [cloud]}}
+"""
+
+
+def configured(directory: Path, cloud: str, local: str = "") -> str:
+    """Rules for a router with these behind it, whose key is written into its directory."""
     secrets = directory / "config" / "secrets"
     secrets.mkdir(parents=True)
     (secrets / "standin").write_text("sk-standin")
-    return RULES.format(local=local, cloud=cloud)
+    return RULES.format(local=local, cloud=cloud) if local else ALONE.format(cloud=cloud)
 
 
 class DemoCloud(Cloud):
@@ -96,8 +107,7 @@ def _fits(case: dict[str, Any], task: Task) -> bool:
 async def _run(directory: Path) -> None:
     cloud = DemoCloud()
     await cloud.listen("openai")
-    # Nobody asks for what is local behind this router.
-    rules = configured(directory, "http://127.0.0.1:9/v1", cloud.base_url("openai", "127.0.0.1"))
+    rules = configured(directory, cloud.base_url("openai", "127.0.0.1"))
     async with Station(directory, rules) as station:
         told = {"url": f"http://127.0.0.1:{station.port}", "key": KEY, "config": str(station.config)}
         print(json.dumps(told), flush=True)

@@ -47,16 +47,16 @@ def run(options: Namespace, retry_with: str = "") -> int:
             ways = _ways(options, before, stack)
             path: Path = options.resume or options.out or named("demo", ways[0].side.target)
             with _opened(options, before, ways, path) as writer:
-                failure, status = _build(writer, ways, box, path)
+                failure, status = _build(writer, ways, box, options.spend or writer.results.run.spend)
         return _tell(writer.results, path, options.json, failure, status)
     except (BenchError, StationError, Unreachable, Declined, SandboxUnavailable) as error:
         sys.stderr.write(f"gridtie: {error}\n")
         return COULD_NOT
 
 
-def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, path: Path) -> tuple[str, int]:
+def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, spend: float) -> tuple[str, int]:
     for way in ways:
-        way.purse = Purse(writer, writer.results.run.spend) if way.most is not None else None
+        way.purse = Purse(writer, spend) if way.most is not None else None
     try:
         with Progress(sys.stderr) as progress:
             session.go(writer, ways, box.run, progress.say)
@@ -65,8 +65,8 @@ def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, path: Path
     except KeyboardInterrupt:
         failure, status = "interrupted", INTERRUPTED
     else:
-        left = len(writer.results.left)
-        failure, status = (f"{left} runs broke off", COULD_NOT) if left else ("", COMPARED)
+        left, broken = len(writer.results.left), writer.results.broken
+        failure, status = (f"{left} runs broke off: {broken[-1].why}", COULD_NOT) if left else ("", COMPARED)
     if failure:
         writer.add(Stopped(why=failure))
     return failure, status
@@ -117,7 +117,7 @@ def _ways(options: Namespace, before: Results | None, stack: ExitStack) -> list[
     router = Router(endpoint.url, endpoint.key)
     if before is not None:
         here, there = before.run.sides
-        spend = before.run.spend
+        spend = options.spend or before.run.spend
         wanted, cloud, standin = here.target, "" if there.standin else there.target, there.standin
         environment = here.environment
     else:

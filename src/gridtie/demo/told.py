@@ -11,9 +11,9 @@ from gridtie.agents import coder, documenter, planner, reviewer, tester
 from gridtie.bench.text import machine_words
 from gridtie.demo.results import Asked, Broken, Built, Results
 from gridtie.host.table import indented
-from gridtie.quality.stats import Paired, mcnemar
+from gridtie.quality.stats import Paired, mcnemar, wilson
 from gridtie.solved import lines as solved_lines
-from gridtie.solved.lines import Line, Tried, total
+from gridtie.solved.lines import Line, Tried, rate, total
 from gridtie.solved.money import Tariff, money
 
 SCHEMA = 1
@@ -65,8 +65,8 @@ def text(results: Results, tariff: Tariff) -> str:
     parts = [
         *(f"{'AB'[at]}  {indented(_head(results, at))}" for at in range(len(run.sides))),
         _where(results),
-        _table(results, tariff) if done else "Nothing was built on both sides.",
-        *([_pair(paired(results)), solved_lines.counted(tariff)] if done else []),
+        *([_solved(results), _table(results, tariff)] if done else ["Nothing was built on both sides."]),
+        solved_lines.counted(tariff) if done else "",
         _STANDIN if any(side.standin for side in run.sides) else "",
         f"Spent at clouds: ${results.spent:.4f} of ${run.spend:g}" if run.spend else "",
     ]
@@ -105,14 +105,18 @@ def _where(results: Results) -> str:
 
 def _table(results: Results, tariff: Tariff) -> str:
     first, second = (lines(results, side, tariff) for side in (0, 1))
-    return f"Cost per solved task\n{solved_lines.comparison(first, second)}"
+    # How a stand-in compares would say something of nobody.
+    judged = not any(side.standin for side in results.run.sides)
+    return solved_lines.comparison(first, second, judged=judged)
 
 
-def _pair(pair: Paired) -> str:
-    tried = pair.both + pair.only_first + pair.only_second + pair.neither
+def _solved(results: Results) -> str:
+    pair = paired(results)
+    tried = len(common(results))
+    rates = [rate(wilson(pair.both + alone, tried)) for alone in (pair.only_first, pair.only_second)]
     return (
-        f"Of {tried} runs that both built, A alone solved {pair.only_first} and B alone {pair.only_second} "
-        f"(McNemar's exact p = {pair.p:.3g})."
+        f"Solved: A {rates[0]}, B {rates[1]}; A alone {pair.only_first}, B alone {pair.only_second} "
+        f"(McNemar's exact p = {pair.p:.3g})"
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from statistics import fmean
 
 from gridtie.host.table import indented, table
 from gridtie.quality.results import Results, Try
 from gridtie.quality.stats import Paired, mcnemar
 from gridtie.solved import lines as solved_lines
-from gridtie.solved.lines import Line, Tried, rate, total
+from gridtie.solved.lines import Line, Tried, mean, rate
 from gridtie.solved.money import Tariff, money
 
 ALL = "all"
@@ -33,15 +34,15 @@ def lines(results: Results, tariff: Tariff, among: Collection[str] | None = None
 
 
 def tried(results: Results, tariff: Tariff) -> dict[str, Tried]:
-    """Each task with all its samples; its group is its category."""
+    """Each task; its group is its category. Samples repeat a try, so their mean is what one took."""
     paid = money([each.entry for each in results.tries.values() if each.entry is not None], tariff)
     verdicts = solved(results)
     return {
         task: Tried(
             group=results.run.tasks[task],
             solved=verdicts[task],
-            seconds=sum(each.seconds for each in samples),
-            usd=total(paid[each.entry.id] if each.entry is not None else None for each in samples),
+            seconds=fmean(each.seconds for each in samples),
+            usd=mean(paid[each.entry.id] if each.entry is not None else None for each in samples),
         )
         for task, samples in _by_task(results).items()
     }

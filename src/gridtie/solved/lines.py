@@ -64,6 +64,13 @@ def total(amounts: Iterable[float | None]) -> float | None:
     return sum(known) if len(known) == len(found) else None
 
 
+def mean(amounts: Iterable[float | None]) -> float | None:
+    """The mean; None where one of them is not known."""
+    found = list(amounts)
+    whole = total(found)
+    return None if whole is None else whole / len(found)
+
+
 def rate(found: Rate) -> str:
     """A rate for people."""
     return f"{found.passed} of {found.total} ({found.low:.0%} to {found.high:.0%})"
@@ -85,29 +92,23 @@ def _shown(found: Line, estimate: Estimate | None, words: Callable[[float], str]
     return interval(estimate, words)
 
 
-COMPARED = ("", "A solved", "B solved", "A money a solved task", "B", "cheaper", "A time a solved task", "B", "faster")
-
-
-def comparison(first: Sequence[Line], second: Sequence[Line]) -> str:
-    """Two sides, over the groups of both."""
-    return table(COMPARED, compared(first, second), right=(3, 4, 6, 7))
-
-
-def compared(first: Sequence[Line], second: Sequence[Line]) -> list[list[str]]:
-    """Its lines, under COMPARED."""
+def comparison(first: Sequence[Line], second: Sequence[Line], *, judged: bool = True) -> str:
+    """Two sides, A and B, over the groups of both; `judged`: with a word on which is cheaper and which is faster."""
     other = {line.group: line for line in second}
-    return [
-        [
-            one.group,
-            *(rate(line.rate) for line in (one, two)),
-            *(usd(line) for line in (one, two)),
-            less(one.usd, two.usd),
-            *(seconds(line) for line in (one, two)),
-            less(one.seconds, two.seconds),
-        ]
-        for one in first
-        if (two := other.get(one.group)) is not None
-    ]
+    pairs = [(line, other[line.group]) for line in first if line.group in other]
+    tables = []
+    for what, shown, take, word in _MEASURES:
+        rows = [(one.group, shown(one), shown(two), less(take(one), take(two))) for one, two in pairs]
+        columns = 4 if judged else 3
+        head = (f"{what} of a solved task", "A", "B", word)
+        tables.append(table(head[:columns], [row[:columns] for row in rows], right=(1, 2)))
+    return "\n\n".join(tables)
+
+
+_MEASURES: tuple[tuple[str, Callable[[Line], str], Callable[[Line], Estimate | None], str], ...] = (
+    ("Money", usd, lambda line: line.usd, "cheaper"),
+    ("Time", seconds, lambda line: line.seconds, "faster"),
+)
 
 
 def less(first: Estimate | None, second: Estimate | None) -> str:

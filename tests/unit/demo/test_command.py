@@ -71,7 +71,7 @@ def compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
                 for cloud in (here, there):
                     await stack.enter_async_context(cloud)
                 directory = tmp_path / f"router-{next(calls)}"
-                urls = (cloud.base_url("openai", "127.0.0.1") for cloud in (here, there))
+                urls = (cloud.base_url("openai", "127.0.0.1") for cloud in (there, here))
                 station = await stack.enter_async_context(Station(directory, configured(directory, *urls)))
                 place(station)
                 monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(station.config))
@@ -160,6 +160,11 @@ def test_the_limit_is_not_passed_and_more_may_be_spent_later(compare: Command, f
     assert read(file).spent <= 0.003
     assert "of $0.003 are left" in short.err
     assert document(file)["unfinished"]
+
+    again = compare("--resume", str(file), "--spend", "1")
+
+    assert again.status == 0, again.err
+    assert document(file)["unfinished"] is None
 
 
 def test_a_run_that_broke_off_is_done_again_and_its_price_counts(compare: Command, file: Path) -> None:

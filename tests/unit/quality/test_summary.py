@@ -74,6 +74,17 @@ def test_a_local_answer_costs_its_electricity() -> None:
     assert "300 W while answering at $0.30 a kilowatt-hour, assumed" in summary.report(made, TARIFF)
 
 
+def test_samples_repeat_a_try_and_make_no_task_dearer() -> None:
+    once, thrice = (
+        summary.lines(results({JSON[0]: samples}, target=CLOUD, locality="cloud", cost_usd=0.01), TARIFF)[0]
+        for samples in ([True], [True, True, False])
+    )
+
+    assert once.usd is not None
+    assert thrice.usd is not None
+    assert (once.usd.value, once.seconds) == (pytest.approx(thrice.usd.value), thrice.seconds)
+
+
 def _later(entry: Entry | None, at: int) -> Entry:
     assert entry is not None
     return replace(entry, time=entry.time + 10 * at)
@@ -104,7 +115,7 @@ def test_two_targets_are_told_with_what_a_solved_task_cost_on_each() -> None:
     told = summary.comparison(dear, cheap, TARIFF).splitlines()
     (line,) = [each for each in told if each.startswith("json") and "$" in each]
 
-    assert re.search(r"\$0\.0100 \(\S+ to \S+\)  \$0\.001000 \(\S+ to \S+\)  B ", line), line
+    assert re.search(r"\$0\.0100 \(\S+ to \S+\)  \$0\.001000 \(\S+ to \S+\)  B$", line), line
 
 
 def test_sides_are_compared_over_the_tasks_that_both_were_given() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from gridtie.report.figures import report
 from gridtie.report.page import page
 from gridtie.report.quality import Side, read
 from gridtie.report.question import QuestionError
+from gridtie.report.text import text
 from gridtie.solved.money import Tariff
 from standins.ledger import CLOUD, LOCAL, local
 from unit.report.conftest import QUESTION, Make
@@ -45,7 +47,7 @@ def written(target: str, locality: str, solved: int) -> bytes:
 
 
 def sides(*targets: tuple[str, str, int]) -> list[Side]:
-    return [side for target in targets for side in read(written(*target), "q.json")]
+    return [side for target in targets for side in read(written(*target), "q.json") if isinstance(side, Side)]
 
 
 def test_two_targets_are_told_over_the_tasks_that_both_were_given(ledger_of: Make) -> None:
@@ -79,6 +81,52 @@ def test_models_that_answered_and_were_never_tried_are_named(ledger_of: Make) ->
     found = report(QUESTION, ledger_of(rows), sides((LOCAL, "local", 4)))
 
     assert any("The quality of pool.gpu/qwen is not known" in line for line in found["words"]["missing"])
+
+
+def demo() -> bytes:
+    """What `make demo COMPARE=1` writes, as far as a report reads it."""
+
+    def agent(name: str, usd: float) -> dict[str, Any]:
+        rate = {"passed": 3, "total": 4, "low": 0.3, "high": 0.95}
+        interval = {"value": usd, "low": usd / 2, "high": usd * 2, "n": 4}
+        return {"group": name, "rate": rate, "usd": interval, "seconds": {**interval, "value": 2.5}}
+
+    sides = [
+        {"target": LOCAL, "locality": "local", "standin": False, "agents": [agent("coder", 0.0001)]},
+        {"target": CLOUD, "locality": "cloud", "standin": True, "agents": [agent("coder", 0.002)]},
+    ]
+    told = {"schema": 1, "started": "2026-11-29T10:00:00+00:00", "tasks": ["is_even"], "seeds": 4, "counted": "65 W"}
+    return json.dumps({**told, "sides": sides}).encode()
+
+
+def test_what_a_solved_task_cost_stands_beside_the_money(ledger_of: Make) -> None:
+    given = [*sides((LOCAL, "local", 4), (CLOUD, "cloud", 7)), *read(demo(), "d.json")]
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), given)
+
+    for told in (text(found, ()), page(found)):
+        assert "Cost per solved task" in told
+        assert f"{CLOUD}, a stand-in" in told
+        assert "$0.000100 ($0.000050 to $0.000200)" in told
+        assert "4 of 10 (17% to 69%)" in told
+        assert "and no quality" in told
+    quality_lines = [line for line in found["quality"]["solved"] if line["of"] == "quality"]
+    assert {line["target"] for line in quality_lines} == {LOCAL, CLOUD}
+    # The ledger's rows of these tries are not known here, and no price is made up.
+    assert {line["usd"] for line in quality_lines} == {None}
+
+
+def test_a_stand_in_makes_no_quality_known(ledger_of: Make) -> None:
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), read(demo(), "d.json"))
+
+    assert found["words"]["headline"].startswith("Net avoided list price, quality unknown: $")
+
+
+def test_no_report_says_saved(ledger_of: Make) -> None:
+    rows = [local("a", duration=1.0)]
+    for given in ([], sides((LOCAL, "local", 4), (CLOUD, "cloud", 7)), read(demo(), "d.json")):
+        found = report(QUESTION, ledger_of(rows), given)
+        spoken = page(found).partition("<details>")[0]
+        assert not re.search(r"\bsav(ed|ings?|es)\b", text(found, ("model",)) + spoken)
 
 
 @pytest.mark.parametrize(

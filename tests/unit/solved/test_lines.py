@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridtie.bench.stats import Estimate
-from gridtie.solved.lines import Tried, compared, less, lines, total, usd
+from gridtie.solved.lines import Tried, comparison, less, lines, total, usd
 
 
 def tried(group: str, *amounts: float | None) -> list[Tried]:
@@ -42,13 +42,15 @@ def test_one_side_is_less_only_where_the_intervals_do_not_touch(
     assert less(first, second) == word
 
 
-def test_sides_are_told_over_the_groups_of_both() -> None:
+def test_sides_are_told_over_the_groups_of_both_and_judged_where_that_means_something() -> None:
     here = lines([*tried("a", *[1.0] * 9), *tried("b", 1.0)])
     there = lines(tried("a", *[9.0] * 9))
-    (row,) = compared(here, there)
+    told, bare = (comparison(here, there, judged=judged).splitlines() for judged in (True, False))
 
-    assert row[0] == "a"
-    assert row[5] == "A"
+    assert [line.split()[0] for line in told if line and line[0] in "ab"] == ["a", "a"]
+    assert told[2].endswith("  A")
+    assert not bare[2].endswith("  A")
+    assert "cheaper" not in bare[0]
 
 
 def test_a_sum_of_what_is_not_known_is_not_known() -> None:

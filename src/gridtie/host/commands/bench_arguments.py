@@ -8,7 +8,7 @@ from typing import List, Tuple
 
 DESCRIPTION = (
     "Times requests to one target through the router and, where its engine can be reached, beside it. Requests are "
-    "marked, and stand outside every saving. Nothing goes to a cloud without --spend. Exit status: 0 all is measured "
+    "marked, and stand outside every report. Nothing goes to a cloud without --spend. Exit status: 0 all is measured "
     "and every --expect holds, 1 one does not (with --compare: the second is slower), 2 it could not be measured; what "
     "was measured by then stays in the file and --resume goes on."
 )

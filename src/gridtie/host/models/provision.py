@@ -595,7 +595,7 @@ def _described(
         "context": wanted.context,
         "parallel": order.parallel,
         "digest": (found.model.digest if embedded else found.digest) if found else "",
-        "quantisation": installer.header(found).quantisation if found else model.file.quantisation,
+        "quantisation": _quantisation(model, installer, found),
         "source": wanted.source.kind,
         "capabilities": list(model.capabilities),
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
@@ -612,6 +612,12 @@ def _described(
 
 def _settings(order: Order, context: int) -> Settings:
     return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+
+
+def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
+    """As the file says; where it does not, or is not there yet, as the catalogue does."""
+    told = installer.header(found).quantisation if found else "unknown"
+    return model.file.quantisation if told == "unknown" else told
 
 
 def _predicted(

@@ -95,6 +95,7 @@ def test_every_model_is_described_for_the_router(station: ModelStation) -> None:
     assert first["url"] == "http://engine:11434" and first["dialect"] == "ollama" and first["context"] == 32768
     assert first["digest"] == station.store().read("gridtie/coder:1b").digest  # type: ignore[union-attr]
     assert first["bytes"] == len(station.weights) < first["predicted_bytes"]
+    assert first["quantisation"] == "Q4_0"
 
 
 def test_what_larger_contexts_would_take_is_said_up_to_the_training(station: ModelStation) -> None:
