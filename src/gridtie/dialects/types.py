@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from gridtie.dialects.facts import Facts
+if TYPE_CHECKING:
+    from gridtie.dialects.facts import Facts
 
 Dialect = Literal["openai", "anthropic", "ollama"]
 

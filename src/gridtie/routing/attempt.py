@@ -120,7 +120,7 @@ class Attempt:
         self.target = planned.target
         self._request = request
         self._runner = request.runner
-        self._codec = CODECS[request.info.surface, planned.target.dialect]
+        self._codec = CODECS[request.facts.dialect, planned.target.dialect]
         # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
         self._streams = request.facts.stream or self._codec.translates
         self._started = monotonic()
