@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from gridtie.dialects.anthropic.codec import ANTHROPIC
+from gridtie.dialects.embeddings import codec as embeddings
 from gridtie.dialects.ollama.codec import OLLAMA
+from gridtie.dialects.ollama.generate import (
+    FillToCompletions,
+    GenerateToOllama,
+    NoFill,
+    ResponseLineWriter,
+    ResponseWriter,
+    read_turn,
+)
 from gridtie.dialects.openai_chat.codec import OPENAI_CHAT
+from gridtie.dialects.openai_completions import codec as completions
 from gridtie.dialects.package import Package, Translated
 from gridtie.dialects.types import Codec, Dialect
 
 # Every dialect there is.
 PACKAGES: tuple[Package, ...] = (OPENAI_CHAT, ANTHROPIC, OLLAMA)
 
+# What is asked beside chats.
+_GENERATE = msgspec.structs.replace(
+    OLLAMA, name="ollama-generate", read=read_turn, streamed=ResponseLineWriter, whole=ResponseWriter
+)
+_FURTHER: dict[tuple[Dialect, Dialect], Codec] = {
+    **completions.CODECS,
+    **embeddings.CODECS,
+    ("ollama-generate", "ollama"): GenerateToOllama(),
+    ("ollama-generate", "openai"): Translated(_GENERATE, OPENAI_CHAT),
+    ("ollama-generate", "anthropic"): Translated(_GENERATE, ANTHROPIC),
+    ("ollama-fill", "ollama"): GenerateToOllama(),
+    ("ollama-fill", "openai"): FillToCompletions(),
+    ("ollama-fill", "anthropic"): NoFill(),
+}
+
 # A codec has no state of its own: one of each serves every request.
 CODECS: dict[tuple[Dialect, Dialect], Codec] = {
     (client.name, target.name): client.own if client is target else Translated(client, target)
     for client in PACKAGES
     for target in PACKAGES
-}
+} | _FURTHER
 
 
 def codec(client: Dialect, target: Dialect) -> Codec:

@@ -81,7 +81,20 @@ _OLLAMA: dict[str, _Values] = {
     "messages[].images": ([],),
 }
 
-_DROPPED: dict[Dialect, dict[str, _Values]] = {"openai": _OPENAI, "anthropic": _ANTHROPIC, "ollama": _OLLAMA}
+_COMPLETIONS: dict[str, _Values] = {
+    **dict.fromkeys(("user", "keep_alive", "cache_prompt", "stream_options.include_obfuscation"), _ANY),
+    "n": (1,),
+    "best_of": (1,),
+    "echo": (False,),
+    "logit_bias": ({},),
+}
+
+_DROPPED: dict[Dialect, dict[str, _Values]] = {
+    "openai": _OPENAI,
+    "openai-completions": _COMPLETIONS,
+    "anthropic": _ANTHROPIC,
+    "ollama": _OLLAMA,
+}
 _INDEX = re.compile(r"\[\d+\]")
 
 

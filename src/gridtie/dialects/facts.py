@@ -31,7 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     # Answers asked for, 1 to 128.
     choices: int = 1
-    # Of "tools", "vision", "json".
+    # Of "tools", "vision", "json", "embeddings".
     needs: frozenset[str] = frozenset()
     # Everything that is billed as text: messages, names, tools, schemas, arguments, a prediction.
     text_bytes: int = 0

@@ -45,6 +45,9 @@ class _Line(msgspec.Struct):
     """What every line is read for."""
 
     message: _Message | None = None
+    # Of `/api/generate`.
+    response: msgspec.Raw = _TEXT
+    thinking: msgspec.Raw = _TEXT
     done: bool = False
     error: msgspec.Raw = _NULL
 
@@ -97,6 +100,9 @@ class Answer(Translation):
             return
         if line.message is not None:
             self._pass_message(line.message, writer, out, chunk)
+        else:
+            self._text(line.thinking, writer.reasoning, out, chunk)
+            self._text(line.response, writer.content, out, chunk)
         if line.done:
             self._finish_with(_last(unit), out, chunk)
 

@@ -50,6 +50,8 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    # Of a completion that is no chat.
+    text: msgspec.Raw = _NULL
     finish_reason: str | None = None
     index: int = 0
 
@@ -151,6 +153,8 @@ class Answer(Translation):
                 self._text(delta.refusal, writer.refusal, out, chunk)
             for piece in delta.tool_calls or ():
                 self._pass_piece(piece, writer, out, chunk)
+        elif choice.text is not _NULL:
+            self._text(choice.text, writer.content, out, chunk)
         if choice.finish_reason == "error":
             # OpenRouter's word for an answer that its provider broke off.
             chunk.failure = errors.from_error(errors.read(data))

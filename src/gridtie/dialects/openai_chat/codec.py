@@ -22,11 +22,16 @@ class OpenAIToOpenAI:
 
     translates = False
 
+    def __init__(self, path: str = CHAT_PATH, limit_field: str = "") -> None:
+        """`limit_field`: where the limit of an answer goes, whatever a target wants it called in a chat."""
+        self._path = path
+        self._limit_field = limit_field
+
     def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
         ask_usage = options.include_usage if options.stream else None
         limit = options.output_limit if facts.max_output is None else None
-        body = rewrite(facts.fields, model, ask_usage, limit, options.limit_field)
-        return UpstreamRequest(path=CHAT_PATH, body=body)
+        body = rewrite(facts.fields, model, ask_usage, limit, self._limit_field or options.limit_field)
+        return UpstreamRequest(path=self._path, body=body)
 
     def stream(self, options: AnswerOptions) -> StreamDecoder:
         return PassThrough(options)

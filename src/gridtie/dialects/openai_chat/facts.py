@@ -154,7 +154,7 @@ def _plain_facts(fields: dict[str, msgspec.Raw], plain: _Plain) -> Facts:
 # -- Settings: each function takes one field ---------------------------------------------------------------------------
 
 
-def _take_stream_options(found: Found, name: str, value: msgspec.Raw) -> None:
+def take_stream_options(found: Found, name: str, value: msgspec.Raw) -> None:
     if value == _ASK_USAGE:
         found["wants_usage"] = True
         return
@@ -243,7 +243,7 @@ _TAKE: dict[str, Take] = {
     **dict.fromkeys(_BILLED_FIELDS, _take_billed),
     "model": take_model,
     "stream": take_stream,
-    "stream_options": _take_stream_options,
+    "stream_options": take_stream_options,
     "max_tokens": take_limit,
     "max_completion_tokens": take_limit,
     "n": _take_choices,
