@@ -66,6 +66,12 @@ CHATS: dict[str, Surface] = {
         lambda frame: frame["choices"][0]["delta"].get("content") if frame["choices"] else None,
         _openai_error, _done,
     ),
+    "openai responses": Surface(
+        "openai", "/v1/responses", lambda prompt: {"input": prompt},
+        lambda body: body["output"][0]["content"][0]["text"],
+        lambda event: event["delta"] if event["type"] == "response.output_text.delta" else None,
+        _openai_error, lambda data: b'"type":"response.completed"' in data,
+    ),
     "anthropic messages": Surface(
         "anthropic", "/v1/messages", lambda prompt: _messages(prompt) | {"max_tokens": 100},
         lambda body: body["content"][0]["text"],
@@ -134,10 +140,15 @@ def units(content_type: str, body: bytes) -> list[bytes]:
 
 def said(surface: Surface, content_type: str, body: bytes) -> tuple[str, bool]:
     """The text of a stream, and whether it ended as one does."""
-    found = [unit for unit in units(content_type, body) if b'"error"' not in unit]
-    text = "".join(surface.piece(json.loads(unit)) or "" for unit in found if unit != DONE)
-    last = units(content_type, body)[-1:]
-    return text, bool(last) and last == found[-1:] and surface.ended(last[0])
+    found = units(content_type, body)
+    pieces = [surface.piece(json.loads(unit)) for unit in found if unit != DONE and not is_error(unit)]
+    ended = bool(found) and not is_error(found[-1]) and surface.ended(found[-1])
+    return "".join(piece or "" for piece in pieces), ended
+
+
+def is_error(unit: bytes) -> bool:
+    """Whether one unit of a stream reports an error."""
+    return unit != DONE and bool(json.loads(unit).get("error"))
 
 
 async def answer(turn: Turn, text: str = "hello there") -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from gridtie.dialects.anthropic.codec import ANTHROPIC
 from gridtie.dialects.embeddings import codec as embeddings
 from gridtie.dialects.ollama.codec import OLLAMA
@@ -17,19 +15,19 @@ from gridtie.dialects.ollama.generate import (
 )
 from gridtie.dialects.openai_chat.codec import OPENAI_CHAT
 from gridtie.dialects.openai_completions import codec as completions
-from gridtie.dialects.package import Package, Translated
+from gridtie.dialects.openai_responses.codec import OPENAI_RESPONSES
+from gridtie.dialects.package import Package, Translated, spoken_by_clients
 from gridtie.dialects.types import Codec, Dialect
 
 # Every dialect there is.
 PACKAGES: tuple[Package, ...] = (OPENAI_CHAT, ANTHROPIC, OLLAMA)
 
 # What is asked beside chats.
-_GENERATE = msgspec.structs.replace(
-    OLLAMA, name="ollama-generate", read=read_turn, streamed=ResponseLineWriter, whole=ResponseWriter
-)
+_GENERATE = spoken_by_clients("ollama-generate", OLLAMA, read_turn, ResponseLineWriter, ResponseWriter)
 _FURTHER: dict[tuple[Dialect, Dialect], Codec] = {
     **completions.CODECS,
     **embeddings.CODECS,
+    **{("openai-responses", target.name): Translated(OPENAI_RESPONSES, target) for target in PACKAGES},
     ("ollama-generate", "ollama"): GenerateToOllama(),
     ("ollama-generate", "openai"): Translated(_GENERATE, OPENAI_CHAT),
     ("ollama-generate", "anthropic"): Translated(_GENERATE, ANTHROPIC),

@@ -89,7 +89,30 @@ _COMPLETIONS: dict[str, _Values] = {
     "logit_bias": ({},),
 }
 
+_RESPONSES: dict[str, _Values] = {
+    # Labels, and what is decided here: no answer is stored.
+    **dict.fromkeys(("user", "metadata", "client_metadata", "store", "safety_identifier", "service_tier"), _ANY),
+    **dict.fromkeys(("prompt_cache_key", "prompt_cache_retention", "stream_options.include_obfuscation"), _ANY),
+    # Hints. Whether thinking is switched off is known beside them.
+    **dict.fromkeys(("reasoning.effort", "reasoning.summary", "reasoning.generate_summary", "text.verbosity"), _ANY),
+    # What may be in an answer beside it; nothing of it is in one of another dialect.
+    "include": _ANY,
+    # Nothing is cut.
+    "truncation": ("disabled",),
+    "background": (False,),
+    "top_logprobs": (0,),
+    # Tools that its provider runs may be left out where the model need not call one; Codex always offers a search.
+    **dict.fromkeys(("tools[].web_search", "tools[].web_search_preview"), _ANY),
+    # What an earlier answer is sent back with.
+    **dict.fromkeys((f"input[].{name}" for name in ("id", "status", "phase", "encrypted_content")), _ANY),
+    **dict.fromkeys((f"input[].content[].{name}" for name in ("annotations", "logprobs", "detail")), _ANY),
+    "input[].output[].detail": _ANY,
+    "tools[].tools[].defer_loading": _ANY,
+    "tools[].defer_loading": _ANY,
+}
+
 _DROPPED: dict[Dialect, dict[str, _Values]] = {
+    "openai-responses": _RESPONSES,
     "openai": _OPENAI,
     "openai-completions": _COMPLETIONS,
     "anthropic": _ANTHROPIC,

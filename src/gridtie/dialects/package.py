@@ -45,6 +45,13 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     failure: Callable[[int, dict[bytes, bytes], bytes], Failure]
 
 
+def spoken_by_clients(
+    name: Dialect, like: Package, read: Callable[[Facts], Conversation], streamed: MakeWriter, whole: MakeWriter
+) -> Package:
+    """A dialect that no target speaks; what a target has of it is `like`'s, and never used."""
+    return replace(like, name=name, read=read, streamed=streamed, whole=whole)
+
+
 class Translated:
     """The `Codec` between two different dialects. The target is always asked to stream."""
 

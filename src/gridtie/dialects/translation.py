@@ -11,12 +11,15 @@ from typing import Protocol
 
 import msgspec
 
-from gridtie.dialects.answer import Finish, MakeWriter, Unwritable, Writer
+from gridtie.dialects.answer import Finish, MakeWriter, Silent, Unwritable, Writer
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat.usage import WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
+
+# Makes a reader of an answer.
+MakeAnswer = Callable[[MakeWriter, AnswerOptions], StreamDecoder]
 
 _QUOTE, _HTML, _OBJECT, _LIST = b'"<{['
 EMPTY = 2  # bytes of an empty JSON string: its quotes
@@ -209,6 +212,13 @@ class Translation:
 
 def broken(message: str) -> Failure:
     return Failure(kind=Failed.BROKEN, message=message)
+
+
+def read_whole(answer: MakeAnswer, own: MakeWriter, body: bytes, prompt_estimate: int) -> Whole:
+    """An answer that lies there whole and passes; a stream that came in its place is made into one."""
+    streams = form(body) != "JSON" or b"\n{" in body.strip()
+    whole = decode_whole(answer(own if streams else Silent, AnswerOptions(prompt_estimate)), body)
+    return whole if streams or whole.failure is not None else Whole(body, whole.usage)
 
 
 def decode_whole(decoder: StreamDecoder, body: bytes) -> Whole:

@@ -16,6 +16,7 @@ Dialect = Literal[
     "anthropic",
     "ollama",
     "openai-completions",
+    "openai-responses",
     "openai-embeddings",
     "openai-embeddings-base64",
     "ollama-generate",

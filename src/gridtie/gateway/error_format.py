@@ -113,6 +113,16 @@ class OpenAIErrorFormat:
         return b": %b\n\n" % text.encode()
 
 
+class ResponsesErrorFormat(OpenAIErrorFormat):
+    """The same for OpenAI's responses, whose streams have a type for each event."""
+
+    def error_event(self, fault: Fault) -> bytes:
+        """An event of the type `error`, with the envelope beside what that type has."""
+        told = {"type": "error", "sequence_number": 0, "code": fault.code, "message": fault.message, "param": None}
+        fields = _encode(told)[:-1] + b"," + self.error(fault)[1:]
+        return b"event: error\ndata: %b\n\n" % fields
+
+
 _OPENAI, _ANTHROPIC, _OLLAMA = OpenAIErrorFormat(), AnthropicErrorFormat(), OllamaErrorFormat()
 
 

@@ -9,14 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
 import pytest
 
 from gridtie.dialects.anthropic.facts import read as read_anthropic
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.dropped import patterns
 from gridtie.dialects.facts import Facts
+from gridtie.dialects.ollama.facts import read_chat
 from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.openai_responses.facts import read as read_responses
 from gridtie.dialects.types import Dialect, RequestOptions, Untranslatable
 
 PAGE = Path(__file__).parents[3] / "docs" / "routing.md"
@@ -24,12 +25,14 @@ TARGETS: tuple[Dialect, ...] = ("openai", "ollama", "anthropic")
 SECTIONS: dict[str, Dialect] = {
     "field of OpenAI's chat": "openai",
     "field of Anthropic's messages": "anthropic",
+    "field of OpenAI's responses": "openai-responses",
     "field of Ollama's chat": "ollama",
 }
 READ: dict[Dialect, Callable[[bytes], Facts]] = {
     "openai": read,
     "anthropic": read_anthropic,
-    "ollama": lambda body: Facts(fields=msgspec.json.decode(body, type=dict[str, msgspec.Raw]), dialect="ollama"),
+    "openai-responses": read_responses,
+    "ollama": read_chat,
 }
 SCHEMA = {"type": "object"}
 BASES: dict[Dialect, dict[str, Any]] = {
@@ -54,6 +57,15 @@ BASES: dict[Dialect, dict[str, Any]] = {
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c", "content": "2"}]},
         ],
         "tools": [{"name": "add", "input_schema": SCHEMA}],
+    },
+    "openai-responses": {
+        "model": "coder",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "hi"}]},
+            {"type": "function_call", "call_id": "c", "name": "add", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "2"},
+        ],
+        "tools": [{"type": "function", "name": "add", "parameters": SCHEMA}],
     },
     "ollama": {
         "model": "coder", "options": {},
@@ -113,7 +125,7 @@ def sent(row: Row, body: dict[str, Any]) -> Any:
 def ours(row: Row) -> dict[str, Any]:
     """What the router writes into a body of the target's own dialect."""
     always = {"model": "m"}
-    return always | {"stream": False, "truncate": False, "shift": False} if row.client == "ollama" else always
+    return always | {"stream": True, "truncate": False, "shift": False} if row.client == "ollama" else always
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row.client}-{row.target}-{row.path}-{row.value}")

@@ -13,7 +13,7 @@ from gridtie.dialects.anthropic.answer_reader import Answer
 from gridtie.dialects.anthropic.answer_writer import EventWriter, WholeWriter
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
 from gridtie.dialects.sse import without_comments
-from gridtie.dialects.translation import decode_whole
+from gridtie.dialects.translation import read_whole
 from gridtie.dialects.types import (
     AnswerOptions,
     Chunk,
@@ -106,8 +106,7 @@ class AnthropicToAnthropic:
         return Answer(WholeWriter, options)
 
     def whole(self, body: bytes, prompt_estimate: int) -> Whole:
-        read = decode_whole(Answer(Silent, AnswerOptions(prompt_estimate)), body)
-        return Whole(body if read.failure is None else b"", read.usage, read.failure)
+        return read_whole(Answer, WholeWriter, body, prompt_estimate)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
         failure = errors.classify(status, headers, body)

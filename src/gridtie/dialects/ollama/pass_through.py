@@ -14,7 +14,7 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.ollama import errors
 from gridtie.dialects.ollama.answer_reader import Answer
 from gridtie.dialects.ollama.answer_writer import WholeWriter
-from gridtie.dialects.translation import decode_whole
+from gridtie.dialects.translation import read_whole
 from gridtie.dialects.types import (
     AnswerOptions,
     Chunk,
@@ -82,8 +82,7 @@ class OllamaToOllama:
         return Answer(WholeWriter, options)
 
     def whole(self, body: bytes, prompt_estimate: int) -> Whole:
-        read = decode_whole(Answer(Silent, AnswerOptions(prompt_estimate)), body)
-        return Whole(body if read.failure is None else b"", read.usage, read.failure)
+        return read_whole(Answer, WholeWriter, body, prompt_estimate)
 
     def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
         return errors.classify(status, headers, body)
