@@ -245,6 +245,13 @@ def test_either_header_carries_the_key(router: RouterProcess, cloud: Cloud, head
     assert httpx2.post(f"{router.url}/v1/messages", json=body, headers=sent, trust_env=False).status_code == 200
 
 
+def test_the_models_are_listed_as_anthropic_lists_them(client: anthropic.Anthropic) -> None:
+    """Claude Code asks a gateway for them."""
+    names = [model.id for model in client.models.list(limit=1000)]
+
+    assert {"gpt", "claude", "local"} <= set(names)
+
+
 def test_somebody_is_there(router: RouterProcess) -> None:
     """Claude Code asks `HEAD /` first, without a key."""
     assert httpx2.head(f"{router.url}/", trust_env=False).status_code == 200

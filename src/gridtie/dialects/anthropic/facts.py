@@ -31,6 +31,8 @@ _Raw = msgspec.Raw
 _PLAIN_TIERS = {"auto", "standard_only"}
 # Of the tools that Anthropic's models know by name, those that the client runs.
 _CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "memory_")
+# A window of a million tokens, and a faster way to run a model: both dearer than the price list says.
+_BILLED_BETAS = ("context-1m", "fast-mode")
 _DEMANDS = ("any", "tool")
 _PLAIN_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "tool_result"}
 _NOTHING = (NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'))
@@ -79,6 +81,8 @@ def read(body: bytes | bytearray, headers: tuple[tuple[str, str], ...] = (), que
     found: Found = {"fields": fields_of(body), "dialect": "anthropic", "wants_usage": True}
     if headers:
         found["headers"] = headers
+        if any(beta in value for name, value in headers if name == "anthropic-beta" for beta in _BILLED_BETAS):
+            bill(found, "a beta that is billed otherwise")
     if query:
         found["query"] = query
     return read_each(found, _TAKE, _FREE_FIELDS)

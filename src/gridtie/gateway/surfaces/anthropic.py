@@ -15,6 +15,7 @@ from gridtie.gateway.errors import Fault, from_refusal
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route
+from gridtie.providers.registry import ModelListing
 from gridtie.routing.plan import Refusal
 
 _encode = msgspec.json.Encoder().encode
@@ -23,6 +24,8 @@ _PASSED = (b"anthropic-version", b"anthropic-beta")
 # Longer than any list of betas; what is longer, or no plain text, is not passed on.
 _MAX_HEADER = 2048
 _BETA = "beta=true"
+# Clients want a time; nobody knows one.
+_NO_TIME = "1970-01-01T00:00:00Z"
 
 
 class Anthropic:
@@ -64,6 +67,23 @@ class Anthropic:
 
     def _refuse(self, exchange: Exchange, fault: Fault) -> None:
         exchange.respond(fault.status, JSON + retry_fields(fault), self._errors.error(fault))
+
+
+def listing(models: Iterable[ModelListing]) -> bytes:
+    """The list of models as Anthropic's clients read it; it is never long enough for a second page."""
+    rows = [
+        {
+            "type": "model",
+            "id": listed.id,
+            "display_name": listed.id,
+            "created_at": _NO_TIME,
+            "lifecycle": "active",
+            "max_input_tokens": listed.context,
+        }
+        for listed in models
+    ]
+    ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {"first_id": None, "last_id": None}
+    return _encode({"data": rows, "has_more": False, **ends})
 
 
 def _facts(exchange: Exchange) -> Facts:

@@ -19,6 +19,7 @@ from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON
 from gridtie.gateway.routes import Route
+from gridtie.gateway.surfaces.anthropic import listing
 from gridtie.providers.registry import ModelListing
 
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +36,7 @@ class OpenAI:
         """The paths it answers."""
         return (
             Route(path="/v1/chat/completions", post=self.chat, relay=True),
-            Route(path="/v1/responses", post=self.responses, relay=True),
+            Route(path="/v1/responses", post=self.responses),
             Route(path="/v1/completions", post=self.completions, relay=True),
             Route(path="/v1/embeddings", post=self.embeddings, relay=True),
             Route(path="/v1/models", get=self.models, relay=True),
@@ -60,7 +61,11 @@ class OpenAI:
 
     def models(self, exchange: Exchange) -> None:
         """Every name that a client may ask for."""
-        rows = [_row(listed) for listed in exchange.head.loaded.targets.models()]
+        models = exchange.head.loaded.targets.models()
+        if b"anthropic-version" in exchange.head.headers:
+            exchange.respond(200, JSON, listing(models))
+            return
+        rows = [_row(listed) for listed in models]
         exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
 
     def model(self, exchange: Exchange) -> None:

@@ -72,6 +72,12 @@ def test_whatever_may_become_prompt_counts_as_text(fields: dict[str, Any]) -> No
     assert 3800 <= facts(**fields).text_bytes <= 4200
 
 
+@pytest.mark.parametrize(("beta", "extras"), [("context-1m-2025-08-07,x", 1), ("interleaved-thinking-2025-05-14", 0)])
+def test_a_beta_that_is_dearer_is_no_plain_request(beta: str, extras: int) -> None:
+    """Where money is limited it is not sent."""
+    assert len(read(b"{}", (("anthropic-beta", beta),)).extras) == extras
+
+
 def test_an_image_is_no_text() -> None:
     found = facts(messages=[USER | {"content": [IMAGE]}])
 
