@@ -7,6 +7,8 @@ Counted by callgrind (`apt-get install valgrind`), in user mode:
 - path: an unstreamed request, from the client's bytes to upstream's and back, journal included; without sockets and
   loop.
 - chunk: one more chunk of a stream that is committed, from upstream's bytes to the client's.
+- asked: a chat of three messages and a tool, translated for Ollama and for Anthropic.
+- ollama, anthropic: one more chunk of an answer of theirs, translated for a client of OpenAI's chat.
 - drain: a row's way from memory into SQLite, which another thread does later.
 
 The kernel's part, about a third of a request, is not in it. `--source` counts another checkout, to compare with.
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import os
 import re
 import shutil
@@ -32,8 +35,37 @@ from stand import KEY, ROOT, environment
 from upstream import CHUNK, STREAM_HEAD, WHOLE
 
 # Two counts of rounds: their difference leaves start and end of the process out.
-ROUNDS = {"path": (300, 1300), "chunk": (1000, 11000), "drain": (1000, 5000)}
-UNIT = {"path": "request", "chunk": "chunk", "drain": "request"}
+ROUNDS = {
+    "path": (300, 1300),
+    "chunk": (1000, 11000),
+    "asked": (100, 600),
+    "ollama": (1000, 11000),
+    "anthropic": (1000, 11000),
+    "drain": (1000, 5000),
+}
+UNIT = {"path": "request", "asked": "request", "drain": "request"}
+CHAT = {
+    "model": "coder", "temperature": 0.2, "max_tokens": 100,
+    "messages": [
+        {"role": "system", "content": "You write code."},
+        {"role": "user", "content": "Write a function. " * 20},
+        {"role": "assistant", "content": "Which one?"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}],
+}  # fmt: skip
+# Of each answer its start, and the chunk that is repeated.
+ANSWERS = {
+    "ollama": (
+        b"",
+        b'{"model":"m","created_at":"2026-11-29T10:00:00Z",'
+        b'"message":{"role":"assistant","content":" token"},"done":false}\n',
+    ),
+    "anthropic": (
+        b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"m"}}\n\n',
+        b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        b'"text":" token"}}\n\n',
+    ),
+}  # fmt: skip
 
 
 class Wire:
@@ -133,6 +165,32 @@ def drain(scratch: Path, rounds: int) -> None:
         store.save(rows[start : start + 500])
 
 
+def asked(rounds: int) -> None:
+    """So many requests, translated for both."""
+    from gridtie.dialects.codecs import codec
+    from gridtie.dialects.openai_chat.facts import read
+    from gridtie.dialects.types import RequestOptions
+
+    body = json.dumps(CHAT).encode()
+    options = RequestOptions(stream=True)
+    for _ in range(rounds):
+        facts = read(body)
+        for target in ("ollama", "anthropic"):
+            codec("openai", target).request(facts, "m", options)  # type: ignore[arg-type]
+
+
+def translated(target: str, rounds: int) -> None:
+    """So many chunks of a translated answer."""
+    from gridtie.dialects.codecs import codec
+    from gridtie.dialects.types import AnswerOptions
+
+    start, chunk = ANSWERS[target]
+    decoder = codec("openai", target).stream(AnswerOptions(1))  # type: ignore[arg-type]
+    decoder.feed(start + chunk)
+    for _ in range(rounds):
+        decoder.feed(chunk)
+
+
 def work(part: str, rounds: int) -> None:
     """What is counted."""
     # As good as off in the router, and what it costs depends on all else in memory.
@@ -140,6 +198,9 @@ def work(part: str, rounds: int) -> None:
     with tempfile.TemporaryDirectory(prefix="gridtie-count-") as scratch:
         if part == "drain":
             drain(Path(scratch), rounds)
+            return
+        if part == "asked" or part in ANSWERS:
+            asked(rounds) if part == "asked" else translated(part, rounds)
             return
         asyncio.run((path if part == "path" else chunk)(Path(scratch), rounds))
     os._exit(0)  # to free the rows that were not drained would be counted
@@ -175,7 +236,7 @@ def main() -> None:
         raise SystemExit("valgrind is not here: apt-get install valgrind")
     for part, (few, many) in ROUNDS.items():
         each = (counted(part, many, options.source) - counted(part, few, options.source)) / (many - few)
-        print(f"{part:6} {each:9,.0f} instructions a {UNIT[part]}", flush=True)
+        print(f"{part:9} {each:9,.0f} instructions a {UNIT.get(part, 'chunk')}", flush=True)
 
 
 if __name__ == "__main__":

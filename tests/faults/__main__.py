@@ -1,6 +1,7 @@
 """`make faults`: plays the whole table and prints it. Exit status 1 where a cell is wrong.
 
 Words after the command choose among the faults:  make faults ARGS="HTML stall"
+A first word chooses who asks, by its dialect:  make faults ARGS="anthropic HTML"
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ import sys
 from time import monotonic
 
 from faults.play import Verdict, play
-from faults.table import DIALECTS, cells
+from faults.table import CLIENTS, DIALECTS, cells
 
 
 def main(words: list[str]) -> int:
-    chosen = [cell for cell in cells() if not words or any(word.lower() in cell.fault.lower() for word in words)]
+    client = next((name for name in CLIENTS if name.split(" ")[0] in words[:1]), "")
+    words = words[1:] if client else words
+    client = client or next(iter(CLIENTS))
+    chosen = [cell for cell in cells(client) if not words or any(word.lower() in cell.fault.lower() for word in words)]
     if not chosen:
         print("no fault has such a name", file=sys.stderr)
         return 2
     started = monotonic()
-    verdicts, after = asyncio.run(play(chosen))
+    verdicts, after = asyncio.run(play(chosen, client))
     show(verdicts)
     bad = [verdict for verdict in verdicts if verdict.wrong]
     for verdict in bad:

@@ -20,7 +20,9 @@ from faults.wire import INPUT, OUTPUT
 from gridtie.config.schema import Timeouts
 from gridtie.ledger.entry import Entry
 from standins.process import Process, process
-from standins.router import KEY, Answered, chat, request
+from standins.router import KEY, Answered, request
+from standins.surfaces import CHATS, DONE, Surface, units
+from standins.surfaces import asked as request_body
 
 OWN = "".join(OWN_WORDS)
 
@@ -38,8 +40,6 @@ AT_ONCE = 12
 _WAITS = ("slow", "stall", "endless", "role only", "half a head", "head only", "pings", "199 alone", "silence")
 # They fill what the router may hold: one after another.
 _LARGE = "larger than 16 MB"
-
-_ERROR_FIELDS = {"message", "type", "code"}
 
 
 class Verdict(NamedTuple):
@@ -107,8 +107,9 @@ def _healthy(cell: Cell) -> str:
     return f"healthy/{HEALTHY}--{alias(cell)}"
 
 
-async def play(cells: list[Cell]) -> tuple[list[Verdict], list[str]]:
-    """Every cell's verdict, and what is wrong with the router afterwards."""
+async def play(cells: list[Cell], client: str = "openai chat") -> tuple[list[Verdict], list[str]]:
+    """Every cell's verdict through one surface, and what is wrong with the router afterwards."""
+    surface = CHATS[client]
     # In the order of their length: what waits for a clock runs beside everything else.
     gate, large = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
     with tempfile.TemporaryDirectory(prefix="gridtie-faults-") as directory:
@@ -117,9 +118,9 @@ async def play(cells: list[Cell]) -> tuple[list[Verdict], list[str]]:
             async with process(Path(directory), file, GRIDTIE_ACCESS_LOG="off") as router:
                 turns = itertools.count()
                 work = [
-                    _after(next(turns) * APART, _judge(router, cell))
+                    _after(next(turns) * APART, _judge(router, cell, surface))
                     if _waits(cell)
-                    else _gated(router, cell, large if cell.fault == _LARGE else gate)
+                    else _gated(router, cell, surface, large if cell.fault == _LARGE else gate)
                     for cell in cells
                 ]
                 verdicts = list(await asyncio.gather(*work))
@@ -136,87 +137,95 @@ async def _after(seconds: float, verdict: Coroutine[object, object, Verdict]) ->
     return await verdict
 
 
-async def _gated(router: Process, cell: Cell, gate: asyncio.Semaphore) -> Verdict:
+async def _gated(router: Process, cell: Cell, surface: Surface, gate: asyncio.Semaphore) -> Verdict:
     async with gate:
-        return await _judge(router, cell)
+        return await _judge(router, cell, surface)
 
 
-async def _judge(router: Process, cell: Cell) -> Verdict:
+async def _judge(router: Process, cell: Cell, surface: Surface) -> Verdict:
     started = monotonic()
     try:
         async with asyncio.timeout(TOTAL + SLACK):
-            asked = await _ask(router, cell)
+            asked = await _ask(router, cell, surface)
     except TimeoutError:
         seconds = monotonic() - started
         return Verdict(cell, "hangs", [f"no whole answer within {TOTAL + SLACK:g} s"], seconds)
     except (OSError, asyncio.IncompleteReadError, ValueError) as error:
         return Verdict(cell, "broken", [f"no well-formed answer: {error!r}"], monotonic() - started)
     seconds = monotonic() - started
-    found = _outcome(asked)
+    found = _outcome(asked, cell)
     row = await _row(router, asked)
     wrong = [*asked.malformed, *_mismatch(cell, found, asked)]
     wrong += ["no row in the ledger"] if row is None else _row_mismatch(cell, found, asked, row)
     return Verdict(cell, found, wrong, seconds)
 
 
-async def _ask(router: Process, cell: Cell) -> Asked:
+async def _ask(router: Process, cell: Cell, surface: Surface) -> Asked:
     wire = await router.connect()
     try:
-        await wire.send(request(chat(model=alias(cell), stream=cell.streamed), port=router.port))
+        body = request_body(surface, "hi", model=alias(cell), streamed=cell.streamed)
+        await wire.send(request(body, path=surface.path, port=router.port))
         answered = await wire.answered()
     finally:
         wire.close()
     malformed = [] if answered.whole else ["the message is cut"]
     kind = answered.headers.get("content-type", "").partition(";")[0]
-    if kind == "text/event-stream":
-        return _read_events(answered, malformed)
+    if kind in ("text/event-stream", "application/x-ndjson"):
+        return _read_stream(answered, surface, malformed)
     if kind != "application/json":
         malformed.append(f"content-type {kind!r}")
     body = json.loads(answered.body)
     if answered.status != 200:
-        return Asked(answered, "", body.get("error"), malformed + _error_complaints(body))
-    text = body["choices"][0]["message"].get("content") or ""
+        return Asked(answered, "", _error(body), malformed + _error_complaints(body, surface))
+    text = surface.whole(body) if body.get("content") != [] else ""
     if cell.streamed:
         malformed.append("a whole answer to a streamed request")
     return Asked(answered, text, None, malformed)
 
 
-def _read_events(answered: Answered, malformed: list[str]) -> Asked:
+def _read_stream(answered: Answered, surface: Surface, malformed: list[str]) -> Asked:
     """The text and the end of a stream."""
     text, error, ended = "", None, False
-    for event in answered.body.decode().split("\n\n"):
-        data = "\n".join(line[6:] for line in event.split("\n") if line.startswith("data: "))
-        if not data:
-            continue
+    for data in units(answered.headers["content-type"], answered.body):
         if ended or error is not None:
             malformed.append("something follows the end of the stream")
-        if data == "[DONE]":
-            ended = True
+        ended = ended or surface.ended(data)
+        if data == DONE:
             continue
-        frame = json.loads(data)
-        if frame.get("error"):
-            error = frame["error"]
-            malformed += _error_complaints(frame)
-        for choice in frame.get("choices") or ():
-            text += choice["delta"].get("content") or ""
+        unit = json.loads(data)
+        if unit.get("error"):
+            error, ended = _error(unit), False
+            malformed += _error_complaints(unit, surface)
+        else:
+            text += surface.piece(unit) or ""
     if not ended and error is None:
         malformed.append("the stream has neither an end mark nor an error")
     return Asked(answered, text, error, malformed)
 
 
-def _error_complaints(body: dict[str, Any]) -> list[str]:
+def _error(body: dict[str, Any]) -> dict[str, Any]:
+    """An error's fields; of one that is a text alone its message."""
     error = body.get("error")
-    if not isinstance(error, dict) or not error.get("message") or error.keys() < _ERROR_FIELDS:
-        return [f"an error in another form: {json.dumps(body)[:200]}"]
-    return []
+    return error if isinstance(error, dict) else {"message": str(error)}
 
 
-def _outcome(asked: Asked) -> str:
+def _error_complaints(body: dict[str, Any], surface: Surface) -> list[str]:
+    try:
+        if surface.error(body):
+            return []
+    except (AssertionError, KeyError, TypeError):
+        pass
+    return [f"an error in another form: {json.dumps(body)[:200]}"]
+
+
+def _outcome(asked: Asked, cell: Cell) -> str:
     """In the words of the table, or what there is instead."""
     status = asked.answered.status
     if status != 200:
         assert asked.error is not None
-        return f"{status} {asked.error.get('code')}"
+        # Ollama's clients are told no code: then the status stands for it.
+        same = [wanted for wanted in cell.wanted if wanted.split(" ")[0] == str(status)]
+        return f"{status} {asked.error.get('code') or (same[0].partition(' ')[2] if same else '')}".strip()
     if asked.error is not None:
         return "event" if asked.text else "event without content"
     if asked.text == HEALTHY_WORDS:

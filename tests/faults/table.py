@@ -9,7 +9,7 @@ event    what was already passed on, then an error event; never spliced, never s
 504, 4xx an error for the client. 4xx: the status that upstream gave, or 400; final, so that no other target is asked
 -        there is no such case
 
-Columns: of a streamed request; of an unstreamed one whose answer is passed on (the target speaks OpenAI's dialect) and
+Columns: of a streamed request; of an unstreamed one whose answer is passed on (client and target speak one dialect) and
 of one whose answer is collected from a stream (it is translated). `alone`: where `next` stands and there is no other
 target, status and code for the client. `noted`: what the ledger says of the attempt.
 """
@@ -99,6 +99,8 @@ odd error field (openai)   | own      | own       | -         |                 
 # passes as it is, so there is nothing to try.
 SPECIAL = {
     ("role only", "openai", "passed on"): ("-", "", ""),
+    # Ollama's has no `done`, and so is none.
+    ("role only", "ollama", "passed on"): ("next", "502 upstream_broken", "broken"),
 }
 
 DIALECTS = ("openai", "ollama", "anthropic")
@@ -159,14 +161,18 @@ def _statuses(name: str) -> tuple[str, ...]:
     )
 
 
-def cells() -> list[Cell]:
-    """Every request of the table."""
+# What a client speaks, by the name of the surface that it asks through (`standins.surfaces`).
+CLIENTS = {"openai chat": "openai", "anthropic messages": "anthropic", "ollama chat": "ollama"}
+
+
+def cells(client: str = "openai chat") -> list[Cell]:
+    """Every request of the table, through one surface."""
     found = []
     for row in rows():
         for fault in row.faults:
             for dialect in row.dialects:
                 for streamed in (True, False):
-                    column = "streamed" if streamed else "passed on" if dialect == "openai" else "collected"
+                    column = "streamed" if streamed else "passed on" if dialect == CLIENTS[client] else "collected"
                     found += _pair(row, fault, dialect, column)
     return found
 

@@ -14,9 +14,15 @@ from fuzz import corpus
 from gridtie.config.load import parse as parse_routing
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Limits
-from gridtie.dialects.codecs import codec
+from gridtie.dialects.anthropic.facts import read as read_messages
+from gridtie.dialects.codecs import CODECS, codec
+from gridtie.dialects.embeddings.facts import read_embed, read_embeddings, read_openai
+from gridtie.dialects.facts import Facts
 from gridtie.dialects.ndjson import LineSplitter
+from gridtie.dialects.ollama.facts import read_chat, read_generate
 from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.openai_completions.facts import read as read_completions
+from gridtie.dialects.openai_responses.facts import read as read_responses
 from gridtie.dialects.sse import EventSplitter
 from gridtie.dialects.sse import parse as parse_event
 from gridtie.dialects.types import AnswerOptions, Dialect, InvalidRequest, RequestOptions, StreamDecoder, Untranslatable
@@ -41,6 +47,30 @@ def read_and_translate(body: bytes, target: Dialect, *, stream: bool) -> bytes |
         return codec("openai", target).request(facts, "target-model", RequestOptions(stream)).body
     except (InvalidRequest, Untranslatable):
         return None
+
+
+# Every reader of a client's body.
+READERS: dict[str, Callable[[bytes], Facts]] = {
+    "chat": read,
+    "responses": read_responses,
+    "completions": read_completions,
+    "embeddings": read_openai,
+    "messages": read_messages,
+    "ollama chat": read_chat,
+    "ollama generate": read_generate,
+    "ollama embed": read_embed,
+    "ollama embeddings": read_embeddings,
+}
+
+
+def any_body(reader: str, body: bytes) -> None:
+    """Refused in a documented way, or made into a request of every target's that is JSON."""
+    for target in ("openai", "ollama", "anthropic"):
+        try:
+            facts = READERS[reader](body)
+            _json(CODECS[facts.dialect, target].request(facts, "m", RequestOptions(facts.stream)).body)
+        except (InvalidRequest, Untranslatable):
+            continue
 
 
 class Target(NamedTuple):

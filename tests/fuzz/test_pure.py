@@ -92,3 +92,61 @@ def test_a_field_of_any_type_is_refused_in_a_documented_way_or_translated(
     """JSON of any shape under every name that means something."""
     base = {"model": "coder", "messages": [{"role": "user", "content": "hi"}]} if chat else {}
     targets.bodies([json.dumps({**base, **fields}).encode()])
+
+
+# Where a body of any dialect can hold something, with what makes it be read further.
+_TYPES = (
+    *("text", "image", "image_url", "tool_use", "tool_result", "thinking", "input_text", "input_image"),
+    *("function", "function_call", "function_call_output", "reasoning", "message", "namespace", "odd"),
+)
+_IN_A_PART = (
+    *("text", "content", "source", "image_url", "input", "id", "name", "thinking", "signature", "role", "tools"),
+    *("arguments", "output", "summary", "function", "tool_use_id", "call_id", "input_schema", "cache_control"),
+)
+_PARTS = st.fixed_dictionaries({"type": st.sampled_from(_TYPES)}, optional=dict.fromkeys(_IN_A_PART, _JSON))
+_MESSAGE = st.fixed_dictionaries(
+    {
+        "role": st.sampled_from(["user", "assistant", "system", "tool", "robot"]),
+        "content": st.one_of(_JSON, st.lists(_PARTS, max_size=3)),
+    },
+    optional={
+        name: st.one_of(_JSON, st.lists(_PARTS, max_size=2))
+        for name in ("tool_calls", "images", "tool_call_id", "tool_name", "thinking", "name", "odd")
+    },
+)
+_ANY_FIELDS = st.dictionaries(
+    st.sampled_from(
+        [
+            *(
+                "model",
+                "stream",
+                "max_tokens",
+                "max_output_tokens",
+                "tools",
+                "tool_choice",
+                "format",
+                "text",
+                "options",
+            ),
+            *("system", "instructions", "suffix", "raw", "images", "n", "best_of", "stop", "stop_sequences", "think"),
+            *("thinking", "output_config", "dimensions", "encoding_format", "context", "template", "odd", "reasoning"),
+            *("options", "metadata"),
+        ]
+    ),
+    st.one_of(_JSON, st.lists(_PARTS, max_size=2)),
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize("reader", targets.READERS)
+def test_a_body_of_any_shape_is_refused_in_a_documented_way_or_translated(reader: str) -> None:
+    """Of every surface's clients, for every kind of target."""
+    holder = "input" if reader in ("responses", "embeddings", "ollama embed") else "messages"
+    holder = "prompt" if reader in ("completions", "ollama generate", "ollama embeddings") else holder
+
+    @bounded(max(1, EXAMPLES // 5))
+    @given(st.one_of(_JSON, st.lists(st.one_of(_MESSAGE, _PARTS), max_size=3)), _ANY_FIELDS)
+    def holds(said: object, fields: dict[str, object]) -> None:
+        targets.any_body(reader, json.dumps({"model": "coder", holder: said} | fields).encode())
+
+    holds()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from faults.play import play
-from faults.table import cells, rows
+from faults.table import CLIENTS, cells, rows
 from faults.upstream import FAULTS
 from standins.router import run
 
@@ -14,9 +14,10 @@ LIMIT_S = 300.0
 
 
 @pytest.mark.timeout(LIMIT_S + 20)
-def test_every_fault_comes_to_what_the_table_says_and_leaves_nothing_behind() -> None:
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_fault_comes_to_what_the_table_says_and_leaves_nothing_behind(client: str) -> None:
     """Whole, well-formed, in time, in the words of one target, and as the ledger says; no slot stays taken."""
-    verdicts, after = run(lambda: play(cells()), LIMIT_S)
+    verdicts, after = run(lambda: play(cells(client), client), LIMIT_S)
     wrong = [f"{verdict.cell.name}: {'; '.join(verdict.wrong)}" for verdict in verdicts if verdict.wrong]
 
     assert wrong + after == []

@@ -18,8 +18,10 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from faults.wire import Anthropic, OpenAI, Wire
-from standins.router import KEY, Station, chat, request, run
+from standins.router import KEY, Station, request, run
 from standins.scripted import SSE, Turn, Upstream
+from standins.surfaces import SURFACES
+from standins.surfaces import asked as request_body
 
 # US dollars per token.
 INPUT_USD, OUTPUT_USD = 1e-6, 10e-6
@@ -44,6 +46,8 @@ class Asked(NamedTuple):
     # Seconds until it is sent, and until it is answered.
     after: float
     takes: float
+    # A name of `standins.surfaces`: what it is asked through.
+    surface: str = "openai chat"
 
 
 class Provider:
@@ -157,14 +161,27 @@ async def _ask(router: Station, number: int, asked: Asked) -> int:
     await asyncio.sleep(asked.after)
     wire = await router.connect()
     try:
-        body = json.dumps(chat(f"number-{number} hello", stream=asked.streamed, **asked.fields)).encode()
-        await wire.send(request(body, port=router.port))
+        surface = SURFACES[asked.surface]
+        body = request_body(surface, f"number-{number} hello", streamed=asked.streamed)
+        body.pop("max_tokens", None)
+        body |= limited(asked)
+        await wire.send(request(json.dumps(body).encode(), path=surface.path, port=router.port))
         if asked.fate == "left":
             await asyncio.sleep(asked.takes / 2)
             return 0
         return (await wire.answered()).status
     finally:
         wire.close()
+
+
+def limited(asked: Asked) -> dict[str, Any]:
+    """The numbers of a request, under the names that its surface has for them."""
+    if asked.surface == "openai chat":
+        return asked.fields
+    if "max_tokens" not in asked.fields:
+        return {}
+    limit = asked.fields["max_tokens"]
+    return {"options": {"num_predict": limit}} if asked.surface == "ollama chat" else {"max_tokens": limit}
 
 
 # Beyond what JSON's readers take for an integer, and of every other type.
@@ -187,6 +204,7 @@ _ASKED = st.builds(
     fate=st.sampled_from(["all", "all", "some", "failed", "left"]),
     after=st.sampled_from([0.0, 0.0, 0.01, 0.03]),
     takes=st.sampled_from([0.0, 0.01, 0.03]),
+    surface=st.sampled_from(["openai chat", "anthropic messages", "ollama chat"]),
 )
 
 

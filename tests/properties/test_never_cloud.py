@@ -1,9 +1,10 @@
-"""No request that must stay is ever opened to a cloud: over rules, spellings, environments, faults, reloads, queues."""
+"""No request that must stay is ever opened to a cloud: over rules, surfaces, faults, reloads."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,10 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gridtie.config.load import ConfigError, parse
-from standins.router import Answered, Station, chat, run
-from standins.scripted import Behaviour, Turn, Upstream, cut, error, event, stream, vanish, whole
+from standins.router import Answered, Station, run
+from standins.scripted import Behaviour, Turn, Upstream, cut, error, event, vanish
+from standins.surfaces import SURFACES, answer
+from standins.surfaces import asked as request_body
 
 TAGS = ("hipaa", "legal", "private", "draft")
 ENVIRONMENTS = ("dev", "ci", "production")
@@ -37,6 +40,10 @@ def respelt(value: Any, upper: bool) -> Any:
     return {key: [text.upper() if upper else text.title() for text in texts] for key, texts in value.items()}
 
 
+# Which request it is stands in its prompt.
+_NUMBER = re.compile(r"number-(\d+)")
+
+
 class Asked(NamedTuple):
     """One request."""
 
@@ -46,6 +53,8 @@ class Asked(NamedTuple):
     environment: str | None
     agent: str | None
     streamed: bool
+    # A name of `standins.surfaces`: what it is asked through.
+    surface: str = "openai chat"
 
 
 _WHEN = st.fixed_dictionaries(
@@ -79,6 +88,7 @@ _ASKED = st.builds(
     environment=st.one_of(st.none(), st.sampled_from(ENVIRONMENTS), spelt(ENVIRONMENTS)),
     agent=st.one_of(st.none(), spelt(AGENTS)),
     streamed=st.booleans(),
+    surface=st.sampled_from(sorted(SURFACES)),
 )
 _LOCAL = ("well", "slow", "500", "429", "404", "400 tools", "context", "vanishes", "cut", "400")
 
@@ -124,7 +134,7 @@ def headers(asked: Asked) -> dict[str, str]:
 
 
 async def _ok(turn: Turn) -> None:
-    await (stream("words") if turn.json.get("stream") else whole())(turn)
+    await answer(turn, "words")
 
 
 async def _slow(turn: Turn) -> None:
@@ -154,7 +164,7 @@ async def _escaped(rules: list[dict[str, Any]], asked: list[Asked], local: list[
     seen: set[int] = set()
 
     async def cloud(turn: Turn) -> None:
-        seen.add(int(turn.json["messages"][0]["content"]))
+        seen.add(int(_NUMBER.findall(turn.body.decode())[0]))
         await _ok(turn)
 
     behaviours = [BEHAVIOURS[name] for name in local]
@@ -183,8 +193,9 @@ def _recased(when: dict[str, Any], upper: bool) -> dict[str, Any]:
 
 
 async def _ask(router: Station, number: int, asked: Asked) -> Answered:
-    body = chat(str(number), model=asked.alias, stream=asked.streamed)
-    return await router.ask(body, headers=headers(asked))
+    surface = SURFACES[asked.surface]
+    body = request_body(surface, f"number-{number}", model=asked.alias, streamed=asked.streamed)
+    return await router.ask(body, path=surface.path, headers=headers(asked))
 
 
 def _loads(rules: list[dict[str, Any]]) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from gridtie.dialects.types import Dialect
+
 # English text and code run at about four bytes a token with every tokenizer in use.
 BYTES_PER_TOKEN = 4
 # No model's name is longer; what is longer is kept nowhere.
@@ -18,6 +20,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     # The top-level values, unread. A key that was given twice is here once: nobody can read it in two ways.
     fields: dict[str, msgspec.Raw]
+    # What it is written in, and its answer is to be.
+    dialect: Dialect = "openai"
     # As sent; at most 256 printable characters.
     model: str = ""
     stream: bool = False
@@ -27,7 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     # Answers asked for, 1 to 128.
     choices: int = 1
-    # Of "tools", "vision", "json".
+    # Of "tools", "vision", "json", "embeddings".
     needs: frozenset[str] = frozenset()
     # Everything that is billed as text: messages, names, tools, schemas, arguments, a prediction.
     text_bytes: int = 0
@@ -42,3 +46,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     one_tool_call: bool = False
     # Tools were sent, and an answer that calls none of them is no answer.
     must_call: bool = False
+    # What it says as a whole; made where a target of another dialect is asked, and kept for the next.
+    conversation: object = None
+    # Of the head, what a target of the same dialect is to see: header fields in lower case, and the query.
+    headers: tuple[tuple[str, str], ...] = ()
+    query: str = ""

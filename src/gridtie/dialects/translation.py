@@ -11,15 +11,15 @@ from typing import Protocol
 
 import msgspec
 
+from gridtie.dialects.answer import Finish, MakeWriter, Silent, Unwritable, Writer
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.found import beginning, form
-from gridtie.dialects.openai_chat.answer import AnswerTooLarge, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
 
-# Makes the writer of an answer, once its id, time and model are known.
-MakeWriter = Callable[[str, int, str], Writer]
+# Makes a reader of an answer.
+MakeAnswer = Callable[[MakeWriter, AnswerOptions], StreamDecoder]
 
 _QUOTE, _HTML, _OBJECT, _LIST = b'"<{['
 EMPTY = 2  # bytes of an empty JSON string: its quotes
@@ -52,10 +52,10 @@ class Translation:
         # The first bytes, until they tell what the stream is; a document's bytes until it ends.
         self._lead: bytes | None = b""
         self._document: bytearray | None = None
-        # Set once the answer's id is known; the role goes out with the first content.
+        # Set once the answer's id is known; its start goes out with the first content.
         self._writer: Writer | None = None
         self._opened = False
-        self._finish: str | None = None
+        self._finish: Finish | None = None
         self._done = False
         # Done, or failed: nothing more is read.
         self._over = False
@@ -147,8 +147,8 @@ class Translation:
                 take(unit, out, chunk)
                 if chunk.done or chunk.failure is not None:
                     break
-        except AnswerTooLarge as error:
-            chunk.failure = broken(str(error))
+        except Unwritable as error:
+            self._give_up(error, chunk)
         if chunk.done or chunk.failure is not None:
             if chunk.failure is not None and self._finish is not None:
                 # The answer was whole before that.
@@ -171,6 +171,10 @@ class Translation:
 
     # -- what a dialect calls ----------------------------------------------------------------------------------------
 
+    def _open_writer(self, id: str, created: int, model: str) -> Writer:
+        self._writer = self._write(id, created, model, self._options)
+        return self._writer
+
     def _text(self, text: msgspec.Raw, write: Callable[[bytes], bytes], out: list[bytes], chunk: Chunk) -> None:
         """A piece of text on its way to the client, given as a JSON string; nothing where it is empty or no text."""
         span = bytes(text)
@@ -181,7 +185,7 @@ class Translation:
         """Content on its way to the client; what commits the answer."""
         if not self._opened and self._writer is not None:
             self._opened = True
-            out.append(self._writer.role())
+            out.append(self._writer.start())
         self._said += said
         chunk.content = True
         out.append(piece)
@@ -189,9 +193,18 @@ class Translation:
     def _end(self, out: list[bytes], chunk: Chunk) -> None:
         """The clean end of an answer."""
         if self._writer is not None:
-            end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._options.wants_usage)
+            try:
+                end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._options.wants_usage)
+            except Unwritable as error:
+                self._give_up(error, chunk)
+                return
             self._say(end, 0, out, chunk)
         self._done = chunk.done = True
+
+    def _give_up(self, error: Unwritable, chunk: Chunk) -> None:
+        """What came cannot be told to this client, however it ended."""
+        self._finish = None
+        chunk.failure = broken(str(error))
 
     def _metered(self) -> Usage:
         return from_wire(self._usage, self._options.prompt_estimate, self._said // BYTES_PER_TOKEN)
@@ -199,6 +212,13 @@ class Translation:
 
 def broken(message: str) -> Failure:
     return Failure(kind=Failed.BROKEN, message=message)
+
+
+def read_whole(answer: MakeAnswer, own: MakeWriter, body: bytes, prompt_estimate: int) -> Whole:
+    """An answer that lies there whole and passes; a stream that came in its place is made into one."""
+    streams = form(body) != "JSON" or b"\n{" in body.strip()
+    whole = decode_whole(answer(own if streams else Silent, AnswerOptions(prompt_estimate)), body)
+    return whole if streams or whole.failure is not None else Whole(body, whole.usage)
 
 
 def decode_whole(decoder: StreamDecoder, body: bytes) -> Whole:

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from gridtie.dialects.facts import Facts
+if TYPE_CHECKING:
+    from gridtie.dialects.facts import Facts
 
-Dialect = Literal["openai", "anthropic", "ollama"]
+# Wire formats. Of the first three clients and targets speak each, of the others clients alone.
+Dialect = Literal[
+    "openai",
+    "anthropic",
+    "ollama",
+    "openai-completions",
+    "openai-responses",
+    "openai-embeddings",
+    "openai-embeddings-base64",
+    "ollama-generate",
+    "ollama-fill",
+    "ollama-embed",
+    "ollama-embeddings",
+]
+# What rules and the ledger call those who ask: the family of the wire format.
+Surface = Literal["openai", "anthropic", "ollama"]
 
 # An answer that is collected, or read whole, ends as broken beyond this many bytes.
 MAX_ANSWER_BYTES = 16 * 1024 * 1024

@@ -11,7 +11,7 @@ from gridtie.config.schema import Limits
 from gridtie.gateway import limits
 from gridtie.gateway.claims import misplaced, unknown_header
 from gridtie.gateway.client_connection import ClientConnection
-from gridtie.gateway.error_format import OpenAIErrorFormat
+from gridtie.gateway.error_format import format_for
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
@@ -24,8 +24,14 @@ from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
 
-_ERRORS = OpenAIErrorFormat()
 _BEARER = b"bearer "
+# Paths that clients know and this router does not have, by how they begin.
+_UNSERVED = {
+    **dict.fromkeys(("/v1/audio", "/audio"), "audio"),
+    **dict.fromkeys(("/v1/batches", "/v1/files", "/v1/messages/batches"), "batches"),
+    **dict.fromkeys(("/v1/rerank", "/v2/rerank", "/rerank"), "ranking"),
+    "/v1/images": "pictures",
+}
 
 # What `OPTIONS *` asks about: the router as a whole.
 _EVERYTHING = Route(path="*", public=True)
@@ -139,6 +145,8 @@ class App:
         said = f"there is nothing at {path[:200]!r}"
         if "//" in path:
             return f"{said}, which has two slashes in a row: the client's base URL ends in a slash, write it without"
+        if (family := next((each for each in _UNSERVED if path.startswith(each)), None)) is not None:
+            return f"{said}: this router serves no {_UNSERVED[family]}; ask a provider of it directly"
         return f"{said}; there is {', '.join(self._routes.paths())}"
 
     def handle(self, exchange: Exchange) -> None:
@@ -167,7 +175,8 @@ class App:
         passes = status in (408, 429, 500, 503)
         fault = Fault(status=status, code=code, message=message, retry_after=RETRY_SOON if passes else None)
         own = b"x-gridtie-request-id: %b\r\n" % exchange.id.encode()
-        exchange.respond(status, JSON + own + fields + retry_fields(fault), _ERRORS.error(fault))
+        body = format_for(head.path, head.headers).error(fault)
+        exchange.respond(status, JSON + own + fields + retry_fields(fault), body)
 
     def sweep(self, now: float) -> None:
         """Called ten times a second: keeps the Date header, which has seconds."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic, time
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
+from gridtie.dialects.types import InvalidRequest
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.exchange import Exchange
@@ -12,8 +14,11 @@ from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
 from gridtie.routing.outcome import Outcome
-from gridtie.routing.plan import Dialect, Plan, Refusal, RequestInfo
+from gridtie.routing.plan import Plan, Refusal, RequestInfo, Surface
 from gridtie.routing.runner import Runner
+
+# Reads the facts of a request. Raises `InvalidRequest`.
+ReadFacts = Callable[[Exchange], Facts]
 
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
@@ -24,7 +29,7 @@ IMAGE_TOKENS = 1000
 MESSAGE_TOKENS = 4
 
 
-def request_info(id: str, surface: Dialect, facts: Facts, key: Key | None, claimed: Claims | None) -> RequestInfo:
+def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claimed: Claims | None) -> RequestInfo:
     """All that `decide` may look at of a request; the same for one that is sent and one that is only explained."""
     key = key or _ANYBODY
     claimed = claimed or Claims(key.environments[0])
@@ -69,6 +74,20 @@ class Dispatcher:
             head.claims = found
         return found
 
+    def serve(self, exchange: Exchange, surface: Surface, read: ReadFacts, errors: ErrorFormat) -> None:
+        """Answer a request whose body this reads: what every surface does with a prompt."""
+        claimed = exchange.head.claims or self.claims(exchange)
+        if isinstance(claimed, Refusal):
+            self.refuse(exchange, self.unread(exchange, surface), claimed, errors)
+            return
+        try:
+            facts = read(exchange)
+        except InvalidRequest as error:
+            refusal = Refusal(status=400, code="invalid_body", message=str(error))
+            self.refuse(exchange, self.unread(exchange, surface, claimed), refusal, errors)
+            return
+        self.submit(exchange, request_info(exchange.id, surface, facts, exchange.head.key, claimed), facts, errors)
+
     def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
         """Carry out a request, by the configuration that its head was admitted by."""
         loaded = exchange.head.loaded
@@ -87,6 +106,6 @@ class Dispatcher:
         outcome = Outcome(info, Plan(rule="", refusal=refusal), time(), monotonic(), refusal=refusal)
         Response(exchange, errors, self._metering, exchange.head.loaded).refuse(outcome, refusal)
 
-    def unread(self, exchange: Exchange, surface: Dialect, claimed: Claims | None = None) -> RequestInfo:
+    def unread(self, exchange: Exchange, surface: Surface, claimed: Claims | None = None) -> RequestInfo:
         """What is known of a request that could not be read further."""
         return request_info(exchange.id, surface, _NO_FACTS, exchange.head.key, claimed)

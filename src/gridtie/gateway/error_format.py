@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -30,6 +31,60 @@ class ErrorFormat(Protocol):
         ...
 
 
+_NO_TIME = "1970-01-01T00:00:00Z"
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+
+class AnthropicErrorFormat:
+    """How Anthropic's clients are told."""
+
+    stream_type = b"content-type: text/event-stream; charset=utf-8\r\n"
+
+    def error(self, fault: Fault) -> bytes:
+        """The error envelope. Claude Code shortens a conversation by itself when it reads that it is too long."""
+        kind = _ANTHROPIC_TYPES.get(fault.status) or ("invalid_request_error" if fault.status < 500 else "api_error")
+        too_long = fault.code == "context_length_exceeded"
+        message = f"prompt is too long: {fault.message}" if too_long else fault.message
+        error = {"type": kind, "message": message, "code": fault.code, "source": fault.source}
+        return _encode({"type": "error", "error": error})
+
+    def error_event(self, fault: Fault) -> bytes:
+        """The envelope as an event; no message ends after it."""
+        return b"event: error\ndata: %b\n\n" % self.error(fault)
+
+    def comment(self, text: str) -> bytes:
+        """A comment of server-sent events."""
+        return b": %b\n\n" % text.encode()
+
+
+class OllamaErrorFormat:
+    """How Ollama's clients are told: by a text, which is all that they show."""
+
+    stream_type = b"content-type: application/x-ndjson\r\n"
+
+    def error(self, fault: Fault) -> bytes:
+        """The text under the name that they read."""
+        return _encode({"error": fault.message})
+
+    def error_event(self, fault: Fault) -> bytes:
+        """The same as a line."""
+        return self.error(fault) + b"\n"
+
+    def comment(self, text: str) -> bytes:
+        """Lines have no comments: a piece of an answer with nothing in it, as a chat and as a text."""
+        message = {"role": "assistant", "content": ""}
+        return _encode({"model": "", "created_at": _NO_TIME, "message": message, "response": "", "done": False}) + b"\n"
+
+
 class OpenAIErrorFormat:
     """How OpenAI's clients are told about errors and waiting; also the form of everything that is nobody's surface."""
 
@@ -56,3 +111,23 @@ class OpenAIErrorFormat:
     def comment(self, text: str) -> bytes:
         """A comment of server-sent events."""
         return b": %b\n\n" % text.encode()
+
+
+class ResponsesErrorFormat(OpenAIErrorFormat):
+    """The same for OpenAI's responses, whose streams have a type for each event."""
+
+    def error_event(self, fault: Fault) -> bytes:
+        """An event of the type `error`, with the envelope beside what that type has."""
+        told = {"type": "error", "sequence_number": 0, "code": fault.code, "message": fault.message, "param": None}
+        fields = _encode(told)[:-1] + b"," + self.error(fault)[1:]
+        return b"event: error\ndata: %b\n\n" % fields
+
+
+_OPENAI, _ANTHROPIC, _OLLAMA = OpenAIErrorFormat(), AnthropicErrorFormat(), OllamaErrorFormat()
+
+
+def format_for(path: str, headers: Mapping[bytes, bytes]) -> ErrorFormat:
+    """How whoever asked at a path is told of an error before its surface has it, or where there is none."""
+    if path.startswith("/v1/messages") or b"anthropic-version" in headers:
+        return _ANTHROPIC
+    return _OLLAMA if path.startswith("/api/") else _OPENAI

@@ -17,6 +17,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     get: Handler | None = None
     post: Handler | None = None
+    delete: Handler | None = None
     # Without a key it says nothing about anybody's requests.
     public: bool = False
     # Another station's router may ask here.
@@ -26,12 +27,20 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """Who answers a method; HEAD is GET without the body."""
         if method == b"POST":
             return self.post
+        if method == b"DELETE":
+            return self.delete
         return self.get if method in (b"GET", b"HEAD") else None
 
     @property
     def allow(self) -> str:
         """The Allow header's value."""
-        return ", ".join((*(("GET", "HEAD") if self.get else ()), *(("POST",) if self.post else ())))
+        return ", ".join(
+            (
+                *(("GET", "HEAD") if self.get else ()),
+                *(("POST",) if self.post else ()),
+                *(("DELETE",) if self.delete else ()),
+            )
+        )
 
 
 class Routes:

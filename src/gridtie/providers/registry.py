@@ -18,7 +18,7 @@ from gridtie.host.purpose_names import current_purpose
 from gridtie.providers import local
 from gridtie.providers.cloud import limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
-from gridtie.providers.target import Target
+from gridtie.providers.target import CAPABILITIES, Target
 from gridtie.providers.wire import Headers, auth_headers, base_url, probe_url
 
 _RUN_AGAIN = "run `ansible-playbook site.yml` again: it makes the key and hands it over"
@@ -260,6 +260,7 @@ class _Builder:
                 base_url=base_url(provider),
                 probe_url=probe_url(provider),
                 provider_slots=provider.max_in_flight,
+                capabilities=CAPABILITIES[dialect],
                 include_usage=provider.include_usage,
                 output_limit_field=limit_field(provider),
                 headers=self._headers[name],

@@ -8,6 +8,14 @@ from gridtie.config.schema import LimitField, Locality
 from gridtie.config.station import Shown
 from gridtie.dialects.types import Dialect
 
+_CHAT = frozenset({"chat", "json", "tools", "vision"})
+# What a model of somebody else's may be asked for, by the dialect: which of it that model can do is upstream's to say.
+CAPABILITIES: dict[Dialect, frozenset[str]] = {
+    "openai": _CHAT | {"embeddings"},
+    "ollama": _CHAT | {"embeddings"},
+    "anthropic": _CHAT,
+}
+
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one provider; built when configuration is loaded, not per request."""
@@ -35,7 +43,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     slots: int | None = None
     # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.
     provider_slots: int | None = None
-    capabilities: frozenset[str] = frozenset({"chat", "json", "tools", "vision"})
+    capabilities: frozenset[str] = _CHAT
     score: float | None = None
     include_usage: bool = True
     # The field that a limit on the answer goes into, where the router writes one.

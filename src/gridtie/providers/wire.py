@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gridtie.config.schema import Provider, ProviderType
 
-# The version of the Messages API that dialects/anthropic/request.py speaks; Anthropic requires the header.
+# The version of the Messages API that dialects/anthropic/write.py speaks; Anthropic requires the header.
 ANTHROPIC_VERSION = "2026-10-21"
 
 Headers = tuple[tuple[str, str], ...]

@@ -120,8 +120,9 @@ class Attempt:
         self.target = planned.target
         self._request = request
         self._runner = request.runner
+        between = (request.facts.dialect, planned.target.dialect)
         held = planned.target.held_calls and "tools" in request.facts.needs
-        self._codec = (HELD_CODECS if held else CODECS)[request.info.surface, planned.target.dialect]
+        self._codec = (HELD_CODECS if held else CODECS)[between]
         # Targets whose answers are translated are asked to stream, so that content is seen as it comes.
         self._streams = request.facts.stream or self._codec.translates
         self._started = monotonic()

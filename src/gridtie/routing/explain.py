@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN, MAX_MODEL_CHARACTERS, Facts
-from gridtie.dialects.types import Dialect
+from gridtie.dialects.types import Surface
 from gridtie.routing.decide import decide
 from gridtie.routing.plan import Plan, RequestInfo
 from gridtie.routing.policy import NEEDS, Policy
@@ -23,7 +23,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     agent: str | None = None
     tags: list[str] = []
     purpose: str | None = None
-    surface: Dialect = "openai"
+    surface: Surface = "openai"
     stream: bool = False
     needs: list[str] = []
     # Whole numbers, which JSON may also write with a point: 100.0.

@@ -6,17 +6,17 @@ from typing import Literal
 
 import msgspec
 
-from gridtie.dialects.types import Dialect
+from gridtie.dialects.types import Surface
 from gridtie.providers.target import Target
 
 __all__ = [
-    "Dialect",
     "Plan",
     "PlannedAttempt",
     "Refusal",
     "RequestInfo",
     "Skip",
     "SkipCode",
+    "Surface",
     "Target",
 ]
 
@@ -43,7 +43,7 @@ class RequestInfo(msgspec.Struct, frozen=True):
     """
 
     id: str
-    surface: Dialect
+    surface: Surface
     # As sent; "" for a request that names no model.
     alias: str
     environment: str
@@ -53,7 +53,7 @@ class RequestInfo(msgspec.Struct, frozen=True):
     # Passed on by another station's router: for this station's own engine, and for nothing else.
     relayed: bool = False
     stream: bool = False
-    # Of "tools", "vision", "json": what the target must be able to do.
+    # Of "tools", "vision", "json", "embeddings": what the target must be able to do.
     needs: frozenset[str] = frozenset()
     # An estimate: good enough to order by size, never to refuse by.
     prompt_tokens: int = 0

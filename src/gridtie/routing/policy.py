@@ -24,7 +24,7 @@ from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Ski
 CLEARLY_OVER = 2
 
 # What a request may need beyond plain chat; other words in `RequestInfo.needs` would grow the memory.
-NEEDS = frozenset({"tools", "vision", "json"})
+NEEDS = frozenset({"tools", "vision", "json", "embeddings"})
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,23 +48,28 @@ class Endpoint:
         self.pool: OriginPool = pool.of(origin)
         self._authority = origin.authority
         self._fixed = headers
-        self._heads: dict[tuple[str, str, Headers], bytes] = {}
+        self._heads: dict[tuple[str, str], bytes] = {}
 
     def head(self, method: str, path: str, headers: Headers, length: int) -> bytes:
         """The head of a request with a JSON body of `length` bytes, blank line and all.
 
-        Only what is known here goes upstream: no header of the client is ever passed on.
+        Only what is known here goes upstream. `headers` are those of a dialect's own that it takes from a client (the
+        version that a body is written for); they stand in place of the target's of the same name.
         """
-        start = self._heads.get((method, path, headers))
+        if headers:
+            # Of a client: there may be any number of them.
+            return b"%b%d\r\n\r\n" % (self._build(method, path, headers), length)
+        start = self._heads.get((method, path))
         if start is None:
-            start = self._heads[method, path, headers] = self._build(method, path, headers)
+            start = self._heads[method, path] = self._build(method, path, headers)
         return b"%b%d\r\n\r\n" % (start, length)
 
     def _build(self, method: str, path: str, headers: Headers) -> bytes:
+        own = {name.lower() for name, _ in headers}
         lines = [
             f"{method} {self._path}{path} HTTP/1.1",
             f"host: {self._authority}",
-            *_lines((*self._fixed, *headers)),
+            *_lines((*(field for field in self._fixed if field[0].lower() not in own), *headers)),
             "content-type: application/json",
             # What is compressed cannot be passed through unread, and would be buffered by the compressor.
             "accept-encoding: identity",

@@ -58,7 +58,7 @@ def test_the_answer_is_plain_json_and_holds_no_key() -> None:
     [
         (b"[]", "this does not describe a request"),
         (b'{"modell": "x"}', "unknown field `modell`; known: model, environment"),
-        (b'{"needs": ["wings"]}', "wings found, wanted any of json, tools, vision"),
+        (b'{"needs": ["wings"]}', "wings found, wanted any of embeddings, json, tools, vision"),
         (b'{"prompt_tokens": -1}', "prompt_tokens is -1, wanted a whole number from 0 to"),
         (b"\xff", "this does not describe a request"),
     ],

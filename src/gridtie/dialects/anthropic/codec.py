@@ -1,33 +1,23 @@
-"""OpenAI client to Anthropic's Messages API."""
+"""Anthropic's Messages API, as clients and as targets speak it. Its streams always carry usage."""
 
 from __future__ import annotations
 
-from gridtie.dialects.anthropic import errors, request
-from gridtie.dialects.anthropic.answer import Answer
-from gridtie.dialects.facts import Facts
-from gridtie.dialects.openai_chat.answer import ChunkWriter, WholeWriter
-from gridtie.dialects.translation import decode_whole
-from gridtie.dialects.types import AnswerOptions, Failure, RequestOptions, StreamDecoder, UpstreamRequest, Whole
+from gridtie.dialects.anthropic import errors
+from gridtie.dialects.anthropic.answer_reader import Answer
+from gridtie.dialects.anthropic.answer_writer import EventWriter, WholeWriter
+from gridtie.dialects.anthropic.pass_through import MESSAGES_PATH, AnthropicToAnthropic
+from gridtie.dialects.anthropic.read import read
+from gridtie.dialects.anthropic.write import write
+from gridtie.dialects.package import Package
 
-MESSAGES_PATH = "/v1/messages"
-
-
-class OpenAIToAnthropic:
-    """The `Codec` for Anthropic. Its streams always carry usage, so `include_usage` asks for nothing."""
-
-    translates = True
-
-    def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
-        return UpstreamRequest(path=MESSAGES_PATH, body=request.translate(facts, model, options.output_limit))
-
-    def stream(self, options: AnswerOptions) -> StreamDecoder:
-        return Answer(ChunkWriter, options)
-
-    def collect(self, options: AnswerOptions) -> StreamDecoder:
-        return Answer(WholeWriter, options)
-
-    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
-        return decode_whole(self.collect(AnswerOptions(prompt_estimate)), body)
-
-    def failure(self, status: int, headers: dict[bytes, bytes], body: bytes) -> Failure:
-        return errors.classify(status, headers, body)
+ANTHROPIC = Package(
+    name="anthropic",
+    own=AnthropicToAnthropic(),
+    path=MESSAGES_PATH,
+    read=read,
+    write=write,
+    answer=Answer,
+    streamed=EventWriter,
+    whole=WholeWriter,
+    failure=errors.classify,
+)

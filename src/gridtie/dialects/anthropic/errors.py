@@ -19,7 +19,7 @@ from gridtie.dialects.failures import (
 from gridtie.dialects.openai_chat.errors import ErrorObject, present, read
 from gridtie.dialects.types import Failed, Failure
 
-__all__ = ["classify", "from_field", "present"]
+__all__ = ["classify", "from_field", "is_own", "present"]
 
 _BY_TYPE = {
     "authentication_error": Failed.AUTH,
@@ -41,6 +41,11 @@ _NO_CREDIT = re.compile(r"credit balance is too low", re.IGNORECASE)
 def classify(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Failure:
     """A non-2xx answer. Its body is in Anthropic's dialect, so it is not the client's to read."""
     return _from_error(read(body), status, retry_after(headers))
+
+
+def is_own(body: bytes) -> bool:
+    """Whether a body is an error as Anthropic's clients read it."""
+    return read(body).type is not None
 
 
 def from_field(error: msgspec.Raw) -> Failure:

@@ -6,33 +6,41 @@ Text, images, schemas and arguments are measured where they stand and not decode
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Required, TypedDict, TypeVar
+from typing import Annotated
 
 import msgspec
 
-from gridtie.config.names import canonical
+from gridtie.dialects.body import (
+    FALSE,
+    NULL,
+    SDK_ARGUMENTS,
+    Found,
+    Take,
+    bill,
+    fields_after_mark,
+    need,
+    take_cache_control,
+    take_limit,
+    take_model,
+    take_number,
+    take_stream,
+    take_text,
+    typed,
+)
+from gridtie.dialects.body import read_each as body_facts
 from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.found import BOM, got, kind, unquoted
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES, measure
 from gridtie.dialects.openai_chat.numbers import NUMBERS, NumberFields, number
-from gridtie.dialects.types import InvalidRequest
 
-# The most bytes that so many characters can take as JSON: each as a pair of \uXXXX escapes, and the quotes.
-_MAX_MODEL_BYTES = 12 * MAX_MODEL_CHARACTERS + 2
-
-_T = TypeVar("_T")
 _Raw = msgspec.Raw
-_NULL, _TRUE, _FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
 _EMPTY_TEXT = _Raw(b'""')
 _EMPTY_OBJECT = _Raw(b"{}")
-_NOTHING = (_NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'), _Raw(b"false"))
+_NOTHING = (NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'), _Raw(b"false"))
 _ASK_USAGE = _Raw(b'{"include_usage":true}')
 _NO_TOOL = _Raw(b'"none"')
 # Of `tool_choice`: the model may answer without a call.
-_FREE_CHOICES = (_NULL, _NO_TOOL, _Raw(b'"auto"'))
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
+_FREE_CHOICES = (NULL, _NO_TOOL, _Raw(b'"auto"'))
 
 _PLAIN_TOOLS = {"function", "custom"}
 _PLAIN_TIERS = {"auto", "default", "flex"}
@@ -48,8 +56,6 @@ _BILLED_FIELDS = (
     # Limits of an answer beside the one that is counted with.
     *("max_output_tokens", "max_new_tokens"),
 )
-# Arguments of the SDKs and of LiteLLM that people write into the JSON.
-_HEADER_FIELDS = ("extra_headers", "default_headers", "headers")
 # Fields that add nothing to a prompt or a bill, whatever stands in them.
 _FREE_FIELDS = frozenset(
     (
@@ -62,8 +68,8 @@ _FREE_FIELDS = frozenset(
 
 class _Tool(msgspec.Struct):
     type: str | None = None
-    function: msgspec.Raw = _NULL
-    cache_control: msgspec.Raw = _NULL
+    function: msgspec.Raw = NULL
+    cache_control: msgspec.Raw = NULL
 
 
 class _StreamOptions(msgspec.Struct):
@@ -96,35 +102,13 @@ _texts = msgspec.json.Decoder(list[str]).decode
 _stream_options = msgspec.json.Decoder(_StreamOptions).decode
 _response_format = msgspec.json.Decoder(_ResponseFormat).decode
 
-_NONE = frozenset[str]()
-
-
-class _Found(TypedDict, total=False):
-    """What has been read so far, under the names of `Facts`: only what differs from its default costs anything."""
-
-    fields: Required[dict[str, msgspec.Raw]]
-    model: str
-    stream: bool
-    wants_usage: bool
-    max_output: int
-    choices: int
-    needs: frozenset[str]
-    text_bytes: int
-    messages: int
-    images: int
-    image_bytes: int
-    extras: frozenset[str]
-    caches: bool
-    one_tool_call: bool
-    must_call: bool
-
 
 def read(body: bytes | bytearray) -> Facts:
     """The facts of a client's body. Raises `InvalidRequest`."""
     try:
         fields = _fields(body)
     except UNREADABLE as error:
-        return read_each(_after_mark(body, error))
+        return read_each(fields_after_mark(body, error))
     # Where one list stands in the whole body it can only be that of the messages, and they hold nothing but texts.
     if body.find(b"[", body.find(b"[") + 1) < 0 and _OFTEN.issuperset(fields):
         try:
@@ -136,14 +120,7 @@ def read(body: bytes | bytearray) -> Facts:
 
 def read_each(fields: dict[str, msgspec.Raw]) -> Facts:
     """The facts of any request, field by field. Raises `InvalidRequest`."""
-    found: _Found = {"fields": fields}
-    for name, value in fields.items():
-        take = _TAKE.get(name)
-        if take is not None:
-            take(found, name, value)
-        elif name not in _FREE_FIELDS:
-            _take_unknown(found, name, value)
-    return Facts(**found)
+    return body_facts({"fields": fields}, _TAKE, _FREE_FIELDS)
 
 
 def _plain_facts(fields: dict[str, msgspec.Raw], plain: _Plain) -> Facts:
@@ -177,243 +154,109 @@ def _plain_facts(fields: dict[str, msgspec.Raw], plain: _Plain) -> Facts:
 # -- Settings: each function takes one field ---------------------------------------------------------------------------
 
 
-def _take_model(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if len(value) > _MAX_MODEL_BYTES:
-        raise InvalidRequest(name, f"a value of {len(value)} bytes", _MODEL)
-    try:
-        found["model"] = model = _text(value)
-    except UNREADABLE as error:
-        if value == _NULL:
-            return
-        raise InvalidRequest(name, got(error), _MODEL) from None
-    if len(model) > MAX_MODEL_CHARACTERS:
-        raise InvalidRequest(name, f"a name of {len(model)} characters", _MODEL)
-    if not model.isprintable():
-        raise InvalidRequest(name, "a name with characters that cannot be printed", _MODEL)
-
-
-def _take_stream(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if value == _TRUE:
-        found["stream"] = True
-    elif value not in (_FALSE, _NULL):
-        raise InvalidRequest(name, kind(value), "true or false")
-
-
-def _take_stream_options(found: _Found, name: str, value: msgspec.Raw) -> None:
+def take_stream_options(found: Found, name: str, value: msgspec.Raw) -> None:
     if value == _ASK_USAGE:
         found["wants_usage"] = True
         return
-    options = _typed(_stream_options, name, value, "an object whose include_usage is true or false")
+    options = typed(_stream_options, name, value, "an object whose include_usage is true or false")
     if options is not None and options.include_usage:
         found["wants_usage"] = True
 
 
-def _take_limit(found: _Found, name: str, value: msgspec.Raw) -> None:
-    limit = number(found["fields"], name, value)
-    if limit is not None:
-        found["max_output"] = max(int(limit), found.get("max_output", 1))
-
-
-def _take_choices(found: _Found, name: str, value: msgspec.Raw) -> None:
+def _take_choices(found: Found, name: str, value: msgspec.Raw) -> None:
     choices = number(found["fields"], name, value)
     if choices is not None:
         found["choices"] = int(choices)
 
 
-def _take_number(found: _Found, name: str, value: msgspec.Raw) -> None:
-    number(found["fields"], name, value)
-
-
-def _take_response_format(found: _Found, name: str, value: msgspec.Raw) -> None:
-    shape = _typed(_response_format, name, value, "an object whose type is text")
+def _take_response_format(found: Found, name: str, value: msgspec.Raw) -> None:
+    shape = typed(_response_format, name, value, "an object whose type is text")
     if shape is not None and shape.type in ("json_object", "json_schema"):
-        _need(found, "json")
-        _take_text(found, name, value)
+        need(found, "json")
+        take_text(found, name, value)
 
 
-def _take_tools(found: _Found, name: str, value: msgspec.Raw) -> None:
-    tools = _typed(_tools, name, value, "a list of objects, each with a type")
+def _take_tools(found: Found, name: str, value: msgspec.Raw) -> None:
+    tools = typed(_tools, name, value, "a list of objects, each with a type")
     if tools is None:
         return
     if tools and found["fields"].get("tool_choice") != _NO_TOOL:
-        _need(found, "tools")
-        if found["fields"].get("parallel_tool_calls") == _FALSE:
+        need(found, "tools")
+        if found["fields"].get("parallel_tool_calls") == FALSE:
             found["one_tool_call"] = True
-        if found["fields"].get("tool_choice", _NULL) not in _FREE_CHOICES:
+        if found["fields"].get("tool_choice", NULL) not in _FREE_CHOICES:
             found["must_call"] = True
-    _take_text(found, name, value)
+    take_text(found, name, value)
     for tool in tools:
-        if tool.type not in _PLAIN_TOOLS if tool.type is not None else tool.function == _NULL:
-            _bill(found, "server-side tools")
-        if tool.cache_control != _NULL:
+        if tool.type not in _PLAIN_TOOLS if tool.type is not None else tool.function == NULL:
+            bill(found, "server-side tools")
+        if tool.cache_control != NULL:
             found["caches"] = True
 
 
-def _take_functions(found: _Found, name: str, value: msgspec.Raw) -> None:
+def _take_functions(found: Found, name: str, value: msgspec.Raw) -> None:
     if value not in _NOTHING and found["fields"].get("function_call") != _NO_TOOL:
-        _need(found, "tools")
-    _take_text(found, name, value)
+        need(found, "tools")
+    take_text(found, name, value)
 
 
-def _take_text(found: _Found, _name: str, value: msgspec.Raw) -> None:
-    if value != _NULL:
-        found["text_bytes"] = found.get("text_bytes", 0) + len(value)
-
-
-def _take_unknown(found: _Found, name: str, value: msgspec.Raw) -> None:
-    """A field that passes unread: what stands in it may become prompt.
-
-    Not one that means something else to us than to a server: Go's JSON takes `Max_Tokens` for `max_tokens`.
-    """
-    folded = canonical(name)
-    if folded in _TAKE or folded in _FREE_FIELDS:
-        raise InvalidRequest(name[:80], "another spelling of a field", folded)
-    _refuse_ours(name, name)
-    _take_text(found, name, value)
-
-
-def _take_headers(found: _Found, name: str, value: msgspec.Raw) -> None:
-    """An argument of SDKs for headers, as a field: nobody makes headers of it here."""
-    _refuse_headers(name, value)
-    _take_text(found, name, value)
-
-
-def _take_extra_body(found: _Found, name: str, value: msgspec.Raw) -> None:
-    """An argument of SDKs for fields, as a field itself: what means us is no more read in it than beside it."""
-    for inner, each in (_members(value) or {}).items():
-        path = f"{name}.{inner}"
-        _refuse_ours(path, inner)
-        if inner in _HEADER_FIELDS:
-            _refuse_headers(path, each)
-    _take_text(found, name, value)
-
-
-def _refuse_headers(path: str, value: msgspec.Raw) -> None:
-    headers = _members(value)
-    if headers is None:  # pairs, or lines: what might be an instruction is not passed over for its form
-        _refuse_ours(path, bytes(value).decode("latin-1"))
-    for header in headers or ():
-        _refuse_ours(f"{path}.{header}", header)
-
-
-def _refuse_ours(path: str, name: str) -> None:
-    """What says where a prompt may go must not be passed over because it stands in the wrong place."""
-    if "gridtie" in canonical(name).replace("-", "").replace("_", ""):
-        raise InvalidRequest(path[:80], "what this router reads in headers alone", "it there: send it as a header")
-
-
-def _members(value: msgspec.Raw) -> dict[str, msgspec.Raw] | None:
-    """What an object holds; None for any other value."""
-    try:
-        return _fields(value)
-    except UNREADABLE:
-        return None
-
-
-def _take_best_of(found: _Found, name: str, value: msgspec.Raw) -> None:
+def _take_best_of(found: Found, name: str, value: msgspec.Raw) -> None:
     # Answers that are made and thrown away, and billed all the same.
-    if value not in (_NULL, _Raw(b"1")):
-        _bill(found, name)
+    if value not in (NULL, _Raw(b"1")):
+        bill(found, name)
 
 
-def _take_cache_control(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if value != _NULL:
-        found["caches"] = True
-
-
-def _take_billed(found: _Found, name: str, value: msgspec.Raw) -> None:
+def _take_billed(found: Found, name: str, value: msgspec.Raw) -> None:
     # Web search with an empty object is asked for, with its defaults.
     if value not in _NOTHING or (value == _EMPTY_OBJECT and name == "web_search_options"):
-        _bill(found, name)
+        bill(found, name)
 
 
-def _take_service_tier(found: _Found, name: str, value: msgspec.Raw) -> None:
-    tier = _typed(_text, name, value, "auto, default, flex or a name that the provider knows")
+def _take_service_tier(found: Found, name: str, value: msgspec.Raw) -> None:
+    tier = typed(_text, name, value, "auto, default, flex or a name that the provider knows")
     if tier is not None and tier not in _PLAIN_TIERS:
-        _bill(found, name)
+        bill(found, name)
 
 
-def _take_modalities(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if set(_typed(_texts, name, value, "a list of strings") or ()) - {"text"}:
-        _bill(found, "audio")
+def _take_modalities(found: Found, name: str, value: msgspec.Raw) -> None:
+    if set(typed(_texts, name, value, "a list of strings") or ()) - {"text"}:
+        bill(found, "audio")
 
 
-def _need(found: _Found, what: str) -> None:
-    found["needs"] = found.get("needs", _NONE) | {what}
-
-
-def _bill(found: _Found, what: str) -> None:
-    found["extras"] = found.get("extras", _NONE) | {what}
-
-
-def _take_messages(found: _Found, name: str, value: msgspec.Raw) -> None:
-    if value == _NULL:
+def _take_messages(found: Found, name: str, value: msgspec.Raw) -> None:
+    if value == NULL:
         return
     measured = measure(name, value)
     found["messages"] = measured.messages
     found["text_bytes"] = found.get("text_bytes", 0) + measured.text
     if measured.images:
         found["images"], found["image_bytes"] = measured.images, measured.image_bytes
-        _need(found, "vision")
+        need(found, "vision")
     if measured.caches:
         found["caches"] = True
     if measured.extras:
-        found["extras"] = found.get("extras", _NONE) | measured.extras
+        found["extras"] = found.get("extras", frozenset[str]()) | measured.extras
 
 
-_MODEL = f"a name of at most {MAX_MODEL_CHARACTERS} printable characters"
-
-_TAKE: dict[str, Callable[[_Found, str, msgspec.Raw], None]] = {
-    **dict.fromkeys(NUMBERS, _take_number),
+_TAKE: dict[str, Take] = {
+    **dict.fromkeys(NUMBERS, take_number),
     **dict.fromkeys(_BILLED_FIELDS, _take_billed),
-    "model": _take_model,
-    "stream": _take_stream,
-    "stream_options": _take_stream_options,
-    "max_tokens": _take_limit,
-    "max_completion_tokens": _take_limit,
+    "model": take_model,
+    "stream": take_stream,
+    "stream_options": take_stream_options,
+    "max_tokens": take_limit,
+    "max_completion_tokens": take_limit,
     "n": _take_choices,
     "messages": _take_messages,
     "tools": _take_tools,
     "functions": _take_functions,
     "response_format": _take_response_format,
-    "prediction": _take_text,
+    "prediction": take_text,
     "service_tier": _take_service_tier,
     "modalities": _take_modalities,
     "best_of": _take_best_of,
-    "cache_control": _take_cache_control,
-    **dict.fromkeys(_HEADER_FIELDS, _take_headers),
-    "extra_body": _take_extra_body,
+    "cache_control": take_cache_control,
+    **SDK_ARGUMENTS,
 }
 # What a plain body consists of: what `_Plain` reads, and what needs no reading.
 _OFTEN = frozenset({field.name for field in msgspec.structs.fields(_Plain)} | (_FREE_FIELDS - _TAKE.keys()))
-
-
-def _after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
-    """The fields of a body behind a byte-order mark; of any other the reason why it has none."""
-    if body.startswith(BOM):
-        try:
-            return _fields(body[len(BOM) :])
-        except UNREADABLE as behind:
-            error = behind
-    wanted = "a JSON object of a few levels" if isinstance(error, RecursionError) else "a JSON object in UTF-8"
-    raise InvalidRequest("", _no_object(body, error), wanted) from None
-
-
-def _no_object(body: bytes | bytearray, error: Exception) -> str:
-    if not body:
-        return "nothing"
-    if isinstance(error, msgspec.ValidationError):
-        return got(error)
-    if isinstance(error, RecursionError):
-        return "values nested too deep"
-    return "UTF-16" if body.startswith(_UTF_16) else f"no JSON ({unquoted(error)})"
-
-
-def _typed(decode: Callable[[msgspec.Raw], _T], name: str, value: msgspec.Raw, wanted: str) -> _T | None:
-    """A field's value, None for null."""
-    try:
-        return decode(value)
-    except UNREADABLE as error:
-        if value == _NULL:
-            return None
-        raise InvalidRequest(name, got(error), wanted) from None

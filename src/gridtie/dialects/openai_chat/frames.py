@@ -61,6 +61,8 @@ class _Delta(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     delta: _Delta | None = None
+    # Of a completion that is no chat.
+    text: msgspec.Raw = NULL
     finish_reason: msgspec.Raw = NULL
     index: int | None = None
 
@@ -110,7 +112,7 @@ def says_something(event: Event) -> bool:
 
 
 def _hear_choice(choice: _Choice, heard: Heard, event: Event) -> None:
-    if choice.delta is not None and choice.delta.says_something():
+    if (choice.delta is not None and choice.delta.says_something()) or choice.text not in NOTHING:
         heard.spoken += 1
         heard.content = True
     if choice.finish_reason == _FAILED:

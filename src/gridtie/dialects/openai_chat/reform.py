@@ -10,7 +10,7 @@ import msgspec
 
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat import errors
-from gridtie.dialects.openai_chat.answer import Message, completion
+from gridtie.dialects.openai_chat.answer_writer import Message, completion
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import MAX_ANSWER_BYTES

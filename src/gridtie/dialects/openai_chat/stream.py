@@ -10,7 +10,7 @@ from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat import errors, usage
-from gridtie.dialects.openai_chat.answer import DONE
+from gridtie.dialects.openai_chat.answer_writer import DONE
 from gridtie.dialects.openai_chat.frames import Heard, hear, says_something
 from gridtie.dialects.openai_chat.reform import Unusable, chunks_of, whole_of
 from gridtie.dialects.sse import Event, EventSplitter, FrameTooLarge, parse, without_comments

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 
+from gridtie.dialects.answer import AnswerTooLarge
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import form
 from gridtie.dialects.openai_chat import errors, reform, usage
-from gridtie.dialects.openai_chat.answer import AnswerTooLarge
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import Failed, Failure, Whole
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from gridtie.gateway.dispatch import Dispatcher
 from gridtie.gateway.routes import Route
+from gridtie.gateway.surfaces.anthropic import Anthropic
+from gridtie.gateway.surfaces.ollama import Ollama
 from gridtie.gateway.surfaces.openai import OpenAI
 
 
@@ -20,4 +22,4 @@ class Surface(Protocol):
         ...
 
 
-SURFACES: tuple[type[Surface], ...] = (OpenAI,)
+SURFACES: tuple[type[Surface], ...] = (OpenAI, Anthropic, Ollama)

@@ -1,4 +1,4 @@
-"""OpenAI's surface: chat completions and the list of models."""
+"""OpenAI's surface: chat completions, responses, completions, embeddings, the list of models."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from urllib.parse import unquote
 import msgspec
 
 from gridtie.config.names import canonical
+from gridtie.dialects.embeddings.facts import read_openai
+from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.dialects.types import InvalidRequest
-from gridtie.gateway.dispatch import Dispatcher, request_info
-from gridtie.gateway.error_format import OpenAIErrorFormat
+from gridtie.dialects.openai_completions.facts import read as read_completion
+from gridtie.dialects.openai_responses.facts import read as read_response
+from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.error_format import OpenAIErrorFormat, ResponsesErrorFormat
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON
 from gridtie.gateway.routes import Route
+from gridtie.gateway.surfaces.anthropic import listing
 from gridtie.providers.registry import ModelListing
-from gridtie.routing.plan import Refusal
 
 _encode = msgspec.json.Encoder().encode
 
 
 class OpenAI:
-    """`/v1/chat/completions` and `/v1/models`."""
+    """`/v1/chat/completions`, `/v1/responses`, `/v1/completions`, `/v1/embeddings` and `/v1/models`."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -33,29 +36,36 @@ class OpenAI:
         """The paths it answers."""
         return (
             Route(path="/v1/chat/completions", post=self.chat, relay=True),
+            Route(path="/v1/responses", post=self.responses),
+            Route(path="/v1/completions", post=self.completions, relay=True),
+            Route(path="/v1/embeddings", post=self.embeddings, relay=True),
             Route(path="/v1/models", get=self.models, relay=True),
             Route(path="/v1/models/", get=self.model),
         )
 
     def chat(self, exchange: Exchange) -> None:
         """Answer one chat completion, streamed or whole."""
-        dispatcher = self._dispatcher
-        claimed = exchange.head.claims or dispatcher.claims(exchange)
-        if isinstance(claimed, Refusal):
-            dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai"), claimed, self._errors)
-            return
-        try:
-            facts = read(exchange.body)
-        except InvalidRequest as error:
-            refusal = Refusal(status=400, code="invalid_body", message=str(error))
-            dispatcher.refuse(exchange, dispatcher.unread(exchange, "openai", claimed), refusal, self._errors)
-            return
-        info = request_info(exchange.id, "openai", facts, exchange.head.key, claimed)
-        dispatcher.submit(exchange, info, facts, self._errors)
+        self._dispatcher.serve(exchange, "openai", _chat, self._errors)
+
+    def responses(self, exchange: Exchange) -> None:
+        """Answer one request in OpenAI's newer form; no answer of before is kept."""
+        self._dispatcher.serve(exchange, "openai", _response, _RESPONSE_ERRORS)
+
+    def completions(self, exchange: Exchange) -> None:
+        """Answer one completion that is no chat."""
+        self._dispatcher.serve(exchange, "openai", _completion, self._errors)
+
+    def embeddings(self, exchange: Exchange) -> None:
+        """Answer with the vectors of texts."""
+        self._dispatcher.serve(exchange, "openai", _embeddings, self._errors)
 
     def models(self, exchange: Exchange) -> None:
         """Every name that a client may ask for."""
-        rows = [_row(listed) for listed in exchange.head.loaded.targets.models()]
+        models = exchange.head.loaded.targets.models()
+        if b"anthropic-version" in exchange.head.headers:
+            exchange.respond(200, JSON, listing(models))
+            return
+        rows = [_row(listed) for listed in models]
         exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
 
     def model(self, exchange: Exchange) -> None:
@@ -69,6 +79,25 @@ class OpenAI:
             status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
         )
         exchange.respond(404, JSON, self._errors.error(fault))
+
+
+def _chat(exchange: Exchange) -> Facts:
+    return read(exchange.body)
+
+
+_RESPONSE_ERRORS = ResponsesErrorFormat()
+
+
+def _response(exchange: Exchange) -> Facts:
+    return read_response(exchange.body)
+
+
+def _completion(exchange: Exchange) -> Facts:
+    return read_completion(exchange.body)
+
+
+def _embeddings(exchange: Exchange) -> Facts:
+    return read_openai(exchange.body)
 
 
 def _row(listed: ModelListing) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pydantic
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 
-from gridtie.dialects.anthropic.request import DEFAULT_MAX_TOKENS
+from gridtie.dialects.anthropic.write import DEFAULT_MAX_TOKENS
 from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.types import RequestOptions, Untranslatable

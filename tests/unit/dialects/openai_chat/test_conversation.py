@@ -7,9 +7,9 @@ import json
 import msgspec
 import pytest
 
-from gridtie.dialects.openai_chat import conversation, facts
-from gridtie.dialects.openai_chat.conversation import CalledFunction, Conversation, arguments_of
-from gridtie.dialects.openai_chat.parts import DataUrl, ImagePart, image_address
+from gridtie.dialects.conversation import Call, Conversation, Data, Image, arguments_object, leave_out
+from gridtie.dialects.openai_chat import facts
+from gridtie.dialects.openai_chat import read as reader
 from gridtie.dialects.types import Untranslatable
 
 USER = {"role": "user", "content": "hi"}
@@ -18,11 +18,29 @@ TOOL = {"type": "function", "function": {"name": "f"}}
 
 
 def read(**fields: object) -> Conversation:
-    return conversation.read(facts.read(json.dumps({"model": "coder", "messages": [USER]} | fields).encode()))
+    return reader.read(facts.read(json.dumps({"model": "coder", "messages": [USER]} | fields).encode()))
+
+
+def for_another(**fields: object) -> Conversation:
+    """What is left for the writer of another dialect."""
+    conversation = read(**fields)
+    leave_out(conversation, "ollama")
+    return conversation
 
 
 def message(**fields: object) -> dict[str, object]:
     return {"messages": [USER, USER | fields]}
+
+
+def image(image_url: msgspec.Raw) -> object:
+    """The source of an image with this address."""
+    content = [{"type": "image_url", "image_url": msgspec.Raw(image_url)}]
+    body = msgspec.json.encode({"messages": [{"role": "user", "content": content}]})
+    conversation = reader.read(facts.read(body))
+    leave_out(conversation, "ollama")
+    (only,) = conversation.messages[0].parts
+    assert isinstance(only, Image)
+    return only.source
 
 
 def part(**fields: object) -> dict[str, object]:
@@ -52,7 +70,7 @@ def part(**fields: object) -> dict[str, object]:
 def test_what_no_other_dialect_can_say_is_refused(fields: dict[str, object], needs: str) -> None:
     """Nothing that changes an answer is dropped in silence; the capability that is missing is named."""
     with pytest.raises(Untranslatable) as refusal:
-        read(**fields)
+        for_another(**fields)
 
     assert refusal.value.needs == needs
 
@@ -70,7 +88,8 @@ def test_what_no_other_dialect_can_say_is_refused(fields: dict[str, object], nee
         ({"tools": [TOOL | {"odd": 1}]}, "tools[0].odd"),
         ({"tools": [TOOL, {"type": "function", "function": {"name": "f", "odd": 1}}]}, "tools[1].function.odd"),
         ({"response_format": {"type": "json_object", "odd": 1}}, "response_format.odd"),
-        ({"response_format": {"type": "json_schema", "json_schema": {"odd": 1}}}, "response_format.json_schema.odd"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "odd": 1}}},
+         "response_format.json_schema.odd"),
         ({"stream_options": {"odd": 1}}, "stream_options.odd"),
         ({"tool_choice": {"type": "function", "function": {"name": "f"}, "odd": 1}}, "tool_choice.odd"),
     ],
@@ -78,7 +97,7 @@ def test_what_no_other_dialect_can_say_is_refused(fields: dict[str, object], nee
 def test_a_field_that_nobody_knows_is_refused_by_its_path_at_every_depth(fields: dict[str, object], path: str) -> None:
     """It may mean something at a target that does know it, so another target is asked."""
     with pytest.raises(Untranslatable) as refusal:
-        read(**fields)
+        for_another(**fields)
 
     assert path in str(refusal.value)
     assert refusal.value.needs == path.rsplit(".", 1)[-1]
@@ -105,7 +124,7 @@ def test_a_field_that_nobody_knows_is_refused_by_its_path_at_every_depth(fields:
 )  # fmt: skip
 def test_what_asks_for_nothing_is_accepted(fields: dict[str, object]) -> None:
     """Labels, hints and defaults do not stop a request."""
-    assert read(**fields).turns
+    assert for_another(**fields).messages
 
 
 @pytest.mark.parametrize(
@@ -125,7 +144,7 @@ def test_what_asks_for_nothing_is_accepted(fields: dict[str, object]) -> None:
 def test_a_malformed_body_is_the_clients_own_fault(fields: dict[str, object]) -> None:
     """What is wrong everywhere needs no capability, so no other target is tried."""
     with pytest.raises(Untranslatable) as refusal:
-        conversation.schema_of(read(**fields).settings.response_format)
+        read(**fields)
 
     assert refusal.value.needs == ""
 
@@ -142,7 +161,7 @@ def test_a_malformed_body_is_the_clients_own_fault(fields: dict[str, object]) ->
 def test_a_refusal_quotes_nothing_of_the_body(fields: dict[str, object]) -> None:
     """What a client put into the wrong place may be a prompt, and refusals are stored."""
     with pytest.raises(Untranslatable) as refusal:
-        read(**fields)
+        for_another(**fields)
 
     assert "SECRET" not in str(refusal.value)
 
@@ -162,8 +181,8 @@ def test_stops(stop: object, stops: list[str]) -> None:
 @pytest.mark.parametrize(
     ("url", "address"),
     [
-        ("data:image/png;base64,AAAA", DataUrl("image/png", msgspec.Raw(b'"AAAA"'))),
-        ("DATA:image/PNG;charset=x;BASE64,AAAA", DataUrl("image/png", msgspec.Raw(b'"AAAA"'))),
+        ("data:image/png;base64,AAAA", Data("image/png", msgspec.Raw(b'"AAAA"'))),
+        ("DATA:image/PNG;charset=x;BASE64,AAAA", Data("image/png", msgspec.Raw(b'"AAAA"'))),
         ("https://example.org/a.png", msgspec.Raw(b'"https://example.org/a.png"')),
     ],
 )
@@ -171,7 +190,7 @@ def test_image_address(form: object, url: str, address: object) -> None:
     """A data URL is taken apart, any other is told from it."""
     image_url = msgspec.Raw(json.dumps(form).replace("%s", url).encode())
 
-    assert image_address(ImagePart(image_url=image_url), "messages[0]") == address
+    assert image(image_url) == address
 
 
 @pytest.mark.parametrize(
@@ -180,13 +199,13 @@ def test_image_address(form: object, url: str, address: object) -> None:
 def test_a_broken_image_is_refused_by_its_path(url: str) -> None:
     """A data URL that carries no base64, or no URL at all, is the client's mistake."""
     with pytest.raises(Untranslatable, match=r"messages\[0\].*image_url"):
-        image_address(ImagePart(image_url=msgspec.Raw(url.encode())), "messages[0]")
+        image(msgspec.Raw(url.encode()))
 
 
 @pytest.mark.parametrize("arguments", ["[1]", "{", "text", "[" * 100_000], ids=["list", "cut", "text", "deep"])
 def test_arguments_that_are_no_object_are_refused(arguments: str) -> None:
     """OpenAI carries what a model wrote, valid or not; other dialects take objects only."""
     with pytest.raises(Untranslatable, match="'f'") as refusal:
-        arguments_of(CalledFunction(name="f", arguments=msgspec.Raw(json.dumps(arguments).encode())))
+        arguments_object(Call(name="f", arguments=arguments))
 
     assert refusal.value.needs == "tools"

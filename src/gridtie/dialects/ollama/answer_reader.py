@@ -1,4 +1,4 @@
-"""Ollama's answers -> OpenAI's: one JSON object a line in a stream, the same object unstreamed."""
+"""Ollama's answers -> events: one JSON object a line in a stream, the same object unstreamed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
+from gridtie.dialects.answer import MakeWriter, ToolCall, Writer
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.ollama import errors
-from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import WireUsage, plausible
 from gridtie.dialects.surrogates import mended
-from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
+from gridtie.dialects.translation import EMPTY, Translation, broken
 from gridtie.dialects.types import AnswerOptions, Chunk, Failed, Failure
 
 _Raw = msgspec.Raw
@@ -45,6 +45,9 @@ class _Line(msgspec.Struct):
     """What every line is read for."""
 
     message: _Message | None = None
+    # Of `/api/generate`.
+    response: msgspec.Raw = _TEXT
+    thinking: msgspec.Raw = _TEXT
     done: bool = False
     error: msgspec.Raw = _NULL
 
@@ -97,6 +100,9 @@ class Answer(Translation):
             return
         if line.message is not None:
             self._pass_message(line.message, writer, out, chunk)
+        else:
+            self._text(line.thinking, writer.reasoning, out, chunk)
+            self._text(line.response, writer.content, out, chunk)
         if line.done:
             self._finish_with(_last(unit), out, chunk)
 
@@ -104,8 +110,7 @@ class Answer(Translation):
         head = _head(unit)
         model, created_at = _string(head.model), _string(head.created_at)
         self._id = _answer_id(model, created_at)
-        self._writer = self._write(self._id, _unix_time(created_at), model)
-        return self._writer
+        return self._open_writer(self._id, _unix_time(created_at), model)
 
     def _pass_message(self, message: _Message, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         if len(message.thinking) > EMPTY:

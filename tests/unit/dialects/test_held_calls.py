@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any, Literal
 
+import anthropic.types
 import jsonschema
 import pytest
 from openai.types.chat import ChatCompletion
 
-from gridtie.dialects.codecs import HELD_CODECS
+from gridtie.dialects.anthropic.facts import read as read_anthropic
+from gridtie.dialects.codecs import CODECS, HELD_CODECS
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.types import AnswerOptions, Failed, RequestOptions
 from standins.decoded import sdk_chunks
@@ -153,3 +155,30 @@ def test_nothing_is_committed_before_the_answer_is_whole(engine: Engine) -> None
 
     assert not any(chunk.content or chunk.out for chunk in chunks if not chunk.done)
     assert any(chunk.withheld for chunk in chunks), "the clock between tokens goes by it"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_client_of_anthropics_has_its_tools_held_as_well(engine: Engine) -> None:
+    tools = [{"name": "open", "description": "Open it", "input_schema": PATH}]
+    body = {"model": "coder", "max_tokens": 99, "system": "Be brief.", "tools": tools,
+            "messages": [{"role": "user", "content": "Open a.txt"}]}  # fmt: skip
+    codec = HELD_CODECS["anthropic", engine]
+
+    made = codec.request(read_anthropic(json.dumps(body).encode()), "small", RequestOptions(stream=False))
+    last = codec.collect(AnswerOptions(50)).feed(upstream(engine, json.dumps(CALL)))
+
+    sent = json.loads(made.body)
+    assert "tools" not in sent
+    jsonschema.validate(CALL, schema(sent))
+    message = anthropic.types.Message.model_validate_json(last.out)
+    (block,) = message.content
+    assert block.type == "tool_use" and block.input == {"path": "a.txt"} and message.stop_reason == "tool_use"
+
+
+def test_what_the_tools_were_is_read_again_for_another_target() -> None:
+    facts = read(json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": TOOLS}).encode())
+    HELD_CODECS["openai", "ollama"].request(facts, "small", RequestOptions(stream=False))
+
+    made = CODECS["openai", "anthropic"].request(facts, "large", RequestOptions(stream=False))
+
+    assert [tool["name"] for tool in json.loads(made.body)["tools"]] == ["open", "close"]

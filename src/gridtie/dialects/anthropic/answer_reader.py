@@ -1,4 +1,4 @@
-"""Anthropic's answers -> OpenAI's: named events in a stream, a message unstreamed."""
+"""Anthropic's answers -> events: named ones in a stream, a message unstreamed."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Any
 
 import msgspec
 
+from gridtie.dialects.answer import Finish, MakeWriter, ToolCall, Writer
 from gridtie.dialects.anthropic import errors
 from gridtie.dialects.anthropic.usage import Counts
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.openai_chat.answer import ToolCall, Writer
 from gridtie.dialects.openai_chat.usage import from_wire
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.surrogates import mended
-from gridtie.dialects.translation import EMPTY, MakeWriter, Translation, broken
+from gridtie.dialects.translation import EMPTY, Translation, broken
 from gridtie.dialects.types import AnswerOptions, Chunk, Usage
 
 _Raw = msgspec.Raw
 _NULL, _TEXT, _NO_INPUT = _Raw(b"null"), _Raw(b'""'), _Raw(b"{}")
 
-_FINISH_REASONS = {
+_FINISH_REASONS: dict[str, Finish] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
@@ -45,6 +45,7 @@ class _Block(msgspec.Struct):
     # Raw: a JSON string passes from one JSON into another without being read.
     text: msgspec.Raw = _TEXT
     thinking: msgspec.Raw = _TEXT
+    signature: msgspec.Raw = _TEXT
     id: Any = ""
     name: Any = ""
     input: msgspec.Raw = _NO_INPUT
@@ -54,6 +55,7 @@ class _Delta(msgspec.Struct):
     type: str = ""
     text: msgspec.Raw = _TEXT
     thinking: msgspec.Raw = _TEXT
+    signature: msgspec.Raw = _TEXT
     partial_json: msgspec.Raw = _TEXT
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
@@ -140,8 +142,7 @@ class Answer(Translation):
 
     def _start(self, start: _Start) -> Writer:
         self._counts.update(start.usage)
-        self._writer = self._write(_string(start.id), self._options.created, _string(start.model))
-        return self._writer
+        return self._open_writer(_string(start.id), self._options.created, _string(start.model))
 
     def _translate(self, event: _Event, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         if event.type == "content_block_delta" and event.delta is not None:
@@ -162,6 +163,8 @@ class Answer(Translation):
             self._text(delta.text, writer.content, out, chunk)
         if len(delta.thinking) > EMPTY:
             self._text(delta.thinking, writer.reasoning, out, chunk)
+        if len(delta.signature) > EMPTY:
+            self._sign(delta.signature, writer, out)
         if len(delta.partial_json) > EMPTY and self._calls:
             self._pieces = True
             piece = writer.arguments(self._calls - 1, delta.partial_json)
@@ -169,12 +172,18 @@ class Answer(Translation):
 
     def _open_block(self, block: _Block, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         self._text(block.thinking, writer.reasoning, out, chunk)
+        self._sign(block.signature, writer, out)
         self._text(block.text, writer.content, out, chunk)
         if block.type == "tool_use":
             call = ToolCall(_string(block.id), _string(block.name), "")
             self._say(writer.call(self._calls, call), len(call.name), out, chunk)
             self._calls += 1
             self._input, self._pieces = block.input, False
+
+    def _sign(self, signature: msgspec.Raw, writer: Writer, out: list[bytes]) -> None:
+        """It follows its reasoning, and is none itself."""
+        if len(signature) > EMPTY and self._opened:
+            out.append(writer.signature(signature))
 
     def _close_block(self, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         # A call without parameters comes without pieces; OpenAI's clients parse the arguments, so they get JSON.
@@ -205,8 +214,8 @@ class Answer(Translation):
         )
 
 
-def finish_reason(stop_reason: str) -> str:
-    """OpenAI's word for how an answer ended; a new reason reads as an ordinary end."""
+def finish_reason(stop_reason: str) -> Finish:
+    """How an answer ended; a new reason reads as an ordinary end."""
     return _FINISH_REASONS.get(stop_reason, "stop")
 
 

@@ -5,62 +5,19 @@ Texts are given as JSON strings and pass from one JSON into another unread.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from gridtie.dialects.answer import AnswerTooLarge, Finish, Text, ToolCall
 from gridtie.dialects.openai_chat.usage import to_wire
-from gridtie.dialects.types import MAX_ANSWER_BYTES, Usage
+from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Usage
 
 DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
 _TAIL = b'},"finish_reason":null}]}\n\n'
 _EMPTY = msgspec.Raw(b'""')
-
-Text = msgspec.Raw | bytes
-
-
-class AnswerTooLarge(ValueError):
-    """A collected answer grew past `MAX_ANSWER_BYTES`."""
-
-
-class ToolCall(msgspec.Struct, frozen=True):
-    """A tool call of an answer; `arguments` is JSON as text, as OpenAI clients expect it."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-class Writer(Protocol):
-    """Where a translator puts an answer: each method gives the bytes that go to the client now."""
-
-    def role(self) -> bytes: ...
-
-    def content(self, text: Text) -> bytes: ...
-
-    def reasoning(self, text: Text) -> bytes:
-        """Under the name that clients of open models read."""
-        ...
-
-    def refusal(self, text: Text) -> bytes: ...
-
-    def call(self, index: int, call: ToolCall) -> bytes:
-        """The first piece of a tool call: everything, or its name with the arguments to follow."""
-        ...
-
-    def arguments(self, index: int, piece: Text) -> bytes:
-        """A further piece of a tool call's arguments."""
-        ...
-
-    def end(self, reason: str, usage: Usage, *, wants_usage: bool) -> bytes:
-        """The finish, and all that follows it."""
-        ...
-
-    def held(self) -> int:
-        """Bytes of the answer that are kept."""
-        ...
 
 
 class ChunkWriter:
@@ -69,7 +26,7 @@ class ChunkWriter:
     They are joined from bytes that are fixed per answer and a few that change, as this runs once per token.
     """
 
-    def __init__(self, id: str, created: int, model: str) -> None:
+    def __init__(self, id: str, created: int, model: str, _options: AnswerOptions) -> None:
         self._common = (
             b'data: {"id":' + _encode(id) + b',"object":"chat.completion.chunk","created":' + _encode(created)
             + b',"model":' + _encode(model) + b',"choices":['
@@ -77,14 +34,18 @@ class ChunkWriter:
         self._delta = self._common + b'{"index":0,"delta":{'
         self._content = self._delta + b'"content":'
 
-    def role(self) -> bytes:
+    def start(self) -> bytes:
         return self._delta + b'"role":"assistant","content":""' + _TAIL
 
     def content(self, text: Text) -> bytes:
         return b"".join((self._content, text, _TAIL))
 
     def reasoning(self, text: Text) -> bytes:
+        # Under the name that clients of open models read.
         return b"".join((self._delta, b'"reasoning_content":', text, _TAIL))
+
+    def signature(self, text: Text) -> bytes:
+        return b""
 
     def refusal(self, text: Text) -> bytes:
         return b"".join((self._delta, b'"refusal":', text, _TAIL))
@@ -96,7 +57,7 @@ class ChunkWriter:
     def arguments(self, index: int, piece: Text) -> bytes:
         return self._tool(b'{"index":%d,"function":{"arguments":%b}}' % (index, bytes(piece)))
 
-    def end(self, reason: str, usage: Usage, *, wants_usage: bool) -> bytes:
+    def end(self, reason: Finish, usage: Usage, *, wants_usage: bool) -> bytes:
         finish = self._common + b'{"index":0,"delta":{},"finish_reason":' + _encode(reason) + b"}]}\n\n"
         if not wants_usage:
             return finish + DONE
@@ -164,11 +125,11 @@ class _Call:
 class WholeWriter:
     """Collects an answer, and gives it whole at its end. Raises `AnswerTooLarge`."""
 
-    def __init__(self, id: str, created: int, model: str) -> None:
+    def __init__(self, id: str, created: int, model: str, _options: AnswerOptions) -> None:
         self._head = {"id": id, "object": "chat.completion", "created": created, "model": model}
         self._message = Message()
 
-    def role(self) -> bytes:
+    def start(self) -> bytes:
         return b""
 
     def content(self, text: Text) -> bytes:
@@ -177,6 +138,9 @@ class WholeWriter:
 
     def reasoning(self, text: Text) -> bytes:
         self._message.say("reasoning_content", text)
+        return b""
+
+    def signature(self, text: Text) -> bytes:
         return b""
 
     def refusal(self, text: Text) -> bytes:
@@ -191,7 +155,7 @@ class WholeWriter:
         self._message.call(index, arguments=piece)
         return b""
 
-    def end(self, reason: str, usage: Usage, *, wants_usage: bool) -> bytes:
+    def end(self, reason: Finish, usage: Usage, *, wants_usage: bool) -> bytes:
         return completion(self._head, [self._message.choice(0, reason)], to_wire(usage))
 
     def held(self) -> int:

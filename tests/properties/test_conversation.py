@@ -1,0 +1,261 @@
+"""Any conversation that the middle can hold, written by each dialect and read again, is the same, less what the table
+in docs/routing.md says.
+
+What a dialect cannot say is put in words here as what becomes of a conversation: `EXPECTED` has one function each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from gridtie.dialects.codecs import PACKAGES
+from gridtie.dialects.conversation import (
+    NULL,
+    Call,
+    Choice,
+    Conversation,
+    Data,
+    Format,
+    Image,
+    Message,
+    Part,
+    Rest,
+    Said,
+    Settings,
+    Text,
+    Thought,
+    Tool,
+)
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.package import Package
+from gridtie.dialects.types import RequestOptions
+
+_Raw = msgspec.Raw
+_EPHEMERAL = _Raw(b'{"type":"ephemeral"}')
+_fields = msgspec.json.Decoder(dict[str, _Raw]).decode
+
+
+def raw(value: object) -> msgspec.Raw:
+    return _Raw(msgspec.json.encode(value))
+
+
+# -- Conversations -----------------------------------------------------------------------------------------------------
+
+WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
+TEXTS = WORDS.map(raw)
+IDS = st.text("abcXYZ019_-", min_size=1, max_size=8)
+NAMES = st.text("abc_", min_size=1, max_size=6)
+MARKS = st.sampled_from([NULL, _EPHEMERAL])
+ARGUMENTS = st.dictionaries(NAMES, st.one_of(st.integers(), WORDS, st.none()), max_size=2).map(
+    lambda found: json.dumps(found, separators=(", ", ":"), ensure_ascii=False)
+)
+IMAGES = st.builds(Image, source=st.just(Data("image/png", _Raw(b'"iVBORw0KGgo="'))), cache=MARKS)
+SAID = st.one_of(st.builds(Text, text=TEXTS, cache=MARKS), IMAGES)
+THOUGHTS = st.builds(Thought, text=TEXTS, signature=st.one_of(st.just(NULL), TEXTS))
+CALLS = st.builds(Call, id=IDS, name=NAMES, arguments=ARGUMENTS, cache=MARKS)
+ONLY_TEXT = st.lists(st.builds(Text, text=TEXTS, cache=MARKS), max_size=3)
+INSTRUCTIONS = st.builds(Message, role=st.sampled_from(["system", "developer"]), parts=ONLY_TEXT)
+USERS = st.builds(Message, role=st.just("user"), parts=st.lists(SAID, max_size=3))
+ASSISTANTS = st.builds(
+    Message,
+    role=st.just("assistant"),
+    parts=st.lists(st.one_of(THOUGHTS, SAID, CALLS), max_size=4),
+)
+RESULTS = st.builds(
+    Message, role=st.just("tool"), call_id=IDS, failed=st.booleans(), parts=st.lists(SAID, max_size=2), cache=MARKS
+)
+LAST = Message(role="user", parts=[Text(text=_Raw(b'"and?"'))])
+MESSAGES = st.lists(st.one_of(INSTRUCTIONS, USERS, ASSISTANTS, RESULTS), max_size=6).map(lambda found: [*found, LAST])
+SCHEMA = raw({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False})
+TOOLS = st.lists(
+    st.builds(Tool, name=NAMES, description=TEXTS, parameters=st.just(SCHEMA), cache=MARKS), max_size=2,
+    unique_by=lambda tool: tool.name,
+)  # fmt: skip
+SETTINGS = st.builds(
+    Settings,
+    limit=st.integers(1, 9999),
+    stops=st.lists(st.text("ab", min_size=1, max_size=3), max_size=2),
+    temperature=st.one_of(st.none(), st.floats(0, 2)),
+    top_k=st.one_of(st.none(), st.integers(1, 99)),
+    seed=st.one_of(st.none(), st.integers(0, 99)),
+    tools=TOOLS,
+    choice=st.sampled_from([None, Choice("auto")]),
+    parallel=st.sampled_from([None, False]),
+    format=st.sampled_from([None, Format(schema=SCHEMA)]),
+    thinks_not=st.just(False),
+)
+# Fields that nobody knows, in any object.
+RESTS: st.SearchStrategy[Rest] = st.dictionaries(
+    st.text("xyz", min_size=3, max_size=5), st.integers(0, 9).map(raw), max_size=2
+)
+CONVERSATIONS = st.builds(Conversation, dialect=st.just("openai"), settings=SETTINGS, messages=MESSAGES)
+
+
+# -- What becomes of one -----------------------------------------------------------------------------------------------
+
+
+def of(kind: type, parts: list[Part]) -> list[Any]:
+    return [part for part in parts if isinstance(part, kind)]
+
+
+def joined(texts: list[msgspec.Raw], between: str) -> msgspec.Raw:
+    return raw(between.join(msgspec.json.decode(text) for text in texts))
+
+
+def unmarked(parts: list[Part]) -> list[Part]:
+    return [part if isinstance(part, Thought) else replace(part, cache=NULL) for part in parts]
+
+
+def as_openai(said: Conversation) -> Conversation:
+    """Reasoning first and as one text, calls last; no marks, no word of a failure, no signature."""
+    messages = []
+    for message in said.messages:
+        thoughts = [part.text for part in of(Thought, message.parts)]
+        one: list[Part] = [Thought(text=joined(thoughts, "\n"))] if thoughts else []
+        others = [part for part in message.parts if not isinstance(part, Thought | Call)]
+        parts = unmarked(one + others + of(Call, message.parts))
+        messages.append(replace(message, parts=parts, failed=False, cache=NULL))
+    tools = [replace(tool, cache=NULL) for tool in said.settings.tools]
+    return replace(said, messages=messages, settings=with_tools(said.settings, tools))
+
+
+def as_ollama(said: Conversation) -> Conversation:
+    """Texts as one, before the images; no marks; what it cannot be told of tools is held when the answer is read."""
+    names: dict[str, str] = {}
+    messages = []
+    for message in said.messages:
+        names |= {call.id: call.name for call in of(Call, message.parts)}
+        thoughts = [part.text for part in of(Thought, message.parts)]
+        texts = [part.text for part in of(Text, message.parts)]
+        parts: list[Part] = [Thought(text=joined(thoughts, "\n"))] if thoughts else []
+        parts += [Text(text=joined(texts, "\n"))] if texts else []
+        parts += unmarked([*of(Image, message.parts), *of(Call, message.parts)])
+        role = "system" if message.role == "developer" else message.role
+        name = names.get(message.call_id, "") if role == "tool" else ""
+        messages.append(replace(message, role=role, parts=parts, name=name, failed=False, cache=NULL))
+    tools = [replace(tool, cache=NULL) for tool in said.settings.tools]
+    settings = with_tools(said.settings, tools)
+    return replace(said, messages=messages, settings=replace(settings, choice=None, parallel=None))
+
+
+def with_tools(settings: Settings, tools: list[Any]) -> Settings:
+    """What is said about calls says nothing without a tool."""
+    asked = {} if tools else {"choice": None, "parallel": None}
+    return replace(settings, tools=tools, **asked)
+
+
+def as_anthropic(said: Conversation) -> Conversation:
+    """Instructions first, as one; a run of one side as one message; only its own reasoning; no sampling settings."""
+    instructions = [message.parts for message in said.messages if message.role in ("system", "developer")]
+    spoken = [parts for parts in instructions if parts]
+    messages = []
+    if any(of_cache(part) != NULL for parts in spoken for part in parts):
+        messages.append(Message(role="system", parts=[part for parts in spoken for part in parts]))
+    elif spoken:
+        paragraphs = [joined([part.text for part in of(Text, parts)], "\n") for parts in spoken]
+        messages.append(Message(role="system", parts=[Text(text=joined(paragraphs, "\n\n"))]))
+    rest = [message for message in said.messages if message.role not in ("system", "developer")]
+    kept = [replace(message, parts=[part for part in message.parts if signed(part)]) for message in rest]
+    full = [message for message in kept if message.parts or message.role == "tool"]
+    for role, run in groupby(full, key=lambda message: message.role):
+        run_ = list(run)
+        whole = [replace(run_[0], parts=[part for message in run_ for part in message.parts])]
+        messages += run_ if role == "tool" else whole
+    settings = replace(said.settings, temperature=None, top_k=None, seed=None)
+    if settings.tools and settings.parallel is False and settings.choice is None:
+        settings = replace(settings, choice=Choice("auto"))
+    return replace(said, messages=messages, settings=with_tools(settings, list(settings.tools)))
+
+
+def of_cache(part: Part) -> msgspec.Raw:
+    return part.cache if isinstance(part, Text | Image | Call) else NULL
+
+
+def signed(part: Part) -> bool:
+    return not isinstance(part, Thought) or part.signature != NULL
+
+
+EXPECTED: dict[str, Callable[[Conversation], Conversation]] = {
+    "openai": as_openai,
+    "ollama": as_ollama,
+    "anthropic": as_anthropic,
+}
+
+
+# -- Comparing ---------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """A conversation without the places where things stood, and JSON as what it means."""
+    if isinstance(value, msgspec.Raw):
+        return ("json", msgspec.json.decode(value))
+    if isinstance(value, Call):
+        return (
+            "Call",
+            value.id,
+            value.name,
+            json.loads(value.arguments or "{}"),
+            plain(value.cache),
+            plain(value.rest),
+        )
+    if isinstance(value, msgspec.Struct):
+        names = [field.name for field in msgspec.structs.fields(value) if field.name not in ("path", "dialect")]
+        labels = ("name", "description") if isinstance(value, Format) else ()
+        return (type(value).__name__, *((name, plain(getattr(value, name))) for name in names if name not in labels))
+    if isinstance(value, dict):
+        return {name: plain(each) for name, each in value.items()}
+    return [plain(each) for each in value] if isinstance(value, list) else value
+
+
+def again(package: Package, said: Conversation) -> Conversation:
+    """Written by a dialect, and read by it."""
+    body = package.write(said, "m", RequestOptions(stream=True))
+    return package.read(Facts(fields=_fields(body)))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+@given(said=CONVERSATIONS)
+def test_a_conversation_survives_every_dialect(package: Package, said: Conversation) -> None:
+    """Order, neighbouring roles, ids, arguments, images, signatures and marks: what is lost is what is written here."""
+    said.dialect = next(other.name for other in PACKAGES if other is not package)
+
+    found = again(package, said)
+    # What the router itself writes into a request.
+    for field in ("truncate", "shift"):
+        found.settings.rest.pop(field, None)
+
+    assert plain(found) == plain(EXPECTED[package.name](said))
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+@settings(max_examples=60)
+@given(said=CONVERSATIONS, data=st.data())
+def test_what_only_its_own_dialect_knows_comes_back_in_its_place(
+    package: Package, said: Conversation, data: st.DataObject
+) -> None:
+    """Once a conversation is in a dialect's own form, fields that nobody knows are emitted where they stood."""
+    said.dialect = next(other.name for other in PACKAGES if other is not package)
+    own = again(package, said)
+    for each in own.objects():
+        if not isinstance(each, Thought) and in_an_object(package, each):
+            each.rest = each.rest | data.draw(RESTS)
+
+    assert plain(again(package, own)) == plain(own)
+
+
+def in_an_object(package: Package, said: Said) -> bool:
+    """Whether it stands in an object of its own in this dialect, which can have further fields."""
+    if package.name == "ollama":
+        return not isinstance(said, Text | Image | Format)
+    if package.name == "anthropic":
+        return not isinstance(said, Format) and not (isinstance(said, Message) and said.role != "tool")
+    return not isinstance(said, Format)
