@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the figures of docs/benchmarks.md, docs/quality.md and docs/limitations.md from files of results.
+"""Write the figures of docs/benchmarks.md, costs.md, quality.md and limitations.md from files of results.
 
 With `--check` only say whether they are up to date. The files are those of benchmarks/results and docs/results.
 """
@@ -134,6 +134,28 @@ def demo() -> str:
     )
 
 
+def solved_task() -> str:
+    """What one solved task of the demo cost, on each side of a comparison."""
+    record = read("demo-compare")
+    if record is None:
+        return _NOT.format(name="demo-compare")
+    found = record.result
+    rows = [
+        [
+            f"`{side['target']}`" + (" (a stand-in)" if side["standin"] else ""),
+            each["group"],
+            f"{each['rate']['passed']} of {each['rate']['total']}",
+            f"${each['usd']['value']:.2g}" if each["usd"] else "-",
+            f"{each['seconds']['value']:.3g} s" if each["seconds"] else "-",
+        ]
+        for side in found["sides"]
+        for each in side["agents"]
+    ]
+    told = table(["on", "agent", "solved", "cost of one solved task", "its time"], rows, {2, 3, 4})
+    about = f"Tasks {', '.join(found['tasks'])}, {found['seeds']} seeds each; {found['counted']}."
+    return f"{told}\n\n{about} {_made(record)}"
+
+
 def unshown() -> str:
     """What could not be tried on the machines at hand."""
     rows = [
@@ -151,9 +173,11 @@ def _of(name: str, shown: Callable[[Record], str]) -> str:
     facts, run = record.result["facts"], record.result["run"]
     engine = " ".join(part for part in (facts.get("engine"), facts.get("engine_version")) if part)
     about = ", ".join(part for part in (f"`{run['target']}`", engine, facts.get("digest", "")[:19]) if part)
-    return (
-        f"{shown(record)}\n\n{about}; `{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
-    )
+    return f"{shown(record)}\n\n{about}; {_made(record)}"
+
+
+def _made(record: Record) -> str:
+    return f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
 
 
 def _file(name: str) -> dict[str, Any]:
@@ -163,6 +187,7 @@ def _file(name: str) -> dict[str, Any]:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "benchmarks.md": {"target": target, "routers": routers, "soak": soak},
+    "costs.md": {"solved-task": solved_task},
     "quality.md": {"solved": solved},
     "limitations.md": {"demo": demo, "unshown": unshown},
 }

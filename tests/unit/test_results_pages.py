@@ -106,6 +106,41 @@ def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_
     assert "Cost: electricity at 300 W. Not tried, since the target could not be given them: 1 tasks." in told
 
 
+def test_what_a_solved_task_cost_names_each_side_and_says_which_is_a_stand_in(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = [
+        {"group": "all", "rate": {"passed": 2, "total": 6}, "usd": {"value": 0.00042}, "seconds": {"value": 12.5}},
+        {"group": "planner", "rate": {"passed": 0, "total": 6}, "usd": None, "seconds": None},
+    ]
+    found = pages.Record(
+        name="demo-compare",
+        command="demo_final.py --compare",
+        date="2026-11-29T12:00:00+00:00",
+        machine={"cores": 2},
+        gridtie="1.1.0",
+        commit="abc",
+        exit_status=0,
+        seconds=1.0,
+        result={
+            "tasks": ["is_even"],
+            "seeds": 3,
+            "counted": "300 W",
+            "sides": [
+                {"target": "station/m", "standin": False, "agents": agents},
+                {"target": "cloud/x", "standin": True, "agents": agents[:1]},
+            ],
+        },
+    )
+    monkeypatch.setattr(pages, "read", lambda name: found)
+
+    told = pages.solved_task()
+
+    assert "| `station/m` | all | 2 of 6 | $0.00042 | 12.5 s |" in told
+    assert "| `station/m` | planner | 0 of 6 | - | - |" in told
+    assert "| `cloud/x` (a stand-in) | all |" in told
+
+
 def test_the_routers_ratios_are_those_of_the_files(pages: ModuleType) -> None:
     # 105.685 µs of 24.591 µs, and 29.485 of 18.307.
     assert "| router | 105.7 µs | 4.30 | 29.5 µs | 1.61 | 43 MB |" in pages.routers()
