@@ -71,16 +71,19 @@ def find_server(engine: Mapping[str, Any], models: Path, docker: Sequence[str] =
     """
     kind = str(engine.get("kind", ""))
     name = f"{kind} {engine.get('version', '')}".strip()
-    if os.geteuid() != 0:
-        raise NotAtHand("only root can start it as the engine's user: run it with sudo")
     if engine.get("mode") == "container":
         container = str(engine.get("container") or "")
         if not container or kind not in _IN_CONTAINER or not models.is_dir():
             raise NotAtHand("no container of the engine is known")
+        if not os.access(models, os.W_OK):
+            raise NotAtHand(f"this user may put no file into {models}, which the engine's container sees: use sudo")
         command = [*docker, "exec", "-i", container, "sh", "-c", _UNTIL_STDIN_ENDS, "sh", _IN_CONTAINER[kind]]
         return EngineServer(name, command, models, _MODELS)
     folder = Path(tempfile.gettempdir())
-    return EngineServer(name, [str(_native(engine))], folder, str(folder), _account(engine))
+    account = _account(engine)
+    if account is not None and os.geteuid() != 0:
+        raise NotAtHand("only root can start it as the engine's user: use sudo")
+    return EngineServer(name, [str(_native(engine))], folder, str(folder), account)
 
 
 def identity(engine: Mapping[str, Any]) -> str:
@@ -97,10 +100,11 @@ def _native(engine: Mapping[str, Any]) -> Path:
     return found
 
 
-def _account(engine: Mapping[str, Any]) -> tuple[int, int]:
+def _account(engine: Mapping[str, Any]) -> Optional[tuple[int, int]]:
+    """The engine's user and group; None where that is who asks, as on a Mac."""
     user = str(engine.get("user") or "")
     try:
         found = pwd.getpwnam(user)
     except KeyError:
         raise NotAtHand("it is not known which user the engine runs as: run `make site` once") from None
-    return found.pw_uid, found.pw_gid
+    return None if found.pw_uid == os.geteuid() else (found.pw_uid, found.pw_gid)

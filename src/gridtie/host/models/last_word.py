@@ -150,6 +150,21 @@ class LastWord:
         return found.raw, found.header
 
 
+def check_loads(name: str, url: str, settings: Settings, server: Callable[[], EngineServer], means: Means) -> None:
+    """Whether the engine loads a file of which no more is known than its address, as far as it can be asked.
+
+    Raises InstallError, also where the header lies or the file is cut, and FetchError.
+    """
+    try:
+        found = read_remote_header(url, means.fetcher, name)
+        server().ask(found.raw, found.header, settings)
+    except (CannotLoad, GgufError) as reason:
+        told = _why(reason, "the one that runs here")
+        raise InstallError(f"{name}: {told}. Nothing of it was fetched; choose another file of it") from None
+    except (NotAtHand, NoAnswer):
+        return
+
+
 def _key(digest: str, settings: Settings) -> str:
     said = asdict(settings)
     return " ".join(

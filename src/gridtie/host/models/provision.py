@@ -31,7 +31,7 @@ from .added import Added, beside, changed, held_to, outranked, read_added, write
 from .by_hand import check_fits, hashed, lost, names_of
 from .download import FetchError
 from .engine_server import EngineServer, NotAtHand
-from .entries import Entry, parse_entries, unmeant
+from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
 from .last_word import LastWord
@@ -224,7 +224,11 @@ def _provision(order: Order, check: bool) -> Provisioned:
     remarks: list[str] = []
     entries = _entries(order)
     earlier = read_added(directories.added)
-    added = changed(earlier, [hashed(each, order.means, installer) for each in order.add], order.remove)
+    more = [
+        hashed(each, _settings(order, each.entry.context or LEAST_CONTEXT), order.server, order.means, installer)
+        for each in order.add
+    ]
+    added = changed(earlier, more, order.remove)
     catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     remarks += outranked(entries, added)

@@ -26,7 +26,7 @@ def native(tmp_path: Path, **more: str) -> dict[str, str]:
     program = tmp_path / "tree" / "lib" / "ollama" / "llama-server"
     program.parent.mkdir(parents=True)
     program.write_text("#!/bin/sh\n")
-    user = pwd.getpwuid(os.getuid()).pw_name
+    user = "nobody"
     return {"kind": "ollama", "version": "1", "mode": "native", "tree": str(tmp_path / "tree"), "user": user, **more}
 
 
@@ -46,7 +46,7 @@ def test_an_engine_that_is_a_service_is_asked_as_its_own_user(tmp_path: Path) ->
     found = find_server(native(tmp_path), tmp_path)
 
     assert found.command == [f"{tmp_path}/tree/lib/ollama/llama-server"]
-    assert found.account == (os.getuid(), pwd.getpwuid(os.getuid()).pw_gid)
+    assert found.account == (pwd.getpwnam("nobody").pw_uid, pwd.getpwnam("nobody").pw_gid)
     assert str(found.folder) == found.seen
 
 
@@ -68,7 +68,22 @@ def test_without_root_nothing_of_strangers_is_parsed_as_ones_own_user(
 ) -> None:
     monkeypatch.setattr(engine_server.os, "geteuid", lambda: 1000)
 
-    with pytest.raises(NotAtHand, match="run it with sudo"):
+    with pytest.raises(NotAtHand, match="as the engine's user: use sudo"):
+        find_server(native(tmp_path), tmp_path)
+
+
+def test_an_engine_that_is_ones_own_is_asked_as_oneself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a Mac, where the station is a person's."""
+    monkeypatch.setattr(engine_server.os, "geteuid", os.getuid)
+    found = find_server(native(tmp_path, user=pwd.getpwuid(os.getuid()).pw_name), tmp_path)
+
+    assert found.account is None
+
+
+def test_a_container_sees_only_what_lies_among_its_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_server.os, "access", lambda path, mode: False)
+
+    with pytest.raises(NotAtHand, match=r"may put no file into .*: use sudo"):
         find_server(CONTAINER, tmp_path)
 
 

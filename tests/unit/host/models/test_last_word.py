@@ -12,7 +12,9 @@ import pytest
 
 from gridtie.host.catalogue import Catalogue, OllamaSource
 from gridtie.host.fit.memory import MIB, Need, Settings, need_of_file
+from gridtie.host.models.added import Added
 from gridtie.host.models.engine_server import EngineServer, NotAtHand
+from gridtie.host.models.entries import Entry
 from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError
 from standins import header_gguf, shape_gguf
@@ -158,6 +160,19 @@ def test_a_file_of_the_users_behind_a_url_is_looked_at_before_it_is_fetched(
 
     with pytest.raises(InstallError, match=r"mine:1: this engine .* cannot load it"):
         station.provision(models=[entry])
+    assert {header for path, header in station.registry.requests if path == "/mine.gguf"} == {"bytes=0-8388607"}
+
+
+def test_a_file_that_a_person_adds_without_knowing_its_hash_is_looked_at_before_it_is_fetched(
+    station: ModelStation, engine: StandIn
+) -> None:
+    station.provision(models=[])
+    engine.refuse("unknown model architecture: 'llama'")
+    station.registry.files["/mine.gguf"] = station.weights
+    added = Added(Entry("mine:1b", 4096, gguf=station.registry.url + "/mine.gguf"), "gguf", "alice", "2026-11-29")
+
+    with pytest.raises(InstallError, match=r"mine:1b: this engine .* cannot load it: .* Nothing of it was fetched"):
+        station.provision(models=[], add=[added])
     assert {header for path, header in station.registry.requests if path == "/mine.gguf"} == {"bytes=0-8388607"}
 
 
