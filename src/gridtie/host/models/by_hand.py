@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Collection, Sequence
+from typing import Callable, Collection, Sequence
 
 from ..catalogue import Catalogue, GgufSource, OllamaSource, Pin
 from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError
 from ..fit.judge import Wishes
+from ..fit.memory import Settings
 from ..fit.placement import Budget
 from .added import Added
 from .download import FetchError
+from .engine_server import EngineServer
 from .install import Installer, InstallError, store_names
+from .last_word import check_loads
 from .own_files import read_whole
 from .sources import Means, ObtainError, gguf_from_location
 from .store import sha256_of
 
 
-def hashed(item: Added, means: Means, installer: Installer) -> Added:
-    """With the sha256 of a file whose hash nobody told: it is known once the file is here. Raises InstallError."""
+def hashed(
+    item: Added, settings: Settings, server: Callable[[], EngineServer], means: Means, installer: Installer
+) -> Added:
+    """With the sha256 of a file whose hash nobody told: it is known once the file is here. Whether the engine loads it
+    is asked before. Raises InstallError.
+    """
     entry = item.entry
     if not entry.gguf or entry.sha256:
         return item
     try:
+        if entry.remote:
+            check_loads(entry.name, entry.gguf, settings, server, means)
         path = gguf_from_location(GgufSource(entry.gguf), Pin(), means)
         read_whole(path)
     except (GgufError, ObtainError, FetchError) as error:

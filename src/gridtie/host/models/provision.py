@@ -34,7 +34,7 @@ from .engine_server import EngineServer, NotAtHand
 from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
-from .last_word import LastWord, check_loads
+from .last_word import LastWord
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
@@ -224,8 +224,11 @@ def _provision(order: Order, check: bool) -> Provisioned:
     remarks: list[str] = []
     entries = _entries(order)
     earlier = read_added(directories.added)
-    _look_first(order)
-    added = changed(earlier, [hashed(each, order.means, installer) for each in order.add], order.remove)
+    more = [
+        hashed(each, _settings(order, each.entry.context or LEAST_CONTEXT), order.server, order.means, installer)
+        for each in order.add
+    ]
+    added = changed(earlier, more, order.remove)
     catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     remarks += outranked(entries, added)
@@ -426,18 +429,6 @@ def _entries(order: Order) -> list[Entry]:
         return parse_entries(order.models)
     except CatalogueError as error:
         raise InstallError(str(error)) from error
-
-
-def _look_first(order: Order) -> None:
-    """Let the engine look at the headers of files that are added by their address alone, which are fetched next."""
-    for entry in (each.entry for each in order.add):
-        if not entry.gguf or entry.sha256 or not entry.remote:
-            continue
-        settings = _settings(order, entry.context or LEAST_CONTEXT)
-        try:
-            check_loads(entry.name, entry.gguf, settings, order.server, order.means)
-        except FetchError as error:
-            raise InstallError(f"{entry.name}: {error}") from error
 
 
 def _check_added(
