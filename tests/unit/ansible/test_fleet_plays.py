@@ -17,6 +17,7 @@ import yaml
 
 from gridtie.ledger import Entry
 from standins.ledger import cloud, local, open_ledger
+from unit.bench.test_fleet import document, line
 
 ROOT = Path(__file__).resolve().parents[3]
 # What the router's image does on a host: the project's own code, over that host's ledger.
@@ -30,6 +31,23 @@ exit 2
 """
 OLDER = "argument command: invalid choice: 'report' (choose from doctor, fit, gpu, models, usage)"
 EMPTY = "/var/lib/gridtie/ledger/ledger.sqlite is empty, and no ledger; start the router, which makes it"
+
+
+# Answers as `gridtie bench`, `fit` and `doctor` do, and keeps how it was called.
+MEASURING = """#!{python}
+import json, os, sys
+command, *words = sys.argv[1:]
+with open({calls!r}, "a") as calls:
+    calls.write(json.dumps([command, words, os.getcwd(), os.environ.get("GRIDTIE_STATE_DIR", "")]) + "\\n")
+answers = json.load(open({answers!r}))
+if command == "bench":
+    if words[0] not in answers["bench"]:
+        sys.exit(f"gridtie: there is no target {{words[0]}}")
+    (file,) = [word.partition("=")[2] for word in words if word.startswith("--json=")]
+    json.dump(answers["bench"][words[0]], open(file, "w"))
+else:
+    print(json.dumps(answers[command]))
+"""
 
 
 @dataclass
@@ -158,3 +176,40 @@ def test_a_benchmark_of_hosts_without_a_station_says_why_there_is_no_figure(flee
     problems = {row["host"]: row["problem"] for row in json.loads(file.read_text())["rows"]}
     assert "station.json is not there" in problems["bare"]
     assert problems["off"].startswith("it cannot be reached")
+
+
+def test_each_model_of_a_host_is_measured_and_held_against_what_was_predicted_there(fleet: Fleet) -> None:
+    calls, answers, config = (fleet.directory / name for name in ("calls", "answers.json", "config"))
+    names = ("gridtie/qwen:7b", "gridtie/other:1b", "gridtie/embedder:1b")
+    models = [
+        {"name": name, "catalogue": name.partition("/")[2], "predicted_bytes": 6 << 30, "purposes": [purpose]}
+        for name, purpose in zip(names, ("code", "chat", "embeddings"), strict=True)
+    ]
+    config.mkdir()
+    (config / "station.json").write_text(json.dumps({"schema": 1, "version": "1.1.0", "models": models}))
+    check = {"id": "memory.fit", "ok": True, "found": "as predicted", "wanted": ""}
+    told = {
+        "bench": {"station/gridtie/qwen:7b": document(line(), line(4))},
+        "fit": {"models": [{"name": "qwen:7b", "estimated_tokens_per_second": 100.0}]},
+        "doctor": {"checks": [check]},
+    }
+    answers.write_text(json.dumps(told))
+    fleet.has("desk", MEASURING.format(python=sys.executable, calls=str(calls), answers=str(answers)))
+
+    done = fleet.play("bench.yml", "-e", json.dumps({"gridtie_config_dir": str(config), "gridtie_bench_requests": 7}))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (file,) = (fleet.directory / "reports").glob("bench-*.json")
+    first, second = json.loads(file.read_text())["rows"]
+    assert (first["model"], first["off"]) == (names[0], ["40 tokens/s, 100 were predicted"])
+    assert first["memory"]["ok"] is True
+    assert (second["model"], second["problem"]) == (names[1], "there is no target station/gridtie/other:1b")
+    called = [json.loads(each) for each in calls.read_text().splitlines()]
+    assert [command for command, *_ in called] == ["fit", "bench", "bench", "doctor"]
+    # Speed is predicted without the ledger, in which it would be a measured one.
+    assert called[0][3].startswith("/")
+    words, place = called[1][1], called[1][2]
+    assert {"--requests=7", "--profile=chat", "--concurrency=1,4"} <= set(words)
+    assert f"--json={place}/0.json" in words
+    assert not Path(place).exists()
+    assert re.search(r"^desk +gridtie/qwen:7b ", done.stdout, re.MULTILINE), done.stdout
