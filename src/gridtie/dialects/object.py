@@ -50,9 +50,9 @@ class Object:
         """The same of a field that is kept all the same."""
         return self._left.get(name, _NULL)
 
-    def keep(self, name: str, span: msgspec.Raw) -> None:
-        """Put back what was taken and is not for every dialect."""
-        self._left[name] = span
+    def holds_only(self, name: str) -> bool:
+        """Whether nothing else is left."""
+        return len(self._left) == 1 and name in self._left
 
     def json_string(self, name: str) -> msgspec.Raw:
         """The span of a string, or null."""
@@ -79,7 +79,7 @@ class Object:
     def inner(self, name: str) -> Object | None:
         """An object in it; what is left of that is left of this."""
         span = self.take(name)
-        if span == _NULL:
+        if span is _NULL or span == _NULL:
             return None
         inner = self._inner[name] = Object.read(span, self._at(name))
         return inner
@@ -87,7 +87,7 @@ class Object:
     def spans(self, name: str) -> list[msgspec.Raw]:
         """The items of a list; none where it is missing."""
         span = self.take(name)
-        return [] if span == _NULL else _typed(_list, span, self._at(name), "a list")
+        return [] if span is _NULL or span == _NULL else _typed(_list, span, self._at(name), "a list")
 
     def rest(self) -> dict[str, msgspec.Raw]:
         """What has not been taken, at every depth. A null asks for nothing."""
@@ -102,7 +102,8 @@ class Object:
 
     def _typed(self, decode: Callable[[msgspec.Raw], _T], name: str, wanted: str) -> _T | None:
         span = self._left.pop(name, _NULL)
-        return None if span == _NULL else _typed(decode, span, self._at(name), wanted)
+        # Most fields are missing, and then it is this very object.
+        return None if span is _NULL or span == _NULL else _typed(decode, span, self._at(name), wanted)
 
     def _at(self, name: str) -> str:
         return f"{self.path}.{name}" if self.path else name

@@ -174,6 +174,10 @@ def _message(span: msgspec.Raw, path: str) -> Message:
     role = message.string("role")
     if role not in _ROLES:
         raise message.wrong("role", "an unknown role", f"one of {', '.join(_ROLES)}")
+    if message.holds_only("content") and role != "function":
+        # As most are.
+        said = _parts(message.take("content"), f"{path}.content")
+        return Message(path=path, role=role, parts=said)  # type: ignore[arg-type]
     if role == "function" or message.peek("function_call") != NULL:
         raise Untranslatable("function calls of the old form are not translated; use tools", needs="functions")
     parts: list[Part] = []
