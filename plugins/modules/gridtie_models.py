@@ -79,6 +79,12 @@ options:
     description: The Docker that runs it, as the fact C(gridtie_docker).
     type: dict
     default: {}
+  server:
+    description: >-
+      The engine, as the fact C(gridtie_resolved_engine). Its own llama-server is asked what it would reserve for a
+      model before that is fetched, and again after an upgrade; a model that it cannot load is not fetched.
+    type: dict
+    default: {}
   owner:
     description: User that the engine runs as.
     type: str
@@ -248,6 +254,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
     "container": {"type": "str", "default": ""},
     "docker": {"type": "dict", "default": {}},
+    "server": {"type": "dict", "default": {}},
     "owner": {"type": "str"},
     "group": {"type": "str"},
     "parallel": {"type": "int", "default": 1},

@@ -202,7 +202,7 @@ def _checked(settled: Settled, choice: Choice, catalogue: Catalogue, command: st
                     "found": f"the group {group.name} runs {_and([p.name for p in choice.picks])}, and "
                     f"{host.name} cannot: {'; '.join(why)}",
                     "fix": f"give {host.name} models of its own (gridtie_models), or a group of its own "
-                    f"(gridtie_models_group); or choose anew for all of {group.name}, what fits here as well: "
+                    f"(gridtie_models_group); or choose what fits here as well for all of {group.name}: "
                     f"{command}. By itself it would get {_alone(catalogue, host.machine)}",
                 }
             ]

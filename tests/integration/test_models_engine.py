@@ -103,7 +103,7 @@ def running(station: Station, folder: Path, registry: Registry) -> Iterator[Engi
     order = Order(
         directories=directories, catalogue=Catalogue({small.name: small}), lock={}, models="auto", engine="ollama",
         means=Means(directories.incoming, registry.url), budget=lambda: AMPLE, probe=dict, ollama_url=url,
-        reach=lambda asked: asked,
+        reach=lambda asked: asked, accept_s=0.0,
     )  # fmt: skip
     try:
         _wait(url, name)
@@ -216,6 +216,27 @@ def test_pruning_takes_ours_and_leaves_a_persons_copy_running(engine: Engine, we
     assert sorted(engine.listed()) == ["gridtie/small:135m", "persons:1", "small:135m"]
     assert any(remark.startswith("removed: gridtie/mine:1 (") for remark in done.remarks)
     assert "Paris" in engine.says("persons:1")
+
+
+def test_what_is_no_longer_declared_leaves_ollamas_memory(engine: Engine, weights: Path, tmp_path: Path) -> None:
+    """It was counted against the next model for as long as Ollama kept it."""
+    (tmp_path / "mine.gguf").write_bytes(weights.read_bytes())
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    engine.provision(models=[{"name": "mine:1", "gguf": str(tmp_path / "mine.gguf"), "sha256": sha256}])
+    engine.says("gridtie/mine:1")
+    assert "gridtie/mine:1" in {each["name"] for each in engine.ask("GET", "/api/ps")["models"]}
+    done = engine.provision(models="auto", prune=True)
+
+    assert "no longer declared, unloaded from the engine: gridtie/mine:1" in done.remarks
+    assert "gridtie/mine:1" not in {each["name"] for each in engine.ask("GET", "/api/ps")["models"]}
+
+
+def test_a_context_that_was_named_is_the_one_that_is_reserved(engine: Engine) -> None:
+    done = engine.provision(models=[{"name": "small:135m", "context": 3072}])
+    engine.says("gridtie/small:135m")
+    loaded = {each["name"]: each["context_length"] for each in engine.ask("GET", "/api/ps")["models"]}
+
+    assert (done.models[0]["context"], loaded["gridtie/small:135m"]) == (3072, 3072)
 
 
 def _free_port() -> int:

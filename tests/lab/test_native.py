@@ -131,6 +131,24 @@ def test_the_model_was_pulled_by_its_pinned_digest(machine: Host, server: mirror
     assert machine.root(f"sha256sum {manifest}").split()[0] == server.manifest_digest()
 
 
+def test_the_services_own_server_said_what_the_models_take(machine: Host, server: mirror.Server) -> None:
+    station = json.loads(machine.root("cat /etc/gridtie/station.json"))
+    said = json.loads(machine.root("cat /var/lib/gridtie/models/asked.json"))
+    figures = {key.split()[0]: sum(parts.values()) for key, parts in said["said"].items()}
+
+    assert server.new in said["engine"] and station["engine"]["user"] == "gridtie-engine"
+    assert station["sources"]["registry"] == server.url
+    for model in station["models"]:
+        figure = figures[model["file"].rpartition("/")[2].replace("-", ":")]
+        assert abs(model["predicted_bytes"] - figure) <= 0.02 * figure + (1 << 20)
+
+
+def test_a_model_of_the_mirror_is_predicted_and_the_service_says_the_same(machine: Host) -> None:
+    output = machine.root(f"gridtie fit library/{mirror.MODEL} --context 4096")
+
+    assert re.search(r"engine +ollama \S+ would reserve \d\.\d+ GiB \(its own dry run\)", output), output
+
+
 def test_it_answers_through_the_router_and_every_check_holds(machine: Host) -> None:
     output = succeeded(machine.run("make verify"))
 

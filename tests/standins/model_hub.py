@@ -136,7 +136,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         authorization = self.headers.get("Authorization", "")
         hub.asked.append(Asked(self.path, self.headers.get("Range", ""), authorization, host))
         path = urllib.parse.unquote(urllib.parse.urlsplit(self.path).path)
-        if host.startswith("localhost"):
+        if not host.startswith("127.0.0.1"):
+            # Its own name, or any other where it is somebody's proxy.
             self._storage(path, authorization)
         elif path.startswith("/v2/"):
             self._registry(path)

@@ -63,6 +63,7 @@ HOST_ORDER = [
         "purpose_names",
         "sandbox",
         "tool_calls",
+        "plain_yaml",
     },
     {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect"},

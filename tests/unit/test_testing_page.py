@@ -20,6 +20,7 @@ def rows(title: str) -> list[str]:
 
 ELSEWHERE = rows("What went wrong elsewhere")
 FLEETS = rows("Machines and fleets: what failed in 1.0.0 and the test that holds it")
+MODELS = rows("Models: what failed in 1.0.0 and the test that holds it")
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
@@ -29,10 +30,13 @@ def test_a_test_that_the_page_names_is_there(file: str, name: str) -> None:
     assert re.search(rf"^\s*def {name}\(" if name else "def test_", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("row", ELSEWHERE + FLEETS, ids=lambda row: " ".join(row.split("|")[1:3]).strip()[:60])
+@pytest.mark.parametrize("row", ELSEWHERE + FLEETS + MODELS, ids=lambda row: " ".join(row.split("|")[1:3]).strip()[:60])
 def test_everything_that_went_wrong_has_its_test(row: str) -> None:
     assert re.search(r"`tests/[\w/]+\.py(::\w+)?`", row.rsplit("|", 2)[1])
 
 
-def test_every_line_about_machines_and_fleets_has_a_row() -> None:
-    assert list(dict.fromkeys(row.split("|")[1].strip() for row in FLEETS)) == [f"C{line}" for line in range(1, 17)]
+@pytest.mark.parametrize(("table", "part", "lines"), [(FLEETS, "C", 16), (MODELS, "D", 4)], ids=["fleets", "models"])
+def test_every_line_of_the_list_has_a_row(table: list[str], part: str, lines: int) -> None:
+    found = list(dict.fromkeys(row.split("|")[1].strip() for row in table))
+
+    assert found == [f"{part}{line}" for line in range(1, lines + 1)]

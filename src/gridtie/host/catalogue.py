@@ -202,6 +202,10 @@ class GgufSource:
     location: str
     kind: str = "gguf"
 
+    @property
+    def remote(self) -> bool:
+        return self.location.startswith(("http://", "https://"))
+
 
 Source = Union[OllamaSource, PackageSource, GgufSource, DerivedSource]
 

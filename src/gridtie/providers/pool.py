@@ -39,6 +39,7 @@ def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callabl
                 provider_slots=provider.max_in_flight,
                 capabilities=local.capabilities(model),
                 score=model.score,
+                acceptance=model.acceptance,
                 include_usage=provider.include_usage,
                 headers=headers,
                 ca_file=member.ca_file,

@@ -64,12 +64,13 @@ def head(results: Results) -> str:
     """What was tried, with all that names it."""
     run, facts = results.run, results.facts
     engine = " ".join(part for part in (facts.engine, facts.engine_version) if part)
+    samples = "1 sample" if run.samples == 1 else f"{run.samples} samples"
     told = [
         f"{run.target} ({run.locality})" + (f", {engine}" if engine else ""),
         f"digest   {facts.digest}" if facts.digest else "",
         f"file     {run.quantisation}" if run.quantisation else "",
         f"context  {run.context:,} tokens" if run.context else "",
-        f"began    {run.started}, gridtie {run.version}, {run.samples} samples a task, temperature {run.temperature:g}",
+        f"began    {run.started}, gridtie {run.version}, {samples} a task, temperature {run.temperature:g}",
     ]
     return "\n".join(line for line in told if line)
 

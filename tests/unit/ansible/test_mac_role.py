@@ -33,7 +33,12 @@ PLAY = """
 """
 FACTS: dict[str, Any] = {
     "gridtie_docker": {"works": True, "host": "unix:///nonexistent.sock", "compose": "2", "buildx": "0"},
-    "gridtie_machine": {"init": "launchd", "architecture": "aarch64", "memory": {"total": 16 << 30}},
+    "gridtie_machine": {
+        "init": "launchd",
+        "architecture": "aarch64",
+        "memory": {"total": 16 << 30},
+        "user": {"name": "dev"},
+    },
     "gridtie_resolved_choice": {"engine": "ollama", "mode": "native", "source": "release", "why": "", "adopted": {}},
     "gridtie_resolved_gpu": {"backend": "", "overlay": "", "variant": "", "settings": {}},
     "gridtie_resolved_account": {"user": "dev", "group": "staff"},

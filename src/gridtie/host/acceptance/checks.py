@@ -14,7 +14,8 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ..tool_calls import instructions, read, schema_of
 from .engine import Clock, Engine, Messages, OutOfTime, Refused, Said
-from .memory import MIB, PROMPT_CACHE, TOLERANCE, Reserved, Room, parts_told
+from .memory import MIB, TOLERANCE, Reserved, Room, parts_told
+from .processes import Process
 from .record import FAILED, HELD, NOT_RUN, Result
 from .references import LEAST_COSINE, reference
 from .tools import TASKS, TOOLS, functions, well_formed
@@ -37,15 +38,13 @@ SLOWER = 2.0
 class Subject:
     """A model of station.json at its engine, and the time there is.
 
-    `resident` tells what its process holds, of which up to `prompt_cache` bytes are prompts that are kept for reuse.
-    `tolerance` is how far what is reserved may be from the prediction.
+    `process` looks at what serves it; `tolerance` is how far what is reserved may be from the prediction.
     """
 
     model: Mapping[str, Any]
     engine: Engine
     clock: Clock
-    resident: Callable[[], Optional[int]]
-    prompt_cache: int = PROMPT_CACHE
+    process: Callable[[], Optional[Process]]
     tolerance: float = TOLERANCE
 
     def can(self, capability: str) -> bool:
@@ -184,7 +183,8 @@ def context(subject: Subject) -> Result:
     told = "a fact at its far end was found" if found_it else "a fact at its far end was not found (a weak model)"
     found = f"{far.prompt_tokens:,} of {wanted:,} tokens read, {told}, {'none was cut' if counted else 'some were cut'}"
     if lines < whole:
-        found += f"; more was not tried, it reads {pace:.0f} tokens/s and {subject.clock.limit_s:.0f} s were given"
+        slow = f"it reads {pace:.0f} tokens/s and {subject.clock.limit_s:.0f} s were given"
+        found += f"; more was not tried: {slow}; the engine says that it has room for {room:,}"
     figures = {"read": far.prompt_tokens, "expected": expected, "found": float(found_it), "seconds": far.seconds}
     return _result("context", counted, found, f"{expected:,} tokens counted", figures)
 
@@ -232,7 +232,7 @@ def memory(subject: Subject) -> Result:
     predicted = subject.model.get("predicted_bytes")
     if not predicted:
         return _not_run("memory", "nothing is known of the memory that its architecture takes")
-    reserved, resident = subject.engine.reserved(), subject.resident()
+    reserved, process = subject.engine.reserved(), subject.process()
     found, wanted, held = [f"predicted {predicted / MIB:.0f} MiB{parts_told(subject.model)}"], [], True
     figures = {"predicted": float(predicted)}
     if reserved is not None:
@@ -241,13 +241,13 @@ def memory(subject: Subject) -> Result:
         wanted.append(range_.told())
         held = range_.holds(reserved)
         figures["reserved"] = reserved
-    if resident is not None:
+    if process is not None:
         # With graphics it is not known which part lies in main memory; too much is too much.
-        room = Room((subject.model,), subject.prompt_cache)
-        found.append(f"resident {resident / MIB:.0f} MiB")
+        room = Room((subject.model,), process.prompt_cache)
+        found.append(f"resident {process.resident / MIB:.0f} MiB")
         wanted.append(room.told())
-        held = held and resident <= room.most
-        figures["resident"] = resident
+        held = held and process.resident <= room.most
+        figures["resident"] = process.resident
     if len(found) == 1:
         return _not_run("memory", "the engine does not say what it reserved, and its process cannot be seen from here")
     return _result("memory", held, ", ".join(found), "; ".join(wanted), figures)

@@ -60,6 +60,10 @@ class Acceptance:
         return tuple(result for result in self.results if result.outcome == FAILED)
 
     @property
+    def not_run(self) -> tuple[Result, ...]:
+        return tuple(result for result in self.results if result.outcome == NOT_RUN)
+
+    @property
     def unfit(self) -> dict[str, Result]:
         """Purposes that it is not for, by what failed."""
         return {PURPOSE_OF[result.id]: result for result in self.failed if result.id in PURPOSE_OF}

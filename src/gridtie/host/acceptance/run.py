@@ -9,7 +9,7 @@ from ..purpose_names import SMOKE_TEST
 from .checks import Subject, checks_of, late, refused
 from .engine import Clock, OutOfTime, Refused, engine_of
 from .memory import TOLERANCE
-from .processes import resident_of
+from .processes import Process, serving
 from .record import NOT_RUN, Acceptance, Acceptances, Result
 
 # Seconds for all checks of one model, unless somebody says otherwise. Nobody works with the model of the smoke test, so
@@ -31,15 +31,15 @@ def accept(
     *,
     limit_s: Optional[float] = None,
     again: bool = False,
-    resident: Optional[Callable[[], Optional[int]]] = None,
+    process: Optional[Callable[[], Optional[Process]]] = None,
     tolerance: float = TOLERANCE,
     say: Callable[[str], None] = lambda line: None,
 ) -> Acceptance:
     """Let the model (as station.json has it) show at the engine's `url` what it can, and record it.
 
     With a record of the same digest, settings and engine version nothing is asked, unless `again`. Checks that would
-    pass `limit_s` (of `limit_of` by default) are not run, and say so. `resident` tells the bytes that the model's
-    process holds, None where nobody can tell; by default the processes of this kernel are looked at. `tolerance` is
+    pass `limit_s` (of `limit_of` by default) are not run, and say so. `process` finds what serves the model,
+    None where nobody can tell; by default among the processes of this kernel. `tolerance` is
     wider on graphics cards (memory.py). Raises router.Unreachable where no engine answers; nothing is recorded then.
     """
     known = None if again else records.find(model, engine, version)
@@ -50,7 +50,7 @@ def accept(
         model,
         engine_of(engine, url, str(model["name"]), clock, "reasoning" in model.get("capabilities", ())),
         clock,
-        resident or (lambda: resident_of(str(model.get("file") or ""))),
+        process or (lambda: serving(str(model.get("file") or ""))),
         tolerance=tolerance,
     )
     results = []

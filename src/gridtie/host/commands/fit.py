@@ -14,9 +14,10 @@ from typing import Any, Mapping, Optional, Sequence
 from gridtie.host.acceptance.record import FILE as ACCEPTED
 from gridtie.host.acceptance.record import Acceptances
 from gridtie.host.catalogue import Catalogue, parse
+from gridtie.host.commands.fit_one import Asked, tell_one, verdict_on
 from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.choice import CannotChoose, Choice, recommend
-from gridtie.host.fit.explain import advice, document, explanation, fits, header, overview
+from gridtie.host.fit.explain import advice, document, fits, header, overview
 from gridtie.host.fit.judge import Wishes, judge
 from gridtie.host.fit.memory import BUILD, GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
@@ -28,6 +29,7 @@ from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
 from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir, state_dir
+from gridtie.host.plain_yaml import parse_plain
 
 
 def register(commands: Any) -> None:
@@ -37,7 +39,13 @@ def register(commands: Any) -> None:
         help="which models fit this machine, and why not the others",
         description="Memory need as llama.cpp's server reserves it, against what is free now. Speed is an estimate.",
     )
-    parser.add_argument("--why", metavar="MODEL", help="everything about one model")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        metavar="MODEL",
+        help="one model in full: a name of the catalogue or the Ollama library, a path, a URL, hf.co/OWNER/REPO:QUANT",
+    )
+    parser.add_argument("--why", metavar="MODEL", help="the same")
     parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
     parser.add_argument(
         "--parallel", type=_positive, metavar="N", help="requests at once (default: the station's, or 1)"
@@ -49,12 +57,19 @@ def register(commands: Any) -> None:
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument("--ubatch", type=_positive, metavar="TOKENS", help="worked on at once (default: the engine's)")
     parser.add_argument("--build", type=_positive, default=BUILD, metavar="N", help="llama.cpp's (default %(default)s)")
+    parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
     parser.add_argument("--free", type=_gibibytes, metavar="GIB", help="pretend that this much can be used")
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
     parser.add_argument("--machine", type=Path, metavar="FILE", help="another machine, recorded with --json")
-    parser.add_argument("--catalogue", type=Path, metavar="FILE", help="models.json (default: the station's)")
+    parser.add_argument(
+        "--catalogue", type=Path, metavar="FILE", help="models.json or models.yaml (default: the station's)"
+    )
+    parser.add_argument(
+        "--registry", metavar="URL", help="the Ollama library (default: the station's mirror, or upstream)"
+    )
+    parser.add_argument("--token-file", type=Path, metavar="FILE", help="a token for gated models of Hugging Face")
     parser.add_argument("--measure", action="store_true", help="measure the memory's speed anew, and keep it (root)")
     parser.add_argument("--json", action="store_true", help="for programs")
     for former, now in _FORMER.items():
@@ -90,39 +105,54 @@ def run(args: argparse.Namespace) -> int:
     """Print the verdicts. 0: something fits (with --why: that model does); 1: nothing does. Raises StationError."""
     directory = config_dir(os.environ)
     path = args.catalogue or default_catalogue(directory, Path(sys.argv[0]))
+    if args.model and args.why:
+        raise StationError(f"two models were named, {args.model} and {args.why}: name one")
+    wanted = args.model or args.why
     catalogue = _catalogue(path)
     hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
     budget = _budget(hardware, args)
-    wishes = _wishes(args, _station(directory).get("engine", {}), _parallel(station))
+    wishes = _wishes(args, budget, _station(directory).get("engine", {}), _parallel(station))
     if not args.machine:
         wishes = replace(wishes, kept=_installed(station), measured=tokens_per_second(ledger_file(os.environ)))
         # What a model showed to the engine that the station has.
         shown = Acceptances(state_dir(os.environ) / "models" / ACCEPTED)
         wishes = replace(wishes, unfit=shown.unfit(wishes.settings.engine, wishes.engine_version))
-    if args.why:
-        return _why(args, catalogue, budget, wishes)
+    if wanted:
+        asked = Asked(wanted, args.purpose, args.json, args.registry, args.token_file, own=not args.machine)
+        known = wanted in catalogue.models
+        verdict = verdict_on(wanted, _choice(catalogue, budget, wishes)) if known else None
+        return tell_one(asked, verdict, catalogue, budget, wishes, _station(directory))
     choice = _choice(catalogue, budget, wishes)
     installed = _installed(station)
     if args.json:
         models = [{**document(verdict), "installed": verdict.model.name in installed} for verdict in choice.verdicts]
         content = {"hardware": hardware.as_document(), "room": asdict(budget), "models": models}
-        _print_json({**content, "missing": dict(choice.missing)})
+        sys.stdout.write(json.dumps({**content, "missing": dict(choice.missing)}, indent=2) + "\n")
     else:
         sys.stdout.write(header(hardware, budget, wishes) + advice(choice, wishes))
         sys.stdout.write(overview(choice.verdicts, installed) + _legend(wishes) + _offer(choice, installed))
-    return 0 if any(fits(verdict) for verdict in choice.verdicts) else 1
+    return 0 if any(fits(verdict, wishes) for verdict in choice.verdicts) else 1
 
 
 def default_catalogue(config: Path, program: Path) -> Path:
-    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/)."""
-    own = config / "models.json"
-    return own if own.is_file() else program.resolve().parent.parent / "etc" / "models.json"
+    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/), or
+    that of the checkout which it is run from.
+    """
+    installed = program.resolve().parent.parent / "etc" / "models.json"
+    checkout = Path(__file__).resolve().parents[4] / "config" / "models.yaml"
+    return next((path for path in (config / "models.json", installed, checkout) if path.is_file()), installed)
 
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number from 1 on was expected, this is {text!r}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on was expected, this is {text!r}")
     return int(text)
 
 
@@ -136,7 +166,8 @@ def _gibibytes(text: str) -> int:
 
 def _catalogue(path: Path) -> Catalogue:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = parse_plain(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
         return parse(content.get("catalogue", content))
     except FileNotFoundError:
         raise StationError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
@@ -227,10 +258,15 @@ def _parallel(station: Mapping[str, Any]) -> int:
     return max((count for count in found if isinstance(count, int) and count > 0), default=1)
 
 
-def _wishes(args: argparse.Namespace, engine: Mapping[str, Any], parallel: int) -> Wishes:
+def _wishes(args: argparse.Namespace, budget: Budget, engine: Mapping[str, Any], parallel: int) -> Wishes:
     flash_attention = args.flash_attention == "on"
     if args.kv != "f16" and not flash_attention:
         raise StationError(f"a {args.kv} cache needs flash attention: leave out --flash-attention off")
+    if args.gpu_layers is not None and not budget.cards:
+        raise StationError(
+            f"--gpu-layers is about graphics cards with memory of their own, and models live in {budget.name} here; "
+            "another machine is named by --machine"
+        )
     kind = args.engine or engine.get("kind", "ollama")
     known = engine if engine.get("kind") == kind else {}
     return Wishes(
@@ -240,6 +276,7 @@ def _wishes(args: argparse.Namespace, engine: Mapping[str, Any], parallel: int) 
         purposes=(args.purpose,) if args.purpose else CHOOSABLE,
         engine_version=str(known.get("version", "")),
         stock=kind == "embedded" or known.get("source") == "packages",
+        gpu_layers=args.gpu_layers,
     )
 
 
@@ -249,20 +286,3 @@ def _choice(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
     except CannotChoose:
         purpose = PURPOSES[wishes.purposes[0]]
         return Choice(tuple(judge(model, budget, wishes, purpose) for model in catalogue.models.values()))
-
-
-def _why(args: argparse.Namespace, catalogue: Catalogue, budget: Budget, wishes: Wishes) -> int:
-    try:
-        model = catalogue.find(args.why)
-    except KeyError as error:
-        raise StationError(str(error.args[0])) from None
-    verdict = next(v for v in _choice(catalogue, budget, wishes).verdicts if v.model.name == model.name)
-    if args.json:
-        _print_json(document(verdict))
-    else:
-        sys.stdout.write(explanation(verdict, budget))
-    return 0 if fits(verdict) else 1
-
-
-def _print_json(content: Mapping[str, Any]) -> None:
-    sys.stdout.write(json.dumps(content, indent=2) + "\n")

@@ -205,7 +205,7 @@ def _confirmed(name: str) -> bool:
 
 def _served(config: Path, done: Provisioned, name: str) -> int:
     """Hand it to the router, and say what there is now."""
-    there = any(model["catalogue"] == name for model in done.models)
+    model = next((model for model in done.models if model["catalogue"] == name), None)
     try:
         write_served(config, done.models)
     except OSError as error:
@@ -213,14 +213,13 @@ def _served(config: Path, done: Provisioned, name: str) -> int:
     _progress("")
     for remark in done.remarks:
         sys.stdout.write(f"{remark}\n")
-    late = wait_until_served(config, own_name(name), there)
+    late = wait_until_served(config, own_name(name), int(model["context"]) if model else None)
     if late:
-        sys.stderr.write(f"gridtie: {name} is {'installed' if there else 'removed'}, and {late}\n")
+        sys.stderr.write(f"gridtie: {name} is {'installed' if model else 'removed'}, and {late}\n")
         return 1
-    if not there:
+    if model is None:
         sys.stdout.write(f"{name} is no longer served\n")
         return 0
-    model = next(model for model in done.models if model["catalogue"] == name)
     needs = f", {model['predicted_bytes'] / GIB:.1f} GiB" if model["predicted_bytes"] else ""
     if checks := (model.get("acceptance") or {}).get("checks"):
         sys.stdout.write(f"shown here: {', '.join(f'{check} {outcome}' for check, outcome in checks.items())}\n")

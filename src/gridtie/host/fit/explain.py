@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Collection, Optional, Sequence
 
-from ..catalogue import Score
+from ..catalogue import Model, Score
 from ..gpu import Graphics
 from ..machine.hardware import Hardware
 from ..table import table
 from .choice import Choice
-from .judge import Verdict, Wishes, laid
+from .judge import Verdict, Wishes, laid, lies_as_wanted
 from .memory import GIB, MOST_PARALLEL, Need
 from .placement import Budget
 from .score import CODING, TITLES, evidence
@@ -85,6 +85,8 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "layers_in_room": verdict.placement.layers if verdict.placement else None,
         "layers": verdict.placement.of_layers if verdict.placement else None,
         "cards": verdict.placement.cards if verdict.placement else None,
+        "on_card": (verdict.placement.on_card or None) if verdict.placement else None,
+        "in_memory": (verdict.placement.in_memory or None) if verdict.placement else None,
         "need": _parts(need) if need else None,
         "bytes": verdict.model.file.bytes,
         "bytes_are": verdict.model.file.size,
@@ -106,7 +108,9 @@ def document(verdict: Verdict) -> dict[str, Any]:
 
 
 def _parts(need: Need) -> dict[str, int]:
+    """In bytes; a projector only where there is one."""
     return {
+        **({"projector": need.projector} if need.projector else {}),
         "weights": need.weights,
         "cache": need.kv,
         "state": need.state,
@@ -120,14 +124,16 @@ def _kinds(need: Need) -> str:
     return ", ".join(f"{size / GIB:.2f} GiB in layers of {kind}" for kind, size in need.kinds) or "nothing"
 
 
-def explanation(verdict: Verdict, budget: Budget) -> str:
-    """Everything about one model, for people."""
+def explanation(verdict: Verdict, budget: Budget, engine: Sequence[str] = ()) -> str:
+    """Everything about one model, for people; `engine` are lines of what the engine itself says of it."""
     model, need = verdict.model, verdict.need
     lines = [f"{model.name}: {model.title}, {model.maker}", f"  licence      {model.license.id}"]
     if need:
         state = f" + state {need.state / GIB:.2f}" if need.state else ""
+        projector = f" + projector {need.projector / GIB:.2f}, not measured" if need.projector else ""
         parts = (
             f"weights {need.weights / GIB:.2f} + cache {need.kv / GIB:.2f}{state} + compute {need.compute / GIB:.2f}"
+            f"{projector}"
         )
         lines += [
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
@@ -140,7 +146,8 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
         ]
     if verdict.speed is not None:
         lines.append(f"  speed        {_speed(verdict, budget)}")
-    lines += [f"  rank         {_rank_in_words(verdict)}"]
+    lines += [f"  engine       {line}" for line in engine]
+    lines += [f"  can          {_can(model)}", f"  rank         {_rank_in_words(verdict)}"]
     lines += [f"  score        {s.value:g} on {TITLES[s.benchmark]} ({_when(s)})" for s in model.scores]
     lines += [f"  flag         {flag.purpose}: {flag.reason} ({flag.source})" for flag in model.flags]
     lines += [f"  note         {model.note}"] if model.note else []
@@ -149,9 +156,15 @@ def explanation(verdict: Verdict, budget: Budget) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fits(verdict: Verdict) -> bool:
-    """Whether the model runs wholly where the engine keeps its models."""
-    return verdict.placement is not None and verdict.placement.whole
+def _can(model: Model) -> str:
+    if "chat" in model.capabilities or "embeddings" in model.capabilities:
+        return ", ".join(model.capabilities)
+    return ", ".join(["continue a text alone: its file has no chat template", *model.capabilities])
+
+
+def fits(verdict: Verdict, wishes: Wishes) -> bool:
+    """Whether the model runs wholly where the engine keeps its models, or as somebody wants it laid."""
+    return verdict.placement is not None and lies_as_wanted(verdict.placement, wishes)
 
 
 def header(hardware: Hardware, budget: Budget, wishes: Wishes) -> str:
@@ -212,8 +225,10 @@ def _lies(verdict: Verdict, budget: Budget) -> str:
         return "nowhere on this machine"
     if not placement.whole:
         experts = f" (of {placement.without_experts} without the experts)" if placement.without_experts else ""
-        where = f"{placement.layers} of {placement.of_layers} layers on {budget.name}{experts}"
-        return f"{where}, the rest in main memory (as llama.cpp lays it, not measured)"
+        card = f" with {placement.on_card / GIB:.2f} GiB" if placement.on_card else ""
+        memory = f" with {placement.in_memory / GIB:.2f} GiB" if placement.in_memory else ""
+        where = f"{placement.layers} of {placement.of_layers} layers on {budget.name}{experts}{card}"
+        return f"{where}, the rest in main memory{memory} (as llama.cpp lays it, not measured)"
     over = f", split over {placement.cards} cards" if placement.cards > 1 else ""
     return f"wholly in {budget.name}{over}"
 

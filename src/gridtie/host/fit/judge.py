@@ -19,7 +19,7 @@ from .memory import (
     read_per_token,
 )
 from .offload import parts_of_layers
-from .placement import Budget, Placement, best_placement
+from .placement import Budget, Placement, best_placement, placement_with
 from .purposes import CONTEXTS, PURPOSES, USUAL, Purpose
 from .ranking import Standing
 
@@ -41,6 +41,7 @@ class Wishes:
     reads only what llama.cpp as published does. `max_download` is in bytes, 0 no limit. `measured` are tokens a second
     that models had on this machine, which count instead of an estimate; `kept` are the models that were chosen before.
     `unfit` has for a purpose the models that showed here that they are not for it, with what they showed.
+    `gpu_layers` are the layers that shall lie on the cards, None as many as is best.
     """
 
     settings: Settings = field(default_factory=lambda: Settings(context=0))
@@ -58,6 +59,7 @@ class Wishes:
     measured: Mapping[str, float] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
     unfit: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    gpu_layers: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,17 @@ def judge(
         return replace(need_of(layers, model.file.tensors, settings), projector=model.file.projector)
 
     def placed(settings: Settings) -> Placement:
+        if wishes.gpu_layers is not None:
+            return placement_with(needs(settings), parts, budget, wishes.gpu_layers)
         return best_placement(needs(settings), parts, budget)
 
+    def fitting(settings: Settings) -> bool:
+        return lies_as_wanted(placed(settings), wishes)
+
     contexts = wishes.contexts or (purpose.contexts if purpose else CONTEXTS)
-    settings = _settings(model, wishes.settings, contexts, lambda wanted: placed(wanted).whole)
+    settings = _settings(model, wishes.settings, contexts, fitting)
     needed, placement = needs(settings), placed(settings)
-    largest = largest_context(model.shape, settings, lambda wanted: placed(wanted).whole)
+    largest = largest_context(model.shape, settings, fitting)
     seconds = placement.seconds(read_per_token(model, settings))
     measured = wishes.measured.get(model.name) if placement.whole else None
     speed = measured or (1 / seconds if seconds else None)
@@ -134,10 +141,15 @@ def judge(
         refusals=tuple(refusals + had),
         standing=standing,
         warnings=warnings,
-        largest_parallel=largest_parallel(settings, lambda wanted: placed(wanted).whole),
+        largest_parallel=largest_parallel(settings, fitting),
         placement=placement,
         speed_measured=measured is not None,
     )
+
+
+def lies_as_wanted(placement: Placement, wishes: Wishes) -> bool:
+    """Whether it lies wholly where the engine keeps its models, or as somebody wants it laid."""
+    return placement.whole or (wishes.gpu_layers is not None and placement.possible)
 
 
 def beyond_training(name: str, context: int, trained: int) -> str:
@@ -226,8 +238,15 @@ def _fits(
     budget: Budget,
     wishes: Wishes,
 ) -> list[str]:
-    if placement.whole or (wishes.partly and placement.possible):
+    if lies_as_wanted(placement, wishes) or (wishes.partly and placement.possible):
         return []
+    if wishes.gpu_layers is not None and placement.on_card:
+        behind = budget.behind.available / GIB if budget.behind else 0.0
+        return [
+            f"does not fit: with {placement.layers} of {placement.of_layers} layers there, {budget.name} needs "
+            f"{placement.on_card / GIB:.1f} GiB and main memory {placement.in_memory / GIB:.1f} GiB; "
+            f"{budget.available / GIB:.1f} and {behind:.1f} GiB can be used"
+        ]
     short = needed.total - budget.available
     lacks = f"{short / GIB:.1f} GiB too little" if short > 0 else "which is too little once every card has its buffers"
     hint = f"the largest context that fits is {largest}" if largest >= CONTEXT_STEP else "no context fits"

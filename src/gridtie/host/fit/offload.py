@@ -112,6 +112,13 @@ def offload(parts: Parts, needed: Need, available: int) -> Offload:
     return _laid(parts, needed, on_card, range(0) if mixed else on_card, kept, output=room >= 0)
 
 
+def lay(parts: Parts, needed: Need, layers: int) -> Offload:
+    """What lies where with so many layers on the card, the last ones (llama.cpp's --gpu-layers)."""
+    kept = (needed.kv + needed.state) / max(1, len(parts.blocks))
+    on_card = range(len(parts.blocks) - max(0, layers - 1), len(parts.blocks))
+    return _laid(parts, needed, on_card, on_card, kept, output=layers > 0)
+
+
 def _fitting(sizes: Sequence[float], room: float) -> int:
     """How many of them fit, one after another."""
     for count, size in enumerate(sizes):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from .memory import Need
-from .offload import Parts, offload
+from .offload import Offload, Parts, lay, offload
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Placement:
     """How a model lies in a budget. `layers` of `of_layers` are where the budget's name says; the rest is behind it,
     and so are the experts of `without_experts` of them.
 
-    `shares` are the parts of the weights by bandwidth of their memory, for the speed.
+    `shares` are the parts of the weights by bandwidth of their memory, for the speed. `on_card` and `in_memory` are the
+    bytes there of a model that lies partly on one card.
     """
 
     whole: bool
@@ -61,6 +62,8 @@ class Placement:
     cards: int = 0
     without_experts: int = 0
     shares: tuple[tuple[float, Optional[float]], ...] = field(default=(), repr=False)
+    on_card: int = 0
+    in_memory: int = 0
 
     @property
     def possible(self) -> bool:
@@ -89,27 +92,58 @@ def best_placement(needed: Need, parts: Parts, budget: Budget) -> Placement:
     return _split(needed, layers, budget) if len(budget.cards) > 1 else _partly(needed, parts, budget)
 
 
+def placement_with(needed: Need, parts: Parts, budget: Budget, layers: int) -> Placement:
+    """Where a model lies with so many layers on the cards, whatever would be best; what comes after the last layer
+    counts as one more. The budget has cards.
+    """
+    all_layers = len(parts.blocks) + 1
+    if layers >= all_layers:
+        found = best_placement(needed, parts, budget)
+        return found if found.whole else Placement(False, found.layers, all_layers)
+    if len(budget.cards) > 1:
+        return _split(needed, all_layers, budget, layers)
+    laid = lay(parts, needed, layers)
+    return _on_both(laid, budget, laid.card <= budget.cards[0].available)
+
+
 def _partly(needed: Need, parts: Parts, budget: Budget) -> Placement:
+    return _on_both(offload(parts, needed, budget.cards[0].available), budget)
+
+
+def _on_both(laid: Offload, budget: Budget, fits: bool = True) -> Placement:
     card, behind = budget.cards[0], budget.behind
-    laid = offload(parts, needed, card.available)
-    if behind is None or laid.memory > behind.available:
-        return Placement(False, laid.layers, laid.of_layers, without_experts=laid.without_experts)
-    shares = ((laid.share, card.bandwidth), (1 - laid.share, behind.bandwidth))
-    return Placement(False, laid.layers, laid.of_layers, 1, laid.without_experts, shares)
+    shares: tuple[tuple[float, Optional[float]], ...] = ()
+    if fits and behind is not None and laid.memory <= behind.available:
+        shares = ((laid.share, card.bandwidth), (1 - laid.share, behind.bandwidth))
+    return Placement(
+        False,
+        laid.layers,
+        laid.of_layers,
+        1 if shares else 0,
+        laid.without_experts,
+        shares,
+        on_card=round(laid.card),
+        in_memory=round(laid.memory),
+    )
 
 
-def _split(needed: Need, layers: int, budget: Budget) -> Placement:
+def _split(needed: Need, layers: int, budget: Budget, wanted: Optional[int] = None) -> Placement:
+    """Over several cards; `wanted` of the layers and no more, where that is given."""
     layer = (needed.weights + needed.kv + needed.state) / layers
     fitting = [max(0, int((card.available - needed.compute) // layer)) for card in budget.cards]
-    left, shares, used = layers, [], 0
+    left, shares, used = layers if wanted is None else wanted, [], 0
+    beyond = layers - left
     for card, most in zip(budget.cards, fitting):
         taken = min(left, most)
         left -= taken
         if taken:
             used += 1
             shares.append((taken / layers, card.bandwidth))
-    if not left:
+    if not left and not beyond:
         return Placement(True, layers, layers, used, shares=tuple(shares))
+    if left and wanted is not None:
+        return Placement(False, wanted - left, layers, used)
+    left += beyond
     # What no card takes is computed by the processor, with a buffer of its own.
     behind = budget.behind
     if behind is None or left * layer + needed.compute > behind.available:

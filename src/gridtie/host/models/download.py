@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, TypeVar
 
+from ..paths import is_loopback
 from .store import sha256_of
 
 _T = TypeVar("_T")
@@ -137,6 +138,8 @@ class Fetcher:
         # Ranges are of the file as it is; a compressed transfer would shift them.
         request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - checked above
         if self.token:
+            if scheme != "https" and not is_loopback(urllib.parse.urlsplit(url).hostname or ""):
+                raise FetchError(f"{shown(url)}: a token is sent by https alone; name that address (HF_ENDPOINT)")
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust(self.ca_bundle)), _SameServer)
         answer: http.client.HTTPResponse = opener.open(request, timeout=self.stall_s)

@@ -11,7 +11,7 @@ import re
 import subprocess
 import threading
 from pathlib import Path
-from typing import Iterable, Sequence
+from typing import Any, Iterable, Optional, Sequence
 
 from ..fit.header import Header
 from ..fit.memory import MIB, Need, Settings
@@ -43,26 +43,37 @@ class NoAnswer(Exception):
 
 
 def write_header_only(data: bytes, header: Header, path: Path) -> None:
-    """A file as long as the whole model that has only its header: a few megabytes on the disk."""
+    """A file as long as the whole model that has only its header: a few megabytes on the disk. Raises OSError."""
     with path.open("wb") as file:
         file.write(data[: header.size])
         file.truncate(header.file_bytes)
 
 
-def dry_run(launcher: Sequence[str], model: str, settings: Settings, timeout: float = ANSWER_S) -> Need:
+def dry_run(
+    launcher: Sequence[str],
+    model: str,
+    settings: Settings,
+    timeout: float = ANSWER_S,
+    account: Optional[tuple[int, int]] = None,
+) -> Need:
     """What the engine would reserve for the file `model`, as the launcher reaches it. Weights are whole MiB.
 
-    `launcher` is the engine's llama-server, with what runs it in its container and ends it there (`timeout`), since
-    what runs in a container outlives the client that started it. Raises CannotLoad, NoAnswer.
+    `launcher` is the engine's llama-server, with what runs it in its container and ends it there when its standard
+    input does (`engine_server.py`). It runs as the user and group of `account`. Raises CannotLoad, NoAnswer.
     """
+    other: dict[str, Any] = {}
+    if account is not None:
+        other = {"user": account[0], "group": account[1], "extra_groups": []}
     try:
         server = subprocess.Popen(
             [*launcher, *_arguments(model, settings)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
+            cwd="/",
+            **other,
         )
     except OSError as error:
         raise NoAnswer(f"{launcher[0]} cannot be run: {error.strerror}") from None
@@ -72,23 +83,44 @@ def dry_run(launcher: Sequence[str], model: str, settings: Settings, timeout: fl
         return _heard(server.stdout or ())
     finally:
         late.cancel()
+        # Before the client is gone: what runs in a container ends by this.
+        for pipe in (server.stdin, server.stdout):
+            if pipe:
+                pipe.close()
         server.kill()
-        server.communicate()
+        server.wait()
 
 
-def disagreement(predicted: Need, said: Need, architecture: str) -> str:
+def agrees(predicted: Need, said: Need) -> bool:
+    """Whether the formula is as near to the engine's own figure as it should be. Weights are said in whole MiB, and a
+    projector by nobody.
+    """
+    return abs(_without_projector(predicted) - said.total) <= TOLERANCE * said.total + MIB
+
+
+def _without_projector(need: Need) -> int:
+    return need.total - need.projector
+
+
+def disagreement(predicted: Need, said: Need, header: Header) -> str:
     """One sentence where the engine's own figure is beyond the tolerance of ours, which names the rule; else ""."""
-    apart = predicted.total - said.total
-    # Weights are said in whole MiB.
-    if abs(apart) <= TOLERANCE * said.total + MIB:
+    if agrees(predicted, said):
         return ""
     parts = [(name, getattr(predicted, name), getattr(said, name)) for name in ("weights", "kv", "state", "compute")]
     name, ours, theirs = max(parts, key=lambda part: abs(part[1] - part[2]))
+    rule = f"the rule for {header.architecture!r:.60} does not hold for its build"
+    if name == "weights" and abs(theirs - ours - _tied_embedding(header)) <= 2 * MIB:
+        rule = "the rule that a tied embedding counts once does not hold on this processor, which has it in two layouts"
     return (
-        f"memory is predicted as {predicted.total // MIB} MiB, and this engine would reserve {said.total // MIB}: the "
-        f"rule for {architecture!r:.60} does not hold for its build ({name} {ours // MIB} and {theirs // MIB} MiB); "
-        "the engine's figure counts"
+        f"memory is predicted as {_without_projector(predicted) // MIB} MiB, and this engine would reserve "
+        f"{said.total // MIB}: {rule} ({name} {ours // MIB} and {theirs // MIB} MiB); the engine's figure counts"
     )
+
+
+def _tied_embedding(header: Header) -> int:
+    """Bytes of an embedding that is the output as well, 0 where there is none."""
+    embedding = header.tensors.get("token_embd.weight")
+    return embedding.bytes if embedding and "output.weight" not in header.tensors else 0
 
 
 def _arguments(model: str, settings: Settings) -> list[str]:

@@ -22,10 +22,15 @@ def reached(url: str, container: str, docker: Mapping[str, Any]) -> str:
     if docker.get("rootless") or docker.get("desktop") or sys.platform == "darwin":
         kind = "Docker Desktop" if docker.get("desktop") else "a rootless Docker or a virtual machine"
         raise Unreachable(f"{container} runs in {kind}, whose networks this host is not in")
-    host = ["--host", docker["host"]] if docker.get("host") else []
     form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-    command = [docker.get("cli") or "docker", *host, "inspect", "--type", "container", "--format", form, container]
-    addresses = run_command(command).out.split()
+    command = ["inspect", "--type", "container", "--format", form, container]
+    addresses = run_command([*docker_command(docker), *command]).out.split()
     if not addresses:
         raise Unreachable(f"{container} has no address")
     return at_host(url, addresses[0])
+
+
+def docker_command(docker: Mapping[str, Any]) -> list[str]:
+    """The command line that reaches the Docker of these facts."""
+    host = ["--host", str(docker["host"])] if docker.get("host") else []
+    return [str(docker.get("cli") or "docker"), *host]

@@ -154,6 +154,10 @@ class Installer:
         """The digests of a library's model, as it is at hand or else as the registry has it now."""
         return _pin_of(self._base(name, Pin(), means))
 
+    def library_base(self, name: str, pin: Pin, means: Means) -> Manifest:
+        """A library's manifest, from the nearest source that has the pinned one. Raises ObtainError, FetchError."""
+        return self._base(name, pin, means)
+
     def library_header(self, name: str, pin: Pin, means: Means) -> tuple[Header, int, int]:
         """Of a library's model its file's header and size, and the size of its projector: of what is at hand, else of
         the first bytes of what the registry has.

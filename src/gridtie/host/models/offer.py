@@ -13,15 +13,15 @@ from ..fit.header import GgufError
 from ..fit.judge import Verdict
 from ..fit.memory import BUILD
 from ..fit.placement import Budget
-from .added import Added
+from .added import Added, read_added
 from .download import FetchError
 from .entries import Entry, parse_entries, unmeant
-from .named import CannotTell, Named, find, is_path
+from .named import CannotTell, Named, find, is_path, of_file
 from .own_files import check_engine
 from .provision import Order
 from .resolve import AUTO, Request, is_pinned, merged_pins
 from .sources import ObtainError, library_manifest
-from .store import StoreError
+from .store import StoreError, own_name
 
 # A look-up is watched by a person: a server that does not answer twice is said not to.
 _TRIES = 2
@@ -59,7 +59,7 @@ class Offer:
 
 def look_at(asked: Asked, order: Order, budget: Budget, before: Mapping[str, int]) -> Offer:
     """Raises Refused. `before` has the contexts of what the station serves, by name in the catalogue."""
-    entry, model, pin = _of_catalogue(asked, order) or _elsewhere(asked, order)
+    entry, model, pin = _of_catalogue(asked, order) or _here(asked, order) or _elsewhere(asked, order)
     _refuse_declared(entry, order)
     unreachable = {} if entry.own else order.probe()
     request = Request(
@@ -107,6 +107,22 @@ def _of_catalogue(asked: Asked, order: Order) -> Optional[tuple[Entry, Model, Pi
         raise Refused(f"{model.name} is a name of the catalogue, and is served under it: leave --name out")
     pin = merged_pins(order.lock, order.learned).get(model.name, Pin())
     return Entry(model.name, asked.context), model, pin
+
+
+def _here(asked: Asked, order: Order) -> Optional[tuple[Entry, Model, Pin]]:
+    """A model of one's own that was added before, by the name under which it is served: with another context."""
+    known = next((each for each in read_added(order.directories.added) if each.name == asked.text.strip()), None)
+    store = order.directories.store(order.engine)
+    manifest = store.read(own_name(known.name)) if known and known.entry.own else None
+    if known is None or manifest is None:
+        return None
+    entry = replace(known.entry, context=asked.context or known.entry.context)
+    try:
+        model = of_file(entry.name, store.blob(manifest.model.digest)).as_model(BUILD)
+    except CannotTell as error:
+        raise Refused(str(error)) from None
+    source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
+    return entry, replace(model, sources=(source,)), entry.pin
 
 
 def _elsewhere(asked: Asked, order: Order) -> tuple[Entry, Model, Pin]:

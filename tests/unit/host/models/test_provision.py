@@ -428,6 +428,21 @@ def test_a_users_file_that_gives_vectors_is_for_embeddings_alone(station: ModelS
     assert done.models[0]["capabilities"] == done.models[0]["purposes"] == ["embeddings"]
 
 
+@pytest.mark.parametrize(
+    ("header", "purposes"),
+    [((), ["completion"]), ((("tokenizer.chat_template", "{{ messages }}"),), ["code", "chat"])],
+)
+def test_a_users_file_without_a_template_for_chats_is_for_completion_alone(
+    station: ModelStation, tmp_path: Path, header: tuple[tuple[str, str], ...], purposes: list[str]
+) -> None:
+    """A base model became `coder` and `chat` at once, and answered every question with the question."""
+    path = tmp_path / "base.gguf"
+    shape_gguf.write(path, replace(SHAPE, header=header))
+    done = station.provision(models=[{"name": "base:1", "gguf": str(path), "sha256": sha256_of(path)}])
+
+    assert done.models[0]["purposes"] == purposes
+
+
 def test_one_file_that_is_wanted_in_two_ways_is_fetched_once(station: ModelStation) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()
@@ -623,9 +638,9 @@ def test_a_file_of_the_users_that_the_disk_cannot_hold_is_not_begun(
     entry = {"name": "mine:1", "gguf": station.registry.url + "/mine.gguf", "sha256": sha256}
     monkeypatch.setattr("gridtie.host.models.download.shutil.disk_usage", lambda path: SimpleNamespace(free=1 << 30))
 
-    with pytest.raises(InstallError, match=r"nothing of it was fetched: free some space"):
+    with pytest.raises(InstallError, match=r"too little disk at .*; free some, or choose smaller models"):
         station.provision(models=[entry])
-    assert not list(station.directories.incoming.iterdir())
+    assert not list(station.directories.incoming.glob("*"))
 
 
 @pytest.mark.parametrize("engine", ["ollama", "embedded"])

@@ -144,6 +144,24 @@ def test_what_is_no_model_file_is_said_of_its_address_without_secrets(hub: Hub, 
         read_remote_header(url, FETCHER)
 
 
+def test_the_way_out_is_the_proxy_that_is_declared(hub: Hub, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, hub.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    hub.storage["/far.gguf"] = model
+    found = read_remote_header("http://models.example.test/far.gguf", FETCHER)
+
+    assert found.header == read_header(model)
+    assert {asked.path for asked in hub.asked} == {"http://models.example.test/far.gguf"}
+
+
+def test_a_token_is_never_sent_in_clear_text_beyond_this_machine() -> None:
+    with pytest.raises(FetchError, match="a token is sent by https alone") as raised:
+        read_remote_header("http://models.example.test/far.gguf", Fetcher(token="hf_secret"))
+    assert "hf_secret" not in str(raised.value)
+
+
 def test_a_server_that_does_not_answer_is_given_up(hub: Hub) -> None:
     with pytest.raises(FetchError, match=r"after 3 tries: .*refused"):
         read_remote_header("http://127.0.0.1:9/x.gguf", FETCHER)

@@ -27,7 +27,8 @@ def accepted(look: Look) -> Finding:
         faults += [f"{name}: {result.id}: {result.found}" for result in grave]
         for purpose, result in shown.unfit.items():
             warnings.append(f"{name} is not for {purpose}: {result.found}")
-        told.append(f"{name} ({len(shown.results)} checks, {shown.date})")
+        late = ", ".join(f"{result.id}: {result.found}" for result in shown.not_run)
+        told.append(f"{name} ({len(shown.results)} checks, {shown.date}{f'; not run: {late}' if late else ''})")
     if faults:
         fix = "`gridtie models accept NAME` asks again; take another model (gridtie_models) or version of the engine"
         return bad("; ".join(faults), wanted, fix)
