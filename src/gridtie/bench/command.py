@@ -37,6 +37,7 @@ from gridtie.host import paths
 from gridtie.host.new_file import put
 from gridtie.host.paths import StationError
 from gridtie.host.router import Declined, Router, Unreachable, send
+from gridtie.host.table import indented
 from gridtie.host.version import __version__
 from gridtie.providers.target import Target
 from gridtie.upstream.connection_pool import ConnectionPool
@@ -70,8 +71,8 @@ def _compare(args: Namespace) -> int:
     if not found:
         raise BenchError(f"{args.compare[0]} and {args.compare[1]} have no row in common: nothing can be compared")
     for name, results in zip(("A", "B"), (before, after), strict=True):
-        sys.stdout.write(f"{name}  {text.head(results)}\n")
-    sys.stdout.write(f"\n{text.findings(found, 'B against A')}\n")
+        sys.stdout.write(f"{name}  {indented(text.head(results))}\n\n")
+    sys.stdout.write(f"{text.findings(found, 'B against A')}\n")
     if args.json:
         told = {"schema": text.SCHEMA, "findings": [text.finding_document(each) for each in found]}
         _put(args.json, _as_json(told))

@@ -17,6 +17,8 @@ Word = Literal["slower", "faster", "same", "unsure", "too few"]
 
 # How often `compare` may find a difference in two measurements of the same, over everything that it looks at.
 FALSE_ALARMS = 0.05
+# Twice what a comparison promises to find; where an interval reaches beyond it, nothing is called the same.
+TELLING = 0.30
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def _finding(pair: Pair, found: Difference, p: float) -> Finding:
 
 def _judged(pair: Pair, found: Difference, p: float) -> tuple[Word, str]:
     told = f"{found.ratio - 1:+.1%} ({found.low - 1:+.1%} to {found.high - 1:+.1%})"
+    if p >= FALSE_ALARMS and max(found.high, 1 / found.low) - 1 > TELLING:
+        return "unsure", f"{told}, no difference beyond chance, and a large one could hide: more requests would tell"
     if p >= FALSE_ALARMS:
         return "same", f"{told}, no difference beyond chance"
     if abs(found.ratio - 1) < stats.WORTH_SAYING:

@@ -91,3 +91,13 @@ def test_too_few_values_are_said_and_nothing_is_judged(size: int) -> None:
 
     assert (few.word, few.difference) == ("too few", None)
     assert enough.word == "same"
+
+
+def test_few_values_of_a_busy_machine_are_not_called_the_same() -> None:
+    """Eight that spread by a factor of three on each side: twice as slow could hide in them."""
+    draw = random.Random(4)
+    before, after = ([draw.lognormvariate(0, 0.8) for _ in range(8)] for _ in range(2))
+    (found,) = compare([Pair("chat, 1 at once", "first token", before, after)])
+
+    assert found.word == "unsure"
+    assert "more requests would tell" in found.text
