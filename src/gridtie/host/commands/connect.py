@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,9 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
     own = None if shared else client_key.made(config_dir(os.environ), name)
     if written.wired(record):
         written.restore(record, dict(files))
-    told = replace(wiring, key=own, key_name=name) if own else wiring
+    told = replace(wiring, at=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
+    if own:
+        told = replace(told, key=own, key_name=name)
     written.write(record, written.plan(files, told), told)
     whose = f"a key of its own, {name}" if own else f"the key of {endpoint.source}"
     sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")

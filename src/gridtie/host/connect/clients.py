@@ -101,7 +101,8 @@ def _cline(wiring: Wiring) -> Dict[str, Any]:
     return {
         "version": 1,
         "lastUsedProvider": provider,
-        "providers": {provider: {"settings": settings, "tokenSource": "manual"}},
+        # Without a time it takes the whole file for broken and begins anew, with its makers' own provider.
+        "providers": {provider: {"settings": settings, "updatedAt": wiring.at, "tokenSource": "manual"}},
     }
 
 

@@ -11,7 +11,8 @@ HIDDEN = "gt-..."
 class Wiring:
     """One station as one client uses it: `root` without a path, `model` an alias, `context` in tokens (0: not known).
 
-    `key_name` is what the ledger calls a key that was made for this client alone; "" where it is somebody's own.
+    `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared. `at` is the time
+    of writing, as in ISO 8601.
     """
 
     root: str
@@ -19,6 +20,7 @@ class Wiring:
     model: str
     context: int = 0
     key_name: str = ""
+    at: str = "1970-01-01T00:00:00.000Z"
 
     @property
     def openai(self) -> str:
