@@ -18,7 +18,8 @@ def not_kept(path: Path, usual: Path, *, local: bool) -> str:
     """Why the lock would be lost; "" where it is kept.
 
     A place that somebody named is believed to be shared and lasting, and need only be writable. `local` says that the
-    host is the machine where the playbook runs: a container that is lost then takes the station with it.
+    host is the machine where the playbook runs: a container that is lost then takes the station with it, and a checkout
+    that somebody tries below /tmp is one machine's own, whose digests no other is held to.
     """
     directory = path.parent
     if not os.access(directory, os.W_OK | os.X_OK) or (path.exists() and not os.access(path, os.W_OK)):
@@ -26,7 +27,7 @@ def not_kept(path: Path, usual: Path, *, local: bool) -> str:
     if path != usual:
         return ""
     there = directory.resolve()
-    if any(there.is_relative_to(place) for place in _temporary()):
+    if not local and any(there.is_relative_to(place) for place in _temporary()):
         return f"{directory} is a temporary directory"
     if any((each / _INSTALLED).is_file() for each in (there, *there.parents)):
         return f"{directory} is part of an installed collection, which the next one takes the place of"

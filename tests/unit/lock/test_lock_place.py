@@ -26,7 +26,16 @@ def test_beside_an_inventory_that_can_be_written_to_it_is_kept(kept: Path) -> No
 def test_a_temporary_directory_does_not_last(tmp_path: Path) -> None:
     lock = tmp_path / "gridtie.lock.yaml"
 
-    assert "temporary" in not_kept(lock, lock, local=True)
+    assert "temporary" in not_kept(lock, lock, local=False)
+
+
+def test_a_checkout_that_somebody_tries_on_one_machine_may_lie_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place, "_started_by", lambda program: False)
+    lock = tmp_path / "gridtie.lock.yaml"
+
+    assert not_kept(lock, lock, local=True) == ""
 
 
 def test_an_installed_collection_is_replaced_whole(kept: Path) -> None:

@@ -11,8 +11,8 @@ HIDDEN = "gt-..."
 class Wiring:
     """One station as one client uses it: `root` without a path, `model` an alias, `context` in tokens (0: not known).
 
-    `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared. `at` is the time
-    of writing, as in ISO 8601.
+    `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared.
+    `at` is when the settings were written, as in ISO 8601.
     """
 
     root: str
