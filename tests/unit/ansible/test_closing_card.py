@@ -10,7 +10,7 @@ import jinja2
 TEMPLATE = Path(__file__).parents[3] / "roles" / "doctor" / "templates" / "summary.txt.j2"
 
 
-def card(*checks: dict[str, Any]) -> str:
+def card(*checks: dict[str, Any], key: str = "") -> str:
     """The card of a station on which every check holds, as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     engine = {
@@ -24,7 +24,7 @@ def card(*checks: dict[str, Any]) -> str:
     return environment.from_string(TEMPLATE.read_text()).render(
         gridtie_resolved_engine=engine,
         gridtie_resolved_models=[model],
-        gridtie_resolved_key="",
+        gridtie_resolved_key=key,
         gridtie_config_dir="/etc/gridtie",
         gridtie_project="gridtie",
         gridtie_port=8484,
@@ -48,3 +48,8 @@ def test_without_one_there_is_no_such_line() -> None:
     """Also of a report of an earlier version, whose checks have no warnings."""
     assert "warning" not in card({"id": "a", "ok": True})
     assert "\n\nWhat to try next:" in card({"id": "a", "ok": True})
+
+
+def test_what_can_be_tried_is_typed_as_the_person_who_has_a_key_or_by_sudo() -> None:
+    assert "  gridtie chat       ask it something\n" in card(key="/home/dev/.config/gridtie")
+    assert "  sudo gridtie chat       ask it something\n" in card()
