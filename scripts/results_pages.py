@@ -177,7 +177,11 @@ def _of(name: str, shown: Callable[[Record], str]) -> str:
 
 
 def _made(record: Record) -> str:
-    return f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    made = f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    if not (record.exit_status or record.result.get("unfinished")):
+        return made
+    why = f": {record.result['unfinished']}" if record.result.get("unfinished") else ""
+    return f"{made} **It did not come to its end**, with exit status {record.exit_status}{why}."
 
 
 def _file(name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +72,12 @@ def test_a_recorded_benchmark_has_its_machine_date_command_and_version(
     assert "| chat, 4 at once, beside the router | 18 (+2 failed) | 0.42 s (0.4 to ?) |" in told
     assert "`gridtie bench probe`, 2026-11-29, AMD EPYC, 2 cores, no graphics card, gridtie 1.1.0 (abc)." in told
     assert "embedded 1, sha256:abababababab" in told
+    assert "come to its end" not in told
+
+    broken = dataclasses.replace(found, exit_status=2, result={**found.result, "unfinished": "the target is gone"})
+    monkeypatch.setattr(pages, "read", lambda name: broken)
+
+    assert "**It did not come to its end**, with exit status 2: the target is gone." in pages.target()
 
 
 def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_cost(
