@@ -75,6 +75,7 @@ def bill(
         "twice": twice,
         "own": _own(told),
         "unfinished": sum(int(each.unfinished["attempts"]) for each in told.values()),
+        "unfinished_usd": sum(float(each.unfinished["reserved_usd"]) for each in told.values()),
         "private_at_a_cloud": [{"host": host, **row} for host, each in told.items() for row in each.private_at_a_cloud],
         "relayed_for_missing": list(_relayed(told, {each.host for each in missing})),
         **figures,

@@ -188,7 +188,19 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
     )
     own = [f"{row['purpose']} {row['requests']:,}" for row in figures["own"]]
     if own:
-        yield f"The tool's own traffic is in no figure: {', '.join(own)} requests."
+        spent = billed(figures["own"])
+        yield f"The tool's own traffic is in no figure: {', '.join(own)} requests{spent}."
+
+
+def billed(own: Sequence[Mapping[str, Any]]) -> str:
+    """What the tool's own traffic cost at clouds, as the end of a sentence; "" where none went there.
+
+    It is in no comparison, and on the invoice all the same.
+    """
+    known = [row["cloud_usd"] for row in own if row["cloud_usd"] is not None]
+    parts = [f"{money(sum(known))} for them at clouds"] if sum(known) else []
+    parts += ["an unknown amount"] if len(known) < len(own) else []
+    return f", and {' and '.join(parts)}, which an invoice has as well" if parts else ""
 
 
 def _missing(power: Power, figures: Figures) -> Iterator[str]:

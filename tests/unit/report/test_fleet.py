@@ -21,8 +21,9 @@ from gridtie.report.fleet_told import page, text
 from gridtie.report.question import QuestionError
 from gridtie.report.rows import OtherSchemaError, handed
 from gridtie.report.spreadsheet import spreadsheet
+from gridtie.report.words import money
 from standins.ledger import NOON, cloud, local
-from unit.report.conftest import DAY, POOLED, QUESTION, ROWS, Make
+from unit.report.conftest import DAY, HARDWARE, POOLED, QUESTION, ROWS, Make
 
 ENDS = QUESTION.until
 AFTER = ENDS + 60
@@ -190,6 +191,46 @@ def test_a_private_request_at_a_cloud_is_an_alarm_that_names_the_host(ledger_of:
     raw = rows.document(QUESTION, ledger_of((cloud("leak", private=True),))).encode()
 
     assert "leak of laptop" in made([("laptop", raw)])["words"]["alarm"]
+
+
+def test_money_that_is_in_no_comparison_is_told_all_the_same(ledger_of: Make) -> None:
+    """Somebody pays it: an invoice has benchmarks and models without a baseline as well."""
+    entries = (
+        *LAPTOP,
+        cloud("own", purpose="bench", cost_usd=0.75),
+        cloud("apart", baseline="openai/unheard-of", baseline_usd=None, cost_usd=2.0),
+    )
+    found = made([("laptop", rows.document(QUESTION, ledger_of(entries)).encode())])
+
+    assert found["bottom_line"]["cloud_usd"] == pytest.approx(0.004)
+    said = text({**found, "closed": None})
+    assert "1 requests have no known price: they are in no comparison; what is known of their cost is $2.00" in said
+    assert "in no figure: 1 requests, and $0.7500 for them at clouds, which an invoice has as well." in said
+
+
+def test_what_may_have_been_billed_is_told_with_its_amount(told: list[tuple[str, bytes]]) -> None:
+    name, raw = told[0]
+    content = json.loads(raw)
+    content["unfinished"] = {"attempts": 2, "reserved_usd": 1.5}
+
+    found = made([(name, json.dumps(content).encode()), *told[1:]])
+
+    assert (
+        "2 attempts at a cloud were cut off by a router's end; up to $1.50 may have been billed"
+        in (found["words"]["missing"])
+    )
+
+
+def test_one_machine_under_two_names_is_said_to_have_its_hardware_twice(ledger_of: Make) -> None:
+    question = replace(QUESTION, hardware=HARDWARE)
+    raw = rows.document(question, ledger_of(LAPTOP)).encode()
+    once = made([("laptop", raw)])["bottom_line"]["amortisation_usd"]
+
+    found = made([("laptop", raw), ("its-other-name", raw)])
+
+    assert found["bottom_line"]["amortisation_usd"] == pytest.approx(2 * once)
+    said = found["words"]["assumed"][0]
+    assert f"idle electricity and amortisation are {money(once)} too high" in said
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
