@@ -62,6 +62,8 @@ class Side(msgspec.Struct, frozen=True):
     counted: str
     # Task -> whether it is solved.
     solved: dict[str, bool]
+    # Why not all tasks were tried, or how many tries are left; None: it came to its end.
+    unfinished: str | int | None = None
 
     @property
     def rate(self) -> Rate:
@@ -149,6 +151,7 @@ def _line(side: Side) -> dict[str, Any]:
         "target": side.run.target,
         "locality": side.run.locality,
         "started": side.run.started,
+        "unfinished": side.unfinished,
         **msgspec.to_builtins(side.facts),
         "categories": [{"category": line.group, **msgspec.to_builtins(line.rate)} for line in side.categories],
     }

@@ -78,8 +78,7 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     named = ", ".join(sorted({row["baseline"] for row in priced})) or "no baseline"
     dates = ", ".join(sorted({row["price_date"] for row in priced} - {""})) or "no known date"
     if net >= 0:
-        known = "" if _targets(figures) else ", quality unknown"
-        yield f"Net avoided list price{known}: {money(net)}{share}."
+        yield f"Net avoided list price{quality_known(figures)}: {money(net)}{share}."
     else:
         yield f"Dearer than the baseline, by {money(-net)}{share}."
     yield (
@@ -95,6 +94,15 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     if below and net >= 0:
         yield f"Against {' and '.join(below)} it would have been dearer."
     yield from quality(figures)
+
+
+def quality_known(figures: Figures) -> str:
+    """What stands beside the net: whether the models that answered here were tried; "" where all of them were."""
+    tried = {target["target"] for target in _targets(figures)}
+    answered = {row["group"] for row in figures["by"]["model"] if row["local_requests"]}
+    if tried and answered <= tried:
+        return ""
+    return ", quality known in part" if answered & tried else ", quality unknown"
 
 
 def quality(figures: Figures) -> Iterator[str]:
@@ -232,6 +240,9 @@ def _missing(power: Power, figures: Figures) -> Iterator[str]:
         yield "Quality is not known: no result of `gridtie quality` was given."
     elif missing := figures["quality"]["not_tried"]:
         yield f"The quality of {', '.join(missing)} is not known, and answers of theirs are in these figures."
+    for target in _targets(figures):
+        if target["unfinished"]:
+            yield f"The tasks of {target['target']} were not all tried, and its rates are of those that were."
 
 
 def _hours(seconds: float) -> str:

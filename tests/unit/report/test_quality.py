@@ -22,7 +22,7 @@ from gridtie.report.question import QuestionError
 from gridtie.report.text import text
 from gridtie.solved.money import Tariff
 from standins.ledger import CLOUD, LOCAL, local
-from unit.report.conftest import QUESTION, Make
+from unit.report.conftest import POOLED, QUESTION, Make
 
 NAMES = sorted(TASKS)[:10]
 
@@ -81,6 +81,37 @@ def test_models_that_answered_and_were_never_tried_are_named(ledger_of: Make) ->
     found = report(QUESTION, ledger_of(rows), sides((LOCAL, "local", 4)))
 
     assert any("The quality of pool.gpu/qwen is not known" in line for line in found["words"]["missing"])
+
+
+@pytest.mark.parametrize(
+    ("tried", "known"),
+    [
+        ((), ", quality unknown"),
+        # What was tried is not what answered.
+        (((CLOUD, "cloud", 7),), ", quality unknown"),
+        ((("station/other", "local", 9),), ", quality unknown"),
+        (((LOCAL, "local", 4),), ", quality known in part"),
+        (((LOCAL, "local", 4), (POOLED, "local", 4)), ""),
+    ],
+)
+def test_the_net_is_said_to_be_of_known_quality_only_where_what_answered_was_tried(
+    ledger_of: Make, tried: tuple[tuple[str, str, int], ...], known: str
+) -> None:
+    rows = [local("a", duration=1.0), local("b", target=POOLED, duration=1.0)]
+
+    found = report(QUESTION, ledger_of(rows), sides(*tried))
+
+    assert found["words"]["headline"].startswith(f"Net avoided list price{known}: $")
+    assert f"<span>net{known}</span>" in page(found)
+
+
+def test_a_run_that_was_cut_off_is_said_to_be_one(ledger_of: Make) -> None:
+    whole = json.loads(written(LOCAL, "local", 4))
+    cut = read(json.dumps({**whole, "unfinished": "interrupted"}).encode(), "q.json")
+
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), cut)
+
+    assert any(f"The tasks of {LOCAL} were not all tried" in line for line in found["words"]["missing"])
 
 
 def demo() -> bytes:
