@@ -239,6 +239,17 @@ def test_what_makes_no_sense_is_one_sentence(compare: Command, words: tuple[str,
     assert said in compared.err
 
 
+@pytest.mark.parametrize("words", [("--out", "x.json"), ("--out", "x.jsonl", "--json", "x.jsonl")])
+def test_what_they_come_to_is_never_written_over_the_runs_themselves(
+    compare: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    compared = compare("--task", "is_even", "--standin", *words)
+
+    assert (compared.status, compared.asked_local) == (2, 0)
+    assert "would be overwritten" in compared.err
+    assert not list(tmp_path.glob("x.*"))
+
+
 def test_without_a_sandbox_nothing_is_asked(compare: Command, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: Any, **__: Any) -> None:
         raise SandboxUnavailable("Docker does not answer")
