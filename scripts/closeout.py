@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -57,17 +59,27 @@ def gone(data: dict[str, Any]) -> Iterator[str]:
             yield f"`{command}`: {why}"
 
 
+def _demo_parser() -> ArgumentParser:
+    found = runpy.run_path(str(ROOT / "demo_final.py"))
+    parser: ArgumentParser = found["_parser"]()
+    return parser
+
+
+# Programs whose arguments are read as they would be.
+_PARSERS: dict[str, Callable[[], ArgumentParser]] = {"gridtie": controller_parser, "demo_final.py": _demo_parser}
+
+
 def _cannot(command: str) -> str:
     """Why a command as people type it cannot be; "" where it can."""
     program, *words = shlex.split(command)
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         return "" if re.search(rf"^{words[0]}:", makefile, re.MULTILINE) else f"there is no target {words[0]}"
-    if program != "gridtie":
+    if program not in _PARSERS:
         return "" if (ROOT / program).is_file() else f"there is no {program}"
     with contextlib.redirect_stderr(io.StringIO()) as said:
         try:
-            controller_parser().parse_args(words)
+            _PARSERS[program]().parse_args(words)
         except SystemExit:
             return said.getvalue().strip().splitlines()[-1]
     return ""

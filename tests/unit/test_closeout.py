@@ -70,6 +70,8 @@ def test_the_page_is_up_to_date_and_names_nothing_that_is_gone() -> None:
         ({"open": [{"why": "", "command": "make gone"}]}, "there is no target gone"),
         ({"open": [{"why": "", "command": "gridtie gone"}]}, "invalid choice: 'gone'"),
         ({"open": [{"why": "", "command": "gridtie report --gone"}]}, "unrecognized arguments: --gone"),
+        ({"open": [{"why": "", "command": "demo_final.py --gone"}]}, "unrecognized arguments: --gone"),
+        ({"open": [{"why": "", "command": "demo_final.py --task gone"}]}, "invalid choice: 'gone'"),
         ({"open": [{"why": "", "command": "scripts/gone.py"}]}, "there is no scripts/gone.py"),
     ],
 )
