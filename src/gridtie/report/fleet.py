@@ -134,7 +134,8 @@ def _bottom_line(totals: Mapping[str, Any], told: Iterable[Handed]) -> dict[str,
 
 def _described(host: str, found: Handed, twice: int) -> dict[str, Any]:
     power = found.question["power"]
-    dates = {row["price_date"] for row in found.named} - {""}
+    priced = [row for row in found.named if row["baseline_usd"] is not None]
+    dates = {row["price_date"] for row in priced} - {""}
     return {
         "host": host,
         "version": found.version,
@@ -145,7 +146,7 @@ def _described(host: str, found: Handed, twice: int) -> dict[str, Any]:
         "watts": power["watts"],
         "usd_per_kwh": power["usd_per_kwh"],
         **{name: found.bottom_line[name] for name in _OF_THE_MACHINE},
-        "baselines": sorted({row["baseline"] for row in found.named}),
+        "baselines": sorted({row["baseline"] for row in priced}),
         "price_dates": sorted(dates),
     }
 

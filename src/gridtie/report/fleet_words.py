@@ -65,7 +65,7 @@ def _missing(bill: Bill) -> Iterator[str]:
     if totals["unpriced"]:
         yield (
             f"{totals['unpriced']:,} requests have no known price: they are in no comparison; what is known of their "
-            f"cost is {money(totals['uncompared_usd'])}"
+            f"cost is {money(totals['uncompared_usd'])}, which is in the tables' clouds and not in the first sentence"
         )
     if totals["estimated"]:
         yield f"{totals['estimated']:,} requests rest on estimated tokens"

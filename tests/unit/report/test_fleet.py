@@ -203,6 +203,8 @@ def test_money_that_is_in_no_comparison_is_told_all_the_same(ledger_of: Make) ->
     found = made([("laptop", rows.document(QUESTION, ledger_of(entries)).encode())])
 
     assert found["bottom_line"]["cloud_usd"] == pytest.approx(0.004)
+    # Of a baseline without a price nobody knows what anything would have cost there.
+    assert "unheard-of" not in found["words"]["headline"]
     said = text({**found, "closed": None})
     assert "1 requests have no known price: they are in no comparison; what is known of their cost is $2.00" in said
     assert "in no figure: 1 requests, and $0.7500 for them at clouds, which an invoice has as well." in said
