@@ -38,10 +38,8 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
 
 
-def estimate(found: Mapping[str, Any] | None, shown: Callable[[float], str]) -> str:
+def estimate(found: Mapping[str, Any], shown: Callable[[float], str]) -> str:
     """A figure with the ends of its interval; an open one is said to be open."""
-    if found is None:
-        return "-"
     value, low, high = (None if found[name] is None else shown(found[name]) for name in ("value", "low", "high"))
     if low is None and high is None:
         return str(value)

@@ -19,7 +19,7 @@ from gridtie.report.figures import report
 from gridtie.report.page import page
 from gridtie.report.quality import Side, read
 from gridtie.report.question import QuestionError
-from gridtie.report.text import text
+from gridtie.report.text import solved_rows, text
 from gridtie.solved.money import Tariff
 from standins.ledger import CLOUD, LOCAL, local
 from unit.report.conftest import POOLED, QUESTION, Make
@@ -144,6 +144,16 @@ def test_what_a_solved_task_cost_stands_beside_the_money(ledger_of: Make) -> Non
     assert {line["target"] for line in quality_lines} == {LOCAL, CLOUD}
     # The ledger's rows of these tries are not known here, and no price is made up.
     assert {line["usd"] for line in quality_lines} == {None}
+
+
+@pytest.mark.parametrize(("solved", "said"), [(4, "unknown"), (0, "none solved")])
+def test_a_price_that_is_not_known_is_told_apart_from_that_of_nothing_solved(
+    ledger_of: Make, solved: int, said: str
+) -> None:
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), sides((LOCAL, "local", solved)))
+
+    line = next(row for row in solved_rows(found) if row[1] == "all")
+    assert line[4] == said
 
 
 def test_a_stand_in_makes_no_quality_known(ledger_of: Make) -> None:
