@@ -67,6 +67,7 @@ def bill(
         "schema": SCHEMA,
         "currency": "USD",
         "month": month,
+        "ends": _iso(ends),
         "made": _iso(now),
         # By the clocks of all of them.
         "over": now >= ends and all(each.question["until"] >= ends for each in told.values()),

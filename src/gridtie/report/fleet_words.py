@@ -101,7 +101,8 @@ def _assumed(bill: Bill) -> Iterator[str]:
     )
     yield (
         "Net in the tables is before idle electricity and amortisation, which nobody's requests cause; the bottom line "
-        "has both. Days are those of the clock where this was made."
+        "has both. Days and the month are those of the clock where this was made; by it the month ends at "
+        f"{bill['ends']}."
     )
     guessed = [host["host"] for host in bill["hosts"] if host["electricity"] == "assumed"]
     if guessed:

@@ -67,6 +67,12 @@ def test_a_bill_of_one_host_has_the_figures_of_that_hosts_own_report(ledger_of: 
     }
 
 
+def test_whose_clock_a_month_goes_by_is_said_with_its_end(told: list[tuple[str, bytes]]) -> None:
+    assert any(
+        line.endswith("by it the month ends at 2026-11-23T14:00:00+00:00.") for line in made(told)["words"]["assumed"]
+    )
+
+
 def test_a_request_that_went_through_two_routers_is_one(told: list[tuple[str, bytes]]) -> None:
     found = made(told)
 
