@@ -27,6 +27,9 @@ DIMENSIONS = {
 }
 _LINE = line(f"coalesce(sum({ELECTRICITY}), 0) / 1e12")
 _COLUMNS = ("requests", *GROUP, *FIGURES)
+# A request is of the month in which it arrived, and in the ledger once it is answered: `timeouts.total` later at most,
+# which is 15 minutes unless somebody waits for longer.
+_LAST_ANSWERS_S = 3600.0
 # Of a host's bottom line, what is the machine's and nobody's requests'.
 _OF_THE_MACHINE = ("idle_usd", "amortisation_usd")
 
@@ -69,8 +72,8 @@ def bill(
         "month": month,
         "ends": _iso(ends),
         "made": _iso(now),
-        # By the clocks of all of them.
-        "over": now >= ends and all(each.question["until"] >= ends for each in told.values()),
+        # By the clocks of all of them, and with its last answers in the ledgers.
+        "over": now >= ends + _LAST_ANSWERS_S and all(each.question["until"] >= ends for each in told.values()),
         "hosts": hosts,
         "missing": [each._asdict() for each in missing],
         "twice": twice,
