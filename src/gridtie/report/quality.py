@@ -158,10 +158,9 @@ def _line(side: Side) -> dict[str, Any]:
 
 
 def _pair(local: Side | None, cloud: Side | None) -> dict[str, Any] | None:
-    """Over the tasks that both were given; None where there are not two sides."""
-    if local is None or cloud is None:
+    """Over the tasks that both were given; None where there are not two sides, or no such task."""
+    if local is None or cloud is None or not (common := local.solved.keys() & cloud.solved.keys()):
         return None
-    common = local.solved.keys() & cloud.solved.keys()
     here, there = (sum(side.solved[task] for task in common) for side in (local, cloud))
     both = sum(local.solved[task] and cloud.solved[task] for task in common)
     return {

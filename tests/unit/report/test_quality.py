@@ -75,6 +75,16 @@ def test_one_target_alone_is_told_as_compared_with_nothing(ledger_of: Make) -> N
     assert f"Quality: {LOCAL} solved 4 of 10 tasks (17% to 69%); nothing was compared" in found["words"]["headline"]
 
 
+def test_two_targets_without_a_task_in_common_are_not_compared(ledger_of: Make) -> None:
+    here, there = sides((LOCAL, "local", 4), (CLOUD, "cloud", 7))
+    other = msgspec.structs.replace(there, solved={f"other-{name}": True for name in there.solved})
+
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), [here, other])
+
+    assert found["quality"]["pair"] is None
+    assert f"Quality: {LOCAL} solved 4 of 10 tasks" in found["words"]["headline"]
+
+
 def test_models_that_answered_and_were_never_tried_are_named(ledger_of: Make) -> None:
     rows = [local("a", duration=1.0), local("b", target="pool.gpu/qwen", duration=1.0)]
 
