@@ -86,6 +86,14 @@ def test_a_command_a_test_or_a_page_that_is_gone_is_named(
     assert said in found
 
 
+def test_the_model_that_figures_are_of_is_that_of_the_record(closeout: ModuleType) -> None:
+    """`probe` and `coder` lead to what a station has, which is not always the small model."""
+    said = [each["says"] for line in closeout.load()["lines"] for each in line.get("measurements") or ()]
+
+    assert [each for each in said if "135M" in each or "smollm2" in each] == []
+    assert sum("target}" in each for each in said) == 4
+
+
 def test_a_line_is_shown_by_tests_that_passed_and_not_by_any_that_failed(
     closeout: ModuleType, results: ModuleType
 ) -> None:
