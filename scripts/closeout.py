@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import runpy
 import shlex
 import sys
-from collections.abc import Iterator
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import yaml
@@ -57,17 +59,27 @@ def gone(data: dict[str, Any]) -> Iterator[str]:
             yield f"`{command}`: {why}"
 
 
+def _demo_parser() -> ArgumentParser:
+    found = runpy.run_path(str(ROOT / "demo_final.py"))
+    parser: ArgumentParser = found["_parser"]()
+    return parser
+
+
+# Programs whose arguments are read as they would be.
+_PARSERS: dict[str, Callable[[], ArgumentParser]] = {"gridtie": controller_parser, "demo_final.py": _demo_parser}
+
+
 def _cannot(command: str) -> str:
     """Why a command as people type it cannot be; "" where it can."""
     program, *words = shlex.split(command)
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         return "" if re.search(rf"^{words[0]}:", makefile, re.MULTILINE) else f"there is no target {words[0]}"
-    if program != "gridtie":
+    if program not in _PARSERS:
         return "" if (ROOT / program).is_file() else f"there is no {program}"
     with contextlib.redirect_stderr(io.StringIO()) as said:
         try:
-            controller_parser().parse_args(words)
+            _PARSERS[program]().parse_args(words)
         except SystemExit:
             return said.getvalue().strip().splitlines()[-1]
     return ""
@@ -90,17 +102,31 @@ def evidence(line: Line, tests: dict[str, Record]) -> Iterator[Evidence]:
         command = f"`{file}`" + (f": {name.removeprefix('test_').replace('_', ' ')}" if name else "")
         if record := tests.get(file):
             counts = record.result
-            parts = (f"{counts[kind]} {kind}" for kind in ("passed", "failed", "skipped") if counts[kind])
+            parts = [f"{counts[kind]} {kind}" for kind in ("passed", "failed", "skipped") if counts[kind]]
             passed = counts["passed"] > 0 and not counts["failed"]
+            if passed and counts["skipped"] and name:
+                # That a file passed says nothing of a test in it that was skipped.
+                passed = name not in counts.get("not_passed", [name])
+                parts += [] if passed else ["this one among them" if "not_passed" in counts else "perhaps this one"]
             yield Evidence(command, file, ", ".join(parts), record.where, passed)
         else:
             yield Evidence(command, file)
     for each in line.get("measurements") or ():
         command = f"`{load()['measurements'][each['name']]['command']}`"
         if record := read(each["name"]):
-            yield Evidence(command, each["name"], told(each["says"], record), record.where, record.exit_status == 0)
+            yield Evidence(command, each["name"], *_came_to(each["says"], record))
         else:
             yield Evidence(command, each["name"])
+
+
+def _came_to(says: str, record: Record) -> tuple[str, str, bool]:
+    """What a command came to, when and where, and whether it shows anything: not without its figures."""
+    try:
+        found, passed = told(says, record), record.exit_status == 0
+    except ValueError as error:
+        found, passed = f"no figure: {error}", False
+    ended = f"; exit status {record.exit_status}" if record.exit_status else ""
+    return found + ended, record.where, passed
 
 
 def state(line: Line, tests: dict[str, Record]) -> str:

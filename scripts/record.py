@@ -4,7 +4,8 @@
 scripts/record.py bench-probe doctor       run these commands, on the station that GRIDTIE_CONFIG_DIR names
 scripts/record.py tests/unit/config        run these tests; the last run of each file is kept in docs/results/tests.json
 
-A file is replaced when the command has come to its end, whatever that was: a failure is a result as well.
+Both can be named at once. Files of tests are run whole: what came of a part of one would stand for all of it. A file of
+results is replaced when the command has come to its end, whatever that was: a failure is a result as well.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from gridtie.host.version import __version__
 # In a command: where it is to write its JSON. Without it, what it prints is the JSON.
 FILE = "FILE"
 _KINDS = {"passed": 0, "failed": 0, "skipped": 0}
+# Pytest's exit status where all tests were run: all passed, or some failed.
+_TO_THE_END = (0, 1)
 
 
 def run(name: str, command: str) -> int:
@@ -64,13 +67,14 @@ def run(name: str, command: str) -> int:
 
 
 def run_tests(words: list[str]) -> int:
-    """Run pytest, and keep what each file came to."""
+    """Run pytest, and keep what each file came to, if it came to its end."""
     made_by = version()
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "junit.xml"
         command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={file}", *words]
         status = subprocess.run(command, cwd=ROOT, check=False).returncode
-        keep_tests(file, made_by)
+        if status in _TO_THE_END:
+            keep_tests(file, made_by)
     return status
 
 
@@ -89,15 +93,21 @@ def keep_tests(junit: Path, made_by: str) -> None:
     put_json(path, {"schema": SCHEMA, "files": dict(sorted(kept.items()))})
 
 
-def counted(junit: Path) -> dict[str, tuple[dict[str, int], float]]:
-    """For each file of a JUnit report, how many tests passed, failed and were skipped, and their seconds."""
-    counts: dict[str, dict[str, int]] = defaultdict(lambda: dict(_KINDS))
+def counted(junit: Path) -> dict[str, tuple[dict[str, Any], float]]:
+    """For each file of a JUnit report, how many tests passed, failed and were skipped, and their seconds.
+
+    `not_passed` names the functions of those that did not, where there are any.
+    """
+    counts: dict[str, dict[str, Any]] = defaultdict(lambda: dict(_KINDS))
     seconds: dict[str, float] = defaultdict(float)
     for case in ET.parse(junit).iter("testcase"):
         name = f"{case.get('classname', '').replace('.', '/')}.py"
         kinds = {child.tag for child in case}
         kind = "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
         counts[name][kind] += 1
+        if kind != "passed":
+            others = counts[name].setdefault("not_passed", [])
+            others += [test for test in (case.get("name", "").partition("[")[0],) if test not in others]
         seconds[name] += float(case.get("time", 0))
     return {name: (each, seconds[name]) for name, each in counts.items()}
 
@@ -131,12 +141,19 @@ def main() -> int:
     """Exit status 2 where something could not be run at all."""
     known = yaml.safe_load((ROOT / "docs" / "closeout.yaml").read_text(encoding="utf-8"))["measurements"]
     asked = sys.argv[1:]
-    if asked and asked[0].startswith("tests"):
-        return run_tests(asked)
-    if not asked or set(asked) - set(known):
+    commands = [name for name in asked if name in known]
+    tests = [word for word in asked if word not in known]
+    files = [word for word in tests if (ROOT / word).exists()]
+    if not asked or (tests and not files) or any(_narrows(word) for word in tests):
         sys.stderr.write(f"{__doc__}\nKnown: {', '.join(known)}\n")
         return 2
-    return max(run(name, known[name]["command"]) for name in asked)
+    statuses = [run(name, known[name]["command"]) for name in commands]
+    return max([*statuses, *([run_tests(tests)] if tests else [])])
+
+
+def _narrows(word: str) -> bool:
+    """Whether it chooses tests of a file."""
+    return "::" in word or word.startswith(("-k", "-m", "--deselect", "--lf", "--last-failed"))
 
 
 if __name__ == "__main__":

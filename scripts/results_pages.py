@@ -106,7 +106,7 @@ def _solved(record: Record) -> str:
             f"{rate['passed']} of {rate['total']}",
             f"{rate['low']:.0%} to {rate['high']:.0%}",
             f"{line['seconds']['value']:.3g} s" if line["seconds"] else "-",
-            f"${line['usd']['value']:.2g}" if line["usd"] else "-",
+            _usd(line),
         ]
         for line in record.result["categories"]
         for rate in (line["rate"],)
@@ -117,17 +117,27 @@ def _solved(record: Record) -> str:
     return told + counted + (f" Not tried, since the target could not be given them: {left} tasks." if left else "")
 
 
+def _usd(line: dict[str, Any]) -> str:
+    """What a solved task cost; it may be unknown, and there may be none."""
+    if line["usd"]:
+        return f"${line['usd']['value']:.2g}"
+    return "unknown" if line["rate"]["passed"] else "-"
+
+
 def demo() -> str:
-    """How often the small model solves the demo's tasks, by how hard they are."""
+    """How often a model solves the demo's tasks, by how hard they are."""
     lines = [
         json.loads(line) for line in (MEASURED / "demo_rates.jsonl").read_text(encoding="utf-8").splitlines() if line
     ]
     rows = []
-    for level in dict.fromkeys(task.level for task in TASKS.values()):
-        names = {name for name, task in TASKS.items() if task.level == level}
-        runs = [line for line in lines if line["task"] in names]
-        passed = sum(line["passed"] for line in runs)
-        rows.append([level, ", ".join(f"`{name}`" for name in TASKS if name in names), f"{passed} of {len(runs)}"])
+    tried = dict.fromkeys(line["model"] for line in lines)
+    for model in tried:
+        for level in dict.fromkeys(task.level for task in TASKS.values()):
+            names = {name for name, task in TASKS.items() if task.level == level}
+            runs = [line for line in lines if line["model"] == model and line["task"] in names]
+            passed = sum(line["passed"] for line in runs)
+            named = ", ".join(f"`{name}`" for name in TASKS if name in names)
+            rows.append([f"{level}, {model}" if len(tried) > 1 else level, named, f"{passed} of {len(runs)}"])
     models = ", ".join(sorted({f"{line['model']} on {line['engine']}" for line in lines}))
     return (
         f"{table(['level', 'tasks', 'seeds solved'], rows, {2})}\n\n{models} (`benchmarks/results/demo_rates.jsonl`)."
@@ -145,7 +155,7 @@ def solved_task() -> str:
             f"`{side['target']}`" + (" (a stand-in)" if side["standin"] else ""),
             each["group"],
             f"{each['rate']['passed']} of {each['rate']['total']}",
-            f"${each['usd']['value']:.2g}" if each["usd"] else "-",
+            _usd(each),
             f"{each['seconds']['value']:.3g} s" if each["seconds"] else "-",
         ]
         for side in found["sides"]
@@ -177,7 +187,11 @@ def _of(name: str, shown: Callable[[Record], str]) -> str:
 
 
 def _made(record: Record) -> str:
-    return f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    made = f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    if not (record.exit_status or record.result.get("unfinished")):
+        return made
+    why = f": {record.result['unfinished']}" if record.result.get("unfinished") else ""
+    return f"{made} **It did not come to its end**, with exit status {record.exit_status}{why}."
 
 
 def _file(name: str) -> dict[str, Any]:

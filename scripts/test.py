@@ -63,8 +63,8 @@ def run(*command: str | Path, **environment: str) -> bool:
 
 
 def pytest(*arguments: str, **environment: str) -> bool:
-    """Run tests; with GRIDTIE_RECORD what each file came to is kept in docs/results."""
-    if not os.environ.get("GRIDTIE_RECORD"):
+    """Run tests; with GRIDTIE_RECORD what each file came to is kept in docs/results, where all of it is run."""
+    if not os.environ.get("GRIDTIE_RECORD") or "-k" in arguments:
         return run(BIN / "pytest", "-q", *arguments, **environment)
     from record import keep_tests, version
 

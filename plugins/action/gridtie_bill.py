@@ -43,11 +43,11 @@ class ActionModule(ActionBase):
             directory = tempfile.mkdtemp(prefix="gridtie-report-")
             return {**result, "changed": False, "month": month, "utc_offset": offset, "directory": directory}
         try:
-            return {**result, **self._made(month, ends, now, (task_vars or {}).get("hostvars", {}))}
+            return {**result, **self._made(month, ends, now, task_vars or {})}
         except question.QuestionError as error:
             raise AnsibleActionFail(str(error)) from None
 
-    def _made(self, month: str, ends: float, now: float, known: Any) -> dict[str, Any]:
+    def _made(self, month: str, ends: float, now: float, task_vars: dict[str, Any]) -> dict[str, Any]:
         fleet, files, told = (package(f"gridtie.report.{name}") for name in ("fleet", "fleet_files", "fleet_told"))
         given = self._task.args
         handed_over = Path(given["directory"])
@@ -59,7 +59,10 @@ class ActionModule(ActionBase):
                 if file.is_file():
                     documents.append((host, file))
                 else:
-                    absent.append(fleet.Missing(host, why_absent(known, host)))
+                    absent.append(fleet.Missing(host, why_absent(task_vars.get("hostvars", {}), host)))
+            # One bill is for all of them: what closes a month must not depend on how the run was narrowed.
+            others = [host for host in task_vars.get("groups", {}).get("all", ()) if host not in given["asked"]]
+            absent += [fleet.Missing(host, "it was not asked, since --limit left it out") for host in others]
             raws = ((host, file.read_bytes()) for host, file in documents)
             found = fleet.bill(raws, absent, month, ends, now)
         finally:
@@ -72,7 +75,7 @@ class ActionModule(ActionBase):
             "failed": bool(alarm),
             **({"msg": alarm} if alarm else {}),
             "notices": kept.notices,
-            "stage_note": f"{month}: {len(found['hosts'])} of {len(given['asked'])} hosts"
+            "stage_note": f"{month}: {len(found['hosts'])} of {len(found['hosts']) + len(missing)} hosts"
             + (f", without {', '.join(missing)}" if missing else ""),
             "summary": f"{told.text(kept.bill)}\nIn {target}/{month}.html, .csv, .json and .txt",
             "missing": found["missing"],

@@ -47,6 +47,20 @@ def test_the_word_of_earlier_versions_still_runs_the_part_and_the_new_one_is_tol
     assert "stories is called scenarios now" in " ".join(parts.remarks(["stories"]))
 
 
+@pytest.mark.parametrize(("part", "kept"), [("contract", True), ("scenarios", True), ("kills", False)])
+def test_what_is_recorded_of_a_file_is_of_all_its_tests(monkeypatch: pytest.MonkeyPatch, part: str, kept: bool) -> None:
+    """The part kills runs some steps of three files, whose records it would take the place of."""
+    ran: list[str] = []
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    monkeypatch.setenv("GRIDTIE_RECORD", "1")
+    monkeypatch.setattr(parts, "container_engine", lambda: True)
+    monkeypatch.setattr(parts, "run", lambda *command, **_: ran.extend(map(str, command)) or True)
+
+    assert parts.PARTS[part]()
+
+    assert any(word.startswith("--junitxml") for word in ran) is kept
+
+
 @pytest.mark.parametrize("part", parts.PARTS)
 @pytest.mark.parametrize("page", ["docs/testing.md", "CONTRIBUTING.md"])
 def test_each_part_has_its_line_in_the_documentation(page: str, part: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,12 @@ def test_a_recorded_benchmark_has_its_machine_date_command_and_version(
     assert "| chat, 4 at once, beside the router | 18 (+2 failed) | 0.42 s (0.4 to ?) |" in told
     assert "`gridtie bench probe`, 2026-11-29, AMD EPYC, 2 cores, no graphics card, gridtie 1.1.0 (abc)." in told
     assert "embedded 1, sha256:abababababab" in told
+    assert "come to its end" not in told
+
+    broken = dataclasses.replace(found, exit_status=2, result={**found.result, "unfinished": "the target is gone"})
+    monkeypatch.setattr(pages, "read", lambda name: broken)
+
+    assert "**It did not come to its end**, with exit status 2: the target is gone." in pages.target()
 
 
 def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_cost(
@@ -92,6 +100,7 @@ def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_
             "categories": [
                 {"group": "python", "rate": rate, "seconds": {"value": 27.5}, "usd": {"value": 0.00021}},
                 {"group": "shell", "rate": {**rate, "passed": 0}, "seconds": None, "usd": None},
+                {"group": "sql", "rate": rate, "seconds": {"value": 2.0}, "usd": None},
             ],
             "counted": "electricity at 300 W",
             "left_out": {"tools-weather": "the target takes no tools"},
@@ -103,6 +112,7 @@ def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_
 
     assert "| python | 5 of 12 | 19% to 68% | 27.5 s | $0.00021 |" in told
     assert "| shell | 0 of 12 | 19% to 68% | - | - |" in told
+    assert "| sql | 5 of 12 | 19% to 68% | 2 s | unknown |" in told
     assert "Cost: electricity at 300 W. Not tried, since the target could not be given them: 1 tasks." in told
 
 
@@ -139,6 +149,21 @@ def test_what_a_solved_task_cost_names_each_side_and_says_which_is_a_stand_in(
     assert "| `station/m` | all | 2 of 6 | $0.00042 | 12.5 s |" in told
     assert "| `station/m` | planner | 0 of 6 | - | - |" in told
     assert "| `cloud/x` (a stand-in) | all |" in told
+
+
+def test_models_that_tried_the_demos_tasks_are_not_summed_up_as_one(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = [
+        {"model": model, "engine": "ollama", "task": "is_even", "passed": model == "big"} for model in ("tiny", "big")
+    ]
+    (tmp_path / "demo_rates.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    monkeypatch.setattr(pages, "MEASURED", tmp_path)
+
+    told = pages.demo()
+
+    assert "| tiny, tiny | `reverse_string`, `is_even` | 0 of 1 |" in told
+    assert "| tiny, big | `reverse_string`, `is_even` | 1 of 1 |" in told
 
 
 def test_the_routers_ratios_are_those_of_the_files(pages: ModuleType) -> None:

@@ -28,7 +28,12 @@ OnText = Callable[[str], None]
 
 
 class RequestFailed(Exception):
-    """The endpoint could not be reached, or refused, or broke off. The text says what was asked and what came."""
+    """The endpoint could not be reached, or refused, or broke off. The text says what was asked and what came.
+
+    `request_id` is the router's, None where it gave none: what was billed until then is in its ledger.
+    """
+
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,18 +150,20 @@ class Client:
 
     def _stream(self, agent: str, body: Mapping[str, Any], on_text: OnText) -> Reply:
         url = f"{self.endpoint.base_url}/chat/completions"
-        started = time.monotonic()
+        started, request_id = time.monotonic(), None
         try:
             with self._http.stream("POST", url, json=body, headers={"x-gridtie-agent": agent}) as answer:
-                if answer.status_code != httpx.codes.OK:
-                    content = answer.read()
-                    if answer.status_code in (429, 503):
-                        raise _Busy(_refusal(answer.status_code, content), answer.headers.get("retry-after"))
-                    raise RequestFailed(f"{agent}: {url} answered {_refusal(answer.status_code, content)}")
+                request_id = answer.headers.get("x-gridtie-request-id")
+                _check(agent, url, answer)
                 return _collect(agent, str(body["model"]), answer, started, on_text)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            raise RequestFailed(f"{agent}: the answer of {url} broke off: {reason}. See: gridtie doctor") from error
+            failed = RequestFailed(f"{agent}: the answer of {url} broke off: {reason}. See: gridtie doctor")
+            failed.request_id = request_id
+            raise failed from error
+        except RequestFailed as failed:
+            failed.request_id = request_id
+            raise
 
     def record(self, request_id: str | None) -> Record | None:
         """The router's account of a request; None where the endpoint is not a Gridtie router or does not tell."""
@@ -182,6 +189,16 @@ class _Busy(Exception):
     def __init__(self, text: str, retry_after: str | None) -> None:
         super().__init__(text)
         self.wait = min(float(retry_after), _BUSY_WAIT_SECONDS) if retry_after and retry_after.isdecimal() else 2.0
+
+
+def _check(agent: str, url: str, answer: httpx.Response) -> None:
+    """Raise `_Busy` or `RequestFailed` where there is no answer to read."""
+    if answer.status_code == httpx.codes.OK:
+        return
+    content = answer.read()
+    if answer.status_code in (429, 503):
+        raise _Busy(_refusal(answer.status_code, content), answer.headers.get("retry-after"))
+    raise RequestFailed(f"{agent}: {url} answered {_refusal(answer.status_code, content)}")
 
 
 def _collect(agent: str, model: str, answer: httpx.Response, started: float, on_text: OnText) -> Reply:

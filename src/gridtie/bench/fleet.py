@@ -99,6 +99,8 @@ def _rows(host: Host) -> Iterator[dict[str, Any]]:
     if host.why:
         yield _row(host.name, "", problem=host.why)
         return
+    if not host.runs:
+        yield _row(host.name, "", problem="it has no model of its own that answers: embeddings alone, or none")
     for ran in host.runs:
         if not ran.document.get("rows"):
             yield _row(host.name, ran.model, problem=ran.said or "it gave no result")

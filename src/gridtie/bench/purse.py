@@ -68,7 +68,6 @@ class Purse:
     def __init__(self, writer: Book, limit: float) -> None:
         self._writer = writer
         self._limit = limit
-        self._next = max(writer.results.money, default=-1) + 1
 
     @property
     def left(self) -> float:
@@ -81,8 +80,8 @@ class Purse:
                 f"the next request may cost ${usd:.4f} and ${max(0.0, self.left):.4f} of ${self._limit:g} are left; "
                 "--spend allows more"
             )
-        number = self._next
-        self._next += 1
+        # By what is written there: the sides of a comparison share one book, and have a purse each.
+        number = max(self._writer.results.money, default=-1) + 1
         self._writer.add(Money(number=number, usd=usd))
         return number
 

@@ -46,9 +46,10 @@ def run(options: Namespace, retry_with: str = "") -> int:
             box = sandbox.find(paths.config_dir(os.environ), options.sandbox_image, retry_with=retry_with)
             ways = _ways(options, before, stack)
             path: Path = options.resume or options.out or named("demo", ways[0].side.target)
+            target = _target(options.json, path)
             with _opened(options, before, ways, path) as writer:
                 failure, status = _build(writer, ways, box, options.spend or writer.results.run.spend)
-        return _tell(writer.results, path, options.json, failure, status)
+        return _tell(writer.results, path, target, failure, status)
     except (BenchError, StationError, Unreachable, Declined, SandboxUnavailable) as error:
         sys.stderr.write(f"gridtie: {error}\n")
         return COULD_NOT
@@ -72,10 +73,17 @@ def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, spend: flo
     return failure, status
 
 
-def _tell(results: Results, path: Path, json_file: Path | None, failure: str, status: int) -> int:
+def _target(named_: Path | None, path: Path) -> Path:
+    """Where it is written what the runs in `path` come to. Raises `BenchError`."""
+    target = named_ or path.with_suffix(".json")
+    if target.absolute() == path.absolute():
+        raise BenchError(f"{path} is where every run is kept, and would be overwritten by --json; name another")
+    return target
+
+
+def _tell(results: Results, path: Path, target: Path, failure: str, status: int) -> int:
     tariff = Tariff.read(paths.config_dir(os.environ))
     sys.stdout.write(told.text(results, tariff) + "\n")
-    target = json_file or path.with_suffix(".json")
     try:
         put(target, json.dumps(told.document(results, tariff), indent=2) + "\n")
     except OSError as error:

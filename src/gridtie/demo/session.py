@@ -57,7 +57,7 @@ def _build(way: Way, side: int, task: str, seed: int, box: Runner) -> Built:
 
 def _introduce(writer: Writer, way: Way, side: int) -> None:
     """What answers there, once it is known."""
-    entry = next((each.entry for each in way.asked if each.entry is not None), None)
+    entry = next((each.entry for each in way.asked if each.entry is not None and each.entry.status < 400), None)
     if side not in writer.results.about and entry is not None:
         writer.add(About(side=side, facts=facts_of(entry)))
 

@@ -8,7 +8,7 @@ from time import monotonic
 
 import msgspec
 
-from gridtie.agents.client import Client, OnText, Question, Reply
+from gridtie.agents.client import Client, OnText, Question, Reply, RequestFailed
 from gridtie.bench.errors import BenchError
 from gridtie.bench.ledger_row import row_of, settled
 from gridtie.bench.purse import Purse
@@ -38,14 +38,23 @@ class Way:
             body = msgspec.json.encode(self.client.body(question))
             number = self.purse.take(self.most(read_facts(body), question.max_tokens))
         started = monotonic()
-        reply = self.client.ask(question, on_text)
-        seconds = monotonic() - started
-        row = row_of(self.router, reply.request_id or "")
-        self.asked.append(Asked(agent=question.agent, seconds=seconds, entry=row))
+        try:
+            reply = self.client.ask(question, on_text)
+        except RequestFailed as error:
+            # What it took until then counts; without an id the router did not take it.
+            if error.request_id:
+                self._keep(question, monotonic() - started, error.request_id)
+            raise
+        row = self._keep(question, monotonic() - started, reply.request_id or "")
         self._expect(reply, row)
         if self.purse is not None and number is not None:
             self.purse.settle(number, settled(row))
         return reply
+
+    def _keep(self, question: Question, seconds: float, request_id: str) -> Entry | None:
+        row = row_of(self.router, request_id)
+        self.asked.append(Asked(agent=question.agent, seconds=seconds, entry=row))
+        return row
 
     def _expect(self, reply: Reply, row: Entry | None) -> None:
         target = (row.target if row else None) or reply.target

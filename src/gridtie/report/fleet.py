@@ -27,6 +27,9 @@ DIMENSIONS = {
 }
 _LINE = line(f"coalesce(sum({ELECTRICITY}), 0) / 1e12")
 _COLUMNS = ("requests", *GROUP, *FIGURES)
+# A request is of the month in which it arrived, and in the ledger once it is answered: `timeouts.total` later at most,
+# which is 15 minutes unless somebody waits for longer.
+_LAST_ANSWERS_S = 3600.0
 # Of a host's bottom line, what is the machine's and nobody's requests'.
 _OF_THE_MACHINE = ("idle_usd", "amortisation_usd")
 
@@ -67,14 +70,16 @@ def bill(
         "schema": SCHEMA,
         "currency": "USD",
         "month": month,
+        "ends": _iso(ends),
         "made": _iso(now),
-        # By the clocks of all of them.
-        "over": now >= ends and all(each.question["until"] >= ends for each in told.values()),
+        # By the clocks of all of them, and with its last answers in the ledgers.
+        "over": now >= ends + _LAST_ANSWERS_S and all(each.question["until"] >= ends for each in told.values()),
         "hosts": hosts,
         "missing": [each._asdict() for each in missing],
         "twice": twice,
         "own": _own(told),
         "unfinished": sum(int(each.unfinished["attempts"]) for each in told.values()),
+        "unfinished_usd": sum(float(each.unfinished["reserved_usd"]) for each in told.values()),
         "private_at_a_cloud": [{"host": host, **row} for host, each in told.items() for row in each.private_at_a_cloud],
         "relayed_for_missing": list(_relayed(told, {each.host for each in missing})),
         **figures,
@@ -133,7 +138,8 @@ def _bottom_line(totals: Mapping[str, Any], told: Iterable[Handed]) -> dict[str,
 
 def _described(host: str, found: Handed, twice: int) -> dict[str, Any]:
     power = found.question["power"]
-    dates = {row["price_date"] for row in found.named} - {""}
+    priced = [row for row in found.named if row["baseline_usd"] is not None]
+    dates = {row["price_date"] for row in priced} - {""}
     return {
         "host": host,
         "version": found.version,
@@ -144,7 +150,7 @@ def _described(host: str, found: Handed, twice: int) -> dict[str, Any]:
         "watts": power["watts"],
         "usd_per_kwh": power["usd_per_kwh"],
         **{name: found.bottom_line[name] for name in _OF_THE_MACHINE},
-        "baselines": sorted({row["baseline"] for row in found.named}),
+        "baselines": sorted({row["baseline"] for row in priced}),
         "price_dates": sorted(dates),
     }
 

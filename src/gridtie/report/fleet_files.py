@@ -27,8 +27,8 @@ class Kept(NamedTuple):
 def keep(bill: dict[str, Any], directory: Path, *, close: bool = False, reopen: bool = False) -> Kept:
     """Write a month's files, unless it is closed: then say what the ledgers have otherwise by now.
 
-    A month is closed by the first bill after its end that no host is missing in; `close` does so with hosts missing.
-    `reopen` puts the closed files aside under the time at which they were closed. Raises `QuestionError`.
+    A month is closed by the first bill after its end (`over`) that no host is missing in; `close` does so with hosts
+    missing. `reopen` puts the closed files aside under the time at which they were closed. Raises `QuestionError`.
     """
     before = _before(directory / f"{bill['month']}.json")
     if before and before.get("closed") and not reopen:

@@ -37,7 +37,7 @@ def made(bill: Bill) -> str:
     """When it was made and whether that is its last word."""
     if bill["closed"]:
         return f"Closed at {bill['closed']}; this file does not change any more."
-    why = "hosts are missing" if bill["over"] else "the month is not over"
+    why = "hosts are missing" if bill["over"] else "the month is not over, or has been for less than an hour"
     return f"As of {bill['made']}; not final, since {why}."
 
 

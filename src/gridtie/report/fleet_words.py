@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gridtie.report.words import money, percent
+from gridtie.report.words import billed, money, percent
 
 Bill = Mapping[str, Any]
 
@@ -63,32 +63,51 @@ def _missing(bill: Bill) -> Iterator[str]:
         )
     totals = bill["totals"]
     if totals["unpriced"]:
-        yield f"{totals['unpriced']:,} requests have no known price: they are in no comparison"
+        yield (
+            f"{totals['unpriced']:,} requests have no known price: they are in no comparison; what is known of their "
+            f"cost is {money(totals['uncompared_usd'])}, which is in the tables' clouds and not in the first sentence"
+        )
     if totals["estimated"]:
         yield f"{totals['estimated']:,} requests rest on estimated tokens"
+    if totals["over_reserved"]:
+        yield f"{totals['over_reserved']:,} answers were billed above what was reserved for them"
+    if lost := totals["cloud_attempts_lost"]:
+        yield f"{lost:,} attempts at a cloud gave no answer; whether they were billed is unknown"
     if bill["unfinished"]:
-        yield f"{bill['unfinished']:,} attempts at a cloud were cut off by a router's end, and may have been billed"
+        yield (
+            f"{bill['unfinished']:,} attempts at a cloud were cut off by a router's end; up to "
+            f"{money(bill['unfinished_usd'])} may have been billed"
+        )
 
 
 def _assumed(bill: Bill) -> Iterator[str]:
+    of_machine = {host["host"]: (host["idle_usd"] or 0.0) + (host["amortisation_usd"] or 0.0) for host in bill["hosts"]}
     for row in bill["twice"]:
+        machine = of_machine[row["host"]]
+        too_much = (
+            f". If it is one machine, idle electricity and amortisation are {money(machine)} too high: it has them "
+            "under both names"
+            if machine
+            else ""
+        )
         yield (
             f"{row['requests']:,} requests lie in the ledgers of {row['kept_of']} and {row['host']} (one is a copy of "
-            f"the other, or one machine has two names): each is counted once, at {row['kept_of']}"
+            f"the other, or one machine has two names): each is counted once, at {row['kept_of']}{too_much}"
         )
     yield (
         "A request that one host passed on to another is counted where it was asked, and so is its electricity, by the "
-        "watts that are set there. Where two hosts asked a third at the same time, its watts are in both: too much, "
-        "never too little."
+        "watts that are set there: too little where the machine that answers draws more. Where two hosts asked a third "
+        "at the same time, its watts are in both."
     )
     yield (
         "Net in the tables is before idle electricity and amortisation, which nobody's requests cause; the bottom line "
-        "has both. Days are those of the clock where this was made."
+        "has both. Days and the month are those of the clock where this was made; by it the month ends at "
+        f"{bill['ends']}."
     )
     guessed = [host["host"] for host in bill["hosts"] if host["electricity"] == "assumed"]
     if guessed:
         yield f"Electricity is assumed on {', '.join(guessed)}, since costs.electricity is not set there."
     own = sum(row["requests"] for row in bill["own"])
     if own:
-        yield f"The tools' own traffic is in no figure: {own:,} requests."
+        yield f"The tools' own traffic is in no figure: {own:,} requests{billed(bill['own'])}."
     yield "Quality is not in these figures: whether the local answers were as good is not in a ledger."

@@ -19,7 +19,7 @@ from gridtie.report.text import (
     solved_remarks,
     solved_rows,
 )
-from gridtie.report.words import money, percent, quality
+from gridtie.report.words import money, percent, quality, quality_known
 
 Report = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def _cards(report: Report) -> Markup:
     spent = report["baselines"][0]["spent_usd"]
     kind = None if net is None else "good" if net >= 0 else "bad"
     cards = (
-        ("net" if report["quality"]["targets"] else "net, quality unknown", money(net), kind),
+        (f"net{quality_known(report)}", money(net), kind),
         ("of the baseline", percent(line["net_share"]), kind),
         ("baseline, same tokens", money(line["baseline_usd"]), None),
         ("spent", money(spent), None),

@@ -62,6 +62,8 @@ class Side(msgspec.Struct, frozen=True):
     counted: str
     # Task -> whether it is solved.
     solved: dict[str, bool]
+    # Why not all tasks were tried, or how many tries are left; None: it came to its end.
+    unfinished: str | int | None = None
 
     @property
     def rate(self) -> Rate:
@@ -149,16 +151,16 @@ def _line(side: Side) -> dict[str, Any]:
         "target": side.run.target,
         "locality": side.run.locality,
         "started": side.run.started,
+        "unfinished": side.unfinished,
         **msgspec.to_builtins(side.facts),
         "categories": [{"category": line.group, **msgspec.to_builtins(line.rate)} for line in side.categories],
     }
 
 
 def _pair(local: Side | None, cloud: Side | None) -> dict[str, Any] | None:
-    """Over the tasks that both were given; None where there are not two sides."""
-    if local is None or cloud is None:
+    """Over the tasks that both were given; None where there are not two sides, or no such task."""
+    if local is None or cloud is None or not (common := local.solved.keys() & cloud.solved.keys()):
         return None
-    common = local.solved.keys() & cloud.solved.keys()
     here, there = (sum(side.solved[task] for task in common) for side in (local, cloud))
     both = sum(local.solved[task] and cloud.solved[task] for task in common)
     return {

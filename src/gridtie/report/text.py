@@ -181,8 +181,10 @@ def solved_rows(report: Report) -> list[list[str]]:
             line["group"],
             f"{line['target']}, a stand-in" if line["standin"] else line["target"],
             solved_rate(line["rate"]),
-            estimate(line["usd"], money),
-            estimate(line["seconds"], duration),
+            *(
+                estimate(line[name], shown) if line[name] else "unknown" if line["rate"]["passed"] else "none solved"
+                for name, shown in (("usd", money), ("seconds", duration))
+            ),
         ]
         for line in sorted(lines, key=lambda line: order.index((line["of"], line["group"])))
     ]

@@ -38,10 +38,8 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
 
 
-def estimate(found: Mapping[str, Any] | None, shown: Callable[[float], str]) -> str:
+def estimate(found: Mapping[str, Any], shown: Callable[[float], str]) -> str:
     """A figure with the ends of its interval; an open one is said to be open."""
-    if found is None:
-        return "-"
     value, low, high = (None if found[name] is None else shown(found[name]) for name in ("value", "low", "high"))
     if low is None and high is None:
         return str(value)
@@ -78,8 +76,7 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     named = ", ".join(sorted({row["baseline"] for row in priced})) or "no baseline"
     dates = ", ".join(sorted({row["price_date"] for row in priced} - {""})) or "no known date"
     if net >= 0:
-        known = "" if _targets(figures) else ", quality unknown"
-        yield f"Net avoided list price{known}: {money(net)}{share}."
+        yield f"Net avoided list price{quality_known(figures)}: {money(net)}{share}."
     else:
         yield f"Dearer than the baseline, by {money(-net)}{share}."
     yield (
@@ -95,6 +92,15 @@ def _headline(question: Question, figures: Figures) -> Iterator[str]:
     if below and net >= 0:
         yield f"Against {' and '.join(below)} it would have been dearer."
     yield from quality(figures)
+
+
+def quality_known(figures: Figures) -> str:
+    """What stands beside the net: whether the models that answered here were tried; "" where all of them were."""
+    tried = {target["target"] for target in _targets(figures)}
+    answered = {row["group"] for row in figures["by"]["model"] if row["local_requests"]}
+    if tried and answered <= tried:
+        return ""
+    return ", quality known in part" if answered & tried else ", quality unknown"
 
 
 def quality(figures: Figures) -> Iterator[str]:
@@ -188,7 +194,19 @@ def _assumed(question: Question, figures: Figures) -> Iterator[str]:
     )
     own = [f"{row['purpose']} {row['requests']:,}" for row in figures["own"]]
     if own:
-        yield f"The tool's own traffic is in no figure: {', '.join(own)} requests."
+        spent = billed(figures["own"])
+        yield f"The tool's own traffic is in no figure: {', '.join(own)} requests{spent}."
+
+
+def billed(own: Sequence[Mapping[str, Any]]) -> str:
+    """What the tool's own traffic cost at clouds, as the end of a sentence; "" where none went there.
+
+    It is in no comparison, and on the invoice all the same.
+    """
+    known = [row["cloud_usd"] for row in own if row["cloud_usd"] is not None]
+    parts = [f"{money(sum(known))} for them at clouds"] if sum(known) else []
+    parts += ["an unknown amount"] if len(known) < len(own) else []
+    return f", and {' and '.join(parts)}, which an invoice has as well" if parts else ""
 
 
 def _missing(power: Power, figures: Figures) -> Iterator[str]:
@@ -220,6 +238,9 @@ def _missing(power: Power, figures: Figures) -> Iterator[str]:
         yield "Quality is not known: no result of `gridtie quality` was given."
     elif missing := figures["quality"]["not_tried"]:
         yield f"The quality of {', '.join(missing)} is not known, and answers of theirs are in these figures."
+    for target in _targets(figures):
+        if target["unfinished"]:
+            yield f"The tasks of {target['target']} were not all tried, and its rates are of those that were."
 
 
 def _hours(seconds: float) -> str:

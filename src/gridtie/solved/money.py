@@ -26,6 +26,8 @@ class Tariff:
 
     power: Power = field(default_factory=lambda: power_of(None))
     own_prices: Mapping[str, Rates] = field(default_factory=dict)
+    # The routing file that would say it and cannot be read.
+    unread: str = ""
 
     @classmethod
     def read(cls, config: Path) -> Tariff:
@@ -33,14 +35,15 @@ class Tariff:
         try:
             routing = load_routing(config / "llm_routing.yaml")
         except (ConfigError, OSError):
-            return cls()
+            return cls(unread=str(config / "llm_routing.yaml"))
         return cls(power_of(routing.costs.electricity), own_prices(routing))
 
     @property
     def words(self) -> str:
         """What stands beside every figure."""
         power = self.power
-        origin = "as set" if power.chosen else "assumed, since costs.electricity is not set"
+        missing = f"{self.unread} cannot be read here" if self.unread else "costs.electricity is not set"
+        origin = "as set" if power.chosen else f"assumed, since {missing}"
         return f"{power.watts:g} W while answering at ${power.usd_per_kwh:.2f} a kilowatt-hour, {origin}"
 
 

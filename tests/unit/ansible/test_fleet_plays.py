@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import re
@@ -133,6 +134,19 @@ def test_one_bill_is_made_and_says_whose_ledger_is_missing_and_why(fleet: Fleet)
     assert "off is not in these figures: it cannot be reached" in page
     assert re.search(r"^alice +2 ", done.stdout, re.MULTILINE), done.stdout
     assert list(Path(os.environ.get("TMPDIR", "/tmp")).glob("gridtie-report-*/alice.json")) == []
+
+
+def test_a_run_that_asks_some_hosts_alone_does_not_close_a_month_without_the_others(fleet: Fleet) -> None:
+    before = datetime.datetime.now().replace(day=1) - datetime.timedelta(days=2)
+    for name in ("alice", "bob"):
+        fleet.asked(name, local(f"of-{name}", time=before.timestamp(), key=name))
+
+    done = fleet.play("report.yml", "--limit", "alice", "-e", f"gridtie_report_month={before:%Y-%m}")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert fleet.bill["missing"] == [{"host": "bob", "why": "it was not asked, since --limit left it out"}]
+    assert fleet.bill["closed"] is None
+    assert "of 1 of 2 hosts" in fleet.bill["words"]["headline"]
 
 
 def test_a_bill_of_hosts_that_are_all_off_says_so(fleet: Fleet) -> None:

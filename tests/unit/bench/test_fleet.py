@@ -123,5 +123,14 @@ def test_a_host_that_told_nothing_and_a_model_that_could_not_be_measured_are_lin
     assert all(why in told for why in ("no route", "no target of that name") for told in (text(found), page(found)))
 
 
+def test_a_host_with_no_model_to_time_is_a_line_all_the_same() -> None:
+    row = only(Host("shelf", models=[{**MODELS[0], "purposes": ["embeddings"]}]))
+
+    assert (row["host"], row["problem"]) == (
+        "shelf",
+        "it has no model of its own that answers: embeddings alone, or none",
+    )
+
+
 def test_a_page_of_nothing_odd_has_no_list_of_it() -> None:
     assert "What was not measured" not in page(table_of([host(line())], NOW))

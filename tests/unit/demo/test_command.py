@@ -29,6 +29,7 @@ from standins.trusted import trusted_run
 
 CLOUD = "openai/gpt-5.4-mini"
 TWO = ("--task", "is_even", "--task", "reverse_string")
+CUT = Behaviour(exact=True, text="A plan of many words that never comes to its end.", cut_after=3)
 GONE = Behaviour(refusal=Refusal(400, "invalid", "it went away"))
 
 
@@ -179,8 +180,27 @@ def test_a_run_that_broke_off_is_done_again_and_its_price_counts(compare: Comman
     here = document(file)["sides"][0]
     asked = [each for built in read(file).built.values() if built.side == 0 for each in built.asked]
     assert agents(here)["all"]["seconds"]["value"] * 2 == pytest.approx(
-        sum(each.seconds for each in [*asked, *read(file).broken[0].asked])
+        sum(each.seconds for each in [*asked, *(each for broken in read(file).broken for each in broken.asked)])
     )
+
+
+def test_a_request_that_failed_or_broke_off_is_in_the_price_of_its_task(compare: Command, file: Path) -> None:
+    """The planner's answer breaks off: electricity was used, and a cloud would have billed it."""
+    first = compare(*TWO, "--spend", "1", "--out", str(file), local=(CUT, GONE))
+    assert first.status == 2
+    cut, gone = ([each.entry for each in broken.asked] for broken in read(file).broken)
+
+    assert [entry.complete for entry in cut] == [False]
+    assert [entry.status >= 400 for entry in gone] == [True]
+    assert compare("--resume", str(file)).status == 0
+    here = agents(document(file)["sides"][0])["planner"]
+    asked = [
+        each for run in read(file).built.values() if run.side == 0 for each in run.asked if each.agent == "planner"
+    ]
+    asked += [each for broken in read(file).broken for each in broken.asked]
+    assert len(asked) == 4
+    assert here["seconds"]["value"] * 2 == pytest.approx(sum(each.seconds for each in asked))
+    assert here["usd"]["value"] > 0
 
 
 def test_a_stand_in_is_called_one_and_the_station_knows_nothing_of_it(compare: Command, file: Path) -> None:
@@ -217,6 +237,17 @@ def test_what_makes_no_sense_is_one_sentence(compare: Command, words: tuple[str,
 
     assert (compared.status, compared.err.count("\n"), compared.asked_local) == (2, 1, 0)
     assert said in compared.err
+
+
+@pytest.mark.parametrize("words", [("--out", "x.json"), ("--out", "x.jsonl", "--json", "x.jsonl")])
+def test_what_they_come_to_is_never_written_over_the_runs_themselves(
+    compare: Command, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    compared = compare("--task", "is_even", "--standin", *words)
+
+    assert (compared.status, compared.asked_local) == (2, 0)
+    assert "would be overwritten" in compared.err
+    assert not list(tmp_path.glob("x.*"))
 
 
 def test_without_a_sandbox_nothing_is_asked(compare: Command, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -192,6 +192,8 @@ def test_the_tools_own_traffic_stands_apart(found: dict[str, Any]) -> None:
         ("bench", 1, 0.0),
         ("demo", 1, 0.004),
     ]
+    said = "bench 1, demo 1 requests, and $0.004000 for them at clouds, which an invoice has as well."
+    assert any(line.endswith(said) for line in found["words"]["assumed"])
 
 
 def test_percentiles_are_those_of_the_nearest_rank(ledger_of: Make) -> None:

@@ -21,11 +21,12 @@ from gridtie.report.fleet_told import page, text
 from gridtie.report.question import QuestionError
 from gridtie.report.rows import OtherSchemaError, handed
 from gridtie.report.spreadsheet import spreadsheet
+from gridtie.report.words import money
 from standins.ledger import NOON, cloud, local
-from unit.report.conftest import DAY, POOLED, QUESTION, ROWS, Make
+from unit.report.conftest import DAY, HARDWARE, POOLED, QUESTION, ROWS, Make
 
 ENDS = QUESTION.until
-AFTER = ENDS + 60
+AFTER = ENDS + 3600
 LAPTOP = (local("a1", key="alice", project="web"), local("a2", key="alice", target=POOLED), cloud("a3", key="alice"))
 SERVER = (
     local("s1", key="bob"),
@@ -64,6 +65,12 @@ def test_a_bill_of_one_host_has_the_figures_of_that_hosts_own_report(ledger_of: 
     assert {name: found["bottom_line"][name] for name in names} == {
         name: pytest.approx(own["bottom_line"][name]) for name in names
     }
+
+
+def test_whose_clock_a_month_goes_by_is_said_with_its_end(told: list[tuple[str, bytes]]) -> None:
+    assert any(
+        line.endswith("by it the month ends at 2026-11-23T14:00:00+00:00.") for line in made(told)["words"]["assumed"]
+    )
 
 
 def test_a_request_that_went_through_two_routers_is_one(told: list[tuple[str, bytes]]) -> None:
@@ -121,7 +128,7 @@ def test_the_stations_own_keys_are_told_apart_by_host(ledger_of: Make) -> None:
 
 def test_a_host_without_a_request_is_no_missing_one(ledger_of: Make) -> None:
     later = replace(QUESTION, since=QUESTION.until, until=QUESTION.until + DAY)
-    found = bill([("idle", rows.document(later, ledger_of()).encode())], [], "2026-12", later.until, later.until)
+    found = bill([("idle", rows.document(later, ledger_of()).encode())], [], "2026-12", later.until, later.until + 3600)
 
     assert (found["totals"]["requests"], found["missing"], found["over"]) == (0, [], True)
     assert "none with known prices" in found["words"]["headline"]
@@ -192,6 +199,48 @@ def test_a_private_request_at_a_cloud_is_an_alarm_that_names_the_host(ledger_of:
     assert "leak of laptop" in made([("laptop", raw)])["words"]["alarm"]
 
 
+def test_money_that_is_in_no_comparison_is_told_all_the_same(ledger_of: Make) -> None:
+    """Somebody pays it: an invoice has benchmarks and models without a baseline as well."""
+    entries = (
+        *LAPTOP,
+        cloud("own", purpose="bench", cost_usd=0.75),
+        cloud("apart", baseline="openai/unheard-of", baseline_usd=None, cost_usd=2.0),
+    )
+    found = made([("laptop", rows.document(QUESTION, ledger_of(entries)).encode())])
+
+    assert found["bottom_line"]["cloud_usd"] == pytest.approx(0.004)
+    # Of a baseline without a price nobody knows what anything would have cost there.
+    assert "unheard-of" not in found["words"]["headline"]
+    said = text({**found, "closed": None})
+    assert "1 requests have no known price: they are in no comparison; what is known of their cost is $2.00" in said
+    assert "in no figure: 1 requests, and $0.7500 for them at clouds, which an invoice has as well." in said
+
+
+def test_what_may_have_been_billed_is_told_with_its_amount(told: list[tuple[str, bytes]]) -> None:
+    name, raw = told[0]
+    content = json.loads(raw)
+    content["unfinished"] = {"attempts": 2, "reserved_usd": 1.5}
+
+    found = made([(name, json.dumps(content).encode()), *told[1:]])
+
+    assert (
+        "2 attempts at a cloud were cut off by a router's end; up to $1.50 may have been billed"
+        in (found["words"]["missing"])
+    )
+
+
+def test_one_machine_under_two_names_is_said_to_have_its_hardware_twice(ledger_of: Make) -> None:
+    question = replace(QUESTION, hardware=HARDWARE)
+    raw = rows.document(question, ledger_of(LAPTOP)).encode()
+    once = made([("laptop", raw)])["bottom_line"]["amortisation_usd"]
+
+    found = made([("laptop", raw), ("its-other-name", raw)])
+
+    assert found["bottom_line"]["amortisation_usd"] == pytest.approx(2 * once)
+    said = found["words"]["assumed"][0]
+    assert f"idle electricity and amortisation are {money(once)} too high" in said
+
+
 # -- files -------------------------------------------------------------------------------------------------------------
 
 
@@ -260,7 +309,10 @@ def test_a_month_with_a_missing_host_is_closed_only_where_somebody_says_so(
 
 
 def test_a_month_that_is_not_over_is_never_closed(told: list[tuple[str, bytes]], bills: Path) -> None:
-    assert keep(made(told, now=ENDS - 1), bills, close=True).bill["closed"] is None
+    # What arrived in its last minutes is perhaps being answered.
+    for now in (ENDS - 1, AFTER - 1):
+        assert keep(made(told, now=now), bills, close=True).bill["closed"] is None
+    assert keep(made(told), bills).bill["closed"]
 
 
 def test_a_bill_without_any_host_says_so_and_is_never_final(bills: Path) -> None:

@@ -19,10 +19,10 @@ from gridtie.report.figures import report
 from gridtie.report.page import page
 from gridtie.report.quality import Side, read
 from gridtie.report.question import QuestionError
-from gridtie.report.text import text
+from gridtie.report.text import solved_rows, text
 from gridtie.solved.money import Tariff
 from standins.ledger import CLOUD, LOCAL, local
-from unit.report.conftest import QUESTION, Make
+from unit.report.conftest import POOLED, QUESTION, Make
 
 NAMES = sorted(TASKS)[:10]
 
@@ -75,12 +75,53 @@ def test_one_target_alone_is_told_as_compared_with_nothing(ledger_of: Make) -> N
     assert f"Quality: {LOCAL} solved 4 of 10 tasks (17% to 69%); nothing was compared" in found["words"]["headline"]
 
 
+def test_two_targets_without_a_task_in_common_are_not_compared(ledger_of: Make) -> None:
+    here, there = sides((LOCAL, "local", 4), (CLOUD, "cloud", 7))
+    other = msgspec.structs.replace(there, solved={f"other-{name}": True for name in there.solved})
+
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), [here, other])
+
+    assert found["quality"]["pair"] is None
+    assert f"Quality: {LOCAL} solved 4 of 10 tasks" in found["words"]["headline"]
+
+
 def test_models_that_answered_and_were_never_tried_are_named(ledger_of: Make) -> None:
     rows = [local("a", duration=1.0), local("b", target="pool.gpu/qwen", duration=1.0)]
 
     found = report(QUESTION, ledger_of(rows), sides((LOCAL, "local", 4)))
 
     assert any("The quality of pool.gpu/qwen is not known" in line for line in found["words"]["missing"])
+
+
+@pytest.mark.parametrize(
+    ("tried", "known"),
+    [
+        ((), ", quality unknown"),
+        # What was tried is not what answered.
+        (((CLOUD, "cloud", 7),), ", quality unknown"),
+        ((("station/other", "local", 9),), ", quality unknown"),
+        (((LOCAL, "local", 4),), ", quality known in part"),
+        (((LOCAL, "local", 4), (POOLED, "local", 4)), ""),
+    ],
+)
+def test_the_net_is_said_to_be_of_known_quality_only_where_what_answered_was_tried(
+    ledger_of: Make, tried: tuple[tuple[str, str, int], ...], known: str
+) -> None:
+    rows = [local("a", duration=1.0), local("b", target=POOLED, duration=1.0)]
+
+    found = report(QUESTION, ledger_of(rows), sides(*tried))
+
+    assert found["words"]["headline"].startswith(f"Net avoided list price{known}: $")
+    assert f"<span>net{known}</span>" in page(found)
+
+
+def test_a_run_that_was_cut_off_is_said_to_be_one(ledger_of: Make) -> None:
+    whole = json.loads(written(LOCAL, "local", 4))
+    cut = read(json.dumps({**whole, "unfinished": "interrupted"}).encode(), "q.json")
+
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), cut)
+
+    assert any(f"The tasks of {LOCAL} were not all tried" in line for line in found["words"]["missing"])
 
 
 def demo() -> bytes:
@@ -113,6 +154,16 @@ def test_what_a_solved_task_cost_stands_beside_the_money(ledger_of: Make) -> Non
     assert {line["target"] for line in quality_lines} == {LOCAL, CLOUD}
     # The ledger's rows of these tries are not known here, and no price is made up.
     assert {line["usd"] for line in quality_lines} == {None}
+
+
+@pytest.mark.parametrize(("solved", "said"), [(4, "unknown"), (0, "none solved")])
+def test_a_price_that_is_not_known_is_told_apart_from_that_of_nothing_solved(
+    ledger_of: Make, solved: int, said: str
+) -> None:
+    found = report(QUESTION, ledger_of([local("a", duration=1.0)]), sides((LOCAL, "local", solved)))
+
+    line = next(row for row in solved_rows(found) if row[1] == "all")
+    assert line[4] == said
 
 
 def test_a_stand_in_makes_no_quality_known(ledger_of: Make) -> None:

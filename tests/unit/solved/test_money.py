@@ -77,7 +77,11 @@ def test_a_tariff_is_the_routing_files_and_else_said_to_be_assumed(tmp_path: Pat
     (tmp_path / "llm_routing.yaml").write_text(rules + "costs: {electricity: {watts: 65, usd_per_kwh: 0.4}}\n")
 
     assert Tariff.read(tmp_path).words == "65 W while answering at $0.40 a kilowatt-hour, as set"
-    assert "300 W while answering at $0.30 a kilowatt-hour, assumed" in Tariff.read(tmp_path / "nowhere").words
+    (tmp_path / "llm_routing.yaml").write_text(rules)
+    assumed = "300 W while answering at $0.30 a kilowatt-hour, assumed, since "
+    assert Tariff.read(tmp_path).words == f"{assumed}costs.electricity is not set"
+    nowhere = tmp_path / "nowhere"
+    assert Tariff.read(nowhere).words == f"{assumed}{nowhere / 'llm_routing.yaml'} cannot be read here"
 
 
 def test_local_answers_are_priced_at_the_models_own_name() -> None:
