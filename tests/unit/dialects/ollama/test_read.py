@@ -60,6 +60,13 @@ def test_a_gap_is_no_turn(body: dict[str, Any], dialect: str) -> None:
     assert read_generate(json.dumps(body).encode()).dialect == dialect
 
 
+def test_a_conversation_that_is_sent_as_tokens_counts() -> None:
+    """A budget and a rule on a prompt's size saw nothing of it."""
+    found = read_generate(json.dumps({"model": "m", "prompt": "x", "context": [5] * 1000}).encode())
+
+    assert found.text_bytes >= 3 * 1000
+
+
 def test_a_prompt_is_one_turn_after_its_instructions() -> None:
     said = read_turn(read_generate(b'{"model": "m", "system": "be brief", "prompt": "hi", "options": {"top_k": 3}}'))
 

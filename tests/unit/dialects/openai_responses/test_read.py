@@ -107,3 +107,18 @@ def test_a_tool_that_its_provider_runs_is_refused(type: str) -> None:
     leave_out(read(facts.read(body(tools=[{"type": "web_search"}]))), "openai")
 
     assert refusal.value.needs == "tools"
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"role": "user", "content": [{"type": "input_text", "text": "ten words! "}] * 1000}],
+        [{"role": "user", "content": "ten words! "}] * 1000,
+    ],
+    ids=["parts", "items"],
+)
+def test_many_short_texts_are_counted_as_text(items: list[dict[str, Any]]) -> None:
+    """They were taken for the JSON around them, so that a prompt of any length cost a budget nothing."""
+    sent = json.dumps({"model": "m", "input": items}, separators=(",", ":")).encode()
+
+    assert facts.read(sent).text_bytes >= 11 * 1000
