@@ -15,7 +15,7 @@ from faults.wire import INPUT, OUTPUT
 from standins.router import Answered, Station, run
 from standins.scripted import Turn, Upstream
 from standins.scripted import error as refusing
-from standins.surfaces import CHATS, EMBEDDINGS, FILLS, SURFACES, VECTOR, Surface, answer, asked, said
+from standins.surfaces import CHATS, EMBEDDINGS, FILLS, SURFACES, VECTOR, Surface, answer, asked, is_error, said, units
 
 TARGETS = ("openai", "ollama", "anthropic")
 TEXT = "hello there"
@@ -173,10 +173,11 @@ def test_a_stream_that_breaks_off_ends_with_an_error(tmp_path: Path, name: str, 
 
     answered, row, _ = ask(tmp_path, target, surface, asked(surface, "x", streamed=True), cut)
 
-    text, ended = said(surface, answered.headers["content-type"], answered.body)
-    last = answered.body.rstrip(b"\n").rsplit(b"\n", 1)[-1].removeprefix(b"data: ")
-    assert (text, ended, row.get("complete", False)) == (TEXT, False, False)
-    assert surface.error(json.loads(last))
+    kind = answered.headers["content-type"]
+    text, ended = said(surface, kind, answered.body)
+    errors = [json.loads(unit) for unit in units(kind, answered.body) if is_error(unit)]
+    assert (text, ended, row.get("complete", False), len(errors)) == (TEXT, False, False, 1)
+    assert surface.error(errors[0])
 
 
 def test_a_prompt_is_never_cut_by_an_ollama(tmp_path: Path) -> None:
