@@ -31,6 +31,8 @@ from gridtie.dialects.types import Dialect, InvalidRequest
 
 _Raw = msgspec.Raw
 _NOTHING = (NULL, _Raw(b'""'), _Raw(b"[]"))
+# A prompt has a text for an answer, in which no call can stand.
+_CHAT_ONLY = ("messages", "tools")
 _MOST_TOKENS = 2**31 - 1
 _FREE_FIELDS = frozenset(("think", "keep_alive", "truncate", "shift", "raw", "logprobs", "top_logprobs"))
 
@@ -57,6 +59,9 @@ def read_chat(body: bytes | bytearray) -> Facts:
 def read_generate(body: bytes | bytearray) -> Facts:
     """Of `/api/generate`: a text that goes on as it stands, or a gap that is filled, is another thing than a turn."""
     fields = fields_of(body)
+    for name in _CHAT_ONLY:
+        if fields.get(name, NULL) not in _NOTHING:
+            raise InvalidRequest(name, "a field of /api/chat", "none: a prompt has neither; ask there")
     fills = fields.get("suffix", NULL) not in _NOTHING or fields.get("raw") == TRUE
     return _read(fields, "ollama-fill" if fills else "ollama-generate")
 

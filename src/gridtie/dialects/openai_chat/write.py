@@ -28,7 +28,8 @@ from gridtie.dialects.object import put
 from gridtie.dialects.types import RequestOptions
 
 _encode = msgspec.json.Encoder().encode
-_NUMBERS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
+# Settings of the same name in requests of OpenAI's dialect.
+NUMBERS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
 _NO_ARGUMENTS = "{}"
 # As JSON text: between pieces of one text.
 _LINE_END = rb"\n"
@@ -52,7 +53,7 @@ def write(conversation: Conversation, model: str, options: RequestOptions) -> by
         native[options.limit_field] = limit
     if settings.stops:
         native["stop"] = settings.stops
-    native |= {name: value for name in _NUMBERS if (value := getattr(settings, name)) is not None}
+    native |= {name: value for name in NUMBERS if (value := getattr(settings, name)) is not None}
     _put_tools(native, settings, own)
     if settings.format is not None:
         native["response_format"] = _format(settings.format)
