@@ -246,6 +246,25 @@ class TestOllamasOtherPaths:
         assert "completion" in shown["capabilities"]
         assert shown["details"]["format"] == ""
 
+    def test_one_whose_own_tag_is_latest(self, tmp_path: Path) -> None:
+        """With the tag and without it: models of that tag could not be shown at all."""
+
+        async def work() -> list[Answered]:
+            routing = file("ollama", "http://127.0.0.1:1").replace("here/small", "here/glm:latest")
+            async with Station(tmp_path, routing) as router:
+                return [await router.ask({"model": name}, path="/api/show") for name in ("glm", "glm:latest")]
+
+        assert [answered.status for answered in run(work)] == [200, 200]
+
+    @pytest.mark.parametrize("name", ["ollama chat", "ollama generate", "ollama fill", "ollama embed"])
+    def test_one_is_asked_with_the_tag_that_clients_add(self, tmp_path: Path, name: str) -> None:
+        """It was shown by that name, and then there was no such model to talk to. The ledger has the alias itself."""
+        surface = SURFACES[name]
+
+        answered, row, turns = ask(tmp_path, "ollama", surface, asked(surface, "x", model="coder:latest"))
+
+        assert (answered.status, row["asked"], turns[0].json["model"]) == (200, "coder", "small")
+
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
         answered = self.ask(tmp_path, "/api/show", {"model": "nobody"})
 
