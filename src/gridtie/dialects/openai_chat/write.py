@@ -114,7 +114,9 @@ def _message(message: Message, own: bool) -> dict[str, Any]:
     thoughts = [part.text for part in parts if isinstance(part, Thought)]
     calls = [part for part in parts if _is_call(part)]
     said: list[Part] = [part for part in parts if not isinstance(part, Thought) and not _is_call(part)]
-    native: dict[str, Any] = {"role": message.role, "content": _content(said, None if calls else EMPTY, own)}
+    # Templates of open models know no `developer` and leave such a message out; OpenAI takes both alike.
+    role = "system" if message.role == "developer" and not own else message.role
+    native: dict[str, Any] = {"role": role, "content": _content(said, None if calls else EMPTY, own)}
     if message.name:
         native["name"] = message.name
     if message.role == "tool":
