@@ -13,13 +13,14 @@ import msgspec
 from gridtie.dialects.answer import Finish, Text
 from gridtie.dialects.conversation import EMPTY, NULL, Conversation, leave_out
 from gridtie.dialects.facts import Facts
+from gridtie.dialects.ollama.answer_reader import Answer
 from gridtie.dialects.ollama.answer_writer import LineWriter, WholeWriter
 from gridtie.dialects.ollama.pass_through import OllamaToOllama, settled
 from gridtie.dialects.ollama.read import read
 from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.openai_chat.answer_reader import Answer as OpenAIAnswer
 from gridtie.dialects.openai_chat.write import NUMBERS
-from gridtie.dialects.translation import decode_whole
+from gridtie.dialects.translation import decode_whole, read_whole
 from gridtie.dialects.types import (
     AnswerOptions,
     Failure,
@@ -44,6 +45,9 @@ class GenerateToOllama(OllamaToOllama):
 
     def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
         return UpstreamRequest(path=GENERATE_PATH, body=settled(facts, model, options))
+
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
+        return read_whole(Answer, ResponseWriter, body, prompt_estimate)
 
 
 def read_turn(facts: Facts) -> Conversation:
