@@ -25,6 +25,7 @@ from gridtie.dialects.body import (
 )
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
+from gridtie.dialects.openai_chat.facts import BILLED
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
 
 _Raw = msgspec.Raw
@@ -182,6 +183,7 @@ def _take_billed(found: Found, name: str, value: msgspec.Raw) -> None:
 
 
 _TAKE: dict[str, Take] = {
+    **BILLED,
     "model": take_model,
     "stream": take_stream,
     "max_tokens": take_limit,
