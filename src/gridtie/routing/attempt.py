@@ -367,7 +367,7 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
-        if not (chunk.out or chunk.done or chunk.failure) and not self._room_for_what_is_kept():
+        if not (chunk.done or chunk.failure) and not self._room_for_what_is_kept():
             self._request.abandon(OVERLOADED)
             return
         self._request.attempt_read(chunk)
