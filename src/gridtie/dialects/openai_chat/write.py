@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.dialects.conversation import (
     EMPTY,
@@ -43,7 +44,7 @@ def write(conversation: Conversation, model: str, options: RequestOptions) -> by
     own, settings = conversation.dialect == "openai", conversation.settings
     native: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message, own) for message in conversation.messages],
+        "messages": _messages(conversation.messages, own),
         "stream": options.stream,
     }
     if options.stream and options.include_usage:
@@ -107,6 +108,23 @@ def _format(format_: Format) -> dict[str, Any]:
     if format_.strict is not None:
         labelled["strict"] = format_.strict
     return {"type": "json_schema", "json_schema": labelled}
+
+
+def _messages(messages: list[Message], own: bool) -> list[dict[str, Any]]:
+    if own or not any(message.role == "tool" for message in messages):
+        return [_message(message, own) for message in messages]
+    native = []
+    shown: list[Part] = []
+    for message in messages:
+        if message.role == "tool":
+            # OpenAI takes images of the user alone: they follow the results, which must stand together.
+            shown += [part for part in message.parts if isinstance(part, Image)]
+            message = replace(message, parts=[part for part in message.parts if not isinstance(part, Image)])
+        elif shown:
+            native.append(_message(Message(role="user", parts=shown), own))
+            shown = []
+        native.append(_message(message, own))
+    return [*native, _message(Message(role="user", parts=shown), own)] if shown else native
 
 
 def _message(message: Message, own: bool) -> dict[str, Any]:
