@@ -245,6 +245,15 @@ def test_either_header_carries_the_key(router: RouterProcess, cloud: Cloud, head
     assert httpx2.post(f"{router.url}/v1/messages", json=body, headers=sent, trust_env=False).status_code == 200
 
 
+def test_one_model_is_told_as_anthropic_tells_it(client: anthropic.Anthropic) -> None:
+    """With a time that its SDK can parse; and one that is not there is an error of its own kind."""
+    assert client.models.retrieve("claude").type == "model"
+    with pytest.raises(anthropic.NotFoundError) as missing:
+        client.models.retrieve("nobody")
+
+    assert missing.value.body["type"] == "error"  # type: ignore[index, call-overload]
+
+
 def test_the_models_are_listed_as_anthropic_lists_them(client: anthropic.Anthropic) -> None:
     """Claude Code asks a gateway for them."""
     names = [model.id for model in client.models.list(limit=1000)]

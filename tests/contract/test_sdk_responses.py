@@ -122,7 +122,7 @@ def test_a_request_as_codex_sends_it(router: RouterProcess, cloud: Cloud) -> Non
 
     assert answer.status_code == 200, answer.text
     assert "event: response.completed" in answer.text
-    assert [message["role"] for message in sent["messages"]] == ["developer", "user", "assistant", "tool"]
+    assert [message["role"] for message in sent["messages"]] == ["system", "user", "assistant", "tool"]
     assert [tool["function"]["name"] for tool in sent["tools"]] == ["add", "crew-_-spawn"]
     assert sent["messages"][2]["tool_calls"][0]["function"]["name"] == "crew-_-spawn"
 

@@ -15,7 +15,7 @@ from faults.wire import INPUT, OUTPUT
 from standins.router import Answered, Station, run
 from standins.scripted import Turn, Upstream
 from standins.scripted import error as refusing
-from standins.surfaces import CHATS, EMBEDDINGS, FILLS, SURFACES, VECTOR, Surface, answer, asked, said
+from standins.surfaces import CHATS, EMBEDDINGS, FILLS, SURFACES, VECTOR, Surface, answer, asked, is_error, said, units
 
 TARGETS = ("openai", "ollama", "anthropic")
 TEXT = "hello there"
@@ -173,10 +173,11 @@ def test_a_stream_that_breaks_off_ends_with_an_error(tmp_path: Path, name: str, 
 
     answered, row, _ = ask(tmp_path, target, surface, asked(surface, "x", streamed=True), cut)
 
-    text, ended = said(surface, answered.headers["content-type"], answered.body)
-    last = answered.body.rstrip(b"\n").rsplit(b"\n", 1)[-1].removeprefix(b"data: ")
-    assert (text, ended, row.get("complete", False)) == (TEXT, False, False)
-    assert surface.error(json.loads(last))
+    kind = answered.headers["content-type"]
+    text, ended = said(surface, kind, answered.body)
+    errors = [json.loads(unit) for unit in units(kind, answered.body) if is_error(unit)]
+    assert (text, ended, row.get("complete", False), len(errors)) == (TEXT, False, False, 1)
+    assert surface.error(errors[0])
 
 
 def test_a_prompt_is_never_cut_by_an_ollama(tmp_path: Path) -> None:
@@ -244,6 +245,25 @@ class TestOllamasOtherPaths:
 
         assert "completion" in shown["capabilities"]
         assert shown["details"]["format"] == ""
+
+    def test_one_whose_own_tag_is_latest(self, tmp_path: Path) -> None:
+        """With the tag and without it: models of that tag could not be shown at all."""
+
+        async def work() -> list[Answered]:
+            routing = file("ollama", "http://127.0.0.1:1").replace("here/small", "here/glm:latest")
+            async with Station(tmp_path, routing) as router:
+                return [await router.ask({"model": name}, path="/api/show") for name in ("glm", "glm:latest")]
+
+        assert [answered.status for answered in run(work)] == [200, 200]
+
+    @pytest.mark.parametrize("name", ["ollama chat", "ollama generate", "ollama fill", "ollama embed"])
+    def test_one_is_asked_with_the_tag_that_clients_add(self, tmp_path: Path, name: str) -> None:
+        """It was shown by that name, and then there was no such model to talk to. The ledger has the alias itself."""
+        surface = SURFACES[name]
+
+        answered, row, turns = ask(tmp_path, "ollama", surface, asked(surface, "x", model="coder:latest"))
+
+        assert (answered.status, row["asked"], turns[0].json["model"]) == (200, "coder", "small")
 
     def test_one_that_is_not_there(self, tmp_path: Path) -> None:
         answered = self.ask(tmp_path, "/api/show", {"model": "nobody"})

@@ -116,14 +116,25 @@ def unmarked(parts: list[Part]) -> list[Part]:
 
 
 def as_openai(said: Conversation) -> Conversation:
-    """Reasoning first and as one text, calls last; no marks, no word of a failure, no signature."""
-    messages = []
+    """Reasoning first and as one text, calls last; no marks, no word of a failure, no signature, no developer.
+
+    Images in results of tools follow a run of them, as the user's.
+    """
+    messages: list[Message] = []
+    shown: list[Part] = []
     for message in said.messages:
+        if message.role != "tool" and shown:
+            messages.append(Message(role="user", parts=shown))
+            shown = []
         thoughts = [part.text for part in of(Thought, message.parts)]
         one: list[Part] = [Thought(text=joined(thoughts, "\n"))] if thoughts else []
         others = [part for part in message.parts if not isinstance(part, Thought | Call)]
         parts = unmarked(one + others + of(Call, message.parts))
-        messages.append(replace(message, parts=parts, failed=False, cache=NULL))
+        if message.role == "tool":
+            shown += of(Image, parts)
+            parts = [part for part in parts if not isinstance(part, Image)]
+        role: Any = "system" if message.role == "developer" else message.role
+        messages.append(replace(message, role=role, parts=parts, failed=False, cache=NULL))
     tools = [replace(tool, cache=NULL) for tool in said.settings.tools]
     return replace(said, messages=messages, settings=with_tools(said.settings, tools))
 

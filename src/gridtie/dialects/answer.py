@@ -20,6 +20,10 @@ Text = msgspec.Raw | bytes
 Finish = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
+# Where clients are told of one call after another, and act on each at its end.
+MIXED_CALLS = "the model's server went on with a tool call after it had begun what follows it"
+
+
 class Unwritable(ValueError):
     """An answer that the client's dialect cannot say, or not within bounds."""
 

@@ -117,10 +117,23 @@ class ResponsesErrorFormat(OpenAIErrorFormat):
     """The same for OpenAI's responses, whose streams have a type for each event."""
 
     def error_event(self, fault: Fault) -> bytes:
-        """An event of the type `error`, with the envelope beside what that type has."""
-        told = {"type": "error", "sequence_number": 0, "code": fault.code, "message": fault.message, "param": None}
+        """An event `error`, with the envelope beside what that type has, and one `response.failed`.
+
+        SDKs read the first; Codex passes it over and waits for the second.
+        """
+        said = {"code": fault.code, "message": fault.message}
+        told = {"type": "error", "sequence_number": 0, **said, "param": None}
         fields = _encode(told)[:-1] + b"," + self.error(fault)[1:]
-        return b"event: error\ndata: %b\n\n" % fields
+        failed: dict[str, object] = {
+            "id": "resp_0",
+            "object": "response",
+            "status": "failed",
+            "error": said,
+            "output": [],
+            "usage": None,
+        }
+        event = _encode({"type": "response.failed", "sequence_number": 0, "response": failed})
+        return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (fields, event)
 
 
 _OPENAI, _ANTHROPIC, _OLLAMA = OpenAIErrorFormat(), AnthropicErrorFormat(), OllamaErrorFormat()

@@ -34,6 +34,7 @@ from gridtie.dialects.types import (
     StreamDecoder,
     Untranslatable,
     UpstreamRequest,
+    Usage,
 )
 from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
@@ -367,7 +368,7 @@ class Attempt:
     def _take(self, chunk: Chunk) -> None:
         if chunk.content or chunk.withheld:
             self._expect("between", self._request.timeouts.between_tokens)
-        if not (chunk.out or chunk.done or chunk.failure) and not self._room_for_what_is_kept():
+        if not (chunk.done or chunk.failure) and not self._room_for_what_is_kept():
             self._request.abandon(OVERLOADED)
             return
         self._request.attempt_read(chunk)
@@ -519,6 +520,12 @@ class Attempt:
     def begun(self) -> bool:
         """Whether there is something that a stop would break off: a place in a queue, or a slot."""
         return self._lease is not None or self._task is not None
+
+    def metered(self) -> Usage | None:
+        """What is known of the tokens of an answer that is given up; None where nothing of it has come."""
+        if self._decoder is None or self.phase is not READING:
+            return None
+        return self._decoder.eof().usage
 
     def drain(self) -> bool:
         """The answer is whole; whether upstream's message has ended, too. The slot stays taken until it has."""

@@ -287,6 +287,7 @@ class Request:
         if failure.detail:
             self._details = {**self._details, len(outcome.tries) - 1: failure.detail}
         self.runner.state.failed(attempt.target.id, failure, monotonic())
+        self._meter(attempt)
         attempt.close()
         if self.phase is COMMITTED:
             self.fail(failure)
@@ -351,11 +352,19 @@ class Request:
         if attempt is not None:
             if why and attempt.begun:
                 attempt.note("cancelled", why)
+            self._meter(attempt)
             attempt.close()
         self.phase = OVER
         self._held = None
         self.runner.sweeper.discard(self)
         self.outcome.duration = monotonic() - self.outcome.started
+
+    def _meter(self, attempt: Attempt) -> None:
+        """What is broken off was paid for; some providers tell at its start what the prompt and its cache came to."""
+        outcome = self.outcome
+        if outcome.usage is None and (usage := attempt.metered()) is not None:
+            # A frame carries one token, as a rule.
+            outcome.usage = replace(usage, output=max(usage.output, outcome.frames)) if usage.estimated else usage
 
     def _release(self) -> None:
         if self._holding is not None:

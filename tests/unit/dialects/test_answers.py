@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from gridtie.dialects.answer import Finish, MakeWriter, ToolCall
-from gridtie.dialects.codecs import PACKAGES
+from gridtie.dialects.codecs import PACKAGES, codec
 from gridtie.dialects.package import Package, Translated
-from gridtie.dialects.types import AnswerOptions, Failed, Usage
+from gridtie.dialects.types import AnswerOptions, Dialect, Failed, Usage
 from standins.decoded import run
 
 OPTIONS = AnswerOptions(prompt_estimate=7, created=1_800_000_000, wants_usage=True)
@@ -138,3 +138,34 @@ def test_arguments_that_are_no_object_end_an_answer(client: str) -> None:
 
 def package(name: str) -> Package:
     return BY_NAME[name]  # type: ignore[index]
+
+
+def call_piece(index: int, **fields: Any) -> bytes:
+    """A frame of OpenAI's with a piece of a call."""
+    delta = {"tool_calls": [{"index": index, **fields}]}
+    choice = {"index": 0, "delta": delta, "finish_reason": None}
+    return b"data: " + json.dumps({"id": "chatcmpl-1", "choices": [choice]}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("client", ["anthropic", "openai-responses"])
+def test_calls_whose_pieces_are_mixed_are_no_answer(client: Dialect) -> None:
+    """A client acts on a call where it ends: Codex and Claude Code ran the first without its arguments."""
+    pieces = [
+        call_piece(0, id="a", function={"name": "f", "arguments": ""}),
+        call_piece(1, id="b", function={"name": "g", "arguments": ""}),
+        call_piece(0, function={"arguments": '{"x": 1}'}),
+        b"data: [DONE]\n\n",
+    ]
+
+    _, chunks = run(codec(client, "openai").stream(OPTIONS), pieces)
+
+    assert [chunk.failure.kind for chunk in chunks if chunk.failure is not None] == [Failed.BROKEN]
+
+
+def test_calls_without_an_id_get_one_that_no_other_answer_has() -> None:
+    """An id that a conversation has twice is refused by Anthropic, and tells no result from another elsewhere."""
+    pieces = [call_piece(0, function={"name": "f", "arguments": "{}"}), b"data: [DONE]\n\n"]
+
+    out, _ = run(codec("anthropic", "openai").collect(OPTIONS), pieces)
+
+    assert json.loads(out)["content"][0]["id"] == "call_1_0"

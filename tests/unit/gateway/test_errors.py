@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from gridtie.dialects.types import Failed, Failure
+from gridtie.gateway.error_format import ResponsesErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.response import retry_fields
 from gridtie.routing.plan import Refusal
@@ -82,3 +85,19 @@ def test_the_client_reads_what_upstream_said() -> None:
     )
 
     assert from_failure(failure).message == "role must be one of: user"
+
+
+def test_a_response_that_breaks_off_tells_sdks_and_codex() -> None:
+    """SDKs raise at an event with `error` in it; Codex looks at `response.failed` alone, and would say no reason."""
+    fault = Fault(status=400, code="context_length_exceeded", message="it is too long")
+
+    events = ResponsesErrorFormat().error_event(fault).decode().split("\n\n")[:-1]
+
+    error, failed = (json.loads(event.partition("data: ")[2]) for event in events)
+    assert [event.partition("\n")[0] for event in events] == ["event: error", "event: response.failed"]
+    assert (error["type"], error["error"]["message"], error["code"]) == (
+        *("error", "it is too long", "context_length_exceeded"),
+    )
+    assert failed["type"] == "response.failed"
+    assert failed["response"]["status"] == "failed"
+    assert failed["response"]["error"] == {"code": "context_length_exceeded", "message": "it is too long"}

@@ -11,7 +11,7 @@ import pytest
 from gridtie.routing import attempt as attempt_module
 from gridtie.routing.attempt import Attempt
 from standins.router import Answered, Station, chat, routing, run
-from standins.scripted import DONE, USAGE, Behaviour, Turn, Upstream, answer, cut, event, raw, vanish, whole
+from standins.scripted import DONE, USAGE, Behaviour, Turn, Upstream, answer, cut, event, raw, stream, vanish, whole
 
 SHORT = "{connect: 1, first_token: 0.5, first_token_cold: 0.5, between_tokens: 0.5, total: 5}"
 
@@ -205,3 +205,21 @@ class TestFaultsOfOurs:
         answered, _ = run(lambda: ask(tmp_path, whole(after=2.0)))
 
         assert answered.status == 500
+
+
+def test_what_a_stream_keeps_of_its_answer_is_counted(tmp_path: Path) -> None:
+    """A response's text is told whole at its end, and is kept until then: not more of it than there is room for."""
+
+    async def work() -> Answered:
+        async with Upstream(stream(*["word " * 4000] * 20)) as local:
+            small = routing(local.url, limits="{held_bytes: 200000, max_body_bytes: 100000}")
+            async with Station(tmp_path, small) as station:
+                body = {"model": "coder", "input": "hi", "stream": True}
+                answered = await station.ask(body, path="/v1/responses")
+                await station.settled()
+                return answered
+
+    answered = run(work)
+
+    assert b"response.completed" not in answered.body
+    assert b"limits.held_bytes" in answered.body

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -424,6 +425,36 @@ class TestClientsThatLeave:
 
         assert (entry["complete"], entry["estimated"], sent) == (0, 1, 1)
         assert entry["input_tokens"] > 0
+
+    @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions"])
+    def test_what_upstream_had_counted_of_the_prompt_is_metered(self, tmp_path: Path, path: str) -> None:
+        """Anthropic tells it first, with what came from its cache at a tenth of the price."""
+        usage = {"input_tokens": 5, "cache_read_input_tokens": 900, "output_tokens": 1}
+        began = {"type": "message", "id": "msg_1", "model": "m", "role": "assistant", "content": [], "usage": usage}
+        said = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        told = [{"type": "message_start", "message": began}, block, *[said] * 6]
+        behaviour = silence(*(f"event: {each['type']}\ndata: {json.dumps(each)}\n\n".encode() for each in told))
+
+        async def leave() -> dict[str, Any]:
+            async with Upstream(behaviour) as there:
+                file = routing(there.url.removesuffix("/v1"), use="[local]").replace("type: openai", "type: anthropic")
+                async with Station(tmp_path, file) as station:
+                    wire = await station.connect()
+                    body = chat(stream=True, max_tokens=50)
+                    await wire.send(request(body, path=path, port=station.port))
+                    await wire.head()
+                    await wire.reader.readuntil(b'"a"')
+                    await asyncio.sleep(0.1)
+                    wire.close()
+                    await station.settled()
+                    found: dict[str, Any] = (await station.rows(1))[0]
+                    return found
+
+        entry = run(leave)
+
+        assert (entry["input_tokens"], entry["cached_tokens"], entry["estimated"]) == (905, 900, 1)
+        assert entry["output_tokens"] >= 6
 
     def test_one_that_waits_for_a_slot_gives_up_its_place(self, tmp_path: Path) -> None:
         async def leave() -> tuple[int, list[str]]:

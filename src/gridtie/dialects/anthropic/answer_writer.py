@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects.answer import AnswerTooLarge, Finish, Text, ToolCall, Unwritable
+from gridtie.dialects.answer import MIXED_CALLS, AnswerTooLarge, Finish, Text, ToolCall, Unwritable
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Usage
 
@@ -88,6 +88,8 @@ class EventWriter:
         return opened + self.arguments(index, _encode(call.arguments)) if call.arguments else opened
 
     def arguments(self, index: int, piece: Text) -> bytes:
+        if self._blocks[index] != self._index or not self._kind:
+            raise Unwritable(MIXED_CALLS)
         head = _delta_head(self._blocks[index], b"input_json_delta", b"partial_json")
         return b"".join((head, piece, _TAIL))
 

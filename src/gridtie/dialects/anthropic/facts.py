@@ -25,6 +25,7 @@ from gridtie.dialects.body import (
 )
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
+from gridtie.dialects.openai_chat.facts import BILLED
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
 
 _Raw = msgspec.Raw
@@ -34,7 +35,7 @@ _CLIENT_TOOLS = ("custom", "bash_", "text_editor_", "memory_")
 # A window of a million tokens, and a faster way to run a model: both dearer than the price list says.
 _BILLED_BETAS = ("context-1m", "fast-mode")
 _DEMANDS = ("any", "tool")
-_PLAIN_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use", "tool_result"}
+_PLAIN_BLOCKS = {"text", "thinking", "redacted_thinking", "tool_use"}
 _NOTHING = (NULL, _Raw(b"[]"), _Raw(b"{}"), _Raw(b'""'))
 _FREE_FIELDS = frozenset(("stop_sequences", "metadata", "tool_choice", "context_management", "thinking", "diagnostics"))
 
@@ -110,8 +111,8 @@ class _Measure:
         self._found = found
         self._text = self._image_bytes = self._frames = 0
 
-    def content(self, path: str, value: msgspec.Raw) -> None:
-        """A content in either of its forms."""
+    def content(self, path: str, value: msgspec.Raw, *, of_result: bool = False) -> None:
+        """A content in either of its forms. A result holds no results: each level would be read once more."""
         if value == NULL:
             return
         if kind(value) == "a string":
@@ -119,9 +120,9 @@ class _Measure:
             return
         for at, block in enumerate(typed(_blocks, path, value, "a string, or a list of blocks") or ()):
             self._frames += 1
-            self._block(f"{path}[{at}]", block)
+            self._block(f"{path}[{at}]", block, of_result=of_result)
 
-    def _block(self, path: str, block: _Block) -> None:
+    def _block(self, path: str, block: _Block, *, of_result: bool) -> None:
         found = self._found
         if block.cache_control != NULL:
             found["caches"] = True
@@ -129,8 +130,8 @@ class _Measure:
             found["images"] = found.get("images", 0) + 1
             self._image_bytes += len(block.source)
             need(found, "vision")
-        elif block.type == "tool_result":
-            self.content(f"{path}.content", block.content)
+        elif block.type == "tool_result" and not of_result:
+            self.content(f"{path}.content", block.content, of_result=True)
         elif block.type in _PLAIN_BLOCKS:
             said = (block.text, block.thinking, block.name, block.input)
             self._text += sum(len(span) - QUOTES for span in said if span is not NULL)
@@ -182,6 +183,7 @@ def _take_billed(found: Found, name: str, value: msgspec.Raw) -> None:
 
 
 _TAKE: dict[str, Take] = {
+    **BILLED,
     "model": take_model,
     "stream": take_stream,
     "max_tokens": take_limit,

@@ -1,9 +1,12 @@
 """Anthropic client to Anthropic target: the request's bytes pass with another model's name, the answer's as they are.
 
-The client's own `anthropic-version` and `anthropic-beta` go along: its body is written for them.
+The client's own `anthropic-version` and `anthropic-beta` go along: its body is written for them. Only reasoning without
+a signature is left out: it is of an answer that a target of another dialect gave before, and Anthropic refuses it.
 """
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 
@@ -12,6 +15,7 @@ from gridtie.dialects.anthropic import errors
 from gridtie.dialects.anthropic.answer_reader import Answer
 from gridtie.dialects.anthropic.answer_writer import EventWriter, WholeWriter
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
+from gridtie.dialects.found import kind
 from gridtie.dialects.sse import without_comments
 from gridtie.dialects.translation import read_whole
 from gridtie.dialects.types import (
@@ -28,7 +32,12 @@ from gridtie.dialects.types import (
 
 MESSAGES_PATH = "/v1/messages"
 
+_NULL, _EMPTY = msgspec.Raw(b"null"), msgspec.Raw(b'""')
+# As `answer_writer` signs the reasoning of others.
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 _encode = msgspec.json.Encoder().encode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _STOP = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
 _FRAME_END, _COMMENT, _COLON = b"}\n\n", b"\n:", ord(":")
 # Marks of events that have to be read; every other passes unread once the answer has begun. They may stand in a
@@ -94,6 +103,8 @@ class AnthropicToAnthropic:
     def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
         fields = facts.fields.copy()
         fields["model"] = msgspec.Raw(_encode(model))
+        if (messages := fields.get("messages")) is not None and _UNSIGNED.search(memoryview(messages)) is not None:
+            fields["messages"] = _without_unsigned(messages)
         if facts.max_output is None and options.output_limit is not None:
             fields["max_tokens"] = msgspec.Raw(b"%d" % options.output_limit)
         path = f"{MESSAGES_PATH}?{facts.query}" if facts.query else MESSAGES_PATH
@@ -112,3 +123,33 @@ class AnthropicToAnthropic:
         failure = errors.classify(status, headers, body)
         own = failure.kind in (Failed.INVALID, Failed.POLICY) and errors.is_own(body)
         return msgspec.structs.replace(failure, body=body) if own else failure
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    signature: msgspec.Raw = _NULL
+
+
+_block = msgspec.json.Decoder(_Block).decode
+
+
+def _without_unsigned(messages: msgspec.Raw) -> msgspec.Raw:
+    """The messages without reasoning that nobody signed; one that holds nothing else is left out as a whole."""
+    kept = []
+    for span in _list(messages):
+        message = _fields(span)
+        content = message.get("content", _NULL)
+        if kind(content) == "a list":
+            blocks = _list(content)
+            signed = [each for each in blocks if not _is_unsigned(_block(each))]
+            if blocks and not signed:
+                continue
+            if len(signed) < len(blocks):
+                message["content"] = msgspec.Raw(_encode(signed))
+                span = msgspec.Raw(_encode(message))
+        kept.append(span)
+    return msgspec.Raw(_encode(kept))
+
+
+def _is_unsigned(block: _Block) -> bool:
+    return block.type == "thinking" and block.signature == _EMPTY

@@ -151,24 +151,28 @@ def _messages(span: msgspec.Raw, path: str) -> list[Message]:
     return found
 
 
-def _blocks(content: msgspec.Raw, path: str) -> list[Part | Message]:
+def _blocks(content: msgspec.Raw, path: str, *, results: bool = True) -> list[Part | Message]:
     if content == NULL:
         return []
     if kind(content) == "a string":
         return [Text(path=path, text=content)] if len(content) > _EMPTY_STRING else []
     found = []
     for at, span in enumerate(Object({"": content}, path).spans("")):
-        if (block := _block(span, f"{path}[{at}]")) is not None:
+        if (block := _block(span, f"{path}[{at}]", results=results)) is not None:
             found.append(block)
     return found
 
 
 def _parts(content: msgspec.Raw, path: str) -> list[Part]:
     """The blocks of a place where no result can stand."""
-    return [part for part in _blocks(content, path) if not isinstance(part, Message)]
+    found = []
+    for part in _blocks(content, path, results=False):
+        assert not isinstance(part, Message)  # noqa: S101 (refused)
+        found.append(part)
+    return found
 
 
-def _block(span: msgspec.Raw, path: str) -> Part | Message | None:
+def _block(span: msgspec.Raw, path: str, *, results: bool) -> Part | Message | None:
     block = Object.read(span, path)
     match type_ := block.string("type") or "":
         case "text":
@@ -186,6 +190,8 @@ def _block(span: msgspec.Raw, path: str) -> Part | Message | None:
         case "tool_use":
             return _call(block)
         case "tool_result":
+            if not results:
+                raise Untranslatable(f"{path}: found a tool_result, which stands in a message of the user alone")
             return _result(block)
     return Opaque(path=path, span=span, kind=type_[:64], needs="content")
 

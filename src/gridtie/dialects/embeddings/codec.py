@@ -15,7 +15,7 @@ import msgspec
 from gridtie.dialects.conversation import needs_of
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
-from gridtie.dialects.found import form
+from gridtie.dialects.found import form, kind
 from gridtie.dialects.object import Object
 from gridtie.dialects.ollama import errors as ollama_errors
 from gridtie.dialects.openai_chat import errors as openai_errors
@@ -60,6 +60,8 @@ class _Item(msgspec.Struct):
 
 
 _answer = msgspec.json.Decoder(_Answer).decode
+# As numbers, or packed.
+_VECTORS = ("a list", "a string")
 _floats = msgspec.json.Decoder(list[float]).decode
 
 
@@ -114,12 +116,15 @@ class Embeddings(_Unstreamed):
         if openai_errors.present(answer.error):
             return Whole(b"", failure=openai_errors.from_error(openai_errors.read(body)))
         vectors = _vectors(answer)
-        if not vectors:
+        if not vectors or any(kind(vector) not in _VECTORS for vector in vectors):
             return _failed("the upstream's answer holds no embeddings")
         usage = _usage(answer, prompt_estimate)
         if self._same:
             return Whole(body, usage)
-        return Whole(self._told(answer.model, vectors, usage), usage)
+        try:
+            return Whole(self._told(answer.model, vectors, usage), usage)
+        except UNREADABLE:
+            return _failed("the upstream's answer holds an embedding that is no list of numbers")
 
     def _told(self, model: str, vectors: list[msgspec.Raw], usage: Usage) -> bytes:
         if self._client == "ollama-embeddings":

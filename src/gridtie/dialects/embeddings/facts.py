@@ -12,6 +12,7 @@ import msgspec
 from gridtie.dialects.body import NULL, SDK_ARGUMENTS, Found, Take, fields_of, need, read_each, take_model, typed
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
+from gridtie.dialects.openai_chat.facts import BILLED, take_service_tier
 from gridtie.dialects.types import Dialect, InvalidRequest
 
 _WANTED = "a text, or a list of texts or tokens, none of them empty"
@@ -44,7 +45,8 @@ def _read(body: bytes | bytearray, dialect: Dialect, name: str) -> Facts:
     need(found, "embeddings")
     if name not in found["fields"]:
         raise InvalidRequest(name, "nothing", _WANTED)
-    take: dict[str, Take] = {"model": take_model, name: _take_input, **SDK_ARGUMENTS}
+    take: dict[str, Take] = {"model": take_model, name: _take_input, **BILLED, **SDK_ARGUMENTS}
+    take["service_tier"] = take_service_tier
     return read_each(found, take, _FREE_FIELDS)
 
 

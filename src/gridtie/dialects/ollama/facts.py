@@ -24,15 +24,17 @@ from gridtie.dialects.body import (
     take_text,
     typed,
 )
-from gridtie.dialects.facts import Facts
+from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
 from gridtie.dialects.types import Dialect, InvalidRequest
 
 _Raw = msgspec.Raw
 _NOTHING = (NULL, _Raw(b'""'), _Raw(b"[]"))
+# A prompt has a text for an answer, in which no call can stand.
+_CHAT_ONLY = ("messages", "tools")
 _MOST_TOKENS = 2**31 - 1
-_FREE_FIELDS = frozenset(("think", "keep_alive", "truncate", "shift", "raw", "logprobs", "top_logprobs", "context"))
+_FREE_FIELDS = frozenset(("think", "keep_alive", "truncate", "shift", "raw", "logprobs", "top_logprobs"))
 
 
 class _Message(msgspec.Struct):
@@ -57,6 +59,9 @@ def read_chat(body: bytes | bytearray) -> Facts:
 def read_generate(body: bytes | bytearray) -> Facts:
     """Of `/api/generate`: a text that goes on as it stands, or a gap that is filled, is another thing than a turn."""
     fields = fields_of(body)
+    for name in _CHAT_ONLY:
+        if fields.get(name, NULL) not in _NOTHING:
+            raise InvalidRequest(name, "a field of /api/chat", "none: a prompt has neither; ask there")
     fills = fields.get("suffix", NULL) not in _NOTHING or fields.get("raw") == TRUE
     return _read(fields, "ollama-fill" if fills else "ollama-generate")
 
@@ -104,6 +109,13 @@ def _take_prompt(found: Found, name: str, value: msgspec.Raw) -> None:
         take_text(found, name, value)
 
 
+def _take_context(found: Found, name: str, value: msgspec.Raw) -> None:
+    """A conversation of before, as the numbers of its tokens."""
+    if value not in _NOTHING:
+        tokens = len(typed(_list, name, value, "a list of tokens") or ())
+        found["text_bytes"] = found.get("text_bytes", 0) + BYTES_PER_TOKEN * tokens
+
+
 def _take_tools(found: Found, name: str, value: msgspec.Raw) -> None:
     if value not in _NOTHING:
         typed(_list, name, value, "a list of tools")
@@ -137,6 +149,7 @@ _TAKE: dict[str, Take] = {
     "images": _take_own_images,
     "tools": _take_tools,
     "format": _take_format,
+    "context": _take_context,
     "options": _take_options,
     **SDK_ARGUMENTS,
 }

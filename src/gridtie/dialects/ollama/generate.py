@@ -13,12 +13,14 @@ import msgspec
 from gridtie.dialects.answer import Finish, Text
 from gridtie.dialects.conversation import EMPTY, NULL, Conversation, leave_out
 from gridtie.dialects.facts import Facts
+from gridtie.dialects.ollama.answer_reader import Answer
 from gridtie.dialects.ollama.answer_writer import LineWriter, WholeWriter
 from gridtie.dialects.ollama.pass_through import OllamaToOllama, settled
 from gridtie.dialects.ollama.read import read
 from gridtie.dialects.openai_chat import errors as openai_errors
 from gridtie.dialects.openai_chat.answer_reader import Answer as OpenAIAnswer
-from gridtie.dialects.translation import decode_whole
+from gridtie.dialects.openai_chat.write import NUMBERS
+from gridtie.dialects.translation import decode_whole, read_whole
 from gridtie.dialects.types import (
     AnswerOptions,
     Failure,
@@ -43,6 +45,9 @@ class GenerateToOllama(OllamaToOllama):
 
     def request(self, facts: Facts, model: str, options: RequestOptions) -> UpstreamRequest:
         return UpstreamRequest(path=GENERATE_PATH, body=settled(facts, model, options))
+
+    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
+        return read_whole(Answer, ResponseWriter, body, prompt_estimate)
 
 
 def read_turn(facts: Facts) -> Conversation:
@@ -124,9 +129,8 @@ class FillToCompletions:
         native |= {} if suffix in (NULL, EMPTY) else {"suffix": suffix}
         native |= {"stream_options": {"include_usage": True}} if options.include_usage else {}
         native |= {"stop": settings.stops} if settings.stops else {}
-        chosen = {"max_tokens": limit, "temperature": settings.temperature, "top_p": settings.top_p}
-        chosen |= {"seed": settings.seed, "top_k": settings.top_k, "min_p": settings.min_p}
-        native |= {name: value for name, value in chosen.items() if value is not None}
+        native |= {} if limit is None else {"max_tokens": limit}
+        native |= {name: value for name in NUMBERS if (value := getattr(settings, name)) is not None}
         return UpstreamRequest(path=COMPLETIONS_PATH, body=_encode(native))
 
     def stream(self, options: AnswerOptions) -> StreamDecoder:

@@ -83,6 +83,7 @@ class Answer(Translation):
 
     def __init__(self, write: MakeWriter, options: AnswerOptions) -> None:
         super().__init__(EventSplitter(), write, options)
+        self._id = ""
         # The server's number of a call -> ours, which has no gaps.
         self._calls: dict[int, int] = {}
 
@@ -137,7 +138,8 @@ class Answer(Translation):
     def _open(self, data: bytes) -> Writer:
         head = _head(data)
         created = head.created if isinstance(head.created, int) else 0
-        return self._open_writer(_string(head.id), created or self._options.created, _string(head.model))
+        self._id = _string(head.id)
+        return self._open_writer(self._id, created or self._options.created, _string(head.model))
 
     def _pass(self, choice: _Choice, data: bytes, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         delta = choice.delta
@@ -175,7 +177,8 @@ class Answer(Translation):
         index = self._calls.get(key)
         if index is None:
             index = self._calls[key] = len(self._calls)
-            id = piece.id or f"call_{index}"
+            # Not the place alone: the next answer of the conversation has a first call, too.
+            id = piece.id or f"call_{self._id.removeprefix('chatcmpl-')}_{index}"
             self._say(writer.call(index, ToolCall(id, function.name or "", "")), len(id), out, chunk)
         self._text(_Raw(arguments), lambda text: writer.arguments(index, text), out, chunk)
 

@@ -212,7 +212,7 @@ def _take_billed(found: Found, name: str, value: msgspec.Raw) -> None:
         bill(found, name)
 
 
-def _take_service_tier(found: Found, name: str, value: msgspec.Raw) -> None:
+def take_service_tier(found: Found, name: str, value: msgspec.Raw) -> None:
     tier = typed(_text, name, value, "auto, default, flex or a name that the provider knows")
     if tier is not None and tier not in _PLAIN_TIERS:
         bill(found, name)
@@ -238,9 +238,12 @@ def _take_messages(found: Found, name: str, value: msgspec.Raw) -> None:
         found["extras"] = found.get("extras", frozenset[str]()) | measured.extras
 
 
+# Of every surface whose bytes may pass to a host that knows them.
+BILLED: dict[str, Take] = dict.fromkeys(_BILLED_FIELDS, _take_billed)
+
 _TAKE: dict[str, Take] = {
     **dict.fromkeys(NUMBERS, take_number),
-    **dict.fromkeys(_BILLED_FIELDS, _take_billed),
+    **BILLED,
     "model": take_model,
     "stream": take_stream,
     "stream_options": take_stream_options,
@@ -252,7 +255,7 @@ _TAKE: dict[str, Take] = {
     "functions": _take_functions,
     "response_format": _take_response_format,
     "prediction": take_text,
-    "service_tier": _take_service_tier,
+    "service_tier": take_service_tier,
     "modalities": _take_modalities,
     "best_of": _take_best_of,
     "cache_control": take_cache_control,

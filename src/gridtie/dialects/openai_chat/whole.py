@@ -34,6 +34,8 @@ class _SoundAnswer(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     message: dict[str, _Raw] | None = None
+    # Of a completion that is no chat.
+    text: msgspec.Raw = _NULL
 
 
 _sound = msgspec.json.Decoder(_SoundAnswer).decode
@@ -96,9 +98,12 @@ def _from_stream(body: bytes, prompt_estimate: int) -> Whole:
 def _size(choice: msgspec.Raw) -> int:
     """Bytes of what one choice says."""
     try:
-        message = _choice(choice).message or {}
+        found = _choice(choice)
     except UNREADABLE:
         return len(choice)
+    if found.message is None:
+        return len(found.text)
+    message = found.message
     return sum(len(value) for name, value in message.items() if name != "role" and value != _NULL)
 
 

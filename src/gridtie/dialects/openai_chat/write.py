@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.dialects.conversation import (
     EMPTY,
@@ -28,7 +29,8 @@ from gridtie.dialects.object import put
 from gridtie.dialects.types import RequestOptions
 
 _encode = msgspec.json.Encoder().encode
-_NUMBERS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
+# Settings of the same name in requests of OpenAI's dialect.
+NUMBERS = ("temperature", "top_p", "top_k", "min_p", "seed", "frequency_penalty", "presence_penalty", "repeat_penalty")
 _NO_ARGUMENTS = "{}"
 # As JSON text: between pieces of one text.
 _LINE_END = rb"\n"
@@ -42,7 +44,7 @@ def write(conversation: Conversation, model: str, options: RequestOptions) -> by
     own, settings = conversation.dialect == "openai", conversation.settings
     native: dict[str, Any] = {
         "model": model,
-        "messages": [_message(message, own) for message in conversation.messages],
+        "messages": _messages(conversation.messages, own),
         "stream": options.stream,
     }
     if options.stream and options.include_usage:
@@ -52,7 +54,7 @@ def write(conversation: Conversation, model: str, options: RequestOptions) -> by
         native[options.limit_field] = limit
     if settings.stops:
         native["stop"] = settings.stops
-    native |= {name: value for name in _NUMBERS if (value := getattr(settings, name)) is not None}
+    native |= {name: value for name in NUMBERS if (value := getattr(settings, name)) is not None}
     _put_tools(native, settings, own)
     if settings.format is not None:
         native["response_format"] = _format(settings.format)
@@ -108,12 +110,31 @@ def _format(format_: Format) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": labelled}
 
 
+def _messages(messages: list[Message], own: bool) -> list[dict[str, Any]]:
+    if own or not any(message.role == "tool" for message in messages):
+        return [_message(message, own) for message in messages]
+    native = []
+    shown: list[Part] = []
+    for message in messages:
+        if message.role == "tool":
+            # OpenAI takes images of the user alone: they follow the results, which must stand together.
+            shown += [part for part in message.parts if isinstance(part, Image)]
+            message = replace(message, parts=[part for part in message.parts if not isinstance(part, Image)])
+        elif shown:
+            native.append(_message(Message(role="user", parts=shown), own))
+            shown = []
+        native.append(_message(message, own))
+    return [*native, _message(Message(role="user", parts=shown), own)] if shown else native
+
+
 def _message(message: Message, own: bool) -> dict[str, Any]:
     parts = [part for part in message.parts if own or not isinstance(part, Opaque)]
     thoughts = [part.text for part in parts if isinstance(part, Thought)]
     calls = [part for part in parts if _is_call(part)]
     said: list[Part] = [part for part in parts if not isinstance(part, Thought) and not _is_call(part)]
-    native: dict[str, Any] = {"role": message.role, "content": _content(said, None if calls else EMPTY, own)}
+    # Templates of open models know no `developer` and leave such a message out; OpenAI takes both alike.
+    role = "system" if message.role == "developer" and not own else message.role
+    native: dict[str, Any] = {"role": role, "content": _content(said, None if calls else EMPTY, own)}
     if message.name:
         native["name"] = message.name
     if message.role == "tool":

@@ -21,7 +21,7 @@ from gridtie.dialects.body import (
 )
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
-from gridtie.dialects.openai_chat.facts import take_stream_options
+from gridtie.dialects.openai_chat.facts import BILLED, take_service_tier, take_stream_options
 from gridtie.dialects.openai_chat.numbers import NUMBERS, number
 from gridtie.dialects.types import InvalidRequest
 
@@ -69,6 +69,8 @@ def _take_best_of(found: Found, name: str, value: msgspec.Raw) -> None:
 
 _TAKE: dict[str, Take] = {
     **dict.fromkeys(NUMBERS, take_number),
+    **BILLED,
+    "service_tier": take_service_tier,
     "model": take_model,
     "stream": take_stream,
     "stream_options": take_stream_options,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects.answer import AnswerTooLarge, Finish, Text, ToolCall
+from gridtie.dialects.answer import MIXED_CALLS, AnswerTooLarge, Finish, Text, ToolCall, Unwritable
 from gridtie.dialects.openai_responses.namespaces import apart
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Usage
 
@@ -189,8 +189,10 @@ class EventWriter(_Response):
 
     def arguments(self, index: int, piece: Text) -> bytes:
         item = self._calls[index]
+        if item is not self._open:
+            raise Unwritable(MIXED_CALLS)
         self._keep(item, piece)
-        return self._delta(piece) if item is self._open else b""
+        return self._delta(piece)
 
     def end(self, reason: Finish, usage: Usage, *, wants_usage: bool) -> bytes:
         closed = self._close()

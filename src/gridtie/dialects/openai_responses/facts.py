@@ -91,17 +91,22 @@ def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:
         return
     items: list[Any] = typed(_items, name, value, "a text, or a list of items") or []
     found["messages"] = len(items)
-    images, frames = 0, len(items)
+    said = images = 0
+    frames = len(items)
     for at, item in enumerate(items):
         if item.type not in _PLAIN_ITEMS:
             bill(found, "items of an unknown type")
         for field, content in (("content", item.content), ("output", item.output)):
-            if content != NULL and kind(content) == "a list" and item.type != "reasoning":
+            if kind(content) == "a string":
+                said += len(content) - QUOTES
+            elif kind(content) == "a list" and item.type != "reasoning":
                 parts = typed(_parts, f"{name}[{at}].{field}", content, "a list of parts") or []
                 frames += len(parts)
+                said += sum(len(part.text) - QUOTES for part in parts if part.text is not NULL)
                 images += sum(_take_part(found, part) for part in parts)
-    # What is no image may all become prompt; JSON around it is about as long as the frames of a chat.
-    found["text_bytes"] = found.get("text_bytes", 0) + max(0, len(value) - images - FRAME_BYTES * frames // 2)
+    # What is more than the frames of items and parts may become prompt, too: names, arguments, reasoning.
+    hidden = max(0, len(value) - said - images - FRAME_BYTES * frames // 2)
+    found["text_bytes"] = found.get("text_bytes", 0) + said + hidden
 
 
 def _take_part(found: Found, part: _Part) -> int:

@@ -71,19 +71,25 @@ class Anthropic:
 
 def listing(models: Iterable[ModelListing]) -> bytes:
     """The list of models as Anthropic's clients read it; it is never long enough for a second page."""
-    rows = [
-        {
-            "type": "model",
-            "id": listed.id,
-            "display_name": listed.id,
-            "created_at": _NO_TIME,
-            "lifecycle": "active",
-            "max_input_tokens": listed.context,
-        }
-        for listed in models
-    ]
+    rows = [_row(listed) for listed in models]
     ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {"first_id": None, "last_id": None}
     return _encode({"data": rows, "has_more": False, **ends})
+
+
+def shown(listed: ModelListing) -> bytes:
+    """One of them."""
+    return _encode(_row(listed))
+
+
+def _row(listed: ModelListing) -> dict[str, object]:
+    return {
+        "type": "model",
+        "id": listed.id,
+        "display_name": listed.id,
+        "created_at": _NO_TIME,
+        "lifecycle": "active",
+        "max_input_tokens": listed.context,
+    }
 
 
 def _facts(exchange: Exchange) -> Facts:

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.config.names import canonical
 from gridtie.dialects.embeddings.facts import read_embed, read_embeddings
@@ -28,6 +29,7 @@ _NO_TIME = "1970-01-01T00:00:00Z"
 # The server whose interface this is, where the station's own engine is another: what clients compare with.
 API_VERSION = "0.32.15"
 _CAPABILITIES = {"chat": "completion", "tools": "tools", "vision": "vision", "embeddings": "embedding"}
+_LATEST = ":latest"
 _MANAGED = "models are the station's: `make site` brings those of gridtie_models; `gridtie models` says what is here"
 
 
@@ -73,11 +75,11 @@ class Ollama:
 
     def embed(self, exchange: Exchange) -> None:
         """Answer with the vectors of texts."""
-        self._dispatcher.serve(exchange, "ollama", lambda asked: read_embed(asked.body), self._errors)
+        self._dispatcher.serve(exchange, "ollama", _embed, self._errors)
 
     def embeddings(self, exchange: Exchange) -> None:
         """Answer with the vector of one text, as clients of long ago ask for it."""
-        self._dispatcher.serve(exchange, "ollama", lambda asked: read_embeddings(asked.body), self._errors)
+        self._dispatcher.serve(exchange, "ollama", _embeddings, self._errors)
 
     def _answer(self, exchange: Exchange, read: Any) -> None:
         facts = _loads(exchange, read)
@@ -104,8 +106,9 @@ class Ollama:
             self._fault(exchange, 400, "invalid_body", "wanted an object with the model's name under 'model'")
             return
         name = asked.model or asked.name or ""
+        known = canonical(_known(exchange, name))
         for listed in exchange.head.loaded.targets.models():
-            if canonical(listed.id) == _bare(name):
+            if canonical(listed.id) == known:
                 exchange.respond(200, JSON, _encode(_shown(listed)))
                 return
         self._fault(exchange, 404, "model_not_found", f"model {name[:200]!r} not found; GET /api/tags lists them")
@@ -137,11 +140,31 @@ _SAYS_NOTHING = {"role": "assistant", "content": ""}
 
 
 def _chat(exchange: Exchange) -> Facts:
-    return read_chat(exchange.body)
+    return _by_its_name(exchange, read_chat(exchange.body))
 
 
 def _generate(exchange: Exchange) -> Facts:
-    return read_generate(exchange.body)
+    return _by_its_name(exchange, read_generate(exchange.body))
+
+
+def _embed(exchange: Exchange) -> Facts:
+    return _by_its_name(exchange, read_embed(exchange.body))
+
+
+def _embeddings(exchange: Exchange) -> Facts:
+    return _by_its_name(exchange, read_embeddings(exchange.body))
+
+
+def _by_its_name(exchange: Exchange, facts: Facts) -> Facts:
+    known = _known(exchange, facts.model)
+    return facts if known == facts.model else replace(facts, model=known)
+
+
+def _known(exchange: Exchange, name: str) -> str:
+    """A model's name as it is known here: Ollama's clients add its tag `:latest`, or leave it out."""
+    targets = exchange.head.loaded.targets
+    bare = name.removesuffix(_LATEST)
+    return next((each for each in (name, bare, bare + _LATEST) if targets.named(each) is not None), name)
 
 
 def _loads(exchange: Exchange, read: Any) -> Facts | None:
@@ -153,11 +176,6 @@ def _loads(exchange: Exchange, read: Any) -> Facts | None:
     except InvalidRequest:
         return None  # told by whoever reads it next
     return facts if asks_for_nothing(facts) else None
-
-
-def _bare(name: str) -> str:
-    """A name as it is listed: clients write `:latest` where there is no tag."""
-    return canonical(name).removesuffix(":latest")
 
 
 def _row(exchange: Exchange, listed: ModelListing) -> dict[str, object]:

@@ -14,12 +14,12 @@ from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.openai_completions.facts import read as read_completion
 from gridtie.dialects.openai_responses.facts import read as read_response
 from gridtie.gateway.dispatch import Dispatcher
-from gridtie.gateway.error_format import OpenAIErrorFormat, ResponsesErrorFormat
+from gridtie.gateway.error_format import OpenAIErrorFormat, ResponsesErrorFormat, format_for
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.response import JSON
+from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route
-from gridtie.gateway.surfaces.anthropic import listing
+from gridtie.gateway.surfaces.anthropic import listing, shown
 from gridtie.providers.registry import ModelListing
 
 _encode = msgspec.json.Encoder().encode
@@ -70,15 +70,17 @@ class OpenAI:
 
     def model(self, exchange: Exchange) -> None:
         """One of them."""
-        name = unquote(exchange.head.rest)
-        for listed in exchange.head.loaded.targets.models():
+        head = exchange.head
+        name = unquote(head.rest)
+        for listed in head.loaded.targets.models():
             if canonical(listed.id) == canonical(name):
-                exchange.respond(200, JSON, _encode(_row(listed)))
+                of_anthropic = b"anthropic-version" in head.headers
+                exchange.respond(200, JSON, shown(listed) if of_anthropic else _encode(_row(listed)))
                 return
         fault = Fault(
             status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
         )
-        exchange.respond(404, JSON, self._errors.error(fault))
+        exchange.respond(404, JSON + retry_fields(fault), format_for(head.path, head.headers).error(fault))
 
 
 def _chat(exchange: Exchange) -> Facts:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gridtie.dialects.anthropic.facts import read
+from gridtie.dialects.anthropic.read import read as conversation
 from gridtie.dialects.facts import Facts
-from gridtie.dialects.types import InvalidRequest
+from gridtie.dialects.types import InvalidRequest, Untranslatable
 
 USER = {"role": "user", "content": "hello"}
 TOOL = {"name": "add", "input_schema": {"type": "object"}}
@@ -105,3 +106,27 @@ def test_what_is_wrong_whoever_answers_is_refused_by_its_path(fields: dict[str, 
         facts(**fields)
 
     assert raised.value.path == path
+
+
+def nested(levels: int) -> list[dict[str, Any]]:
+    """A tool's result, in the result of another, and so on; at last a text."""
+    found: list[dict[str, Any]] = [{"type": "text", "text": "the words" * 100}]
+    for _ in range(levels):
+        found = [{"type": "tool_result", "tool_use_id": "a", "content": found}]
+    return found
+
+
+def test_results_inside_results_are_measured_once() -> None:
+    """Each level was read anew: a few hundred of them around a large text held the router up for seconds."""
+    found = facts(messages=[{"role": "user", "content": nested(400)}])
+
+    assert found.text_bytes >= 900
+    assert found.extras == {"content parts of an unknown type"}
+    assert facts(messages=[{"role": "user", "content": nested(1)}]).extras == frozenset()
+
+
+@pytest.mark.parametrize("fields", [{"messages": [{"role": "user", "content": nested(2)}]}, {"system": nested(1)}])
+def test_a_result_where_none_can_stand_is_refused(fields: dict[str, Any]) -> None:
+    """What it says was dropped without a word on the way to another dialect."""
+    with pytest.raises(Untranslatable, match="tool_result"):
+        conversation(facts(**fields))

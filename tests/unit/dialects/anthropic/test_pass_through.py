@@ -115,3 +115,26 @@ def test_the_clients_own_fault_comes_in_upstreams_words() -> None:
     assert CODEC.failure(400, {}, body).body == body
     assert CODEC.failure(500, {}, body.replace(b"invalid_request", b"api")).body is None
     assert codec("openai", "anthropic").failure(400, {}, body).body is None
+
+
+def test_reasoning_of_another_targets_answer_does_not_reach_anthropic() -> None:
+    """It has no signature, and Anthropic refuses the whole conversation for it: a fallback to it never worked."""
+    user = {"role": "user", "content": "go"}
+    unsigned = {"type": "thinking", "thinking": "hm", "signature": ""}
+    signed = unsigned | {"signature": "c2ln"}
+    text = {"type": "text", "text": 'she wrote "signature": ""'}
+    answers = [[unsigned, text], [signed, text], [unsigned]]
+    told = [message for each in answers for message in (user, {"role": "assistant", "content": each})]
+
+    found = sent({"model": "x", "max_tokens": 5, "messages": [*told, user]})
+
+    left = [message["content"] for message in found["messages"] if message["role"] == "assistant"]  # type: ignore[attr-defined]
+    assert left == [[text], [signed, text]]
+
+
+def test_messages_without_such_reasoning_keep_their_bytes() -> None:
+    """A provider's prompt cache sees the prefix that the client sent."""
+    messages = b'[ {"role":"user" ,"content":[{"type":"thinking","thinking":"hm","signature":"c2ln"}]}]'
+    facts = read(b'{"model":"x","max_tokens":5,"messages":%b}' % messages)
+
+    assert messages in CODEC.request(facts, "m", RequestOptions(True)).body

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from gridtie.dialects.codecs import codec
 from gridtie.dialects.conversation import Call, Conversation, Text
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.ollama.facts import read_chat, read_generate
 from gridtie.dialects.ollama.generate import read_turn
 from gridtie.dialects.ollama.read import read
-from gridtie.dialects.types import InvalidRequest, Untranslatable
+from gridtie.dialects.types import InvalidRequest, RequestOptions, Untranslatable
 
 USER = {"role": "user", "content": "hi"}
 CALL = {"function": {"name": "add", "arguments": {"a": 1}}}
@@ -58,6 +59,33 @@ def test_what_routing_and_money_ask(fields: dict[str, Any], name: str, value: ob
 )
 def test_a_gap_is_no_turn(body: dict[str, Any], dialect: str) -> None:
     assert read_generate(json.dumps(body).encode()).dialect == dialect
+
+
+@pytest.mark.parametrize("field", ["tools", "messages"])
+def test_a_prompt_with_fields_of_a_chat_is_refused(field: str) -> None:
+    """Calls have no place in its answer; a model that is held to a schema of them met a fault inside the router."""
+    with pytest.raises(InvalidRequest, match="/api/chat"):
+        read_generate(json.dumps({"model": "m", "prompt": "x", field: [{}]}).encode())
+    read_generate(json.dumps({"model": "m", "prompt": "x", field: []}).encode())
+
+
+def test_a_gap_keeps_every_setting_on_its_way_to_a_completion() -> None:
+    """Penalties change the text, and were left out without a word."""
+    chosen = {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "min_p": 0.1, "seed": 7}
+    chosen |= {"frequency_penalty": 1.5, "presence_penalty": 0.5, "repeat_penalty": 1.1}
+    body = {"model": "m", "prompt": "x", "suffix": "y", "options": chosen}
+    facts = read_generate(json.dumps(body).encode())
+
+    sent = json.loads(codec("ollama-fill", "openai").request(facts, "m", RequestOptions(True)).body)
+
+    assert chosen.items() <= sent.items()
+
+
+def test_a_conversation_that_is_sent_as_tokens_counts() -> None:
+    """A budget and a rule on a prompt's size saw nothing of it."""
+    found = read_generate(json.dumps({"model": "m", "prompt": "x", "context": [5] * 1000}).encode())
+
+    assert found.text_bytes >= 3 * 1000
 
 
 def test_a_prompt_is_one_turn_after_its_instructions() -> None:

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from gridtie.dialects.codecs import codec
 from gridtie.dialects.conversation import Call, Conversation, Thought, Tool, leave_out
 from gridtie.dialects.openai_responses import facts
 from gridtie.dialects.openai_responses.namespaces import apart, joined
 from gridtie.dialects.openai_responses.read import read
-from gridtie.dialects.types import InvalidRequest, Untranslatable
+from gridtie.dialects.types import Dialect, InvalidRequest, RequestOptions, Untranslatable
 
 FUNCTION = {"type": "function", "name": "add", "parameters": {"type": "object"}}
 
@@ -107,3 +108,28 @@ def test_a_tool_that_its_provider_runs_is_refused(type: str) -> None:
     leave_out(read(facts.read(body(tools=[{"type": "web_search"}]))), "openai")
 
     assert refusal.value.needs == "tools"
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        [{"role": "user", "content": [{"type": "input_text", "text": "ten words! "}] * 1000}],
+        [{"role": "user", "content": "ten words! "}] * 1000,
+    ],
+    ids=["parts", "items"],
+)
+def test_many_short_texts_are_counted_as_text(items: list[dict[str, Any]]) -> None:
+    """They were taken for the JSON around them, so that a prompt of any length cost a budget nothing."""
+    sent = json.dumps({"model": "m", "input": items}, separators=(",", ":")).encode()
+
+    assert facts.read(sent).text_bytes >= 11 * 1000
+
+
+@pytest.mark.parametrize("target", ["openai", "ollama"])
+def test_what_a_developer_says_reaches_models_that_know_no_such_role(target: Dialect) -> None:
+    """Codex says all that an agent must know so; many a template leaves a message of an unknown role out."""
+    asked = facts.read(body(input=[{"role": "developer", "content": "be brief"}, {"role": "user", "content": "hi"}]))
+
+    sent = json.loads(codec("openai-responses", target).request(asked, "m", RequestOptions(True)).body)
+
+    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
