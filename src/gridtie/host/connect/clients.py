@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
-from .formats import Format, Json, Lines, Variables, YamlList
+from .formats import Format, Json, Lines, Toml, Variables, YamlList
 from .wiring import Wiring
 
 Environ = Mapping[str, str]
@@ -221,11 +221,12 @@ CLIENTS: Tuple[Client, ...] = (
         files=lambda home, environ: [
             (
                 Path(environ.get("CODEX_HOME") or home / ".codex") / "config.toml",
-                Lines(
+                Toml(
                     _codex_head,
                     _codex_tail,
-                    replaces=("model", "model_provider", "model_context_window"),
-                    assign="=",
+                    # A profile has a model and a provider of its own.
+                    replaces=("model", "model_provider", "model_context_window", "profile"),
+                    table=("model_providers", "gridtie"),
                 ),
             )
         ],
@@ -326,7 +327,7 @@ CLIENTS: Tuple[Client, ...] = (
         files=_sourced("open-webui", _open_webui),
         notes=lambda wiring: (
             *_source_it("open-webui")(wiring),
-            "In a container:  docker run --env-file ..., and an address that the container reaches.",
+            "In a container:  the same names by docker run -e NAME ..., and an address that the container reaches.",
         ),
     ),
     Client(
