@@ -92,7 +92,7 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
     name = client_key.name_of(client.name)
     own = None if shared else client_key.made(config_dir(os.environ), name)
     if written.wired(record):
-        written.restore(record, dict(files))
+        written.restore(record, [form for _, form in files])
     told = replace(wiring, at=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
     if own:
         told = replace(told, key=own, key_name=name)
@@ -112,7 +112,7 @@ def _restore(client: Client, home: Path) -> int:
     if not wiring:
         sys.stdout.write(f"{client.title} is not wired: nothing to take back.\n")
         return 0
-    for path in written.restore(record, dict(client.files(home, os.environ))):
+    for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
         sys.stdout.write(f"{path} was changed after it was wired: only our settings were taken out.\n")
     if wiring.key_name and not client_key.ended(config_dir(os.environ), wiring.key_name):
         sys.stderr.write(f"warning: its key still works; end it: sudo gridtie keys revoke {wiring.key_name}\n")
