@@ -122,8 +122,8 @@ def left_behind(files: Sequence[Tuple[Path, Format]]) -> List[Path]:
 def restore(record: Path, forms: Sequence[Format]) -> List[str]:
     """Give back what was there; the files in which only ours was taken out, since a person changed them afterwards.
 
-    `forms` are the client's, in its order: the files are those of the record. Raises NotWritten where one of them is not
-    as such a file is; those before it are back then.
+    `forms` are the client's, in its order: the files are those of the record. Raises NotWritten where one of them is
+    not as such a file is; those before it are back then.
     """
     wiring = wired(record)
     try:
