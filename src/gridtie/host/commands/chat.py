@@ -9,7 +9,8 @@ from argparse import Namespace
 from typing import Any, Dict, List, Optional
 
 from gridtie.host.paths import Endpoint, find, home_of
-from gridtie.host.router import Declined, Router
+from gridtie.host.printable import one_line, printable
+from gridtie.host.router import Declined, Router, Unreachable
 from gridtie.host.streamed import chat
 
 _HELP = """/model        the names to ask for; /model NAME asks for another one from here on
@@ -67,7 +68,7 @@ class _Talk:
         try:
             for text in chat(self._endpoint.url, self._endpoint.key, self.model, self._said):
                 answer += text
-                sys.stdout.write(text)
+                sys.stdout.write(printable(text))
                 sys.stdout.flush()
         finally:
             if answer:
@@ -110,8 +111,8 @@ def _told(talk: _Talk, line: str) -> None:
     """An answer, or why there is none: the talk goes on."""
     try:
         talk.ask(line)
-    except Declined as error:
-        sys.stderr.write(f"{error}\n")
+    except (Declined, Unreachable) as error:
+        sys.stderr.write(f"{printable(str(error))}\n")
 
 
 def _command(talk: _Talk, line: str) -> bool:
@@ -124,7 +125,7 @@ def _command(talk: _Talk, line: str) -> bool:
     elif word == "/model" and rest:
         talk.model = rest.strip()
     elif word == "/model":
-        sys.stdout.write("".join(f"{'*' if name == talk.model else ' '} {name}\n" for name in talk.names()))
+        sys.stdout.write("".join(f"{'*' if name == talk.model else ' '} {one_line(name)}\n" for name in talk.names()))
     else:
         sys.stdout.write(_HELP)
     return True
