@@ -8,12 +8,12 @@ from argparse import Namespace
 from typing import Any, Dict, List
 
 _BASH = """_gridtie() {{
-  local path="" word
+  local at="" word
   for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    word="$path${{path:+ }}$word"
-    case "$word" in {known}) path=$word ;; esac
+    word="$at${{at:+ }}$word"
+    case "$word" in {known}) at=$word ;; esac
   done
-  case "$path" in
+  case "$at" in
 {cases}
     *) return ;;
   esac

@@ -103,10 +103,9 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
     old = written.wired(record)
     if old:
         written.restore(record, [form for _, form in files])
+        _end_key(old, record)
     told = replace(wiring, at=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
     written.check(written.plan(files, told))
-    if old:
-        _end_key(old)
     own = None if shared else _own_key(record, client, told)
     told = own or told
     written.write(record, written.plan(files, told), told)
@@ -155,14 +154,15 @@ def _restore(client: Client, home: Path) -> int:
         return 0
     for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
         sys.stdout.write(f"{path} was changed after it was wired: only our settings were taken out.\n")
-    _end_key(wiring)
+    _end_key(wiring, record)
     sys.stdout.write(f"{client.title} has the settings that it had before.\n")
     return 0
 
 
-def _end_key(wiring: Wiring) -> None:
+def _end_key(wiring: Wiring, record: Path) -> None:
     if wiring.key_name and not client_key.ended(wiring, config_dir(os.environ)):
         sys.stderr.write(f"warning: its key still works; end it: sudo gridtie keys revoke {wiring.key_name}\n")
+    written.forget(record)
 
 
 def _check(client: Client, home: Path) -> int:

@@ -122,17 +122,26 @@ def left_behind(files: Sequence[Tuple[Path, Format]]) -> List[Path]:
 def restore(record: Path, forms: Sequence[Format]) -> List[str]:
     """Give back what was there; the files in which only ours was taken out, since a person changed them afterwards.
 
-    `forms` are the client's, in its order: the files are those of the record. Raises NotWritten where one of them is
-    not as such a file is; those before it are back then.
+    `forms` are the client's, in its order: the files are those of the record, which still knows of the key then. Raises
+    NotWritten where one of them is not as such a file is; those before it are back then.
     """
     wiring = wired(record)
     try:
         edited = [each.path for each, form in zip(_noted(record), forms) if wiring and _back(each, form, wiring)]
+    except OSError as error:
+        raise NotWritten(f"{error.filename}: {error.strerror}; `--restore` goes on where it stopped") from None
+    if wiring:
+        _note(record, [], wiring)
+    return edited
+
+
+def forget(record: Path) -> None:
+    """The end of it, once the key is gone as well. Raises NotWritten."""
+    try:
         record.unlink(missing_ok=True)
         sweep(record)
     except OSError as error:
-        raise NotWritten(f"{error.filename}: {error.strerror}; `--restore` goes on where it stopped") from None
-    return edited
+        raise NotWritten(f"{error.filename}: {error.strerror}; nothing but this note is left") from None
 
 
 def _back(noted: _Noted, form: Format, wiring: Wiring) -> bool:

@@ -332,6 +332,31 @@ def test_killed_between_key_and_settings_the_key_ends_at_the_restore(
     assert own_keys(station) == []
 
 
+def test_a_restore_that_was_killed_before_the_key_was_ended_ends_it_the_next_time(
+    station: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["connect", "claude-code", "--write"])
+    with monkeypatch.context() as patch:
+        patch.setattr("gridtie.host.keys.revoke", Mock(side_effect=KeyboardInterrupt))
+        cli.main(["connect", "claude-code", "--restore"])
+    assert len(own_keys(station)) == 1
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+
+    assert own_keys(station) == []
+
+
+def test_a_second_writing_that_is_refused_leaves_no_key(station: Path, home: Path) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text("{}")
+    cli.main(["connect", "claude-code", "--write"])
+    (home / ".claude/settings.json").chmod(0o400)
+
+    assert cli.main(["connect", "claude-code", "--write"]) == 2
+
+    assert own_keys(station) == []
+
+
 def test_a_key_made_by_sudo_is_one_of_the_station_that_is_asked(
     station: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
