@@ -85,7 +85,7 @@ def _config_problems(router: Router) -> List[str]:
         told = router.get("/gridtie/config")
     except Declined:
         return []
-    return [str(each) for each in told.get("problems") or ()]
+    return [str(each) for each in (told.get("error"), *(told.get("warnings") or ())) if each]
 
 
 def _engine() -> str:

@@ -72,6 +72,15 @@ def test_without_a_word_it_is_the_station_on_one_screen(
     assert len(said.splitlines()) < 25
 
 
+def test_what_is_wrong_with_the_files_is_a_warning(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    router.answers["/gridtie/config"] = (200, {"digest": "x", "error": "line 3: no", "warnings": ["hardly meant"]})
+
+    assert cli.main([]) == 0
+
+    said = capsys.readouterr().out
+    assert "Warning   line 3: no\nWarning   hardly meant\n" in said
+
+
 def test_a_router_that_cannot_serve_says_why(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     router.answers["/readyz"] = (503, {"status": "unready", "reasons": ["the engine has not answered yet"]})
 
