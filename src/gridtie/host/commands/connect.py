@@ -19,6 +19,7 @@ from gridtie.host.connect import client_key, misleading, written
 from gridtie.host.connect.clients import BY_NAME, CLIENTS, Client
 from gridtie.host.connect.wiring import HIDDEN, Wiring
 from gridtie.host.paths import Endpoint, config_dir, find, home_of
+from gridtie.host.printable import one_line, printable
 from gridtie.host.router import Router, send
 from gridtie.host.table import table
 
@@ -182,14 +183,16 @@ def _check(client: Client, home: Path) -> int:
         try:
             done = subprocess.run(
                 [program, *words], cwd=empty, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=_ANSWER_S, check=False,
+                errors="replace", timeout=_ANSWER_S, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             sys.stderr.write(f"gridtie: {client.title} gave no answer within {_ANSWER_S:g} s\n")
             return 1
-    sys.stdout.write(done.stdout.strip()[-2000:] + "\n")
+    sys.stdout.write(printable(done.stdout.strip()[-2000:]) + "\n")
     if done.returncode != 0:
-        sys.stderr.write(f"{done.stderr.strip()[-2000:]}\ngridtie: {client.title} ended with {done.returncode}\n")
+        sys.stderr.write(
+            f"{printable(done.stderr.strip()[-2000:])}\ngridtie: {client.title} ended with {done.returncode}\n"
+        )
         return 1
     return _arrived(client, wiring, seen)
 
@@ -206,7 +209,9 @@ def _arrived(client: Client, wiring: Wiring, seen: Container[str]) -> int:
     good = next((row for row in new if row["status"] < 400), None)
     if good:
         served = good.get("target") or "nothing"
-        sys.stdout.write(f"{client.title} asked {wiring.root} for {good['asked']}; {served} answered ({good['id']}).\n")
+        sys.stdout.write(
+            f"{client.title} asked {wiring.root} for {good['asked']}; {one_line(served)} answered ({good['id']}).\n"
+        )
         return 0
     what = f"its request failed ({new[0].get('code') or new[0]['status']})" if new else "no request of its key came"
     sys.stderr.write(f"gridtie: {client.title} ended well, and at {wiring.root} {what}; gridtie requests\n")

@@ -6,6 +6,7 @@ versions. A client that can only be told by hand has no files.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,8 +190,11 @@ def _llm_files(home: Path, environ: Environ) -> Sequence[Tuple[Path, Format]]:
 
 
 def _source_it(name: str) -> Callable[[Wiring], Sequence[str]]:
-    line = f". ~/.config/gridtie/connect/{name}.env"
-    return lambda wiring: (f"In the shell that starts the program, or in ~/.profile:  {line}",)
+    def notes(_: Wiring) -> Sequence[str]:
+        file = f"{os.environ.get('XDG_CONFIG_HOME') or '~/.config'}/gridtie/connect/{name}.env"
+        return (f"In the shell that starts the program, or in ~/.profile:  . {file}",)
+
+    return notes
 
 
 def _editor(steps: str) -> Callable[[Wiring], Sequence[str]]:

@@ -388,6 +388,30 @@ def test_under_sudo_nobodys_home_is_written_to(
     assert not (home / ".claude").exists()
 
 
+def test_the_line_to_source_names_the_file_that_was_written(
+    home: Path, router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    cli.main(["connect", "openai", "--write", "--shared-key"])
+
+    line = next(line for line in capsys.readouterr().out.splitlines() if "~/.profile" in line)
+    assert Path(line.partition(":  . ")[2]).is_file()
+
+
+def test_what_a_checked_client_says_is_not_obeyed_by_the_terminal(
+    home: Path, router: Httpd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router.answers = Ledger(router)
+    program(tmp_path, "claude", "#!/bin/sh\nprintf 'x\\033[2J\\377'\n")
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    capsys.readouterr()
+
+    cli.main(["connect", "claude-code", "--check"])
+
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_settings_that_cannot_be_added_are_shown(home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     (home / ".claude").mkdir()
     (home / ".claude/settings.json").write_text("// mine\n{}")
