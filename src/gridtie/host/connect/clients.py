@@ -242,7 +242,9 @@ CLIENTS: Tuple[Client, ...] = (
         name="opencode",
         title="opencode",
         path=_CHAT,
-        files=lambda home, environ: [(_config(home, environ) / "opencode" / "opencode.json", Json(_opencode))],
+        files=lambda home, environ: [
+            (_config(home, environ) / "opencode" / "opencode.json", Json(_opencode, ("provider", "gridtie")))
+        ],
         program="opencode",
         ask=("run", _QUESTION),
         opens_with=7_000,
@@ -251,7 +253,9 @@ CLIENTS: Tuple[Client, ...] = (
         name="cline",
         title="Cline",
         path=_CHAT,
-        files=lambda home, environ: [(home / ".cline/data/settings/providers.json", Json(_cline))],
+        files=lambda home, environ: [
+            (home / ".cline/data/settings/providers.json", Json(_cline, ("providers", "openai-compatible")))
+        ],
         program="cline",
         ask=("-p", "--timeout", "300", _QUESTION),
         opens_with=5_000,

@@ -27,9 +27,10 @@ class Format(Protocol):
 
 @dataclass(frozen=True)
 class Json:
-    """A JSON object, into which `settings` are merged."""
+    """A JSON object, into which `settings` are merged. What stands at the path `own` is ours as a whole."""
 
     settings: Callable[[Wiring], Mapping[str, Any]]
+    own: Sequence[str] = ()
 
     def put_in(self, text: str, wiring: Wiring) -> str:
         """As `Format`."""
@@ -37,7 +38,7 @@ class Json:
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
-        return json_settings.taken_out(text, self.settings(wiring), before)
+        return json_settings.taken_out(text, self.settings(wiring), before, self.own, wiring.key)
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Variables:
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
-        ours = self.put_in("", wiring)
+        ours = marked.split(self.put_in("", wiring))
         return "".join(line for line in marked.split(text) if line not in ours)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .marked import CannotEdit
 
@@ -18,11 +18,29 @@ def merged(text: str, ours: Mapping[str, Any]) -> str:
     return _written(content, text)
 
 
-def taken_out(text: str, ours: Mapping[str, Any], before: str) -> str:
-    """The file with what is still ours as it was in `before`; what was changed since then stays. Raises CannotEdit."""
-    content = _object(text)
-    _take_out(content, ours, _object(before) if before.strip() else {})
+def taken_out(text: str, ours: Mapping[str, Any], before: str, own: Sequence[str] = (), key: str = "") -> str:
+    """The file with what is still ours as it was in `before`; what was changed since then stays. Raises CannotEdit.
+
+    The object at the path `own` goes whole while it holds our `key`: without that, what its program added is of no use.
+    """
+    content, was = _object(text), _object(before) if before.strip() else {}
+    if own and key in _leaves(_at(content, own)):
+        _at(content, own[:-1])[own[-1]] = _at(was, own)
+        if _at(was, own) == {}:
+            del _at(content, own[:-1])[own[-1]]
+    _take_out(content, ours, was)
     return _written(content, text)
+
+
+def _at(content: Any, path: Sequence[str]) -> Any:
+    """What stands there; an empty object where nothing does."""
+    for name in path:
+        content = content.get(name, {}) if isinstance(content, dict) else {}
+    return content
+
+
+def _leaves(content: Any) -> List[Any]:
+    return [leaf for each in content.values() for leaf in _leaves(each)] if isinstance(content, dict) else [content]
 
 
 def _merge(into: Dict[str, Any], ours: Mapping[str, Any]) -> None:

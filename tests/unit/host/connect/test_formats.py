@@ -242,6 +242,28 @@ def test_of_json_that_was_changed_afterwards_only_ours_is_taken_out() -> None:
     assert left == {"model": "a/b", "theme": "light"}
 
 
+@pytest.mark.parametrize(
+    "before", ["", '{"version": 1, "providers": {"openai-compatible": {"settings": {"apiKey": "theirs"}}}}']
+)
+def test_what_a_program_added_to_our_own_entry_goes_with_it(before: str) -> None:
+    """Cline writes the time of its last change into the entry, which is of no use without a key."""
+    form = clients.BY_NAME["cline"].files(HOME, {})[0][1]
+    later = json.loads(form.put_in(before, WIRING))
+    later["providers"]["openai-compatible"]["updatedAt"] = "later"
+
+    assert json.loads(form.take_out(json.dumps(later), WIRING, before)) == json.loads(before or "{}")
+
+
+def test_an_entry_of_our_name_that_a_person_made_theirs_stays() -> None:
+    form = clients.BY_NAME["cline"].files(HOME, {})[0][1]
+    later = json.loads(form.put_in("", WIRING))
+    later["providers"]["openai-compatible"]["settings"] |= {"apiKey": "theirs", "baseUrl": "https://their.example"}
+
+    settings = json.loads(form.take_out(json.dumps(later), WIRING, ""))["providers"]["openai-compatible"]["settings"]
+
+    assert (settings["apiKey"], settings["baseUrl"]) == ("theirs", "https://their.example")
+
+
 def test_a_value_that_a_person_set_after_ours_stays() -> None:
     later = json.loads(OPENCODE.put_in("", WIRING)) | {"model": "their/own"}
 
@@ -272,7 +294,8 @@ def test_json_is_written_as_it_was(text: str) -> None:
 def test_of_variables_that_were_changed_afterwards_only_ours_are_taken_out() -> None:
     form = Variables(clients._ollama)
 
-    assert form.take_out(form.put_in("", WIRING) + "export MINE=1\n", WIRING, "") == "export MINE=1\n"
+    mine = "# mine\n\nexport MINE=1\n8484\n"
+    assert form.take_out(form.put_in("", WIRING) + mine, WIRING, "") == mine
 
 
 def test_variables_are_exported() -> None:
