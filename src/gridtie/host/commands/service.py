@@ -77,9 +77,12 @@ def run_logs(args: Namespace) -> int:
     look = _station()
     command = _log_of(look, args.part, args.last, follow=args.follow)
     try:
-        return subprocess.run(command, check=False).returncode and 2
+        status = subprocess.run(command, check=False).returncode
     except FileNotFoundError:
         raise StationError(f"there is no {command[0]} here") from None
+    if status and os.geteuid() != 0:
+        sys.stderr.write("gridtie: the log is root's to read, unless this user may ask Docker: sudo gridtie logs\n")
+    return 2 if status else 0
 
 
 def _station() -> Look:

@@ -230,14 +230,15 @@ def test_a_router_that_is_gone_for_a_while_does_not_end_a_talk(
     router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     router.answers["/v1/chat/completions"] = (200, b"data: no events\n\n")
-    lines = iter(["One?", "/bye"])
+    lines = iter(["One?", "/model", "/bye"])
     monkeypatch.setattr("builtins.input", lambda _: next(lines))
     monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
     monkeypatch.setattr("gridtie.host.commands.chat.chat", Mock(side_effect=Unreachable("nothing listens")))
+    monkeypatch.setattr("gridtie.host.commands.chat._names", Mock(side_effect=[["chat"], Unreachable("nor now")]))
 
     assert cli.main(["chat"]) == 0
 
-    assert capsys.readouterr().err == "nothing listens\n"
+    assert capsys.readouterr().err == "nothing listens\nnor now\n"
 
 
 def test_what_is_no_stream_of_events_is_one_sentence(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
@@ -287,6 +288,29 @@ def test_the_log_of_an_engine_that_is_no_service_is_somebody_elses(
     assert cli.main(["stop"]) == 0
 
     assert "no service" in capsys.readouterr().err
+
+
+def test_a_log_that_may_not_be_read_says_who_may(
+    router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+
+    assert cli.main(["logs"]) == 2
+
+    assert "sudo gridtie logs" in capsys.readouterr().err
+
+
+def test_a_misspelt_model_is_told_when_it_is_taken(
+    router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["/model codre", "/model coder", "/bye"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+
+    assert cli.main(["chat"]) == 0
+
+    assert capsys.readouterr().err == "codre is not listed; /model shows what is\n"
 
 
 def test_a_router_that_was_removed_does_not_keep_the_engine(router: Httpd, tmp_path: Path) -> None:
