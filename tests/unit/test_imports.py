@@ -64,6 +64,7 @@ HOST_ORDER = [
         "sandbox",
         "tool_calls",
         "plain_yaml",
+        "printable",
     },
     {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect"},

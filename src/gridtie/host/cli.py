@@ -32,6 +32,7 @@ from gridtie.host.commands import (
     usage,
 )
 from gridtie.host.paths import StationError
+from gridtie.host.printable import printable
 from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
 
@@ -117,7 +118,7 @@ def _version(_: Any) -> int:
 
 
 def _fail(status: int, error: Exception) -> int:
-    sys.stderr.write(f"gridtie: {error}\n")
+    sys.stderr.write(f"gridtie: {printable(str(error))}\n")
     return status
 
 

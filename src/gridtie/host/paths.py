@@ -75,6 +75,11 @@ def find(environ: Mapping[str, str], home: Path) -> Endpoint:
         if key:
             return Endpoint(_checked(endpoint or ENDPOINT, where), key, where)
         looked.append(where)
+    if not CONFIG_DIR.exists() and not environ.get("GRIDTIE_CONFIG_DIR"):
+        raise StationError(
+            f"no station is set up on this machine, and no key of another was found in {', '.join(looked[:-1])}; "
+            "`make site` sets one up, OPENAI_BASE_URL and OPENAI_API_KEY name one elsewhere"
+        )
     raise StationError(
         f"no key of this station was found in {', '.join(looked)}; "
         "run it with sudo, have a key of your own made (gridtie_people), or set OPENAI_BASE_URL and OPENAI_API_KEY"

@@ -29,15 +29,22 @@ def chat(endpoint: str, key: str, model: str, messages: Sequence[Mapping[str, st
             raise Declined(answer.status, code, message or f"{endpoint} answered {answer.status}")
         for event in _events(answer):
             if "error" in event:
-                raise Declined(502, str(event["error"].get("code") or ""), str(event["error"].get("message") or ""))
+                raise _broken_off(event["error"])
             for choice in event.get("choices") or ():
                 text = (choice.get("delta") or {}).get("content")
                 if text:
                     yield text
+    except (ValueError, AttributeError, TypeError):
+        raise Declined(502, "", f"{endpoint} did not answer as a gridtie router does (no events)") from None
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{endpoint} does not answer: {error or type(error).__name__}") from None
     finally:
         connection.close()
+
+
+def _broken_off(error: Any) -> Declined:
+    told = error if isinstance(error, dict) else {"message": error}
+    return Declined(502, str(told.get("code") or ""), str(told.get("message") or "the answer broke off"))
 
 
 def _connection(parts: urllib.parse.SplitResult) -> http.client.HTTPConnection:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Sequence
 
+from .printable import one_line
+
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
-    """Columns as wide as their widest cell; `right` holds the numbers of the right-aligned ones."""
+    """Columns as wide as their widest cell, without what a terminal would obey.
+
+    `right` holds the numbers of the right-aligned ones.
+    """
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(head, *rows)]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(

@@ -99,6 +99,9 @@ def test_an_endpoint_beyond_this_machine_is_fine_with_tls(home: Path) -> None:
 
 
 def test_without_any_key_it_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(StationError, match=r"no station is set up .*nobody/.config/gridtie; `make site`"):
+        find({}, tmp_path / "nobody")
+    (tmp_path / "etc").mkdir()
     with pytest.raises(StationError, match=r"nobody/.config/gridtie, .*etc; run it with sudo"):
         find({}, tmp_path / "nobody")
 

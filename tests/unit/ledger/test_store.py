@@ -160,3 +160,11 @@ def test_a_store_that_cannot_write_says_where_and_why(store: SqliteStore) -> Non
     with pytest.raises(StoreError, match=r"ledger\.sqlite: no such table: main\.attempts|no such table: attempts"):
         store.save([local("a")])
     assert store.find("a") is None
+
+
+def test_the_latest_are_the_newest_first_of_one_key_or_of_all(store: SqliteStore) -> None:
+    store.save([local("a", time=2.0), local("b", time=3.0, key="other"), local("c", time=1.0), local("d", time=2.0)])
+
+    assert [row.id for row in store.latest(3, None)] == ["b", "d", "a"]
+    assert [row.id for row in store.latest(9, "other")] == ["b"]
+    assert store.latest(9, "nobody") == []

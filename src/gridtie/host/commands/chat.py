@@ -6,12 +6,14 @@ import contextlib
 import os
 import sys
 from argparse import Namespace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from gridtie.host.paths import Endpoint, find, home_of
-from gridtie.host.router import Declined, Router
+from gridtie.host.printable import one_line, printable
+from gridtie.host.router import Declined, Router, Unreachable
 from gridtie.host.streamed import chat
 
+_ENDS = ("/bye", "/exit", "/quit")
 _HELP = """/model        the names to ask for; /model NAME asks for another one from here on
 /new          forget what was said
 /bye          end (also Ctrl-D); Ctrl-C ends an answer
@@ -42,12 +44,14 @@ def run(args: Namespace) -> int:
         return 0
     sys.stdout.write(f"{talk.model} at {endpoint.url}; /help says what else can be typed.\n")
     while (line := _typed()) is not None:
+        if line.split(" ")[0] in _ENDS:
+            break
         if line.startswith("/"):
-            if not _command(talk, line):
-                break
+            with _told():
+                _command(talk, line)
         elif line:
-            with contextlib.suppress(KeyboardInterrupt):
-                _told(talk, line)
+            with contextlib.suppress(KeyboardInterrupt), _told():
+                talk.ask(line)
             sys.stdout.write("\n")
     return 0
 
@@ -67,7 +71,7 @@ class _Talk:
         try:
             for text in chat(self._endpoint.url, self._endpoint.key, self.model, self._said):
                 answer += text
-                sys.stdout.write(text)
+                sys.stdout.write(printable(text))
                 sys.stdout.flush()
         finally:
             if answer:
@@ -106,25 +110,29 @@ def _typed() -> Optional[str]:
         return ""
 
 
-def _told(talk: _Talk, line: str) -> None:
-    """An answer, or why there is none: the talk goes on."""
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Why there is no answer, where there is none: the talk goes on."""
     try:
-        talk.ask(line)
-    except Declined as error:
-        sys.stderr.write(f"{error}\n")
+        yield
+    except (Declined, Unreachable) as error:
+        sys.stderr.write(f"{printable(str(error))}\n")
 
 
-def _command(talk: _Talk, line: str) -> bool:
-    """Whether the talk goes on."""
+def _other(talk: _Talk, name: str) -> None:
+    """Ask for another name from here on; one that is not listed may be a target's own, and is said."""
+    if name not in talk.names():
+        sys.stderr.write(f"{one_line(name)} is not listed; /model shows what is\n")
+    talk.model = name
+
+
+def _command(talk: _Talk, line: str) -> None:
     word, _, rest = line.partition(" ")
-    if word in ("/bye", "/exit", "/quit"):
-        return False
     if word == "/new":
         talk.forget()
     elif word == "/model" and rest:
-        talk.model = rest.strip()
+        _other(talk, rest.strip())
     elif word == "/model":
-        sys.stdout.write("".join(f"{'*' if name == talk.model else ' '} {name}\n" for name in talk.names()))
+        sys.stdout.write("".join(f"{'*' if name == talk.model else ' '} {one_line(name)}\n" for name in talk.names()))
     else:
         sys.stdout.write(_HELP)
-    return True

@@ -8,9 +8,12 @@ from argparse import Namespace
 from typing import Any, Dict, List
 
 _BASH = """_gridtie() {{
-  local path="" word
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do case $word in -*) ;; *) path+="${{path:+ }}$word" ;; esac; done
-  case "$path" in
+  local at="" word
+  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    word="$at${{at:+ }}$word"
+    case "$word" in {known}) at=$word ;; esac
+  done
+  case "$at" in
 {cases}
     *) return ;;
   esac
@@ -20,7 +23,18 @@ complete -o default -F _gridtie gridtie
 _BASH_CASE = '    "{path}") COMPREPLY=($(compgen -W "{words}" -- "${{COMP_WORDS[COMP_CWORD]}}")) ;;'
 # zsh understands bash's own.
 _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
-_FISH = 'complete -c gridtie -f -n \'test (string join " " (commandline -opc)[2..-1]) = "{path}"\' -a "{words}"'
+_FISH = """function __gridtie_at
+  set -l path
+  set -l words (commandline -opc)
+  set -e words[1]
+  for word in $words
+    set -l below (string trim -- "$path $word")
+    contains -- $below {known}; and set path $below
+  end
+  test "$path" = "$argv"
+end
+"""
+_FISH_CASE = "complete -c gridtie -f -n '__gridtie_at {path}' -a \"{words}\""
 
 
 def register(commands: Any) -> None:
@@ -44,9 +58,12 @@ def run(args: Namespace) -> int:
 def script(shell: str, words: Dict[str, List[str]]) -> str:
     """The script for one shell."""
     if shell == "fish":
-        return "\n".join(_FISH.format(path=path, words=" ".join(each)) for path, each in words.items()) + "\n"
+        known = " ".join(f'"{path}"' for path in words if path)
+        lines = [_FISH_CASE.format(path=path, words=" ".join(each)) for path, each in words.items()]
+        return _FISH.format(known=known) + "\n".join(lines) + "\n"
+    known = "|".join(f'"{path}"' for path in words if path)
     cases = "\n".join(_BASH_CASE.format(path=path, words=" ".join(each)) for path, each in words.items())
-    return (_ZSH if shell == "zsh" else "") + _BASH.format(cases=cases)
+    return (_ZSH if shell == "zsh" else "") + _BASH.format(known=known, cases=cases)
 
 
 def words_by_path(commands: Dict[str, argparse.ArgumentParser], path: str = "") -> Dict[str, List[str]]:

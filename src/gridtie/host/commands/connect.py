@@ -13,19 +13,23 @@ import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Container, Iterator, List, Mapping, Optional, Sequence
 
 from gridtie.host.connect import client_key, misleading, written
 from gridtie.host.connect.clients import BY_NAME, CLIENTS, Client
 from gridtie.host.connect.wiring import HIDDEN, Wiring
 from gridtie.host.paths import Endpoint, config_dir, find, home_of
+from gridtie.host.printable import one_line, printable
 from gridtie.host.router import Router, send
 from gridtie.host.table import table
 
 # An agent's first question to a small machine's model.
 _ANSWER_S = 600.0
 # What stands behind such a name in a file of a person's is not ours to show.
-_SECRET = re.compile(r"(?i)([\w-]*(?:key|token|secret|password)[\"']?\s*[:=]\s*[\"']?)[^\s\"',]+")
+_SECRET = re.compile(
+    r"(?i)([\w.-]*(?:keys?|token|secret|password|passwd|credentials?|auth|authorization|cookie)[\"']?\s*[:=]\s*)"
+    r"(\"(?:\\.|[^\"\\])+\"|'[^']+'|[^\s\"'\[{,}][^,}\n]*)|(?<=://)[^/\s@]+(?=@)|\b(?:sk|gt|ghp|hf)[-_][\w-]{8,}"
+)
 
 
 def register(commands: Any) -> None:
@@ -50,11 +54,13 @@ def register(commands: Any) -> None:
 def run(args: Namespace) -> int:
     """As asked; 1 where a check fails, 2 where something cannot be written or found."""
     home = home_of(os.environ)
-    if args.client is None:
-        sys.stdout.write(_overview(home) + "\n")
-        return 0
-    client = BY_NAME[args.client]
     try:
+        if args.client is None:
+            sys.stdout.write(_overview(home) + "\n")
+            return 0
+        client = BY_NAME[args.client]
+        if args.write or args.restore or args.check:
+            _as_oneself(home)
         if args.restore:
             return _restore(client, home)
         if args.check:
@@ -80,7 +86,13 @@ def _connect(client: Client, args: Namespace, home: Path) -> int:
             sys.stderr.write(f"gridtie: {client.title} keeps its settings where no program should write; by hand:\n")
         sys.stdout.write("\n".join(client.notes(wiring.hidden())) + "\n")
         return 2 if args.write else 0
-    sys.stdout.write("".join(_shown(change) for change in written.plan(files, wiring.hidden())))
+    try:
+        changes = written.plan(files, wiring.hidden())
+    except written.NotWritten:
+        for path, form in files:
+            sys.stdout.write(f"What would be in {path}:\n{form.put_in('', wiring.hidden())}\n")
+        raise
+    sys.stdout.write("".join(_shown(change) for change in changes))
     if not args.write:
         sys.stdout.write(f"Nothing was written. With --write it is, and --restore takes it back; {HIDDEN} is a key.\n")
         return 0
@@ -89,35 +101,69 @@ def _connect(client: Client, args: Namespace, home: Path) -> int:
 
 def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, shared: bool) -> int:
     files, record = client.files(home, os.environ), _record(home, client)
-    name = client_key.name_of(client.name)
-    own = None if shared else client_key.made(config_dir(os.environ), name)
-    if written.wired(record):
-        written.restore(record, dict(files))
+    old = written.wired(record)
+    if old:
+        written.restore(record, [form for _, form in files])
+        _end_key(old, record)
     told = replace(wiring, at=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
-    if own:
-        told = replace(told, key=own, key_name=name)
+    written.check(written.plan(files, told))
+    own = None if shared else _own_key(record, client, told)
+    told = own or told
     written.write(record, written.plan(files, told), told)
-    whose = f"a key of its own, {name}" if own else f"the key of {endpoint.source}"
+    whose = f"a key of its own, {told.key_name}" if own else f"the key of {endpoint.source}"
     sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")
     if not own and not shared:
-        sys.stderr.write("warning: only root may make keys, so this one is shared; sudo would make one of its own\n")
+        sys.stderr.write("warning: no key of its own could be made (root's to do, by sudo), so this one is shared\n")
     next_steps = [*client.notes(told.hidden()), f"Back to what it was: gridtie connect {client.name} --restore"]
     sys.stdout.write("\n".join(next_steps) + "\n")
     return 0
+
+
+def _own_key(record: Path, client: Client, told: Wiring) -> Optional[Wiring]:
+    """The wiring with a key for this client alone; None where none can be had that this router takes.
+
+    Its name is noted before it is made, so that it can be ended whenever this is cut short.
+    """
+    directory = config_dir(os.environ)
+    name = client_key.free_name(directory, client_key.name_of(client.name))
+    if not name:
+        return None
+    noted = replace(told, key="", key_name=name, station=str(directory))
+    written.begin(record, noted)
+    key = client_key.made(directory, name)
+    if not key:
+        return None
+    own = replace(noted, key=key)
+    written.begin(record, own)
+    if send("GET", f"{told.root}/v1/models", headers={"Authorization": f"Bearer {key}"}).status == 401:
+        # The router is another machine's: what is made here is none of its keys.
+        client_key.ended(own, directory)
+        return None
+    return own
 
 
 def _restore(client: Client, home: Path) -> int:
     record = _record(home, client)
     wiring = written.wired(record)
     if not wiring:
+        kept = written.left_behind(client.files(home, os.environ))
+        if kept:
+            raise written.NotWritten(
+                f"{kept[0]} is there, and {record} is not: take it back with the HOME and XDG_STATE_HOME of --write"
+            )
         sys.stdout.write(f"{client.title} is not wired: nothing to take back.\n")
         return 0
-    for path in written.restore(record, dict(client.files(home, os.environ))):
+    for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
         sys.stdout.write(f"{path} was changed after it was wired: only our settings were taken out.\n")
-    if wiring.key_name and not client_key.ended(config_dir(os.environ), wiring.key_name):
-        sys.stderr.write(f"warning: its key still works; end it: sudo gridtie keys revoke {wiring.key_name}\n")
+    _end_key(wiring, record)
     sys.stdout.write(f"{client.title} has the settings that it had before.\n")
     return 0
+
+
+def _end_key(wiring: Wiring, record: Path) -> None:
+    if wiring.key_name and not client_key.ended(wiring, config_dir(os.environ)):
+        sys.stderr.write(f"warning: its key still works; end it: sudo gridtie keys revoke {wiring.key_name}\n")
+    written.forget(record)
 
 
 def _check(client: Client, home: Path) -> int:
@@ -132,25 +178,62 @@ def _check(client: Client, home: Path) -> int:
         sys.stderr.write(f"gridtie: {client.title} cannot be asked here: there is no {missing}\n")
         return 2
     words = [word.replace("{model}", wiring.model) for word in client.ask]
+    seen = {row["id"] for row in _asked(wiring)}
     with tempfile.TemporaryDirectory() as empty:
         try:
             done = subprocess.run(
                 [program, *words], cwd=empty, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                timeout=_ANSWER_S, check=False,
+                errors="replace", timeout=_ANSWER_S, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             sys.stderr.write(f"gridtie: {client.title} gave no answer within {_ANSWER_S:g} s\n")
             return 1
-    sys.stdout.write(done.stdout.strip()[-2000:] + "\n")
+    sys.stdout.write(printable(done.stdout.strip()[-2000:]) + "\n")
     if done.returncode != 0:
-        sys.stderr.write(f"{done.stderr.strip()[-2000:]}\ngridtie: {client.title} ended with {done.returncode}\n")
-    return 1 if done.returncode else 0
+        sys.stderr.write(
+            f"{printable(done.stderr.strip()[-2000:])}\ngridtie: {client.title} ended with {done.returncode}\n"
+        )
+        return 1
+    return _arrived(client, wiring, seen)
+
+
+def _asked(wiring: Wiring) -> List[Mapping[str, Any]]:
+    """The latest requests of the client's key."""
+    found: List[Mapping[str, Any]] = Router(wiring.root, wiring.key).get("/gridtie/requests?last=100")["requests"]
+    return found
+
+
+def _arrived(client: Client, wiring: Wiring, seen: Container[str]) -> int:
+    """A client may end well without an answer, or with that of another server: the ledger knows."""
+    new = [row for row in _asked(wiring) if row["id"] not in seen]
+    good = next((row for row in new if row["status"] < 400), None)
+    if good:
+        served = good.get("target") or "nothing"
+        sys.stdout.write(
+            f"{client.title} asked {wiring.root} for {good['asked']}; {one_line(served)} answered ({good['id']}).\n"
+        )
+        return 0
+    what = f"its request failed ({new[0].get('code') or new[0]['status']})" if new else "no request of its key came"
+    sys.stderr.write(f"gridtie: {client.title} ended well, and at {wiring.root} {what}; gridtie requests\n")
+    return 1
+
+
+def _as_oneself(home: Path) -> None:
+    """Raise NotWritten under sudo: it would wire root's home, or leave root's files in somebody else's."""
+    person = os.environ.get("SUDO_USER", "root")
+    if os.geteuid() == 0 and (person != "root" or (home.exists() and home.stat().st_uid != 0)):
+        raise written.NotWritten(
+            f"as root this would write to {home}: run it as yourself, without sudo, which it asks for the key alone "
+            "(as root for root: env -u SUDO_USER HOME=/root gridtie connect ...)"
+        )
 
 
 def _wiring(endpoint: Endpoint, wanted: Optional[str], environ: Any) -> Wiring:
     rows = Router(endpoint.url, endpoint.key).get("/v1/models")["data"]
     names = [row["id"] for row in rows]
     model = wanted or ("coder" if "coder" in names or not names else names[0])
+    if not re.fullmatch(r"[\w./:@+-]+", model):
+        raise written.NotWritten(f"{model!r} is no name that can be written everywhere; take another (--model)")
     row = next((row for row in rows if row["id"].lower() == model.lower()), None)
     if row is None:
         sys.stderr.write(f"warning: the router lists no {model}; it has {', '.join(names)}\n")
@@ -203,7 +286,15 @@ def _shown(change: written.Change) -> str:
     before = (change.before or "").splitlines(keepends=True)
     after = change.after.splitlines(keepends=True)
     lines = difflib.unified_diff(before, after, str(change.path), str(change.path), n=1)
-    return "".join(_SECRET.sub(r"\1...", line if line.endswith("\n") else line + "\n") for line in lines)
+    return "".join(_SECRET.sub(_dots, line if line.endswith("\n") else line + "\n") for line in lines)
+
+
+def _dots(found: "re.Match[str]") -> str:
+    name, value = found[1] or "", found[2] or ""
+    if value.strip("\"' ") == HIDDEN:
+        return found[0]
+    quote = value[0] if value[:1] in ("'", '"') else ""
+    return f"{name}{quote}...{quote}"
 
 
 def _record(home: Path, client: Client) -> Path:

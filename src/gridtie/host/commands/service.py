@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import time
 from argparse import Namespace
-from pathlib import Path
 from typing import Any, List, Sequence
 
 from gridtie.host.command import Ran, run_command
-from gridtie.host.doctor.look import Look
+from gridtie.host.doctor.look import Look, NotThere
 from gridtie.host.machine import launchd
 from gridtie.host.paths import StationError
 from gridtie.host.router import Unreachable, send
@@ -29,11 +29,12 @@ def register(commands: Any) -> None:
     """Add the three commands to the parser's sub-commands."""
     stop = commands.add_parser(
         "stop",
-        help="stop engine and router: the memory is free, until `gridtie start` or the next boot",
-        description="Answers that are under way get 30 seconds. Needs sudo.",
+        help="stop engine and router, so that the memory is free until `gridtie start`",
+        description="Answers that are under way get 30 seconds. Needs sudo, but on a Mac. A boot starts an "
+        "engine that is a service again; containers stay stopped.",
     )
     stop.set_defaults(run=run_stop)
-    start = commands.add_parser("start", help="start them again, and wait until they serve", description="Needs sudo.")
+    start = commands.add_parser("start", help="start them again, and wait until they serve")
     start.set_defaults(run=run_start)
     logs = commands.add_parser("logs", help="the router's log, or the engine's")
     logs.add_argument("part", nargs="?", choices=("router", "engine"), default="router")
@@ -44,11 +45,14 @@ def register(commands: Any) -> None:
 
 def run_stop(_: Namespace) -> int:
     """The router first, so that nobody asks an engine that is gone."""
-    look = this_machine(False)
-    _done(look.docker("stop", "--time", str(_GRACE_S), look.containers["router"], timeout=_STOP_S))
+    look = _station()
+    ran = look.docker("stop", "--time", str(_GRACE_S), look.containers["router"], timeout=_STOP_S)
+    # Whoever removed it still wants the engine's memory.
+    if "No such container" not in ran.err:
+        _done(ran)
     if _ours(look):
         _done(_engine(look, "stop"))
-        sys.stdout.write("Engine and router are stopped; `sudo gridtie start` starts them, and so does a boot.\n")
+        sys.stdout.write("Engine and router are stopped; `sudo gridtie start` starts them again.\n")
     else:
         sys.stdout.write("The router is stopped. The engine was here before the station and stays as it is.\n")
     return 0
@@ -56,7 +60,7 @@ def run_stop(_: Namespace) -> int:
 
 def run_start(_: Namespace) -> int:
     """1 where they run and do not serve in time."""
-    look = this_machine(False)
+    look = _station()
     if _ours(look):
         _done(_engine(look, "start"))
     _done(look.docker("start", look.containers["router"], timeout=_STOP_S))
@@ -70,12 +74,35 @@ def run_start(_: Namespace) -> int:
 
 def run_logs(args: Namespace) -> int:
     """The program that has the log writes it itself."""
-    look = this_machine(False)
+    look = _station()
     command = _log_of(look, args.part, args.last, follow=args.follow)
     try:
-        return subprocess.run(command, check=False).returncode and 2
+        status = subprocess.run(command, check=False).returncode
     except FileNotFoundError:
         raise StationError(f"there is no {command[0]} here") from None
+    if status and os.geteuid() != 0:
+        sys.stderr.write("gridtie: the log is root's to read, unless this user may ask Docker: sudo gridtie logs\n")
+    return 2 if status else 0
+
+
+def _station() -> Look:
+    """Raises `StationError` where there is none, or not one that this user may read."""
+    look = this_machine(False)
+    try:
+        look.containers  # noqa: B018 (what is not there is told here)
+    except NotThere as error:
+        raise StationError(f"{error}; {error.fix}") from None
+    except KeyError as error:
+        raise StationError(f"station.json of {look.config_dir} has no {error}; run `make site`") from None
+    return look
+
+
+def _unit(look: Look) -> str:
+    """Raises `StationError` where the engine is nobody's service, such as one that was here before."""
+    unit = str(look.engine.get("unit") or "")
+    if not unit:
+        raise StationError("the engine is no service of this machine: whoever started it has its log, and can end it")
+    return unit
 
 
 def _log_of(look: Look, part: str, last: int, *, follow: bool) -> List[str]:
@@ -83,7 +110,7 @@ def _log_of(look: Look, part: str, last: int, *, follow: bool) -> List[str]:
     if part == "engine" and look.native:
         if look.probe.mac:
             return ["tail", "-n", str(last), *(["-f"] if follow else []), f"{look.state_dir}/engine.log"]
-        unit = str(look.engine["unit"])
+        unit = _unit(look)
         return ["journalctl", "--no-pager", "--unit", unit, "--lines", str(last), *going_on]
     name = look.containers[part]
     host = look.station.get("expected", {}).get("docker_host")
@@ -98,10 +125,12 @@ def _ours(look: Look) -> bool:
 def _engine(look: Look, verb: str) -> Ran:
     if not look.native:
         return look.docker(verb, look.containers["engine"], timeout=_STOP_S)
-    unit = str(look.engine["unit"])
+    unit = _unit(look)
     if look.probe.mac:
-        domain = f"gui/{os.getuid()}"
-        plist = str(Path.home() / launchd.AGENTS / f"{unit}.plist")
+        # It is an agent of the person's, also where sudo was used.
+        user = int(os.environ.get("SUDO_UID") or os.getuid())
+        domain = f"gui/{user}"
+        plist = f"{pwd.getpwuid(user).pw_dir}/{launchd.AGENTS}/{unit}.plist"
         words = ["bootout", f"{domain}/{unit}"] if verb == "stop" else ["bootstrap", domain, plist]
         return run_command(["launchctl", *words], timeout=_STOP_S)
     return run_command(["systemctl", verb, unit], timeout=_STOP_S)

@@ -14,7 +14,8 @@ from gridtie.host.ledger_file import ledger_file
 from gridtie.host.local_time import zone_since
 from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir, find, home_of, read_station
-from gridtie.host.router import Declined, Router, send
+from gridtie.host.printable import printable
+from gridtie.host.router import Declined, Router, Unreachable, send
 from gridtie.host.table import table
 from gridtie.host.version import __version__
 
@@ -34,8 +35,13 @@ def register(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     """1 where the router cannot serve."""
-    found = _look()
-    sys.stdout.write((json.dumps(found, indent=2) if args.json else text(found)) + "\n")
+    try:
+        found = _look()
+    except Unreachable as error:
+        raise Unreachable(
+            f"{error}; `sudo gridtie start` starts what was stopped, `sudo gridtie doctor` says more"
+        ) from None
+    sys.stdout.write((json.dumps(found, indent=2) if args.json else printable(text(found))) + "\n")
     return 0 if found["ready"] else 1
 
 
@@ -79,7 +85,7 @@ def _config_problems(router: Router) -> List[str]:
         told = router.get("/gridtie/config")
     except Declined:
         return []
-    return [str(each) for each in told.get("problems") or ()]
+    return [str(each) for each in (told.get("error"), *(told.get("warnings") or ())) if each]
 
 
 def _engine() -> str:

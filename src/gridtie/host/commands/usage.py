@@ -16,6 +16,7 @@ from typing import Any, Iterator, Mapping, Optional, Sequence
 from gridtie.host.ledger_file import ledger_file, read_only
 from gridtie.host.local_time import shown, zone_since
 from gridtie.host.paths import find, home_of
+from gridtie.host.printable import one_line
 from gridtie.host.router import Router
 from gridtie.host.table import table
 
@@ -116,9 +117,11 @@ def _one_request(args: Namespace) -> int:
         row["time"] = shown(row["time"])
     sys.stdout.write("\n".join(f"{name:<20}{_cell(value)}" for name, value in row.items()) + "\n")
     for number, attempt in enumerate(tries, 1):
-        said = f": {attempt['message']}" if attempt.get("message") else ""
+        said = f": {one_line(attempt['message'])}" if attempt.get("message") else ""
         seconds = attempt.get("duration", 0.0)
-        sys.stdout.write(f"attempt {number:<12}{attempt['target']} {attempt['outcome']} after {seconds:.2f} s{said}\n")
+        sys.stdout.write(
+            f"attempt {number:<12}{one_line(attempt['target'])} {attempt['outcome']} after {seconds:.2f} s{said}\n"
+        )
     return 0
 
 
@@ -270,4 +273,4 @@ def _percent(share: Optional[float]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "unknown"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return one_line(", ".join(map(str, value)) if isinstance(value, list) else str(value))

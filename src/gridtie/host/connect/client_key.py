@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import getpass
+import json
+import os
+import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -10,48 +13,92 @@ from pathlib import Path
 from typing import List, Optional
 
 from .. import keys, keys_in_force
+from ..paths import CONFIG_DIR
+from .wiring import Wiring
 
 ENVIRONMENT = "dev"
+_MOST = 9
 
 
 def name_of(client: str) -> str:
     """What the ledger calls it: each person's own."""
-    return f"{client}-{getpass.getuser()}"[:64]
+    try:
+        person = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        person = str(os.getuid())
+    return f"{client}-{re.sub('[^A-Za-z0-9._-]', '-', person)}"[:60]
+
+
+def free_name(directory: Path, wanted: str) -> Optional[str]:
+    """`wanted`, or with a number where a key has that name; None where this user may not make keys, nor by sudo."""
+    rows = _rows(directory)
+    if rows is None:
+        return None
+    taken = {row.name.lower() for row in rows}
+    names = [wanted, *(f"{wanted}-{number}" for number in range(2, _MOST + 1))]
+    return next((name for name in names if name.lower() not in taken), None)
 
 
 def made(directory: Path, name: str) -> Optional[str]:
-    """A new key of that name in place of an older one; None where this user may not make one, also not by sudo."""
+    """A new key of that name; None where none could be made."""
     try:
-        _forget(directory, name)
         key = keys.add(directory, name, [ENVIRONMENT])
     except keys.KeysError:
-        _as_root(["keys", "revoke", name])
-        return _as_root(["keys", "add", name, "--environment", ENVIRONMENT])
+        return _as_root(directory, ["keys", "add", name, "--environment", ENVIRONMENT])
     keys_in_force.wait(directory)
     return key
 
 
-def ended(directory: Path, name: str) -> bool:
-    """Whether the key is gone."""
+def ended(wiring: Wiring, usual: Path) -> bool:
+    """Whether the client's key is gone. A key of its name that is another one stays."""
+    directory = Path(wiring.station) if wiring.station else usual
+    rows = _rows(directory)
+    if rows is None:
+        return False
+    if not any(row.name == wiring.key_name and _is_its(row, wiring) for row in rows):
+        return True
     try:
-        keys.revoke(directory, name)
+        keys.revoke(directory, wiring.key_name)
     except keys.KeysError:
-        return _as_root(["keys", "revoke", name]) is not None
+        return _as_root(directory, ["keys", "revoke", wiring.key_name]) is not None
     return True
 
 
-def _forget(directory: Path, name: str) -> None:
-    if any(row.name == name for row in keys.read(directory)):
-        keys.revoke(directory, name)
+def _is_its(row: keys.KeyRow, wiring: Wiring) -> bool:
+    """Without the key, since the writing was killed before it was noted, what was made since then under that name."""
+    if wiring.key:
+        return row.sha256 == keys.digest(wiring.key)
+    plain = not (row.admin or row.relay or row.managed) and row.environments == (ENVIRONMENT,)
+    return plain and row.created[:19] >= wiring.at[:19]
 
 
-def _as_root(words: List[str]) -> Optional[str]:
+def _rows(directory: Path) -> Optional[List[keys.KeyRow]]:
+    """The stored keys; None where this user may not change them, nor by sudo."""
+    try:
+        rows = keys.read(directory)
+        if os.access(directory, os.W_OK):
+            return rows
+    except keys.KeysError:
+        pass
+    said = _as_root(directory, ["keys", "list", "--json"])
+    if said is None:
+        return None
+    return [keys.KeyRow(**{**row, "environments": tuple(row["environments"])}) for row in json.loads(said)]
+
+
+def _as_root(directory: Path, words: List[str]) -> Optional[str]:
     """What `gridtie` prints as root. sudo asks for a password where somebody is there to type it."""
     command = shutil.which("gridtie")
     if not command or not shutil.which("sudo"):
         return None
     asking = [] if sys.stdin.isatty() else ["--non-interactive"]
+    # Else root would ask the usual station, and change the keys of that one.
+    station = [] if directory == CONFIG_DIR else ["env", f"GRIDTIE_CONFIG_DIR={directory}"]
     done = subprocess.run(
-        ["sudo", *asking, command, *words], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False
+        ["sudo", *asking, *station, command, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
     )
     return done.stdout.strip() if done.returncode == 0 else None

@@ -6,12 +6,13 @@ versions. A client that can only be told by hand has no files.
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
-from .formats import Format, Json, Lines, Variables, YamlList
+from .formats import Format, Json, Lines, Toml, Variables, YamlList
 from .wiring import Wiring
 
 Environ = Mapping[str, str]
@@ -189,8 +190,11 @@ def _llm_files(home: Path, environ: Environ) -> Sequence[Tuple[Path, Format]]:
 
 
 def _source_it(name: str) -> Callable[[Wiring], Sequence[str]]:
-    line = f". ~/.config/gridtie/connect/{name}.env"
-    return lambda wiring: (f"In the shell that starts the program, or in ~/.profile:  {line}",)
+    def notes(_: Wiring) -> Sequence[str]:
+        file = f"{os.environ.get('XDG_CONFIG_HOME') or '~/.config'}/gridtie/connect/{name}.env"
+        return (f"In the shell that starts the program, or in ~/.profile:  . {file}",)
+
+    return notes
 
 
 def _editor(steps: str) -> Callable[[Wiring], Sequence[str]]:
@@ -221,11 +225,12 @@ CLIENTS: Tuple[Client, ...] = (
         files=lambda home, environ: [
             (
                 Path(environ.get("CODEX_HOME") or home / ".codex") / "config.toml",
-                Lines(
+                Toml(
                     _codex_head,
                     _codex_tail,
-                    replaces=("model", "model_provider", "model_context_window"),
-                    assign="=",
+                    # A profile has a model and a provider of its own.
+                    replaces=("model", "model_provider", "model_context_window", "profile"),
+                    table=("model_providers", "gridtie"),
                 ),
             )
         ],
@@ -237,7 +242,9 @@ CLIENTS: Tuple[Client, ...] = (
         name="opencode",
         title="opencode",
         path=_CHAT,
-        files=lambda home, environ: [(_config(home, environ) / "opencode" / "opencode.json", Json(_opencode))],
+        files=lambda home, environ: [
+            (_config(home, environ) / "opencode" / "opencode.json", Json(_opencode, ("provider", "gridtie")))
+        ],
         program="opencode",
         ask=("run", _QUESTION),
         opens_with=7_000,
@@ -246,7 +253,9 @@ CLIENTS: Tuple[Client, ...] = (
         name="cline",
         title="Cline",
         path=_CHAT,
-        files=lambda home, environ: [(home / ".cline/data/settings/providers.json", Json(_cline))],
+        files=lambda home, environ: [
+            (home / ".cline/data/settings/providers.json", Json(_cline, ("providers", "openai-compatible")))
+        ],
         program="cline",
         ask=("-p", "--timeout", "300", _QUESTION),
         opens_with=5_000,
@@ -326,7 +335,7 @@ CLIENTS: Tuple[Client, ...] = (
         files=_sourced("open-webui", _open_webui),
         notes=lambda wiring: (
             *_source_it("open-webui")(wiring),
-            "In a container:  docker run --env-file ..., and an address that the container reaches.",
+            "In a container:  the same names by docker run -e NAME ..., and an address that the container reaches.",
         ),
     ),
     Client(

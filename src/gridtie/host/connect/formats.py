@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping, Protocol, Sequence
+from typing import Any, Callable, List, Mapping, Protocol, Sequence, Set, Tuple
 
-from . import json_settings, marked
+from . import json_settings, marked, yaml_lines
 from .marked import CannotEdit
+from .toml_lines import Statement, statements
 from .wiring import Wiring
 
 
@@ -26,9 +27,10 @@ class Format(Protocol):
 
 @dataclass(frozen=True)
 class Json:
-    """A JSON object, into which `settings` are merged."""
+    """A JSON object, into which `settings` are merged. What stands at the path `own` is ours as a whole."""
 
     settings: Callable[[Wiring], Mapping[str, Any]]
+    own: Sequence[str] = ()
 
     def put_in(self, text: str, wiring: Wiring) -> str:
         """As `Format`."""
@@ -36,35 +38,67 @@ class Json:
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
-        return json_settings.taken_out(text, self.settings(wiring), before)
+        return json_settings.taken_out(text, self.settings(wiring), before, self.own, wiring.key)
 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines that stand alone: `head` before everything else, `tail` behind it, contradictions set aside.
-
-    `replaces` are the settings of the file's top level that ours take the place of, `assign` what stands behind a name.
+    """YAML: settings before everything else, or items behind it; settings of the top level that say otherwise are set
+    aside.
     """
 
     head: Callable[[Wiring], Sequence[str]]
     tail: Callable[[Wiring], Sequence[str]] = lambda _: ()
     replaces: Sequence[str] = ()
-    assign: str = ":"
 
     def put_in(self, text: str, wiring: Wiring) -> str:
         """As `Format`."""
-        text = marked.whole_lines(marked.without(text))
-        top, rest = _above_tables(text) if self.assign == "=" else (text, "")
+        text = marked.editable(text)
+        head, tail = self.head(wiring), self.tail(wiring)
+        yaml_lines.check(text, "list" if tail else "mapping")
         if self.replaces:
-            names = "|".join(re.escape(name) for name in self.replaces)
-            top = marked.set_aside(top, rf"({names})\s*{self.assign}")
-        tail = self.tail(wiring)
-        head = self.head(wiring)
-        return (marked.block(head) if head else "") + top + rest + (marked.block(tail) if tail else "")
+            text = marked.set_aside(text, yaml_lines.settings(text, self.replaces))
+        lines, at = marked.split(text), yaml_lines.begins(text)
+        above, below = "".join(lines[:at]), "".join(lines[at:])
+        return above + (marked.block(head) if head else "") + below + (marked.block(tail) if tail else "")
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
         return marked.without(text)
+
+
+@dataclass(frozen=True)
+class Toml:
+    """Settings before everything else and the table `table` behind it; what says otherwise is set aside."""
+
+    head: Callable[[Wiring], Sequence[str]]
+    tail: Callable[[Wiring], Sequence[str]]
+    replaces: Sequence[str]
+    table: Tuple[str, ...]
+
+    def put_in(self, text: str, wiring: Wiring) -> str:
+        """As `Format`."""
+        text = marked.editable(text)
+        aside: Set[int] = set()
+        for each in statements(text):
+            if self._ours(each):
+                aside.update(range(each.first, each.after))
+            elif not each.head and each.name[:1] == self.table[:1] and len(each.name) < len(self.table):
+                raise CannotEdit(f'"{self.table[0]}" is written on one line, as no table; add ours by hand')
+        return marked.block(self.head(wiring)) + marked.set_aside(text, aside) + marked.block(self.tail(wiring))
+
+    def take_out(self, text: str, wiring: Wiring, before: str) -> str:
+        """As `Format`."""
+        return marked.without(text, self._theirs)
+
+    def _theirs(self, inside: List[str]) -> List[str]:
+        """A program that adds to the file writes behind its last setting, which is before the mark of our end."""
+        kept = [each for each in statements("".join(inside)) if not self._ours(each)]
+        return [line for each in kept for line in inside[each.first : each.after]]
+
+    def _ours(self, found: Statement) -> bool:
+        replaced = not found.head and len(found.name) == 1 and found.name[0] in self.replaces
+        return replaced or found.name[: len(self.table)] == self.table
 
 
 @dataclass(frozen=True)
@@ -77,25 +111,28 @@ class YamlList:
 
     def put_in(self, text: str, wiring: Wiring) -> str:
         """As `Format`."""
-        text = marked.whole_lines(marked.without(text))
+        text = marked.editable(text)
         items = self.items(wiring)
         if not text.strip():
             return "".join(f"{line}\n" for line in (*self.fresh, f"{self.name}:")) + marked.block(items, "  ")
-        lines = text.splitlines(keepends=True)
-        at = next((n for n, line in enumerate(lines) if re.match(rf"{self.name}\s*:", line)), None)
+        yaml_lines.check(text, "mapping")
+        lines = marked.split(text)
+        at = next((n for n, line in enumerate(lines) if re.match(rf"""(["']?){self.name}\1\s*:""", line)), None)
         if at is None:
             return text + marked.block((f"{self.name}:", *(f"  {item}" for item in items)))
         if not re.fullmatch(rf"{self.name}\s*:\s*(#.*)?\n", lines[at]):
             raise CannotEdit(f'"{self.name}:" is not followed by a list of one line for each item; add ours by hand')
         below = next((line for line in lines[at + 1 :] if line.strip() and not line.lstrip().startswith("#")), "")
-        found = re.match(r"(\s*)- ", below)
+        found = re.match(r"( *)-\s", below)
         if below and not found and not below[:1].strip():
             raise CannotEdit(f'what follows "{self.name}:" is no list; add ours by hand')
         return "".join([*lines[: at + 1], marked.block(items, found[1] if found else "  "), *lines[at + 1 :]])
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
-        return marked.without(text)
+        head = f"{self.name}:\n"
+        followed = re.search(rf"^{re.escape(marked.END)}\s*\n[ \t]*-\s", text, re.MULTILINE)
+        return marked.without(text, lambda inside: [head] if followed and head in inside else [])
 
 
 @dataclass(frozen=True)
@@ -110,13 +147,8 @@ class Variables:
 
     def take_out(self, text: str, wiring: Wiring, before: str) -> str:
         """As `Format`."""
-        raise CannotEdit("it is this program's own file and was changed; copy what you need of it and remove it")
-
-
-def _above_tables(text: str) -> tuple[str, str]:
-    """A TOML file before its first table, and from there on."""
-    found = re.search(r"^\s*\[", text, re.MULTILINE)
-    return (text[: found.start()], text[found.start() :]) if found else (text, "")
+        ours = marked.split(self.put_in("", wiring))
+        return "".join(line for line in marked.split(text) if line not in ours)
 
 
 def _quoted(value: str) -> str:

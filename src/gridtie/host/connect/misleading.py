@@ -38,7 +38,7 @@ def leads(client: str, root: str, environ: Mapping[str, str], home: Path) -> Lis
     return [
         Lead(name, _host(value), where)
         for name, value, where in _set(environ, home)
-        if name.startswith(kind) and value and _host(value) != _host(root)
+        if name.startswith(kind) and value and _server(value) != _server(root)
     ]
 
 
@@ -60,6 +60,11 @@ def _set(environ: Mapping[str, str], home: Path) -> Iterator[Tuple[str, str, str
             found = _SET.match(line)
             if found:
                 yield found[1], found[2], f"{home / file}:{number}"
+
+
+def _server(address: str) -> str:
+    """The same for all names of this machine."""
+    return re.sub(r"^(localhost|127\.0\.0\.1|\[::1\])(?=:|$)", "127.0.0.1", _host(address).lower())
 
 
 def _host(address: str) -> str:

@@ -12,7 +12,7 @@ class Wiring:
     """One station as one client uses it: `root` without a path, `model` an alias, `context` in tokens (0: not known).
 
     `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared.
-    `at` is when the settings were written, as in ISO 8601.
+    `station` is the directory of the station whose key that is. `at` is when the settings were written, as in ISO 8601.
     """
 
     root: str
@@ -20,6 +20,7 @@ class Wiring:
     model: str
     context: int = 0
     key_name: str = ""
+    station: str = ""
     at: str = "1970-01-01T00:00:00.000Z"
 
     @property

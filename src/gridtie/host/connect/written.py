@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
+import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Mapping, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from ..json_file import read_table
-from ..new_file import put
+from ..new_file import put, sweep
 from .formats import Format
 from .marked import CannotEdit
 from .wiring import Wiring
@@ -59,13 +61,35 @@ def plan(files: Sequence[Tuple[Path, Format]], wiring: Wiring) -> List[Change]:
     return changes
 
 
+def check(changes: Sequence[Change]) -> None:
+    """Raise NotWritten where a change cannot be made, or could not be taken back."""
+    for path, target in ((each.path, each.path.resolve()) for each in changes):
+        if target.exists() and target.stat().st_uid != os.geteuid():
+            raise NotWritten(
+                f"{path} belongs to another user: run it as whom it belongs to, or add the settings by hand"
+            )
+        if target.exists() and not target.stat().st_mode & stat.S_IWUSR:
+            raise NotWritten(f"{path} is read-only: allow writing (chmod u+w), or add the settings by hand")
+        for parent in {_there(path.parent), _there(target.parent)}:
+            if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+                raise NotWritten(f"{path}: nothing can be written in {parent}; add the settings by hand")
+        if _kept(path).exists():
+            raise NotWritten(
+                f"{_kept(path)} is there, of an earlier --write that is not noted here: take it back with the HOME and "
+                "XDG_STATE_HOME of then, or put the file back in its place"
+            )
+
+
+def begin(record: Path, wiring: Wiring) -> None:
+    """Note what the client is about to be told, before a key is made for it. Raises NotWritten."""
+    _note(record, [], wiring)
+
+
 def write(record: Path, changes: Sequence[Change], wiring: Wiring) -> None:
     """Make the changes, and remember in `record` how they are taken back. Raises NotWritten."""
     noted = [_Noted(str(each.path), _sum(each.before), _sum(each.after), _missing(each.path)) for each in changes]
-    content = {"schema": 1, "files": [asdict(each) for each in noted], "wiring": asdict(wiring)}
+    _note(record, noted, wiring)
     try:
-        record.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
-        put(record, json.dumps(content, indent=2) + "\n", _NEW_FILE)
         for each in changes:
             each.path.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
             if each.before is not None:
@@ -77,9 +101,12 @@ def write(record: Path, changes: Sequence[Change], wiring: Wiring) -> None:
 
 
 def wired(record: Path) -> Optional[Wiring]:
-    """What the client was told, None where it was not."""
+    """What the client was told, None where it was not. Raises NotWritten where nobody can tell."""
     content = read_table(record)
-    return Wiring(**content["wiring"]) if content.get("schema") == 1 else None
+    try:
+        return Wiring(**content["wiring"]) if content.get("schema") == 1 else None
+    except (KeyError, TypeError):
+        raise NotWritten(f"{record} is of another gridtie, or damaged: take back with that one what it wrote") from None
 
 
 def changed_since(record: Path) -> List[str]:
@@ -87,29 +114,68 @@ def changed_since(record: Path) -> List[str]:
     return [each.path for each in _noted(record) if _sum(_read(Path(each.path))) not in (each.before, each.after)]
 
 
-def restore(record: Path, forms: Mapping[Path, Format]) -> List[str]:
+def left_behind(files: Sequence[Tuple[Path, Format]]) -> List[Path]:
+    """What is kept beside these files of an earlier writing."""
+    return [_kept(path) for path, _ in files if _kept(path).exists()]
+
+
+def restore(record: Path, forms: Sequence[Format]) -> List[str]:
     """Give back what was there; the files in which only ours was taken out, since a person changed them afterwards.
 
-    Raises NotWritten where one of them is not as such a file is; those before it are back then.
+    `forms` are the client's, in its order: the files are those of the record, which still knows of the key then. Raises
+    NotWritten where one of them is not as such a file is; those before it are back then.
     """
-    edited = []
     wiring = wired(record)
-    for each in _noted(record):
-        path = Path(each.path)
-        there, kept = _read(path), _kept(path)
-        before = (_read(kept) or "") if each.before else ""
-        if _sum(there) == each.after:
-            _put_back(path, before if each.before else None)
-        elif _sum(there) != each.before and there is not None and wiring:
-            try:
-                put(path.resolve(), forms[path].take_out(there, wiring, before), _mode(path))
-            except CannotEdit as error:
-                raise NotWritten(f"{path}: {error}; what it was before is in {kept}") from None
-            edited.append(each.path)
-        kept.unlink(missing_ok=True)
-        _remove_empty(each.made)
-    record.unlink(missing_ok=True)
+    try:
+        edited = [each.path for each, form in zip(_noted(record), forms) if wiring and _back(each, form, wiring)]
+    except OSError as error:
+        raise NotWritten(f"{error.filename}: {error.strerror}; `--restore` goes on where it stopped") from None
+    if wiring:
+        _note(record, [], wiring)
     return edited
+
+
+def forget(record: Path) -> None:
+    """The end of it, once the key is gone as well. Raises NotWritten."""
+    try:
+        record.unlink(missing_ok=True)
+        sweep(record)
+    except OSError as error:
+        raise NotWritten(f"{error.filename}: {error.strerror}; nothing but this note is left") from None
+
+
+def _back(noted: _Noted, form: Format, wiring: Wiring) -> bool:
+    """Give one file back. Whether a person had changed it: only ours is out then."""
+    path = Path(noted.path)
+    there, kept = _read(path), _kept(path)
+    before = _read(kept)
+    whole = _sum(before) == noted.before
+    changed = False
+    if whole and (_sum(there) == noted.after or (there is None and before is not None)):
+        _put_back(path, before)
+    elif there is not None and _sum(there) != noted.before:
+        try:
+            put(path.resolve(), form.take_out(there, wiring, before or ""), _mode(path))
+        except CannotEdit as error:
+            where = f"; what it was before is in {kept}" if before is not None else ""
+            raise NotWritten(f"{path}: {error}{where}") from None
+        changed = True
+    if whole:
+        kept.unlink(missing_ok=True)
+    for each in (path, path.resolve(), kept):
+        if each.parent.is_dir():
+            sweep(each)
+    _remove_empty(noted.made)
+    return changed
+
+
+def _note(record: Path, files: Sequence[_Noted], wiring: Wiring) -> None:
+    content = {"schema": 1, "files": [asdict(each) for each in files], "wiring": asdict(wiring)}
+    try:
+        record.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
+        put(record, json.dumps(content, indent=2) + "\n", _NEW_FILE)
+    except OSError as error:
+        raise NotWritten(f"{error.filename}: {error.strerror}; what is changed is noted there first") from None
 
 
 def _noted(record: Path) -> List[_Noted]:
@@ -118,9 +184,10 @@ def _noted(record: Path) -> List[_Noted]:
 
 def _put_back(path: Path, before: Optional[str]) -> None:
     if before is None:
-        path.unlink(missing_ok=True)
+        path.resolve().unlink(missing_ok=True)
     else:
-        put(path.resolve(), before, _mode(path))
+        path.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
+        put(path.resolve(), before, _mode(path if path.exists() else _kept(path)))
 
 
 def _read(path: Path) -> Optional[str]:
@@ -140,6 +207,11 @@ def _mode(path: Path) -> int:
 
 def _kept(path: Path) -> Path:
     return path.with_name(path.name + _KEPT)
+
+
+def _there(directory: Path) -> Path:
+    """The directory, or the nearest above it that is there."""
+    return next(each for each in (directory, *directory.parents) if each.exists())
 
 
 def _sum(text: Optional[str]) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +16,7 @@ from gridtie.host import cli, keys
 from gridtie.host.connect.clients import BY_NAME
 from standins.httpd import Httpd, serving
 
+SOURCES = Path(cli.__file__).parents[2]
 KEY = "gt-" + "a" * 43
 MODELS = {"data": [{"id": "chat", "gridtie": {"context": 8192}}, {"id": "coder", "gridtie": {"context": 32768}}]}
 SERVED = {"error": {"code": "method_not_allowed", "message": "POST"}}
@@ -199,17 +204,264 @@ def test_the_overview_says_what_is_installed_and_what_is_wired(
     assert f"coder at {router.url}" in line
 
 
-@pytest.mark.parametrize(("script", "status"), [("echo connected", 0), ("echo no >&2; exit 3", 1)])
-def test_a_check_asks_through_the_clients_own_program(
-    home: Path, router: Httpd, tmp_path: Path, script: str, status: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = tmp_path / "bin/claude"
-    program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\n{script}\n")
-    program.chmod(0o755)
+class Ledger(dict[str, Any]):
+    """The stand-in's answers, with a row for each message that it was asked for; `refused` has keys that it refuses."""
+
+    def __init__(self, server: Httpd, refused: Sequence[str] = (), status: int = 200) -> None:
+        super().__init__(server.answers)
+        self.server, self.refused, self.status = server, refused, status
+
+    def get(self, path: str, default: Any = None) -> Any:
+        if self.server.asked[-1].headers["authorization"].removeprefix("Bearer ") in self.refused:
+            return 401, {"error": {"code": "invalid_key", "message": "no"}}
+        if path == "/gridtie/requests":
+            posts = [each for each in self.server.asked if each.method == "POST"]
+            rows = [{"id": str(number), "asked": "coder", "status": self.status} for number in range(len(posts))]
+            return 200, {"requests": rows}
+        return super().get(path, default)
+
+
+def program(tmp_path: Path, name: str, text: str) -> Path:
+    path = tmp_path / "bin" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+ASKS = f"""#!{sys.executable}
+import json, os, pathlib, urllib.error, urllib.request
+said = json.loads(pathlib.Path(os.environ["HOME"], ".claude/settings.json").read_text())["env"]
+url, head = said["ANTHROPIC_BASE_URL"] + "/v1/messages", {{"Authorization": "Bearer " + said["ANTHROPIC_AUTH_TOKEN"]}}
+try:
+    urllib.request.urlopen(urllib.request.Request(url, b"{{}}", head))
+except urllib.error.HTTPError:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "answered", "status", "told"),
+    [
+        (ASKS, 200, 0, "coder"),
+        (ASKS, 502, 1, "its request failed (502)"),
+        ("#!/bin/sh\necho connected\n", 200, 1, "no request of its key came"),
+        ("#!/bin/sh\necho no >&2; exit 3\n", 200, 1, "ended with 3"),
+    ],
+    ids=["answered", "failed", "elsewhere", "not well"],
+)
+def test_a_check_rests_on_what_came_to_the_router(
+    home: Path, router: Httpd, tmp_path: Path, script: str, answered: int, status: int, told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    router.answers = Ledger(router, status=answered)
+    program(tmp_path, "claude", script)
     cli.main(["connect", "claude-code", "--write", "--shared-key"])
 
     assert cli.main(["connect", "claude-code", "--check"]) == status
+
+    said = capsys.readouterr()
+    assert told in said.out + said.err
+
+
+def test_a_key_that_the_router_does_not_take_is_ended_and_the_shared_one_told(
+    station: Path, home: Path, router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The station of this machine is not the one that is asked."""
+    monkeypatch.setattr(keys, "new_key", lambda: "gt-" + "b" * 43)
+    router.answers = Ledger(router, refused=["gt-" + "b" * 43])
+
+    assert cli.main(["connect", "claude-code", "--write"]) == 0
+
+    assert settings(home)["ANTHROPIC_AUTH_TOKEN"] == KEY
+    assert [row.name for row in keys.read(station)] == ["station"]
+    assert "shared" in capsys.readouterr().err
+
+
+def own_keys(station: Path) -> list[keys.KeyRow]:
+    return [row for row in keys.read(station) if row.name.startswith("claude-code-")]
+
+
+def test_a_key_of_the_same_name_that_is_somebody_elses_stays(station: Path, home: Path) -> None:
+    cli.main(["connect", "claude-code", "--write"])
+    name = own_keys(station)[0].name
+    cli.main(["connect", "claude-code", "--restore"])
+    keys.add(station, name, ["dev"])
+
+    cli.main(["connect", "claude-code", "--write"])
+    assert [row.name for row in own_keys(station)] == [name, f"{name}-2"]
+
+    cli.main(["connect", "claude-code", "--restore"])
+    assert [row.name for row in own_keys(station)] == [name]
+
+
+def test_a_key_of_its_own_ends_where_the_shared_one_takes_its_place(station: Path, home: Path) -> None:
+    cli.main(["connect", "claude-code", "--write"])
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+
+    assert own_keys(station) == []
+
+
+def test_a_key_ends_at_the_station_that_it_was_made_at(
+    station: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["connect", "claude-code", "--write"])
+    other = tmp_path / "other"
+    other.mkdir()
+    keys.add(other, own_keys(station)[0].name, ["dev"])
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(other))
+
+    cli.main(["connect", "claude-code", "--restore"])
+
+    assert own_keys(station) == []
+    assert len(keys.read(other)) == 1
+
+
+def test_killed_between_key_and_settings_the_key_ends_at_the_restore(
+    station: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gridtie.host.keys_in_force.wait", killed)
+    cli.main(["connect", "claude-code", "--write"])
+    assert len(own_keys(station)) == 1
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+
+    assert own_keys(station) == []
+
+
+def test_a_restore_that_was_killed_before_the_key_was_ended_ends_it_the_next_time(
+    station: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["connect", "claude-code", "--write"])
+    with monkeypatch.context() as patch:
+        patch.setattr("gridtie.host.keys.revoke", Mock(side_effect=KeyboardInterrupt))
+        cli.main(["connect", "claude-code", "--restore"])
+    assert len(own_keys(station)) == 1
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+
+    assert own_keys(station) == []
+
+
+def test_a_second_writing_that_is_refused_leaves_no_key(station: Path, home: Path) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text("{}")
+    cli.main(["connect", "claude-code", "--write"])
+    (home / ".claude/settings.json").chmod(0o400)
+
+    assert cli.main(["connect", "claude-code", "--write"]) == 2
+
+    assert own_keys(station) == []
+
+
+def test_a_key_made_by_sudo_is_one_of_the_station_that_is_asked(
+    station: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path, "gridtie", f'#!/bin/sh\nPYTHONPATH={SOURCES} exec {sys.executable} -m gridtie.host "$@"\n')
+    program(tmp_path, "sudo", '#!/bin/sh\nshift; unset GRIDTIE_CONFIG_DIR; PATH=/usr/bin:/bin exec "$@"\n')
+    may = os.access
+    monkeypatch.setattr("os.access", lambda path, mode, **more: mode != os.W_OK and may(path, mode, **more))
+    monkeypatch.setattr("gridtie.host.keys.add", Mock(side_effect=keys.KeysError("not this user")))
+    monkeypatch.setattr("gridtie.host.keys.revoke", Mock(side_effect=keys.KeysError("not this user")))
+    monkeypatch.setattr("gridtie.host.connect.written.check", lambda _: None)
+
+    cli.main(["connect", "claude-code", "--write"])
+    assert keys.digest(str(settings(home)["ANTHROPIC_AUTH_TOKEN"])) == own_keys(station)[0].sha256
+
+    cli.main(["connect", "claude-code", "--restore"])
+    assert own_keys(station) == []
+
+
+@pytest.mark.parametrize("what", ["--write", "--restore", "--check"])
+def test_under_sudo_nobodys_home_is_written_to(
+    home: Path, router: Httpd, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "anna")
+
+    assert cli.main(["connect", "claude-code", what]) == 2
+
+    assert "without sudo" in capsys.readouterr().err
+    assert not (home / ".claude").exists()
+
+
+def test_the_line_to_source_names_the_file_that_was_written(
+    home: Path, router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    cli.main(["connect", "openai", "--write", "--shared-key"])
+
+    line = next(line for line in capsys.readouterr().out.splitlines() if "~/.profile" in line)
+    assert Path(line.partition(":  . ")[2]).is_file()
+
+
+def test_what_a_checked_client_says_is_not_obeyed_by_the_terminal(
+    home: Path, router: Httpd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router.answers = Ledger(router)
+    program(tmp_path, "claude", "#!/bin/sh\nprintf 'x\\033[2J\\377'\n")
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    capsys.readouterr()
+
+    cli.main(["connect", "claude-code", "--check"])
+
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_settings_that_cannot_be_added_are_shown(home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text("// mine\n{}")
+
+    assert cli.main(["connect", "claude-code"]) == 2
+
+    assert "ANTHROPIC_BASE_URL" in capsys.readouterr().out
+
+
+def test_a_restore_with_another_state_directory_says_where_the_way_back_is(
+    home: Path, router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".claude").mkdir()
+    (home / ".claude/settings.json").write_text("{}")
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 2
+
+    assert "XDG_STATE_HOME" in capsys.readouterr().err
+
+
+def test_a_restore_with_another_place_for_the_settings_gives_the_old_one_back(
+    home: Path, router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.main(["connect", "claude-code", "--write", "--shared-key"])
+    file = home / ".claude/settings.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"theme": "dark"}))
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "other"))
+
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+
+    assert json.loads(file.read_text()) == {"theme": "dark"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["OPENAI_API_KEYS=of-theirs", "api-key: 'of theirs'", "auth: Basic of-theirs", "url: https://me:of-theirs@a.example",
+     "passwd: of theirs", "set: sk-of-theirs-12345678"],
+)  # fmt: skip
+def test_no_secret_of_a_persons_is_shown(
+    home: Path, router: Httpd, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".aider.conf.yml").write_text(f"x: y # {line}\n" if "=" in line else f"{line}\n")
+
+    cli.main(["connect", "aider"])
+
+    said = capsys.readouterr()
+    assert "theirs" not in said.out + said.err
+    assert "openai-api-key: gt-..." in said.out
 
 
 def test_a_check_wants_a_wired_client_and_its_program(home: Path, router: Httpd) -> None:

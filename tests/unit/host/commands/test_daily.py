@@ -8,11 +8,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from gridtie.host import cli
 from gridtie.host.commands import completion
+from gridtie.host.router import Unreachable
 from standins.httpd import Httpd, serving
 
 KEY = "gt-" + "a" * 43
@@ -68,6 +70,15 @@ def test_without_a_word_it_is_the_station_on_one_screen(
         assert part in said
     assert "here/small" not in said
     assert len(said.splitlines()) < 25
+
+
+def test_what_is_wrong_with_the_files_is_a_warning(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    router.answers["/gridtie/config"] = (200, {"digest": "x", "error": "line 3: no", "warnings": ["hardly meant"]})
+
+    assert cli.main([]) == 0
+
+    said = capsys.readouterr().out
+    assert "Warning   line 3: no\nWarning   hardly meant\n" in said
 
 
 def test_a_router_that_cannot_serve_says_why(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +174,15 @@ def test_logs_are_those_of_the_part(router: Httpd, tmp_path: Path, words: list[s
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="bash is what is tested")
 @pytest.mark.parametrize(
-    ("line", "offered"), [("gridtie ke", "keys"), ("gridtie keys re", "revoke"), ("gridtie keys add --adm", "--admin")]
+    ("line", "offered"),
+    [
+        ("gridtie ke", "keys"),
+        ("gridtie keys re", "revoke"),
+        ("gridtie keys add --adm", "--admin"),
+        ("gridtie connect codex --wr", "--write"),
+        ("gridtie requests --last 5 --js", "--json"),
+        ("gridtie keys --help add --adm", "--admin"),
+    ],
 )
 def test_bash_completes_words_of_their_level(line: str, offered: str) -> None:
     words = completion.words_by_path(cli.build_parser().commands.choices)
@@ -181,3 +200,122 @@ def test_each_shell_gets_a_script_with_every_command(capsys: pytest.CaptureFixtu
     for shell in ("bash", "zsh", "fish"):
         assert cli.main(["completion", shell]) == 0
         assert '"keys add"' in capsys.readouterr().out
+
+
+OBEYED = "\x1b[2Jx\u202ey\x9b"
+
+
+def test_a_terminal_obeys_nothing_of_what_a_model_or_a_client_said(
+    router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delta = json.dumps({"choices": [{"delta": {"content": f"a\tb\n{OBEYED}\ud83d"}}]}).encode()
+    router.answers["/v1/chat/completions"] = (200, b"data: " + delta + b"\n\ndata: [DONE]\n\n")
+    row = {"id": "1", "time": 0, "key": OBEYED, "asked": "a\nb", "status": 200, "target": OBEYED, "tries": [
+        {"target": OBEYED, "outcome": "ok", "message": OBEYED}]}  # fmt: skip
+    router.answers["/gridtie/requests"] = (200, {"requests": [row]})
+    router.answers["/gridtie/requests/1"] = (200, row)
+    router.answers["/readyz"] = (503, {"status": "unready", "reasons": [OBEYED]})
+    router.answers["/gridtie/route"] = (400, {})
+
+    for words in (["chat", "hi"], ["requests"], ["requests", "1"], ["status"], ["chat", "--model", "x", "hi"]):
+        cli.main(words)
+        if words[0] == "chat":
+            router.answers["/v1/chat/completions"] = (503, {"error": {"code": "x", "message": OBEYED}})
+        said = capsys.readouterr()
+        assert "x" in said.out + said.err
+        assert not set("\x1b\x9b\u202e\ud83d") & set(said.out + said.err), words
+
+
+def test_a_router_that_is_gone_for_a_while_does_not_end_a_talk(
+    router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router.answers["/v1/chat/completions"] = (200, b"data: no events\n\n")
+    lines = iter(["One?", "/model", "/bye"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+    monkeypatch.setattr("gridtie.host.commands.chat.chat", Mock(side_effect=Unreachable("nothing listens")))
+    monkeypatch.setattr("gridtie.host.commands.chat._names", Mock(side_effect=[["chat"], Unreachable("nor now")]))
+
+    assert cli.main(["chat"]) == 0
+
+    assert capsys.readouterr().err == "nothing listens\nnor now\n"
+
+
+def test_what_is_no_stream_of_events_is_one_sentence(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    router.answers["/v1/chat/completions"] = (200, b"data: <html>\n\n")
+
+    assert cli.main(["chat", "hi"]) == 1
+
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_stopped_router_says_how_to_start_it(
+    router: Httpd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = json.loads((tmp_path / "station.json").read_text())
+    (tmp_path / "station.json").write_text(json.dumps(station | {"endpoint": "http://127.0.0.1:9"}))
+
+    assert cli.main([]) == 2
+
+    assert "sudo gridtie start" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [[], ["status"], ["chat", "hi"], ["requests"], ["stop"], ["start"], ["logs"]])
+@pytest.mark.parametrize("named", [True, False])
+def test_without_a_station_it_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], named: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setattr("gridtie.host.paths.CONFIG_DIR", tmp_path / "none")
+    monkeypatch.setenv("GRIDTIE_CONFIG_DIR", str(tmp_path / "none") if named else "")
+
+    assert cli.main(words) == 2
+
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "make site" in said or named
+
+
+def test_the_log_of_an_engine_that_is_no_service_is_somebody_elses(
+    router: Httpd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = json.loads((tmp_path / "station.json").read_text())
+    station["engine"] |= {"source": "adopted", "unit": ""}
+    (tmp_path / "station.json").write_text(json.dumps(station))
+
+    assert cli.main(["logs", "engine"]) == 2
+    assert cli.main(["stop"]) == 0
+
+    assert "no service" in capsys.readouterr().err
+
+
+def test_a_log_that_may_not_be_read_says_who_may(
+    router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+
+    assert cli.main(["logs"]) == 2
+
+    assert "sudo gridtie logs" in capsys.readouterr().err
+
+
+def test_a_misspelt_model_is_told_when_it_is_taken(
+    router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = iter(["/model codre", "/model coder", "/bye"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+
+    assert cli.main(["chat"]) == 0
+
+    assert capsys.readouterr().err == "codre is not listed; /model shows what is\n"
+
+
+def test_a_router_that_was_removed_does_not_keep_the_engine(router: Httpd, tmp_path: Path) -> None:
+    (tmp_path / "docker").write_text("#!/bin/sh\necho 'Error: No such container: gridtie-router-1' >&2; exit 1\n")
+
+    assert cli.main(["stop"]) == 0
+
+    assert asked(tmp_path) == ["systemctl stop gridtie-engine.service"]

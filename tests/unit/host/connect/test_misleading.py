@@ -19,6 +19,8 @@ def test_an_address_of_another_server_is_told_by_its_host_alone(tmp_path: Path) 
 
 def test_the_stations_own_address_leads_nowhere_else(tmp_path: Path) -> None:
     assert leads("openai", ROOT, {"OPENAI_BASE_URL": f"{ROOT}/v1"}, tmp_path) == []
+    assert leads("ollama", ROOT, {"OLLAMA_HOST": "localhost:8484"}, tmp_path) == []
+    assert leads("ollama", ROOT, {"OLLAMA_HOST": "localhost:11434"}, tmp_path) != []
 
 
 def test_what_a_shell_will_set_is_found_with_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import stat
 from collections.abc import Iterator
 from itertools import count
@@ -47,7 +49,9 @@ def write(home: Path) -> None:
 
 
 def restore(home: Path) -> list[str]:
-    return written.restore(record(home), dict(LLM.files(home, {})))
+    edited = written.restore(record(home), [form for _, form in LLM.files(home, {})])
+    written.forget(record(home))
+    return edited
 
 
 def without_state(found: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +119,7 @@ def test_killed_at_any_moment_it_is_as_before_after_a_restore(
     assert without_state(tree(home)) == before
 
 
-@pytest.mark.parametrize("moment", range(2))
+@pytest.mark.parametrize("moment", range(3))
 def test_a_restore_that_was_killed_is_finished_by_the_next(
     home: Path, monkeypatch: pytest.MonkeyPatch, moment: int
 ) -> None:
@@ -125,9 +129,9 @@ def test_a_restore_that_was_killed_is_finished_by_the_next(
         try:
             restore(home)
         except KeyboardInterrupt:
-            assert moment == 0
+            assert moment < 2
         else:
-            assert moment == 1
+            assert moment == 2
 
     restore(home)
 
@@ -176,3 +180,88 @@ def test_a_file_of_another_encoding_is_refused(home: Path) -> None:
 
     with pytest.raises(NotWritten, match="UTF-8"):
         write(home)
+
+
+@pytest.mark.parametrize("name", ["keys.json", "extra-openai-models.yaml"])
+def test_what_was_deleted_after_the_writing_comes_back(home: Path, name: str) -> None:
+    before = tree(home)
+    write(home)
+    (home / ".config/io.datasette.llm" / name).unlink()
+
+    restore(home)
+
+    assert without_state(tree(home)) == before
+
+
+def test_without_what_was_kept_beside_it_nothing_but_ours_is_lost(home: Path) -> None:
+    write(home)
+    keys = home / ".config/io.datasette.llm/keys.json"
+    keys.with_name("keys.json.before-gridtie").unlink()
+
+    assert restore(home) == [str(keys)]
+
+    assert json.loads(keys.read_text()) == {"openai": "sk-of-theirs"}
+
+
+def test_what_was_kept_by_a_writing_that_is_noted_elsewhere_is_not_overwritten(home: Path) -> None:
+    write(home)
+    record(home).rename(home / "elsewhere.json")
+    files = LLM.files(home, {})
+
+    with pytest.raises(NotWritten, match="XDG_STATE_HOME"):
+        written.check(written.plan(files, WIRING))
+
+    assert [path.name for path in written.left_behind(files)] == ["keys.json.before-gridtie"]
+
+
+def test_a_killed_writing_leaves_no_file_with_a_key(home: Path) -> None:
+    before = tree(home)
+    write(home)
+    scratch = home / ".config/io.datasette.llm/.keys.json.gridtie-abcd1234"
+    scratch.write_text("gt-secret")
+    (record(home).parent / ".llm.json.gridtie-abcd1234").write_text("gt-secret")
+
+    restore(home)
+
+    assert without_state(tree(home)) == before
+    assert list(record(home).parent.iterdir()) == []
+
+
+def test_a_link_to_nothing_is_one_afterwards(home: Path) -> None:
+    models = home / ".config/io.datasette.llm/extra-openai-models.yaml"
+    models.symlink_to(home / "dotfiles.yaml")
+
+    write(home)
+    restore(home)
+
+    assert models.is_symlink()
+    assert not (home / "dotfiles.yaml").exists()
+
+
+def test_a_read_only_file_is_refused(home: Path) -> None:
+    (home / ".config/io.datasette.llm/keys.json").chmod(0o444)
+
+    with pytest.raises(NotWritten, match="read-only"):
+        written.check(written.plan(LLM.files(home, {}), WIRING))
+
+
+def test_a_file_of_another_user_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: os.getuid() + 1)
+
+    with pytest.raises(NotWritten, match="another user"):
+        written.check(written.plan(LLM.files(home, {}), WIRING))
+
+
+def test_a_place_where_no_directory_can_be_made_is_refused(home: Path) -> None:
+    (home / "file").write_text("")
+
+    with pytest.raises(NotWritten, match="nothing can be written"):
+        written.check([written.Change(home / "file" / "settings.json", None, "{}")])
+
+
+def test_a_record_of_another_version_is_told(home: Path) -> None:
+    write(home)
+    record(home).write_text(json.dumps({"schema": 1, "wiring": {"new": 1}}))
+
+    with pytest.raises(NotWritten, match="another gridtie"):
+        restore(home)
