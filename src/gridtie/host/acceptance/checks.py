@@ -272,6 +272,12 @@ def refused(check: str, error: Refused) -> Result:
     return Result(check, FAILED, f"the engine says: {error}")
 
 
+def unreadable(check: str, error: Exception) -> Result:
+    """An answer that is none of this engine's is the engine's fault, and ends no run."""
+    found = f"the engine's answer has another form than its documentation says ({type(error).__name__}: {error})"
+    return Result(check, FAILED, found[:200], "an answer in the engine's own form")
+
+
 def late(check: str, clock: Clock) -> Result:
     return _not_run(check, f"the {clock.limit_s:.0f} s for this model were used up")
 

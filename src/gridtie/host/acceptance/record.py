@@ -87,7 +87,7 @@ class Acceptances:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = recorded(read_table(path))
+        self._known = self._read()
 
     def find(self, model: Mapping[str, Any], engine: str, version: str) -> Optional[Acceptance]:
         """What a model of station.json has shown as it is now, on this engine."""
@@ -96,9 +96,13 @@ class Acceptances:
     def add(self, found: Acceptance) -> None:
         """Put it in the place of what the model showed on that version before."""
         mine = (found.model, found.engine, found.engine_version)
-        kept = [each for each in self._known if (each.model, each.engine, each.engine_version) != mine]
+        # Asking takes minutes, in which a run of the playbook or a person may have recorded others.
+        kept = [each for each in self._read() if (each.model, each.engine, each.engine_version) != mine]
         self._known = [*kept, found]
         write_json(self._path, {"schema": SCHEMA, "accepted": [asdict(each) for each in self._known]})
+
+    def _read(self) -> list[Acceptance]:
+        return recorded(read_table(self._path))
 
     def unfit(self, engine: str, version: str) -> dict[str, dict[str, str]]:
         """By purpose the names of the catalogue that are not for it on this engine, with what was found and when."""
@@ -114,7 +118,7 @@ class Acceptances:
 def recorded(document: Any) -> list[Acceptance]:
     """What a file of this schema holds; nothing of another one."""
     rows = document.get("accepted") if isinstance(document, dict) and document.get("schema") == SCHEMA else None
-    return [found for row in rows or () if (found := _read(row)) is not None]
+    return [found for row in (rows if isinstance(rows, list) else ()) if (found := _read(row)) is not None]
 
 
 def _read(row: Any) -> Optional[Acceptance]:

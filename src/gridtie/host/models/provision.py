@@ -359,10 +359,15 @@ def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
         limit = limit_of(model, order.accept_s)
         try:
             url, version = order.reach(str(model["url"])), order.engine_version
-            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
         except Unreachable:
             # The proof before this has said so, and the others are behind the same engine.
             break
+        try:
+            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
+        except Unreachable as error:
+            # A server of llama.cpp that ends while it is asked takes none of the other models with it.
+            remarks.append(f"{model['name']}: what it can is not known: {error}")
+            continue
         remarks += [f"{model['name']}: {result.id} failed: {result.found}" for result in done.failed]
     return remarks
 
