@@ -76,10 +76,20 @@ class Acceptance:
             "checks": {result.id: result.outcome for result in self.results},
         }
 
+    def told_of(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """A model of station.json with this, without the purposes that it is not for; with those again that an earlier
+        acceptance took away.
+        """
+        intended = (model.get("acceptance") or {}).get("intended") or list(model.get("purposes", ()))
+        purposes = [purpose for purpose in intended if purpose not in self.unfit]
+        taken = {"intended": intended} if purposes != intended else {}
+        return {**model, "purposes": purposes, "acceptance": {**self.summary(), **taken}}
+
     def is_of(self, model: Mapping[str, Any], engine: str, version: str) -> bool:
         """Whether it is of a model of station.json as it is now."""
         mine = (self.digest, self.context, self.parallel, self.engine, self.engine_version)
-        return mine == (*(model.get(name) for name in ("digest", "context", "parallel")), engine, version)
+        found = (model.get("digest"), model.get("context"), model.get("parallel", 1))
+        return mine == (*found, engine, version)
 
 
 class Acceptances:

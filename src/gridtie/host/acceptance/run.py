@@ -59,10 +59,10 @@ def accept(
         results.append(_made(check, look, subject))
     done = Acceptance(
         model=str(model["name"]),
-        catalogue=str(model["catalogue"]),
+        catalogue=str(model.get("catalogue") or model["name"]),
         digest=str(model["digest"]),
         context=int(model["context"]),
-        parallel=int(model["parallel"]),
+        parallel=int(model.get("parallel", 1)),
         engine=engine,
         engine_version=version,
         date=time.strftime("%Y-%m-%d", time.gmtime()),

@@ -206,10 +206,7 @@ def _confirmed(name: str) -> bool:
 def _served(config: Path, done: Provisioned, name: str) -> int:
     """Hand it to the router, and say what there is now."""
     model = next((model for model in done.models if model["catalogue"] == name), None)
-    try:
-        write_served(config, done.models)
-    except OSError as error:
-        raise StationError(f"{config / 'station.json'} cannot be written: {error.strerror}; run `make site`") from None
+    write_served(config, done.models)
     _progress("")
     for remark in done.remarks:
         sys.stdout.write(f"{remark}\n")

@@ -375,10 +375,7 @@ def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
 def _with_acceptance(order: Order, model: Mapping[str, Any]) -> dict[str, Any]:
     """With what it has shown, and without the purposes that it is not for by that."""
     shown = Acceptances(order.directories.accepted).find(model, order.engine, order.engine_version)
-    if shown is None:
-        return dict(model)
-    purposes = [purpose for purpose in model["purposes"] if purpose not in shown.unfit]
-    return {**model, "purposes": purposes, "acceptance": shown.summary()}
+    return shown.told_of(model) if shown else dict(model)
 
 
 def withdraw(directories: Directories, check: bool = False) -> list[str]:
