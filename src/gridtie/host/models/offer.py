@@ -11,7 +11,6 @@ from ..catalogue import Catalogue, CatalogueError, GgufSource, Model, OllamaSour
 from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError
 from ..fit.judge import Verdict
-from ..fit.memory import BUILD
 from ..fit.placement import Budget
 from .added import Added, read_added
 from .download import FetchError
@@ -118,7 +117,7 @@ def _here(asked: Asked, order: Order) -> Optional[tuple[Entry, Model, Pin]]:
         return None
     entry = replace(known.entry, context=asked.context or known.entry.context)
     try:
-        model = of_file(entry.name, store.blob(manifest.model.digest)).as_model(BUILD)
+        model = of_file(entry.name, store.blob(manifest.model.digest)).as_model(order.build)
     except CannotTell as error:
         raise Refused(str(error)) from None
     source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
@@ -129,7 +128,7 @@ def _elsewhere(asked: Asked, order: Order) -> tuple[Entry, Model, Pin]:
     means = replace(order.means, fetcher=replace(order.means.fetcher, tries=_TRIES))
     try:
         named = find(asked.text, means, asked.token, asked.hub)
-        model = named.as_model(BUILD)
+        model = named.as_model(order.build)
         name = asked.name or served_name(named)
         if fault := name_fault(name):
             raise Refused(f"{fault}; give it another one with --name")

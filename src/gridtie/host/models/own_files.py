@@ -47,10 +47,13 @@ def read_whole(path: Path) -> tuple[Header, int]:
     return header, path.stat().st_size
 
 
-def describe(entry: Entry, header: Header, size: int, projector: int = 0) -> Model:
-    """The model as a catalogue entry, from the header of its file of `size` bytes. Raises GgufError."""
+def describe(entry: Entry, build: int, header: Header, size: int, projector: int = 0) -> Model:
+    """The model as a catalogue entry for llama.cpp's `build`, from the header of its file of `size` bytes.
+
+    Raises GgufError.
+    """
     source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
-    return model_of(entry.name, header, size, source, projector=projector)
+    return model_of(entry.name, header, size, source, build, projector)
 
 
 def model_of(

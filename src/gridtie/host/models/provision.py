@@ -18,6 +18,7 @@ from ..acceptance.record import Acceptances
 from ..acceptance.run import LIMIT_S, accept, limit_of
 from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
 from ..fit.agreed import Agreement
+from ..fit.builds import build_of
 from ..fit.header import GgufError, Header
 from ..fit.judge import served_purposes
 from ..fit.layers import UnknownArchitecture
@@ -179,6 +180,11 @@ class Order:
     # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
     agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
     say: Callable[[str], None] = field(default=lambda message: None)
+
+    @property
+    def build(self) -> int:
+        """Of llama.cpp, for which memory is counted."""
+        return build_of(self.engine, self.engine_version, self.stock)
 
 
 @dataclass(frozen=True)
@@ -444,7 +450,7 @@ def _check_added(
     budget = order.budget()
     if order.engine == "embedded":
         # All of them are in memory at once.
-        settings = Settings(0, order.parallel, order.kv_type, order.flash_attention, order.engine)
+        settings = _settings(order, 0)
         taken = sum(
             need(model.shape, model.file.tensors, replace(settings, context=context)).total
             for model, context in ((catalogue.models[name], context) for name, context, *_ in resolved.models)
@@ -472,7 +478,7 @@ def _with_own(
                 postponed.append(own.name)
                 continue
             check_engine(own, found[0], order.engine)
-            models[own.name] = describe(own, *found)
+            models[own.name] = describe(own, order.build, *found)
         except (CatalogueError, GgufError, ObtainError, FetchError, StoreError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
@@ -604,7 +610,7 @@ def _described(
 
 
 def _settings(order: Order, context: int) -> Settings:
-    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
+    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine, order.build)
 
 
 def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
