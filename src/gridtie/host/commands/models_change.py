@@ -24,7 +24,7 @@ from gridtie.host.models import standing
 from gridtie.host.models.added import read_added
 from gridtie.host.models.download import FetchError, shown
 from gridtie.host.models.entries import Entry
-from gridtie.host.models.hugging_face import is_hub_name
+from gridtie.host.models.hugging_face import is_hub_name, read_token
 from gridtie.host.models.install import InstallError
 from gridtie.host.models.install_all import check_disk
 from gridtie.host.models.loaded import read_loaded
@@ -70,7 +70,7 @@ def run_add(args: argparse.Namespace) -> int:
     order, budget = _order(given, config)
     asked = Asked(
         args.name, _person(), time.strftime("%Y-%m-%d", time.gmtime()), _context(args.context), args.served_as,
-        args.sha256.lower(), _token(args.token_file), os.environ.get("HF_ENDPOINT", ""),
+        args.sha256.lower(), read_token(args.token_file), os.environ.get("HF_ENDPOINT", ""),
     )  # fmt: skip
     before = {str(model["catalogue"]): int(model["context"]) for model in read_station(config)["models"]}
     try:
@@ -243,15 +243,6 @@ def _context(tokens: int) -> int:
     if tokens < 0:
         raise StationError(f"--context is {tokens}; wanted: a number of tokens")
     return tokens
-
-
-def _token(path: Any) -> str:
-    if path is None:
-        return ""
-    try:
-        return str(path.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError) as error:
-        raise StationError(f"{path} cannot be read as a token: {getattr(error, 'strerror', '') or 'no text'}") from None
 
 
 def _person() -> str:

@@ -145,7 +145,7 @@ def _elsewhere(asked: Asked, order: Order) -> tuple[Entry, Model, Pin]:
     if fault := unmeant(entry, order.catalogue):
         raise Refused(f"{fault} with --name")
     if asked.sha256 and named.sha256 and entry.gguf and asked.sha256 != named.sha256:
-        raise Refused(f"{asked.text} has sha256 {named.sha256}, wanted {asked.sha256}")
+        raise Refused(f"{named.name} has sha256 {named.sha256}, wanted {asked.sha256}")
     return entry, replace(model, name=name), entry.pin
 
 

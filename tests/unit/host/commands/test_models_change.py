@@ -245,7 +245,7 @@ def test_the_list_says_where_each_is_from(machine: Machine, capsys: pytest.Captu
         (["{url}/mine.gguf", "--name", "mine"], 1, "'mine' is not of the form model:tag"),
         (["{url}/mine.gguf", "--name", "coder:1b"], 1, "coder:1b is a name of the catalogue"),
         (["gpt-oss:120b-cloud"], 1, "runs at ollama.com"),
-        (["coder:1b", "--token-file", "/nowhere"], 2, "/nowhere cannot be read as a token"),
+        (["coder:1b", "--token-file", "/nowhere"], 2, "/nowhere cannot be read: No such file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_added_is_one_sentence_and_nothing_is_fetched(
@@ -387,3 +387,15 @@ def test_what_is_written_down_is_for_root_alone(machine: Machine) -> None:
 
     assert (machine.models / "order.json").stat().st_mode & 0o777 == 0o600
     assert standing.load(machine.models)["network"] == {"https_proxy": "http://user:secret@proxy:3128"}
+
+
+@pytest.mark.parametrize("content", ["old\nhf_s3cret\n", "hf_s3cret\U0001f600", ""])
+def test_a_file_that_holds_no_token_is_told_and_shown_to_nobody(
+    content: str, machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(content, encoding="utf-8")
+    assert main(["models", "add", "hf.co/owner/x-GGUF:Q4_K_M", "--token-file", str(path)]) == 2
+    told = capsys.readouterr()
+
+    assert "holds no token" in told.err and "s3cret" not in told.err + told.out
