@@ -84,7 +84,7 @@ def run_add(args: argparse.Namespace) -> int:
     if asked.token and is_hub_name(asked.text):
         order = replace(order, means=replace(order.means, fetcher=replace(order.means.fetcher, token=asked.token)))
     try:
-        done = provision(replace(order, add=[offer.added]))
+        done = provision(replace(order, add=[offer.added], serve=lambda models: write_served(config, models)))
     except (InstallError, FetchError) as error:
         return _refused(error)
     except KeyboardInterrupt:
@@ -108,9 +108,11 @@ def run_remove(args: argparse.Namespace) -> int:
         added = {each.name for each in read_added(order.directories.added)}
         if name not in added:
             return _refused(_why_not_removed(name, added, read_station(config)["models"]))
-        done = provision(replace(order, remove=frozenset([name])))
+        done = provision(replace(order, remove=frozenset([name]), serve=lambda models: write_served(config, models)))
     except InstallError as error:
         return _refused(error)
+    except OSError as error:
+        return _refused(f"{error.filename or order.directories.root}: {error.strerror or error}")
     return _served(config, done, name)
 
 
@@ -204,9 +206,8 @@ def _confirmed(name: str) -> bool:
 
 
 def _served(config: Path, done: Provisioned, name: str) -> int:
-    """Hand it to the router, and say what there is now."""
+    """Wait until the router has it, and say what there is now."""
     model = next((model for model in done.models if model["catalogue"] == name), None)
-    write_served(config, done.models)
     _progress("")
     for remark in done.remarks:
         sys.stdout.write(f"{remark}\n")

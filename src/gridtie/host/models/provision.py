@@ -29,7 +29,7 @@ from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
-from .by_hand import check_fits, hashed, lost, names_of
+from .by_hand import check_fits, hashed, lost, names_of, put_back
 from .download import FetchError
 from .engine_server import EngineServer, NotAtHand
 from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
@@ -167,6 +167,9 @@ class Order:
     # What a person adds by hand, and names of what was added and is to go.
     add: Sequence[Added] = ()
     remove: Collection[str] = ()
+    # Told all models, as station.json holds them, after something was added or removed and before another run may
+    # begin; may raise.
+    serve: Callable[[Sequence[Mapping[str, Any]]], None] = field(default=lambda models: None)
     # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
     # an answer.
     reach: Optional[Callable[[str], str]] = None
@@ -214,8 +217,15 @@ def provision(order: Order, check: bool = False) -> Provisioned:
     store = order.directories.store(order.engine)
     store.make_directory(store.root)
     with _alone(order.directories.root / ".lock"):
-        clear_scratch(order.directories.incoming, order.directories.store(order.engine))
-        return _provision(order, check)
+        clear_scratch(order.directories.incoming, store)
+        if not order.add and not order.remove:
+            return _provision(order, check)
+        names = [own_name(each.name) for each in order.add]
+        files = [order.directories.added, order.directories.embedded_list]
+        with put_back(store, order.directories.owned, order.engine, names, files):
+            done = _provision(order, check)
+            order.serve(done.models)
+            return done
 
 
 def _provision(order: Order, check: bool) -> Provisioned:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import grp
 import json
-import os
 import pwd
 import re
 from dataclasses import replace
@@ -128,11 +127,7 @@ def save(given: Mapping[str, Any]) -> None:
     # As it is read again.
     document = json.loads(json.dumps({"schema": _SCHEMA, "given": kept}))
     if read_json(path) != document:
-        old = os.umask(0o077)
-        try:
-            write_json(path, document)
-        finally:
-            os.umask(old)
+        write_json(path, document, mode=0o600)
 
 
 def load(models_dir: Path) -> dict[str, Any]:
