@@ -29,7 +29,8 @@ from gridtie.host.models.install import InstallError
 from gridtie.host.models.install_all import check_disk
 from gridtie.host.models.loaded import read_loaded
 from gridtie.host.models.offer import Asked, Offer, Refused, look_at
-from gridtie.host.models.provision import Order, Provisioned, provision
+from gridtie.host.models.order import Order
+from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.served import wait_until_served, write_served
 from gridtie.host.models.store import own_name
 from gridtie.host.paths import StationError, config_dir, read_station, state_dir

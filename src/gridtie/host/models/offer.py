@@ -16,8 +16,8 @@ from .added import Added, read_added
 from .download import FetchError
 from .entries import Entry, parse_entries, unmeant
 from .named import CannotTell, Named, find, is_path, of_file
+from .order import Order
 from .own_files import check_engine
-from .provision import Order
 from .resolve import AUTO, Request, is_pinned, merged_pins
 from .sources import ObtainError, library_manifest
 from .store import StoreError, own_name

@@ -21,8 +21,8 @@ from ..json_file import read_json, write_json
 from .download import Fetcher
 from .engine_address import docker_command, reached
 from .engine_server import find_server, identity
+from .order import Directories, Order
 from .owned import OwnedModels
-from .provision import Directories, Order
 from .served_speed import tokens_per_second
 from .sources import Means
 

@@ -428,7 +428,7 @@ def test_a_model_that_cannot_have_more_context_stays_as_it_was(
         failure = (500, {"error": {"message": "out of memory"}})
         machine.engine.answers.update({"/api/generate": failure, "/completion": failure})
     elif ends == "somebody ends it":
-        monkeypatch.setattr("gridtie.host.models.provision.answers", interrupted)
+        monkeypatch.setattr("gridtie.host.models.shown.answers", interrupted)
     else:
         monkeypatch.setattr("gridtie.host.models.served._write", full)
     assert main(["models", "add", "mine:1", "--context", "4096", "--yes"]) in (1, 2, 130)
