@@ -43,6 +43,8 @@ def hashed(
     except (GgufError, ObtainError, FetchError) as error:
         raise InstallError(f"{entry.name}: {error}") from error
     sha256 = sha256_of(path)
+    # Until a model is made of it, nothing else tells that it is ours to remove.
+    installer.owned.note_deletion(installer.engine, [f"sha256:{sha256}"])
     installer.store.add_file(path, f"sha256:{sha256}")
     installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
     return replace(item, entry=replace(entry, sha256=sha256))

@@ -22,7 +22,7 @@ def proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any
     for model in proofs.missing(models):
         problem, remark = _asked(model, order.reach, order.say)
         if problem and installer.whole:
-            installer.store.remove(str(model["name"]))
+            _take_out(installer, str(model["name"]))
         elif not problem:
             proofs.add(model)
         problems += [problem] if problem else []
@@ -30,6 +30,14 @@ def proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any
     if problems:
         raise InstallError("\n".join(problems))
     return remarks
+
+
+def _take_out(installer: Installer, name: str) -> None:
+    """Out of the engine's list. Its files stay for another try, and go with whatever is pruned next."""
+    manifest = installer.store.read(name)
+    if manifest:
+        installer.owned.note_deletion(installer.engine, [layer.digest for layer in manifest.blobs])
+        installer.store.remove(name)
 
 
 def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[[str], None]) -> tuple[str, str]:
