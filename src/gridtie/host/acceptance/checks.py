@@ -249,7 +249,8 @@ def memory(subject: Subject) -> Result:
         held = held and process.resident <= room.most
         figures["resident"] = process.resident
     if len(found) == 1:
-        return _not_run("memory", "the engine does not say what it reserved, and its process cannot be seen from here")
+        why = "the engine does not say what it reserved, and its process cannot be seen from here"
+        return Result("memory", NOT_RUN, why, "", figures)
     return _result("memory", held, ", ".join(found), "; ".join(wanted), figures)
 
 

@@ -86,7 +86,12 @@ class Acceptance:
         return {**model, "purposes": purposes, "acceptance": {**self.summary(), **taken}}
 
     def is_of(self, model: Mapping[str, Any], engine: str, version: str) -> bool:
-        """Whether it is of a model of station.json as it is now."""
+        """Whether it is of a model of station.json as it is now: with another prediction its settings are others (the
+        cache's type, flash attention, graphics), or what was held against the old one has to be held against this.
+        """
+        predicted = next((each.figures.get("predicted") for each in self.results if each.id == "memory"), None)
+        if predicted is not None and predicted != model.get("predicted_bytes"):
+            return False
         mine = (self.digest, self.context, self.parallel, self.engine, self.engine_version)
         found = (model.get("digest"), model.get("context"), model.get("parallel", 1))
         return mine == (*found, engine, version)

@@ -59,6 +59,16 @@ def test_a_newer_engine_is_asked_anew(station: ModelStation, engine: ModelEngine
     assert "/api/chat" in engine.asked
 
 
+def test_under_settings_that_take_other_memory_it_is_asked_anew(station: ModelStation, engine: ModelEngine) -> None:
+    station.provision()
+    engine.asked.clear()
+    done = station.provision(flash_attention=False)
+
+    assert "/api/chat" in engine.asked and all("acceptance" in model for model in done.models)
+    engine.asked.clear()
+    assert not station.provision(flash_attention=False).changed and not engine.asked
+
+
 def test_lost_calls_are_told_and_take_the_purpose_away_in_every_later_run(
     station: ModelStation, engine: ModelEngine
 ) -> None:
