@@ -19,7 +19,8 @@ from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware
 from ..module_utils.gridtie_host.machine.record import SpeedRecord
 from ..module_utils.gridtie_host.models.install import InstallError
-from ..module_utils.gridtie_host.models.provision import OLLAMA_URL, Order, provision, withdraw
+from ..module_utils.gridtie_host.models.order import OLLAMA_URL, Order
+from ..module_utils.gridtie_host.models.provision import provision, withdraw
 from ..module_utils.gridtie_host.models.standing import NoSuchOwner, directories_of, order_of, save
 
 DOCUMENTATION = r"""

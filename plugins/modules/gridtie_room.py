@@ -10,7 +10,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_room
-from ..module_utils.gridtie_host.models.provision import Directories
+from ..module_utils.gridtie_host.models.order import Directories
 from ..module_utils.gridtie_host.models.resolve import former_answer
 from ..module_utils.gridtie_host.models.seed import SeedError, open_seed
 from ..module_utils.gridtie_host.models.served_speed import tokens_per_second

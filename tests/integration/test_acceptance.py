@@ -28,7 +28,8 @@ from gridtie.host.acceptance.run import accept
 from gridtie.host.fit.memory import MIB, Settings, need_of_file, padded_context
 from gridtie.host.fit.placement import Budget
 from gridtie.host.models.gguf_file import read_header
-from gridtie.host.models.provision import Directories, Order, provision
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import provision
 from gridtie.host.models.sources import Means
 from integration.station import Station, docker
 

@@ -20,7 +20,8 @@ import pytest
 
 from gridtie.catalogue import load, load_lock
 from gridtie.host.fit.placement import Budget
-from gridtie.host.models.provision import Directories, Order, provision
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
 from integration.station import Station, docker

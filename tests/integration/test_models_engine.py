@@ -23,7 +23,8 @@ from gridtie.host.fit.choice import Budget
 from gridtie.host.models.export import chosen, export
 from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.install import InstallError, configuration
-from gridtie.host.models.provision import Directories, Order, Provisioned, provision
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
 from integration.station import Station, docker

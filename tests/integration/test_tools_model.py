@@ -17,7 +17,8 @@ from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.translation import decode_whole
 from gridtie.dialects.types import AnswerOptions, RequestOptions
 from gridtie.host.fit.placement import Budget
-from gridtie.host.models.provision import Directories, Order, provision
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import provision
 from gridtie.host.models.sources import Means
 from integration.station import Station
 from integration.test_embeddings import container, ready

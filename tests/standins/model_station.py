@@ -24,7 +24,8 @@ from gridtie.host.catalogue import (
 )
 from gridtie.host.fit.placement import Budget
 from gridtie.host.models.download import Fetcher
-from gridtie.host.models.provision import Directories, Order, Provisioned, provision
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
 from standins import shape_gguf

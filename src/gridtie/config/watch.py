@@ -39,7 +39,10 @@ def fingerprint(directory: Path, subdirectories: Sequence[str] = ()) -> Fingerpr
 
 
 class Watcher:
-    """Calls back after a change; one call at a time, and never for a change that a call has seen already."""
+    """Calls back after a change; one call at a time, and never for a change that a call has seen already.
+
+    A call that fails is logged, and the next change is told as ever.
+    """
 
     def __init__(
         self,
@@ -71,10 +74,17 @@ class Watcher:
                 if asked or seen != self._seen:
                     # Kept from before the call: what changes while it reads is a change once more.
                     self._seen = seen
-                    await self._changed()
+                    await self._call()
         finally:
             if signals:
                 loop.remove_signal_handler(signal.SIGHUP)
+
+    async def _call(self) -> None:
+        try:
+            await self._changed()
+        except Exception:
+            # Whoever mends what it stumbled over is heard all the same, and a revoked key is revoked.
+            log.exception("the changed files of %s could not be taken up; they are still watched", self._directory)
 
     async def _pause(self) -> bool:
         try:

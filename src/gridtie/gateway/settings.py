@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import time
@@ -107,7 +108,7 @@ class Settings:
         async with self._loading:
             # Parsing takes tens of milliseconds, in which streams would stand still.
             (rules, rules_error), (keys, keys_error) = await asyncio.to_thread(
-                lambda: (_attempt(self._rules), _attempt(self._keys))
+                lambda: (_attempt(_surely(self._rules)), _attempt(_surely(self._keys)))
             )
             self._swap(rules, keys, "\n".join(str(error) for error in (rules_error, keys_error) if error))
 
@@ -189,6 +190,24 @@ def _attempt(read: Callable[[], T]) -> tuple[T | None, ConfigError | None]:
         return read(), None
     except ConfigError as error:
         return None, error
+
+
+def _surely(read: Callable[[], T]) -> Callable[[], T]:
+    """As `read`, with a ConfigError for whatever nobody thought of: what is in force stays in force, and it is said."""
+
+    def attempt() -> T:
+        try:
+            return read()
+        except ConfigError:
+            raise
+        except Exception as error:
+            # Its message may be made of what was read, a key among it.
+            *_, frame = traceback.extract_tb(error.__traceback__)
+            what = f"a file of the configuration cannot be used: {type(error).__name__}"
+            where = f"at {Path(frame.filename).name}:{frame.lineno}"
+            raise ConfigError([Problem(what=f"{what} {where}", fix="undo what was changed last")]) from error
+
+    return attempt
 
 
 def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:

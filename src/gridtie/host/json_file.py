@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,13 @@ def read_table(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace the file at once."""
+def write_json(path: Path, content: Any, mode: int = 0o666) -> None:
+    """Replace the file at once. `mode` is cut by the umask, as that of any new file. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with suppress(FileNotFoundError):
+        scratch.unlink()
+    # Never readable by more than `mode` says, also not for a moment.
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        file.write(json.dumps(content, indent=2, sort_keys=True) + "\n")
     scratch.replace(path)

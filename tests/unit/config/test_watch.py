@@ -117,3 +117,27 @@ def test_sighup_asks_for_a_reload_and_the_handler_goes_with_the_watcher(tmp_path
     asyncio.run(main())
 
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_a_call_that_fails_is_logged_and_the_next_change_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        calls = 0
+
+        async def changed() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                raise RecursionError("of a file")
+
+        task = asyncio.create_task(Watcher(tmp_path, changed, interval=0.005).run())
+        (tmp_path / "file").write_text("a")
+        await until(lambda: calls == 1)
+        (tmp_path / "file").write_text("mended")
+        await until(lambda: calls == 2)
+        assert not task.done()
+        task.cancel()
+
+    asyncio.run(main())
+    assert "could not be taken up" in caplog.text

@@ -256,3 +256,17 @@ def test_no_message_holds_a_secret(folder: Folder) -> None:
     folder.secret("sk-broken secret")
 
     assert "sk-broken" not in reloaded(settings).error
+
+
+def test_a_file_that_nobody_thought_of_is_a_mistake_like_any_other(folder: Folder) -> None:
+    settings = Settings(folder.path)
+    (folder.path / "station.json").write_text('{"schema": 1, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    new = keys.add(folder.path, "new", ["dev"])
+    after = reloaded(settings)
+
+    assert "RecursionError" in after.error
+    assert SMALL in after.targets.by_id, "what was in force stays"
+    assert after.keys.lookup(new.encode()) is not None, "and keys are read apart from it"
+
+    folder.station("gridtie/other")
+    assert reloaded(settings).error == ""

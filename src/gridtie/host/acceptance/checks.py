@@ -249,7 +249,8 @@ def memory(subject: Subject) -> Result:
         held = held and process.resident <= room.most
         figures["resident"] = process.resident
     if len(found) == 1:
-        return _not_run("memory", "the engine does not say what it reserved, and its process cannot be seen from here")
+        why = "the engine does not say what it reserved, and its process cannot be seen from here"
+        return Result("memory", NOT_RUN, why, "", figures)
     return _result("memory", held, ", ".join(found), "; ".join(wanted), figures)
 
 
@@ -270,6 +271,12 @@ def checks_of(model: Mapping[str, Any]) -> Sequence[tuple[str, Callable[[Subject
 
 def refused(check: str, error: Refused) -> Result:
     return Result(check, FAILED, f"the engine says: {error}")
+
+
+def unreadable(check: str, error: Exception) -> Result:
+    """An answer that is none of this engine's is the engine's fault, and ends no run."""
+    found = f"the engine's answer has another form than its documentation says ({type(error).__name__}: {error})"
+    return Result(check, FAILED, found[:200], "an answer in the engine's own form")
 
 
 def late(check: str, clock: Clock) -> Result:

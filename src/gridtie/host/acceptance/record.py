@@ -76,10 +76,25 @@ class Acceptance:
             "checks": {result.id: result.outcome for result in self.results},
         }
 
+    def told_of(self, model: Mapping[str, Any]) -> dict[str, Any]:
+        """A model of station.json with this, without the purposes that it is not for; with those again that an earlier
+        acceptance took away.
+        """
+        intended = (model.get("acceptance") or {}).get("intended") or list(model.get("purposes", ()))
+        purposes = [purpose for purpose in intended if purpose not in self.unfit]
+        taken = {"intended": intended} if purposes != intended else {}
+        return {**model, "purposes": purposes, "acceptance": {**self.summary(), **taken}}
+
     def is_of(self, model: Mapping[str, Any], engine: str, version: str) -> bool:
-        """Whether it is of a model of station.json as it is now."""
+        """Whether it is of a model of station.json as it is now: with another prediction its settings are others (the
+        cache's type, flash attention, graphics), or what was held against the old one has to be held against this.
+        """
+        predicted = next((each.figures.get("predicted") for each in self.results if each.id == "memory"), None)
+        if predicted is not None and predicted != model.get("predicted_bytes"):
+            return False
         mine = (self.digest, self.context, self.parallel, self.engine, self.engine_version)
-        return mine == (*(model.get(name) for name in ("digest", "context", "parallel")), engine, version)
+        found = (model.get("digest"), model.get("context"), model.get("parallel", 1))
+        return mine == (*found, engine, version)
 
 
 class Acceptances:
@@ -87,7 +102,7 @@ class Acceptances:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known = recorded(read_table(path))
+        self._known = self._read()
 
     def find(self, model: Mapping[str, Any], engine: str, version: str) -> Optional[Acceptance]:
         """What a model of station.json has shown as it is now, on this engine."""
@@ -96,9 +111,13 @@ class Acceptances:
     def add(self, found: Acceptance) -> None:
         """Put it in the place of what the model showed on that version before."""
         mine = (found.model, found.engine, found.engine_version)
-        kept = [each for each in self._known if (each.model, each.engine, each.engine_version) != mine]
+        # Asking takes minutes, in which a run of the playbook or a person may have recorded others.
+        kept = [each for each in self._read() if (each.model, each.engine, each.engine_version) != mine]
         self._known = [*kept, found]
         write_json(self._path, {"schema": SCHEMA, "accepted": [asdict(each) for each in self._known]})
+
+    def _read(self) -> list[Acceptance]:
+        return recorded(read_table(self._path))
 
     def unfit(self, engine: str, version: str) -> dict[str, dict[str, str]]:
         """By purpose the names of the catalogue that are not for it on this engine, with what was found and when."""
@@ -114,7 +133,7 @@ class Acceptances:
 def recorded(document: Any) -> list[Acceptance]:
     """What a file of this schema holds; nothing of another one."""
     rows = document.get("accepted") if isinstance(document, dict) and document.get("schema") == SCHEMA else None
-    return [found for row in rows or () if (found := _read(row)) is not None]
+    return [found for row in (rows if isinstance(rows, list) else ()) if (found := _read(row)) is not None]
 
 
 def _read(row: Any) -> Optional[Acceptance]:

@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, Mapping, Optional
 
 from ..purpose_names import SMOKE_TEST
-from .checks import Subject, checks_of, late, refused
+from .checks import Subject, checks_of, late, refused, unreadable
 from .engine import Clock, OutOfTime, Refused, engine_of
 from .memory import TOLERANCE
 from .processes import Process, serving
@@ -59,10 +59,10 @@ def accept(
         results.append(_made(check, look, subject))
     done = Acceptance(
         model=str(model["name"]),
-        catalogue=str(model["catalogue"]),
+        catalogue=str(model.get("catalogue") or model["name"]),
         digest=str(model["digest"]),
         context=int(model["context"]),
-        parallel=int(model["parallel"]),
+        parallel=int(model.get("parallel", 1)),
         engine=engine,
         engine_version=version,
         date=time.strftime("%Y-%m-%d", time.gmtime()),
@@ -90,3 +90,5 @@ def _made(check: str, look: Callable[[Subject], Result], subject: Subject) -> Re
         return late(check, subject.clock)
     except Refused as error:
         return refused(check, error)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        return unreadable(check, error)

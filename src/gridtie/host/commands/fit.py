@@ -16,10 +16,11 @@ from gridtie.host.acceptance.record import Acceptances
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.commands.fit_one import Asked, tell_one, verdict_on
 from gridtie.host.fit.budget import budget_for, budget_in_memory
+from gridtie.host.fit.builds import build_of
 from gridtie.host.fit.choice import CannotChoose, Choice, recommend
 from gridtie.host.fit.explain import advice, document, fits, header, overview
 from gridtie.host.fit.judge import Wishes, judge
-from gridtie.host.fit.memory import BUILD, GIB, KV_BYTES, Settings
+from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
 from gridtie.host.ledger_file import ledger_file
@@ -56,7 +57,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument("--ubatch", type=_positive, metavar="TOKENS", help="worked on at once (default: the engine's)")
-    parser.add_argument("--build", type=_positive, default=BUILD, metavar="N", help="llama.cpp's (default %(default)s)")
+    parser.add_argument("--build", type=_positive, metavar="N", help="llama.cpp's (default: the engine's)")
     parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
@@ -269,13 +270,15 @@ def _wishes(args: argparse.Namespace, budget: Budget, engine: Mapping[str, Any],
         )
     kind = args.engine or engine.get("kind", "ollama")
     known = engine if engine.get("kind") == kind else {}
+    stock = kind == "embedded" or known.get("source") == "packages"
+    build = args.build or build_of(kind, str(known.get("version", "")), stock)
     return Wishes(
-        settings=Settings(0, args.parallel or parallel, args.kv, flash_attention, kind, args.build, args.ubatch),
+        settings=Settings(0, args.parallel or parallel, args.kv, flash_attention, kind, build, args.ubatch),
         contexts=(args.context,) if args.context else None,
         together=kind == "embedded",
         purposes=(args.purpose,) if args.purpose else CHOOSABLE,
         engine_version=str(known.get("version", "")),
-        stock=kind == "embedded" or known.get("source") == "packages",
+        stock=stock,
         gpu_layers=args.gpu_layers,
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import tempfile
 from contextlib import suppress
@@ -22,6 +21,7 @@ from gridtie.host.fit.purposes import PURPOSES
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.dry_run import CannotLoad, NoAnswer, agrees, disagreement
 from gridtie.host.models.engine_server import NotAtHand, find_server
+from gridtie.host.models.hugging_face import read_token
 from gridtie.host.models.named import CannotTell, Named, find, of_file
 from gridtie.host.models.sources import LIBRARY, Means
 from gridtie.host.paths import StationError, state_dir
@@ -125,7 +125,7 @@ def _found(asked: Asked, catalogue: Catalogue, station: Mapping[str, Any]) -> Na
         if path := _file_of_the_station(asked.name, station) if asked.own else None:
             return of_file(asked.name, path)
         means = Means(Path(tempfile.gettempdir()), _registry(asked, station), _fetcher(station))
-        return find(asked.name, means, _token(asked.token_file), os.environ.get("HF_ENDPOINT", ""))
+        return find(asked.name, means, read_token(asked.token_file), os.environ.get("HF_ENDPOINT", ""))
     except CannotTell as error:
         raise StationError(f"{error}{_near(asked.name, catalogue)}") from None
 
@@ -168,18 +168,6 @@ def _registry(asked: Asked, station: Mapping[str, Any]) -> str:
 def _fetcher(station: Mapping[str, Any]) -> Fetcher:
     bundle = str(station.get("sources", {}).get("ca_bundle") or "")
     return Fetcher(bundle if Path(bundle).is_file() else "", tries=_TRIES)
-
-
-def _token(path: Optional[Path]) -> str:
-    if path is None:
-        return ""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise StationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-    if not re.fullmatch(r"[\x21-\x7e]{1,500}", text):
-        raise StationError(f"{path} holds no token; wanted is one line with one, as Hugging Face gives it")
-    return text
 
 
 def _engine_says(found: Named, verdict: Verdict, wishes: Wishes, station: Mapping[str, Any]) -> EngineSays:

@@ -24,12 +24,13 @@ from gridtie.host.models import standing
 from gridtie.host.models.added import read_added
 from gridtie.host.models.download import FetchError, shown
 from gridtie.host.models.entries import Entry
-from gridtie.host.models.hugging_face import is_hub_name
+from gridtie.host.models.hugging_face import is_hub_name, read_token
 from gridtie.host.models.install import InstallError
 from gridtie.host.models.install_all import check_disk
 from gridtie.host.models.loaded import read_loaded
 from gridtie.host.models.offer import Asked, Offer, Refused, look_at
-from gridtie.host.models.provision import Order, Provisioned, provision
+from gridtie.host.models.order import Order
+from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.served import wait_until_served, write_served
 from gridtie.host.models.store import own_name
 from gridtie.host.paths import StationError, config_dir, read_station, state_dir
@@ -70,7 +71,7 @@ def run_add(args: argparse.Namespace) -> int:
     order, budget = _order(given, config)
     asked = Asked(
         args.name, _person(), time.strftime("%Y-%m-%d", time.gmtime()), _context(args.context), args.served_as,
-        args.sha256.lower(), _token(args.token_file), os.environ.get("HF_ENDPOINT", ""),
+        args.sha256.lower(), read_token(args.token_file), os.environ.get("HF_ENDPOINT", ""),
     )  # fmt: skip
     before = {str(model["catalogue"]): int(model["context"]) for model in read_station(config)["models"]}
     try:
@@ -84,7 +85,7 @@ def run_add(args: argparse.Namespace) -> int:
     if asked.token and is_hub_name(asked.text):
         order = replace(order, means=replace(order.means, fetcher=replace(order.means.fetcher, token=asked.token)))
     try:
-        done = provision(replace(order, add=[offer.added]))
+        done = provision(replace(order, add=[offer.added], serve=lambda models: write_served(config, models)))
     except (InstallError, FetchError) as error:
         return _refused(error)
     except KeyboardInterrupt:
@@ -108,9 +109,11 @@ def run_remove(args: argparse.Namespace) -> int:
         added = {each.name for each in read_added(order.directories.added)}
         if name not in added:
             return _refused(_why_not_removed(name, added, read_station(config)["models"]))
-        done = provision(replace(order, remove=frozenset([name])))
+        done = provision(replace(order, remove=frozenset([name]), serve=lambda models: write_served(config, models)))
     except InstallError as error:
         return _refused(error)
+    except OSError as error:
+        return _refused(f"{error.filename or order.directories.root}: {error.strerror or error}")
     return _served(config, done, name)
 
 
@@ -204,12 +207,8 @@ def _confirmed(name: str) -> bool:
 
 
 def _served(config: Path, done: Provisioned, name: str) -> int:
-    """Hand it to the router, and say what there is now."""
+    """Wait until the router has it, and say what there is now."""
     model = next((model for model in done.models if model["catalogue"] == name), None)
-    try:
-        write_served(config, done.models)
-    except OSError as error:
-        raise StationError(f"{config / 'station.json'} cannot be written: {error.strerror}; run `make site`") from None
     _progress("")
     for remark in done.remarks:
         sys.stdout.write(f"{remark}\n")
@@ -246,15 +245,6 @@ def _context(tokens: int) -> int:
     if tokens < 0:
         raise StationError(f"--context is {tokens}; wanted: a number of tokens")
     return tokens
-
-
-def _token(path: Any) -> str:
-    if path is None:
-        return ""
-    try:
-        return str(path.read_text(encoding="utf-8").strip())
-    except (OSError, ValueError) as error:
-        raise StationError(f"{path} cannot be read as a token: {getattr(error, 'strerror', '') or 'no text'}") from None
 
 
 def _person() -> str:

@@ -29,8 +29,9 @@ KV_BLOCK = 32
 # sliding window's cache (llama-kv-cache-iswa.cpp).
 CONTEXT_STEP = 256
 
-# The llama.cpp build whose graph is counted: the one that stations run (config/artefacts.yaml). Upstream's release of
-# Ollama 0.32.15 has b10488, whose neighbours b10229 and b10566 agree with it in all but what architectures.py says.
+# The llama.cpp build whose graph is counted where nothing else is known: that of the wheel that stations fetch
+# (config/artefacts.yaml). `builds.py` has those of Ollama's releases; of 0.32.15's b10488 the neighbours b10229 and
+# b10566 agree with it in all but what architectures.py says.
 BUILD = 11063
 
 # More requests at once than this nobody runs on one machine's engine; the answer "largest parallelism" ends here.

@@ -62,9 +62,8 @@ def read_added(path: Path) -> list[Added]:
 
 def write_added(path: Path, added: Sequence[Added]) -> None:
     """Replace the file at once."""
-    write_json(path, {"schema": _SCHEMA, "models": [each.document() for each in added]})
     # An address may have a password in it.
-    path.chmod(0o600)
+    write_json(path, {"schema": _SCHEMA, "models": [each.document() for each in added]}, mode=0o600)
 
 
 def changed(added: Sequence[Added], more: Sequence[Added], gone: Collection[str]) -> list[Added]:

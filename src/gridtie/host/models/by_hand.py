@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Callable, Collection, Iterator, Sequence
 
 from ..catalogue import Catalogue, GgufSource, OllamaSource, Pin
 from ..fit.choice import CannotChoose, choose_named
@@ -11,14 +14,16 @@ from ..fit.header import GgufError
 from ..fit.judge import Wishes
 from ..fit.memory import Settings
 from ..fit.placement import Budget
+from ..new_file import put
 from .added import Added
 from .download import FetchError
 from .engine_server import EngineServer
 from .install import Installer, InstallError, store_names
 from .last_word import check_loads
 from .own_files import read_whole
+from .owned import OwnedModels
 from .sources import Means, ObtainError, gguf_from_location
-from .store import sha256_of
+from .store import Store, sha256_of
 
 
 def hashed(
@@ -38,9 +43,34 @@ def hashed(
     except (GgufError, ObtainError, FetchError) as error:
         raise InstallError(f"{entry.name}: {error}") from error
     sha256 = sha256_of(path)
+    # Until a model is made of it, nothing else tells that it is ours to remove.
+    installer.owned.note_deletion(installer.engine, [f"sha256:{sha256}"])
     installer.store.add_file(path, f"sha256:{sha256}")
     installer.checked.trust(installer.store.blob(f"sha256:{sha256}"), f"sha256:{sha256}")
     return replace(item, entry=replace(entry, sha256=sha256))
+
+
+@contextmanager
+def put_back(store: Store, owned: Path, engine: str, names: Sequence[str], files: Sequence[Path]) -> Iterator[None]:
+    """Where what is done inside fails, or somebody ends it, these names of the store and these files are as they were:
+    the station goes on with what it had, and the same command can be given again.
+    """
+    manifests = {name: manifest for name in names if (manifest := store.read(name))}
+    contents = {path: (path.read_text("utf-8"), path.stat()) for path in files if path.is_file()}
+    try:
+        yield
+    except BaseException:
+        for name, manifest in manifests.items():
+            OwnedModels(owned).note(engine, name, manifest.digest)
+            store.write(name, manifest)
+        for path in files:
+            if path in contents:
+                text, was = contents[path]
+                put(path, text, was.st_mode & 0o7777)
+                os.chown(path, was.st_uid, was.st_gid)
+            elif path.is_file():
+                path.unlink()
+        raise
 
 
 def lost(added: Sequence[Added], known: Collection[str]) -> list[str]:

@@ -6,10 +6,12 @@ message names the URL without credentials, what came and what to do.
 
 from __future__ import annotations
 
+import base64
 import errno
 import functools
 import http.client
 import os
+import re
 import shutil
 import ssl
 import time
@@ -32,6 +34,7 @@ _NO_SUCH_RANGE = 416
 DISK_RESERVE = 1 << 30
 # What this machine's own disk says: another try fails the same way.
 _LOCAL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM})
+_NO_URL = "it is no URL that can be asked; wanted: https://SERVER[:PORT]/PATH, what is special in it written as %20"
 # Longest that a server's Retry-After is obeyed, in seconds.
 _LONGEST_PAUSE_S = 60.0
 
@@ -132,13 +135,25 @@ class Fetcher:
 
     def open(self, url: str, headers: Mapping[str, str]) -> http.client.HTTPResponse:
         """Ask once. Raises FetchError for what cannot be asked; what `retried` takes care of goes through."""
-        scheme = urllib.parse.urlsplit(url).scheme
-        if scheme not in ("http", "https"):
+        try:
+            parts = urllib.parse.urlsplit(url)
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            raise FetchError(f"{shown(url)}: {_NO_URL}") from None
+        if parts.scheme not in ("http", "https"):
             raise FetchError(f"{shown(url)}: only http and https can be downloaded from")
+        account, _, server = parts.netloc.rpartition("@")
+        plain = urllib.parse.urlunsplit(parts._replace(netloc=server, fragment=""))
         # Ranges are of the file as it is; a compressed transfer would shift them.
-        request = urllib.request.Request(url, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - checked above
+        request = urllib.request.Request(plain, headers={"Accept-Encoding": "identity", **headers})  # noqa: S310 - checked above
+        if account:
+            # Python's own client takes what stands before the @ for a part of the server's name.
+            basic = base64.b64encode(
+                urllib.parse.unquote(account if ":" in account else f"{account}:").encode()
+            ).decode()
+            request.add_unredirected_header("Authorization", f"Basic {basic}")
         if self.token:
-            if scheme != "https" and not is_loopback(urllib.parse.urlsplit(url).hostname or ""):
+            if parts.scheme != "https" and not is_loopback(host):
                 raise FetchError(f"{shown(url)}: a token is sent by https alone; name that address (HF_ENDPOINT)")
             request.add_unredirected_header("Authorization", f"Bearer {self.token}")
         opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=_trust(self.ca_bundle)), _SameServer)
@@ -158,6 +173,9 @@ class Fetcher:
                 error.close()
                 reason, passing, pause = f"HTTP {error.code}", error.code in _PASSING, _asked_pause(error)
                 kind, answered = FetchError, (error.code, error.headers.get("X-Error-Code") or "")
+            except http.client.InvalidURL:
+                # Its message repeats what it does not understand, a signed query among it.
+                raise FetchError(f"{shown(url)}: {_NO_URL}") from None
             except (OSError, http.client.HTTPException) as error:
                 cause = getattr(error, "reason", error)
                 reason, passing, pause = str(cause) or type(error).__name__, _may_pass(cause), 0.0
@@ -213,5 +231,12 @@ def _size(path: Path) -> int:
 
 def shown(url: str) -> str:
     """The URL as it may be printed: without credentials and without a signed query."""
-    parts = urllib.parse.urlsplit(url)
-    return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return "the address that was given"
+    server = parts.netloc.rpartition("@")[2]
+    # What stands behind the colon and is no port may be half of a password.
+    name, colon, port = server.rpartition(":")
+    server = name if colon and name and not re.fullmatch(r"[0-9]*|[0-9a-fA-F:]*\]", port) else server
+    return urllib.parse.urlunsplit((parts.scheme, server, parts.path, "", ""))

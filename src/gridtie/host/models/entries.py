@@ -105,7 +105,9 @@ def parse_entry(found: Any, index: Optional[int] = None) -> Entry:
             raise CatalogueError((*path, str(key)), f"unknown key; {hint}")
     texts = {key: _text(found, key, path) for key in _KEYS if key != "context"}
     if not texts["name"]:
-        raise CatalogueError(path, f"an entry needs a 'name': found {dict(found)!r:.120}, {_WANTED}")
+        raise CatalogueError(
+            path, f"an entry needs a 'name': found {', '.join(map(str, found)) or 'nothing'}, {_WANTED}"
+        )
     _check_source(texts, path)
     pins = {key: _hash(texts[key], pin, texts["name"]) for key, pin in _HASHES.items() if texts[key]}
     if (texts["gguf"] or texts["ollama"]) and (fault := name_fault(texts["name"])):

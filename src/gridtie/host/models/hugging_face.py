@@ -10,8 +10,10 @@ import json
 import re
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional, Sequence
 
+from ..paths import StationError
 from .download import Fetcher, FetchError
 from .sources import ObtainError
 
@@ -84,6 +86,19 @@ def explained(error: FetchError, repository: str, token: bool) -> str:
         known = "the token does not let it be read" if token else f"it is private, which takes {give}"
         return f"Hugging Face has no {repository}, or {known}"
     return ""
+
+
+def read_token(path: Optional[Path]) -> str:
+    """The token in a file; "" where none is named. Raises StationError, which shows nothing of it."""
+    if path is None:
+        return ""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise StationError(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+    if not re.fullmatch(r"[\x21-\x7e]{1,500}", text):
+        raise StationError(f"{path} holds no token; wanted is one line with one, as Hugging Face gives it")
+    return text
 
 
 def _listing(url: str, repository: str, fetcher: Fetcher) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from .store import StoreError
 
 # The library as Ollama itself names it; any other host is a registry of somebody's own.
 _LIBRARY = re.compile(r"(?:https?://)?(?:registry\.ollama\.ai|(?:www\.)?ollama\.com)/", re.IGNORECASE)
+# Characters of a name; Ollama's own parts of one have 80 each (types/model/name.go).
+_LONGEST = 256
 _NAME = re.compile(r"(?:[\w.-]+/)?[\w.-]+(?::[\w.-]+)?", re.ASCII)
 
 
@@ -77,11 +79,19 @@ def find(text: str, means: Means, token: str = "", hub: str = "") -> Named:
         return _of_the_library(name, means)
     except (FetchError, ObtainError, StoreError, GgufError) as error:
         raise CannotTell(_one_line(error)) from None
+    except RuntimeError:
+        raise CannotTell(f"{name:.120}: there is no such user here; wanted was the path of a GGUF file") from None
 
 
 def is_path(name: str) -> bool:
     """Whether it is a path of this machine, and no name: it says so, or there is such a file."""
-    return name.startswith(("/", "./", "../", "~")) or name.lower().endswith(".gguf") or Path(name).is_file()
+    if name.startswith(("/", "./", "../", "~")) or name.lower().endswith(".gguf"):
+        return True
+    try:
+        return Path(name).is_file()
+    except OSError:
+        # Longer than any path.
+        return False
 
 
 def of_file(name: str, path: Path) -> Named:
@@ -103,7 +113,7 @@ def _serves(model: Model, purpose: Purpose) -> bool:
 
 
 def _of_the_library(name: str, means: Means) -> Named:
-    if not _NAME.fullmatch(name):
+    if len(name) > _LONGEST or not _NAME.fullmatch(name):
         raise ObtainError(
             f"{name!r:.120} is neither a name (model:tag), a path nor a URL; other registries than the library are "
             "named by gridtie_mirror_url"

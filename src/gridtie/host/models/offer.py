@@ -11,14 +11,13 @@ from ..catalogue import Catalogue, CatalogueError, GgufSource, Model, OllamaSour
 from ..fit.choice import CannotChoose, choose_named
 from ..fit.header import GgufError
 from ..fit.judge import Verdict
-from ..fit.memory import BUILD
 from ..fit.placement import Budget
 from .added import Added, read_added
 from .download import FetchError
 from .entries import Entry, parse_entries, unmeant
 from .named import CannotTell, Named, find, is_path, of_file
+from .order import Order
 from .own_files import check_engine
-from .provision import Order
 from .resolve import AUTO, Request, is_pinned, merged_pins
 from .sources import ObtainError, library_manifest
 from .store import StoreError, own_name
@@ -118,7 +117,7 @@ def _here(asked: Asked, order: Order) -> Optional[tuple[Entry, Model, Pin]]:
         return None
     entry = replace(known.entry, context=asked.context or known.entry.context)
     try:
-        model = of_file(entry.name, store.blob(manifest.model.digest)).as_model(BUILD)
+        model = of_file(entry.name, store.blob(manifest.model.digest)).as_model(order.build)
     except CannotTell as error:
         raise Refused(str(error)) from None
     source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
@@ -129,7 +128,7 @@ def _elsewhere(asked: Asked, order: Order) -> tuple[Entry, Model, Pin]:
     means = replace(order.means, fetcher=replace(order.means.fetcher, tries=_TRIES))
     try:
         named = find(asked.text, means, asked.token, asked.hub)
-        model = named.as_model(BUILD)
+        model = named.as_model(order.build)
         name = asked.name or served_name(named)
         if fault := name_fault(name):
             raise Refused(f"{fault}; give it another one with --name")
@@ -146,7 +145,7 @@ def _elsewhere(asked: Asked, order: Order) -> tuple[Entry, Model, Pin]:
     if fault := unmeant(entry, order.catalogue):
         raise Refused(f"{fault} with --name")
     if asked.sha256 and named.sha256 and entry.gguf and asked.sha256 != named.sha256:
-        raise Refused(f"{asked.text} has sha256 {named.sha256}, wanted {asked.sha256}")
+        raise Refused(f"{named.name} has sha256 {named.sha256}, wanted {asked.sha256}")
     return entry, replace(model, name=name), entry.pin
 
 

@@ -13,6 +13,7 @@ from ..fit.header import GgufError, Header
 from ..fit.layers import UnknownArchitecture, shape_of
 from ..fit.memory import BUILD, weights_of
 from ..fit.stock import why_not_stock
+from .download import shown
 from .entries import Entry
 from .gguf_file import check_length, read_header
 from .sources import Means, gguf_from_location
@@ -34,8 +35,9 @@ def check_engine(entry: Entry, header: Header, engine: str) -> None:
     """Raises GgufError where the embedded engine, which is stock llama.cpp, does not read the file's header."""
     reason = why_not_stock(header) if engine == "embedded" else ""
     if reason:
+        place = shown(entry.gguf) if entry.gguf and entry.remote else entry.gguf or entry.ollama
         raise GgufError(
-            f"{entry.name}: the embedded engine cannot load {entry.gguf or entry.ollama}, whose header is for Ollama's "
+            f"{entry.name}: the embedded engine cannot load {place}, whose header is for Ollama's "
             f"own build ({reason}); take another file of the model, or Ollama as the engine (gridtie_engine)"
         )
 
@@ -47,10 +49,13 @@ def read_whole(path: Path) -> tuple[Header, int]:
     return header, path.stat().st_size
 
 
-def describe(entry: Entry, header: Header, size: int, projector: int = 0) -> Model:
-    """The model as a catalogue entry, from the header of its file of `size` bytes. Raises GgufError."""
+def describe(entry: Entry, build: int, header: Header, size: int, projector: int = 0) -> Model:
+    """The model as a catalogue entry for llama.cpp's `build`, from the header of its file of `size` bytes.
+
+    Raises GgufError.
+    """
     source = OllamaSource(entry.ollama) if entry.ollama else GgufSource(entry.gguf)
-    return model_of(entry.name, header, size, source, projector=projector)
+    return model_of(entry.name, header, size, source, build, projector)
 
 
 def model_of(

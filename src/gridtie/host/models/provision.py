@@ -7,37 +7,30 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Collection, Iterator, Mapping, Optional, Sequence, Union
+from typing import Any, Collection, Iterator, Mapping, Optional, Sequence
 
-from ..acceptance.memory import TOLERANCE, TOLERANCE_ON_CARDS, parts_of
-from ..acceptance.record import FILE as ACCEPTED
 from ..acceptance.record import Acceptances
-from ..acceptance.run import LIMIT_S, accept, limit_of
-from ..catalogue import Catalogue, CatalogueError, DerivedSource, Model, Pin
+from ..catalogue import Catalogue, CatalogueError, Model, Pin
 from ..fit.agreed import Agreement
 from ..fit.header import GgufError, Header
-from ..fit.judge import served_purposes
-from ..fit.layers import UnknownArchitecture
-from ..fit.memory import Need, Settings, need, need_of_file
-from ..fit.placement import Budget
-from ..fit.purposes import USUAL
+from ..fit.memory import need
 from ..fit.score import standings_of
 from ..json_file import read_json, write_json
 from ..router import Unreachable
 from .added import Added, beside, changed, held_to, outranked, read_added, write_added
-from .by_hand import check_fits, hashed, lost, names_of
+from .by_hand import check_fits, hashed, lost, names_of, put_back
+from .described import described, embedded_entry
 from .download import FetchError
-from .engine_server import EngineServer, NotAtHand
 from .entries import LEAST_CONTEXT, Entry, parse_entries, unmeant
 from .install import Installer, InstallError, Wanted, clear_scratch
 from .install_all import ask_digests, check_disk, install_all
 from .last_word import LastWord
+from .order import ENGINES, Directories, Order, settings_of
 from .own_files import check_engine, describe, fetch, find_file, read_whole
 from .owned import OwnedModels
-from .proof import DoesNotRun, Proofs, answers
 from .prune import Prunable, prunable, prune
 from .remote_header import read_remote_header
 from .resolve import (
@@ -55,130 +48,10 @@ from .resolve import (
     wanted_models,
 )
 from .seed import DirectorySeed, Seed, SeedError, open_seed
-from .sources import Means, ObtainError
-from .store import NAMESPACE, Checked, Manifest, Store, StoreError, own_name
+from .shown import accepted, proved, with_acceptance
+from .sources import ObtainError
+from .store import NAMESPACE, Checked, Store, StoreError, own_name
 from .unload import unload
-
-# The first port of the embedded engine; each model's server has its own (compose/compose.yaml exposes them).
-EMBEDDED_PORT = 8080
-ENGINES = ("ollama", "embedded")
-# Recipes of derived models that call tools only where they are held to a schema of them (tool_calls.py).
-HELD_CALLS = ("tools",)
-OLLAMA_URL = "http://engine:11434"
-
-
-def nobody() -> EngineServer:
-    """No engine is at hand. Raises NotAtHand."""
-    raise NotAtHand("no engine was named")
-
-
-@dataclass(frozen=True)
-class Directories:
-    """Directories of a station's models: both stores, what is under way, and what was decided."""
-
-    root: Path
-    owner: Optional[tuple[int, int]] = None
-    # Of an Ollama that somebody else installed, its store and that store's owner.
-    adopted: Optional[tuple[Path, tuple[int, int]]] = None
-
-    def store(self, engine: str) -> Store:
-        if self.adopted and engine == "ollama":
-            return Store(*self.adopted)
-        return Store(self.root / engine, self.owner)
-
-    @property
-    def incoming(self) -> Path:
-        """On the file system of the store, so that what is complete gets there by a rename."""
-        return self.adopted[0] / ".gridtie" if self.adopted else self.root / "incoming"
-
-    @property
-    def owned(self) -> Path:
-        return self.root / "brought.json"
-
-    @property
-    def resolved(self) -> Path:
-        return self.root / "resolved.json"
-
-    @property
-    def proofs(self) -> Path:
-        """Which models have answered."""
-        return self.root / "proved.json"
-
-    @property
-    def added(self) -> Path:
-        """What was added by hand."""
-        return self.root / "added.json"
-
-    @property
-    def accepted(self) -> Path:
-        """What the models have shown."""
-        return self.root / ACCEPTED
-
-    @property
-    def asked(self) -> Path:
-        """What the engine itself said that models take."""
-        return self.root / "asked.json"
-
-    @property
-    def checked(self) -> Path:
-        return self.root / "checked.json"
-
-    @property
-    def embedded_list(self) -> Path:
-        """What the embedded engine serves; it watches this file."""
-        return self.root / "embedded.json"
-
-
-@dataclass
-class Order:
-    """Everything that `provision` needs to know. `probe` tells unreachable kinds of source, `budget` the memory there
-    is; both are asked only when a choice is made. `lock` has the project's pins, `learned` those of this inventory.
-    """
-
-    directories: Directories
-    catalogue: Catalogue
-    lock: Mapping[str, Pin]
-    models: Union[str, Sequence[Union[str, Mapping[str, Any]]]]
-    engine: str
-    means: Means
-    budget: Callable[[], Budget]
-    probe: Callable[[], Mapping[str, str]]
-    # Tokens a second that models had on this machine.
-    speeds: Callable[[], Mapping[str, float]] = field(default=dict)
-    # Where the router reaches Ollama.
-    ollama_url: str = OLLAMA_URL
-    parallel: int = 1
-    kv_type: str = "f16"
-    flash_attention: bool = True
-    max_download: Optional[int] = 0
-    purposes: Sequence[str] = USUAL
-    engine_version: str = ""
-    # Whether the engine computes with llama.cpp as published, not with Ollama's own build of it.
-    stock: bool = False
-    learned: Mapping[str, Pin] = field(default_factory=dict)
-    require_pins: bool = False
-    choose_again: bool = False
-    # What `auto` means where a group of machines has one choice.
-    agreed: Optional[Agreement] = None
-    deep: bool = False
-    seed: Optional[Path] = None
-    prune: bool = False
-    # What a person adds by hand, and names of what was added and is to go.
-    add: Sequence[Added] = ()
-    remove: Collection[str] = ()
-    # The address at which this host reaches the engine that station.json names, or Unreachable; None asks no model for
-    # an answer.
-    reach: Optional[Callable[[str], str]] = None
-    # At most so many seconds in which a new model shows what it can; 0 asks none of them.
-    accept_s: float = LIMIT_S
-    # Whether the engine computes on graphics.
-    graphics: bool = False
-    # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.
-    server: Callable[[], EngineServer] = field(default=nobody)
-    engine_identity: str = ""
-    # Told the library's digests that nobody knew, before anything of those models is fetched; may raise.
-    agree: Callable[[Mapping[str, Pin]], None] = field(default=lambda pins: None)
-    say: Callable[[str], None] = field(default=lambda message: None)
 
 
 @dataclass(frozen=True)
@@ -208,8 +81,15 @@ def provision(order: Order, check: bool = False) -> Provisioned:
     store = order.directories.store(order.engine)
     store.make_directory(store.root)
     with _alone(order.directories.root / ".lock"):
-        clear_scratch(order.directories.incoming, order.directories.store(order.engine))
-        return _provision(order, check)
+        clear_scratch(order.directories.incoming, store)
+        if not order.add and not order.remove:
+            return _provision(order, check)
+        names = [own_name(each.name) for each in order.add]
+        files = [order.directories.added, order.directories.embedded_list]
+        with put_back(store, order.directories.owned, order.engine, names, files):
+            done = _provision(order, check)
+            order.serve(done.models)
+            return done
 
 
 def _provision(order: Order, check: bool) -> Provisioned:
@@ -225,7 +105,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
     entries = _entries(order)
     earlier = read_added(directories.added)
     more = [
-        hashed(each, _settings(order, each.entry.context or LEAST_CONTEXT), order.server, order.means, installer)
+        hashed(each, settings_of(order, each.entry.context or LEAST_CONTEXT), order.server, order.means, installer)
         for each in order.add
     ]
     added = changed(earlier, more, order.remove)
@@ -248,7 +128,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
     before = _served(installer, wanted, resolved, request, directories)
     named = f"{order.engine} {order.engine_version}".strip()
     words = LastWord(directories.asked, named, order.engine_identity or named, order.server, installer, order.means)
-    settings = [(item, _settings(order, item.context)) for item in wanted]
+    settings = [(item, settings_of(order, item.context)) for item in wanted]
     if check:
         check_disk(installer.store, [installer.to_fetch(item, order.means, ask=False) for item in wanted])
         found = [installer.find(item) for item in wanted]
@@ -260,7 +140,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
         remarks += [*installer.remarks, *words.remarks]
     scores = {name: standing.score for name, standing in standings_of(order.catalogue).items()}
     models = [
-        _described(order, installer, words, scores, request, *each)
+        described(order, installer, words, scores, request, *each)
         for each in zip(range(len(wanted)), wanted, served.models, found)
     ]
     by_hand = {each.name: {"added": each.who} for each in known}
@@ -273,7 +153,7 @@ def _provision(order: Order, check: bool) -> Provisioned:
     stay = keep if order.prune else everything - going | keep
     superfluous = _prunable(directories, owned, stay) if order.prune or order.remove else []
     remarks += [_told(each, check) for each in superfluous]
-    listing = [_embedded(model) for model in models] if order.engine == "embedded" else None
+    listing = [embedded_entry(model) for model in models] if order.engine == "embedded" else None
     after = _intended(wanted, resolved, request, listing)
     if superfluous:
         before["superfluous"] = [name for each in superfluous for name in each.names]
@@ -282,13 +162,13 @@ def _provision(order: Order, check: bool) -> Provisioned:
         dropped = {own_name(name) for name in chosen_before(directories.resolved)} - keep
         _write(directories, request, resolved, listing)
         remarks += _unloaded(order, owned, keep, dropped)
-        remarks += _proved(order, installer, models)
+        remarks += proved(order, installer, models)
         if order.add or order.remove:
             write_added(directories.added, [held_to(each, {**pins, **installer.learned}) for each in added])
         if superfluous or order.prune:
             _prune(superfluous, directories, owned, leftovers=order.prune)
-        remarks += _accepted(order, models)
-    models = [_with_acceptance(order, model) for model in models]
+        remarks += accepted(order, models)
+    models = [with_acceptance(order, model) for model in models]
     return Provisioned(before, after, models, resolved.others, remarks, {**asked, **installer.learned})
 
 
@@ -314,66 +194,6 @@ def _unloaded(order: Order, owned: OwnedModels, keep: Collection[str], dropped: 
         why = f"{names} may be in the engine's memory until Ollama has kept it long enough (gridtie_ollama_keep_alive)"
         return [f"{why}: {error}"] if dropped else []
     return [f"no longer declared, unloaded from the engine: {', '.join(held)}"] if held else []
-
-
-def _proved(order: Order, installer: Installer, models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Let every model that is new answer once. Raises InstallError for those that cannot; remarks on the rest."""
-    if order.reach is None:
-        return []
-    proofs = Proofs(order.directories.proofs, order.engine, again=order.deep)
-    problems, remarks = [], []
-    for model in proofs.missing(models):
-        problem, remark = _asked(model, order.reach, order.say)
-        if problem and installer.whole:
-            installer.store.remove(str(model["name"]))
-        elif not problem:
-            proofs.add(model)
-        problems += [problem] if problem else []
-        remarks += [remark] if remark else []
-    if problems:
-        raise InstallError("\n".join(problems))
-    return remarks
-
-
-def _asked(model: Mapping[str, Any], reach: Callable[[str], str], say: Callable[[str], None]) -> tuple[str, str]:
-    """Why it does not run, or why it could not be asked; both empty where it answered."""
-    try:
-        answers(model, reach(str(model["url"])), say)
-    except DoesNotRun as error:
-        wrong = f"{model['name']} is whole ({model['digest']}) and does not run: {error}. It is not offered; choose "
-        return wrong + "another model, or a version of the engine that can load it", ""
-    except Unreachable as error:
-        return "", f"{model['name']} could not be asked for an answer from here: {error}"
-    return "", ""
-
-
-def _accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Let every model that is new, on this version of the engine, show what it can; remarks on what it cannot."""
-    if order.reach is None or order.accept_s == 0:
-        return []
-    records, remarks = Acceptances(order.directories.accepted), []
-    tolerance = TOLERANCE_ON_CARDS if order.graphics else TOLERANCE
-    for model in models:
-        if records.find(model, order.engine, order.engine_version):
-            continue
-        limit = limit_of(model, order.accept_s)
-        try:
-            url, version = order.reach(str(model["url"])), order.engine_version
-            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
-        except Unreachable:
-            # The proof before this has said so, and the others are behind the same engine.
-            break
-        remarks += [f"{model['name']}: {result.id} failed: {result.found}" for result in done.failed]
-    return remarks
-
-
-def _with_acceptance(order: Order, model: Mapping[str, Any]) -> dict[str, Any]:
-    """With what it has shown, and without the purposes that it is not for by that."""
-    shown = Acceptances(order.directories.accepted).find(model, order.engine, order.engine_version)
-    if shown is None:
-        return dict(model)
-    purposes = [purpose for purpose in model["purposes"] if purpose not in shown.unfit]
-    return {**model, "purposes": purposes, "acceptance": shown.summary()}
 
 
 def withdraw(directories: Directories, check: bool = False) -> list[str]:
@@ -442,7 +262,7 @@ def _check_added(
     budget = order.budget()
     if order.engine == "embedded":
         # All of them are in memory at once.
-        settings = Settings(0, order.parallel, order.kv_type, order.flash_attention, order.engine)
+        settings = settings_of(order, 0)
         taken = sum(
             need(model.shape, model.file.tensors, replace(settings, context=context)).total
             for model, context in ((catalogue.models[name], context) for name, context, *_ in resolved.models)
@@ -470,7 +290,7 @@ def _with_own(
                 postponed.append(own.name)
                 continue
             check_engine(own, found[0], order.engine)
-            models[own.name] = describe(own, *found)
+            models[own.name] = describe(own, order.build, *found)
         except (CatalogueError, GgufError, ObtainError, FetchError, StoreError) as error:
             raise InstallError(str(error)) from error
         pins[own.name] = own.pin
@@ -561,99 +381,6 @@ def _intended(
     if listing is not None:
         state["embedded.json"] = listing
     return state
-
-
-def _described(
-    order: Order,
-    installer: Installer,
-    words: LastWord,
-    scores: Mapping[str, float],
-    request: Request,
-    index: int,
-    wanted: Wanted,
-    row: tuple[str, int, str, str],
-    found: Optional[Manifest],
-) -> dict[str, Any]:
-    """One model as station.json holds it. Before it is there, size and need are the catalogue's."""
-    model = wanted.model
-    settings = _settings(order, wanted.context)
-    embedded = order.engine == "embedded"
-    return {
-        "name": wanted.own_name,
-        "catalogue": model.name,
-        "dialect": "openai" if embedded else "ollama",
-        "url": f"http://engine:{EMBEDDED_PORT + index}" if embedded else order.ollama_url,
-        "context": wanted.context,
-        "parallel": order.parallel,
-        "digest": (found.model.digest if embedded else found.digest) if found else "",
-        "quantisation": _quantisation(model, installer, found),
-        "source": wanted.source.kind,
-        "capabilities": list(model.capabilities),
-        "purposes": served_purposes(model, request.wishes({}, frozenset())),
-        "score": scores.get(model.name),
-        "bytes": found.model.size if found else model.file.bytes,
-        **_predicted(model, installer, words, found, settings),
-        "trained_context": model.shape.context_length,
-        "larger_contexts": _larger(model, installer, words, found, settings),
-        "why": row[3],
-        "held_calls": isinstance(wanted.source, DerivedSource) and wanted.source.recipe in HELD_CALLS,
-        "file": f"{order.engine}/blobs/{found.model.digest.replace(':', '-')}" if found else "",
-    }
-
-
-def _settings(order: Order, context: int) -> Settings:
-    return Settings(context, order.parallel, order.kv_type, order.flash_attention, order.engine)
-
-
-def _quantisation(model: Model, installer: Installer, found: Optional[Manifest]) -> str:
-    """As the file says; where it does not, or is not there yet, as the catalogue does."""
-    told = installer.header(found).quantisation if found else "unknown"
-    return model.file.quantisation if told == "unknown" else told
-
-
-def _predicted(
-    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
-) -> dict[str, Any]:
-    """The memory of a model, whole and in parts; None where nothing is known of its architecture. Its file is the
-    authority, and the engine above that: the catalogue's figures were good enough to choose by.
-    """
-    needed: Optional[Need] = None
-    with suppress(UnknownArchitecture):
-        if found is None:
-            needed = need(model.shape, model.file.tensors, settings)
-        else:
-            needed = replace(need_of_file(installer.header(found), settings), projector=found.projector_bytes)
-    if found is not None:
-        needed = words.corrected(needed, found.model.digest, settings)
-    if needed is None:
-        return {"predicted_bytes": None, "predicted_parts": {}}
-    return {"predicted_bytes": needed.total, "predicted_parts": parts_of(needed)}
-
-
-def _larger(
-    model: Model, installer: Installer, words: LastWord, found: Optional[Manifest], settings: Settings
-) -> list[list[int]]:
-    """What larger contexts would take, in bytes: twice as much each time, up to what the model was trained for."""
-    trained = model.shape.context_length
-    contexts: list[int] = []
-    while settings.context << (len(contexts) + 1) < trained:
-        contexts.append(settings.context << (len(contexts) + 1))
-    needs = [
-        (context, _predicted(model, installer, words, found, replace(settings, context=context))["predicted_bytes"])
-        for context in ([*contexts, trained] if trained > settings.context else [])
-    ]
-    return [[context, size] for context, size in needs if size is not None]
-
-
-def _embedded(model: Mapping[str, Any]) -> dict[str, Any]:
-    entry = {
-        "name": model["name"],
-        "path": model["file"],
-        "port": int(str(model["url"]).rpartition(":")[2]),
-        "context": model["context"],
-        "parallel": model["parallel"],
-    }
-    return {**entry, "embedding": True} if "embeddings" in model["capabilities"] else entry
 
 
 def _write(

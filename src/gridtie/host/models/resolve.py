@@ -13,6 +13,7 @@ from typing import Any, Mapping, Optional, Sequence, Union
 
 from ..catalogue import Catalogue, Model, OllamaSource, Pin, Source
 from ..fit.agreed import Agreement, Pick, PicksError, choose_agreed, picks_in
+from ..fit.builds import build_of
 from ..fit.choice import CannotChoose, Choice, choose_best, choose_named, offered, unasked_download
 from ..fit.judge import Wishes
 from ..fit.memory import Settings
@@ -85,7 +86,8 @@ class Request:
         pinned: Optional[frozenset[str]] = None,
         known: Known = Known(),
     ) -> Wishes:
-        settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine)
+        build = build_of(self.engine, self.engine_version, self.stock)
+        settings = Settings(0, self.parallel, self.kv_type, self.flash_attention, self.engine, build)
         return Wishes(
             settings=settings,
             max_download=self.max_download or 0,

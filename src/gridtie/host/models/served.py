@@ -18,8 +18,16 @@ _PAUSE_S = 0.2
 
 
 def write_served(config: Path, models: Sequence[Mapping[str, Any]]) -> None:
-    """Put them into station.json as the playbook would. Owner and mode stay. Raises StationError, OSError."""
+    """Put them into station.json as the playbook would. Owner and mode stay. Raises StationError."""
     path = config / "station.json"
+    try:
+        _write(path, models)
+    except OSError as error:
+        raise StationError(f"{path} cannot be written: {error.strerror or error}; run `make site`") from None
+
+
+def _write(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
+    config = path.parent
     station = {**read_station(config), "models": list(models)}
     # As Ansible's to_nice_json has it, so that the next run finds nothing to change.
     text = json.dumps(station, indent=2, sort_keys=True, separators=(",", ": ")) + "\n"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import grp
 import json
-import os
 import pwd
 import re
 from dataclasses import replace
@@ -22,8 +21,8 @@ from ..json_file import read_json, write_json
 from .download import Fetcher
 from .engine_address import docker_command, reached
 from .engine_server import find_server, identity
+from .order import Directories, Order
 from .owned import OwnedModels
-from .provision import Directories, Order
 from .served_speed import tokens_per_second
 from .sources import Means
 
@@ -128,11 +127,7 @@ def save(given: Mapping[str, Any]) -> None:
     # As it is read again.
     document = json.loads(json.dumps({"schema": _SCHEMA, "given": kept}))
     if read_json(path) != document:
-        old = os.umask(0o077)
-        try:
-            write_json(path, document)
-        finally:
-            os.umask(old)
+        write_json(path, document, mode=0o600)
 
 
 def load(models_dir: Path) -> dict[str, Any]:

@@ -194,6 +194,23 @@ def test_nothing_is_recorded_where_no_engine_answers(shown: Shown) -> None:
     assert shown.records.find(MODEL, "ollama", "0.32.15") is None
 
 
+def test_an_answer_in_no_form_that_an_engine_has_fails_its_check_and_nothing_else(shown: Shown) -> None:
+    shown.engine.answer = lambda path, body: {"message": "Hello", "models": [{"name": NAME, "size": "much"}]}  # type: ignore[method-assign]
+    found = shown()
+
+    assert {result.outcome for result in found.values()} == {FAILED}
+    assert "another form than its documentation says" in found["answers"].found
+
+
+def test_what_was_recorded_while_a_model_was_asked_is_kept(shown: Shown, tmp_path: Path) -> None:
+    longer = Acceptances(tmp_path / "accepted.json")
+    shown({"name": "gridtie/other:1b", "digest": "sha256:def"})
+    accept(MODEL, shown.engine.url, "ollama", "0.32.15", longer, process=lambda: None)
+
+    kept = json.loads((tmp_path / "accepted.json").read_text())["accepted"]
+    assert sorted(row["model"] for row in kept) == [NAME, "gridtie/other:1b"]
+
+
 def test_vectors_are_held_against_the_originals(shown: Shown) -> None:
     known = reference("all-minilm:22m")
     embeddings = {"catalogue": "all-minilm:22m", "capabilities": ["embeddings"], "context": 256}

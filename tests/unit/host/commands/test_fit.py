@@ -19,6 +19,7 @@ from gridtie.host.commands import fit as command
 from gridtie.host.machine import detect
 from gridtie.host.machine.hardware import from_document
 from gridtie.host.paths import StationError
+from standins import fit_shapes, header_gguf
 
 CONFIG = Path(__file__).parents[4] / "config"
 MACHINES = Path(__file__).parents[3] / "fixtures" / "hardware"
@@ -92,6 +93,19 @@ def test_what_is_not_known_is_no_number(fit: Fit, capsys: pytest.CaptureFixture[
     assert models["llama3.2:1b"]["score"] is None and models["llama3.2:1b"]["rank"] is None
     assert models["codellama:7b"]["score"] > 0
     assert "rank         none: no comparable score is published" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("source", "status"), [("release", 1), ("packages", 0)])
+def test_memory_is_counted_for_the_build_that_the_stations_engine_has(
+    source: str, status: int, fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    facts = {"engine": {"kind": "ollama", "version": "0.32.15", "source": source}, "models": []}
+    (tmp_path / "station.json").write_text(json.dumps(facts))
+    path = tmp_path / "maple.gguf"
+    header_gguf.write(path, "maple", next(each.keys for each in fit_shapes.headers() if each.architecture == "maple"))
+
+    assert fit(str(path), "--free", "100") == status
+    assert ("llama.cpp b10488 does not know the architecture 'maple'" in capsys.readouterr().out) is bool(status)
 
 
 def test_a_rank_says_on_what_it_rests_and_how_sure_it_is(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from gridtie.host.cli import main
 from gridtie.host.models import standing
+from gridtie.host.models.install import InstallError
 from gridtie.host.models.provision import provision
 from standins import httpd, shape_gguf
 from standins.model_registry import Registry, serving
@@ -245,7 +246,7 @@ def test_the_list_says_where_each_is_from(machine: Machine, capsys: pytest.Captu
         (["{url}/mine.gguf", "--name", "mine"], 1, "'mine' is not of the form model:tag"),
         (["{url}/mine.gguf", "--name", "coder:1b"], 1, "coder:1b is a name of the catalogue"),
         (["gpt-oss:120b-cloud"], 1, "runs at ollama.com"),
-        (["coder:1b", "--token-file", "/nowhere"], 2, "/nowhere cannot be read as a token"),
+        (["coder:1b", "--token-file", "/nowhere"], 2, "/nowhere cannot be read: No such file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_added_is_one_sentence_and_nothing_is_fetched(
@@ -387,3 +388,86 @@ def test_what_is_written_down_is_for_root_alone(machine: Machine) -> None:
 
     assert (machine.models / "order.json").stat().st_mode & 0o777 == 0o600
     assert standing.load(machine.models)["network"] == {"https_proxy": "http://user:secret@proxy:3128"}
+
+
+@pytest.mark.parametrize("content", ["old\nhf_s3cret\n", "hf_s3cret\U0001f600", ""])
+def test_a_file_that_holds_no_token_is_told_and_shown_to_nobody(
+    content: str, machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "token"
+    path.write_text(content, encoding="utf-8")
+    assert main(["models", "add", "hf.co/owner/x-GGUF:Q4_K_M", "--token-file", str(path)]) == 2
+    told = capsys.readouterr()
+
+    assert "holds no token" in told.err and "s3cret" not in told.err + told.out
+
+
+@pytest.mark.parametrize("engine", ["ollama", "embedded"])
+@pytest.mark.parametrize("ends", ["it does not run", "somebody ends it", "station.json cannot be written"])
+def test_a_model_that_cannot_have_more_context_stays_as_it_was(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, ends: str
+) -> None:
+    machine.engine.answers["/health"] = (200, {"status": "ok"})
+    machine.engine.answers["/completion"] = (200, {"content": " there", "tokens_predicted": 4})
+    monkeypatch.setattr("gridtie.host.models.standing.reached", lambda url, container, docker: machine.engine.url)
+    machine.provisioned(engine=engine)
+    shape_gguf.write(tmp_path / "mine.gguf", replace(SHAPE, vocab_size=300))
+    machine.offered("gridtie/mine:1", context=2048)
+    assert main(["models", "add", str(tmp_path / "mine.gguf"), "--name", "mine:1", "--context", "2048", "--yes"]) == 0
+    kept = [machine.models / name for name in ("added.json", "embedded.json")] + [machine.station]
+    kept += [path for path in (machine.models / engine / "manifests").rglob("*") if path.is_file()]
+    before = {path: (path.read_bytes(), path.stat().st_mode) for path in kept if path.exists()}
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    if ends == "it does not run":
+        failure = (500, {"error": {"message": "out of memory"}})
+        machine.engine.answers.update({"/api/generate": failure, "/completion": failure})
+    elif ends == "somebody ends it":
+        monkeypatch.setattr("gridtie.host.models.shown.answers", interrupted)
+    else:
+        monkeypatch.setattr("gridtie.host.models.served._write", full)
+    assert main(["models", "add", "mine:1", "--context", "4096", "--yes"]) in (1, 2, 130)
+
+    assert {path: (path.read_bytes(), path.stat().st_mode) for path in before} == before
+    assert not list(machine.models.glob(".added.json*")) and "mine:1" in machine.served()
+
+
+def test_what_was_added_is_told_to_the_router_before_another_run_may_begin(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the slower of two would write what it knew before the other."""
+    held = []
+
+    def told(path: Path, models: Any) -> None:
+        with pytest.raises(InstallError, match="another run is installing models"):
+            machine.provisioned()
+        held.append(len(models))
+
+    monkeypatch.setattr("gridtie.host.models.served._write", told)
+    monkeypatch.setattr("gridtie.host.models.served.WAIT_S", 0.0)
+    machine.offered("gridtie/coder:1b")
+    assert main(["models", "add", "coder:1b", "--yes"]) == 0
+    assert held == [2]
+
+
+def test_removing_on_a_full_disk_is_one_sentence_and_can_be_done_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.offered("gridtie/coder:1b")
+    main(["models", "add", "coder:1b", "--yes"])
+    with monkeypatch.context() as patch:
+
+        def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device", str(machine.models))
+
+        patch.setattr("gridtie.host.models.provision.write_added", full)
+        capsys.readouterr()
+        assert main(["models", "remove", "coder:1b"]) == 1
+        assert capsys.readouterr().err == f"gridtie: {machine.models}: No space left on device\n"
+    machine.offered("gridtie/small:1m")
+    assert main(["models", "remove", "coder:1b"]) == 0

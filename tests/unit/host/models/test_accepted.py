@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,16 @@ def test_a_newer_engine_is_asked_anew(station: ModelStation, engine: ModelEngine
     assert "/api/chat" in engine.asked
 
 
+def test_under_settings_that_take_other_memory_it_is_asked_anew(station: ModelStation, engine: ModelEngine) -> None:
+    station.provision()
+    engine.asked.clear()
+    done = station.provision(flash_attention=False)
+
+    assert "/api/chat" in engine.asked and all("acceptance" in model for model in done.models)
+    engine.asked.clear()
+    assert not station.provision(flash_attention=False).changed and not engine.asked
+
+
 def test_lost_calls_are_told_and_take_the_purpose_away_in_every_later_run(
     station: ModelStation, engine: ModelEngine
 ) -> None:
@@ -87,6 +98,23 @@ def test_an_engine_that_cannot_be_reached_fails_no_run(station: ModelStation, en
     done = station.provision(reach=lambda url: "http://127.0.0.1:9")
 
     assert all("acceptance" not in model for model in done.models)
+
+
+def test_a_server_that_ends_while_it_is_asked_takes_no_other_model_with_it(
+    station: ModelStation, engine: ModelEngine
+) -> None:
+    plain = engine.answer
+
+    def ends(path: str, body: Any) -> Any:
+        if path == "/api/chat" and body["model"] == NAME:
+            raise ConnectionResetError
+        return plain(path, body)
+
+    engine.answer = ends  # type: ignore[method-assign]
+    done = station.provision()
+
+    assert ["acceptance" in model for model in done.models] == [False, True]
+    assert any(f"{NAME}: what it can is not known" in remark for remark in done.remarks)
 
 
 def test_the_row_has_the_prediction_in_parts(station: ModelStation) -> None:

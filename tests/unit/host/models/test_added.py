@@ -159,6 +159,34 @@ def test_one_that_does_not_run_is_not_remembered(station: ModelStation) -> None:
     assert contexts(station.provision(models=[]).models) == {"probe:1m": 8192}
 
 
+def test_what_was_fetched_for_one_that_does_not_run_goes_with_what_is_pruned(station: ModelStation) -> None:
+    station.provision(models=[])
+    before = set((station.store().root / "blobs").iterdir())
+    station.registry.files["/mine.gguf"] = station.weights
+    mine = by_hand(Entry("mine:1", 2048, gguf=f"{station.registry.url}/mine.gguf"), "gguf")
+    with httpd.serving() as engine:
+        engine.answers["/api/version"] = (200, {"version": "0.32.15"})
+        engine.answers["/api/generate"] = (500, {"error": "unknown model architecture: 'odd'"})
+        with pytest.raises(InstallError, match="does not run"):
+            station.provision(models=[], add=[mine], reach=lambda url: engine.url)
+    assert set((station.store().root / "blobs").iterdir()) > before, "it stays for another try"
+
+    station.provision(models=[], prune=True)
+    assert set((station.store().root / "blobs").iterdir()) == before
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_file_that_is_in_use_is_no_leftover(station: ModelStation, prune: bool) -> None:
+    station.registry.files["/mine.gguf"] = station.weights
+    mine = by_hand(Entry("mine:1", 2048, gguf=f"{station.registry.url}/mine.gguf"), "gguf")
+    station.provision(models=[], add=[mine])
+    station.provision(models=[], prune=prune, add=[by_hand(Entry("coder:1b", 4096))])
+    station.provision(models=[], prune=prune, remove=["coder:1b"])
+
+    assert contexts(station.provision(models=[], prune=prune).models) == {"probe:1m": 8192, "mine:1": 2048}
+    assert station.store().blob(f"sha256:{hashlib.sha256(station.weights).hexdigest()}").is_file()
+
+
 def test_a_fetch_that_was_cut_off_is_continued_and_remembered_when_it_is_whole(station: ModelStation) -> None:
     station.provision(models=[])
     station.registry.cut_after = [1 << 20, 1000]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import hashlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gridtie.host.models.download import Fetcher, FetchError, NotReachedError, shown
+from standins import httpd
 from standins.model_registry import Registry, serving
 
 CONTENT = bytes(range(256)) * 40
@@ -167,3 +169,28 @@ def test_only_the_web_is_downloaded_from(fetcher: Fetcher) -> None:
 
 def test_a_url_is_shown_without_its_secrets() -> None:
     assert shown("https://me:secret@host:8443/a/b?sig=secret") == "https://host:8443/a/b"
+
+
+@pytest.mark.parametrize(("account", "sent"), [("alice:s3cret%21", "alice:s3cret!"), ("hf_s3cret", "hf_s3cret:")])
+def test_who_asks_may_stand_in_the_address_and_is_told_to_the_server(account: str, sent: str, tmp_path: Path) -> None:
+    with httpd.serving() as server:
+        server.answers["/m"] = (200, {})
+        Fetcher(tries=1).read(server.url.replace("//", f"//{account}@") + "/m")
+
+    assert base64.b64decode(server.asked[0].headers["authorization"].removeprefix("Basic ")).decode() == sent
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1:s3cret/m.gguf",
+        "https://alice:s3cret@127.0.0.1:s3cret/m.gguf",
+        "http://127.0.0.1:9/a b/m.gguf?signature=s3cret",
+        "http://[s3cret/m.gguf",
+        "http://alice:s3cret@127.0.0.1:9/m.gguf",
+    ],
+)
+def test_an_address_that_cannot_be_asked_is_told_without_what_is_secret_in_it(url: str) -> None:
+    with pytest.raises(FetchError) as error:
+        Fetcher(tries=1).read(url)
+    assert "s3cret" not in str(error.value)

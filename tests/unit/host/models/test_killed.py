@@ -26,7 +26,8 @@ from gridtie.host.models import download
 from gridtie.host.models.download import Fetcher
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Checked, Store, sha256_of
-from gridtie.host.models.provision import Order, Directories, provision
+from gridtie.host.models.order import Order, Directories
+from gridtie.host.models.provision import provision
 from standins.killed import kill_everywhere
 from standins.model_station import AMPLE, SHAPE, SMALL, model
 

@@ -162,6 +162,8 @@ def test_what_a_header_says_is_a_model_that_can_be_judged(hub: Hub, model: Path)
         ("two words", "", r"^'two words' is neither a name"),
         ("other.example/ns/m:1", "", r"other registries than the library are named by gridtie_mirror_url$"),
         ("gpt-oss:120b-cloud", "", r"runs at ollama\.com and not here"),
+        ("x" * 5000, "", "is neither a name"),
+        ("~nosuchperson/x.gguf", "", "there is no such user here"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_found_is_one_sentence(hub: Hub, text: str, token: str, message: str) -> None:

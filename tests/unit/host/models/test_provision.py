@@ -512,6 +512,18 @@ def test_a_header_for_ollamas_own_build_is_refused_by_the_embedded_engine(
     assert "take another file of the model" in str(refused.value)
 
 
+def test_what_is_secret_in_an_address_is_in_no_error(station: ModelStation, tmp_path: Path) -> None:
+    own = _own(tmp_path, "gptoss")
+    station.registry.files["/mine.gguf?signature=s3cret"] = Path(own["gguf"]).read_bytes()
+    address = station.registry.url.replace("//", "//alice:s3cret@") + "/mine.gguf?signature=s3cret"
+    with pytest.raises(InstallError, match="whose header is for Ollama's own build") as refused:
+        station.provision(models=[{**own, "gguf": address}], engine="embedded")
+    with pytest.raises(InstallError, match="an entry needs a 'name': found gguf, sha256") as nameless:
+        station.provision(models=[{"gguf": address, "sha256": own["sha256"]}])
+
+    assert "s3cret" not in str(refused.value) + str(nameless.value)
+
+
 def test_a_file_by_url_is_fetched_checked_and_served(station: ModelStation) -> None:
     station.registry.files["/mine.gguf"] = station.weights
     sha256 = hashlib.sha256(station.weights).hexdigest()

@@ -14,8 +14,9 @@ import pytest
 
 from gridtie.host.catalogue import Catalogue, OllamaSource
 from gridtie.host.models.install import InstallError
+from gridtie.host.models.order import Directories
 from gridtie.host.models.owned import OwnedModels
-from gridtie.host.models.provision import Directories, withdraw
+from gridtie.host.models.provision import withdraw
 from gridtie.host.models.store import Store, build_manifest
 from standins.model_registry import serving
 from standins.model_station import SHAPE, ModelStation, model
