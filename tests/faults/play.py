@@ -37,6 +37,7 @@ APART = 0.03
 
 # Requests at once that keep a processor at work; those that wait for a clock are not counted.
 AT_ONCE = 12
+_TIMED_OUT = "504 upstream_timeout"
 _WAITS = ("slow", "stall", "endless", "role only", "half a head", "head only", "pings", "199 alone", "silence")
 # They fill what the router may hold: one after another.
 _LARGE = "larger than 16 MB"
@@ -224,7 +225,8 @@ def _outcome(asked: Asked, cell: Cell) -> str:
     if status != 200:
         assert asked.error is not None
         # Ollama's clients are told no code: then the status stands for it.
-        same = [wanted for wanted in cell.wanted if wanted.split(" ")[0] == str(status)]
+        right = (_TIMED_OUT if wanted == "504" else wanted for wanted in cell.wanted)
+        same = [wanted for wanted in right if wanted.split(" ")[0] == str(status)]
         return f"{status} {asked.error.get('code') or (same[0].partition(' ')[2] if same else '')}".strip()
     if asked.error is not None:
         return "event" if asked.text else "event without content"
@@ -257,7 +259,7 @@ def _fits(wanted: str, found: str, fault: str) -> bool:
     if wanted == "own~":
         return found == "own"
     if wanted == "504":
-        return found == "504 upstream_timeout"
+        return found == _TIMED_OUT
     if wanted == "4xx":
         status = found.split(" ")[0]
         given = next((word for word in fault.split() if word.isdigit()), "400")

@@ -99,8 +99,9 @@ odd error field (openai)   | own      | own       | -         |                 
 # passes as it is, so there is nothing to try.
 SPECIAL = {
     ("role only", "openai", "passed on"): ("-", "", ""),
-    # Ollama's has no `done`, and so is none.
+    # Ollama's has no `done` and Anthropic's no content, and so they are none.
     ("role only", "ollama", "passed on"): ("next", "502 upstream_broken", "broken"),
+    ("role only", "anthropic", "passed on"): ("next", "502 upstream_broken", "broken"),
 }
 
 DIALECTS = ("openai", "ollama", "anthropic")

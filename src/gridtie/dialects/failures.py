@@ -39,7 +39,7 @@ _BY_STATUS = {
 # The last one is llama.cpp's, about a schema that it cannot turn into a grammar: another server may be able to.
 _UNSUPPORTED = re.compile(
     r"(do(es)?|is|are) not support(ed)?\b|\bunsupported\b|\bnot supported\b"
-    r"|schema conversion failed|failed to (parse|initialize) (grammar|samplers)",
+    r"|schema conversion failed|json schema error at|failed to (parse|initialize) (grammar|samplers)",
     re.IGNORECASE,
 )
 
