@@ -40,8 +40,8 @@ CONTEXT = {
         (400, json.dumps({"error": {"code": 400, "message": "failed to parse grammar", "type": "invalid_request"}}),
          Failed.CAPABILITY),
         # llama.cpp of 2026.
-        (400, "Unable to generate parser for this template. Automatic parser generation failed: \nJSON schema error at #: "
-         "cannot resolve $ref #/nowhere, nowhere not found", Failed.CAPABILITY),
+        (400, "Unable to generate parser for this template. Automatic parser generation failed: \n"
+         "JSON schema error at #: cannot resolve $ref #/nowhere, nowhere not found", Failed.CAPABILITY),
         (503, "server busy, please try again.  maximum pending requests exceeded", Failed.BUSY),
         (403, "ollama cloud is disabled: remote inference is unavailable", Failed.AUTH),
         (500, "llama runner process has terminated: exit status 2", Failed.BROKEN),
