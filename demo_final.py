@@ -15,6 +15,16 @@ import shlex
 import sys
 import time
 from pathlib import Path
+from typing import NoReturn
+
+
+def _lacks(missing: ModuleNotFoundError) -> NoReturn:
+    sys.stderr.write(
+        f"The module {missing.name!r} is not installed for {sys.executable}. Run `make demo`, which makes the "
+        "project's environment first, or use its interpreter: .venv/bin/python demo_final.py\n"
+    )
+    raise SystemExit(2) from None
+
 
 try:
     import httpx  # noqa: F401 - asked for here, so that a missing environment is told in one sentence
@@ -23,15 +33,10 @@ try:
     from gridtie.agents.client import Client, Record, RequestFailed
     from gridtie.agents.screen import Screen
     from gridtie.agents.task import Task
-    from gridtie.demo import command as comparison
     from gridtie.host import sandbox
     from gridtie.host.commands.bench_arguments import dollars, positive
 except ModuleNotFoundError as missing:
-    sys.stderr.write(
-        f"The module {missing.name!r} is not installed for {sys.executable}. Run `make demo`, which makes the "
-        "project's environment first, or use its interpreter: .venv/bin/python demo_final.py\n"
-    )
-    raise SystemExit(2) from None
+    _lacks(missing)
 
 PASSED, FAILED, COULD_NOT_RUN, INTERRUPTED = 0, 1, 2, 130
 
@@ -43,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list_tasks:
         return _list_tasks(screen)
     if options.compare:
-        return comparison.run(options, retry_with=_again())
+        return _compare(options)
     if len(options.task or ()) > 1:
         _report_problems(["One run builds one task; several --task go with --compare."])
         return COULD_NOT_RUN
@@ -54,6 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
         screen.end_of_answer()
         screen.line("Interrupted; the sandbox is gone.")
         return INTERRUPTED
+
+
+def _compare(options: argparse.Namespace) -> int:
+    """Needs all that the project's environment has; the demo itself runs where there is `httpx` and `msgspec`."""
+    try:
+        from gridtie.demo import command as comparison
+    except ModuleNotFoundError as missing:
+        _lacks(missing)
+    return comparison.run(options, retry_with=_again())
 
 
 def _parser() -> argparse.ArgumentParser:
