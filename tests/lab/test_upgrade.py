@@ -162,8 +162,17 @@ def test_a_second_upgrade_has_nothing_to_do_and_says_so(station: Host, server: m
     assert f"Ollama {server.new} runs already" in output
 
 
+def models_are_asked_and_no_more(machine: Host) -> None:
+    """What models show is of one engine's version: after an upgrade they are asked anew, and the router is told."""
+    first = succeeded(site(machine))
+
+    assert [line.split()[0] for line in first.splitlines() if re.search(r" s  changed ", line)] == ["Router"], first
+    assert "changed=0" in succeeded(site(machine))
+
+
 def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Host, server: mirror.Server) -> None:
-    assert "changed=0" in succeeded(site(station))
+    """But for what the models show on another engine: the next run asks them, and the router is told of it."""
+    models_are_asked_and_no_more(station)
 
 
 def test_going_back_by_hand_fetches_nothing(station: Host, server: mirror.Server) -> None:
@@ -360,7 +369,7 @@ def test_a_container_is_upgraded_the_same_way(contained: Host, server: mirror.Se
     assert [found[1] for found in SPEED.finditer(output)] == ["before", "after"]
     assert image_of(contained) == recorded(contained)["engine"]["image"] == sources(server.new)[-1]
     assert json.loads(succeeded(contained.run("sudo gridtie doctor --json")))["verdict"] == "PASS"
-    assert "changed=0" in succeeded(site(contained))
+    models_are_asked_and_no_more(contained)
 
 
 def test_a_container_that_fails_goes_back_to_the_image_before(contained: Host, server: mirror.Server) -> None:
