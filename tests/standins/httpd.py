@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from standins.loopback import on_loopback
 
 
 @dataclass
@@ -54,13 +55,6 @@ def serving() -> Iterator[Httpd]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd = Httpd(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with on_loopback(Handler) as port:
+        httpd = Httpd(f"http://127.0.0.1:{port}")
         yield httpd
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

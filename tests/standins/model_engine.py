@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from standins.loopback import on_loopback
 
 NAME = "gridtie/coder:1b"
 MIB = 1 << 20
@@ -88,16 +89,9 @@ def serving() -> Iterator[ModelEngine]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    engine = ModelEngine(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with on_loopback(Handler) as port:
+        engine = ModelEngine(f"http://127.0.0.1:{port}")
         yield engine
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def _words(texts: list[str]) -> int:

@@ -13,7 +13,6 @@ import hashlib
 import http.server
 import json
 import re
-import threading
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gridtie.host.models.store import CONFIG_TYPE, MANIFEST_TYPE, MODEL_TYPE, PROJECTOR_TYPE, Layer, build_manifest
+from standins.loopback import on_loopback
 
 COMMIT = "b2f6c7d0e1a94835a1c1d6d5f0a9e8b7c6d5e4f3"
 TOKEN = "hf_" + "x" * 34
@@ -113,18 +113,9 @@ def serving() -> Iterator[Hub]:
     class Handler(_Handler):
         served = hub
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    port = server.server_address[1]
-    hub.url, hub.storage_url = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with on_loopback(Handler) as port:
+        hub.url, hub.storage_url = f"http://127.0.0.1:{port}", f"http://localhost:{port}"
         yield hub
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

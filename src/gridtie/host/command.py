@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from typing import Sequence
+from typing import List, Optional, Sequence
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,11 @@ class Ran:
     status: int
     out: str
     err: str
+
+
+def docker_at(host: Optional[str], cli: Optional[str] = None) -> List[str]:
+    """How a command of Docker's begins: by the program `cli`, against the daemon at `host`, or the usual of both."""
+    return [cli or "docker", *(["--host", host] if host else [])]
 
 
 def run_command(argv: Sequence[str], timeout: float = 10.0) -> Ran:

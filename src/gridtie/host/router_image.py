@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, List, Mapping, Optional, Sequence
 
-from gridtie.host.command import Ran, run_command
+from gridtie.host.command import Ran, docker_at, run_command
 from gridtie.host.paths import StationError
 from gridtie.host.sandbox_link import SEPARATOR, Answer
 
@@ -40,8 +40,7 @@ class RouterImage:
 
     def __init__(self, station: Mapping[str, Any]) -> None:
         expected = station.get("expected", {})
-        host = expected.get("docker_host")
-        self._docker = ["docker", *(["--host", host] if host else [])]
+        self._docker = docker_at(expected.get("docker_host"))
         self._container = str(expected.get("router_container", ""))
 
     def run(self, words: Sequence[str], mounts: Sequence[Mount], stdin: str = "") -> Ran:

@@ -9,9 +9,10 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional
 
 from gridtie.host.catalogue import Catalogue
+from gridtie.host.command import docker_at
 from gridtie.host.fit.choice import Choice
 from gridtie.host.fit.explain import document, explanation, fits
 from gridtie.host.fit.judge import Verdict, Wishes, judge
@@ -174,8 +175,7 @@ def _engine_says(found: Named, verdict: Verdict, wishes: Wishes, station: Mappin
     """Ask the engine of this machine, where it can be asked."""
     engine = station.get("engine", {})
     name = f"{engine.get('kind', 'the engine')} {engine.get('version', '')}".strip()
-    docker_host = station.get("expected", {}).get("docker_host")
-    docker: Sequence[str] = ["docker", *(["--host", docker_host] if docker_host else [])]
+    docker = docker_at(station.get("expected", {}).get("docker_host"))
     settings = replace(wishes.settings, context=verdict.context or _LEAST_CONTEXT)
     try:
         server = find_server(engine, state_dir(os.environ) / "models", docker)

@@ -112,9 +112,7 @@ def _log_of(look: Look, part: str, last: int, *, follow: bool) -> List[str]:
             return ["tail", "-n", str(last), *(["-f"] if follow else []), f"{look.state_dir}/engine.log"]
         unit = _unit(look)
         return ["journalctl", "--no-pager", "--unit", unit, "--lines", str(last), *going_on]
-    name = look.containers[part]
-    host = look.station.get("expected", {}).get("docker_host")
-    return ["docker", *(["--host", host] if host else []), "logs", "--tail", str(last), *going_on, name]
+    return look.docker_argv("logs", "--tail", str(last), *going_on, look.containers[part])
 
 
 def _ours(look: Look) -> bool:

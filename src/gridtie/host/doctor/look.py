@@ -138,6 +138,10 @@ class Look:
     def _docker(self) -> StationDocker:
         return StationDocker(self.station, self.probe.run)
 
+    def docker_argv(self, *words: str) -> list[str]:
+        """A docker command against that daemon, for whoever runs it. Raises `NotThere`."""
+        return self._docker.argv(*words)
+
     def docker(self, *words: str, timeout: float = 10.0) -> Ran:
         """One docker command against the daemon that runs the station. Raises `NotThere`."""
         return self._docker.command(*words, timeout=timeout)

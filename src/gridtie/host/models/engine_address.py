@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any, Mapping
 
-from ..command import run_command
+from ..command import docker_at, run_command
 from ..router import Unreachable
 from .proof import at_host, from_host
 
@@ -32,5 +32,4 @@ def reached(url: str, container: str, docker: Mapping[str, Any]) -> str:
 
 def docker_command(docker: Mapping[str, Any]) -> list[str]:
     """The command line that reaches the Docker of these facts."""
-    host = ["--host", str(docker["host"])] if docker.get("host") else []
-    return [str(docker.get("cli") or "docker"), *host]
+    return docker_at(docker.get("host"), docker.get("cli"))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Mapping, Protocol, Sequence
+from typing import Any, List, Mapping, Protocol, Sequence
 
-from ..command import Ran
+from ..command import Ran, docker_at
 
 # Runs inside the router's container, which has Python: one JSON line per URL.
 _HOP = """
@@ -50,10 +50,13 @@ class StationDocker:
         self._station = station
         self._run = run
 
+    def argv(self, *words: str) -> List[str]:
+        """A docker command against the daemon that runs the station."""
+        return [*docker_at(self._station.get("expected", {}).get("docker_host")), *words]
+
     def command(self, *words: str, timeout: float = 10.0) -> Ran:
-        """One docker command against the daemon that runs the station."""
-        host = self._station.get("expected", {}).get("docker_host")
-        return self._run(["docker", *(["--host", host] if host else []), *words], timeout=timeout)
+        """Run one."""
+        return self._run(self.argv(*words), timeout=timeout)
 
     def info(self) -> dict[str, Any]:
         """What the daemon says of itself (`docker info`); empty where it does not answer."""
