@@ -60,8 +60,7 @@ class CannotChoose(ValueError):
 
 def unasked_download(budget: Budget) -> int:
     """Bytes of a model that are fetched without anybody having asked for it: what the graphics have room for."""
-    plain = not budget.cards and budget.name == "memory"
-    return UNASKED if plain else max(UNASKED, budget.total)
+    return max(UNASKED, budget.total) if budget.on_graphics else UNASKED
 
 
 def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
@@ -214,8 +213,8 @@ def _cannot_be_had(verdict: Verdict) -> list[str]:
     if not verdict.refusals:
         return []
     name, placement = verdict.model.name, verdict.placement
-    short = placement is not None and not placement.possible and verdict.largest_context >= CONTEXT_STEP
-    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.largest_context}}}]" if short else ""
+    short = placement is not None and not placement.possible and verdict.max_context >= CONTEXT_STEP
+    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.max_context}}}]" if short else ""
     return [f"{name}: {'; '.join(verdict.refusals)}{hint}"]
 
 
