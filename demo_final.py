@@ -194,7 +194,7 @@ def _report_problems(problems: list[str]) -> None:
 def _announce(task: Task, options: argparse.Namespace, screen: Screen, client: Client, box: sandbox.Sandbox) -> None:
     limits = box.limits
     screen.line("Five agents build one small feature", "bold")
-    screen.field("order", task.request)
+    screen.field("task", task.request)
     screen.field("through", f"{client.endpoint.base_url}, model {options.model}, environment {options.environment}")
     screen.field("seed", str(options.seed))
     screen.field(

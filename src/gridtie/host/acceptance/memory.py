@@ -36,7 +36,7 @@ def parts_of(need: Need) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Room:
+class Resident:
     """Bytes that the processes of models may be resident with, and what that is made of.
 
     `cache` is what prompts are kept in for reuse, `on_cards` what lies in graphics memory.

@@ -89,7 +89,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         taken = beside(chosen, purpose, wishes)
         judged = [
             _modest(
-                judge(model, room_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                judge(model, budget_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
                 purpose.share if taken else 1.0,
                 budget,
             )
@@ -112,7 +112,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         chosen[best.model.name] = replace(wider, chosen=True, purposes=purposes)
     if budget.cards and not wishes.together and not wishes.contexts:
         for name, verdict in list(chosen.items()):
-            chosen[name] = _longer(verdict, room_beside(budget, _always_there(chosen), name), wishes)
+            chosen[name] = _longer(verdict, budget_beside(budget, _always_there(chosen), name), wishes)
     turns = _taking_turns(chosen, budget, wishes)
     chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
@@ -227,7 +227,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     """For each model that shares its room with others what that means."""
     there = _always_there(chosen)
     turns = [verdict for verdict in chosen.values() if verdict not in there]
-    if wishes.together or side_by_side(turns, room_beside(budget, there, "")):
+    if wishes.together or side_by_side(turns, budget_beside(budget, there, "")):
         return {}
     names = [verdict.model.name for verdict in turns]
     return {
@@ -256,7 +256,7 @@ def _always_there(chosen: Mapping[str, Verdict]) -> list[Verdict]:
     return [verdict for verdict in chosen.values() if all(PURPOSES[name].beside for name in verdict.purposes)]
 
 
-def room_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
+def budget_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
     """What is left for the model of that name, which does not stand in its own way."""
     for verdict in taken:
         if verdict.model.name != name:
