@@ -54,9 +54,6 @@ log = logging.getLogger(__name__)
 # A whole answer that is larger than this is none.
 WHOLE_BYTES = 16 * 1024 * 1024
 
-# An answer that is given up is read once more for its count of tokens, if not more than so much of it is kept.
-METERED_BYTES = 64 * 1024
-
 # An error's body is read for its message.
 ERROR_BYTES = 256 * 1024
 
@@ -525,13 +522,8 @@ class Attempt:
         return self._lease is not None or self._task is not None
 
     def metered(self) -> Usage | None:
-        """What is known of the tokens of an answer that is given up; None where nothing of it has come.
-
-        What a decoder keeps much of is not read for that: it is given up because memory is short, often enough.
-        """
-        if self._decoder is None or self.phase is not READING or self._decoder.held() > METERED_BYTES:
-            return None
-        return self._decoder.eof().usage
+        """What is known of the tokens of an answer that is given up; None where nothing of it has come."""
+        return None if self._decoder is None or self.phase is not READING else self._decoder.usage()
 
     def drain(self) -> bool:
         """The answer is whole; whether upstream's message has ended, too. The slot stays taken until it has."""
