@@ -95,6 +95,21 @@ def test_route_explain_asks_and_shows_the_decision(router: Httpd, capsys: pytest
     assert "skipped   openai/gpt: no key" in out
 
 
+def test_route_explain_shows_time_outs_and_retries_with_whose_they_are(
+    router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bounds = {
+        "timeouts": {"connect": 2.0, "total": 60.0, "whole": None},
+        "retries": {"count": 2, "backoff": 0.5, "max_backoff": 8.0},
+        "set_by": {"timeouts.total": 'rule "ci"', "retries.count": 'alias "coder"'},
+    }
+    router.answers["/gridtie/route"] = (200, PLAN | bounds)
+    assert cli.main(["route", "explain"]) == 0
+    out = capsys.readouterr().out
+    assert 'time-outs connect 2 s, total 60 s (rule "ci")\n' in out
+    assert 'retries   2 at the same target (alias "coder"), after 0.5 s, doubled with each up to 8 s\n' in out
+
+
 def test_route_explain_is_1_for_a_request_that_would_be_refused(
     router: Httpd, capsys: pytest.CaptureFixture[str]
 ) -> None:
