@@ -123,6 +123,7 @@ def refusal(status: str, kind: str, message: str, *fields: str) -> Fault:
 
 
 def refuses(name: str, *what: str) -> None:
+    """A fault that is such an answer."""
     FAULTS[name] = refusal(*what)
 
 

@@ -171,8 +171,9 @@ class Request:
             self.fault(error)
 
     def _ask_again(self, now: float) -> None:
+        """Where its time has come; what the sweep finds too late is not asked."""
         planned = self._retrying.taken(now) if self._retrying is not None else None
-        if planned is not None and not self._take_up(planned):
+        if planned is not None and not (now < self.end and self._take_up(planned)):
             self.advance()
 
     def _reassure(self, now: float) -> None:
