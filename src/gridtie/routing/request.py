@@ -32,7 +32,7 @@ from gridtie.routing import larger_context
 from gridtie.routing.attempt import COUNTED_BYTES, Attempt
 from gridtie.routing.held_bytes import Holding
 from gridtie.routing.outcome import Outcome, telling
-from gridtie.routing.plan import PlannedAttempt, Refusal
+from gridtie.routing.plan import Refusal
 from gridtie.routing.ports import Client
 from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED, paused
 from gridtie.routing.retry import Retrying, least_wait
@@ -173,8 +173,11 @@ class Request:
     def _ask_again(self, now: float) -> None:
         """Where its time has come; what the sweep finds too late is not asked."""
         planned = self._retrying.taken(now) if self._retrying is not None else None
-        if planned is not None and not (now < self.end and self._take_up(planned)):
-            self.advance()
+        if planned is not None:
+            self._attempt = attempt = Attempt(self, planned)
+            self.phase = TRYING
+            if now >= self.end or not attempt.start():
+                self.advance()
 
     def _reassure(self, now: float) -> None:
         if not self._next_sign:
@@ -191,16 +194,13 @@ class Request:
             if self._next and (self._spent() or self._pauses()):
                 break
             self._next += 1
-            if self._take_up(planned):
+            self._attempt = attempt = Attempt(self, planned)
+            self.phase = TRYING
+            if attempt.start():
                 return
         self.phase = WALKING
         if not self._pauses():
             self._give_up()
-
-    def _take_up(self, planned: PlannedAttempt) -> bool:
-        self._attempt = attempt = Attempt(self, planned)
-        self.phase = TRYING
-        return attempt.start()
 
     def _spent(self) -> bool:
         return self.outcome.attempts >= self._routing.limits.attempts or monotonic() >= self.end
