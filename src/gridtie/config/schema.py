@@ -64,20 +64,8 @@ class Provider(Struct, frozen=True):
     prices: dict[str, Price] = {}
 
 
-class Timeouts(Struct, frozen=True):
-    """Seconds. `first_token_cold` holds where the model is not loaded yet."""
-
-    connect: float = 2.0
-    first_token: float = 60.0
-    first_token_cold: float = 300.0
-    between_tokens: float = 60.0
-    total: float = 900.0
-    # Until the first byte of a whole (unstreamed) answer that is passed on; None: `total`.
-    whole: float | None = None
-
-
 class OwnTimeouts(Struct, frozen=True):
-    """Those of an alias or a rule; None: what holds without it."""
+    """`Timeouts` of an alias or a rule; None: what holds without it."""
 
     connect: float | None = None
     first_token: float | None = None
@@ -87,19 +75,8 @@ class OwnTimeouts(Struct, frozen=True):
     whole: float | None = None
 
 
-class Retries(Struct, frozen=True):
-    """When a target is asked again before the next place is: `count` times a request, after `backoff` seconds.
-
-    They double with each, up to `max_backoff`, the longest Retry-After that is waited for as well.
-    """
-
-    count: int = 0
-    backoff: float = 0.5
-    max_backoff: float = 8.0
-
-
 class OwnRetries(Struct, frozen=True):
-    """Those of an alias or a rule; None: what holds without it."""
+    """`Retries` of an alias or a rule; None: what holds without it."""
 
     count: int | None = None
     backoff: float | None = None
@@ -199,6 +176,29 @@ class Budget(Struct, frozen=True):
     period: Literal["hour", "day", "month"] = "day"
     environment: str | None = None
     key: str | None = None
+
+
+class Timeouts(Struct, frozen=True):
+    """Seconds. `first_token_cold` holds where the model is not loaded yet."""
+
+    connect: float = 2.0
+    first_token: float = 60.0
+    first_token_cold: float = 300.0
+    between_tokens: float = 60.0
+    total: float = 900.0
+    # Until the first byte of a whole (unstreamed) answer that is passed on; None: `total`.
+    whole: float | None = None
+
+
+class Retries(Struct, frozen=True):
+    """When a target is asked again before the next place is: `count` times a request, after `backoff` seconds.
+
+    They double with each, up to `max_backoff`, the longest Retry-After that is waited for as well.
+    """
+
+    count: int = 0
+    backoff: float = 0.5
+    max_backoff: float = 8.0
 
 
 class Limits(Struct, frozen=True):
