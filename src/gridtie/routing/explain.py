@@ -83,11 +83,11 @@ def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, 
         "local_only": route.local_only,
         "max_cost": route.max_cost,
         "baseline": plan.baseline,
+        "attempts": _attempts(plan),
         "timeouts": msgspec.to_builtins(plan.bounds.timeouts),
         "retries": msgspec.to_builtins(plan.bounds.retries),
         # Of those two what an alias or a rule says: setting -> whose it is.
         "set_by": dict(plan.bounds.whose),
-        "attempts": _attempts(plan),
         "skipped": [msgspec.to_builtins(skip) for skip in plan.skipped],
         "refusal": msgspec.to_builtins(plan.refusal),
     }

@@ -95,6 +95,17 @@ def test_route_explain_asks_and_shows_the_decision(router: Httpd, capsys: pytest
     assert "skipped   openai/gpt: no key" in out
 
 
+def test_route_explain_is_1_for_a_request_that_would_be_refused(
+    router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusal = {"status": 503, "code": "no_local_target", "message": "the engine is down"}
+    router.answers["/gridtie/route"] = (200, PLAN | {"attempts": [], "refusal": refusal, "local_only": "tag private"})
+    assert cli.main(["route", "explain"]) == 1
+    out = capsys.readouterr().out
+    assert "refused   503 no_local_target: the engine is down" in out
+    assert "no cloud on any path: tag private" in out
+
+
 def test_route_explain_shows_time_outs_and_retries_with_whose_they_are(
     router: Httpd, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -108,17 +119,6 @@ def test_route_explain_shows_time_outs_and_retries_with_whose_they_are(
     out = capsys.readouterr().out
     assert 'time-outs connect 2 s, total 60 s (rule "ci")\n' in out
     assert 'retries   2 at the same target (alias "coder"), after 0.5 s, doubled with each up to 8 s\n' in out
-
-
-def test_route_explain_is_1_for_a_request_that_would_be_refused(
-    router: Httpd, capsys: pytest.CaptureFixture[str]
-) -> None:
-    refusal = {"status": 503, "code": "no_local_target", "message": "the engine is down"}
-    router.answers["/gridtie/route"] = (200, PLAN | {"attempts": [], "refusal": refusal, "local_only": "tag private"})
-    assert cli.main(["route", "explain"]) == 1
-    out = capsys.readouterr().out
-    assert "refused   503 no_local_target: the engine is down" in out
-    assert "no cloud on any path: tag private" in out
 
 
 def test_requests_shows_a_row_and_unknown_costs_as_unknown(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
