@@ -20,6 +20,7 @@ from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
+from gridtie.routing.bounds import longest
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
@@ -70,7 +71,7 @@ class App:
         routing = loaded.routing
         self.limits = routing.limits
         self.held.limit = routing.limits.held_bytes
-        self.patience = routing.timeouts.total + limits.GRACE_SECONDS
+        self.patience = longest(routing) + limits.GRACE_SECONDS
         self._keys = loaded.keys
         station = loaded.station
         own = [station.endpoint] if station is not None else []
