@@ -246,7 +246,7 @@ class Router:
 
     def _reloaded(self, loaded: Loaded) -> None:
         self.ledger.prices = loaded.prices
-        self.state.update(loaded.targets.by_id, loaded.routing.budgets)
+        self.state.update(loaded.targets.by_id, [*loaded.routing.budgets, *loaded.keys.budgets()])
         self.health.update(loaded.targets.by_id)
         self.app.reload(loaded)
         if self._certificate is not None:

@@ -242,3 +242,15 @@ def test_a_server_that_has_yet_to_learn_a_key_is_known(tmp_path: Path) -> None:
 
     assert set(digests) == {"known", "new"}
     assert new == ["new"]
+
+
+def test_limits_that_were_set_by_hand_stay_and_an_end_goes_with_its_key() -> None:
+    first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
+    by_hand = {"limits": {"requests_per_minute": 9}, "expires": "2099-01-01T00:00:00Z"}
+    limited = {**first, "keys": [{**row, **by_hand} if row["name"] == "alice" else row for row in first["keys"]]}
+    again, same = gridtie_keys.with_people(limited, [person()], keys, NOW)
+    renewed, _ = gridtie_keys.with_people(limited, [person()], {}, NOW)
+
+    assert (again, same) == (limited, keys)
+    assert renewed["keys"][1]["limits"] == {"requests_per_minute": 9}
+    assert "expires" not in renewed["keys"][1]

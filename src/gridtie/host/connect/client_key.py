@@ -83,7 +83,7 @@ def _rows(directory: Path) -> Optional[List[keys.KeyRow]]:
     said = _as_root(directory, ["keys", "list", "--json"])
     if said is None:
         return None
-    return [keys.KeyRow(**{**row, "environments": tuple(row["environments"])}) for row in json.loads(said)]
+    return [keys.row_of(row) for row in json.loads(said)]
 
 
 def _as_root(directory: Path, words: List[str]) -> Optional[str]:
