@@ -21,7 +21,7 @@ ALLOWED = {
     "ledger": {"config", "dialects"},
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
-    "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger", "host.origins"},
+    "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger", "host.origins", "host.audit"},
     "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
