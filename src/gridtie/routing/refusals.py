@@ -96,7 +96,8 @@ def no_rule(environment: str, name: str) -> Refusal:
 def environment_not_allowed(key: str, asked: str, allowed: Iterable[str]) -> Refusal:
     message = (
         f'the key "{key}" may not be used in the environment "{asked}"; allowed: {listed(allowed)}. '
-        "Send one of these in x-gridtie-environment or leave the header out"
+        "Send one of these in x-gridtie-environment or leave the header out. "
+        f"{_raised(key, 'environment NAME')}, once for each"
     )
     return Refusal(status=403, code="environment_not_allowed", message=message)
 
@@ -104,7 +105,7 @@ def environment_not_allowed(key: str, asked: str, allowed: Iterable[str]) -> Ref
 def model_not_allowed(key: str, name: str, allowed: Sequence[str]) -> Refusal:
     message = (
         f'the key "{key}" may not ask for "{name}"; allowed: {listed(allowed) or "none of the names of this router"}. '
-        f"{_raised(key, 'model NAME')}"
+        f"{_raised(key, 'model NAME')}, once for each"
     )
     return Refusal(status=403, code="model_not_allowed", message=message)
 
@@ -113,7 +114,7 @@ def key_too_fast(key: str, limit: int, of: str, wait: float) -> Refusal:
     """A key that has taken what it may in a minute; `of` are requests or tokens, `wait` is in seconds."""
     seconds = max(1, math.ceil(wait))
     message = (
-        f'the key "{key}" may take {limit:,} {of} a minute, and has: retry in {seconds} s. '
+        f'the key "{key}" may take {limit:,} {of} a minute, and has too little left for this: retry in {seconds} s. '
         f"{_raised(key, f'{of}-per-minute N')}"
     )
     return Refusal(status=429, code="rate_limit_exceeded", message=message, retry_after=seconds)

@@ -68,7 +68,9 @@ def test_a_refusal_says_what_holds_how_long_and_who_can_change_it() -> None:
     found = refused(asked.take(1, 31.0))
 
     assert (found.status, found.code, found.retry_after) == (429, "rate_limit_exceeded", 30)
-    assert 'the key "app" may take 2 requests a minute, and has: retry in 30 s.' in found.message
+    assert (
+        'the key "app" may take 2 requests a minute, and has too little left for this: retry in 30 s.' in found.message
+    )
     assert "sudo gridtie keys edit app --requests-per-minute N" in found.message
 
 
