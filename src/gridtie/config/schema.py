@@ -178,6 +178,14 @@ class Budget(Struct, frozen=True):
     key: str | None = None
 
 
+# How the budgets of keys' own limits are called, so that none of a routing file has such a name.
+KEY_BUDGETS = "keys.json/"
+
+
+class KeyBudget(Budget, frozen=True):
+    """A key's own limit, which is in keys.json: no mapping of the routing file."""
+
+
 class Timeouts(Struct, frozen=True):
     """Seconds. `first_token_cold` holds where the model is not loaded yet."""
 

@@ -14,6 +14,7 @@ import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from gridtie.host.commands import (
+    audit,
     bench,
     chat,
     completion,
@@ -81,8 +82,8 @@ def build_parser() -> Parser:
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     parser.set_defaults(run=status.run, json=False)
     for module in (
-        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service,
-        completion,
+        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, audit,
+        service, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

@@ -118,6 +118,14 @@ class Targets:
         folded = canonical(name)
         return self.aliases.get(folded) or self._models.get(name) or self._folded.get(folded)
 
+    def only(self, names: frozenset[str]) -> Targets:
+        """The same with nothing to ask for but these: aliases, or local models by any name, all in canonical form."""
+
+        def those(entries: dict[str, Alias]) -> dict[str, Alias]:
+            return {name: entry for name, entry in entries.items() if not entry.names.isdisjoint(names)}
+
+        return Targets(self.by_id, those(self.aliases), those(self._models), self.price_overrides, self._pricing)
+
     def names(self) -> list[str]:
         """Every alias and every local model's own name, for a message."""
         aliases = [entry.name for entry in self.aliases.values()]

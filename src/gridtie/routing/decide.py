@@ -11,7 +11,7 @@ import msgspec
 
 from gridtie.config.names import PRIVATE, canonical
 from gridtie.config.problems import listed
-from gridtie.config.schema import Budget
+from gridtie.config.schema import Budget, KeyBudget
 from gridtie.dialects.images import image_tokens
 from gridtie.dialects.types import Usage
 from gridtie.providers.target import Target
@@ -235,7 +235,5 @@ def _last_resort(seen: _Seen) -> PlannedAttempt:
 
 
 def _overdrawn(budget: Budget, cost: float, left: float) -> str:
-    return (
-        f'the budget "{budget.name}" (${budget.usd:g} a {budget.period}) has ${max(left, 0.0):.4f} left, '
-        f"and this may cost ${cost:.4f}"
-    )
+    named = f'the key "{budget.key}"' if isinstance(budget, KeyBudget) else f'the budget "{budget.name}"'
+    return f"{named} (${budget.usd:g} a {budget.period}) has ${max(left, 0.0):.4f} left, and this may cost ${cost:.4f}"
