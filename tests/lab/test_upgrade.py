@@ -31,6 +31,12 @@ body = {"model": "coder", "max_tokens": 8, "messages": [{"role": "user", "conten
 headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
 asked = urllib.request.Request("http://127.0.0.1:8484/v1/chat/completions", json.dumps(body).encode(), headers)
 print(json.load(urllib.request.urlopen(asked, timeout=120))["choices"][0])'"""
+# What the router tells of the models.
+MODELS = """python3 -c '
+import pathlib, urllib.request
+key = pathlib.Path("~/.config/gridtie/key").expanduser().read_text().strip()
+asked = urllib.request.Request("http://127.0.0.1:8484/v1/models", headers={"Authorization": f"Bearer {key}"})
+print(urllib.request.urlopen(asked, timeout=30).read().decode())'"""
 # Rows of the ledger in a form that does not change as long as they do not.
 ROWS = (
     "import sqlite3; ledger = sqlite3.connect('file:/var/lib/gridtie/ledger/ledger.sqlite?mode=ro', uri=True);"
@@ -164,9 +170,11 @@ def test_a_second_upgrade_has_nothing_to_do_and_says_so(station: Host, server: m
 
 def test_what_an_upgrade_leaves_is_what_a_run_of_the_playbook_makes(station: Host, server: mirror.Server) -> None:
     """What the models show on it among that: it is of one version of the engine."""
-    shown = [model["acceptance"]["engine_version"] for model in recorded(station)["models"]]
+    told = [model["gridtie"].get("acceptance") for model in json.loads(succeeded(station.run(MODELS)))["data"]]
+    shown = [model["acceptance"] for model in recorded(station)["models"]]
 
-    assert shown and set(shown) == {server.new}
+    assert shown and {each["engine_version"] for each in shown} == {server.new}
+    assert all(each in told for each in shown)
     assert "changed=0" in succeeded(site(station))
 
 
