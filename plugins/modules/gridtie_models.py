@@ -203,6 +203,10 @@ options:
     description: Environment variables of pip, where Ansible's caller has them. From the action plugin.
     type: dict
     default: {}
+  pip_addresses:
+    description: Those of them that may hold a password.
+    type: dict
+    default: {}
   lock_wait_s:
     description: Seconds that are waited for another program that uses the package manager.
     type: float
@@ -285,7 +289,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ledger": {"type": "str", "default": ""},
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
-    "pip": {"type": "dict", "default": {}, "no_log": True},
+    "pip": {"type": "dict", "default": {}, "no_log": False},
+    "pip_addresses": {"type": "dict", "default": {}, "no_log": True},
     "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
     **gridtie_network.ARGUMENTS,
 }
@@ -296,7 +301,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     given = module.params
     gridtie_network.use(given["network"])
-    os.environ.update(given["pip"])
+    os.environ.update({**given["pip"], **given["pip_addresses"]})
     if given["ca_bundle"]:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
