@@ -16,6 +16,7 @@ from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import BOM, got, kind, unquoted
 from gridtie.dialects.openai_chat.numbers import number
+from gridtie.dialects.surrogates import without_halves
 from gridtie.dialects.types import Dialect, InvalidRequest
 
 # The most bytes that so many characters can take as JSON: each as a pair of \uXXXX escapes, and the quotes.
@@ -66,18 +67,21 @@ Take = Callable[[Found, str, msgspec.Raw], None]
 
 
 def fields_of(body: bytes | bytearray) -> dict[str, msgspec.Raw]:
-    """The fields of a body, also behind a byte-order mark. Raises `InvalidRequest`."""
+    """The fields of a body. Raises `InvalidRequest`."""
     try:
         return _fields(body)
     except UNREADABLE as error:
-        return fields_after_mark(body, error)
+        return fields_mended(body, error)
 
 
-def fields_after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
-    """The fields of a body behind a byte-order mark; of any other the reason why it has none."""
-    if body.startswith(BOM):
+def fields_mended(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
+    """The fields of a body behind a byte-order mark, or with halves of characters in it, which become U+FFFD (decision
+    0048); of any other the reason why it has none.
+    """
+    form = without_halves(body[len(BOM) :] if body.startswith(BOM) else body)
+    if form is not body:
         try:
-            return _fields(body[len(BOM) :])
+            return _fields(form)
         except UNREADABLE as behind:
             error = behind
     wanted = "a JSON object of a few levels" if isinstance(error, RecursionError) else "a JSON object in UTF-8"

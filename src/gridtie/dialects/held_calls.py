@@ -28,7 +28,7 @@ from gridtie.dialects.types import (
     Untranslatable,
     Usage,
 )
-from gridtie.host.tool_calls import instructions, read, schema_of
+from gridtie.host.tool_calls import TooMuchDemanded, instructions, read, schema_of
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -54,7 +54,10 @@ def _held(conversation: Conversation) -> Conversation:
     settings = conversation.settings
     functions, demanded = _functions(settings.tools, settings.choice)
     words = msgspec.Raw(_encode(instructions(functions, demanded)))
-    schema = msgspec.Raw(_encode(schema_of(functions, demanded)))
+    try:
+        schema = msgspec.Raw(_encode(schema_of(functions, demanded)))
+    except TooMuchDemanded as error:
+        raise Untranslatable(f"tools: {error}; lower it, or ask another model", needs="tools") from None
     form = Format(path="tools", schema=schema, name=msgspec.Raw(b'"call"'), strict=True)
     # What is no function stays, for the target's writer to judge.
     others = [tool for tool in settings.tools if not isinstance(tool, Tool)]
