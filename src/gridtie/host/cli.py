@@ -14,6 +14,7 @@ import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from gridtie.host.commands import (
+    backup,
     bench,
     chat,
     completion,
@@ -26,6 +27,7 @@ from gridtie.host.commands import (
     models,
     quality,
     report,
+    restore,
     route,
     service,
     status,
@@ -82,7 +84,7 @@ def build_parser() -> Parser:
     parser.set_defaults(run=status.run, json=False)
     for module in (
         status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service,
-        completion,
+        backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

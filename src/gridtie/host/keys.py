@@ -96,7 +96,7 @@ def add(
             "the given key is none of ours (gt- and 43 letters, digits, - or _); leave it out for a new one"
         )
     key = key or new_key()
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         if any(row.name == name for row in rows):
             raise KeysError(f'there is a key "{name}" already; revoke it first (`gridtie keys revoke {name}`)')
@@ -110,7 +110,7 @@ def add(
 
 def revoke(directory: Path, name: str) -> None:
     """Forget a key; the router refuses it from its next look on. Raises `KeysError`."""
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         left = [row for row in rows if row.name != name]
         if len(left) == len(rows):
@@ -142,7 +142,7 @@ def _check(name: str, environments: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Alone among those who change keys: two at a time would lose one of the changes."""
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
