@@ -95,14 +95,19 @@ class Restore:
         self._record = places.config / RESTORE_PLAN
 
     def finish(self) -> Optional[Restored]:
-        """Go on where a killed run had decided; None where there is none. Raises `StationError`."""
+        """Go on where a killed run had decided, and undo what one had only begun; None where there is none.
+
+        Raises `StationError`.
+        """
         _check_writable(self._places)
         if not self._record.exists():
             return None
         with self._alone():
             plan = self._earlier()
-            if plan is None or plan.stage == STAGING:
+            if plan is None:
                 return None
+            if plan.stage == STAGING:
+                _remove_staged(plan)
             return Restored(self._go_on(plan), finished=True)
 
     def run(self, backup: Path, *, other: bool = False, controller: bool = False) -> Restored:
@@ -183,7 +188,7 @@ class Restore:
                 stopped = True
                 self._router.stop()
             with self._unused_ledger():
-                before = self._keep_what_was()
+                before = self._keep_what_was(ledger=LEDGER in staged)
                 plan = replace(plan, stage=DECIDED, remove=self._superfluous(targets), before=before)
                 self._save(plan)
         except BaseException:
@@ -209,12 +214,14 @@ class Restore:
             try:
                 self._router.start()
             except StationError as error:
+                if plan.stage == STAGING:
+                    raise
                 back = f"; what was before is in {plan.before}" if plan.before else ""
                 raise BackupError(f"all of {plan.backup} is in its place, and {error}{back}") from None
         self._record.unlink(missing_ok=True)
         return plan
 
-    def _keep_what_was(self) -> str:
+    def _keep_what_was(self, *, ledger: bool) -> str:
         """A backup of the station as it is; "" where there is none."""
         if not (self._places.config / keys.FILE).is_file() and not self._places.ledger.is_file():
             return ""
@@ -222,19 +229,37 @@ class Restore:
         directory.mkdir(mode=0o700, exist_ok=True)
         moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         path = directory / f"before-restore-{moment}.tar.gz"
-        make(self._places, path, self._host, over=True)
-        for old in sorted(directory.glob("before-restore-*.tar.gz"))[:-_KEPT]:
-            old.unlink()
+        try:
+            make(self._places, path, self._host, ledger=ledger, over=True)
+        except BackupError:
+            # A ledger that is damaged may be why somebody restores: its files are kept as they are.
+            make(self._places, path, self._host, ledger=False, over=True)
+            self._keep_ledger(directory / f"before-restore-{moment}-ledger")
+        for pattern in ("*.tar.gz", "*-ledger"):
+            for old in sorted(directory.glob(f"before-restore-{pattern}"))[:-_KEPT]:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
         return str(path)
+
+    def _keep_ledger(self, directory: Path) -> None:
+        """By a second name of each file, which takes no room."""
+        directory.mkdir(mode=0o700, exist_ok=True)
+        ledger = self._places.ledger
+        for each in (ledger, ledger.with_name(f"{ledger.name}-wal"), *self._segments()):
+            with suppress(FileNotFoundError, FileExistsError):
+                os.link(each, directory / each.name)
 
     def _superfluous(self, targets: Mapping[str, Path]) -> list[str]:
         """What is left of another ledger would be taken for a part of this one."""
         if LEDGER not in targets:
             return []
-        ledger, journal = self._places.ledger, self._places.journal
+        ledger = self._places.ledger
         beside = [ledger.with_name(f"{ledger.name}{each}") for each in ("-wal", "-shm")]
-        segments = journal.glob("*.log") if journal.is_dir() else ()
-        return [str(each) for each in (*beside, *segments) if each in beside or JOURNAL_SEGMENT.fullmatch(each.name)]
+        return [str(each) for each in (*beside, *self._segments())]
+
+    def _segments(self) -> list[Path]:
+        journal = self._places.journal
+        found = journal.iterdir() if journal.is_dir() else ()
+        return sorted(each for each in found if JOURNAL_SEGMENT.fullmatch(each.name))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gridtie.host.backup.archive import BackupError
 from gridtie.host.backup.places import places_of
-from gridtie.host.backup.restore import Restore, Restored, Router
+from gridtie.host.backup.restore import STAGING, Restore, Restored, Router
 
 from .service import StationRouter
 
@@ -69,8 +69,10 @@ class _NoRouter(Router):
 
 def text(done: Restored, site: str) -> str:
     """What was done, and what is to be done next."""
-    begun = "An earlier run had begun to restore" if done.finished else "Restored"
-    lines = [f"{begun} {done.plan.backup}, made {done.plan.made}{'; that is finished now' if done.finished else ''}."]
+    what = f"{done.plan.backup}, made {done.plan.made}"
+    if done.plan.stage == STAGING:
+        return f"An earlier run had begun to restore {what}, and changed nothing yet: all is as it was.\n"
+    lines = [f"An earlier run had begun to restore {what}: it is done now." if done.finished else f"Restored {what}."]
     if done.plan.before:
         lines.append(f"What was here before is in {done.plan.before}: the way back is to restore that.")
     lines += [f"Not put back: {each}" for each in done.kept]

@@ -166,7 +166,7 @@ def _engine(look: Look, verb: str) -> Ran:
 
 
 def _is_gone(ran: Ran) -> bool:
-    return "No such container" in ran.err
+    return "no such container" in ran.err.lower()
 
 
 def _done(ran: Ran) -> None:

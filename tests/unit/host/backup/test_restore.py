@@ -88,6 +88,19 @@ def test_the_way_back_is_the_backup_of_what_was(backup: Path, anew: Places, rout
     assert (key_of(anew), rows_of(anew)) == (ANEW, ["later"])
 
 
+def test_a_ledger_that_is_damaged_is_no_obstacle_and_stays_as_it_was(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    anew.ledger.write_bytes(b"no ledger any more")
+    done = Restore(anew, router, HOST).run(backup)
+
+    assert rows_of(anew) == ["one", "two"]
+    (kept,) = (anew.state / BEFORE).glob("*-ledger")
+    assert (kept / "ledger.sqlite").read_bytes() == b"no ledger any more"
+    with Archive(Path(done.plan.before)) as archive:
+        assert "config/keys.json" in archive.manifest.members
+
+
 def test_nothing_of_the_ledger_before_is_taken_for_a_part_of_this_one(
     backup: Path, anew: Places, router: RouterFile
 ) -> None:
@@ -298,12 +311,16 @@ def test_killed_at_any_step_and_run_again_it_is_as_if_nothing_had_been(
     assert int(done.stdout) > 30
 
 
-def test_without_a_file_it_finishes_what_was_decided(backup: Path, anew: Places, router: RouterFile) -> None:
+@pytest.mark.parametrize(("stage", "key"), [("staging", ANEW), ("decided", LOST), ("moved", ANEW)])
+def test_without_a_file_what_was_broken_off_is_finished_or_undone(
+    backup: Path, anew: Places, router: RouterFile, stage: str, key: str
+) -> None:
     assert Restore(anew, router, HOST).finish() is None
 
     staged = anew.config / ".station.key.gridtie-restore"
-    staged.write_text(LOST)
-    plan = {"backup": str(backup), "made": "", "stage": "decided", "running": True,
+    if stage != "moved":
+        staged.write_text(LOST)
+    plan = {"backup": str(backup), "made": "", "stage": stage, "running": True,
             "moves": [[str(staged), str(anew.config / "station.key")]], "remove": [], "before": ""}  # fmt: skip
     (anew.config / RESTORE_PLAN).write_text(json.dumps(plan))
     router.stop()
@@ -312,5 +329,7 @@ def test_without_a_file_it_finishes_what_was_decided(backup: Path, anew: Places,
 
     assert done
     assert done.finished
-    assert key_of(anew) == LOST
+    assert key_of(anew) == key
     assert router.running()
+    assert not staged.exists()
+    assert not (anew.config / RESTORE_PLAN).exists()
