@@ -12,6 +12,7 @@ import io
 import json
 import re
 import tarfile
+import time
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -97,7 +98,7 @@ def write(file: IO[bytes], manifest: Manifest, contents: Mapping[str, Content]) 
 
 def _add(tar: tarfile.TarFile, name: str, content: Content) -> None:
     info = tarfile.TarInfo(name)
-    info.mode = 0o600
+    info.mode, info.mtime = 0o600, time.time()
     info.size = len(content) if isinstance(content, bytes) else content.stat().st_size
     with _opened(content) as file:
         tar.addfile(info, file)

@@ -157,7 +157,9 @@ class Restore:
         for name, member in manifest.members.items():
             path = self._places.path_of(name)
             if path is None:
-                kept.append(f"{name}: no station.json here says where the playbook has it on this machine")
+                kept.append(
+                    f"{name}: no station.json says where the playbook has it on this machine; `tar -xOzf` takes it out"
+                )
                 continue
             if path.is_dir():
                 raise BackupError(f"{path} is a directory, and {name} of the backup belongs there; move it away")

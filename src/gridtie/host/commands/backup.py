@@ -103,6 +103,8 @@ def text(manifest: Manifest) -> str:
 
 
 def _size(number: int) -> str:
+    if number < 1000:
+        return f"{number} B"
     return f"{number / 1e6:.1f} MB" if number >= 1e6 else f"{number / 1e3:.1f} kB"
 
 

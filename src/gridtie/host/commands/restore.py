@@ -77,5 +77,5 @@ def text(done: Restored, site: str) -> str:
         lines.append(f"What was here before is in {done.plan.before}: the way back is to restore that.")
     lines += [f"Not put back: {each}" for each in done.kept]
     lines.append("The router serves with it." if done.plan.running else "The router was not running, and is not now.")
-    lines.append(f"Next: {site} brings the models by their digests, and gives people on this machine their keys.")
+    lines.append(f"Next: `{site}` brings the models by their digests, and gives people on this machine their keys.")
     return "\n".join(lines) + "\n"

@@ -125,7 +125,7 @@ def test_restored_the_router_is_started_again_and_the_way_back_is_told(
     verbs = [line.split()[2] for line in (tmp_path / "asked").read_text().splitlines()]
     assert verbs == ["inspect", "stop", "start"]
     assert "before-restore-" in said
-    assert "Next: make site" in said
+    assert "Next: `make site`" in said
 
 
 def test_a_router_that_does_not_serve_with_it_is_told(
