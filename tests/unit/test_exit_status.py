@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from gridtie.cli import controller_parser, main
+from gridtie.cli import main
+from standins.commands import COMMANDS
 from standins.httpd import serving
 
 # What is asked of this machine or of files alone, and what it says where no station is: the doctor's checks fail.
@@ -39,18 +38,6 @@ OF_THE_ROUTER = [
 FORMS = {"older_than": "90d", "environment": "production"}
 
 
-def commands(
-    parser: argparse.ArgumentParser, words: tuple[str, ...] = ()
-) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Each command that can be typed, with its own parser."""
-    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    if not below:
-        yield " ".join(words), parser
-    for action in below:
-        for name, child in action.choices.items():
-            yield from commands(child, (*words, name))
-
-
 def typed(name: str) -> list[str]:
     """The command with no more than it must be given."""
     words = name.split()
@@ -61,9 +48,6 @@ def typed(name: str) -> list[str]:
         elif not action.option_strings and action.nargs != "?":
             words.append(value)
     return words
-
-
-COMMANDS = dict(commands(controller_parser()))
 
 
 @pytest.fixture

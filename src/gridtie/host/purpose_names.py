@@ -6,6 +6,8 @@ from __future__ import annotations
 SMOKE_TEST = "smoke-test"
 PURPOSES = ("code", "chat", "agents", "completion", "embeddings", SMOKE_TEST)
 FORMER_PURPOSES = {"probe": SMOKE_TEST}
+# Names that clients ask for. A routing file has one of the two, and both are answered.
+FORMER_ALIASES = {"probe": SMOKE_TEST}
 
 
 def current_purpose(word: str) -> str:

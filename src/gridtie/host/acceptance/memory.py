@@ -10,7 +10,7 @@ from ..fit.memory import FULL, Need
 MIB = 1 << 20
 
 # What a llama.cpp server process takes beside its model (Python, the library, heap, threads), with its launcher:
-# about 130 MiB measured with the probe model on both engines.
+# about 130 MiB measured with the smoke-test model on both engines.
 PROCESS_BYTES = 192 * MIB
 # The formula is within 2 % of the server's own dry run; the rest is what allocators and page tables add.
 TOLERANCE = 0.05
