@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Iterator, Mapping, Optional, Protocol, Sequence
 
-from gridtie.host import audit, keys
+from gridtie.host import keys
 from gridtie.host.json_file import read_json, write_json
 from gridtie.host.ledger_file import JOURNAL_SEGMENT, SCHEMA
 from gridtie.host.paths import RESTORE_PLAN, StationError
@@ -163,11 +163,6 @@ class Restore:
                 continue
             if path.is_dir():
                 raise BackupError(f"{path} is a directory, and {name} of the backup belongs there; move it away")
-            if path.parent == audit.of_host(self._places.config) and path.parent.exists():
-                kept.append(
-                    f"{name}: this machine's own log goes on, as nothing is taken from it; `tar -xOzf` takes it out"
-                )
-                continue
             if name.startswith("controller/") and path.is_file() and not controller:
                 if _differs(path, member.bytes, member.sha256):
                     kept.append(f"{name}: {path} is there and says something else; --with-controller replaces it")
@@ -215,7 +210,6 @@ class Restore:
                     # One that is not there is in its place already.
                     with suppress(FileNotFoundError):
                         Path(source).replace(target)
-            audit.note(audit.of_host(self._places.config), "backup restored", made=plan.made, before=plan.before)
             plan = replace(plan, stage=MOVED)
             self._save(plan)
         if plan.running:

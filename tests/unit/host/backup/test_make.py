@@ -30,7 +30,6 @@ def test_it_has_keys_configuration_ledger_and_lock_and_no_more(tmp_path: Path) -
     assert names(tmp_path / "b") == {
         *("config/keys.json", "config/station.key", "config/llm_routing.yaml", "config/secrets/openai"),
         *("config/tls/server.pem", "models/added.json", "controller/lock", "ledger/ledger.sqlite"),
-        "config/audit/audit.jsonl",
     }
     assert (manifest.host, manifest.project, manifest.ledger_schema, manifest.ledger_rows) == (
         HOST, "gridtie", schema.VERSION, 2,

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.host import audit
 from gridtie.host.backup.archive import Archive, BackupError, Manifest, member_of, write
 from gridtie.host.backup.make import make
 from gridtie.host.backup.places import Places
@@ -61,19 +60,6 @@ def test_keys_configuration_and_ledger_are_those_of_the_backup(backup: Path, ane
     assert router.asked == ["stop", "start"]
     assert not done.finished
     assert not (anew.config / RESTORE_PLAN).exists()
-
-
-def test_the_audit_log_of_the_machine_goes_on_and_has_the_restore(
-    backup: Path, anew: Places, router: RouterFile
-) -> None:
-    log = audit.of_host(anew.config)
-    audit.note(log, "key added", name="only-here")
-    done = Restore(anew, router, HOST).run(backup)
-
-    assert [line["what"] for line in audit.read(log) if line.get("name") == "only-here"] == ["key added"]
-    assert audit.read(log)[-1]["what"] == "backup restored"
-    assert audit.read(log)[-1]["before"] == done.plan.before
-    assert any(each.startswith("config/audit/audit.jsonl: this machine's own log goes on") for each in done.kept)
 
 
 def test_the_machine_of_a_new_station_stays_what_it_is(backup: Path, anew: Places, router: RouterFile) -> None:
@@ -260,7 +246,7 @@ def test_the_lock_comes_back_where_there_is_none_and_replaces_another_only_if_to
     lock.write_text("schema: 1\nmodels: {}\n")
     done = Restore(anew, router, HOST).run(backup)
     assert lock.read_text() == "schema: 1\nmodels: {}\n"
-    assert "--with-controller" in done.kept[-1]
+    assert "--with-controller" in done.kept[0]
 
     Restore(anew, router, HOST).run(backup, controller=True)
     assert lock.read_text() == "schema: 1\n"
@@ -278,7 +264,6 @@ def test_who_may_not_write_is_told_before_anything_is_read(
 KILLED = """
 import json, os, shutil, sys
 from pathlib import Path
-from gridtie.host import audit
 from gridtie.host.backup.places import Places
 from gridtie.host.backup.restore import Restore
 from gridtie.host.paths import RESTORE_PLAN, read_station
@@ -307,10 +292,7 @@ def check(step):
     assert (root / "runs").exists(), f"the router does not run after step {step}"
     left = [each for each in tree(here.config, here.state) if "gridtie-restore" in each or RESTORE_PLAN in each]
     assert not left, (step, left)
-    assert audit.read(audit.of_host(here.config))[-1]["what"] == "backup restored", step
-    apart = ("/backups/", "/audit/")  # moments stand in them
-    files = tree(here.config, here.state).items()
-    seen.append({each: text for each, text in files if not any(part in each for part in apart)})
+    seen.append({each: text for each, text in tree(here.config, here.state).items() if "/backups/" not in each})
 
 steps = kill_everywhere(prepare, work, check)
 for step, each in enumerate(seen, 1):
