@@ -26,6 +26,9 @@ _MODEL = f"a name of at most {MAX_MODEL_CHARACTERS} printable characters"
 _T = TypeVar("_T")
 _Raw = msgspec.Raw
 NULL, TRUE, FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
+_ONE = _Raw(b"1")
+# Digits of a number that is shown.
+_SHORT = 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 # Arguments of the SDKs and of LiteLLM that people write into the JSON.
 _HEADER_FIELDS = ("extra_headers", "default_headers", "headers")
@@ -125,6 +128,15 @@ def take_limit(found: Found, name: str, value: msgspec.Raw) -> None:
     limit = number(found["fields"], name, value)
     if limit is not None:
         found["max_output"] = max(int(limit), found.get("max_output", 1))
+
+
+def take_one_answer(found: Found, name: str, value: msgspec.Raw) -> None:
+    """How many answers are wanted, in a dialect whose answers bear no index."""
+    if value not in (NULL, _ONE):
+        shown = kind(value) if kind(value) != "a number" or len(value) > _SHORT else bytes(value).decode()
+        raise InvalidRequest(
+            name, shown, "1: nothing in these answers tells several of them apart; send it once for each"
+        )
 
 
 def take_number(found: Found, name: str, value: msgspec.Raw) -> None:

@@ -38,6 +38,8 @@ class HeldToSchema(Translated):
     """A `Codec` for requests with tools."""
 
     def _conversation(self, facts: Facts) -> Conversation:
+        if facts.choices > 1:
+            raise Untranslatable("this model gives one answer a request where there are tools; leave n out", needs="n")
         return _held(conversation_of(facts, self._client.read))
 
     def stream(self, options: AnswerOptions) -> StreamDecoder:
@@ -118,6 +120,9 @@ class _Answer:
 
     def held(self) -> int:
         return self._inner.held()
+
+    def usage(self) -> Usage:
+        return self._inner.usage()
 
     def _judged(self, chunk: Chunk) -> Chunk:
         chunk.unread = False
