@@ -66,6 +66,7 @@ def _end(reason: Finish, usage: Usage) -> dict[str, Any]:
         "total_duration": 0,
         "load_duration": 0,
         "prompt_eval_count": usage.input,
+        "prompt_eval_cached_count": usage.cached,
         "prompt_eval_duration": 0,
         "eval_count": usage.output,
         "eval_duration": 0,
