@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
@@ -23,13 +23,18 @@ ReadFacts = Callable[[Exchange], Facts]
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
 
+# Headers by which clients name a session: many agents, opencode beside it, Claude Code.
+_SESSION = (b"x-session-id", b"x-session-affinity", b"x-claude-code-session-id")
+
 # An image in an estimate of a prompt's size: between the smallest and the largest that models count.
 IMAGE_TOKENS = 1000
 # What wraps a message in a model's template, in tokens, as most models have it.
 MESSAGE_TOKENS = 4
 
 
-def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claimed: Claims | None) -> RequestInfo:
+def request_info(
+    id: str, surface: Surface, facts: Facts, key: Key | None, claimed: Claims | None, session: str = ""
+) -> RequestInfo:
     """All that `decide` may look at of a request; the same for one that is sent and one that is only explained."""
     key = key or _ANYBODY
     claimed = claimed or Claims(key.environments[0])
@@ -56,7 +61,16 @@ def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claim
         facts.choices,
         facts.extras,
         claimed.purpose,
+        session,
     )
+
+
+def session_of(headers: Mapping[bytes, bytes]) -> str:
+    """What a client calls its session in a header; "" where it does not."""
+    for name in _SESSION:
+        if (value := headers.get(name)) is not None:
+            return value.decode("latin-1").strip()
+    return ""
 
 
 class Dispatcher:
@@ -86,7 +100,9 @@ class Dispatcher:
             refusal = Refusal(status=400, code="invalid_body", message=str(error))
             self.refuse(exchange, self.unread(exchange, surface, claimed), refusal, errors)
             return
-        self.submit(exchange, request_info(exchange.id, surface, facts, exchange.head.key, claimed), facts, errors)
+        head = exchange.head
+        info = request_info(exchange.id, surface, facts, head.key, claimed, session_of(head.headers))
+        self.submit(exchange, info, facts, errors)
 
     def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
         """Carry out a request, by the configuration that its head was admitted by."""

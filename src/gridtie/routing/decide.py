@@ -37,7 +37,7 @@ _PAUSED = frozenset({"failing", "limited", "misconfigured"})
 def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
     route = policy.route(info)
-    if route.plans is not None and info.prompt_tokens <= route.fits:
+    if route.plans is not None and info.prompt_tokens <= route.fits and not snapshot.holds_prefix:
         in_memory = _all_clear(route, snapshot)
         if in_memory >= 0:
             plan = route.plans.get(in_memory)
@@ -98,7 +98,7 @@ class _Decision:
                 self.skipped.append(skip)
         if usable:
             self.skipped += [skip for _, skip in failing]
-            attempts = [seen.attempt for seen in self._ordered(usable)]
+            attempts = [seen.attempt for seen in self._stays(self._ordered(usable))]
         else:
             # A pause protects a cloud's quota; on one's own machine it would only keep the last way shut.
             attempts = [_last_resort(seen) for seen, _ in failing]
@@ -207,6 +207,20 @@ class _Decision:
             return self._too_small(seen), place, best[place].busy and not at_hand
 
         return sorted(usable, key=rank)
+
+    def _stays(self, ordered: list[_Seen]) -> list[_Seen]:
+        """A session stays with the engine that holds its prefix: it goes before the others that serve the same model,
+        as long as it is free and has the model in memory. Another model is never chosen for it."""
+        held = next((seen for seen in ordered if seen.candidate.target.id == self.snapshot.holds_prefix), None)
+        if held is None or held.busy or held.state.loaded is False or self._too_small(held):
+            return ordered
+        place, model = held.candidate.place, held.candidate.target.model
+        same = (seen.candidate.place == place and seen.candidate.target.model == model for seen in ordered)
+        first = next(at for at, each in enumerate(same) if each)
+        reason = f"{held.attempt.reason}; it holds the prefix of this session"
+        held.attempt = msgspec.structs.replace(held.attempt, reason=reason)
+        others = [seen for seen in ordered if seen is not held]
+        return [*others[:first], held, *others[first:]]
 
     def _too_small(self, seen: _Seen) -> bool:
         context = seen.candidate.target.context
