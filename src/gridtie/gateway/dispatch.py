@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic, time
 
+from gridtie.config.names import PRIVATE
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
+from gridtie.dialects.openai_responses.kept import Earlier, answered, items, together
 from gridtie.dialects.types import InvalidRequest
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
@@ -20,6 +24,7 @@ from gridtie.routing.runner import Runner
 # Reads the facts of a request. Raises `InvalidRequest`.
 ReadFacts = Callable[[Exchange], Facts]
 
+_PRIVATE = frozenset({PRIVATE})
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
 
@@ -47,7 +52,7 @@ def request_info(
         claimed.environment,
         key.name,  # key
         claimed.agent,
-        claimed.tags,
+        claimed.tags | _PRIVATE if facts.private else claimed.tags,
         key.relay,  # relayed
         facts.stream,
         facts.needs,
@@ -73,12 +78,22 @@ def session_of(headers: Mapping[bytes, bytes]) -> str:
     return ""
 
 
+class Refused(Exception):
+    """While a request was read it turned out that it cannot be carried out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 class Dispatcher:
     """What every surface shares."""
 
-    def __init__(self, runner: Runner, metering: Metering) -> None:
+    def __init__(self, runner: Runner, metering: Metering, kept: KeptAnswers) -> None:
         self._runner = runner
         self._metering = metering
+        self.kept = kept
+        self.held = runner.held
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
         """What the request's headers claim, if its key allows it; the same head is read once (`Head.claims`)."""
@@ -89,7 +104,7 @@ class Dispatcher:
         return found
 
     def serve(self, exchange: Exchange, surface: Surface, read: ReadFacts, errors: ErrorFormat) -> None:
-        """Answer a request whose body this reads: what every surface does with a prompt."""
+        """Answer a request whose body this reads, or that it refuses: what every surface does with a prompt."""
         claimed = exchange.head.claims or self.claims(exchange)
         if isinstance(claimed, Refusal):
             self.refuse(exchange, self.unread(exchange, surface), claimed, errors)
@@ -99,6 +114,9 @@ class Dispatcher:
         except InvalidRequest as error:
             refusal = Refusal(status=400, code="invalid_body", message=str(error))
             self.refuse(exchange, self.unread(exchange, surface, claimed), refusal, errors)
+            return
+        except Refused as error:
+            self.refuse(exchange, self.unread(exchange, surface, claimed), error.refusal, errors)
             return
         head = exchange.head
         info = request_info(exchange.id, surface, facts, head.key, claimed, session_of(head.headers))
@@ -112,10 +130,19 @@ class Dispatcher:
             refusal = Refusal(status=503, code="not_metered", message=self._metering.fault, retry_after=5)
             self.refuse(exchange, info, refusal, errors)
             return
-        response = Response(exchange, errors, self._metering, loaded)
+        keep = partial(self._keep, info, facts) if facts.keeps else None
+        response = Response(exchange, errors, self._metering, loaded, keep)
         request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
             exchange.listener = request
+
+    def _keep(self, info: RequestInfo, facts: Facts, last: bytes) -> None:
+        """Keep what the conversation has come to with an answer, which the client is about to get."""
+        found = answered(last)
+        if found is not None:
+            id, output = found
+            said = together(items(facts.fields["input"]), output)
+            self.kept.keep(info.key, id, Earlier(said, PRIVATE in info.tags), monotonic())
 
     def refuse(self, exchange: Exchange, info: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
         """Answer a request that is not even decided about; it is in the ledger all the same."""

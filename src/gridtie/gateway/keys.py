@@ -82,6 +82,11 @@ class Keys:
         """Whose key this is. Looked up by its hash, so that timing says nothing about any key."""
         return self._by_digest.get(sha256(presented).digest())
 
+    def holders(self) -> dict[str, frozenset[bytes]]:
+        """The digests of the keys that bear a name: a name whose keys are all others now is another holder's."""
+        names = {key.name for key in self._by_digest.values()}
+        return {name: frozenset(d for d, key in self._by_digest.items() if key.name == name) for name in names}
+
     def names(self) -> frozenset[str]:
         """Whose keys there are, in canonical form."""
         return frozenset(canonical(key.name) for key in self._by_digest.values())

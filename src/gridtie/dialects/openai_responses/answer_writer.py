@@ -64,7 +64,8 @@ class _Response:
     """The response as it grows; what both writers have in common."""
 
     def __init__(self, id: str, created: int, model: str, options: AnswerOptions) -> None:
-        self._id = "resp_" + (id.removeprefix("chatcmpl-") or "0")
+        self._id = "resp_" + (options.name or id.removeprefix("chatcmpl-") or "0")
+        self._kept = {"previous_response_id": options.previous or None, "store": options.keeps}
         self._head = {"id": self._id, "object": "response", "created_at": created, "model": model}
         self._items: list[_Item] = []
         self._calls: dict[int, _Item] = {}
@@ -85,10 +86,9 @@ class _Response:
             "metadata": {},
             "output": [item.whole("completed") for item in self._items] if finish is not None else [],
             "parallel_tool_calls": True,
-            "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "service_tier": "default",
-            "store": False,
+            **self._kept,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
             "tool_choice": "auto",
