@@ -97,6 +97,8 @@ class LineWriter:
     def signature(self, text: Text) -> bytes:
         return b""
 
+    redacted = signature
+
     def call(self, index: int, call: ToolCall) -> bytes:
         self._calls.begin(index, call)
         return b""
@@ -139,6 +141,8 @@ class WholeWriter:
 
     def signature(self, text: Text) -> bytes:
         return b""
+
+    redacted = signature
 
     def call(self, index: int, call: ToolCall) -> bytes:
         self._calls.begin(index, call)
