@@ -17,6 +17,8 @@ from gridtie.dialects.found import kind
 _Raw = msgspec.Raw
 _NULL = _Raw(b"null")
 _INSTRUCTIONS = ("system", "developer")
+# Bytes of a beginning that are looked at: what begins alike for so long shares most of a prefix.
+_MOST = 64 * 1024
 # Of Anthropic's label for a user, where it names a session: Claude Code's holds account and session, in either form.
 _NAMES_A_SESSION = "session"
 
@@ -53,6 +55,10 @@ def named(facts: Facts) -> str:
 
 def opening(facts: Facts) -> bytes:
     """The texts that it begins with, as they stand in the body; b"" for what is no conversation."""
+    return _opening(facts)[:_MOST]
+
+
+def _opening(facts: Facts) -> bytes:
     fields = facts.fields
     try:
         match facts.dialect:

@@ -123,3 +123,9 @@ def test_a_text_is_the_same_conversation_as_a_response_without_items() -> None:
 )
 def test_what_is_no_conversation_has_no_session(odd: Facts) -> None:
     assert (session.named(odd), session.opening(odd)) == ("", b"")
+
+
+def test_of_a_beginning_without_end_so_much_is_looked_at() -> None:
+    found = session.opening(facts(read_chat_completion, messages=[user("x" * 1_000_000)]))
+
+    assert len(found) == 65_536
