@@ -84,8 +84,10 @@ class Keys:
 
     def holders(self) -> dict[str, frozenset[bytes]]:
         """The digests of the keys that bear a name: a name whose keys are all others now is another holder's."""
-        names = {key.name for key in self._by_digest.values()}
-        return {name: frozenset(d for d, key in self._by_digest.items() if key.name == name) for name in names}
+        digests: dict[str, set[bytes]] = {}
+        for digest, key in self._by_digest.items():
+            digests.setdefault(key.name, set()).add(digest)
+        return {name: frozenset(found) for name, found in digests.items()}
 
     def names(self) -> frozenset[str]:
         """Whose keys there are, in canonical form."""

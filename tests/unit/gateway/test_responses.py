@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,22 @@ def test_what_is_too_old_or_switched_off_is_gone(tmp_path: Path) -> None:
                 assert (len(station.router.kept), station.router.kept.bytes) == (0, 0)
 
     run(asked)
+
+
+def test_a_later_holder_of_a_name_finds_nothing_of_the_one_before(tmp_path: Path) -> None:
+    """Revoked, and a new key under the same name, both before the router looked again."""
+
+    async def asked() -> str:
+        async with Upstream(stream("a")) as here, Station(tmp_path, keeping(here.url)) as station:
+            first = final(await ask(station, SECRET, key=OTHER_KEY))
+            rows = json.loads((station.config / "keys.json").read_text())
+            rows["keys"][1]["sha256"] = hashlib.sha256(b"gt-somebody-else").hexdigest()
+            (station.config / "keys.json").write_text(json.dumps(rows))
+            await station.router.settings.reload()
+            assert (len(station.router.kept), station.router.kept.bytes) == (0, 0)
+            return refused(await ask(station, "x", first["id"], key="gt-somebody-else"))
+
+    assert "that this key got" in run(asked)
 
 
 def test_what_was_private_stays_private_although_the_next_request_does_not_say_so(tmp_path: Path) -> None:
