@@ -253,8 +253,12 @@ def test_what_is_recalled_counts_as_held_for_clients(tmp_path: Path) -> None:
 
     async def asked() -> Answered:
         text = keeping(":").replace("limits: {}", "limits: {max_body_bytes: 100000, held_bytes: 200000}")
+        # Three such requests at once would be too much; one after another they are not.
         async with Upstream(stream("a")) as here, Station(tmp_path, text.replace("':'", f"'{here.url}'")) as station:
             first = final(await ask(station, "x" * 40000))
+            for _ in range(5):
+                assert (await ask(station, "y", first["id"])).status == 200
+            assert station.router.held.total == 0
             station.router.held.holding("station").take(70_000)
             return await ask(station, "y", first["id"])
 
