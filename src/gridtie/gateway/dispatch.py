@@ -119,7 +119,8 @@ class Dispatcher:
             self.refuse(exchange, self.unread(exchange, surface, claimed), error.refusal, errors)
             return
         head = exchange.head
-        info = request_info(exchange.id, surface, facts, head.key, claimed, session_of(head.headers))
+        session = session_of(head.headers) if head.loaded.policy.twins else ""
+        info = request_info(exchange.id, surface, facts, head.key, claimed, session)
         self.submit(exchange, info, facts, errors)
 
     def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
