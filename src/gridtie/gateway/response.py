@@ -10,8 +10,8 @@ from gridtie.dialects.types import Failure
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded
+from gridtie.gateway.settling import Meter
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Refusal
@@ -30,7 +30,7 @@ class Response:
         self,
         exchange: Exchange,
         errors: ErrorFormat,
-        metering: Metering,
+        metering: Meter,
         loaded: Loaded,
         keep: Callable[[bytes], None] | None = None,
     ) -> None:

@@ -88,6 +88,10 @@ def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, 
         # The target that holds the prefix of its session; "" where none is known.
         "holds_prefix": snapshot.holds_prefix,
         "attempts": _attempts(plan),
+        "timeouts": msgspec.to_builtins(plan.bounds.timeouts),
+        "retries": msgspec.to_builtins(plan.bounds.retries),
+        # Of those two what an alias or a rule says: setting -> whose it is.
+        "set_by": dict(plan.bounds.whose),
         "skipped": [msgspec.to_builtins(skip) for skip in plan.skipped],
         "refusal": msgspec.to_builtins(plan.refusal),
     }
@@ -100,6 +104,7 @@ def _attempts(plan: Plan) -> list[dict[str, Any]]:
             "locality": attempt.target.locality,
             "context": attempt.target.context,
             "reason": attempt.reason,
+            "rank": attempt.rank,
             "max_wait": attempt.max_wait,
             "first_token": attempt.first_token,
             "reserve_usd": attempt.reserve_usd,

@@ -29,7 +29,7 @@ def machine(port: int) -> dict[str, Any]:
     return {"type": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "locality": "local", "max_in_flight": 1}
 
 
-def policy(local: list[str]) -> Policy:
+def policy(local: list[Any]) -> Policy:
     providers = house.DOCUMENT["providers"] | {"one": machine(1), "two": machine(2), "three": machine(3)}
     models = {"coder": {"local": local, "cloud": {"provider": "openai", "model": "gpt-5.4-mini"}}}
     return house.policy(providers=providers, models=models)
@@ -89,6 +89,20 @@ def test_the_plan_of_one_session_is_not_that_of_the_next() -> None:
 def test_sessions_are_told_apart_only_where_it_can_matter(local: list[str], *, twins: bool) -> None:
     """One engine for each model, as on most machines: no request is read for its session."""
     assert policy(local).twins is twins
+
+
+def test_targets_that_share_a_place_by_weight_keep_the_sessions_that_they_drew() -> None:
+    """Also where they are different models: the lot says which of them a session begins at, and not each turn's."""
+    shared = policy([{"model": FIRST, "weight": 9}, {"model": OTHER, "weight": 1}])
+    lots = [msgspec.structs.replace(house.request(), id=f"r{number}") for number in range(50)]
+
+    def firsts(holds: str) -> set[str]:
+        snapshot = Snapshot(now=0.0, states={}, holds_prefix=holds)
+        return {decide(info, shared, snapshot).attempts[0].target.id for info in lots}
+
+    assert shared.twins
+    assert firsts("") == {FIRST, OTHER}
+    assert (firsts(FIRST), firsts(OTHER)) == ({FIRST}, {OTHER})
 
 
 # -- What is remembered ------------------------------------------------------------------------------------------------
