@@ -21,7 +21,7 @@ options:
   directories:
     description: >-
       Each with C(path), C(mode), C(owner), C(group), and C(taken_from), a user whose files below it are given to the
-      owner.
+      owner, or C(group_taken_from), a group whose files below it are given to the group.
     type: list
     elements: dict
     default: []

@@ -25,6 +25,7 @@ from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
+from gridtie.routing.bounds import longest
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.key_policy import KeyPolicy
 from gridtie.routing.refusals import RETRY_SOON
@@ -80,7 +81,7 @@ class App:
         routing = loaded.routing
         self.limits = routing.limits
         self.held.limit = routing.limits.held_bytes
-        self.patience = routing.timeouts.total + limits.GRACE_SECONDS
+        self.patience = longest(routing) + limits.GRACE_SECONDS
         self._keys = loaded.keys
         names = {each.name for each in loaded.keys.limited()}
         self._windows = {name: self._windows.get(name) or Windows() for name in names}

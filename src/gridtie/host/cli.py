@@ -15,6 +15,7 @@ from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from gridtie.host.commands import (
     audit,
+    backup,
     bench,
     chat,
     completion,
@@ -27,6 +28,7 @@ from gridtie.host.commands import (
     models,
     quality,
     report,
+    restore,
     route,
     service,
     status,
@@ -83,7 +85,7 @@ def build_parser() -> Parser:
     parser.set_defaults(run=status.run, json=False)
     for module in (
         status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, audit,
-        service, completion,
+        service, backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

@@ -137,7 +137,7 @@ def add(
             "the given key is none of ours (gt- and 43 letters, digits, - or _); leave it out for a new one"
         )
     key = key or new_key()
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         if any(row.name == name for row in rows):
             raise KeysError(f'there is a key "{name}" already; revoke it first (`gridtie keys revoke {name}`)')
@@ -195,7 +195,7 @@ def rotate(directory: Path, name: str, overlap: float, now: float) -> Tuple[str,
 
 def revoke(directory: Path, name: str) -> None:
     """Forget a key; the router refuses it from its next look on. Raises `KeysError`."""
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         gone = _named(rows, name, own=True)
         _write(directory, [row for row in rows if row is not gone], "key revoked", gone)
@@ -268,7 +268,7 @@ def told(row: KeyRow) -> Dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     """Alone among those who change keys: two at a time would lose one of the changes."""
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

@@ -18,6 +18,7 @@ from gridtie.providers.target import Target
 from gridtie.routing import refusals
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
+from gridtie.routing.shares import drawn
 from gridtie.routing.snapshot import Snapshot, TargetState
 
 # Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
@@ -45,7 +46,7 @@ def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
                 plan = route.plans[in_memory] = _Decision(info, policy, route, snapshot).plan()
             return plan
     if route.refusal is not None:
-        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags)
+        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags, bounds=route.bounds)
     return _Decision(info, policy, route, snapshot).plan()
 
 
@@ -87,7 +88,8 @@ class _Decision:
     def plan(self) -> Plan:
         usable: list[_Seen] = []
         failing: list[tuple[_Seen, Skip]] = []
-        for candidate in self.route.candidates:
+        candidates = self.route.candidates
+        for candidate in drawn(candidates, self.info.id) if self.route.shared else candidates:
             seen = self._look(candidate)
             skip = self._obstacle(seen) or self._money(seen)
             if skip is None:
@@ -109,6 +111,7 @@ class _Decision:
             refusal=None if attempts else self._refusal(),
             baseline=self.route.baseline,
             local_only=bool(self.route.local_only),
+            bounds=self.route.bounds,
         )
 
     def _look(self, candidate: Candidate) -> _Seen:

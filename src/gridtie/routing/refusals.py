@@ -173,6 +173,8 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
         return 503, "target_misconfigured", advice, False
     if "capability" in codes:
         return 400, "capability_missing", "Ask for a model that can (GET /v1/models lists them).", False
+    if "drained" in codes:
+        return 503, "no_target", "Give it a weight above 0 in llm_routing.yaml.", False
     if local_only:
         advice = "Provision a local model for it (`ansible-playbook site.yml`) or change its rule."
         return 403, "local_only", advice, False
