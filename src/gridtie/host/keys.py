@@ -159,7 +159,7 @@ def add(
 
 def edit(directory: Path, name: str, change: Callable[[KeyRow], KeyRow]) -> KeyRow:
     """Store what `change` makes of a key's row; the key itself stays. Raises `KeysError`, as `change` may."""
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         before = _named(rows, name)
         after = change(before)
@@ -178,7 +178,7 @@ def rotate(directory: Path, name: str, overlap: float, now: float) -> Tuple[str,
     Raises `KeysError`.
     """
     key = new_key()
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         before = _named(rows, name)
         if before.managed:
