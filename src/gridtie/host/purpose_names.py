@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Collection
+
 # The model that proves a station; it was called `probe` before 1.1.0.
 SMOKE_TEST = "smoke-test"
 PURPOSES = ("code", "chat", "agents", "completion", "embeddings", SMOKE_TEST)
@@ -13,3 +15,9 @@ FORMER_ALIASES = {"probe": SMOKE_TEST}
 def current_purpose(word: str) -> str:
     """A purpose as it is called now."""
     return FORMER_PURPOSES.get(word, word)
+
+
+def renamed(name: str, listed: Collection[str]) -> str:
+    """What to say of a name that a router answers and no longer lists, by what it does list; "" of any other."""
+    now = FORMER_ALIASES.get(name.lower(), "")
+    return f"{name} is called {now} since 1.1.0; both work" if now in listed and name not in listed else ""
