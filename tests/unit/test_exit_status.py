@@ -10,8 +10,11 @@ from gridtie.cli import main
 from standins.commands import COMMANDS
 from standins.httpd import serving
 
-# What is asked of this machine or of files alone, and what it says where no station is: the doctor's checks fail.
+# What is about this machine or files alone, and how it ends where no station is: the doctor's checks fail.
 WITHOUT_A_STATION = {
+    "audit": 0,
+    "backup": 0,
+    "restore": 0,
     "connect": 0,
     "doctor": 1,
     "fit": 0,
@@ -21,7 +24,7 @@ WITHOUT_A_STATION = {
     "completion": 0,
     "version": 0,
 }
-# Theirs is the price list, which upstream's is fetched for.
+# About price lists, which are fetched, and about cards, which this machine has or has not.
 NO_BUSINESS_OF_A_STATIONS = {"prices refresh", "prices check", "prices history", "gpu"}
 OF_THE_ROUTER = [
     "status",
