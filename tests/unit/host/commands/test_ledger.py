@@ -104,5 +104,5 @@ def test_a_key_without_rows_may_be_misspelt(router: Httpd, capsys: pytest.Captur
 
 def test_the_routers_no_is_passed_on(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     router.answers[PATH] = (403, {"error": {"code": "not_admin", "message": "an admin key is wanted"}})
-    assert cli.main(["ledger", "prune", "--older-than", "90d", "--yes"]) == 1
+    assert cli.main(["ledger", "prune", "--older-than", "90d", "--yes"]) == 2
     assert capsys.readouterr().err == "gridtie: an admin key is wanted\n"
