@@ -70,6 +70,8 @@ class _Text(msgspec.Struct):
     format: _Format | None = None
 
 
+_ITEMS_THEMSELVES = "all items in `input`, as with `store: false`: this router keeps no answers"
+
 _items = msgspec.json.Decoder(list[_Item]).decode
 _parts = msgspec.json.Decoder(list[_Part]).decode
 _tools = msgspec.json.Decoder(list[_Tool]).decode
@@ -94,6 +96,8 @@ def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:
     said = images = 0
     frames = len(items)
     for at, item in enumerate(items):
+        if item.type == "item_reference":
+            raise InvalidRequest(f"{name}[{at}]", "a reference to an item of before", _ITEMS_THEMSELVES)
         if item.type not in _PLAIN_ITEMS:
             bill(found, "items of an unknown type")
         for field, content in (("content", item.content), ("output", item.output)):
@@ -161,7 +165,7 @@ def _take_service_tier(found: Found, name: str, value: msgspec.Raw) -> None:
 
 def _take_previous(found: Found, name: str, value: msgspec.Raw) -> None:
     if value != NULL:
-        raise InvalidRequest(name, "an answer of before", "all items in `input`: this router keeps no answers")
+        raise InvalidRequest(name, "an answer of before", _ITEMS_THEMSELVES)
 
 
 _TAKE: dict[str, Take] = {
