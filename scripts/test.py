@@ -5,7 +5,7 @@ table says what each came to and how long it took. The parts, in order:
 
 lint         format, style, types, Ansible and YAML rules
 unit         one module at a time, in parallel; properties; random inputs
-contract     wire formats, official SDKs, recorded ground truth
+contract     wire formats, the SDKs that people use, recorded ground truth
 integration  real engines and the real router container, on two stations beside any live one
 lab          a disposable systemd host, provisioned from nothing, killed, verified and reset
 scenarios    every way in which a machine becomes a station, is one, or stops being one; in the place of lab in
@@ -94,7 +94,7 @@ def unit() -> bool:
 
 
 def contract() -> bool:
-    return pytest("-n", "2", "tests/contract")
+    return clients("sdks") and pytest("-n", "2", "tests/contract")
 
 
 def integration() -> bool:
@@ -145,6 +145,11 @@ def browser() -> bool:
         return True
     install = ("gridtie.gridtie.gridtie_packages", "-a", json.dumps({"names": ["chromium"]}))
     return run(BIN / "ansible", "localhost", "--connection", "local", "--become", "-m", *install)
+
+
+def clients(kind: str) -> bool:
+    """Programs that people ask the router through, each in an environment of its own."""
+    return run(Path(sys.executable), "scripts/clients.py", kind)
 
 
 def playbook(name: str, variables: dict[str, str]) -> bool:
