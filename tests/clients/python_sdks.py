@@ -10,11 +10,14 @@ import httpx
 import ollama
 import openai
 
-from clients.talk import DESCRIPTION, PARAMETERS, Call, Said, serve
+from clients.talk import DESCRIPTION, LIMIT, PARAMETERS, Call, Said, serve
 
 Job = dict[str, Any]
 SHORT = {"name": "add", "description": DESCRIPTION}
-MAX_TOKENS = 300
+
+
+def _limit(job: Job) -> int:
+    return int(job.get("limit", LIMIT))
 
 
 def _tries(job: Job) -> dict[str, int]:
@@ -32,6 +35,7 @@ class Chat:
         self.messages: list[Any] = []
         tool = {"type": "function", "function": SHORT | {"parameters": PARAMETERS}}
         self.asked: Any = {"model": job["model"], "tools": [tool], "messages": self.messages}
+        self.asked["max_tokens"] = _limit(job)
 
     def say(self, text: str) -> Said:
         self.messages.append({"role": "user", "content": text})
@@ -61,6 +65,7 @@ class Responses:
         self.items: list[Any] = []
         tool = SHORT | {"type": "function", "parameters": PARAMETERS, "strict": False}
         self.asked: Any = {"model": job["model"], "tools": [tool], "input": self.items}
+        self.asked["max_output_tokens"] = _limit(job)
 
     def say(self, text: str) -> Said:
         self.items.append({"role": "user", "content": text})
@@ -95,7 +100,7 @@ class Messages:
         self.messages: list[Any] = []
         tool = SHORT | {"input_schema": PARAMETERS}
         self.asked: Any = {
-            "model": job["model"], "max_tokens": MAX_TOKENS, "tools": [tool], "messages": self.messages,
+            "model": job["model"], "max_tokens": _limit(job), "tools": [tool], "messages": self.messages,
         }  # fmt: skip
 
     def say(self, text: str) -> Said:
@@ -126,6 +131,7 @@ class OllamaChat:
         self.messages: list[Any] = []
         tool = {"type": "function", "function": SHORT | {"parameters": PARAMETERS}}
         self.asked: Any = {"model": job["model"], "tools": [tool], "messages": self.messages}
+        self.asked["options"] = {"num_predict": _limit(job)}
 
     def say(self, text: str) -> Said:
         self.messages.append({"role": "user", "content": text})

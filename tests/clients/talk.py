@@ -2,7 +2,7 @@
 
 A job: `name` (which client, by which of its interfaces), `root` and `key` (the router's), `model`, `streamed`, `turns`
 (what the person says, one after the other, in one conversation), `fresh_tries` (false: without the client's own
-retries). The client is offered one tool, `add`, and does what it is called for.
+retries), `limit` (tokens of an answer). The client is offered one tool, `add`, and does what it is called for.
 
 What comes of it: `said` (an answer for each turn), `calls` (of the tool, in order), `error` (where there was one, and
 nothing else then: `status`, if it came by HTTP, and the `message` that the client shows).
@@ -22,8 +22,9 @@ PARAMETERS: dict[str, Any] = {
     "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
     "required": ["a", "b"],
 }
-# More than any model of the tests needs.
+# A small model calls again and again.
 MOST_ROUNDS = 4
+LIMIT = 300
 
 
 class Call(NamedTuple):

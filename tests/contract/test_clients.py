@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 
-from clients.environments import SDK_NAMES, Driver, driver
+from clients.environments import SDKS, Driver, driver
 from standins.cloud import Cloud
 from standins.fixtures import RouterProcess
 from standins.recorder import Recorder, recording
 from standins.targets import SECRETS, TARGETS, every_target
 
-NAMES = [name for names in SDK_NAMES.values() for name in names]
 FAULTS = ("context", "invalid", "broken", "error-in-stream")
 STREAMED = pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-EVERY_CLIENT = pytest.mark.parametrize("name", NAMES)
+EVERY_CLIENT = pytest.mark.parametrize("name", SDKS)
 EVERY_TARGET = pytest.mark.parametrize("target", TARGETS)
 
 Ask = Callable[..., dict[str, Any]]
@@ -47,7 +46,7 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
     with ExitStack() as stack:
 
         def find(name: str) -> Driver:
-            kind = next(kind for kind, names in SDK_NAMES.items() if name in names)
+            kind = SDKS[name].driver
             if kind not in started:
                 started[kind] = stack.enter_context(driver(kind, tmp_path_factory.mktemp(kind)))
             return started[kind]
@@ -65,6 +64,14 @@ def ask(router: RouterProcess, recorder: Recorder, drivers: Callable[[str], Driv
         return drivers(name).ask({**job, "streamed": False, **more})
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def row(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> None:
+    """Which rows of docs/clients.md a test is about; without a word on how, those of both ways."""
+    params = request.node.callspec.params
+    record_property("client", params["name"])
+    record_property("how", {False: "whole", True: "streamed"}.get(params.get("streamed"), ""))
 
 
 @STREAMED
@@ -145,9 +152,7 @@ def test_an_unknown_model(ask: Ask, recorder: Recorder, name: str) -> None:
     assert len(recorder.requests) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["openai (Python), chat", "openai (Python), responses", "anthropic (Python)", "ollama (Python)"]
-)
+@pytest.mark.parametrize("name", [name for name, sdk in SDKS.items() if sdk.driver == "python"])
 @EVERY_TARGET
 def test_a_conversation_of_ten_turns(ask: Ask, name: str, target: str) -> None:
     """By each agents' protocol: nothing of twenty questions and answers, calls and results is lost or out of order."""

@@ -51,6 +51,7 @@ class Cloud:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(certificate)
         self._scripts: dict[str | None, deque[Behaviour]] = defaultdict(deque)
+        self._standing: dict[str, Behaviour] = {}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -97,13 +98,18 @@ class Cloud:
         """Forget what was received and what was to be done next."""
         self.requests.clear()
         self._scripts.clear()
+        self._standing.clear()
+
+    def be(self, model: str, behaviour: Behaviour) -> None:
+        """What to do with requests for a model from now on, however many there are."""
+        self._standing[model] = behaviour
 
     def _behaviour(self, request: Request) -> Behaviour:
         model = str(request.body["model"])
         for name in (model, None):
             if self._scripts[name]:
                 return self._scripts[name].popleft()
-        return BY_MODEL.get(model, Behaviour())
+        return self._standing.get(model) or BY_MODEL.get(model, Behaviour())
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 

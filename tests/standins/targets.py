@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from standins.cloud import Cloud
-from standins.fixtures import routing_file
+from standins.fixtures import RouterProcess, routing_file
+from standins.recorder import Recorder
 
 TARGETS = ("openai", "anthropic", "ollama", "llamacpp")
 SECRETS = {"here": "sk-here", "openai": "sk-openai", "anthropic": "sk-ant-x"}
@@ -30,3 +31,10 @@ def every_target(cloud: Cloud, authority: Path, behaviours: tuple[str, ...], **m
         "llamacpp": {"type": "openai", "base_url": cloud.base_url("llamacpp"), **trusted},
     }
     return json.dumps(routing)
+
+
+def station_of(router: RouterProcess, recorder: Recorder) -> None:
+    """Make the router's directory that of a station, which is asked through the recorder."""
+    facts = {"schema": 1, "endpoint": recorder.url, "engine": {"kind": "ollama", "mode": "container"}, "models": []}
+    (router.config / "station.json").write_text(json.dumps(facts))
+    (router.config / "station.key").write_text(router.key)

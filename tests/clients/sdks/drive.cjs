@@ -17,6 +17,7 @@ const parameters = {
   required: ["a", "b"],
 };
 const add = ({ a, b }) => String(a + b);
+const limit = (job) => job.limit ?? 300;
 const tries = (job) => (job.fresh_tries === false ? { maxRetries: 0 } : {});
 
 class Chat {
@@ -25,6 +26,7 @@ class Chat {
     this.streamed = job.streamed;
     this.asked = {
       model: job.model,
+      max_tokens: limit(job),
       tools: [{ type: "function", function: { name, description, parameters } }],
       messages: [],
     };
@@ -58,6 +60,7 @@ class Responses {
     this.asked = {
       model: job.model,
       tools: [{ type: "function", name, description, parameters, strict: false }],
+      max_output_tokens: limit(job),
       input: [],
     };
   }
@@ -87,7 +90,7 @@ class Messages {
     this.streamed = job.streamed;
     this.asked = {
       model: job.model,
-      max_tokens: 300,
+      max_tokens: limit(job),
       tools: [{ name, description, input_schema: parameters }],
       messages: [],
     };
@@ -119,6 +122,7 @@ class OllamaChat {
     this.streamed = job.streamed;
     this.asked = {
       model: job.model,
+      options: { num_predict: limit(job) },
       tools: [{ type: "function", function: { name, description, parameters } }],
       messages: [],
     };
@@ -159,6 +163,7 @@ class Sdk {
       model: this.model,
       messages: this.messages,
       tools: this.tools,
+      maxOutputTokens: limit(this.job),
       stopWhen: isStepCount(MOST_ROUNDS),
       // Otherwise it refers to items that it takes OpenAI to keep.
       providerOptions: { openai: { store: false } },
