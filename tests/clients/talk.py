@@ -2,7 +2,8 @@
 
 A job: `name` (which client, by which of its interfaces), `root` and `key` (the router's), `model`, `streamed`, `turns`
 (what the person says, one after the other, in one conversation), `fresh_tries` (false: without the client's own
-retries), `limit` (tokens of an answer). The client is offered one tool, `add`, and does what it is called for.
+retries), `limit` (tokens of an answer), `rounds` (how often at most its calls are answered in a turn). The client is
+offered one tool, `add`, and does what it is called for.
 
 What comes of it: `said` (an answer for each turn), `calls` (of the tool, in order), `error` (where there was one, and
 nothing else then: `status`, if it came by HTTP, and the `message` that the client shows).
@@ -50,12 +51,12 @@ def add(a: int, b: int) -> str:
     return str(a + b)
 
 
-def converse(talk: Talk, turns: list[str]) -> dict[str, Any]:
+def converse(talk: Talk, turns: list[str], rounds: int) -> dict[str, Any]:
     """Say each of these, and do what is called for in between."""
     texts, made = [], []
     for turn in turns:
         said = talk.say(turn)
-        for _ in range(MOST_ROUNDS):
+        for _ in range(rounds):
             if not said.calls:
                 break
             made += said.calls
@@ -69,7 +70,7 @@ def serve(talks: dict[str, Callable[[dict[str, Any]], Talk]], errors: tuple[type
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            answer = converse(talks[job["name"]](job), job["turns"])
+            answer = converse(talks[job["name"]](job), job["turns"], job.get("rounds", MOST_ROUNDS))
         except errors as error:
             status = getattr(error, "status_code", None)
             answer = {"error": {"status": status, "message": str(error), "kind": type(error).__name__}}

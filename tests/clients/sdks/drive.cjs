@@ -164,7 +164,7 @@ class Sdk {
       messages: this.messages,
       tools: this.tools,
       maxOutputTokens: limit(this.job),
-      stopWhen: isStepCount(MOST_ROUNDS),
+      stopWhen: isStepCount((this.job.rounds ?? MOST_ROUNDS) + 1),
       // Otherwise it refers to items that it takes OpenAI to keep.
       providerOptions: { openai: { store: false } },
       onError: ({ error }) => { failed ??= error; },
@@ -192,12 +192,12 @@ const TALKS = {
     new Sdk(job, createAnthropic({ baseURL: `${job.root}/v1`, apiKey: job.key })(job.model)),
 };
 
-async function converse(talk, turns) {
+async function converse(talk, turns, rounds) {
   const texts = [];
   const made = [];
   for (const turn of turns) {
     let said = await talk.say(turn);
-    for (let round = 0; said.calls.length && round < MOST_ROUNDS; round += 1) {
+    for (let round = 0; said.calls.length && round < rounds; round += 1) {
       made.push(...said.calls.map((call) => [call.name, call.arguments]));
       said = await talk.give(said.calls.map((call) => [call, add(call.arguments)]));
     }
@@ -217,7 +217,7 @@ function told(error) {
     const job = JSON.parse(line);
     let answer;
     try {
-      answer = await converse(TALKS[job.name](job), job.turns);
+      answer = await converse(TALKS[job.name](job), job.turns, job.rounds ?? MOST_ROUNDS);
     } catch (error) {
       answer = error instanceof ReferenceError ? { broken: error.stack } : { error: told(error) };
     }
