@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gridtie.host import audit
 from gridtie.host.backup.archive import Archive, BackupError
 from gridtie.host.backup.make import dated, keep_newest, make
 from gridtie.host.backup.places import Places
@@ -30,6 +31,7 @@ def test_it_has_keys_configuration_ledger_and_lock_and_no_more(tmp_path: Path) -
     assert names(tmp_path / "b") == {
         *("config/keys.json", "config/station.key", "config/llm_routing.yaml", "config/secrets/openai"),
         *("config/tls/server.pem", "models/added.json", "controller/lock", "ledger/ledger.sqlite"),
+        *("config/audit/audit.jsonl", "ledger/audit.jsonl"),
     }
     assert (manifest.host, manifest.project, manifest.ledger_schema, manifest.ledger_rows) == (
         HOST, "gridtie", schema.VERSION, 2,
@@ -68,9 +70,20 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
     assert "config/keys.json" in names(tmp_path / "b")
 
 
+def test_the_audit_log_stays_with_its_machine(tmp_path: Path) -> None:
+    places = station(tmp_path / "a")
+    audit.note(audit.of_host(places.config), "key added")
+    make(places, tmp_path / "b", HOST)
+
+    assert not [name for name in names(tmp_path / "b") if "audit" in name]
+    with pytest.raises(BackupError, match="no part of a station"):
+        places.path_of("config/audit/audit.jsonl")
+
+
 def test_the_ledger_can_be_left_out(tmp_path: Path) -> None:
     manifest = make(station(tmp_path / "a", [local("one")]), tmp_path / "b", HOST, ledger=False)
-    assert not [name for name in names(tmp_path / "b") if name.startswith("ledger/")]
+    # What the router took up lies beside the ledger and is none of it.
+    assert [name for name in names(tmp_path / "b") if name.startswith("ledger/")] == ["ledger/audit.jsonl"]
     assert (manifest.ledger_schema, manifest.ledger_rows) == (0, None)
 
 
