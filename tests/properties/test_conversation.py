@@ -231,6 +231,8 @@ def as_anthropic(said: Conversation) -> Conversation:
     )  # fmt: skip
     if settings.tools and settings.parallel is False and settings.choice is None:
         settings = replace(settings, choice=Choice("auto"))
+    if settings.choice == Choice("none"):
+        settings = replace(settings, parallel=None)
     return replace(said, messages=messages, settings=with_tools(settings, list(settings.tools)))
 
 
