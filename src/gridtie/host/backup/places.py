@@ -25,8 +25,6 @@ _CONTROLLER = "controller/"
 _AUDIT = re.compile(rf"(config/audit|ledger)/{re.escape(audit.FILE)}(\.\d)?")
 # Of the configuration: what a run writes from config/, and what it finds out about the machine.
 _MADE_BY_A_RUN = frozenset(["models.yaml", "models.lock.yaml", "prices.json", "station.json", "pins.json"])
-# Of the configuration, too: what was done on one machine is not put back on another, nor back in time.
-_OF_THE_MACHINE = "audit"
 # Of the models directory: what was added by hand, and what `auto` came to.
 _MODELS = ("added.json", "resolved.json")
 # The controller's lock, and the authority of its certificates.
@@ -67,8 +65,7 @@ class Places:
     def path_of(self, name: str) -> Optional[Path]:
         """Where a member belongs; None for one of the controller where that is elsewhere. Raises `BackupError`."""
         kind, _, rest = name.partition("/")
-        own = rest in _MADE_BY_A_RUN or rest.startswith(f"{_OF_THE_MACHINE}/")
-        if kind == "config" and valid_name(name) and not own:
+        if kind == "config" and valid_name(name) and rest not in _MADE_BY_A_RUN:
             return self.config / rest
         if is_audit(name):
             return audit.of_router(self.state) / rest
@@ -97,7 +94,7 @@ def places_of(environ: Mapping[str, str]) -> Places:
 def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
     """Name and content of everything but the ledger. Raises `BackupError`, OSError."""
     for directory, below, files in os.walk(places.config):
-        below[:] = sorted(each for each in below if not each.startswith(".") and each != _OF_THE_MACHINE)
+        below[:] = sorted(each for each in below if not each.startswith("."))
         for each in sorted(files):
             path = Path(directory, each)
             name = f"config/{path.relative_to(places.config)}"

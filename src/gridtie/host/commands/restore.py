@@ -9,9 +9,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from gridtie.host import audit
 from gridtie.host.backup.archive import BackupError
-from gridtie.host.backup.places import Places, places_of
+from gridtie.host.backup.places import places_of
 from gridtie.host.backup.restore import STAGING, Restore, Restored, Router
 
 from .service import StationRouter
@@ -51,17 +50,8 @@ def run(args: Namespace) -> int:
     if done is None:
         sys.stdout.write("No restore was broken off; `gridtie restore FILE` begins one.\n")
         return 0
-    if done.plan.stage != STAGING:
-        _note(places, done)
     sys.stdout.write(text(done, str(places.station.get("site_command") or "make site")))
     return 0
-
-
-def _note(places: Places, done: Restored) -> None:
-    try:
-        audit.note(audit.of_host(places.config), "backup restored", backup=done.plan.backup, made=done.plan.made)
-    except OSError as error:
-        sys.stderr.write(f"warning: it is not in the audit log: {error.filename}: {error.strerror}\n")
 
 
 class _NoRouter(Router):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from gridtie.host import audit
 from gridtie.host.backup.archive import Archive, BackupError
 from gridtie.host.backup.make import dated, keep_newest, make
 from gridtie.host.backup.places import Places
@@ -68,16 +67,6 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
 
     make(places, tmp_path / "b", HOST, over=True)
     assert "config/keys.json" in names(tmp_path / "b")
-
-
-def test_the_audit_log_stays_with_its_machine(tmp_path: Path) -> None:
-    places = station(tmp_path / "a")
-    audit.note(audit.of_host(places.config), "key added")
-    make(places, tmp_path / "b", HOST)
-
-    assert not [name for name in names(tmp_path / "b") if "audit" in name]
-    with pytest.raises(BackupError, match="no part of a station"):
-        places.path_of("config/audit/audit.jsonl")
 
 
 def test_the_ledger_can_be_left_out(tmp_path: Path) -> None:
