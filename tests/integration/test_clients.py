@@ -1,8 +1,4 @@
-"""The SDKs that people use, and the agents of CI, against the small model that calls tools, on the real engine.
-
-The model answers what it likes: what is held here is that each client reads it as an answer, that a call of a tool is
-one that can be made, and that a conversation goes on behind it.
-"""
+"""The SDKs that people use against the real context of the small model that calls tools, on the real engine."""
 
 from __future__ import annotations
 
@@ -17,12 +13,7 @@ from clients.environments import SDKS, Driver, driver
 from integration.station import TOOLS_MODEL
 from standins.fixtures import RouterProcess
 
-TURNS = ("What is 2 + 3?", "Now add 4 to it.")
-# Tokens of an answer: room for a call, or for some words.
-LIMIT = 96
 PROTOCOLS = pytest.mark.parametrize("name", [name for name, sdk in SDKS.items() if sdk.driver == "python"])
-
-pytestmark = pytest.mark.timeout(600)
 
 Ask = Callable[..., dict[str, Any]]
 
@@ -57,28 +48,10 @@ def ask(router: RouterProcess, tmp_path_factory: pytest.TempPathFactory) -> Iter
             kind = SDKS[name].driver
             if kind not in started:
                 started[kind] = stack.enter_context(driver(kind, tmp_path_factory.mktemp(kind)))
-            job = {"name": name, "root": router.url, "key": router.key, "model": "agent", "limit": LIMIT, "rounds": 1}
+            job = {"name": name, "root": router.url, "key": router.key, "model": "agent"}
             return started[kind].ask({**job, "turns": turns, "streamed": streamed})
 
         yield put
-
-
-@pytest.mark.parametrize("name", SDKS)
-def test_an_answer(ask: Ask, name: str) -> None:
-    """Of the real model, in words or by way of its tool."""
-    found = ask(name, "What is 2 + 3?", streamed=True)
-
-    assert found.get("said", [""])[0] or found.get("calls"), found
-    assert all(called == "add" and set(arguments) >= {"a", "b"} for called, arguments in found["calls"])
-
-
-@PROTOCOLS
-def test_a_conversation_goes_on(ask: Ask, name: str) -> None:
-    """In one piece, by each agents' protocol: what was said and called before is heard with every further question."""
-    found = ask(name, *TURNS, streamed=False)
-
-    assert len(found.get("said", [])) == len(TURNS), found
-    assert found["calls"] or all(found["said"])
 
 
 @PROTOCOLS
