@@ -44,9 +44,9 @@ upgrade: ## switch the engine to the pinned version; back by itself where that d
 	@scripts/venv site
 	@scripts/playbook playbooks/upgrade.yml $(check) $(verbose) $(ARGS)
 
-verify: ## prove that the station works: every check, from inside and outside
+verify: ## prove that the station works: every check, from inside and outside; JUNIT=FILE: as JUnit XML as well
 	@scripts/venv site
-	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
+	@$(if $(JUNIT),GRIDTIE_JUNIT="$(abspath $(JUNIT))" )scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
 
 image: ## one image with router, engine and the small model, for `services:` of a pipeline and Testcontainers (docs/ci.md)
 	@scripts/venv site
