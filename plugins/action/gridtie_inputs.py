@@ -21,6 +21,7 @@ from ansible.utils.display import Display
 from ..plugin_utils import gridtie_cloud_keys as cloud_keys
 from ..plugin_utils import gridtie_collection as collection
 from ..plugin_utils import gridtie_fleet_inputs as fleet
+from ..plugin_utils import gridtie_ranges as ranges
 from ..plugin_utils import gridtie_site_inputs as site
 
 # Names that tasks set while the playbook runs.
@@ -89,9 +90,7 @@ def renamed(given: set[str]) -> list[str]:
 def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
     """Rules that a type cannot say."""
     problems = []
-    port = str(values.get("gridtie_port", ""))
-    if port.isdigit() and not 1 <= int(port) <= 65535:
-        problems.append({"found": f"gridtie_port is {port}", "fix": "choose a port from 1 to 65535, such as 8484"})
+    problems += check_download(str(values.get("gridtie_models_max_download_gb", "auto")))
     former = values.get("gridtie_require_pins", False)
     if str(former).lower() not in ("true", "false", "yes", "no", "on", "off", "1", "0"):
         problems.append(
@@ -128,7 +127,29 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
             problems.append(
                 {"found": f"{name} is {path!r}", "fix": "give an absolute path of a directory for Gridtie alone"}
             )
+    return problems + check_backups(values)
+
+
+def check_backups(values: dict[str, Any]) -> list[dict[str, str]]:
+    """Where backups go to by themselves, and how many stay."""
+    problems = []
+    directory, keep = str(values.get("gridtie_backup_directory") or ""), str(values.get("gridtie_backup_keep", 7))
+    # It becomes root's alone, and it stands in a unit of systemd between quotes.
+    if (directory and not re.fullmatch(r"(/[^/\"\\%$\x00-\x1f]+){2,}/?", directory)) or ".." in Path(directory).parts:
+        found = f"gridtie_backup_directory is {directory!r}"
+        problems.append({"found": found, "fix": "give an absolute path of a directory for backups alone"})
+    if keep.isdigit() and not int(keep):
+        problems.append({"found": f"gridtie_backup_keep is {keep}", "fix": "keep one backup or more"})
     return problems
+
+
+def check_download(limit: str) -> list[dict[str, str]]:
+    """Whether the largest download is one; a run would say so when it comes to models."""
+    try:
+        collection.package("gridtie.host.models.standing").most_bytes(limit)
+    except ValueError as error:
+        return [{"found": str(error), "fix": "set gridtie_models_max_download_gb to one of these"}]
+    return []
 
 
 def check_kept_routing(text: str, name: str, pool: list[str]) -> tuple[list[dict[str, str]], list[str]]:
@@ -246,6 +267,7 @@ class ActionModule(ActionBase):
         values = {name: self._templar.template(task_vars[name]) for name in sorted(known)}
         typed = {name: value for name, value in values.items() if name in specs}
         problems = check_names(set(specs), given) + check_types(specs, typed) + check_values(values)
+        problems += ranges.problems(specs, typed)
         problems += check_models(values)
         for notice in renamed(given):
             Display().warning(notice)

@@ -16,8 +16,11 @@ from ansible.plugins.action import ActionBase
 from ..plugin_utils.gridtie_agreed import Agreed
 from ..plugin_utils.gridtie_collection import package
 
+# Addresses may hold a password. Nothing else is hidden with them: what is hidden is taken out of all that the module
+# returns, and a time-out of 180 would be taken out of every digest that has these digits.
+_PIP_ADDRESSES = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")
 _PIP_SETTINGS = (
-    *("PIP_CONFIG_FILE", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST"),
+    *("PIP_CONFIG_FILE", "PIP_TRUSTED_HOST"),
     *("PIP_CERT", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT"),
 )
 
@@ -39,6 +42,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         if self._connection.transport == "local":
             arguments["pip"] = pip_settings(os.environ, Path.home())
+            arguments["pip_addresses"] = pip_addresses(os.environ)
         if "inventory_lock" not in arguments:  # What is taken away needs no pin.
             return {
                 **result,
@@ -65,3 +69,8 @@ def pip_settings(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     if "PIP_CONFIG_FILE" not in settings and own.is_file():
         settings["PIP_CONFIG_FILE"] = str(own)
     return settings
+
+
+def pip_addresses(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those of package sources."""
+    return {name: environ[name] for name in _PIP_ADDRESSES if environ.get(name)}

@@ -12,7 +12,7 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 
 def user_id(name: str | int | None) -> int:
@@ -77,27 +77,40 @@ def _diff(path: str, before: bytes, after: bytes, hidden: str | bool = False) ->
 
 
 def _take_over(path: str, user: str, uid: int, gid: int, check: bool) -> int:
-    """Give what a user owns below a directory to another one; how much there was. Links are not followed."""
+    """Give what a user owns below a directory to another one; how much there was."""
     try:
         before = user_id(user)
     except KeyError:
         return 0  # Nobody of that name was ever here.
-    if before in (-1, uid):
+    return 0 if before in (-1, uid) else _give(path, lambda found: found.st_uid == before, uid, gid, check)
+
+
+def _take_over_group(path: str, group: str, gid: int, check: bool) -> int:
+    """Give what belongs to a group below a directory to another group; how much there was."""
+    try:
+        before = group_id(group)
+    except KeyError:
         return 0
-    found = 0
+    return 0 if before in (-1, gid) else _give(path, lambda found: found.st_gid == before, -1, gid, check)
+
+
+def _give(path: str, wanted: Callable[[os.stat_result], bool], uid: int, gid: int, check: bool) -> int:
+    """Links are not followed."""
+    given = 0
     for _, directories, files, handle in os.fwalk(path):
         for name in (*directories, *files):
-            if os.stat(name, dir_fd=handle, follow_symlinks=False).st_uid == before:
-                found += 1
+            if wanted(os.stat(name, dir_fd=handle, follow_symlinks=False)):
+                given += 1
                 if not check:
                     os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
-    return found
+    return given
 
 
 def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
     """Make a directory as described, or say what is to be made; nothing where it is right already.
 
-    ``taken_from`` names a user whose files below it are given to the directory's owner.
+    ``taken_from`` names a user whose files below it are given to the directory's owner, ``group_taken_from`` a group
+    whose files below it are given to the directory's group.
     """
     path, mode = entry["path"], int(str(entry.get("mode", "0755")), 8)
     if not Path(path).is_dir():
@@ -116,6 +129,8 @@ def ensure_directory(entry: dict[str, Any], check: bool) -> dict[str, Any] | Non
         Path(path).chmod(mode)
     if entry.get("taken_from") and (taken := _take_over(path, entry["taken_from"], *owner, check)):
         wrong.append(f"{taken} below it: owner {entry['taken_from']} -> {owner[0]}")
+    if entry.get("group_taken_from") and (taken := _take_over_group(path, entry["group_taken_from"], owner[1], check)):
+        wrong.append(f"{taken} below it: group {entry['group_taken_from']} -> {owner[1]}")
     return {"path": path, "diff": {"prepared": f"{path}: {', '.join(wrong)}\n"}} if wrong else None
 
 

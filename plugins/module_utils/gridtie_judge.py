@@ -233,6 +233,13 @@ def _host(machine: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _backups(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, str]]:
+    if not wanted.get("backups") or machine["init"] == "systemd":
+        return []
+    fix = "leave it out, and have `gridtie backup` run by what starts programs here"
+    return [problem("gridtie_backup_directory needs a timer of systemd, which does not run this machine", fix)]
+
+
 def judge(
     machine: dict[str, Any],
     wanted: dict[str, Any],
@@ -249,7 +256,7 @@ def judge(
     provisioned = bool(station)
     problems = _system(machine, provisioned) + _resources(machine, wanted, provisioned) + _docker(machine, wanted)
     problems += _mac(machine, wanted) if on_mac(machine) else []
-    problems += _port(port, wanted["project"])
+    problems += _port(port, wanted["project"]) + _backups(machine, wanted)
     choice = None
     try:
         choice = choose(wanted, station.get("engine") or {}, machine["reach"], machine.get("gpus"), _host(machine))
@@ -288,6 +295,17 @@ def judge_keys(config_dir: str, keyless: Iterable[tuple[str, str, bool]]) -> lis
             )
         )
     return found
+
+
+def judge_restore(plan: dict[str, Any]) -> list[dict[str, str]]:
+    """A restore that was broken off between its first rename and its last: half of the station is another one."""
+    if plan.get("stage") != "decided":
+        return []
+    fix = (
+        "run `sudo gridtie restore`, which finishes it (before there is a station, in the checkout: "
+        "sudo env PYTHONPATH=src python3 -B -m gridtie.host restore)"
+    )
+    return [problem(f"a restore of {plan.get('backup')} was broken off half-way", fix)]
 
 
 def listing(problems: list[dict[str, str]]) -> str:

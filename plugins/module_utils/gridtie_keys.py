@@ -11,6 +11,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable
 
+# What `gridtie keys edit` may have given a key of the inventory; an end is that of the key which is there.
+_BY_HAND = ("limits", "origins", "expires")
+
 # 32 random bytes, in base64url without padding, after a prefix that secret scanners can look for.
 _KEY = re.compile(r"gt-[A-Za-z0-9_-]{43}")
 ENVIRONMENTS = ["dev", "test", "ci", "production"]
@@ -92,8 +95,10 @@ def with_people(
         key = held.get(person.name, "")
         row = stored.get(person.name, {})
         created = str(row.get("created", ""))
+        by_hand = {name: row[name] for name in _BY_HAND if name in row}
         if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since):
             key, created = new_key(), _stamp(now)
+            by_hand.pop("expires", None)
         keys[person.name] = key
         rows.append(
             {
@@ -103,6 +108,7 @@ def with_people(
                 "admin": person.admin,
                 "managed": True,
                 "created": created,
+                **by_hand,
             }
         )
     names = {person.name for person in people}

@@ -11,6 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_files, gridtie_launchd, gridtie_services
 from ..module_utils.gridtie_command import CommandError, follow
+from ..module_utils.gridtie_host.turn_over import turn_over
 from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_progress import report
 
@@ -122,6 +123,8 @@ class Agent:
         """Have it run with this configuration; whether anything had to be done, and what changes on disk."""
         changes = write(self, given, check=True)
         stale = bool(changes) or not self.is_loaded()
+        if given["log"] and not check:
+            turn_over(Path(given["log"]))
         if stale and not check:
             self.unload()
             write(self, given, check=False)

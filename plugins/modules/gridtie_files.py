@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import datetime
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_edits, gridtie_files
+from ..module_utils import gridtie_audit, gridtie_edits, gridtie_files
 
 DOCUMENTATION = r"""
 module: gridtie_files
@@ -20,7 +21,7 @@ options:
   directories:
     description: >-
       Each with C(path), C(mode), C(owner), C(group), and C(taken_from), a user whose files below it are given to the
-      owner.
+      owner, or C(group_taken_from), a group whose files below it are given to the group.
     type: list
     elements: dict
     default: []
@@ -47,6 +48,9 @@ options:
     type: list
     elements: path
     default: []
+  audit:
+    description: The station's configuration directory, where each change of O(files) is to be in its audit log.
+    type: path
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -65,8 +69,13 @@ changed_paths:
 """
 
 
-def _file(entry: dict[str, Any], check: bool) -> dict[str, Any] | None:
-    return gridtie_edits.ensure(entry, check, _now()) if "edits" in entry else gridtie_files.ensure_file(entry, check)
+def _file(entry: dict[str, Any], check: bool, audit: str | None) -> dict[str, Any] | None:
+    before = gridtie_audit.digest(entry["path"]) if audit else ""
+    ensure = partial(gridtie_edits.ensure, now=_now()) if "edits" in entry else gridtie_files.ensure_file
+    change = ensure(entry, check)
+    if audit and change and not check:
+        gridtie_audit.file_changed(audit, entry["path"], before, gridtie_audit.digest(entry["path"]))
+    return change
 
 
 def _now() -> datetime.datetime:
@@ -82,6 +91,7 @@ def main() -> None:
             "links": {"type": "list", "elements": "dict", "default": []},
             "absent": {"type": "list", "elements": "path", "default": []},
             "set_aside": {"type": "list", "elements": "path", "default": []},
+            "audit": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -91,7 +101,7 @@ def main() -> None:
     try:
         for kind, ensure in (
             ("directories", gridtie_files.ensure_directory),
-            ("files", _file),
+            ("files", partial(_file, audit=given["audit"])),
             ("links", gridtie_files.ensure_link),
         ):
             for entry in given[kind]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_files, gridtie_keys
+from ..module_utils import gridtie_audit, gridtie_files, gridtie_keys
 from ..module_utils.gridtie_keys import Person
 from ..module_utils.gridtie_machine import read_text
 
@@ -25,6 +25,7 @@ description:
   - Makes a key for each of O(people) and writes it into the person's home directory alone. The key of somebody who is
     no longer among them is forgotten, and with that refused. Keys that were added by hand stay.
   - Makes a key for each of O(pool), for which the other station gets its SHA-256.
+  - Notes in the station's audit log which keys come, go and change.
 options:
   config_dir:
     description: The station's configuration directory; it must be there.
@@ -215,6 +216,11 @@ def main() -> None:
         module.fail_json(msg=f"{keys_file}: {error}")
     text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file)
     entry = {"path": keys_file, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
+    if wanted != document and not check:
+        try:
+            gridtie_audit.keys_changed(given["config_dir"], document, wanted)
+        except OSError as error:
+            module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
     pool, relays, new_relays = _pool_keys(given, check)
     changes = [_secret(key_file, key, given["group"], check), gridtie_files.ensure_file(entry, check), *pool]
     done = [change for change in changes if change]

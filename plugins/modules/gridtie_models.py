@@ -22,6 +22,7 @@ from ..module_utils.gridtie_host.models.install import InstallError
 from ..module_utils.gridtie_host.models.order import OLLAMA_URL, Order
 from ..module_utils.gridtie_host.models.provision import provision, withdraw
 from ..module_utils.gridtie_host.models.standing import NoSuchOwner, directories_of, order_of, save
+from ..module_utils.gridtie_host.models.store import sha256_of
 
 DOCUMENTATION = r"""
 module: gridtie_models
@@ -202,6 +203,10 @@ options:
     description: Environment variables of pip, where Ansible's caller has them. From the action plugin.
     type: dict
     default: {}
+  pip_addresses:
+    description: Those of them that may hold a password.
+    type: dict
+    default: {}
   lock_wait_s:
     description: Seconds that are waited for another program that uses the package manager.
     type: float
@@ -222,6 +227,11 @@ RETURN = r"""
 models:
   description: The models as station.json holds them.
   type: list
+  returned: when RV(agreed)
+added:
+  description: >-
+    The sha256 of the list of models that were added by hand, as it was before it was read; empty where there is none.
+  type: str
   returned: when RV(agreed)
 others:
   description: Why the rest of the catalogue was not taken, by name.
@@ -279,7 +289,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ledger": {"type": "str", "default": ""},
     "catalogue_json": {"type": "str", "default": ""},
     "ca_bundle": {"type": "str", "default": ""},
-    "pip": {"type": "dict", "default": {}, "no_log": True},
+    "pip": {"type": "dict", "default": {}, "no_log": False},
+    "pip_addresses": {"type": "dict", "default": {}, "no_log": True},
     "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
     **gridtie_network.ARGUMENTS,
 }
@@ -290,14 +301,17 @@ def main() -> None:
     module = AnsibleModule(argument_spec=_OPTIONS, supports_check_mode=True)
     given = module.params
     gridtie_network.use(given["network"])
-    os.environ.update(given["pip"])
+    os.environ.update({**given["pip"], **given["pip_addresses"]})
     if given["ca_bundle"]:
         os.environ.setdefault("PIP_CERT", given["ca_bundle"])
     try:
         if given["state"] == "absent":
             gone = withdraw(directories_of(_owned(module)), module.check_mode)
             module.exit_json(changed=bool(gone), models=[], others={}, remarks=gone, learned={}, agreed=True)
-        done = provision(_order(module), module.check_mode)
+        order = _order(module)
+        # Before: what is added meanwhile makes it another list, and not one that was read already.
+        added = sha256_of(order.directories.added) if order.directories.added.is_file() else ""
+        done = provision(order, module.check_mode)
         written = _catalogue(given, module.check_mode)
         if not module.check_mode:
             write_down_speed(gridtie_room.record(given["catalogue_json"]))
@@ -313,6 +327,7 @@ def main() -> None:
     module.exit_json(
         changed=done.changed or bool(written),
         models=done.models,
+        added=added,
         others=done.others,
         remarks=done.remarks,
         learned=_learned(done.learned),

@@ -243,6 +243,7 @@ def main() -> None:
     config_dir, given = module.params["config_dir"], module.params["keys_given"]
     keyless = gridtie_cloud_keys.keyless(config_dir, module.params["key_files"], given)
     problems += gridtie_judge.judge_keys(config_dir, keyless)
+    problems += gridtie_judge.judge_restore(gridtie_station.restore(config_dir))
     platform = gridtie_support.find(machine["system"], machine["architecture"], machine.get("wsl", 0))
     support = {"name": platform.name, "level": platform.level, "remark": platform.remark}
     seen = {"machine": machine, "choice": choice or {}, "station": station, **_former(module.params)}

@@ -8,7 +8,7 @@ import json
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_files, gridtie_keys
+from ..module_utils import gridtie_audit, gridtie_files, gridtie_keys
 from ..module_utils.gridtie_machine import read_text
 
 DOCUMENTATION = r"""
@@ -16,6 +16,7 @@ module: gridtie_relays
 short_description: Other stations' routers that may ask this one
 description:
   - Writes them to C(keys.json), whose other entries stay. A station that is no longer named is refused from then on.
+  - Notes in the station's audit log which come, go and change.
 options:
   config_dir:
     description: The station's configuration directory; it must be there.
@@ -65,6 +66,11 @@ def main() -> None:
     wanted = gridtie_keys.with_relays(document, given["relays"], datetime.datetime.now(datetime.timezone.utc))
     text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(path)
     entry = {"path": path, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
+    if wanted != document and not module.check_mode:
+        try:
+            gridtie_audit.keys_changed(given["config_dir"], document, wanted)
+        except OSError as error:
+            module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
     change = gridtie_files.ensure_file(entry, module.check_mode)
     names = [row["name"] for row in wanted["keys"] if row.get("relay")]
     module.exit_json(changed=bool(change), names=names, diff=[change["diff"]] if change else [])

@@ -11,6 +11,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_network, gridtie_pins
 from ..module_utils.gridtie_command import CommandError
+from ..module_utils.gridtie_host.command import docker_at
 from ..module_utils.gridtie_host.models.download import Fetcher, FetchError, NotReachedError
 from ..module_utils.gridtie_host.models.progress import Meter
 from ..module_utils.gridtie_host.models.store import sha256_of
@@ -161,7 +162,7 @@ class Maker:
     def _fill(self, scratch: Path, archives: list[Path]) -> None:
         if self._given["image"]:
             docker = self._given["docker"]
-            take_from_image([docker["cli"], "--host", docker["host"]], self._given["image"], scratch)
+            take_from_image(docker_at(docker["host"], docker["cli"]), self._given["image"], scratch)
         for archive in archives:
             unpack(archive, scratch)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import gridtie_cloud_keys, gridtie_files
+from ..module_utils import gridtie_audit, gridtie_cloud_keys, gridtie_files
 
 DOCUMENTATION = r"""
 module: gridtie_secrets
@@ -81,11 +81,17 @@ def main() -> None:
         for file, key in wanted.items():
             path = f"{directory}/{file}"
             entry = {"path": path, "content": key.strip() + "\n", "mode": "0640", "owner": "root", "group": group}
-            changes.append(gridtie_files.ensure_file({**entry, "secret": True}, check))
+            written = gridtie_files.ensure_file({**entry, "secret": True}, check)
+            if written and not check:
+                gridtie_audit.secret_changed(directory, path, removed=False)
+            changes.append(written)
         if given["prune"]:
             for file in superfluous:
                 path = f"{directory}/{file}"
-                changes.append(gridtie_files.remove(path, check))
+                removed = gridtie_files.remove(path, check)
+                if removed and not check:
+                    gridtie_audit.secret_changed(directory, path, removed=True)
+                changes.append(removed)
             changes.append(gridtie_cloud_keys.remember(directory, wanted, group, check))
     except KeyError as error:
         module.fail_json(msg=f"{path}: there is no user or group {error} on this machine")

@@ -9,6 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_upgrade
 from ..module_utils.gridtie_docker import run
+from ..module_utils.gridtie_host.command import docker_at
 from ..module_utils.gridtie_services import told_version
 
 DOCUMENTATION = r"""
@@ -61,10 +62,9 @@ def _told(engine: dict[str, Any], docker: dict[str, Any]) -> str:
     """The version of the engine that runs; empty where none answers."""
     if engine.get("mode") == "native":
         return told_version(engine["url"])
-    host = ["--host", docker["host"]] if docker.get("host") else []
     # Not by its address: from the host of a rootless Docker no container can be reached.
-    command = [docker.get("cli") or "docker", *host, "exec", engine.get("container", ""), "ollama", "--version"]
-    _, output, _ = run(command)
+    at = docker_at(docker.get("host"), docker.get("cli"))
+    _, output, _ = run([*at, "exec", engine.get("container", ""), "ollama", "--version"])
     # Without a server, the program tells its own version in other words.
     _, found, version = output.partition("ollama version is ")
     return version.split()[0] if found else ""

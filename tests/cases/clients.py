@@ -229,3 +229,20 @@ told_what_is_wrong(
     24, "a base URL with a slash at its end", 404, "base URL ends in a slash", path="//v1/chat/completions"
 )
 told_what_is_wrong(25, "a key as Azure's SDK sends it", 401, "api-key found", key=None, headers={"api-key": KEY})
+
+
+def cut_inside_a_character(number: int, kind: str) -> None:
+    """Register a text that its client has cut in the middle of a character."""
+
+    @case(f"A23.{number}", f"half a surrogate pair in a text, to {kind}")
+    async def body(it: Fixture) -> str:
+        answered, turns = await asked(it, kind, chat("cut \ud83d here"))
+        expect(answered.status == 200, brief(answered))
+        said = json.dumps(turns[0].json)
+        expect(r"cut \ufffd here" in said, f"no \\ufffd: {said[:200]}")
+        return r"200, \ufffd"
+
+
+cut_inside_a_character(26, "openai")
+cut_inside_a_character(27, "anthropic")
+cut_inside_a_character(28, "ollama")

@@ -330,6 +330,7 @@ def test_an_answer_that_breaks_off_is_never_whole(client: anthropic.Anthropic, m
         (b'{"model": "gpt", "max_tokens": "x"}', "max_tokens"),
         (b'{"model": "gpt", "max_tokens": 5, "messages": "x"}', "messages"),
         (b'{"model": "gpt", "max_tokens": 5, "messages": [{"role": "user", "content": 5}]}', "content"),
+        (b'{"model": "claude", "max_tokens": 5, "n": 2, "messages": []}', "n: found 2, wanted 1: "),
         (b'{"model": "gpt", "max_tokens": 5, "gridtie_tags": "x", "messages": []}', "header"),
     ],
 )  # fmt: skip

@@ -106,6 +106,21 @@ def test_stream(client: openai.OpenAI, cloud: Cloud, model: str) -> None:
     assert cloud.requests[0].body["stream"] is True
 
 
+def test_several_answers_at_once_keep_their_index(client: openai.OpenAI) -> None:
+    """Whole, and in a stream in which they take turns."""
+    whole = client.chat.completions.create(model="gpt", messages=HELLO, n=3)
+    said = {0: "", 1: "", 2: ""}
+    ended = []
+    for chunk in client.chat.completions.create(model="gpt", messages=HELLO, n=3, stream=True):
+        for choice in chunk.choices:
+            said[choice.index] += choice.delta.content or ""
+            ended += [choice.index] if choice.finish_reason else []
+
+    assert [(choice.index, choice.message.content) for choice in whole.choices] == [(0, TEXT), (1, TEXT), (2, TEXT)]
+    assert said == {0: TEXT, 1: TEXT, 2: TEXT}
+    assert sorted(ended) == [0, 1, 2]
+
+
 @CLOUDS
 def test_stream_with_usage(client: openai.OpenAI, model: str) -> None:
     """A client that asks for usage gets it, in a last chunk of its own."""

@@ -75,6 +75,7 @@ def routing_file(cells: Iterable[Cell], port: int) -> str:
         alias(cell): {
             "local": _healthy(cell) if cell.backed else None,
             "cloud": {"provider": f"failing-{cell.dialect}", "model": alias(cell)},
+            "retries": {"count": 1, "backoff": 0.1, "max_backoff": 2} if "retried" in cell.fault else {},
         }
         for cell in cells
     }

@@ -75,6 +75,14 @@ streams, asked for a whole | -        | own next  | -         | 502 upstream_bro
 moderation 403 (openai)    | 4xx      | 4xx       | -         |                              | policy
 odd error field (openai)   | own      | own       | -         |                              | ok
 
+# At a target that is asked again once (`retries`), and would answer well then: only where nothing can have begun, or it
+# said how long to wait, and not for how long that ever is.
+429 once, retried          | own      | own       | own       |                              | busy
+503 once, retried          | own      | own       | own       |                              | busy
+429 for an hour, retried   | next     | next      | next      | 429 busy                     | busy
+500 once, retried          | next     | next      | next      | 502 upstream_broken          | broken
+cut once, retried          | next     | next      | next      | 502 upstream_broken          | broken
+
 # Unusual statuses. RFC 9110, 15: an unknown one is read as the first of its class, one outside of 100-599 as a 5xx;
 # 1xx come before the answer; redirects are not followed.
 100, then the answer       | own      | own       | own       |                              | ok

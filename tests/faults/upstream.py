@@ -40,9 +40,11 @@ class Gone(Exception):
 class Turn:
     """One request, and the means to answer it badly."""
 
-    def __init__(self, wire: Wire, streamed: bool, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, wire: Wire, streamed: bool, again: bool, writer: asyncio.StreamWriter) -> None:
         self.wire = wire
         self.streamed = streamed
+        # Whether the same was asked before.
+        self.again = again
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
@@ -111,13 +113,18 @@ def fault(name: str) -> Callable[[Fault], Fault]:
     return register
 
 
-def refuses(name: str, status: str, kind: str, message: str, *fields: str) -> None:
-    """A fault that is an error answer in the dialect's own words."""
+def refusal(status: str, kind: str, message: str, *fields: str) -> Fault:
+    """An error answer in the dialect's own words."""
 
     async def play(turn: Turn) -> None:
         await turn.message(status, turn.wire.error(kind, message), *fields)
 
-    FAULTS[name] = play
+    return play
+
+
+def refuses(name: str, *what: str) -> None:
+    """A fault that is such an answer."""
+    FAULTS[name] = refusal(*what)
 
 
 refuses("429", "429 Too Many Requests", "rate_limit", "Rate limit reached", "retry-after: 1")
@@ -138,6 +145,15 @@ for status in ("413 Content Too Large", "422 Unprocessable Entity", "500 Interna
 refuses("400", "400 Bad Request", "invalid", "temperature: 9 is greater than the maximum of 2")
 refuses("422", "422 Unprocessable Entity", "invalid", "messages[0].role: 'robot' is not one of the roles")
 refuses("moderation 403", "403 Forbidden", "policy", "Your request was flagged by the moderation")
+
+
+def once(name: str, faulty: Fault) -> None:
+    """A fault the first time, and a good answer after it."""
+
+    async def play(turn: Turn) -> None:
+        await (turn.answer() if turn.again else faulty(turn))
+
+    FAULTS[name] = play
 
 
 @fault("RST")
@@ -173,6 +189,16 @@ async def cut_early(turn: Turn) -> None:
     else:
         await turn.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n")
     turn.close()
+
+
+for _name, _faulty in (
+    ("429 once", FAULTS["429"]),
+    ("503 once", refusal("503 Service Unavailable", "overloaded", "Overloaded, come back later", "retry-after: 1")),
+    ("429 for an hour", refusal("429 Too Many Requests", "rate_limit", "Rate limit reached", "retry-after: 3600")),
+    ("500 once", FAULTS["500"]),
+    ("cut once", FAULTS["cut before content"]),
+):
+    once(f"{_name}, retried", _faulty)
 
 
 async def _half(turn: Turn) -> None:
@@ -495,6 +521,7 @@ class Upstream:
     def __init__(self) -> None:
         self.port = 0
         self._faults = {slug(name): play for name, play in FAULTS.items()}
+        self._asked: set[str] = set()
         self._server: asyncio.Server
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -539,7 +566,8 @@ class Upstream:
         # Ollama streams unless it is told not to.
         streamed = bool(asked.get("stream", wire.name == "ollama"))
         name = asked["model"].split("--")[0]
-        turn = Turn(wire, streamed, writer)
+        turn = Turn(wire, streamed, asked["model"] in self._asked, writer)
+        self._asked.add(asked["model"])
         if name == HEALTHY:
             await self._healthy(turn)
         else:

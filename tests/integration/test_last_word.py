@@ -57,7 +57,7 @@ def test_a_model_larger_than_the_machine_is_answered_for_within_two_percent(
     assert (said.kv // MIB, said.state // MIB) == (predicted.kv // MIB, predicted.state // MIB)
     # Neither a server that goes on to load it, nor its file.
     assert str(path.name) not in docker("top", station.engine)
-    assert not list(models.glob(".asked-*"))
+    assert not list(models.glob(".gridtie-asked-*"))
 
 
 def test_a_header_that_only_ollamas_own_build_reads_is_told_by_the_engine_itself(

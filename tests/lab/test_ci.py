@@ -1,4 +1,7 @@
-"""A runner provisions itself with inventories/ci, and its job containers reach the router where nobody else does."""
+"""A runner provisions itself with inventories/ci, and its job containers reach the router where nobody else does.
+
+It is lost on the way, and comes back from its backup. The tests are the steps of one scenario.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,12 @@ from collections.abc import Iterator
 import pytest
 
 from lab.host import Host, succeeded
-from lab.prepared import prepared
+from lab.prepared import hand_image, prepared
+
+IMAGES = ("router", "engine-embedded")
+INVENTORY = "-i inventories/ci -e gridtie_engine=embedded"
+BACKUP = "/home/dev/station.tar.gz"
+BY_THEMSELVES = "/var/backups/station"
 
 ASK = """
 import json, os, urllib.request
@@ -27,8 +35,8 @@ with urllib.request.urlopen(request, timeout=120) as answer:
 
 @pytest.fixture(scope="module")
 def runner() -> Iterator[Host]:
-    with prepared("router", "engine-embedded", hostname="runner") as machine:
-        succeeded(machine.run('make site ARGS="-i inventories/ci -e gridtie_engine=embedded"'))
+    with prepared(*IMAGES, hostname="runner") as machine:
+        succeeded(machine.run(f'make site ARGS="{INVENTORY}"'))
         yield machine
 
 
@@ -66,14 +74,62 @@ def test_no_other_machine_reaches_it(runner: Host) -> None:
         socket.create_connection((address, 8484), timeout=5).close()
 
 
+def figures(runner: Host) -> tuple[object, object]:
+    """The ledger's figures and the models' digests; the tool's own traffic, which every run adds to, is in neither."""
+    usage = json.loads(runner.root("gridtie usage --json --by key"))
+    models = json.loads(runner.root("cat /etc/gridtie/station.json"))["models"]
+    return (usage["totals"], usage["groups"]), {model["name"]: model["digest"] for model in models}
+
+
+def test_a_station_that_is_lost_comes_back_from_its_backup(runner: Host) -> None:
+    key = runner.root("gridtie keys add kept --environment ci 2>/dev/null | tee /root/kept").strip()
+    assert json.loads(job(runner, key, "gridtie-jobs"))["rule"] == "local"
+    before = figures(runner)
+    runner.root(f"gridtie report --json --out /root/report.json && gridtie backup {BACKUP}")
+    succeeded(runner.run(f'make reset PURGE=1 ARGS="{INVENTORY} -e gridtie_confirm_purge=localhost"'))
+    assert runner.root("ls -d /etc/gridtie /var/lib/gridtie 2>/dev/null; true") == ""
+    for name in IMAGES:
+        hand_image(runner, name)
+
+    # As docs/operations.md has it: before there is a station, with nothing installed.
+    succeeded(runner.run(f"sudo env PYTHONPATH=src python3 -B -m gridtie.host restore {BACKUP}"))
+    succeeded(runner.run(f'make site ARGS="{INVENTORY} -e gridtie_backup_directory={BY_THEMSELVES}"'))
+
+    assert figures(runner) == before
+    assert "agrees" in runner.root("cd /root && gridtie report --recompute /root/report.json 2>&1")
+    assert json.loads(job(runner, key, "gridtie-jobs"))["rule"] == "local"
+
+
+def test_a_backup_takes_the_place_of_what_a_running_station_has(runner: Host) -> None:
+    key = runner.root("cat /root/kept").strip()
+    runner.root("gridtie keys revoke kept")
+    assert "401" in job(runner, key, "gridtie-jobs")
+
+    said = runner.root(f"gridtie restore {BACKUP}")
+
+    assert json.loads(job(runner, key, "gridtie-jobs"))["rule"] == "local"
+    (way_back,) = re.findall(r"/var/lib/gridtie/backups/\S+\.tar\.gz", said)
+    runner.root(f"gridtie backup --check {way_back}")
+
+
+def test_backups_are_made_by_themselves(runner: Host) -> None:
+    assert runner.root("systemctl is-active gridtie-backup.timer").strip() == "active"
+
+    runner.root("systemctl start gridtie-backup.service")
+
+    runner.root(f"gridtie backup --check {BY_THEMSELVES}/gridtie-runner-*.tar.gz")
+
+
 def test_every_check_holds_and_a_second_run_changes_nothing(runner: Host) -> None:
     runner.root("gridtie doctor")
-    again = runner.run('make site ARGS="-i inventories/ci -e gridtie_engine=embedded"')
+    again = runner.run(f'make site ARGS="{INVENTORY} -e gridtie_backup_directory={BY_THEMSELVES}"')
 
     assert "changed=0" in succeeded(again)
 
 
-def test_a_reset_takes_the_network_away(runner: Host) -> None:
+def test_a_reset_takes_the_network_and_the_timer_away(runner: Host) -> None:
     succeeded(runner.run('make reset ARGS="-i inventories/ci"'))
 
     assert "gridtie-jobs" not in runner.root("docker network ls --format '{{.Name}}'")
+    assert runner.root("ls /etc/systemd/system | grep gridtie-backup; true") == ""
+    assert runner.root(f"ls {BY_THEMSELVES}")

@@ -41,7 +41,8 @@ class Asked(NamedTuple):
 
     fields: dict[str, Any]
     streamed: bool
-    # all: as many tokens as it may; some; failed: a 500; left: the client leaves before the answer.
+    # all: as many tokens as it may; some; failed: a 500; limited: a 429 at first, and all when it is asked again;
+    # left: the client leaves before the answer.
     fate: str
     # Seconds until it is sent, and until it is answered.
     after: float
@@ -60,6 +61,8 @@ class Provider:
         self.open: dict[int, float] = {}
         self.most = 0.0
         self.fates: dict[int, Asked] = {}
+        # Requests that were asked to come back.
+        self.limited: set[int] = set()
 
     async def __call__(self, turn: Turn) -> None:
         body = turn.json
@@ -75,9 +78,14 @@ class Provider:
         prompt = len(str(body["messages"]).split())
         self.open[number] = prompt * INPUT_USD + limit * choices * OUTPUT_USD
         self.most = max(self.most, self.billed + sum(self.open.values()))
-        output = limit * choices if asked.fate == "all" else min(3, limit) * choices
+        output = limit * choices if asked.fate in ("all", "limited") else min(3, limit) * choices
         try:
             await asyncio.sleep(asked.takes)
+            if asked.fate == "limited" and number not in self.limited:
+                self.limited.add(number)
+                error = self._wire.error("rate_limit", "slow down")
+                await turn.send(self._message("429 Too Many Requests", error, "retry-after: 0\r\n"))
+                return
             if asked.fate == "failed":
                 await turn.send(self._message("500 Internal Server Error", self._wire.error("server", "failed")))
                 return
@@ -87,8 +95,8 @@ class Provider:
         finally:
             self.open.pop(number, None)
 
-    def _message(self, status: str, body: bytes) -> bytes:
-        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    def _message(self, status: str, body: bytes, fields: str = "") -> bytes:
+        head = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n{fields}\r\n"
         return head.encode() + body
 
     def _answer(self, prompt: int, output: int, streamed: bool) -> bytes:
@@ -114,18 +122,21 @@ def _counted(answer: bytes, prompt: int, output: int) -> bytes:
     return answer
 
 
-def file(url: str, dialect: str, usd: float, per_environment: bool) -> str:
-    """One cloud, and budgets over it. JSON is YAML."""
+def file(url: str, dialect: str, usd: float, per_environment: bool, shared: bool) -> str:
+    """One cloud, or two that share its requests and ask it again; and budgets over them. JSON is YAML."""
     price = {"input": INPUT_USD * 1e6, "output": OUTPUT_USD * 1e6}
     cloud = {"type": dialect, "base_url": url if dialect == "openai" else url.removesuffix("/v1")}
+    clouds = ("there", "beside") if shared else ("there",)
+    named = {"model": "big", **({"weight": 1} if shared else {})}
     budgets = [{"name": "all", "usd": usd, "period": "month"}]
     if per_environment:
         budgets.append({"name": "dev", "usd": usd / 2, "period": "month", "environment": "dev"})
     return json.dumps(
         {
             "version": 1,
-            "providers": {"there": {**cloud, "prices": {"big": price}}},
-            "models": {"coder": {"local": None, "cloud": {"provider": "there", "model": "big"}}},
+            "providers": {name: {**cloud, "prices": {"big": price}} for name in clouds},
+            "models": {"coder": {"local": None, "cloud": [named | {"provider": name} for name in clouds]}},
+            "retries": {"count": 2 if shared else 0, "backoff": 0.02, "max_backoff": 0.1},
             "rules": [{"name": "all", "use": ["cloud"]}],
             "budgets": budgets,
             "timeouts": {"connect": 2, "first_token": 2, "between_tokens": 2, "total": 5},
@@ -141,20 +152,23 @@ class Account(NamedTuple):
     # As the ledger has it.
     metered: float
     answered: int
+    # Requests that were answered after they had been asked to come back.
+    again: int
 
 
-async def _spend(asked: list[Asked], dialect: str, usd: float, per_environment: bool) -> Account:
+async def _spend(asked: list[Asked], dialect: str, usd: float, per_environment: bool, shared: bool) -> Account:
     provider = Provider(WIRES[dialect])
     provider.fates = dict(enumerate(asked))
     with tempfile.TemporaryDirectory() as directory:
         async with Upstream(provider) as cloud:
-            text = file(cloud.url, dialect, usd, per_environment)
+            text = file(cloud.url, dialect, usd, per_environment, shared)
             async with Station(Path(directory), text) as router:
                 statuses = await asyncio.gather(*(_ask(router, number, each) for number, each in enumerate(asked)))
                 await router.settled()
                 report = await router.ask(path="/gridtie/usage", key=KEY)
                 metered = report.json["totals"]["cost_usd"] or 0.0
-    return Account(provider.most, metered, statuses.count(200))
+    again = sum(statuses[number] == 200 for number in provider.limited)
+    return Account(provider.most, metered, statuses.count(200), again)
 
 
 async def _ask(router: Station, number: int, asked: Asked) -> int:
@@ -201,50 +215,58 @@ _ASKED = st.builds(
     Asked,
     fields=_FIELDS,
     streamed=st.booleans(),
-    fate=st.sampled_from(["all", "all", "some", "failed", "left"]),
+    fate=st.sampled_from(["all", "all", "some", "failed", "limited", "left"]),
     after=st.sampled_from([0.0, 0.0, 0.01, 0.03]),
     takes=st.sampled_from([0.0, 0.01, 0.03]),
     surface=st.sampled_from(["openai chat", "anthropic messages", "ollama chat"]),
 )
 
 
-def _three(after: float = 0.0, takes: float = 0.0, **fields: Any) -> list[Asked]:
-    return [Asked(fields, False, "all", after, takes)] * 3
+def _three(after: float = 0.0, takes: float = 0.0, fate: str = "all", **fields: Any) -> list[Asked]:
+    return [Asked(fields, False, fate, after, takes)] * 3
 
 
-# How many requests were answered: without any the property would say nothing.
-_answered = 0
+# How many requests were answered, at once and when they were asked again: without any the property would say nothing.
+_answered = _again = 0
 
 
 @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-@example(_three(max_tokens=1000, n=100), "openai", 0.02, False)
-@example(_three(), "openai", 0.06, False)
-@example(_three(), "anthropic", 0.06, False)
+@example(_three(max_tokens=1000, n=100), "openai", 0.02, False, False)
+@example(_three(), "openai", 0.06, False, False)
+@example(_three(), "anthropic", 0.06, False, False)
+@example(_three(fate="limited", max_tokens=900), "openai", 0.02, False, True)  # each asks again, and two can be paid
 @example(
-    [*_three(takes=0.2, max_tokens=-1_000_000), *_three(after=0.1, takes=0.1, max_tokens=1500)], "openai", 0.02, False
+    [*_three(takes=0.2, max_tokens=-1_000_000), *_three(after=0.1, takes=0.1, max_tokens=1500)],
+    "openai",
+    0.02,
+    False,
+    False,
 )
 @given(
     st.lists(_ASKED, min_size=1, max_size=6),
     st.sampled_from(["openai", "anthropic"]),
     st.sampled_from([0.0005, 0.02, 0.5]),
     st.booleans(),
+    st.booleans(),
 )
-def _no_overdraft(asked: list[Asked], dialect: str, usd: float, per_environment: bool) -> None:
-    global _answered
+def _no_overdraft(asked: list[Asked], dialect: str, usd: float, per_environment: bool, shared: bool) -> None:
+    global _answered, _again
     assume(asked)
     limit = usd / 2 if per_environment else usd
 
-    account = run(lambda: _spend(asked, dialect, usd, per_environment))
+    account = run(lambda: _spend(asked, dialect, usd, per_environment, shared))
 
     assert account.most <= limit + EPSILON
     assert account.metered <= limit + EPSILON
     _answered += account.answered
+    _again += account.again
 
 
 def test_spent_and_reserved_never_exceed_a_budget() -> None:
-    global _answered
-    _answered = 0
+    global _answered, _again
+    _answered = _again = 0
 
     _no_overdraft()
 
     assert _answered > 30
+    assert _again > 5

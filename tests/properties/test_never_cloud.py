@@ -1,4 +1,4 @@
-"""No request that must stay is ever opened to a cloud: over rules, surfaces, faults, reloads."""
+"""No request that must stay is ever opened to a cloud: over rules, surfaces, faults, weights, retries, reloads."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ _ASKED = st.builds(
     streamed=st.booleans(),
     surface=st.sampled_from(sorted(SURFACES)),
 )
-_LOCAL = ("well", "slow", "500", "429", "404", "400 tools", "context", "vanishes", "cut", "400")
+_LOCAL = ("well", "slow", "500", "429", "429 at once", "404", "400 tools", "context", "vanishes", "cut", "400")
 
 
 def must_stay(rules: list[dict[str, Any]], asked: Asked) -> bool:
@@ -110,20 +110,50 @@ def must_stay(rules: list[dict[str, Any]], asked: Asked) -> bool:
     return "private" in claims["tags"] or held or not matching or "cloud" not in matching[0]["use"]
 
 
-def file(rules: list[dict[str, Any]], local: str, cloud: str) -> str:
+class Shape(NamedTuple):
+    """How an alias names its targets: one of each kind, or two that share a place; and how often one is asked again."""
+
+    # Of the first local model, the second, the first cloud and the second.
+    weights: tuple[int, int, int, int] | None = None
+    retries: int = 0
+
+
+_SHAPES = st.builds(
+    Shape,
+    weights=st.one_of(st.none(), st.tuples(*[st.sampled_from([0, 1, 3])] * 4)),
+    retries=st.sampled_from([0, 2]),
+)
+
+
+def file(rules: list[dict[str, Any]], local: str, cloud: str, shape: Shape) -> str:
     """JSON is YAML."""
     here = {"type": "openai", "base_url": local, "locality": "local", "max_in_flight": 1}
-    cloud_model = {"provider": "openai", "model": "gpt-5.4-mini"}
+    there = {"type": "openai", "base_url": cloud}
     return json.dumps(
         {
             "version": 1,
             "environments": [*ENVIRONMENTS, "test"],
-            "providers": {"here": here, "openai": {"type": "openai", "base_url": cloud}},
-            "models": {name: {"local": f"here/{name}", "cloud": cloud_model} for name in ALIASES},
+            "providers": {"here": here, "beside": here, "openai": there, "azure": there},
+            "models": {name: _targets(name, shape.weights) for name in ALIASES},
             "rules": [{"name": f"r{number}", **rule} for number, rule in enumerate(rules)],
+            "retries": {"count": shape.retries, "backoff": 0.05, "max_backoff": 0.2},
             "timeouts": {"connect": 2, "first_token": 1, "between_tokens": 1, "total": 4},
         }
     )
+
+
+def _targets(alias: str, weights: tuple[int, int, int, int] | None) -> dict[str, Any]:
+    model = "gpt-5.4-mini"
+    if weights is None:
+        return {"local": f"here/{alias}", "cloud": {"provider": "openai", "model": model}}
+    one, two, three, four = weights
+    return {
+        "local": [{"model": f"here/{alias}", "weight": one}, {"model": f"beside/{alias}", "weight": two}],
+        "cloud": [
+            {"provider": "openai", "model": model, "weight": three},
+            {"provider": "azure", "model": model, "weight": four},
+        ],
+    }
 
 
 def headers(asked: Asked) -> dict[str, str]:
@@ -147,6 +177,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "slow": _slow,
     "500": error("500 Internal Server Error", "failed"),
     "429": error("429 Too Many Requests", "busy", headers="retry-after: 1\r\n"),
+    "429 at once": error("429 Too Many Requests", "busy", headers="retry-after: 0\r\n"),
     "404": error("404 Not Found", "no such model", code="model_not_found"),
     "400": error("400 Bad Request", "temperature is wrong", type="invalid_request_error"),
     "400 tools": error("400 Bad Request", "this model does not support tools", type="invalid_request_error"),
@@ -158,7 +189,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
 _left = 0
 
 
-async def _escaped(rules: list[dict[str, Any]], asked: list[Asked], local: list[str], reload: bool) -> list[Asked]:
+async def _escaped(
+    rules: list[dict[str, Any]], asked: list[Asked], local: list[str], shape: Shape, reload: bool
+) -> list[Asked]:
     """The requests that must stay and reached the cloud."""
     global _left
     seen: set[int] = set()
@@ -170,13 +203,13 @@ async def _escaped(rules: list[dict[str, Any]], asked: list[Asked], local: list[
     behaviours = [BEHAVIOURS[name] for name in local]
     with tempfile.TemporaryDirectory() as directory:
         async with Upstream(*behaviours) as here, Upstream(cloud) as there:
-            text = file(rules, here.url, there.url)
+            text = file(rules, here.url, there.url, shape)
             async with Station(Path(directory), text) as router:
                 work = [asyncio.ensure_future(_ask(router, number, each)) for number, each in enumerate(asked)]
                 if reload:
                     for upper in (True, False):
                         changed = [{**rule, "when": _recased(rule["when"], upper)} for rule in rules]
-                        (router.config / "llm_routing.yaml").write_text(file(changed, here.url, there.url))
+                        (router.config / "llm_routing.yaml").write_text(file(changed, here.url, there.url, shape))
                         await router.router.settings.reload()
                         await asyncio.sleep(0.01)
                     numbers = range(len(asked), 2 * len(asked))
@@ -201,7 +234,7 @@ async def _ask(router: Station, number: int, asked: Asked) -> Answered:
 def _loads(rules: list[dict[str, Any]]) -> bool:
     """Whether the loader takes these rules; it refuses one that can never match."""
     try:
-        parse(file(rules, "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1").encode(), "llm_routing.yaml")
+        parse(file(rules, "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1", Shape()).encode(), "llm_routing.yaml")
     except ConfigError:
         return False
     return True
@@ -212,21 +245,29 @@ _HIPAA = {"use": ["local"], "never": "cloud", "when": {"tags": ["HIPAA"]}}
 
 @settings(max_examples=120, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @example(
-    [_HIPAA, _EVERYTHING], [Asked("coder", HEADERS[0], ["HIPAA"], None, None, False)], ["vanishes"], False
+    [_HIPAA, _EVERYTHING], [Asked("coder", HEADERS[0], ["HIPAA"], None, None, False)], ["vanishes"], Shape(), False
 )  # a capital in the rule
 @example(
-    [_EVERYTHING], [Asked("coder", "x_gridtie_tags", ["private"], None, None, True)], ["well"], False
+    [_EVERYTHING], [Asked("coder", "x_gridtie_tags", ["private"], None, None, True)], ["well"], Shape(), False
 )  # a header that is nearly right
+@example(
+    [_HIPAA, _EVERYTHING],
+    [Asked("coder", HEADERS[0], ["HIPAA"], None, None, False)],
+    ["429 at once"],
+    Shape((0, 1, 1, 3), 2),
+    False,
+)  # a local target that is asked again, beside one that is drained
 @given(
     _RULES,
     st.lists(_ASKED, min_size=1, max_size=4),
     st.lists(st.sampled_from(_LOCAL), min_size=1, max_size=4),
+    _SHAPES,
     st.booleans(),
 )
-def _no_escape(rules: list[dict[str, Any]], asked: list[Asked], local: list[str], reload: bool) -> None:
+def _no_escape(rules: list[dict[str, Any]], asked: list[Asked], local: list[str], shape: Shape, reload: bool) -> None:
     assume(rules and _loads(rules))
 
-    assert run(lambda: _escaped(rules, asked, local, reload)) == []
+    assert run(lambda: _escaped(rules, asked, local, shape, reload)) == []
 
 
 def test_no_request_that_must_stay_is_ever_opened_to_a_cloud() -> None:

@@ -66,8 +66,11 @@ def whole(request: Request, behaviour: Behaviour) -> bytes:
         message["reasoning_content"] = behaviour.reasoning
     if calls := _calls(behaviour):
         message |= {"content": None, "tool_calls": calls}
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
-    answer = _base(request, "chat.completion") | {"choices": [choice]}
+    choices = [
+        {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
+        for index in range(request.body.get("n") or 1)
+    ]
+    answer = _base(request, "chat.completion") | {"choices": choices}
     if behaviour.usage == "as asked":
         answer["usage"] = _usage(request, behaviour)
     elif behaviour.usage == "null":
@@ -88,7 +91,9 @@ def events(request: Request, behaviour: Behaviour) -> Iterator[bytes]:
         return b"data: " + json.dumps(fields, separators=(",", ":")).encode() + b"\n\n"
 
     def delta(fields: dict[str, Any], finish: str | None = None) -> bytes:
-        return frame([{"index": 0, "delta": fields, "logprobs": None, "finish_reason": finish}])
+        """A frame for each of the answers, in turn."""
+        choice = {"delta": fields, "logprobs": None, "finish_reason": finish}
+        return b"".join(frame([{"index": index} | choice]) for index in range(request.body.get("n") or 1))
 
     yield delta({"role": "assistant", "content": "", "refusal": None})
     for piece in pieces(behaviour.reasoning):

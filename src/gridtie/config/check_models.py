@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gridtie.config.names import canonical, same_but_for_case, unknown
+from gridtie.config.names import canonical, repeated, same_but_for_case, unknown
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Provider, Routing
 from gridtie.host.ollama_name import runs_at_ollama_com
@@ -29,22 +29,27 @@ def models(routing: Routing) -> Iterator[Problem]:
 
 
 def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
-    local = [model.local] if isinstance(model.local, str) else model.local
-    if local is None and model.cloud is None:
+    if model.local is None and model.cloud is None:
         yield Problem(path=path, what="neither local nor cloud is set", fix="an alias needs at least one of them")
-    if local is not None and not local:
+    if model.local == []:
         yield Problem(path=(*path, "local"), what="the list is empty", fix="name a model, or write `local: null`")
-    for at, name in enumerate(local or []):
-        here = (*path, "local", at) if isinstance(model.local, list) else (*path, "local")
-        yield from _local_name(routing, name, here)
+    local, where = model.local_models(), places(model.local, (*path, "local"))
+    for each, here in zip(local, where, strict=True):
+        yield from _local_name(routing, each.model, here)
+    if any(each.weight is not None for each in local):
+        yield from repeated([each.model for each in local], where, "model")
     if current_purpose(model.purpose) not in PURPOSES:
         yield Problem(
             path=(*path, "purpose"),
             what=f'"{model.purpose}" is no purpose',
             fix=closest(model.purpose, PURPOSES) or f"known: {listed(PURPOSES)}",
         )
-    if model.cloud is not None:
-        yield from _cloud(routing, model.cloud.provider, (*path, "cloud", "provider"))
+    if model.cloud == []:
+        yield Problem(path=(*path, "cloud"), what="the list is empty", fix="name a cloud, or write `cloud: null`")
+    clouds, where = model.cloud_models(), places(model.cloud, (*path, "cloud"))
+    for cloud, here in zip(clouds, where, strict=True):
+        yield from _cloud(routing, cloud.provider, (*here, "provider"))
+    yield from repeated([f"{cloud.provider}/{cloud.model}" for cloud in clouds], where, "cloud")
     if model.baseline is not None and "/" not in model.baseline:
         yield Problem(
             path=(*path, "baseline"),
@@ -53,6 +58,13 @@ def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
         )
     if model.floor is not None and not 0 <= model.floor <= 100:
         yield Problem(path=(*path, "floor"), what=f"found {model.floor:g}, wanted a score from 0 to 100")
+
+
+def places(written: object, path: KeyPath) -> list[KeyPath]:
+    """Where each of one or several stands."""
+    if isinstance(written, list):
+        return [(*path, at) for at in range(len(written))]
+    return [] if written is None else [path]
 
 
 def _local_name(routing: Routing, name: str, path: KeyPath) -> Iterator[Problem]:

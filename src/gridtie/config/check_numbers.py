@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import msgspec
 
+from gridtie.config.check_models import places
 from gridtie.config.problems import KeyPath, Problem
-from gridtie.config.schema import Costs, Limits, Routing
+from gridtie.config.schema import Costs, Limits, Model, Routing, Rule
 
 # Below it a size is meant in kilo- or megabytes: not even a small request fits.
 _LEAST_BYTES = 1000
@@ -15,6 +16,10 @@ _LEAST_BYTES = 1000
 _LONGEST_SECONDS = 86_400
 # No model writes as many tokens in one answer.
 _MOST_OUTPUT_TOKENS = 1_000_000
+# Shares of requests that are told apart; a larger one is a number of something else.
+_MOST_WEIGHT = 1_000_000
+# Requests that wait and ask the same target more often than this do not help it.
+_MOST_RETRIES = 10
 # US dollars: households paid at most half a dollar in 2025; above it the price is in cents.
 _MOST_USD_PER_KWH = 5.0
 
@@ -23,18 +28,43 @@ def numbers(routing: Routing) -> Iterator[Problem]:
     """Every number with a unit is above zero: zero would mean never to one reader and unlimited to another."""
     for name, provider in routing.providers.items():
         yield from _above_zero(provider.max_in_flight, ("providers", name, "max_in_flight"), "requests")
+    for name, model in routing.models.items():
+        yield from _weights(model, ("models", name))
+        yield from _bounds(model, ("models", name))
     for at, rule in enumerate(routing.rules):
         path: KeyPath = ("rules", at)
+        yield from _bounds(rule, path)
         yield from _above_zero(rule.max_cost, (*path, "max_cost"), "US dollars")
         yield from _at_least_zero(rule.max_wait, (*path, "max_wait"), "seconds")
         yield from _at_least_zero(rule.when.larger_than, (*path, "when", "larger_than"), "tokens")
         yield from _above_zero(rule.when.smaller_than, (*path, "when", "smaller_than"), "tokens")
     for at, budget in enumerate(routing.budgets):
         yield from _above_zero(budget.usd, ("budgets", at, "usd"), "US dollars")
-    for key, value in msgspec.structs.asdict(routing.timeouts).items():
-        yield from _seconds(value, ("timeouts", key))
+    yield from _bounds(routing, ())
     yield from _limits(routing.limits)
     yield from _costs(routing.costs)
+
+
+def _weights(model: Model, path: KeyPath) -> Iterator[Problem]:
+    """Parts of the requests; 0 is none."""
+    found = [
+        *zip([each.weight for each in model.local_models()], places(model.local, (*path, "local")), strict=True),
+        *zip([each.weight for each in model.cloud_models()], places(model.cloud, (*path, "cloud")), strict=True),
+    ]
+    for weight, where in found:
+        if weight is not None:
+            yield from _within(weight, _MOST_WEIGHT, (*where, "weight"), "its part of the requests; 0: none")
+
+
+def _bounds(owner: Routing | Model | Rule, path: KeyPath) -> Iterator[Problem]:
+    """Time-outs and retries: of the file, of an alias, of a rule."""
+    for key, value in msgspec.structs.asdict(owner.timeouts).items():
+        yield from _seconds(value, (*path, "timeouts", key))
+    retries = owner.retries
+    yield from _seconds(retries.backoff, (*path, "retries", "backoff"))
+    yield from _seconds(retries.max_backoff, (*path, "retries", "max_backoff"))
+    if retries.count is not None:
+        yield from _within(retries.count, _MOST_RETRIES, (*path, "retries", "count"), "times a target is asked again")
 
 
 def _costs(costs: Costs) -> Iterator[Problem]:
@@ -100,6 +130,11 @@ def _seconds(value: float | None, path: KeyPath) -> Iterator[Problem]:
 def _above_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:
     if value is not None and not 0 < value < float("inf"):
         yield Problem(path=path, what=f"found {value:g}, wanted more than 0 ({unit})")
+
+
+def _within(value: int, most: int, path: KeyPath, unit: str) -> Iterator[Problem]:
+    if not 0 <= value <= most:
+        yield Problem(path=path, what=f"found {value}, wanted a whole number from 0 to {most} ({unit})")
 
 
 def _at_least_zero(value: float | None, path: KeyPath, unit: str) -> Iterator[Problem]:

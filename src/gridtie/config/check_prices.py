@@ -36,8 +36,9 @@ def _used(routing: Routing, name: str) -> list[str]:
     """The models of a provider that aliases and rules name."""
     refs = [ref for rule in routing.rules for ref in rule.use]
     for model in routing.models.values():
-        refs += [model.local] if isinstance(model.local, str) else model.local or []
-    used = [model.cloud.model for model in routing.models.values() if model.cloud and model.cloud.provider == name]
+        refs += [each.model for each in model.local_models()]
+    clouds = [cloud for model in routing.models.values() for cloud in model.cloud_models()]
+    used = [cloud.model for cloud in clouds if cloud.provider == name]
     return used + [ref.removeprefix(f"{name}/") for ref in refs if ref.startswith(f"{name}/")]
 
 

@@ -83,12 +83,8 @@ def _may_be_a_model(routing: Routing, name: str) -> bool:
 
 def _named(routing: Routing) -> list[str]:
     """Every `provider/model` that the file names."""
-    local = [name for model in routing.models.values() for name in _names(model.local) if "/" in name]
+    local = [each.model for model in routing.models.values() for each in model.local_models() if "/" in each.model]
     return list(dict.fromkeys([*local, *(item for rule in routing.rules for item in rule.use if "/" in item)]))
-
-
-def _names(local: str | list[str] | None) -> list[str]:
-    return [local] if isinstance(local, str) else local or []
 
 
 def _use(routing: Routing, rule: Rule, path: KeyPath) -> Iterator[Problem]:

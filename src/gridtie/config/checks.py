@@ -5,7 +5,6 @@ Pure: a `Routing` in, problems out. Every check runs, so that one look at a file
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from gridtie.config.check_models import models
@@ -13,18 +12,16 @@ from gridtie.config.check_numbers import numbers
 from gridtie.config.check_providers import providers
 from gridtie.config.check_rules import rules, shadowed
 from gridtie.config.names import PRIVATE, RELAY, canonical, repeated, same_but_for_case, unknown, well_named
-from gridtie.config.problems import KeyPath, Problem
+from gridtie.config.problems import Problem
 from gridtie.config.redact import holds_key
-from gridtie.config.schema import Routing
+from gridtie.config.schema import KEY_BUDGETS, Routing
+from gridtie.host.origins import fault
 
 # Names with a meaning of their own, which an environment of that name would not have.
 _TAKEN = {
     RELAY: f'"{RELAY}" is the environment of what other stations\' routers pass on',
     PRIVATE: f'"{PRIVATE}" is a tag: an environment of that name would keep no request on this machine',
 }
-
-# As a browser writes an Origin header: scheme and host, a port only where it is not the scheme's own.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::[1-9][0-9]{0,4})?")
 
 
 def check(routing: Routing) -> list[Problem]:
@@ -61,6 +58,12 @@ def _budgets(routing: Routing) -> Iterator[Problem]:
     yield from same_but_for_case(names, places, "budget")
     environments = set(map(canonical, routing.environments))
     for budget, path in zip(routing.budgets, paths, strict=True):
+        if canonical(budget.name).startswith(KEY_BUDGETS):
+            yield Problem(
+                path=(*path, "name"),
+                what=f'"{KEY_BUDGETS}..." is what limits of keys are called',
+                fix="choose another name",
+            )
         if budget.environment is not None and canonical(budget.environment) not in environments:
             yield unknown("environment", budget.environment, routing.environments, (*path, "environment"))
         if budget.key is not None and (holds_key(budget.key) or budget.key.startswith("gt-")):
@@ -98,18 +101,6 @@ def _defaults(routing: Routing) -> Iterator[Problem]:
                 fix="leave scheme and path off; a * stands for nothing here",
             )
     for at, origin in enumerate(defaults.allowed_origins):
-        yield from _origin(origin, ("defaults", "allowed_origins", at))
-
-
-def _origin(text: str, path: KeyPath) -> Iterator[Problem]:
-    """An origin that no browser sends never matches; `*` and `null` would let everybody's pages ask."""
-    fix = "wanted: scheme://host[:port], such as app://obsidian.md"
-    origin = canonical(text)
-    if origin in ("*", "null"):
-        yield Problem(path=path, what=f'"{origin}" is the origin of pages that anybody makes', fix=fix)
-    elif not _ORIGIN.fullmatch(origin):
-        yield Problem(path=path, what="it is no origin", fix=f"{fix}; no path, no slash at the end, no *")
-    elif (origin.startswith("http://") and origin.endswith(":80")) or (
-        origin.startswith("https://") and origin.endswith(":443")
-    ):
-        yield Problem(path=path, what="a browser leaves the scheme's own port out", fix="leave it out here too")
+        what, fix = fault(canonical(origin))
+        if what:
+            yield Problem(path=("defaults", "allowed_origins", at), what=what, fix=fix)

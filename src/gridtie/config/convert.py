@@ -170,9 +170,10 @@ def wanted(want: Any) -> str:
     if choices := _choices(want):
         return f"one of {listed(choices)}" if len(choices) > 1 else choices[0]
     if _is_union(origin):
-        return " or ".join(wanted(member) for member in arguments if member is not type(None))
+        *firsts, last = (wanted(member) for member in arguments if member is not type(None))
+        return f"{', '.join(firsts)} or {last}" if firsts else last
     if origin in (list, tuple):
-        return f"a list of {'mappings' if _is_struct(arguments[0]) else wanted(arguments[0])}"
+        return "a list of " + wanted(arguments[0]).replace("a mapping", "mappings")
     if origin is dict or _is_struct(want):
         return "a mapping"
     return _WORDS.get(want, str(want))

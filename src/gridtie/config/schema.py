@@ -64,9 +64,39 @@ class Provider(Struct, frozen=True):
     prices: dict[str, Price] = {}
 
 
+class OwnTimeouts(Struct, frozen=True):
+    """`Timeouts` of an alias or a rule; None: what holds without it."""
+
+    connect: float | None = None
+    first_token: float | None = None
+    first_token_cold: float | None = None
+    between_tokens: float | None = None
+    total: float | None = None
+    whole: float | None = None
+
+
+class OwnRetries(Struct, frozen=True):
+    """`Retries` of an alias or a rule; None: what holds without it."""
+
+    count: int | None = None
+    backoff: float | None = None
+    max_backoff: float | None = None
+
+
+class LocalModel(Struct, frozen=True):
+    """A local model by a name that `Model.local` takes."""
+
+    model: str
+    # Its part of the requests, beside its neighbours in the list that have one; 0: it gets none. None: a place of
+    # its own.
+    weight: int | None = None
+
+
 class CloudModel(Struct, frozen=True):
     provider: str
     model: str
+    # As that of a local model.
+    weight: int | None = None
 
 
 class Model(Struct, frozen=True):
@@ -74,21 +104,32 @@ class Model(Struct, frozen=True):
 
     `local` is `auto` (the station's best model for `purpose`), a model of the station by its name
     (`gridtie/smollm2:135m`, `smollm2:135m` or just `smollm2`), `provider/model` of another local
-    provider, or a list of such names in order of preference. `floor` is the least coding score
-    (aider edit, percent) that a local model needs where a rule lets it stand in for the cloud,
-    that is, where `use` names a cloud before it.
+    provider, or a list of such names in order of preference; `cloud` is one or a list likewise.
+    `floor` is the least coding score (aider edit, percent) that a local model needs where a rule
+    lets it stand in for the cloud, that is, where `use` names a cloud before it.
     """
 
     SET_BY_LOADER: ClassVar[frozenset[str]] = frozenset({"written"})
 
-    local: str | list[str] | None = "auto"
+    local: str | LocalModel | list[str | LocalModel] | None = "auto"
     purpose: str = "chat"
-    cloud: CloudModel | None = None
+    cloud: CloudModel | list[CloudModel] | None = None
     # `provider/model` in the price snapshot that the savings are measured against; None: the default's.
     baseline: str | None = None
     floor: float | None = None
+    timeouts: OwnTimeouts = OwnTimeouts()
+    retries: OwnRetries = OwnRetries()
     # The alias as the file spells it, for lists and messages; its key in `Routing.models` is canonical.
     written: str = ""
+
+    def local_models(self) -> list[LocalModel]:
+        """Every local model, in order of preference."""
+        named = self.local if isinstance(self.local, list) else [] if self.local is None else [self.local]
+        return [LocalModel(model=each) if isinstance(each, str) else each for each in named]
+
+    def cloud_models(self) -> list[CloudModel]:
+        """Every cloud, in order of preference."""
+        return self.cloud if isinstance(self.cloud, list) else [] if self.cloud is None else [self.cloud]
 
 
 class When(Struct, frozen=True):
@@ -122,6 +163,9 @@ class Rule(Struct, frozen=True):
     max_wait: float | None = None
     # US dollars that one request may cost at most, estimated before it is sent.
     max_cost: float | None = None
+    # Before those of the alias, which stand before the file's.
+    timeouts: OwnTimeouts = OwnTimeouts()
+    retries: OwnRetries = OwnRetries()
 
 
 class Budget(Struct, frozen=True):
@@ -134,6 +178,14 @@ class Budget(Struct, frozen=True):
     key: str | None = None
 
 
+# How the budgets of keys' own limits are called, so that none of a routing file has such a name.
+KEY_BUDGETS = "keys.json/"
+
+
+class KeyBudget(Budget, frozen=True):
+    """A key's own limit, which is in keys.json: no mapping of the routing file."""
+
+
 class Timeouts(Struct, frozen=True):
     """Seconds. `first_token_cold` holds where the model is not loaded yet."""
 
@@ -144,6 +196,17 @@ class Timeouts(Struct, frozen=True):
     total: float = 900.0
     # Until the first byte of a whole (unstreamed) answer that is passed on; None: `total`.
     whole: float | None = None
+
+
+class Retries(Struct, frozen=True):
+    """When a target is asked again before the next place is: `count` times a request, after `backoff` seconds.
+
+    They double with each, up to `max_backoff`, the longest Retry-After that is waited for as well.
+    """
+
+    count: int = 0
+    backoff: float = 0.5
+    max_backoff: float = 8.0
 
 
 class Limits(Struct, frozen=True):
@@ -220,6 +283,7 @@ class Routing(Struct, frozen=True):
     environments: tuple[str, ...] = ("dev", "test", "ci", "production")
     budgets: list[Budget] = []
     timeouts: Timeouts = Timeouts()
+    retries: Retries = Retries()
     limits: Limits = Limits()
     defaults: Defaults = Defaults()
     costs: Costs = Costs()

@@ -16,6 +16,7 @@ from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.found import BOM, got, kind, unquoted
 from gridtie.dialects.openai_chat.numbers import number
+from gridtie.dialects.surrogates import without_halves
 from gridtie.dialects.types import Dialect, InvalidRequest
 
 # The most bytes that so many characters can take as JSON: each as a pair of \uXXXX escapes, and the quotes.
@@ -25,6 +26,9 @@ _MODEL = f"a name of at most {MAX_MODEL_CHARACTERS} printable characters"
 _T = TypeVar("_T")
 _Raw = msgspec.Raw
 NULL, TRUE, FALSE = _Raw(b"null"), _Raw(b"true"), _Raw(b"false")
+_ONE = _Raw(b"1")
+# Digits of a number that is shown.
+_SHORT = 20
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff", b"{\0", b"\0{")
 # Arguments of the SDKs and of LiteLLM that people write into the JSON.
 _HEADER_FIELDS = ("extra_headers", "default_headers", "headers")
@@ -63,18 +67,21 @@ Take = Callable[[Found, str, msgspec.Raw], None]
 
 
 def fields_of(body: bytes | bytearray) -> dict[str, msgspec.Raw]:
-    """The fields of a body, also behind a byte-order mark. Raises `InvalidRequest`."""
+    """The fields of a body. Raises `InvalidRequest`."""
     try:
         return _fields(body)
     except UNREADABLE as error:
-        return fields_after_mark(body, error)
+        return fields_mended(body, error)
 
 
-def fields_after_mark(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
-    """The fields of a body behind a byte-order mark; of any other the reason why it has none."""
-    if body.startswith(BOM):
+def fields_mended(body: bytes | bytearray, error: Exception) -> dict[str, msgspec.Raw]:
+    """The fields of a body behind a byte-order mark, or with halves of characters in it, which become U+FFFD (decision
+    0048); of any other the reason why it has none.
+    """
+    form = without_halves(body[len(BOM) :] if body.startswith(BOM) else body)
+    if form is not body:
         try:
-            return _fields(body[len(BOM) :])
+            return _fields(form)
         except UNREADABLE as behind:
             error = behind
     wanted = "a JSON object of a few levels" if isinstance(error, RecursionError) else "a JSON object in UTF-8"
@@ -121,6 +128,15 @@ def take_limit(found: Found, name: str, value: msgspec.Raw) -> None:
     limit = number(found["fields"], name, value)
     if limit is not None:
         found["max_output"] = max(int(limit), found.get("max_output", 1))
+
+
+def take_one_answer(found: Found, name: str, value: msgspec.Raw) -> None:
+    """How many answers are wanted, in a dialect whose answers bear no index."""
+    if value not in (NULL, _ONE):
+        shown = kind(value) if kind(value) != "a number" or len(value) > _SHORT else bytes(value).decode()
+        raise InvalidRequest(
+            name, shown, "1: nothing in these answers tells several of them apart; send it once for each"
+        )
 
 
 def take_number(found: Found, name: str, value: msgspec.Raw) -> None:

@@ -25,9 +25,10 @@ from gridtie.dialects.types import (
     Failed,
     Failure,
     StreamDecoder,
+    Untranslatable,
     Usage,
 )
-from gridtie.host.tool_calls import instructions, read, schema_of
+from gridtie.host.tool_calls import TooMuchDemanded, instructions, read, schema_of
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.decode
@@ -37,6 +38,8 @@ class HeldToSchema(Translated):
     """A `Codec` for requests with tools."""
 
     def _conversation(self, facts: Facts) -> Conversation:
+        if facts.choices > 1:
+            raise Untranslatable("this model gives one answer a request where there are tools; leave n out", needs="n")
         return _held(conversation_of(facts, self._client.read))
 
     def stream(self, options: AnswerOptions) -> StreamDecoder:
@@ -51,7 +54,10 @@ def _held(conversation: Conversation) -> Conversation:
     settings = conversation.settings
     functions, demanded = _functions(settings.tools, settings.choice)
     words = msgspec.Raw(_encode(instructions(functions, demanded)))
-    schema = msgspec.Raw(_encode(schema_of(functions, demanded)))
+    try:
+        schema = msgspec.Raw(_encode(schema_of(functions, demanded)))
+    except TooMuchDemanded as error:
+        raise Untranslatable(f"tools: {error}; lower it, or ask another model", needs="tools") from None
     form = Format(path="tools", schema=schema, name=msgspec.Raw(b'"call"'), strict=True)
     # What is no function stays, for the target's writer to judge.
     others = [tool for tool in settings.tools if not isinstance(tool, Tool)]
@@ -114,6 +120,9 @@ class _Answer:
 
     def held(self) -> int:
         return self._inner.held()
+
+    def usage(self) -> Usage:
+        return self._inner.usage()
 
     def _judged(self, chunk: Chunk) -> Chunk:
         chunk.unread = False

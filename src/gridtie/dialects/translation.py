@@ -101,7 +101,7 @@ class Translation:
                 ended = self._unless_finished("the upstream ended its stream before the answer was complete")
                 ended.out, ended.frames = chunk.out + ended.out, chunk.frames
                 chunk = ended
-        chunk.usage = self._metered()
+        chunk.usage = self.usage()
         return chunk
 
     def whole_at_end(self) -> bool:
@@ -114,6 +114,9 @@ class Translation:
     def held(self) -> int:
         return self._splitter.held() + len(self._document or b"") + (self._writer.held() if self._writer else 0)
 
+    def usage(self) -> Usage:
+        return from_wire(self._usage, self._options.prompt_estimate, self._said // BYTES_PER_TOKEN)
+
     # -- what the stream is ------------------------------------------------------------------------------------------
 
     def _begin(self, data: bytes) -> Chunk:
@@ -123,7 +126,7 @@ class Translation:
             return Chunk()
         self._lead = None
         if first == _HTML:
-            return Chunk(failure=broken(f"the upstream sent {form(data)} instead of a stream"), usage=self._metered())
+            return Chunk(failure=broken(f"the upstream sent {form(data)} instead of a stream"), usage=self.usage())
         if first == _OBJECT and self._documents:
             self._document = bytearray()
             return self._collect(data)
@@ -154,13 +157,13 @@ class Translation:
                 # The answer was whole before that.
                 chunk.failure = None
                 self._end(out, chunk)
-            chunk.usage = self._metered()
+            chunk.usage = self.usage()
         chunk.out = b"".join(out)
         return chunk
 
     def _unless_finished(self, what: str) -> Chunk:
         """The end of an answer that finished, else a failure."""
-        chunk = Chunk(usage=self._metered())
+        chunk = Chunk(usage=self.usage())
         if self._finish is None:
             chunk.failure = broken(what)
             return chunk
@@ -194,7 +197,7 @@ class Translation:
         """The clean end of an answer."""
         if self._writer is not None:
             try:
-                end = self._writer.end(self._finish or "stop", self._metered(), wants_usage=self._options.wants_usage)
+                end = self._writer.end(self._finish or "stop", self.usage(), wants_usage=self._options.wants_usage)
             except Unwritable as error:
                 self._give_up(error, chunk)
                 return
@@ -205,9 +208,6 @@ class Translation:
         """What came cannot be told to this client, however it ended."""
         self._finish = None
         chunk.failure = broken(str(error))
-
-    def _metered(self) -> Usage:
-        return from_wire(self._usage, self._options.prompt_estimate, self._said // BYTES_PER_TOKEN)
 
 
 def broken(message: str) -> Failure:

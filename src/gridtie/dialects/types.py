@@ -159,8 +159,7 @@ class StreamDecoder(Protocol):
     def eof(self) -> Chunk:
         """Upstream's bytes ended, however: `done` where the answer counts as whole, else `failure`.
 
-        `usage` is always set, as an estimate where upstream did not report it. So a caller that gives up on
-        an answer (the client left, a time-out) calls this too, for what has to be metered, and drops the rest.
+        `usage` is always set, as an estimate where upstream did not report it.
         """
         ...
 
@@ -174,6 +173,13 @@ class StreamDecoder(Protocol):
 
     def held(self) -> int:
         """Bytes that are kept until an event, a line or the answer is whole."""
+        ...
+
+    def usage(self) -> Usage:
+        """What the answer came to so far, as an estimate where upstream did not report it.
+
+        For a caller that gives up on it (the client left, a time-out): nothing of what is kept is read for that.
+        """
         ...
 
 

@@ -6,25 +6,33 @@ import asyncio
 import os
 from collections.abc import Iterable
 from email.utils import formatdate
+from time import time
+
+from msgspec.structs import replace
 
 from gridtie.config.schema import Limits
 from gridtie.gateway import limits
+from gridtie.gateway.allowance import Allowance, Windows
 from gridtie.gateway.claims import misplaced, unknown_header
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.error_format import format_for
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
+from gridtie.gateway.keys import Bounded
 from gridtie.gateway.origins import Origins
 from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
+from gridtie.routing.bounds import longest
 from gridtie.routing.held_bytes import HeldBytes
+from gridtie.routing.key_policy import KeyPolicy
 from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
 
 _BEARER = b"bearer "
+_BEARER_WANTED = b"www-authenticate: Bearer\r\n"
 # Paths that clients know and this router does not have, by how they begin.
 _UNSERVED = {
     **dict.fromkeys(("/v1/audio", "/audio"), "audio"),
@@ -62,6 +70,9 @@ class App:
         self._prefix = os.urandom(6).hex()
         self._count = 0
         self._second = 0.0
+        # By the names of keys with limits: what they took of late, and the configuration as it is for them.
+        self._windows: dict[str, Windows] = {}
+        self._of_keys: dict[tuple[str, float | None], Loaded] = {}
         self.loaded: Loaded
 
     def reload(self, loaded: Loaded) -> None:
@@ -70,13 +81,16 @@ class App:
         routing = loaded.routing
         self.limits = routing.limits
         self.held.limit = routing.limits.held_bytes
-        self.patience = routing.timeouts.total + limits.GRACE_SECONDS
+        self.patience = longest(routing) + limits.GRACE_SECONDS
         self._keys = loaded.keys
+        names = {each.name for each in loaded.keys.limited()}
+        self._windows = {name: self._windows.get(name) or Windows() for name in names}
+        self._of_keys = {}
         station = loaded.station
         own = [station.endpoint] if station is not None else []
         declared = station.hosts if station is not None else ()
         self._hosts = Hosts(routing.defaults.allowed_hosts, {self._port, *ports(*own)}, declared)
-        self._origins = Origins(self._hosts, routing.defaults.allowed_origins)
+        self._origins = Origins(self._hosts, (*routing.defaults.allowed_origins, *loaded.keys.origins))
 
     def request_id(self) -> str:
         """A new id."""
@@ -116,9 +130,10 @@ class App:
             method = head.method.decode("latin-1")[:20]
             message = f"{method} is not for {route.path}; allowed: {route.allow}"
             return self._no(exchange, 405, "method_not_allowed", message, b"allow: %b\r\n" % route.allow.encode())
+        head.loaded = self.loaded
         if not self._identify(exchange, route):
             return False
-        head.route, head.loaded = route, self.loaded
+        head.route = route
         return True
 
     def _identify(self, exchange: Exchange, route: Route) -> bool:
@@ -127,11 +142,19 @@ class App:
         presented = _presented(head.headers)
         head.key = key = self._keys.lookup(presented) if presented else None
         if route.public:
+            if key is None and presented and (bounded := self._keys.bounded(presented)) and not bounded.over(time()):
+                head.key = bounded.key
             return True
         if key is None:
-            found = "this key is not known" if presented else _no_key(head.headers)
-            message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
-            return self._no(exchange, 401, "invalid_key", message, b"www-authenticate: Bearer\r\n")
+            bounded = self._keys.bounded(presented) if presented else None
+            if bounded is None:
+                found = "this key is not known" if presented else _no_key(head.headers)
+                message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
+                return self._no(exchange, 401, "invalid_key", message, _BEARER_WANTED)
+            if over := bounded.over(time()):
+                return self._no(exchange, 401, "key_expired", over, _BEARER_WANTED)
+            head.key = key = bounded.key
+            head.loaded = self._of_key(bounded)
         if key.relay:
             # Its headers are not looked at: routers of one pool may be of different versions.
             if route.relay:
@@ -140,6 +163,24 @@ class App:
             return self._no(exchange, 403, "relay_not_allowed", message)
         unknown = unknown_header(head.headers) or (misplaced(head.query) if head.query else "")
         return not unknown or self._no(exchange, 400, "unknown_header", unknown)
+
+    def _of_key(self, bounded: Bounded) -> Loaded:
+        """The configuration as it is for a key with an end or limits.
+
+        It is not what heads are compared with, so that such a key is looked at with each request.
+        """
+        loaded = self.loaded
+        # By its end as well: a key that was rotated and the one before it have the same name.
+        name, ends = bounded.key.name, bounded.ends
+        found = self._of_keys.get((name, ends))
+        if found is None:
+            policy, models, budgets = loaded.policy, frozenset(bounded.limits.models), list(bounded.budgets())
+            if models or budgets:
+                policy = KeyPolicy(policy, budgets, models)
+            allowance = Allowance(bounded, self._windows[name])
+            found = replace(loaded, policy=policy, targets=policy.targets, allowance=allowance)
+            self._of_keys[name, ends] = found
+        return found
 
     def _nothing_at(self, path: str) -> str:
         said = f"there is nothing at {path[:200]!r}"

@@ -13,6 +13,7 @@ from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
+from gridtie.gateway.settling import Meter, Settling
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Plan, Refusal, RequestInfo, Surface
 from gridtie.routing.runner import Runner
@@ -91,12 +92,19 @@ class Dispatcher:
     def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
         """Carry out a request, by the configuration that its head was admitted by."""
         loaded = exchange.head.loaded
-        if self._metering.fault:
+        meter: Meter = self._metering
+        if self._metering.ledger.fault:
             # Before any work is done that would have to be thrown away.
-            refusal = Refusal(status=503, code="not_metered", message=self._metering.fault, retry_after=5)
+            refusal = Refusal(status=503, code="not_metered", message=self._metering.ledger.fault, retry_after=5)
             self.refuse(exchange, info, refusal, errors)
             return
-        response = Response(exchange, errors, self._metering, loaded)
+        if loaded.allowance is not None:
+            taken = loaded.allowance.take(info.prompt_tokens, monotonic())
+            if isinstance(taken, Refusal):
+                self.refuse(exchange, info, taken, errors)
+                return
+            meter = Settling(meter, taken, monotonic)
+        response = Response(exchange, errors, meter, loaded)
         request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
             exchange.listener = request

@@ -5,7 +5,8 @@ The file is written by `gridtie keys` on the host (`gridtie.host.keys` documents
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ import msgspec
 
 from gridtie.config.names import RELAY, canonical
 from gridtie.config.problems import ConfigError, Problem
+from gridtie.config.schema import KEY_BUDGETS, KeyBudget
+from gridtie.host.origins import fault
 from gridtie.routing import refusals
 from gridtie.routing.plan import Refusal
 
@@ -33,6 +36,56 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     relay: bool = False
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a key may take; 0, and no models at all, stand for no limit. Models are in canonical form."""
+
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    usd_per_day: float = 0.0
+    usd_per_month: float = 0.0
+    models: tuple[str, ...] = ()
+
+
+NO_LIMITS = Limits()
+
+
+class Bounded(msgspec.Struct, frozen=True, kw_only=True):
+    """A key that ends, or has limits. `ends` is in Unix seconds; `renewed`: it ends since another took its place."""
+
+    key: Key
+    limits: Limits = NO_LIMITS
+    ends: float | None = None
+    renewed: bool = False
+
+    def over(self, now: float) -> str:
+        """Why it opens nothing any more at `now` (Unix seconds), for its holder; "" while it does."""
+        if self.ends is None or now < self.ends:
+            return ""
+        when = datetime.fromtimestamp(self.ends).astimezone().isoformat(sep=" ", timespec="minutes")
+        name = self.key.name
+        if self.renewed:
+            return f'the key "{name}" was renewed, and this one, the one before, ended at {when}; use the new one'
+        return (
+            f'the key "{name}" ended at {when}; who runs the station can prolong it: '
+            f"sudo gridtie keys edit {name} --expires 30d"
+        )
+
+    def budgets(self) -> Iterator[KeyBudget]:
+        """Its money, as budgets are."""
+        whose = canonical(self.key.name)
+        if self.limits.usd_per_day:
+            yield KeyBudget(name=f"{KEY_BUDGETS}{whose}/day", usd=self.limits.usd_per_day, period="day", key=whose)
+        if self.limits.usd_per_month:
+            yield KeyBudget(
+                name=f"{KEY_BUDGETS}{whose}/month", usd=self.limits.usd_per_month, period="month", key=whose
+            )
+
+
+class _Previous(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    sha256: str
+    until: datetime
+
+
 class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     sha256: str
@@ -42,6 +95,11 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # Written by the playbook, which takes it away again when its name leaves the inventory.
     managed: bool = False
     created: str = ""
+    expires: datetime | None = None
+    limits: Limits = NO_LIMITS
+    origins: tuple[str, ...] = ()
+    # What the key was before it was rotated.
+    previous: tuple[_Previous, ...] = ()
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,11 +108,23 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Keys:
-    """Immutable; a reload makes another. `file_digest` is the SHA-256 of the file they were read from, in hex."""
+    """Immutable; a reload makes another. `file_digest` is the SHA-256 of the file they were read from, in hex.
 
-    def __init__(self, by_digest: dict[bytes, Key] | None = None, file_digest: str = "") -> None:
+    Those without an end and without limits, as nearly all are, stand apart, so that nothing is asked of them.
+    """
+
+    def __init__(
+        self,
+        by_digest: dict[bytes, Key] | None = None,
+        file_digest: str = "",
+        bounded: dict[bytes, Bounded] | None = None,
+        origins: Iterable[str] = (),
+    ) -> None:
         self._by_digest = by_digest or {}
+        self._bounded = bounded or {}
         self.file_digest = file_digest
+        # Of pages that may ask as long as the key is there that they were declared with.
+        self.origins = frozenset(origins)
 
     @classmethod
     def load(cls, path: Path) -> Keys:
@@ -68,26 +138,50 @@ class Keys:
             raise _error(path, [f"not a key file: {error}"]) from error
         if faults := list(_faults(file.keys)):
             raise _error(path, faults)
-        return cls(
-            {
-                bytes.fromhex(row.sha256): Key(
-                    name=row.name, environments=_environments(row), admin=row.admin, relay=row.relay
+        plain: dict[bytes, Key] = {}
+        bounded: dict[bytes, Bounded] = {}
+        for row in file.keys:
+            key = Key(name=row.name, environments=_environments(row), admin=row.admin, relay=row.relay)
+            limits = msgspec.structs.replace(row.limits, models=tuple(map(canonical, row.limits.models)))
+            ends = None if row.expires is None else row.expires.timestamp()
+            if ends is None and limits == NO_LIMITS:
+                plain[bytes.fromhex(row.sha256)] = key
+            else:
+                bounded[bytes.fromhex(row.sha256)] = Bounded(key=key, limits=limits, ends=ends)
+            for old in row.previous:
+                bounded[bytes.fromhex(old.sha256)] = Bounded(
+                    key=key, limits=limits, ends=old.until.timestamp(), renewed=True
                 )
-                for row in file.keys
-            },
-            sha256(raw).hexdigest(),
-        )
+        declared = (origin for row in file.keys for origin in row.origins)
+        return cls(plain, sha256(raw).hexdigest(), bounded, declared)
 
     def lookup(self, presented: bytes) -> Key | None:
-        """Whose key this is. Looked up by its hash, so that timing says nothing about any key."""
+        """Whose key this is; None where it is not known, or has an end or limits (`bounded`).
+
+        Looked up by its hash, so that timing says nothing about any key.
+        """
         return self._by_digest.get(sha256(presented).digest())
+
+    def bounded(self, presented: bytes) -> Bounded | None:
+        """The same for a key with an end or with limits."""
+        return self._bounded.get(sha256(presented).digest())
+
+    def limited(self) -> list[Key]:
+        """The keys that have an end or limits, each once."""
+        return list({each.key.name: each.key for each in self._bounded.values()}.values())
+
+    def budgets(self) -> list[KeyBudget]:
+        """The money of all keys that have limits of it."""
+        named = {each.key.name: each for each in self._bounded.values()}
+        return [budget for each in named.values() for budget in each.budgets()]
 
     def names(self) -> frozenset[str]:
         """Whose keys there are, in canonical form."""
-        return frozenset(canonical(key.name) for key in self._by_digest.values())
+        keys = [*self._by_digest.values(), *(each.key for each in self._bounded.values())]
+        return frozenset(canonical(key.name) for key in keys)
 
     def __len__(self) -> int:
-        return len(self._by_digest)
+        return len(self.names())
 
 
 def resolve_environment(key: Key, header: str | None) -> str | Refusal:
@@ -104,14 +198,16 @@ def _environments(row: _Row) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(canonical, row.environments)))
 
 
-def _faults(rows: Iterable[_Row]) -> Iterable[str]:
+def _faults(rows: Iterable[_Row]) -> Iterator[str]:
     names: set[str] = set()
     digests: set[str] = set()
     for row in rows:
-        if len(row.sha256) != 64 or set(row.sha256) - set("0123456789abcdef"):
-            yield f'key "{row.name}": sha256 is not 64 lower-case hex digits'
-        elif row.sha256 in digests:
-            yield f'key "{row.name}": another key has the same sha256'
+        for digest in (row.sha256, *(old.sha256 for old in row.previous)):
+            if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+                yield f'key "{row.name}": sha256 is not 64 lower-case hex digits'
+            elif digest in digests:
+                yield f'key "{row.name}": another key has the same sha256'
+            digests.add(digest)
         if not row.name or row.name in names:
             yield f'key "{row.name}": the name is empty or taken'
         environments = _environments(row)
@@ -121,8 +217,24 @@ def _faults(rows: Iterable[_Row]) -> Iterable[str]:
             yield f'key "{row.name}": a relay has the environment "{RELAY}" alone, and no other key has it'
         if row.relay and row.admin:
             yield f'key "{row.name}": a relay is no admin'
+        yield from _beyond(row)
         names.add(row.name)
-        digests.add(row.sha256)
+
+
+def _beyond(row: _Row) -> Iterator[str]:
+    """What is wrong with limits, end and origins."""
+    limits = row.limits
+    if min(limits.requests_per_minute, limits.tokens_per_minute, limits.usd_per_day, limits.usd_per_month) < 0:
+        yield f'key "{row.name}": a limit is below 0; 0 stands for none'
+    if row.relay and limits != NO_LIMITS:
+        yield f'key "{row.name}": a relay has no limits; the keys of the other station have'
+    for moment in (row.expires, *(old.until for old in row.previous)):
+        if moment is not None and moment.tzinfo is None:
+            yield f'key "{row.name}": a time has no zone; wanted: such as 2026-12-31T23:59:59Z'
+    for origin in row.origins:
+        what, fix = fault(canonical(origin))
+        if what:
+            yield f'key "{row.name}": origin {origin[:200]!r}: {what}; {fix}'
 
 
 def _error(path: Path, faults: list[str]) -> ConfigError:

@@ -52,19 +52,14 @@ class Metering:
     """What a request used and cost, by the configuration that it was admitted by."""
 
     def __init__(self, ledger: Ledger, telemetry: Telemetry, log: AccessLog) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._telemetry = telemetry
         self._log = log
-
-    @property
-    def fault(self) -> str:
-        """Why nothing can be metered now; "" while all is well."""
-        return self._ledger.fault
 
     def begin(self, outcome: Outcome, planned: PlannedAttempt) -> None:
         """An attempt at a cloud is about to be sent: it may bill, whatever becomes of us. Raises `LedgerError`."""
         info = outcome.info
-        self._ledger.begin(
+        self.ledger.begin(
             info.id,
             planned.target.id,
             time(),
@@ -94,7 +89,7 @@ class Metering:
                 entry.reserved_usd,
             )
             self._telemetry.over_reserved += 1
-        row = self._ledger.record(entry)
+        row = self.ledger.record(entry)
         self._telemetry.observe(entry, outcome)
         self._log.request(row)
         return charge

@@ -1,7 +1,8 @@
 """Which web pages may ask, and what their browsers must be told for it (CORS, as the Fetch standard has it).
 
 A page of our own may always. Applications that are web pages inside, such as editors, send an origin of their own;
-those of `defaults.allowed_origins` may. Everybody else's page is refused, whatever key it has got hold of.
+those of `defaults.allowed_origins` may, and those that stand with a key. Everybody else's page is refused, whatever key
+it has got hold of.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Origins:
         """What is said to others."""
         return (
             f"Origin {origin.decode('latin-1')[:200]!r} is no page of this router, and foreign pages are "
-            "not answered; an application that may ask is named in defaults.allowed_origins"
+            "not answered; an application that may ask is let in by `gridtie connect CLIENT --origin`, or named in "
+            "defaults.allowed_origins"
         )
 
     def preflight(self, head: Head, allowed: str) -> bytes:

@@ -10,8 +10,8 @@ from gridtie.dialects.types import Failure
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.exchange import Exchange
-from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded
+from gridtie.gateway.settling import Meter
 from gridtie.ledger.ledger import LedgerError
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Refusal
@@ -26,7 +26,7 @@ class Response:
 
     __slots__ = ("_errors", "_exchange", "_loaded", "_metering")
 
-    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Metering, loaded: Loaded) -> None:
+    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Meter, loaded: Loaded) -> None:
         """`loaded`: the configuration that the request was admitted by, and is metered by."""
         self._loaded = loaded
         self._exchange = exchange

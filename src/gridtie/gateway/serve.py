@@ -32,6 +32,7 @@ import uvloop
 from gridtie.config.problems import ConfigError
 from gridtie.gateway.admin import Admin
 from gridtie.gateway.app import App
+from gridtie.gateway.audited import Audited
 from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, Certificate
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.dispatch import Dispatcher
@@ -40,6 +41,7 @@ from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Telemetry
+from gridtie.host.audit import of_router
 from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.store import StoreError
 from gridtie.routing.health import Health
@@ -164,6 +166,7 @@ class Router:
         self.app = App(routes, self.telemetry, self.sweeper, self.held, self.port)
         self._reloaded(self.settings.current)
         self.settings.subscribe(self._reloaded)
+        self.settings.subscribe(Audited(of_router(self._options.state_dir), self.settings.current))
         for member in (self.app, self.pool, self._access_log):
             self.sweeper.add(member)
         self.app.sweep(self._loop.time())
@@ -246,7 +249,7 @@ class Router:
 
     def _reloaded(self, loaded: Loaded) -> None:
         self.ledger.prices = loaded.prices
-        self.state.update(loaded.targets.by_id, loaded.routing.budgets)
+        self.state.update(loaded.targets.by_id, [*loaded.routing.budgets, *loaded.keys.budgets()])
         self.health.update(loaded.targets.by_id)
         self.app.reload(loaded)
         if self._certificate is not None:

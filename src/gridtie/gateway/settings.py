@@ -24,6 +24,7 @@ from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Routing
 from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
+from gridtie.gateway.allowance import Allowance
 from gridtie.gateway.certificate import DIRECTORY as CERTIFICATES
 from gridtie.gateway.keys import Keys
 from gridtie.ledger.prices import Prices, PricesError
@@ -65,6 +66,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     # The station's names, "" where nothing was provisioned: they stand in every row of the ledger.
     project: str = ""
     endpoint: str = ""
+    # Of the one key for whose requests this is, where it has an end or limits.
+    allowance: Allowance | None = None
 
 
 class _Rules(msgspec.Struct, frozen=True):

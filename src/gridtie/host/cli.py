@@ -14,6 +14,8 @@ import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
 from gridtie.host.commands import (
+    audit,
+    backup,
     bench,
     chat,
     completion,
@@ -26,6 +28,7 @@ from gridtie.host.commands import (
     models,
     quality,
     report,
+    restore,
     route,
     service,
     status,
@@ -81,8 +84,8 @@ def build_parser() -> Parser:
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     parser.set_defaults(run=status.run, json=False)
     for module in (
-        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, service,
-        completion,
+        status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, audit,
+        service, backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

@@ -16,6 +16,9 @@ CONFIG_DIR = Path("/etc/gridtie")
 STATE_DIR = Path("/var/lib/gridtie")
 ENDPOINT = "http://127.0.0.1:8484"
 
+# Beside the configuration, how far `gridtie restore` is. Hidden, so that it is no part of a backup.
+RESTORE_PLAN = ".restore.json"
+
 # Keys of a station begin so. A cloud's key in OPENAI_API_KEY is none of ours and is never sent anywhere by us.
 KEY_PREFIX = "gt-"
 

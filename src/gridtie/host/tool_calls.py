@@ -16,14 +16,23 @@ from typing import Any, Mapping, Optional, Sequence
 # Characters of an argument and of an answer in words: enough for a path or a sentence, few enough to come to an end.
 LONGEST, LONGEST_ANSWER = 80, 400
 _MOST_ITEMS = 3
+# What a tool may demand beyond that. llama.cpp writes a repetition out, up to 2,000 times a rule, and refuses more.
+MOST_DEMANDED_ITEMS, MOST_DEMANDED_LENGTH = 64, 400
 # Levels of a schema that are followed; deeper ones, and those that contain themselves, become short strings.
 _DEEPEST = 8
 
 _TEXT = {"type": "string", "maxLength": LONGEST}
 
 
+class TooMuchDemanded(ValueError):
+    """A tool wants more items or characters than a grammar is written for; the message says which keyword."""
+
+
 def schema_of(functions: Sequence[Mapping[str, Any]], demanded: bool) -> dict[str, Any]:
-    """The schema of one call of one of the functions (`name`, `parameters`), or of words where none is `demanded`."""
+    """The schema of one call of one of the functions (`name`, `parameters`), or of words where none is `demanded`.
+
+    Raises TooMuchDemanded.
+    """
     calls = [_object({"name": {"const": each["name"]}, "arguments": arguments_of(each)}) for each in functions]
     words = [] if demanded else [_object({"answer": {"type": "string", "maxLength": LONGEST_ANSWER}})]
     return {"oneOf": [*calls, *words]}
@@ -53,7 +62,7 @@ def read(text: str) -> Optional[tuple[str, Any]]:
 
 
 def arguments_of(function: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of a function's arguments, as far as a model is held to it."""
+    """The schema of a function's arguments, as far as a model is held to it. Raises TooMuchDemanded."""
     parameters = function.get("parameters")
     held = _held(parameters, parameters, 0) if isinstance(parameters, dict) else _object({})
     return held if held.get("type") == "object" else _object({})
@@ -79,12 +88,12 @@ def _held(schema: Any, root: Any, depth: int) -> dict[str, Any]:
     if kind == "object" or (kind is None and "properties" in schema):
         return _held_object(schema, root, depth)
     if kind == "array":
-        least = _number(schema, "minItems", 0)
+        least = _least(schema, "minItems", MOST_DEMANDED_ITEMS)
         most = max(least, min(_number(schema, "maxItems", _MOST_ITEMS), _MOST_ITEMS))
         items = _held(schema.get("items"), root, depth + 1)
         return {"type": "array", "items": items, "minItems": least, "maxItems": most}
     if kind == "string":
-        least = _number(schema, "minLength", 0)
+        least = _least(schema, "minLength", MOST_DEMANDED_LENGTH)
         most = max(least, min(_number(schema, "maxLength", LONGEST), LONGEST))
         return {"type": "string", "minLength": least, "maxLength": most} if least else {**_TEXT, "maxLength": most}
     if kind == "integer":
@@ -118,6 +127,17 @@ def _referred(reference: str, root: Any) -> Any:
     return found
 
 
+def _least(schema: Mapping[str, Any], name: str, most: int) -> int:
+    """Fewer would break the tool's own schema, so that more than `most` is not cut to it."""
+    found = max(0, _number(schema, name, 0))
+    if found > most:
+        raise TooMuchDemanded(f"{name} is above {most}, the most that a call of this model is held to")
+    return found
+
+
 def _number(schema: Mapping[str, Any], name: str, default: int) -> int:
+    """JSON Schema takes 3.0 for a whole number as well."""
     found = schema.get(name)
+    if isinstance(found, float) and found.is_integer():
+        return int(found)
     return found if isinstance(found, int) and not isinstance(found, bool) else default

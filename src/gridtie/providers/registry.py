@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -11,7 +11,7 @@ import msgspec
 from gridtie.config.names import canonical
 from gridtie.config.problems import ConfigError, Problem, listed
 from gridtie.config.redact import path_or_nothing
-from gridtie.config.schema import Locality, Model, Price, Provider, Routing
+from gridtie.config.schema import Locality, Model, OwnRetries, OwnTimeouts, Price, Provider, Routing
 from gridtie.config.station import Member, Shown, Station, StationModel
 from gridtie.dialects.types import Usage
 from gridtie.host.purpose_names import current_purpose
@@ -35,6 +35,13 @@ class Pricing(Protocol):
         ...
 
 
+class Share(msgspec.Struct, frozen=True):
+    """A target's part of the requests that reach its place; those of one group share it, and 0 gets none."""
+
+    group: int
+    weight: int
+
+
 class Alias(msgspec.Struct, frozen=True, kw_only=True):
     """What an alias, or a local model's own name, can be served by."""
 
@@ -48,6 +55,15 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     # Why there is no local or no cloud target; "" where there is one.
     no_local: str = ""
     no_cloud: str = ""
+    # By target id: of those alone that have a weight.
+    shares: Mapping[str, Share] = {}
+    timeouts: OwnTimeouts = OwnTimeouts()
+    retries: OwnRetries = OwnRetries()
+
+    def drained(self, target: Target) -> bool:
+        """Whether its weight here is 0."""
+        share = self.shares.get(target.id)
+        return share is not None and share.weight == 0
 
 
 class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +118,14 @@ class Targets:
         folded = canonical(name)
         return self.aliases.get(folded) or self._models.get(name) or self._folded.get(folded)
 
+    def only(self, names: frozenset[str]) -> Targets:
+        """The same with nothing to ask for but these: aliases, or local models by any name, all in canonical form."""
+
+        def those(entries: dict[str, Alias]) -> dict[str, Alias]:
+            return {name: entry for name, entry in entries.items() if not entry.names.isdisjoint(names)}
+
+        return Targets(self.by_id, those(self.aliases), those(self._models), self.price_overrides, self._pricing)
+
     def names(self) -> list[str]:
         """Every alias and every local model's own name, for a message."""
         aliases = [entry.name for entry in self.aliases.values()]
@@ -128,7 +152,7 @@ class Targets:
         entries += [(entry, "model") for name, entry in sorted(self._models.items()) if name == entry.local[0].model]
         rows = []
         for entry, kind in entries:
-            targets = (*entry.local, *entry.cloud)
+            targets = [target for target in (*entry.local, *entry.cloud) if not entry.drained(target)]
             if targets and not (kind == "model" and canonical(entry.name) in self.aliases):
                 localities = tuple(dict.fromkeys(target.locality for target in targets))
                 first = targets[0]
@@ -271,16 +295,22 @@ class _Builder:
     # Aliases
 
     def _alias(self, name: str, model: Model, station_models: list[Pair], pool_models: list[Pair]) -> Alias:
-        names = [model.local] if isinstance(model.local, str) else model.local or []
+        names = [each.model for each in model.local_models()]
         purpose = current_purpose(model.purpose)
         local = self._local_order(names, purpose, station_models, pool_models)
-        cloud = () if model.cloud is None else (self._remote(model.cloud.provider, model.cloud.model),)
+        clouds = model.cloud_models()
+        cloud = tuple([self._remote(each.provider, each.model) for each in clouds])
+        here = [(each.weight, self._local(each.model, purpose, station_models)) for each in model.local_models()]
+        there = [(each.weight, target) for each, target in zip(clouds, cloud, strict=True)]
         return Alias(
             name=model.written or name,
             local=local,
             cloud=cloud,
             floor=model.floor,
             names=frozenset({canonical(name)}),
+            shares=_shares(here) | _shares(there),
+            timeouts=model.timeouts,
+            retries=model.retries,
             # The smoke test of a machine saves nothing: nobody would send it to a cloud.
             baseline="" if purpose == OWN_PURPOSE else model.baseline or self._routing.defaults.baseline,
             no_local="" if local else self._why_no_local(name, names, purpose),
@@ -342,6 +372,18 @@ class _Builder:
             )
             for name, target in names.items()
         }
+
+
+def _shares(targets: Iterable[tuple[int | None, Target | None]]) -> dict[str, Share]:
+    """Neighbours that have a weight share a place; one that has none stands alone, and between two groups."""
+    shares: dict[str, Share] = {}
+    group = 0
+    for weight, target in targets:
+        if weight is None:
+            group += 1
+        elif target is not None:
+            shares.setdefault(target.id, Share(group, weight))
+    return shares
 
 
 def _worth(model: StationModel) -> tuple[float, int, int]:

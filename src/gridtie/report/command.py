@@ -23,6 +23,7 @@ from gridtie.report.figures import NothingAskedError, recomputed, report
 from gridtie.report.ledger_file import UnreadableError
 from gridtie.report.page import page
 from gridtie.report.question import NARROWED, Other, Question, QuestionError, month
+from gridtie.report.shared_machines import machines_of
 from gridtie.report.spreadsheet import spreadsheet
 from gridtie.report.sql import Statements
 from gridtie.report.tariff import own_prices, power_of
@@ -53,7 +54,8 @@ def _run(args: Namespace) -> int:
         _write(args.out, _what_if(args, question, config, ledger))
         return 0
     if args.format == "rows":
-        _write(args.out, rows.document(question, ledger))
+        places = machines_of(load_routing(config / "llm_routing.yaml"))
+        _write(args.out, rows.document(question, ledger, places))
         return 0
     found = report(question, ledger, [side for name in args.quality or () for side in _sides(name)])
     _write(args.out, script(found) if args.recompute is not None else _told(found, args))

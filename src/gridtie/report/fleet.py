@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gridtie.report.fleet_words import words
-from gridtie.report.rows import ELECTRICITY, FIGURES, GROUP, Handed, OtherSchemaError, handed
+from gridtie.report.rows import ELECTRICITY, FIGURES, GROUP, WHEN, Handed, OtherSchemaError, handed
+from gridtie.report.shared_machines import machine, share
 from gridtie.report.sql import line
 
 SCHEMA = 1
@@ -26,7 +27,8 @@ DIMENSIONS = {
     "host, person, project": "host || ', ' || key || ', ' || iif(project = '', '(none)', project)",
 }
 _LINE = line(f"coalesce(sum({ELECTRICITY}), 0) / 1e12")
-_COLUMNS = ("requests", *GROUP, *FIGURES)
+_COLUMNS = ("machine", "requests", *GROUP, *FIGURES, "start", "stop")
+_FIGURES = len(FIGURES) + len(WHEN)
 # A request is of the month in which it arrived, and in the ledger once it is answered: `timeouts.total` later at most,
 # which is 15 minutes unless somebody waits for longer.
 _LAST_ANSWERS_S = 3600.0
@@ -64,6 +66,7 @@ def bill(
             twice += taken
             told[host] = found
             hosts.append(_described(host, found, sum(each["requests"] for each in taken)))
+        share(merged, ELECTRICITY)
         figures = _figures(merged)
     figures["bottom_line"] = _bottom_line(figures["totals"], told.values())
     found_all = {
@@ -102,10 +105,16 @@ def _taken(merged: sqlite3.Connection, host: str, found: Handed) -> list[dict[st
 
 
 def _rows(host: str, found: Handed) -> Iterator[tuple[Any, ...]]:
+    began = round(float(found.question["since"]) * 1e3)
+    machines = [machine(host, dict(zip(GROUP, group, strict=True))["model"], found.machines) for group in found.groups]
     for number, id, *figures in found.rows:
-        if not isinstance(number, int) or not 0 <= number < len(found.groups) or len(figures) != len(FIGURES):
+        if not isinstance(number, int) or not 0 <= number < len(found.groups) or len(figures) != _FIGURES:
             raise OtherSchemaError("its rows have other columns than they should")
-        yield (id, host, 1, *found.groups[number], *figures)
+        *figures, started, took = figures
+        if not isinstance(started, int) or not isinstance(took, int):
+            raise OtherSchemaError("its rows do not say when they ran")
+        start = began + started
+        yield (id, host, machines[number], 1, *found.groups[number], *figures, start, start + took)
 
 
 def _figures(merged: sqlite3.Connection) -> dict[str, Any]:

@@ -96,8 +96,8 @@ def _assumed(bill: Bill) -> Iterator[str]:
         )
     yield (
         "A request that one host passed on to another is counted where it was asked, and so is its electricity, by the "
-        "watts that are set there: too little where the machine that answers draws more. Where two hosts asked a third "
-        "at the same time, its watts are in both."
+        "watts that are set there: too little where the machine that answers draws more. What several hosts asked of "
+        "one machine at the same time is shared among them: its watts are in the bill once."
     )
     yield (
         "Net in the tables is before idle electricity and amortisation, which nobody's requests cause; the bottom line "

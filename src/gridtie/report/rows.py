@@ -1,7 +1,8 @@
 """What a host hands over for the bill of a fleet: each request of a period with its money, to be added up.
 
-A request is some thirty numbers and the group that it belongs to, packed: about 55 bytes. No agent, tag, error or asked
-name is among them. Electricity is the host's own figure, by its watts and its price.
+A request is some thirty numbers and the group that it belongs to, packed: about 65 bytes. No agent, tag, error or asked
+name is among them. Electricity is the host's own figure, by its watts and its price; when it was used is beside it,
+since others may have asked the same machine.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from gridtie.report.question import Question, QuestionError
 from gridtie.report.sql import SUMMED, priced, quoted, rows_of, statements
 
 SCHEMA = 1
-# More of one host in one month are not taken: 55 MB on the way, where nobody reckons with more.
+# More of one host in one month are not taken: 65 MB on the way, where nobody reckons with more.
 MOST_ROWS = 1_000_000
 # What requests of one group have in common.
 GROUP = ("day", "environment", "key", "project", "model")
 # Summed in place of the seconds that it is computed from: each host has watts of its own.
 ELECTRICITY = "electricity_pico"
 FIGURES = tuple(ELECTRICITY if name == "powered_us" else name for name in SUMMED)
+# When a machine of ours began with it, in milliseconds of the period, and how many it took; 0 where none did.
+WHEN = ("started_ms", "powered_ms")
 # Characters of base64 that are unpacked at a time; a multiple of 4.
 _PIECE = 1 << 20
 # Figures of the host's own report that are of the machine, or that say how sure the rest is.
@@ -50,13 +53,15 @@ class Handed(msgspec.Struct, frozen=True):
     private_at_a_cloud: list[dict[str, Any]]
     # What this host answered for others, by their keys: counted where it was asked.
     relayed: list[dict[str, Any]]
+    # Where its local providers compute (shared_machines.py).
+    machines: dict[str, str]
     groups: list[tuple[str, ...]]
     count: int
     packed: str
 
     @property
     def rows(self) -> Iterator[list[Any]]:
-        """[number of the group, id, figures...] of each request. Raises `ValueError` where it is not whole."""
+        """[number of the group, id, figures..., when...] of each request. Raises `ValueError` where it is not whole."""
         unpacker, rest = zlib.decompressobj(), b""
         for at in range(0, len(self.packed), _PIECE):
             try:
@@ -92,8 +97,10 @@ def handed(raw: bytes) -> Handed:
         raise OtherSchemaError(f"what it gave is no report: {error}") from None
 
 
-def document(question: Question, ledger: Path, most: int = MOST_ROWS) -> str:
-    """The document, as JSON; a period without a request is one with none. Raises `UnreadableError`, `QuestionError`."""
+def document(question: Question, ledger: Path, machines: Mapping[str, str] | None = None, most: int = MOST_ROWS) -> str:
+    """The document, as JSON; a period without a request is one with none. `machines` says which local providers compute
+    elsewhere (shared_machines.py). Raises `UnreadableError`, `QuestionError`.
+    """
     asked = statements(question)
     with opened(ledger) as connection:
         found = read(connection, asked)
@@ -118,6 +125,7 @@ def document(question: Question, ledger: Path, most: int = MOST_ROWS) -> str:
         "bottom_line": found["bottom_line"][0],
         "unfinished": found["unfinished"][0],
         "relayed": [dict(row) for row in relayed],
+        "machines": machines or {},
         "groups": groups,
         "count": count,
         "packed": packed,
@@ -132,9 +140,12 @@ def _packed(connection: sqlite3.Connection, question: Question) -> tuple[Sequenc
         "cast(round(powered_us * (SELECT usd_per_us FROM machines) * 1e12) AS INTEGER)" if name == ELECTRICITY else name
         for name in FIGURES
     )
+    began = f"cast(round((began - {question.since!r}) * 1e3) AS INTEGER)"
+    when = f"iif(powered_us > 0, {began}, 0), cast(round(powered_us / 1e3) AS INTEGER)"
+    more = "id, time + waited AS began, "
     sql = (
-        f"SELECT id, {figures}, {', '.join(GROUP)}"
-        f" FROM ({priced(question, rows_of(question), more='id, ')}) WHERE purpose = ''"
+        f"SELECT id, {figures}, {when}, {', '.join(GROUP)}"
+        f" FROM ({priced(question, rows_of(question), more)}) WHERE purpose = ''"
     )
     packer, parts = zlib.compressobj(6), []
     for row in connection.execute(sql):

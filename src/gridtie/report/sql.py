@@ -260,12 +260,7 @@ def _machines(question: Question, where: str) -> str:
     rows = f"""SELECT {machine} AS machine, cast(round({start} * 1e6) AS INTEGER) AS start,
         cast(round({stop} * 1e6) AS INTEGER) AS stop
       FROM metered WHERE {where} AND purpose = '' AND {_has_electricity(question)}"""
-    # Of each answer, sorted by their beginning, what no earlier one on the same machine has covered.
-    covered = f"""SELECT sum(stop - start) AS powered_us,
-      sum(max(stop - max(start, coalesce(before, start)), 0)) AS busy_us
-    FROM (SELECT start, stop, max(stop) OVER (
-        PARTITION BY machine ORDER BY start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM ({rows}))"""
+    spent = f"SELECT sum(stop - start) AS powered_us, sum(busy) AS busy_us FROM ({covered(rows, 'machine')})"
     return f"""CREATE TEMP TABLE machines AS
   SELECT since, seconds, busy_us / 1e6 AS busy_seconds, kwh, idle_kwh,
     kwh * {power.usd_per_kwh!r} AS electricity_usd, idle_kwh * {power.usd_per_kwh!r} AS idle_usd,
@@ -274,7 +269,15 @@ def _machines(question: Question, where: str) -> str:
   FROM (SELECT since, seconds, busy_us, powered_us, {kwh} AS kwh, {idle} AS idle_kwh
     FROM (SELECT {first} AS since, {question.until!r} - {first} AS seconds,
       coalesce(busy_us, 0) AS busy_us, coalesce(powered_us, 0) AS powered_us
-    FROM ({covered})))"""
+    FROM ({spent})))"""
+
+
+def covered(rows: str, apart: str) -> str:
+    """`rows` have `start` and `stop`; each of them with `busy`, what no earlier one of the same `apart` has covered."""
+    return f"""SELECT *, max(stop - max(start, coalesce(before, start)), 0) AS busy
+    FROM (SELECT *, max(stop) OVER (
+        PARTITION BY {apart} ORDER BY start ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM ({rows}))"""
 
 
 def _bottom_line(question: Question) -> str:

@@ -54,9 +54,6 @@ log = logging.getLogger(__name__)
 # A whole answer that is larger than this is none.
 WHOLE_BYTES = 16 * 1024 * 1024
 
-# An answer that is given up is read once more for its count of tokens, if not more than so much of it is kept.
-METERED_BYTES = 64 * 1024
-
 # An error's body is read for its message.
 ERROR_BYTES = 256 * 1024
 
@@ -107,6 +104,8 @@ class Attempt:
     _counted = 0
     _reused = False
     _resent = False
+    # No connection was to be had, for a reason that may pass: nothing was sent.
+    unreached = False
     _collected: bytearray | None = None
     # Where a stream's bytes go once it is committed.
     _pass: Callable[[bytes], None] | None = None
@@ -229,6 +228,7 @@ class Attempt:
         except ConnectFailed as error:
             self._task = None
             self._request.outcome.attempts += 1
+            self.unreached = error.passing
             self._request.attempt_failed(Failure(kind=Failed.UNREACHABLE, message=str(error), ours=True))
         else:
             self._task = None
@@ -478,7 +478,7 @@ class Attempt:
             return
         connection = self._connection
         if now >= self._request.end:
-            self._expire(f"not done within {self._request.timeouts.total:g} s (timeouts.total)")
+            self._expire(f"not done within {self._request.timeouts.total:g} s ({self._setting('total')})")
         elif now >= self._deadline:
             self._expire(self._lateness())
         elif connection is not None and connection.head_begun and now - connection.head_begun > HEAD_SECONDS:
@@ -499,11 +499,14 @@ class Attempt:
         if self._late == "first token":
             return f"no first token within {self.planned.first_token:g} s"
         if self._late == "whole":
-            setting = "timeouts.whole" if timeouts.whole else "timeouts.total"
+            setting = self._setting("whole" if timeouts.whole else "total")
             return f"no whole answer within {timeouts.whole or timeouts.total:g} s ({setting})"
         if self._late == "finish":
             return f"its stream did not end within {FINISH_SECONDS:g} s after the answer's finish"
-        return f"nothing more within {timeouts.between_tokens:g} s (timeouts.between_tokens)"
+        return f"nothing more within {timeouts.between_tokens:g} s ({self._setting('between_tokens')})"
+
+    def _setting(self, name: str) -> str:
+        return self._request.outcome.plan.bounds.setting(f"timeouts.{name}")
 
     # -- ends --------------------------------------------------------------------------------------------------------
 
@@ -525,13 +528,8 @@ class Attempt:
         return self._lease is not None or self._task is not None
 
     def metered(self) -> Usage | None:
-        """What is known of the tokens of an answer that is given up; None where nothing of it has come.
-
-        What a decoder keeps much of is not read for that: it is given up because memory is short, often enough.
-        """
-        if self._decoder is None or self.phase is not READING or self._decoder.held() > METERED_BYTES:
-            return None
-        return self._decoder.eof().usage
+        """What is known of the tokens of an answer that is given up; None where nothing of it has come."""
+        return None if self._decoder is None or self.phase is not READING else self._decoder.usage()
 
     def drain(self) -> bool:
         """The answer is whole; whether upstream's message has ended, too. The slot stays taken until it has."""

@@ -11,13 +11,14 @@ import msgspec
 
 from gridtie.config.names import PRIVATE, canonical
 from gridtie.config.problems import listed
-from gridtie.config.schema import Budget
+from gridtie.config.schema import Budget, KeyBudget
 from gridtie.dialects.images import image_tokens
 from gridtie.dialects.types import Usage
 from gridtie.providers.target import Target
 from gridtie.routing import refusals
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
+from gridtie.routing.shares import drawn
 from gridtie.routing.snapshot import Snapshot, TargetState
 
 # Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
@@ -45,7 +46,7 @@ def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
                 plan = route.plans[in_memory] = _Decision(info, policy, route, snapshot).plan()
             return plan
     if route.refusal is not None:
-        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags)
+        return Plan(rule=route.rule, refusal=route.refusal, local_only=PRIVATE in info.tags, bounds=route.bounds)
     return _Decision(info, policy, route, snapshot).plan()
 
 
@@ -87,7 +88,8 @@ class _Decision:
     def plan(self) -> Plan:
         usable: list[_Seen] = []
         failing: list[tuple[_Seen, Skip]] = []
-        for candidate in self.route.candidates:
+        candidates = self.route.candidates
+        for candidate in drawn(candidates, self.info.id) if self.route.shared else candidates:
             seen = self._look(candidate)
             skip = self._obstacle(seen) or self._money(seen)
             if skip is None:
@@ -109,6 +111,7 @@ class _Decision:
             refusal=None if attempts else self._refusal(),
             baseline=self.route.baseline,
             local_only=bool(self.route.local_only),
+            bounds=self.route.bounds,
         )
 
     def _look(self, candidate: Candidate) -> _Seen:
@@ -232,7 +235,5 @@ def _last_resort(seen: _Seen) -> PlannedAttempt:
 
 
 def _overdrawn(budget: Budget, cost: float, left: float) -> str:
-    return (
-        f'the budget "{budget.name}" (${budget.usd:g} a {budget.period}) has ${max(left, 0.0):.4f} left, '
-        f"and this may cost ${cost:.4f}"
-    )
+    named = f'the key "{budget.key}"' if isinstance(budget, KeyBudget) else f'the budget "{budget.name}"'
+    return f"{named} (${budget.usd:g} a {budget.period}) has ${max(left, 0.0):.4f} left, and this may cost ${cost:.4f}"

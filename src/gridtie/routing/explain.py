@@ -84,6 +84,10 @@ def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, 
         "max_cost": route.max_cost,
         "baseline": plan.baseline,
         "attempts": _attempts(plan),
+        "timeouts": msgspec.to_builtins(plan.bounds.timeouts),
+        "retries": msgspec.to_builtins(plan.bounds.retries),
+        # Of those two what an alias or a rule says: setting -> whose it is.
+        "set_by": dict(plan.bounds.whose),
         "skipped": [msgspec.to_builtins(skip) for skip in plan.skipped],
         "refusal": msgspec.to_builtins(plan.refusal),
     }
@@ -96,6 +100,7 @@ def _attempts(plan: Plan) -> list[dict[str, Any]]:
             "locality": attempt.target.locality,
             "context": attempt.target.context,
             "reason": attempt.reason,
+            "rank": attempt.rank,
             "max_wait": attempt.max_wait,
             "first_token": attempt.first_token,
             "reserve_usd": attempt.reserve_usd,

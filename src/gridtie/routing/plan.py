@@ -8,6 +8,7 @@ import msgspec
 
 from gridtie.dialects.types import Surface
 from gridtie.providers.target import Target
+from gridtie.routing.bounds import Bounds
 
 __all__ = [
     "Plan",
@@ -32,6 +33,7 @@ SkipCode = Literal[
     "failing",  # it failed just now and is left alone for a while
     "limited",  # a cloud asked for a pause (429, 503)
     "misconfigured",  # it refuses the router's key, or does not have the model
+    "drained",  # its weight is 0
     "busy",  # no slot, and the rule does not wait
 ]
 
@@ -87,6 +89,8 @@ class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[str, ...] = ()
     # Tokens of one answer that the router allows where the client names no limit; None: no limit is written.
     output_limit: int | None = None
+    # Its place in the rule's order; those that share one by weight have the same.
+    rank: int = 0
 
 
 class Skip(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,3 +125,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     baseline: str = ""
     # True where this request must not reach a cloud on any path, also not by a later decision.
     local_only: bool = False
+    bounds: Bounds = Bounds()

@@ -14,9 +14,10 @@ import msgspec
 from gridtie.config.names import PRIVATE
 from gridtie.config.problems import closest, listed
 from gridtie.config.schema import Budget, Locality, Routing, Rule
-from gridtie.providers.registry import Alias, Targets
+from gridtie.providers.registry import Alias, Share, Targets
 from gridtie.providers.target import Target
 from gridtie.routing import refusals
+from gridtie.routing.bounds import Bounds, bounds
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 
 # The estimate is bytes / 4. Prose and code lie between 3 and 5 bytes a token; nothing that people send
@@ -33,6 +34,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     # The place in `use` of the item that it came from.
     place: int
+    # Those that share a place by weight have the same rank.
+    rank: int
+    weight: int
     # What holds when the model is in memory (or in a cloud), and when it must be loaded first.
     warm: PlannedAttempt
     cold: PlannedAttempt
@@ -57,6 +61,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     # Per candidate: its bit in the keys of `plans`, target id and slots; and limits of whole providers.
     clear: tuple[tuple[int, str, float], ...] = ()
     provider_limits: tuple[tuple[str, int], ...] = ()
+    # Whether some of the candidates share a place: then their order is each request's own.
+    shared: bool = False
+    bounds: Bounds = Bounds()
     # Nothing to choose from, whatever the moment.
     refusal: Refusal | None = None
 
@@ -134,6 +141,17 @@ def _matches(rule: Rule, info: RequestInfo, names: frozenset[str]) -> bool:
     )
 
 
+class _Chosen(msgspec.Struct):
+    """A target that nothing forbids, and what named it."""
+
+    target: Target
+    item: str
+    # Of the item in `use`.
+    place: int
+    share: Share | None
+    rank: int = 0
+
+
 class _Worker:
     """Works out one route."""
 
@@ -141,13 +159,16 @@ class _Worker:
         self.routing, self.targets = policy.routing, policy.targets
         self.info, self.alias, self.rules, self.rule = info, alias, rules, rules[0]
         self.skipped: list[Skip] = []
+        self.bounds = bounds(self.routing, alias, self.rule)
         self.forbidden = self._forbidden()
         # What a relay's request saves is counted where it came from.
         self.baseline = "" if info.relayed else alias.baseline
 
     def route(self) -> Route:
         chosen = self._chosen()
-        candidates = tuple(self._candidate(*each, last=each is chosen[-1]) for each in chosen)
+        weights = _ranked(chosen)
+        candidates = tuple(self._candidate(each, weights, last=each.rank == chosen[-1].rank) for each in chosen)
+        shared = len(weights) < len(chosen)
         skipped = tuple(self.skipped)
         why_local = self.forbidden.get("cloud", "")
         cloudy = any(candidate.target.locality == "cloud" for candidate in candidates)
@@ -166,10 +187,12 @@ class _Worker:
             local_only=why_local,
             max_cost=min(costs) if costs else None,
             budgets=budgets,
-            plans=None if refusal is not None or (cloudy and (costs or budgets)) else {},
+            plans=None if refusal is not None or shared or (cloudy and (costs or budgets)) else {},
             fits=CLEARLY_OVER * min(contexts, default=1 << 60),
             clear=tuple((1 << at, c.target.id, _slots(c.target)) for at, c in enumerate(candidates)),
             provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
+            shared=shared,
+            bounds=self.bounds,
             refusal=refusal,
         )
 
@@ -183,16 +206,18 @@ class _Worker:
             forbidden["cloud"] = f"the request is tagged {PRIVATE}"
         return forbidden
 
-    def _chosen(self) -> list[tuple[Target, str, int]]:
-        chosen: dict[str, tuple[Target, str, int]] = {}
+    def _chosen(self) -> list[_Chosen]:
+        chosen: dict[str, _Chosen] = {}
         stands_in = False
         for place, item in enumerate(self.rule.use):
             targets = self.targets.candidates(self.alias, item)
             if not targets:
                 self._skip(item, self._absence(item), "absent")
             for target in targets:
-                if target.id not in chosen and self._allowed(target, stands_in):
-                    chosen[target.id] = (target, item, place)
+                # Weights are the alias's own: a rule that names a model means it.
+                share = self.alias.shares.get(target.id) if item in ("local", "cloud") else None
+                if target.id not in chosen and self._allowed(target, share, stands_in):
+                    chosen[target.id] = _Chosen(target, item, place, share)
             stands_in = stands_in or item == "cloud" or any(target.locality == "cloud" for target in targets)
         return list(chosen.values())
 
@@ -201,11 +226,13 @@ class _Worker:
             return self.alias.no_local
         return self.alias.no_cloud if item == "cloud" else f"the station does not have the model of {item}"
 
-    def _allowed(self, target: Target, stands_in: bool) -> bool:
+    def _allowed(self, target: Target, share: Share | None, stands_in: bool) -> bool:
         if why := self.forbidden.get(target.locality):
             self._skip(target.id, why, "policy")
         elif barred := refusals.barred(self.info, target):
             self._skip(target.id, barred, "policy")
+        elif share is not None and share.weight == 0:
+            self._skip(target.id, f'its weight for "{self.alias.name}" is 0: it is drained', "drained")
         elif "chat" not in target.capabilities:
             what = "answers with vectors" if "embeddings" in target.capabilities else "completes text"
             self._skip(target.id, f"it has no chat template: it {what}, and is for that alone", "capability")
@@ -227,18 +254,37 @@ class _Worker:
     def _skip(self, target: str, reason: str, code: refusals.SkipCode) -> None:
         self.skipped.append(Skip(target=target, reason=reason, code=code))
 
-    def _candidate(self, target: Target, item: str, place: int, *, last: bool) -> Candidate:
+    def _candidate(self, chosen: _Chosen, weights: dict[int, int], *, last: bool) -> Candidate:
+        target, place, weight = chosen.target, chosen.place, 1 if chosen.share is None else chosen.share.weight
         order = "" if len(self.rule.use) == 1 else " first" if place == 0 else f" after {self.rule.use[place - 1]}"
-        reason = f'rule "{self.rule.name}" uses {item}{order}'
-        timeouts = self.routing.timeouts
+        reason = f'rule "{self.rule.name}" uses {chosen.item}{order}'
+        if weight < weights[chosen.rank]:
+            reason += f", its weight {weight} of {weights[chosen.rank]}"
+        timeouts = self.bounds.timeouts
         wait = timeouts.total if self.rule.max_wait is None else self.rule.max_wait
         # A slot of one's own machine is worth waiting for; a cloud's limit only where nothing else is left.
         max_wait = wait if target.locality == "local" or last else 0.0
-        warm = PlannedAttempt(target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token)
+        warm = PlannedAttempt(
+            target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token, rank=chosen.rank
+        )
         cold = msgspec.structs.replace(
             warm, reason=f"{reason}; the model must be loaded first", first_token=timeouts.first_token_cold
         )
-        return Candidate(target=target, place=place, warm=warm, cold=cold)
+        return Candidate(target=target, place=place, rank=chosen.rank, weight=weight, warm=warm, cold=cold)
+
+
+def _ranked(chosen: list[_Chosen]) -> dict[int, int]:
+    """Give each its rank, the next one but for those that share the place of the one before; the weights of each."""
+    weights: dict[int, int] = {}
+    before: tuple[int, int] | None = None
+    for each in chosen:
+        group = None if each.share is None else (each.place, each.share.group)
+        if group is None or group != before:
+            weights[len(weights)] = 0
+        each.rank = len(weights) - 1
+        weights[each.rank] += 1 if each.share is None else each.share.weight
+        before = group
+    return weights
 
 
 def _slots(target: Target) -> float:

@@ -36,6 +36,10 @@ class State(Protocol):
 
     def failed(self, target_id: str, failure: Failure, now: float) -> None: ...
 
+    def retry_at(self, target_id: str) -> float:
+        """Until when it is left alone (monotonic); 0 where it is not."""
+        ...
+
 
 class Client(Protocol):
     """Who asked.

@@ -19,10 +19,13 @@ __all__ = [
     "barred",
     "cannot",
     "environment_not_allowed",
+    "key_too_fast",
     "malformed",
+    "model_not_allowed",
     "no_rule",
     "nothing_left",
     "paused",
+    "too_much_for_key",
     "unknown_model",
 ]
 
@@ -93,9 +96,41 @@ def no_rule(environment: str, name: str) -> Refusal:
 def environment_not_allowed(key: str, asked: str, allowed: Iterable[str]) -> Refusal:
     message = (
         f'the key "{key}" may not be used in the environment "{asked}"; allowed: {listed(allowed)}. '
-        "Send one of these in x-gridtie-environment or leave the header out"
+        "Send one of these in x-gridtie-environment or leave the header out. "
+        f"{_raised(key, 'environment NAME')}, once for each"
     )
     return Refusal(status=403, code="environment_not_allowed", message=message)
+
+
+def model_not_allowed(key: str, name: str, allowed: Sequence[str]) -> Refusal:
+    message = (
+        f'the key "{key}" may not ask for "{name}"; allowed: {listed(allowed) or "none of the names of this router"}. '
+        f"{_raised(key, 'model NAME')}, once for each"
+    )
+    return Refusal(status=403, code="model_not_allowed", message=message)
+
+
+def key_too_fast(key: str, limit: int, of: str, wait: float) -> Refusal:
+    """A key that has taken what it may in a minute; `of` are requests or tokens, `wait` is in seconds."""
+    seconds = max(1, math.ceil(wait))
+    message = (
+        f'the key "{key}" may take {limit:,} {of} a minute, and has too little left for this: retry in {seconds} s. '
+        f"{_raised(key, f'{of}-per-minute N')}"
+    )
+    return Refusal(status=429, code="rate_limit_exceeded", message=message, retry_after=seconds)
+
+
+def too_much_for_key(key: str, limit: int, tokens: int) -> Refusal:
+    """A prompt that is larger than all that a key may take in a minute: waiting does not help."""
+    message = (
+        f'the key "{key}" may take {limit:,} tokens a minute, and this prompt alone has about {tokens:,}: send less. '
+        f"{_raised(key, 'tokens-per-minute N')}"
+    )
+    return Refusal(status=429, code="rate_limit_exceeded", message=message)
+
+
+def _raised(key: str, option: str) -> str:
+    return f"Who runs the station can change that: sudo gridtie keys edit {key} --{option}"
 
 
 def nothing_left(alias: str, skipped: Sequence[Skip], local_only: str, retry_after: int = RETRY_SOON) -> Refusal:
@@ -126,7 +161,10 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
         code = "no_local_ready" if local_only else "no_target_ready"
         return 503, code, _advice(codes, retry_after), True
     if "budget" in codes:
-        return 402, "budget_exhausted", "`gridtie usage` shows the spending; budgets are in llm_routing.yaml.", False
+        advice = (
+            "`gridtie usage` shows the spending; budgets are in llm_routing.yaml, those of a key in `gridtie keys`."
+        )
+        return 402, "budget_exhausted", advice, False
     if "price" in codes:
         advice = "Ask for fewer tokens (max_tokens), or change max_cost or prices in llm_routing.yaml."
         return 402, "too_expensive", advice, False
@@ -135,6 +173,8 @@ def _verdict(codes: set[SkipCode], local_only: str, retry_after: int) -> tuple[i
         return 503, "target_misconfigured", advice, False
     if "capability" in codes:
         return 400, "capability_missing", "Ask for a model that can (GET /v1/models lists them).", False
+    if "drained" in codes:
+        return 503, "no_target", "Give it a weight above 0 in llm_routing.yaml.", False
     if local_only:
         advice = "Provision a local model for it (`ansible-playbook site.yml`) or change its rule."
         return 403, "local_only", advice, False

@@ -5,7 +5,7 @@
        └──────────┘ └─────────────────────┘ │   an attempt failed: the next; a whole answer: over
        └────────────────────────────────────┘   no attempt is left; refused; the client left
 
-walking      between attempts
+walking      between attempts; waiting, if a target is to be asked again
 trying       an attempt is under way; the client has got nothing that would bind us to its target
 committed    the first content of a stream has been passed on: no other target will answer any more
 over         the client has its answer or error, and the request is in the ledger, once; upstream may still be
@@ -35,6 +35,7 @@ from gridtie.routing.outcome import Outcome, telling
 from gridtie.routing.plan import Refusal
 from gridtie.routing.ports import Client
 from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED, paused
+from gridtie.routing.retry import Retrying, least_wait
 
 if TYPE_CHECKING:
     from gridtie.routing.runner import Runner
@@ -84,6 +85,8 @@ class Request:
     _next = 0
     _held: list[bytes] | None = None
     _held_bytes = 0
+    # From the first failure on, where targets may be asked again.
+    _retrying: Retrying | None = None
     # Where the rest of a stream goes; set by the commit.
     _write: Callable[[bytes], None]
 
@@ -92,9 +95,9 @@ class Request:
         self.outcome = outcome
         self.info = outcome.info
         self.facts = facts
-        self.timeouts = routing.timeouts
+        self.timeouts = timeouts = outcome.plan.bounds.timeouts
         # Nothing goes on beyond this.
-        self.end = outcome.started + routing.timeouts.total
+        self.end = outcome.started + timeouts.total
         self._routing = routing
         self._client = client
 
@@ -160,10 +163,21 @@ class Request:
         try:
             if self._attempt is not None:
                 self._attempt.sweep(now)
+            else:
+                self._ask_again(now)
             if self.facts.stream and self.phase in (WALKING, TRYING):
                 self._reassure(now)
         except Exception as error:
             self.fault(error)
+
+    def _ask_again(self, now: float) -> None:
+        """Where its time has come; what the sweep finds too late is not asked."""
+        planned = self._retrying.taken(now) if self._retrying is not None else None
+        if planned is not None:
+            self._attempt = attempt = Attempt(self, planned)
+            self.phase = TRYING
+            if now >= self.end or not attempt.start():
+                self.advance()
 
     def _reassure(self, now: float) -> None:
         if not self._next_sign:
@@ -176,9 +190,8 @@ class Request:
 
     def advance(self) -> None:
         """Take up the next attempt that can be taken up; tell the client if there is none."""
-        outcome = self.outcome
-        for planned in outcome.plan.attempts[self._next :]:
-            if self._next and (outcome.attempts >= self._routing.limits.attempts or monotonic() >= self.end):
+        for planned in self.outcome.plan.attempts[self._next :]:
+            if self._next and (self._spent() or self._pauses()):
                 break
             self._next += 1
             self._attempt = attempt = Attempt(self, planned)
@@ -186,7 +199,21 @@ class Request:
             if attempt.start():
                 return
         self.phase = WALKING
-        self._give_up()
+        if not self._pauses():
+            self._give_up()
+
+    def _spent(self) -> bool:
+        return self.outcome.attempts >= self._routing.limits.attempts or monotonic() >= self.end
+
+    def _pauses(self) -> bool:
+        """Whether a target is to be asked again before the next place is: `sweep` takes it up when it is time."""
+        if self._retrying is None or self._spent():
+            return False
+        attempts = self.outcome.plan.attempts
+        if not self._retrying.choose(attempts[self._next - 1].rank, attempts[self._next :], self.end):
+            return False
+        self._attempt = None
+        return True
 
     def _give_up(self) -> None:
         """Nothing answers: tell the client why, by what it can act on."""
@@ -296,6 +323,7 @@ class Request:
         if failure.kind in _FINAL:
             self._give_up()
             return
+        self._note_for_later(attempt, failure)
         attempt.release()
         if self._holding is not None:
             self._holding.release()
@@ -303,6 +331,20 @@ class Request:
         outcome.planned, outcome.target, outcome.usage, outcome.frames, outcome.first_token = None, None, None, 0, None
         self.phase = WALKING
         self.advance()
+
+    def _note_for_later(self, attempt: Attempt, failure: Failure) -> None:
+        """Where asking the same target again may help, and somebody wants that."""
+        outcome, retries = self.outcome, self.outcome.plan.bounds.retries
+        if not retries.count or outcome.first_token is not None:
+            return
+        least = least_wait(failure, unreached=attempt.unreached)
+        if least is not None:
+            now = monotonic()
+            if self._retrying is None:
+                self._retrying = Retrying(retries, self.runner.lot)
+            # A target that is left alone is left alone by retries as well.
+            least = max(least, self.runner.state.retry_at(attempt.target.id) - now)
+            self._retrying.failed(attempt.planned, least, now)
 
     def set_back(self, by: Failure | Refusal) -> None:
         """Something stands in the way of an attempt; the client is told if nothing answers in the end."""

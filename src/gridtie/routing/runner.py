@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import random
 from time import monotonic, time
 
 from gridtie.config.schema import Routing
@@ -36,13 +37,18 @@ class Runner:
         proxies: ProxySettings,
         held: HeldBytes,
         begin: Begin,
+        lot: Callable[[], float] = random,
     ) -> None:
-        """`begin` is called before a request is sent to a cloud; a `LedgerError` from it ends the request."""
+        """`begin` is called before a request is sent to a cloud; a `LedgerError` from it ends the request.
+
+        `lot` draws a number from 0 to 1, by which retries that would come together are kept apart.
+        """
         self.loop = loop
         self.state = state
         self.sweeper = sweeper
         self.held = held
         self.begin = begin
+        self.lot = lot
         self._pool = pool
         self._proxies = proxies
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}

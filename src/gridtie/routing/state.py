@@ -226,6 +226,11 @@ class State:
             if self.on_failure is not None and failure.kind is Failed.UNREACHABLE:
                 self.on_failure(target_id)
 
+    def retry_at(self, target_id: str) -> float:
+        """Monotonic seconds until which it is left alone; 0 where it is not."""
+        state = self._states.get(target_id)
+        return 0.0 if state is None else state.retry_at
+
     def set_ready(self, target_id: str, ready: bool, why: str = "") -> None:
         """What a probe found. A probe that succeeds also ends the pause after a failure to connect."""
         state = self._states.get(target_id)

@@ -74,7 +74,9 @@ class OriginPool:
         except ssl.SSLError as error:
             raise ConnectFailed(f"TLS with {where} failed: {error.reason or error}") from error
         except OSError as error:
-            raise ConnectFailed(f"no connection to {where}: {error.strerror or error}") from error
+            # A file of certificates that is missing or shut is one, too.
+            passing = not isinstance(error, FileNotFoundError | PermissionError)
+            raise ConnectFailed(f"no connection to {where}: {error.strerror or error}", passing=passing) from error
 
     async def _open(self) -> Connection:
         origin, loop = self.origin, self._loop
@@ -97,7 +99,7 @@ class OriginPool:
             raw.abort()
             raise
         if transport is None:
-            raise ConnectFailed(f"connection to {origin.authority} closed as TLS began")
+            raise ConnectFailed(f"connection to {origin.authority} closed as TLS began", passing=True)
         connection.connection_made(transport)
         return connection
 

@@ -8,7 +8,14 @@ class UpstreamError(Exception):
 
 
 class ConnectFailed(UpstreamError):
-    """No connection: name resolution, TCP, the proxy or TLS."""
+    """No connection: name resolution, TCP, the proxy or TLS.
+
+    `passing`: it may be another way a moment later, as of a server that starts; a certificate stays what it is.
+    """
+
+    def __init__(self, message: str, *, passing: bool = False) -> None:
+        super().__init__(message)
+        self.passing = passing
 
 
 class ConnectTimeout(ConnectFailed):

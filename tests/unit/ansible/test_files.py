@@ -106,6 +106,19 @@ def test_what_another_user_owned_below_a_directory_is_given_to_its_owner_once(tm
     assert owners == {"models": 0, "blobs": 0, "sha256-1": 0, "link": 0, "mine": 12345, "outside": 65534}
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+def test_what_came_before_the_group_was_there_is_given_to_it(tmp_path: Path) -> None:
+    for name in ("waited", "somebodys"):
+        (tmp_path / name).touch(mode=0o640)
+    os.chown(tmp_path / "somebodys", -1, 12345)
+    os.chown(tmp_path, -1, 65534)
+    wanted = {"path": str(tmp_path), "mode": "0750", "group": "65534", "group_taken_from": "root"}
+
+    assert gridtie_files.ensure_directory(wanted, False) is not None
+    assert gridtie_files.ensure_directory(wanted, False) is None
+    assert {path.name: path.stat().st_gid for path in tmp_path.iterdir()} == {"waited": 65534, "somebodys": 12345}
+
+
 def test_a_user_who_never_was_here_owned_nothing(tmp_path: Path) -> None:
     wanted = {"path": str(tmp_path), "mode": "0755", "taken_from": "nobody-of-that-name"}
     tmp_path.chmod(0o755)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from plugins.action import gridtie_inputs as inputs
+from plugins.plugin_utils import gridtie_ranges as ranges
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -56,7 +57,7 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"gridtie_port": 70000},
+        {"gridtie_models_max_download_gb": -1},
         {"gridtie_project": "My Station"},
         {"gridtie_prefix": "/opt"},
         {"gridtie_state_dir": "relative/path"},
@@ -64,6 +65,11 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_engine_user": "llm", "gridtie_user": "llm"},
         {"gridtie_require_pins": "maybe"},
         {"gridtie_lock_file": "gridtie.lock.yaml"},
+        {"gridtie_backup_directory": "backups"},
+        {"gridtie_backup_directory": "/srv"},
+        {"gridtie_backup_directory": "/srv/../etc/backups"},
+        {"gridtie_backup_directory": '/srv/a" "/etc'},
+        {"gridtie_backup_keep": 0},
         {"gridtie_artefacts_file": "artefacts.yaml"},
         {"gridtie_artefacts_file": "/nowhere/artefacts.yaml"},
     ],
@@ -71,6 +77,33 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
 )
 def test_values_that_a_type_cannot_forbid(values: dict[str, Any]) -> None:
     assert len(inputs.check_values(values)) == 1
+
+
+NUMBERS = {
+    name: spec for name, spec in inputs.load_specs(ROOT / "roles").items() if spec.get("type") in ("int", "float")
+}
+
+
+def test_every_number_of_a_role_has_its_range_and_its_default_is_in_it() -> None:
+    defaults = {name: spec["default"] for name, spec in NUMBERS.items() if "default" in spec}
+
+    assert set(ranges.RANGES) == set(NUMBERS)
+    assert list(ranges.problems(NUMBERS, defaults)) == []
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("value", [-1, "-1", float("nan"), float("inf")], ids=str)
+def test_a_number_below_its_range_or_none_is_refused_with_what_may_be_there(name: str, value: Any) -> None:
+    (problem,) = ranges.problems(NUMBERS, {name: value})
+
+    assert problem["found"] == f"{name} is {value}"
+    assert problem["fix"].startswith(f"set {name} to ")
+
+
+def test_a_number_above_its_range_is_refused_and_the_usual_one_is_told() -> None:
+    (problem,) = ranges.problems(NUMBERS, {"gridtie_port": 70000})
+
+    assert problem["fix"] == "set gridtie_port to a number from 1 to 65535, such as 8484"
 
 
 def test_everything_that_is_wrong_with_a_file_of_artefacts_is_told_with_its_line(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import pytest
-from plugins.module_utils.gridtie_judge import judge, listing
+from plugins.module_utils.gridtie_judge import judge, judge_restore, listing
 
 GIB = 1024**3
 OK = {"state": "ok", "detail": "HTTP 200", "url": "https://there"}
@@ -92,6 +92,20 @@ def test_a_plain_machine_has_nothing_in_the_way() -> None:
 )
 def test_each_thing_in_the_way_is_named(path: str, value: Any, says: str) -> None:
     assert says in found(changed(path, value))
+
+
+def test_backups_by_a_timer_need_systemd() -> None:
+    machine = changed("init", "none")
+    assert "gridtie_backup_directory needs a timer" in found(machine, wanted={**WANTED, "backups": True})
+    assert "gridtie_backup_directory" not in found(machine)
+    assert "gridtie_backup_directory" not in found(MACHINE, wanted={**WANTED, "backups": True})
+
+
+def test_a_restore_that_was_broken_off_is_finished_first() -> None:
+    (problem,) = judge_restore({"stage": "decided", "backup": "/srv/b.tar.gz"})
+    assert "/srv/b.tar.gz was broken off" in problem["found"]
+    assert "gridtie restore" in problem["fix"]
+    assert judge_restore({"stage": "staging"}) == judge_restore({}) == []
 
 
 ROCKY = {"id": "rocky", "version": "9.5", "name": "Rocky Linux 9.5", "codename": ""}

@@ -242,3 +242,25 @@ def test_a_server_that_has_yet_to_learn_a_key_is_known(tmp_path: Path) -> None:
 
     assert set(digests) == {"known", "new"}
     assert new == ["new"]
+
+
+def test_limits_that_were_set_by_hand_stay_and_an_end_goes_with_its_key() -> None:
+    first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
+    by_hand = {"limits": {"requests_per_minute": 9}, "expires": "2099-01-01T00:00:00Z"}
+    limited = {**first, "keys": [{**row, **by_hand} if row["name"] == "alice" else row for row in first["keys"]]}
+    again, same = gridtie_keys.with_people(limited, [person()], keys, NOW)
+    renewed, _ = gridtie_keys.with_people(limited, [person()], {}, NOW)
+
+    assert (again, same) == (limited, keys)
+    assert renewed["keys"][1]["limits"] == {"requests_per_minute": 9}
+    assert "expires" not in renewed["keys"][1]
+
+
+def test_a_run_leaves_the_keys_that_clients_were_given_with_the_pages_that_they_let_in() -> None:
+    client = {"name": "obsidian-ann", "sha256": "c" * 64, "environments": ["dev"], "origins": ["app://obsidian.md"]}
+    document = {**EMPTY, "keys": [*EMPTY["keys"], client]}
+    wired = gridtie_keys.with_station_key(document, gridtie_keys.new_key(), NOW)
+    peopled, _ = gridtie_keys.with_people(wired, [person()], {}, NOW)
+    relayed = gridtie_keys.with_relays(peopled, {"one": "1" * 64}, NOW)
+
+    assert client in relayed["keys"]

@@ -8,9 +8,10 @@ from plugins.action import gridtie_models as action
 
 
 def test_only_settings_of_pip_that_are_set_are_handed_on(tmp_path: Path) -> None:
-    environ = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_CERT": "", "SECRET": "x"}
+    environ = {"PIP_INDEX_URL": "https://mirror.example/simple", "PIP_CERT": "", "PIP_RETRIES": "1", "SECRET": "x"}
 
-    assert action.pip_settings(environ, tmp_path) == {"PIP_INDEX_URL": "https://mirror.example/simple"}
+    assert action.pip_addresses(environ) == {"PIP_INDEX_URL": "https://mirror.example/simple"}
+    assert action.pip_settings(environ, tmp_path) == {"PIP_RETRIES": "1"}
 
 
 def test_the_callers_own_configuration_file_counts_under_sudo(tmp_path: Path) -> None:

@@ -149,6 +149,23 @@ def test_a_speed_that_is_judged_and_not_measured_is_refused_before_anything_is_c
     assert "Nothing was changed" in told
 
 
+def test_where_no_run_wrote_down_what_is_asked_of_models_they_stay_as_they_are_and_that_is_told(tmp_path: Path) -> None:
+    """A station of the release before, whose engine is upgraded before the station is."""
+    ask = {"models_dir": str(tmp_path), "engine": {"kind": "ollama", "version": NEW}, "models": [{"name": "m"}]}
+    wanted = "shown.models == [{'name': 'm'}] and 'no run of this release' in shown.remarks[0] and not shown.changed"
+
+    code, told = run(
+        tmp_path,
+        [
+            {"gridtie.gridtie.gridtie_acceptance": ask, "register": "shown"},
+            {"ansible.builtin.assert": {"that": wanted}},
+        ],
+        {},
+    )
+
+    assert code == 0, told
+
+
 def test_a_slower_version_is_a_warning_unless_a_share_was_asked_for(tmp_path: Path) -> None:
     upgrade = {"before": {"version": OLD}, "to": NEW, "problem": "", "speed": {**SPEED, "text": "40.0 tokens/s"}}
     with httpd.serving() as engine:
@@ -160,12 +177,18 @@ def test_a_slower_version_is_a_warning_unless_a_share_was_asked_for(tmp_path: Pa
         warned = run(
             tmp_path,
             [measure, sum_up],
-            {"gridtie_resolved_upgrade": upgrade, "gridtie_resolved_verdict": "PASS", "_ollama_put_back": "Go back"},
+            {
+                "gridtie_resolved_upgrade": upgrade,
+                "gridtie_resolved_verdict": "PASS",
+                "_ollama_put_back": "Go back",
+                "gridtie_resolved_acceptance": {"models": [], "remarks": ["m: tools failed", "n: tools failed"]},
+            },
         )
         refused = run(tmp_path, [{"gridtie.gridtie.gridtie_speed": {**asked, "least_share": 0.9}}], {})
 
     assert warned[0] == 0, warned[1]
     summary = (tmp_path / "summary").read_text()
     assert "verdict WARNING: slower: 20.0 tokens/s after 40.0 (-50%), beyond chance" in " ".join(summary.split())
+    assert "models m: tools failed n: tools failed" in " ".join(summary.split())
     assert refused[0] != 0
     assert "m became slower: 20.0 tokens/s after 40.0 (-50%), beyond chance; allowed was a drop to 90%" in refused[1]

@@ -37,6 +37,35 @@ def test_a_time_that_the_total_ends_before_is_told_with_both(key: str) -> None:
     assert "lower it, or raise timeouts.total" in warning
 
 
+def changed(part: str, key: str, value: Any) -> dict[str, Any]:
+    """The house with a setting of `coder` or of its third rule."""
+    document = house.document()
+    (document["models"]["coder"] if part == "models" else document["rules"][2])[key] = value
+    return {part: document[part]}
+
+
+@pytest.mark.parametrize(("part", "where"), [("models", "models.coder"), ("rules", "rules[2]")])
+def test_so_is_one_of_an_alias_or_a_rule_that_no_total_lets_pass(part: str, where: str) -> None:
+    (warning,) = told(timeouts={"total": 30}, **changed(part, "timeouts", {"first_token": 45}))
+
+    assert f"{where}.timeouts.first_token: found 45 s, which never passes" in warning
+    assert told(timeouts={"total": 30}, **changed(part, "timeouts", {"first_token": 45, "total": 60})) == []
+
+
+def test_a_time_of_an_alias_holds_where_a_rule_gives_it_room() -> None:
+    changes = changed("models", "timeouts", {"first_token": 45}) | changed("rules", "timeouts", {"total": 60})
+
+    assert told(timeouts={"total": 30}, **changes) == []
+
+
+@pytest.mark.parametrize(("part", "where"), [("models", "models.coder"), ("rules", "rules[2]")])
+def test_retries_beyond_the_attempts_of_a_request_are_told(part: str, where: str) -> None:
+    (warning,) = told(limits={"attempts": 3}, **changed(part, "retries", {"count": 3}))
+
+    assert f"{where}.retries.count: found 3, and limits.attempts ends a request after 3 attempts" in warning
+    assert told(limits={"attempts": 4}, **changed(part, "retries", {"count": 3})) == []
+
+
 @pytest.mark.parametrize("timeouts", [{"total": 30}, {"first_token": 30, "total": 30}, {"first_token": 900}])
 def test_defaults_follow_a_lower_total_and_nothing_is_said(timeouts: dict[str, float]) -> None:
     assert told(timeouts=timeouts) == []

@@ -46,7 +46,7 @@ def test_the_examples_of_the_shipped_file_hold_once_their_comment_signs_are_remo
     for line in SHIPPED.read_text().splitlines():
         bare = line.strip().removeprefix("# ")
         example = line.strip().startswith("# ") and (
-            bare.split(":")[0].strip() in EXAMPLE_KEYS or bare.lstrip().startswith("- {name: ")
+            bare.split(":")[0].strip() in EXAMPLE_KEYS or bare.lstrip().startswith(("- {name: ", "- {provider: "))
         )
         lines.append(line.replace("# ", "", 1) if example else line)
     text = "\n".join(line for line in lines if line.strip() != "budgets: []")
@@ -55,6 +55,7 @@ def test_the_examples_of_the_shipped_file_hold_once_their_comment_signs_are_remo
 
     assert {"openai", "anthropic", "gpu-server"} <= set(routing.providers)
     assert routing.models["coder"].cloud is not None
+    assert [cloud.weight for cloud in routing.models["shared"].cloud_models()] == [3, 1]
     assert len(routing.budgets) == 3
 
 
@@ -75,6 +76,10 @@ EXAMPLE_KEYS = {
     "baseline",
     "max_cost",
     "budgets",
+    "shared",
+    "local",
+    "timeouts",
+    "retries",
 }
 
 
@@ -98,6 +103,7 @@ def test_all_problems_are_named_in_the_order_of_their_lines() -> None:
     ]
 
 
+CLOUD = {"provider": "openai", "model": "gpt-5.4-mini"}
 SHAPES = [
     ("budgets", {"a": 1}, "budgets: found a mapping, wanted a list of mappings"),
     ("timeouts/total", "soon", "timeouts.total: found 'soon', wanted a number"),
@@ -107,7 +113,17 @@ SHAPES = [
     ("rules/0/when/tags", [3], "rules[0].when.tags[0]: found 3, wanted text"),
     ("environments", "dev", "environments: found 'dev', wanted a list of text"),
     ("models/coder/cloud", {"provider": "openai"}, 'models.coder.cloud: the key "model" is missing'),
-    ("models/coder/local", 7, "models.coder.local: found 7, wanted text or a list of text"),
+    ("models/coder/local", 7, "models.coder.local: found 7, wanted text, a mapping or a list of text or mappings"),
+    ("models/coder/cloud", 7, "models.coder.cloud: found 7, wanted a mapping or a list of mappings"),
+    ("models/coder/cloud", {**CLOUD, "weigt": 1}, 'models.coder.cloud.weigt: unknown key; did you mean "weight"?'),
+    (
+        "models/coder/cloud",
+        [{**CLOUD, "weight": 1.5}],
+        "models.coder.cloud[0].weight: found 1.5, wanted a whole number",
+    ),
+    ("rules/0/timeouts", {"conect": 1}, 'rules[0].timeouts.conect: unknown key; did you mean "connect"?'),
+    ("rules/0/retries", {"attempts": 1}, "rules[0].retries.attempts: unknown key; allowed here: count, backoff"),
+    ("retries", {"count": "2"}, "retries.count: found '2', wanted a whole number"),
     ("defaults", [], "defaults: found a list, wanted a mapping"),
     ("providers", None, "providers: found nothing, wanted a mapping"),
     ("anything", 1, "anything: unknown key; allowed here: version, providers"),
@@ -151,6 +167,23 @@ MEANINGS = [
     ("models/coder/local", [], "models.coder.local: the list is empty"),
     ("models/probe", {"local": None}, "neither local nor cloud is set"),
     ("models/coder/purpose", "coding", '"coding" is no purpose; did you mean "code"?'),
+    ("models/coder/cloud", [], "models.coder.cloud: the list is empty"),
+    ("models/coder/cloud", [CLOUD, CLOUD], 'models.coder.cloud[1]: "openai/gpt-5.4-mini" is given twice'),
+    ("models/coder/cloud", [CLOUD, {**CLOUD, "provider": "opnai"}], "models.coder.cloud[1].provider"),
+    (
+        "models/coder/cloud/weight",
+        -1,
+        "coder.cloud.weight: found -1, wanted a whole number from 0 to 1000000 (its part",
+    ),
+    ("models/coder/cloud", [{**CLOUD, "weight": 2_000_000}], "coder.cloud[0].weight: found 2000000, wanted a whole"),
+    ("models/coder/local", {"model": "smollm2", "weight": -1}, "models.coder.local.weight: found -1"),
+    ("models/coder/local", [{"model": "smollm2", "weight": 1}, "smollm2"], '"smollm2" is given twice'),
+    ("models/coder/timeouts", {"connect": 0}, "models.coder.timeouts.connect: found 0, wanted more than 0 (seconds)"),
+    ("rules/0/timeouts", {"total": 90_000}, "rules[0].timeouts.total: found 90000 s, more than a day"),
+    ("rules/0/retries", {"count": 11}, "rules[0].retries.count: found 11, wanted a whole number from 0 to 10 (times"),
+    ("models/coder/retries", {"count": -1}, "models.coder.retries.count: found -1"),
+    ("retries", {"backoff": 0}, "retries.backoff: found 0, wanted more than 0 (seconds)"),
+    ("retries", {"max_backoff": float("inf")}, "retries.max_backoff: found inf"),
     ("models/coder/floor", 101, "found 101, wanted a score from 0 to 100"),
     ("models/coder/baseline", "gpt", '"gpt" is no `provider/model`'),
     ("models/two words", {"local": "auto"}, "is empty or has spaces"),

@@ -108,6 +108,26 @@ def test_an_answer_can_be_cut_anywhere(
     assert any(chunk.done for chunk in chunks)
 
 
+@pytest.mark.parametrize("client", BY_NAME)
+@pytest.mark.parametrize("target", BY_NAME)
+def test_what_an_answer_came_to_can_be_asked_at_any_time(client: str, target: str) -> None:
+    """Whoever gives up on one asks, and reads no more of it for that; asking changes nothing about the answer."""
+    stream = written(package(target).streamed, ["hm"], ["one ", "two"], [{"a": 1}])
+    pieces = [stream[at : at + 40] for at in range(0, len(stream), 40)]
+    unasked, _ = run(codec(package(client).name, package(target).name).stream(OPTIONS), pieces)
+
+    decoder = codec(package(client).name, package(target).name).stream(OPTIONS)
+    out, counts = b"", []
+    for piece in pieces:
+        out += decoder.feed(piece).out
+        counts.append(decoder.usage())
+
+    assert out + decoder.eof().out == unasked
+    assert counts[0].estimated
+    assert [count.output for count in counts] == sorted(count.output for count in counts)
+    assert counts[-1] == USAGE
+
+
 @PAIRS
 def test_what_breaks_off_is_a_failure(client: str, target: str) -> None:
     """Text that came is passed on, and no end after it."""

@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 from gridtie.dialects.anthropic.facts import read as read_anthropic
 from gridtie.dialects.codecs import CODECS, HELD_CODECS
 from gridtie.dialects.openai_chat.facts import read
-from gridtie.dialects.types import AnswerOptions, Failed, RequestOptions
+from gridtie.dialects.types import AnswerOptions, Failed, RequestOptions, Untranslatable
 from standins.decoded import sdk_chunks
 
 Engine = Literal["openai", "ollama"]
@@ -65,6 +65,15 @@ def answered(engine: Engine, text: str, *, stream: bool, finish: str = "stop", *
         if chunks[-1].done or chunks[-1].failure:
             return chunks
     return [*chunks, decoder.eof()]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_several_answers_at_once_are_refused(engine: Engine) -> None:
+    """A server of OpenAI's dialect was asked for all of them, and the client was given the first."""
+    with pytest.raises(Untranslatable) as refusal:
+        request(engine, n=2)
+
+    assert refusal.value.needs == "n"
 
 
 @pytest.mark.parametrize("engine", ENGINES)

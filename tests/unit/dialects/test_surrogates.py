@@ -1,19 +1,26 @@
-"""Half a character in an answer costs no more than that character."""
+"""Half a character in a request or an answer costs no more than that character."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridtie.dialects.anthropic import facts as anthropic
 from gridtie.dialects.codecs import codec
+from gridtie.dialects.facts import Facts
+from gridtie.dialects.ollama import facts as ollama
 from gridtie.dialects.openai_chat import errors
-from gridtie.dialects.surrogates import mended
-from gridtie.dialects.types import AnswerOptions, Dialect
+from gridtie.dialects.openai_chat import facts as openai_chat
+from gridtie.dialects.openai_responses import facts as openai_responses
+from gridtie.dialects.surrogates import mended, without_halves
+from gridtie.dialects.types import AnswerOptions, Dialect, InvalidRequest, RequestOptions
 
 HALF = "cut \ud83d here \\ud83d \U0001f600"
 MENDED = "cut \ufffd here \\ud83d \U0001f600"
@@ -136,6 +143,61 @@ def test_an_error_is_read_in_spite_of_it() -> None:
 )
 def test_halves_alone_are_replaced(data: bytes, text: bytes) -> None:
     assert mended(data, ERROR) == text
+
+
+ASK = [{"role": "user", "content": HALF}]
+REQUESTS: dict[Dialect, tuple[Callable[[bytes], Facts], dict[str, object]]] = {
+    "openai": (openai_chat.read, {"messages": ASK}),
+    "anthropic": (anthropic.read, {"messages": ASK, "max_tokens": 9}),
+    "ollama": (ollama.read_chat, {"messages": ASK}),
+    "ollama-generate": (ollama.read_generate, {"prompt": HALF}),
+    "openai-responses": (openai_responses.read, {"input": HALF}),
+}
+MARK = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("target", ["openai", "anthropic", "ollama"])
+@pytest.mark.parametrize("client", REQUESTS)
+@pytest.mark.parametrize("before", [b"", MARK], ids=["", "behind a mark"])
+def test_a_text_that_a_client_has_cut_reaches_every_target_with_a_replacement(
+    client: Dialect, target: Dialect, before: bytes
+) -> None:
+    """Claude Code does so in long conversations; Anthropic answers 400 to each further request of them."""
+    read, body = REQUESTS[client]
+    facts = read(before + json.dumps({"model": "m", **body}).encode())
+    sent = json.loads(codec(client, target).request(facts, "there", RequestOptions(stream=False)).body)
+
+    assert json.dumps(MENDED)[1:-1] in json.dumps(sent)
+    assert not re.search("[\ud800-\udfff]", str(sent))
+
+
+def test_what_is_measured_of_a_text_is_what_it_was() -> None:
+    cut, whole = (
+        openai_chat.read(json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode())
+        for text in ("cut \ud83d", "cut \ufffd")
+    )
+
+    assert cut == whole
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"model": "\xed\xa0\x80"}', rb'{"model": "\ud83"}', rb'{"model": "\ud8zz"}', rb'{"model": "\ud83d"', b"\\ud83d"],
+)
+def test_what_is_no_json_is_refused_as_before(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        openai_chat.read(body)
+
+
+@pytest.mark.parametrize(
+    "unit", [b"\\\\", b"\\", rb"\ud83d", rb"\ud83d\ude00", rb"\\\ud83d", rb"\ud8zz", b"a"], ids=repr
+)
+def test_a_large_body_of_whatever_is_looked_through_in_one_go(unit: bytes) -> None:
+    data = b'{"model": "' + unit * ((8 << 20) // len(unit)) + rb"\ud83d"
+    begun = time.process_time()
+    without_halves(data)
+
+    assert time.process_time() - begun < 2.0
 
 
 @given(st.text() | st.text(st.characters(codec=None, categories=["Cs", "Lu"])))

@@ -55,6 +55,30 @@ def test_a_stream_in_place_of_a_whole_answer_keeps_its_text(
     assert text(json.loads(whole.body)) == "hello"
 
 
+@pytest.mark.parametrize(
+    ("client", "said"),
+    [
+        ("openai", lambda text: {"delta": {"content": text}}),
+        ("openai-completions", lambda text: {"text": text}),
+    ],
+)
+def test_each_of_several_answers_keeps_its_index_where_a_stream_came_in_place_of_a_whole_one(
+    client: Dialect, said: Any
+) -> None:
+    """Of a completion all but the first were lost."""
+    pieces = [(1, "b"), (0, "a"), (1, "bb"), (0, "aa")]
+    choices = [{"index": index, "finish_reason": None, **said(text)} for index, text in pieces]
+    choices += [{"index": index, "finish_reason": "stop", **said("")} for index in (0, 1)]
+    stream = b"".join(b"data: " + json.dumps({"id": "c-1", "choices": [each]}).encode() + b"\n\n" for each in choices)
+
+    whole = codec(client, "openai").whole(stream + b"data: [DONE]\n\n", 7)
+
+    assert whole.failure is None
+    found = json.loads(whole.body)["choices"]
+    assert [each["index"] for each in found] == [0, 1]
+    assert [each["text"] if "text" in each else each["message"]["content"] for each in found] == ["aaa", "bbb"]
+
+
 @pytest.mark.parametrize("client", ["openai-embeddings", "openai-embeddings-base64", "ollama-embed"])
 @pytest.mark.parametrize("vector", ["null", "{}", "7"])
 def test_what_is_no_vector_is_no_answer(client: Dialect, vector: str) -> None:

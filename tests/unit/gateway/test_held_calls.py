@@ -26,7 +26,7 @@ CALL = '{"name": "read_file", "arguments": {"path": "a"}}'
 
 
 def asked(tmp_path: Path, *, held: bool, **fields: Any) -> tuple[Answered, Any]:
-    """The answer to one chat, and what the engine was sent for it."""
+    """The answer to one chat, and what the engine was sent for it; None where it was sent nothing."""
 
     async def ask() -> tuple[Answered, Any]:
         # In two pieces, as an engine writes it.
@@ -41,7 +41,7 @@ def asked(tmp_path: Path, *, held: bool, **fields: Any) -> tuple[Answered, Any]:
             (tmp_path / "config" / "station.json").write_text(json.dumps(facts))
             async with Station(tmp_path, RULES) as station:
                 answered = await station.ask(chat(**fields))
-                sent = next(turn.json for turn in engine.turns if turn.line.startswith("POST"))
+                sent = next((turn.json for turn in engine.turns if turn.line.startswith("POST")), None)
                 await station.settled()
                 return answered, sent
 
@@ -73,3 +73,13 @@ def test_another_model_gets_the_tools_as_the_client_sent_them(tmp_path: Path) ->
 
     assert sent["tools"] == [TOOL] and "response_format" not in sent
     assert answered.text == CALL, "and its answer passes as it is"
+
+
+def test_a_tool_that_demands_a_grammar_of_a_million_items_is_refused_before_the_engine(tmp_path: Path) -> None:
+    lines = {"type": "array", "items": {"type": "string"}, "minItems": 1_000_000}
+    schema = {"type": "object", "properties": {"lines": lines}, "required": ["lines"]}
+    tool = {"type": "function", "function": {"name": "write", "parameters": schema}}
+    answered, sent = asked(tmp_path, held=True, tools=[tool])
+
+    assert (answered.status, sent) == (400, None)
+    assert "minItems is above 64" in answered.json["error"]["message"]

@@ -106,6 +106,21 @@ def test_route_explain_is_1_for_a_request_that_would_be_refused(
     assert "no cloud on any path: tag private" in out
 
 
+def test_route_explain_shows_time_outs_and_retries_with_whose_they_are(
+    router: Httpd, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bounds = {
+        "timeouts": {"connect": 2.0, "total": 60.0, "whole": None},
+        "retries": {"count": 2, "backoff": 0.5, "max_backoff": 8.0},
+        "set_by": {"timeouts.total": 'rule "ci"', "retries.count": 'alias "coder"'},
+    }
+    router.answers["/gridtie/route"] = (200, PLAN | bounds)
+    assert cli.main(["route", "explain"]) == 0
+    out = capsys.readouterr().out
+    assert 'time-outs connect 2 s, total 60 s (rule "ci")\n' in out
+    assert 'retries   2 at the same target (alias "coder"), after 0.5 s, doubled with each up to 8 s\n' in out
+
+
 def test_requests_shows_a_row_and_unknown_costs_as_unknown(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     router.answers["/gridtie/requests/req-1"] = (200, ROW)
     assert cli.main(["requests", "req-1"]) == 0

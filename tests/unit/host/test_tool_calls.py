@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from gridtie.host.tool_calls import LONGEST, arguments_of, instructions, read, schema_of
+from gridtie.host.tool_calls import LONGEST, TooMuchDemanded, arguments_of, instructions, read, schema_of
 
 TEXT = {"type": "string"}
 
@@ -65,6 +65,48 @@ def test_texts_are_bounded_and_a_tools_own_bound_holds() -> None:
     held = arguments_of(function(properties={"a": TEXT, "b": {**TEXT, "maxLength": 5}}, required=["a", "b"]))
 
     assert [each["maxLength"] for each in held["properties"].values()] == [LONGEST, 5]
+
+
+MANY = {"type": "array", "items": TEXT}
+
+
+@pytest.mark.parametrize(
+    "demanded",
+    [{**TEXT, "minLength": 400}, {**MANY, "minItems": 64}, {**MANY, "minItems": 3.0, "maxItems": 9}],
+    ids=str,
+)
+def test_what_a_tool_demands_is_held_up_to_a_bound(demanded: dict[str, Any]) -> None:
+    call = sample(arguments_of(function(properties={"a": demanded}, required=["a"])))
+
+    jsonschema.validate(call["a"], demanded)
+
+
+@pytest.mark.parametrize(
+    ("demanded", "message"),
+    [
+        ({**MANY, "minItems": 1_000_000}, "minItems is above 64"),
+        ({**MANY, "minItems": 65.0}, "minItems is above 64"),
+        ({**TEXT, "minLength": 10**5000}, "minLength is above 400"),
+        ({**MANY, "items": {**TEXT, "minLength": 401}}, "minLength is above 400"),
+    ],
+    ids=["items", "a float", "5000 digits", "inside"],
+)
+def test_more_than_a_grammar_is_written_for_is_refused_and_not_cut(demanded: dict[str, Any], message: str) -> None:
+    tool = function(properties={"a": demanded, "b": TEXT}, required=["a"])
+
+    with pytest.raises(TooMuchDemanded, match=message):
+        schema_of([tool], demanded=False)
+    schema_of([function(properties={"b": TEXT, "a": demanded}, required=["b"])], demanded=False)
+
+
+@pytest.mark.parametrize("name", ["minItems", "maxItems", "minLength", "maxLength"])
+@pytest.mark.parametrize("value", [-5, True, "3", None, float("inf")], ids=str)
+def test_a_bound_that_is_none_makes_no_schema_that_an_engine_stumbles_over(name: str, value: Any) -> None:
+    schema = {"type": "array" if "Items" in name else "string", name: value}
+    held = arguments_of(function(properties={"a": schema}, required=["a"]))["properties"]["a"]
+
+    jsonschema.Draft202012Validator.check_schema(held)
+    assert all(found >= 0 for key, found in held.items() if key.startswith(("min", "max")))
 
 
 def test_a_demanded_call_leaves_no_words() -> None:

@@ -177,6 +177,19 @@ def test_models_says_who_serves_a_name_with_digest_score_and_what_it_showed() ->
     assert rows["remote"].served_by.startswith("openai/") and rows["remote"].acceptance is None
 
 
+def test_models_lists_nothing_that_is_drained() -> None:
+    """An alias is served by what is left, and is none where nothing is."""
+    cloud = {"provider": "openai", "model": "gpt-5.4-mini", "weight": 0}
+    models = house.document()["models"]
+    models["coder"]["local"] = [{"model": "qwen2.5-coder:7b", "weight": 0}, {"model": "smollm2", "weight": 1}]
+    models["remote"]["cloud"] = cloud
+
+    rows = {row.id: row for row in build(models=models).models()}
+
+    assert rows["coder"].served_by == SMALL
+    assert "remote" not in rows
+
+
 def test_a_model_without_a_template_is_no_chat_and_one_without_words_about_it_is() -> None:
     base = house.station(small={"capabilities": [], "purposes": ["completion"]}, large={"capabilities": []})
     found = {

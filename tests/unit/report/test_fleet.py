@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gridtie.config.load import load_routing
+from gridtie.config.schema import Provider
 from gridtie.report import rows
 from gridtie.report.figures import report
 from gridtie.report.fleet import Missing, bill
@@ -20,11 +22,13 @@ from gridtie.report.fleet_files import keep
 from gridtie.report.fleet_told import page, text
 from gridtie.report.question import QuestionError
 from gridtie.report.rows import OtherSchemaError, handed
+from gridtie.report.shared_machines import HERE, MEMBERS, machines_of
 from gridtie.report.spreadsheet import spreadsheet
 from gridtie.report.words import money
 from standins.ledger import NOON, cloud, local
 from unit.report.conftest import DAY, HARDWARE, POOLED, QUESTION, ROWS, Make
 
+ROOT = Path(__file__).resolve().parents[3]
 ENDS = QUESTION.until
 AFTER = ENDS + 3600
 LAPTOP = (local("a1", key="alice", project="web"), local("a2", key="alice", target=POOLED), cloud("a3", key="alice"))
@@ -118,6 +122,90 @@ def test_each_hosts_electricity_is_by_its_own_watts(ledger_of: Make) -> None:
 
     # 360 W for 10 s at $0.50 a kilowatt-hour.
     assert found == {"one": (pytest.approx(0.0005),), "other": (pytest.approx(0.001),)}
+
+
+PLACES = {"station": HERE, "pool": MEMBERS, "big": "10.0.0.5", "ollama": HERE}
+ON_BIG = "big/qwen"
+
+
+def seconds_charged(ledger_of: Make, **hosts: list[Any]) -> dict[str, float]:
+    """What hosts are charged, in seconds of 360 W at $0.50 a kilowatt-hour."""
+    told = [(name, rows.document(QUESTION, ledger_of(each, name), PLACES).encode()) for name, each in hosts.items()]
+    found = made(told)
+    total, lines = found["totals"]["electricity_usd"], groups(found, "host", "electricity_usd")
+    assert sum(usd for (usd,) in lines.values()) == pytest.approx(total)
+    return {host: round(usd / 0.00005, 3) for host, (usd,) in lines.items()}
+
+
+@pytest.mark.parametrize("target", [POOLED, ON_BIG])
+def test_two_hosts_at_one_server_at_the_same_time_are_charged_its_watts_once(ledger_of: Make, target: str) -> None:
+    """5 s of each alone, and 5 s of both."""
+    first = [local("a", target=target, duration=10.0)]
+    second = [local("b", target=target, duration=12.0, waited=2.0, time=NOON + 3)]
+
+    assert seconds_charged(ledger_of, first=first, second=second) == {"first": 7.5, "second": 7.5}
+
+
+def test_one_after_the_other_each_is_charged_what_it_asked(ledger_of: Make) -> None:
+    first = [local("a", target=POOLED, duration=10.0)]
+    second = [local("b", target=POOLED, duration=5.0, time=NOON + 10)]
+
+    assert seconds_charged(ledger_of, first=first, second=second) == {"first": 10, "second": 5}
+
+
+def test_a_servers_own_person_shares_it_with_those_who_ask_from_elsewhere(ledger_of: Make) -> None:
+    asked = [local("a", target=POOLED, duration=10.0)]
+    own = [local("b", duration=10.0), local("c", duration=8.0, time=NOON + 100)]
+
+    charged = seconds_charged(ledger_of, laptop=asked, gpu=own)
+
+    assert sum(charged.values()) == pytest.approx(18)
+    assert charged["gpu"] > charged["laptop"] > 5
+
+
+@pytest.mark.parametrize("target", ["station/qwen", "ollama/qwen", "unheard-of/qwen"])
+def test_machines_of_their_own_are_charged_each(ledger_of: Make, target: str) -> None:
+    """The same provider's name in everybody's routing file is not the same machine."""
+    each = {name: [local(name, target=target, duration=10.0)] for name in ("first", "second")}
+
+    assert seconds_charged(ledger_of, **each) == {"first": 10, "second": 10}
+
+
+def test_one_host_alone_is_charged_as_its_own_report_says(ledger_of: Make) -> None:
+    """Also where its answers overlap."""
+    both = [local("a", target=POOLED, duration=10.0), local("b", target=POOLED, duration=10.0, time=NOON + 5)]
+
+    assert seconds_charged(ledger_of, only=both, other=[local("c", duration=1.0)]) == {"only": 15, "other": 1}
+
+
+def test_where_providers_compute_is_read_from_the_routing_file() -> None:
+    providers = {
+        "station": Provider(type="station", locality="local"),
+        "pool": Provider(type="pool", locality="local"),
+        "mine": Provider(type="ollama", base_url="http://127.0.0.1:11434", locality="local"),
+        "also-mine": Provider(type="openai", base_url="http://[::1]:8000/v1", locality="local"),
+        "big": Provider(type="openai", base_url="http://Big.example:8000/v1", locality="local"),
+        "cloud": Provider(type="openai", base_url="https://api.example/v1"),
+    }
+    routing = replace(load_routing(ROOT / "config/llm_routing.yaml"), providers=providers)
+
+    assert machines_of(routing) == {
+        "station": HERE,
+        "pool": MEMBERS,
+        "mine": HERE,
+        "also-mine": HERE,
+        "big": "big.example",
+    }
+
+
+def test_rows_that_do_not_say_when_they_ran_make_their_host_a_missing_one(ledger_of: Make) -> None:
+    content = json.loads(rows.document(QUESTION, ledger_of(LAPTOP)))
+    lines = zlib.decompress(base64.b64decode(content["packed"])).splitlines()
+    spoilt = b"".join(json.dumps([*json.loads(line)[:-1], None]).encode() + b"\n" for line in lines)
+    content["packed"] = base64.b64encode(zlib.compress(spoilt)).decode()
+
+    (missing,) = made([("laptop", json.dumps(content).encode())])["missing"]
+    assert missing["why"] == "its rows do not say when they ran"
 
 
 def test_the_stations_own_keys_are_told_apart_by_host(ledger_of: Make) -> None:

@@ -444,6 +444,103 @@ def test_every_attempt_and_every_skip_has_a_reason() -> None:
     assert all(each.reason for each in (*decision.attempts, *decision.skipped))
 
 
+# Weights
+
+AZURE = "azure/gpt-5.4-mini"
+
+
+def shared(
+    weights: tuple[int | None, int | None] = (3, 1), local: Any = None, use: list[str] | None = None, **changes: Any
+) -> Policy:
+    """The house with an alias `coder` for two clouds."""
+    document = house.document()
+    document["providers"]["azure"] = {
+        "type": "openai",
+        "base_url": "https://azure.example/v1",
+        "key_file": "secrets/azure",
+        **changes,
+    }
+    clouds = [
+        {"provider": name, "model": "gpt-5.4-mini", "weight": weight}
+        for name, weight in zip(("openai", "azure"), weights, strict=True)
+    ]
+    document["models"]["coder"] = {"local": local, "cloud": clouds}
+    document["rules"] = [{"name": "all", "use": use or ["cloud", "local"]}]
+    return house.policy(**document)
+
+
+def orders(policy: Policy, count: int = 400, **states: TargetState) -> list[list[str]]:
+    """The targets of so many requests."""
+    return [ids(plan(ask(id=f"r-{number}"), policy=policy, **states)) for number in range(count)]
+
+
+def test_several_clouds_without_a_weight_are_tried_in_order() -> None:
+    assert orders(shared((None, None)), 20) == [[CLOUD, AZURE]] * 20
+
+
+def test_clouds_with_a_weight_share_the_requests_and_stand_in_for_each_other() -> None:
+    found = orders(shared())
+
+    assert {tuple(each) for each in found} == {(CLOUD, AZURE), (AZURE, CLOUD)}
+    assert 260 < sum(each[0] == CLOUD for each in found) < 340
+
+
+def test_a_share_is_told_with_the_reason() -> None:
+    decision = plan(ask(), policy=shared())
+
+    assert sorted(attempt.reason for attempt in decision.attempts) == [
+        'rule "all" uses cloud first, its weight 1 of 4',
+        'rule "all" uses cloud first, its weight 3 of 4',
+    ]
+    assert {attempt.rank for attempt in decision.attempts} == {0}
+
+
+def test_one_without_a_weight_stands_apart() -> None:
+    assert {tuple(each) for each in orders(shared((1, None)), 40)} == {(CLOUD, AZURE)}
+
+
+def test_a_weight_of_nothing_drains() -> None:
+    decision = plan(ask(), policy=shared((0, 1)))
+
+    assert ids(decision) == [AZURE]
+    assert codes(decision)[CLOUD] == "drained"
+
+
+def test_where_all_are_drained_the_refusal_says_so() -> None:
+    refusal = plan(ask(), policy=shared((0, 0), use=["cloud"])).refusal
+
+    assert refusal is not None
+    assert (refusal.status, refusal.code, refusal.retry_after) == (503, "no_target", None)
+    assert 'its weight for "coder" is 0: it is drained' in refusal.message
+    assert "Give it a weight above 0" in refusal.message
+
+
+def test_a_rule_that_names_a_drained_model_means_it() -> None:
+    assert ids(plan(ask(), policy=shared((0, 1), use=[CLOUD]))) == [CLOUD]
+
+
+def test_one_that_is_paused_leaves_its_part_to_the_others() -> None:
+    limited = TargetState(retry_at=NOW + 9, paused_by="limited")
+
+    assert {tuple(each) for each in orders(shared(), 40, cloud=limited)} == {(AZURE,)}
+
+
+def test_local_models_share_their_place_and_a_busy_one_leaves_it_to_a_free_one() -> None:
+    local = [{"model": "qwen2.5-coder:7b", "weight": 1}, {"model": "smollm2", "weight": 1}]
+    policy = shared(local=local, use=["local", "cloud"])
+
+    assert {tuple(each[:2]) for each in orders(policy, 60)} == {(LARGE, SMALL), (SMALL, LARGE)}
+    assert {each[0] for each in orders(policy, 60, large=BUSY)} == {SMALL}
+
+
+def test_never_cloud_holds_with_weights() -> None:
+    local = [{"model": "qwen2.5-coder:7b", "weight": 2}, {"model": "smollm2", "weight": 1}]
+    for number in range(60):
+        decision = plan(ask(id=f"r-{number}", tags=frozenset({"private"})), policy=shared(local=local))
+
+        assert {attempt.target.locality for attempt in decision.attempts} == {"local"}
+
+
 # What holds whatever the file and the moment
 
 words = st.sampled_from(["private", "fast", "deep"])

@@ -46,6 +46,17 @@ def test_it_shows_what_was_left_out_and_why_nothing_may_leave() -> None:
     assert shown["refusal"]["code"] == "no_local_ready"
 
 
+def test_it_shows_time_outs_and_retries_and_whose_they_are() -> None:
+    rules = [{"name": "all", "use": ["local"], "timeouts": {"total": 60}, "retries": {"count": 2}}]
+    info = house.request("coder")
+
+    shown = explain(info, house.policy(rules=rules), Snapshot(now=0.0, states=house.states()))
+
+    assert (shown["timeouts"]["total"], shown["timeouts"]["connect"]) == (60, 2)
+    assert shown["retries"] == {"count": 2, "backoff": 0.5, "max_backoff": 8.0}
+    assert shown["set_by"] == {"timeouts.total": 'rule "all"', "retries.count": 'rule "all"'}
+
+
 def test_the_answer_is_plain_json_and_holds_no_key() -> None:
     text = json.dumps(explained({}, environment="production"))
 

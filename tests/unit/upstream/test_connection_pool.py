@@ -259,8 +259,10 @@ class TestOpening:
         async def ask() -> None:
             await OriginPool(asyncio.get_running_loop(), Origin("http", "127.0.0.1", 1)).open(2)
 
-        with pytest.raises(ConnectFailed, match=r"no connection to 127\.0\.0\.1:1: "):
+        with pytest.raises(ConnectFailed, match=r"no connection to 127\.0\.0\.1:1: ") as refused:
             run(ask)
+
+        assert refused.value.passing
 
     def test_a_connection_that_takes_too_long_is_given_up(self) -> None:
         async def ask() -> None:
@@ -276,8 +278,10 @@ class TestOpening:
             origin = Origin("https", "127.0.0.1", 1, str(tmp_path / "none.pem"))
             await OriginPool(asyncio.get_running_loop(), origin).open(2)
 
-        with pytest.raises(ConnectFailed, match="No such file"):
+        with pytest.raises(ConnectFailed, match="No such file") as missing:
             run(ask)
+
+        assert not missing.value.passing
 
 
 Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
@@ -422,5 +426,7 @@ class TestTls:
             finally:
                 server.close()
 
-        with pytest.raises(ConnectFailed, match="not trusted"):
+        with pytest.raises(ConnectFailed, match="not trusted") as foreign:
             run(ask)
+
+        assert not foreign.value.passing

@@ -203,7 +203,7 @@ class Answer(Translation):
             # Nothing is missing any more but the end mark.
             chunk.content = True
 
-    def _metered(self) -> Usage:
+    def usage(self) -> Usage:
         seen = self._said // BYTES_PER_TOKEN
         broken_off = self._finish is None
         return from_wire(

@@ -20,6 +20,7 @@ from gridtie.dialects.body import (
     need,
     read_each,
     take_model,
+    take_one_answer,
     take_stream,
     take_text,
     typed,
@@ -151,5 +152,6 @@ _TAKE: dict[str, Take] = {
     "format": _take_format,
     "context": _take_context,
     "options": _take_options,
+    "n": take_one_answer,
     **SDK_ARGUMENTS,
 }

@@ -17,7 +17,7 @@ from gridtie.dialects.body import (
     Found,
     Take,
     bill,
-    fields_after_mark,
+    fields_mended,
     need,
     take_cache_control,
     take_limit,
@@ -108,7 +108,7 @@ def read(body: bytes | bytearray) -> Facts:
     try:
         fields = _fields(body)
     except UNREADABLE as error:
-        return read_each(fields_after_mark(body, error))
+        return read_each(fields_mended(body, error))
     # Where one list stands in the whole body it can only be that of the messages, and they hold nothing but texts.
     if body.find(b"[", body.find(b"[") + 1) < 0 and _OFTEN.issuperset(fields):
         try:

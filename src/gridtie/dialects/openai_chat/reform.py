@@ -27,6 +27,8 @@ class _Choice(msgspec.Struct):
     index: int = 0
     message: _Fields | None = None
     delta: _Fields | None = None
+    # Of a completion that is no chat.
+    text: msgspec.Raw = _NULL
     finish_reason: msgspec.Raw = _NULL
 
 
@@ -96,7 +98,7 @@ def whole_of(stream: bytes) -> bytes:
     messages: dict[int, Message] = {}
     finishes: dict[int, msgspec.Raw] = {}
     usage = _NULL
-    ended = False
+    ended = in_texts = False
     for data in _events(stream):
         if data == _DONE:
             ended = True
@@ -111,13 +113,26 @@ def whole_of(stream: bytes) -> bytes:
         head = head or chunk.head("chat.completion")
         usage = chunk.usage if chunk.usage != _NULL else usage
         for choice in chunk.choices:
-            _add(messages.setdefault(choice.index, Message()), choice.delta or choice.message or {})
+            message = messages.setdefault(choice.index, Message())
+            _add(message, choice.delta or choice.message or {})
+            if choice.text != _NULL:
+                in_texts = True
+                message.say("content", _text(choice.text) or b'""')
             if choice.finish_reason != _NULL:
                 finishes[choice.index] = choice.finish_reason
     if not messages or not (ended or messages.keys() == finishes.keys()):
         raise Unusable("the upstream ended its stream before the answer was complete")
     choices = [message.choice(index, finishes.get(index, _STOP)) for index, message in sorted(messages.items())]
+    if in_texts:
+        head["object"] = "text_completion"
+        choices = [_without_message(choice) for choice in choices]
     return completion(head, choices, usage)
+
+
+def _without_message(choice: dict[str, Any]) -> dict[str, Any]:
+    """A choice of a completion, which has a text and no message."""
+    text = choice["message"]["content"]
+    return {"index": choice["index"], "text": text, "logprobs": None, "finish_reason": choice["finish_reason"]}
 
 
 def _events(stream: bytes) -> Iterator[bytes]:

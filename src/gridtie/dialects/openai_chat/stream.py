@@ -92,7 +92,7 @@ class PassThrough:
 
     def eof(self) -> Chunk:
         if self._over:
-            return Chunk(usage=self._metered())
+            return Chunk(usage=self.usage())
         self._over = True
         if self._document is not None:
             return self._end_document(bytes(self._document))
@@ -100,7 +100,7 @@ class PassThrough:
         if rest := self._events.flush():
             # The client's parser needs the blank line that upstream left out.
             self._read([rest.rstrip(b"\r\n") + _FRAME_END], chunk)
-        chunk.usage = self._metered()
+        chunk.usage = self.usage()
         if self._done:
             return chunk
         if self._all_finished():
@@ -122,6 +122,10 @@ class PassThrough:
     def held(self) -> int:
         return self._events.held() + len(self._document or b"")
 
+    def usage(self) -> Usage:
+        spoken = max(self._spoken, len(self._document or b"") // BYTES_PER_TOKEN)
+        return usage.from_wire(self._usage, self._prompt_estimate, spoken)
+
     # -- what the stream is ------------------------------------------------------------------------------------------
 
     def _begin(self, data: bytes) -> Chunk:
@@ -131,7 +135,7 @@ class PassThrough:
             return Chunk()
         self._lead = None
         if first == _HTML:
-            return Chunk(failure=_broken(f"the upstream sent {form(data)} instead of a stream"), usage=self._metered())
+            return Chunk(failure=_broken(f"the upstream sent {form(data)} instead of a stream"), usage=self.usage())
         if first in (_OBJECT, _LIST):
             self._document = bytearray()
             return self._collect(self._document, data)
@@ -147,7 +151,6 @@ class PassThrough:
     def _end_document(self, document: bytes) -> Chunk:
         """A whole answer to a request for a stream is used all the same."""
         chunk = Chunk()
-        self._spoken = len(document) // BYTES_PER_TOKEN
         try:
             frames = chunks_of(document)
         except UNREADABLE:
@@ -160,7 +163,7 @@ class PassThrough:
                 chunk.out += DONE
             else:
                 chunk.failure = _no_stream(document)
-        chunk.usage = self._metered()
+        chunk.usage = self.usage()
         return chunk
 
     def _what_ended(self) -> str:
@@ -176,7 +179,7 @@ class PassThrough:
         try:
             frames = self._events.feed(data)
         except FrameTooLarge as error:
-            chunk.failure, chunk.usage = _broken(str(error)), self._metered()
+            chunk.failure, chunk.usage = _broken(str(error)), self.usage()
             return chunk
         self._read(frames, chunk)
         return chunk
@@ -197,7 +200,7 @@ class PassThrough:
                 chunk.failure = None
                 self._end(chunk)
             if chunk.failure is not None or chunk.done:
-                chunk.usage = self._metered()
+                chunk.usage = self.usage()
                 break  # bytes after the end are not part of the answer
         if chunk.done:
             out.append(DONE)
@@ -227,7 +230,7 @@ class PassThrough:
     def _take_usage(self, heard: Heard, chunk: Chunk) -> bool:
         if heard.usage is not None:
             self._usage = usage.read(heard.usage) or self._usage
-        chunk.usage = self._metered()
+        chunk.usage = self.usage()
         if not heard.alone:
             return True
         if self._all_finished():
@@ -257,9 +260,6 @@ class PassThrough:
                     with suppress(*UNREADABLE):
                         self._finished.update(hear(event).finished)
         return len(self._finished) >= self._choices
-
-    def _metered(self) -> Usage:
-        return usage.from_wire(self._usage, self._prompt_estimate, self._spoken)
 
 
 def _frames_without_comments(data: bytes) -> int:
@@ -302,6 +302,9 @@ class Collected:
 
     def held(self) -> int:
         return self._stream.held() + self._bytes
+
+    def usage(self) -> Usage:
+        return self._stream.usage()
 
     def _keep(self, chunk: Chunk) -> Chunk:
         self._kept.append(chunk.out)

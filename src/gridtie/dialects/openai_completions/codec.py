@@ -12,11 +12,10 @@ import msgspec
 from gridtie.dialects.conversation import EMPTY, NULL, needs_of
 from gridtie.dialects.dropped import may_drop
 from gridtie.dialects.facts import Facts
-from gridtie.dialects.found import form, kind
+from gridtie.dialects.found import kind
 from gridtie.dialects.object import Object
 from gridtie.dialects.ollama import errors
 from gridtie.dialects.ollama.answer_reader import Answer
-from gridtie.dialects.openai_chat.answer_reader import Answer as OpenAIAnswer
 from gridtie.dialects.openai_chat.codec import OpenAIToOpenAI
 from gridtie.dialects.openai_completions.answer_writer import ChunkWriter, WholeWriter
 from gridtie.dialects.translation import decode_whole
@@ -37,16 +36,6 @@ GENERATE_PATH = "/api/generate"
 _Raw = msgspec.Raw
 _encode = msgspec.json.Encoder().encode
 _NUMBERS = ("temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty")
-
-
-class Passing(OpenAIToOpenAI):
-    """The `Codec` for targets that speak it."""
-
-    def whole(self, body: bytes, prompt_estimate: int) -> Whole:
-        if form(body) != "a stream of events":
-            return super().whole(body, prompt_estimate)
-        # A stream in place of a whole answer is made into one.
-        return decode_whole(OpenAIAnswer(WholeWriter, AnswerOptions(prompt_estimate)), body)
 
 
 class ToGenerate:
@@ -131,7 +120,7 @@ def _refuse_the_rest(body: Object) -> None:
 
 
 CODECS: dict[tuple[Dialect, Dialect], Codec] = {
-    ("openai-completions", "openai"): Passing("/completions", limit_field="max_tokens"),
+    ("openai-completions", "openai"): OpenAIToOpenAI("/completions", limit_field="max_tokens"),
     ("openai-completions", "ollama"): ToGenerate(),
     ("openai-completions", "anthropic"): NoCompletions(),
 }

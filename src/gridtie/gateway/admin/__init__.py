@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from gridtie.gateway.admin.answer import Answers
 from gridtie.gateway.admin.config import Config
+from gridtie.gateway.admin.key import OwnKey
 from gridtie.gateway.admin.prune import Prune
 from gridtie.gateway.admin.requests import Requests
 from gridtie.gateway.admin.route import Explanation
@@ -36,6 +37,7 @@ class Admin:
             self._status,
             Config(settings),
             Explanation(state),
+            OwnKey(state),
             Usage(ledger, answers),
             Requests(ledger, answers),
             Prune(ledger, answers),

@@ -60,6 +60,11 @@ class Acceptance:
         return tuple(result for result in self.results if result.outcome == FAILED)
 
     @property
+    def grave(self) -> tuple[Result, ...]:
+        """What failed and takes no purpose away: the model is not what it is said to be."""
+        return tuple(result for result in self.failed if result.id not in PURPOSE_OF)
+
+    @property
     def not_run(self) -> tuple[Result, ...]:
         return tuple(result for result in self.results if result.outcome == NOT_RUN)
 

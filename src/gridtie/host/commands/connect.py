@@ -13,11 +13,12 @@ import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Container, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Container, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from gridtie.host.connect import client_key, misleading, written
 from gridtie.host.connect.clients import BY_NAME, CLIENTS, Client
 from gridtie.host.connect.wiring import HIDDEN, Wiring
+from gridtie.host.origins import fault
 from gridtie.host.paths import Endpoint, config_dir, find, home_of
 from gridtie.host.printable import one_line, printable
 from gridtie.host.router import Router, send
@@ -47,6 +48,12 @@ def register(commands: Any) -> None:
     doing.add_argument("--write", action="store_true", help="put the settings where the client reads them")
     doing.add_argument("--restore", action="store_true", help="give back what was there before --write")
     doing.add_argument("--check", action="store_true", help="ask one question through the client itself")
+    parser.add_argument(
+        "--origin",
+        action="append",
+        metavar="ORIGIN",
+        help="of the client's pages, where its requests come from a browser: http://localhost:3000; more than once",
+    )
     parser.add_argument("--shared-key", action="store_true", help="use your own key instead of one for this client")
     parser.set_defaults(run=run)
 
@@ -73,7 +80,7 @@ def run(args: Namespace) -> int:
 
 def _connect(client: Client, args: Namespace, home: Path) -> int:
     endpoint = find(os.environ, home)
-    wiring = _wiring(endpoint, args.model, os.environ)
+    wiring = replace(_wiring(endpoint, args.model, os.environ), origins=_origins(client, args.origin))
     obstacle = _not_served(client, wiring)
     if obstacle:
         sys.stderr.write(f"gridtie: {obstacle}\n")
@@ -81,10 +88,10 @@ def _connect(client: Client, args: Namespace, home: Path) -> int:
     for warning in _warnings(client, wiring, home):
         sys.stderr.write(f"warning: {warning}\n")
     files = client.files(home, os.environ)
-    if not files:
+    if not files and not (args.write and wiring.origins):
         if args.write:
             sys.stderr.write(f"gridtie: {client.title} keeps its settings where no program should write; by hand:\n")
-        sys.stdout.write("\n".join(client.notes(wiring.hidden())) + "\n")
+        sys.stdout.write("\n".join([*client.notes(wiring.hidden()), *_would_let_in(wiring)]) + "\n")
         return 2 if args.write else 0
     try:
         changes = written.plan(files, wiring.hidden())
@@ -94,6 +101,7 @@ def _connect(client: Client, args: Namespace, home: Path) -> int:
         raise
     sys.stdout.write("".join(_shown(change) for change in changes))
     if not args.write:
+        sys.stdout.write("".join(f"{line}\n" for line in _would_let_in(wiring)))
         sys.stdout.write(f"Nothing was written. With --write it is, and --restore takes it back; {HIDDEN} is a key.\n")
         return 0
     return _write(client, wiring, endpoint, home, shared=args.shared_key)
@@ -108,13 +116,24 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
     told = replace(wiring, at=time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime()))
     written.check(written.plan(files, told))
     own = None if shared else _own_key(record, client, told)
-    told = own or told
+    if not own and not files:
+        written.forget(record)
+        raise written.NotWritten(_not_let_in(wiring.origins))
+    told = own or replace(told, origins=())
     written.write(record, written.plan(files, told), told)
     whose = f"a key of its own, {told.key_name}" if own else f"the key of {endpoint.source}"
     sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")
     if not own and not shared:
         sys.stderr.write("warning: no key of its own could be made (root's to do, by sudo), so this one is shared\n")
-    next_steps = [*client.notes(told.hidden()), f"Back to what it was: gridtie connect {client.name} --restore"]
+    if not own and wiring.origins:
+        sys.stderr.write(f"warning: {_not_let_in(wiring.origins)}\n")
+    if told.origins:
+        sys.stdout.write(f"Pages of {', '.join(told.origins)} may ask as long as that key is there.\n")
+    # What no file has must be typed.
+    next_steps = [
+        *client.notes(told.hidden() if files else told),
+        f"Back to what it was: gridtie connect {client.name} --restore",
+    ]
     sys.stdout.write("\n".join(next_steps) + "\n")
     return 0
 
@@ -130,7 +149,7 @@ def _own_key(record: Path, client: Client, told: Wiring) -> Optional[Wiring]:
         return None
     noted = replace(told, key="", key_name=name, station=str(directory))
     written.begin(record, noted)
-    key = client_key.made(directory, name)
+    key = client_key.made(directory, name, told.origins)
     if not key:
         return None
     own = replace(noted, key=key)
@@ -241,6 +260,30 @@ def _wiring(endpoint: Endpoint, wanted: Optional[str], environ: Any) -> Wiring:
     return Wiring(endpoint.url, endpoint.key, model, int(context))
 
 
+def _origins(client: Client, given: Optional[Sequence[str]]) -> Tuple[str, ...]:
+    """Those that were given, else the client's usual ones. Raises NotWritten for what cannot be declared."""
+    for origin in given or ():
+        what, fix = fault(origin.lower())
+        if what:
+            raise written.NotWritten(f"the origin {origin[:200]!r} cannot be declared: {what}; {fix}")
+    return tuple(given) if given else client.origins
+
+
+def _would_let_in(wiring: Wiring) -> Iterator[str]:
+    if wiring.origins:
+        yield (
+            f"Its pages ask from {', '.join(wiring.origins)}: --write lets these in, with a key of its own "
+            "(--origin names others)."
+        )
+
+
+def _not_let_in(origins: Sequence[str]) -> str:
+    return (
+        f"pages of {', '.join(origins)} are not let in, which goes with a key of its own (root's to make, by sudo); "
+        "else name them in defaults.allowed_origins of llm_routing.yaml"
+    )
+
+
 def _not_served(client: Client, wiring: Wiring) -> str:
     """Why this router cannot serve the client; "" where it can."""
     answer = send("GET", wiring.root + client.path, headers={"Authorization": f"Bearer {wiring.key}"})
@@ -273,13 +316,13 @@ def _overview(home: Path) -> str:
 
 
 def _state(client: Client, home: Path) -> str:
-    if client.by_hand:
-        return "by hand"
     record = _record(home, client)
     wiring = written.wired(record)
     if not wiring:
-        return ""
-    return f"{wiring.model} at {wiring.root}" + (", changed since" if written.changed_since(record) else "")
+        return "by hand" if client.by_hand else ""
+    changed = ", changed since" if written.changed_since(record) else ""
+    pages = f", pages of {', '.join(wiring.origins)}" if wiring.origins else ""
+    return f"{wiring.model} at {wiring.root}{changed}{pages}"
 
 
 def _shown(change: written.Change) -> str:

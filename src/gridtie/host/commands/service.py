@@ -15,6 +15,7 @@ from gridtie.host.doctor.look import Look, NotThere
 from gridtie.host.machine import launchd
 from gridtie.host.paths import StationError
 from gridtie.host.router import Unreachable, send
+from gridtie.host.turn_over import turn_over
 
 from .doctor import this_machine
 
@@ -43,13 +44,41 @@ def register(commands: Any) -> None:
     logs.set_defaults(run=run_logs)
 
 
+class StationRouter:
+    """The router's container alone."""
+
+    def __init__(self) -> None:
+        """Raises `StationError`."""
+        self._look = _station()
+        self._name = self._look.containers["router"]
+
+    def running(self) -> bool:
+        """Raises `StationError`."""
+        ran = self._look.docker("inspect", "--type", "container", "--format", "{{.State.Running}}", self._name)
+        if _is_gone(ran):
+            return False
+        _done(ran)
+        return ran.out.strip() == "true"
+
+    def stop(self) -> None:
+        """Answers that are under way are finished. Raises `StationError`."""
+        ran = self._look.docker("stop", "--time", str(_GRACE_S), self._name, timeout=_STOP_S)
+        if not _is_gone(ran):
+            _done(ran)
+
+    def start(self) -> None:
+        """And wait until it serves. Raises `StationError`."""
+        _done(self._look.docker("start", self._name, timeout=_STOP_S))
+        reasons = _wait(self._look.endpoint)
+        if reasons:
+            raise StationError(f"the router runs, and does not serve yet: {reasons}; `sudo gridtie doctor` says more")
+
+
 def run_stop(_: Namespace) -> int:
     """The router first, so that nobody asks an engine that is gone."""
     look = _station()
-    ran = look.docker("stop", "--time", str(_GRACE_S), look.containers["router"], timeout=_STOP_S)
     # Whoever removed it still wants the engine's memory.
-    if "No such container" not in ran.err:
-        _done(ran)
+    StationRouter().stop()
     if _ours(look):
         _done(_engine(look, "stop"))
         sys.stdout.write("Engine and router are stopped; `sudo gridtie start` starts them again.\n")
@@ -61,6 +90,8 @@ def run_stop(_: Namespace) -> int:
 def run_start(_: Namespace) -> int:
     """1 where they run and do not serve in time."""
     look = _station()
+    if look.probe.mac:
+        turn_over(look.state_dir / "engine.log")
     if _ours(look):
         _done(_engine(look, "start"))
     _done(look.docker("start", look.containers["router"], timeout=_STOP_S))
@@ -132,6 +163,10 @@ def _engine(look: Look, verb: str) -> Ran:
         words = ["bootout", f"{domain}/{unit}"] if verb == "stop" else ["bootstrap", domain, plist]
         return run_command(["launchctl", *words], timeout=_STOP_S)
     return run_command(["systemctl", verb, unit], timeout=_STOP_S)
+
+
+def _is_gone(ran: Ran) -> bool:
+    return "no such container" in ran.err.lower()
 
 
 def _done(ran: Ran) -> None:

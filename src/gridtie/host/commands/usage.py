@@ -13,6 +13,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
+from gridtie.host.commands.own_key import about
 from gridtie.host.ledger_file import ledger_file, read_only
 from gridtie.host.local_time import shown, zone_since
 from gridtie.host.paths import find, home_of
@@ -53,6 +54,9 @@ def register(commands: Any) -> None:
     usage.add_argument("--since", default="30d", metavar="TIME", help="default: 30d")
     usage.add_argument("--until", metavar="TIME", help="default: now")
     usage.add_argument("--by", choices=GROUPS, help="one line for each")
+    usage.add_argument(
+        "--mine", action="store_true", help="of the key alone that asks, also where it is an admin's, and its limits"
+    )
     usage.add_argument("--json", action="store_true", help="the whole report, its SQL with --recompute")
     usage.add_argument(
         "--recompute",
@@ -70,16 +74,23 @@ def register(commands: Any) -> None:
 def run_usage(args: Namespace) -> int:
     """Print the report; with --recompute, 1 when a figure differs from the ledger's."""
     asked = {"since": args.since, "until": args.until, "by": args.by, "utc_offset": zone_since(args.since, time.time())}
+    router = _router()
+    mine = router.get("/gridtie/key") if args.mine else None
+    if mine:
+        asked["key"] = mine["name"]
     query = urllib.parse.urlencode({name: value for name, value in asked.items() if value})
-    report = _router().get(f"/gridtie/usage?{query}")
+    report = router.get(f"/gridtie/usage?{query}")
     database = ledger_file(os.environ)
     if args.json:
         told = report if args.recompute else {name: report[name] for name in report if name not in _SQL}
+        told = {**told, "key": mine} if mine else told
         sys.stdout.write(json.dumps(told, indent=2) + "\n")
     elif args.recompute:
         sys.stdout.write("\n\n".join(_commands(report, database)) + "\n")
     else:
-        sys.stdout.write(text(report, query_words(args)) + "\n")
+        # The ledger's file is root's, and root's own key is another one.
+        again = [] if mine else _again(query_words(args))
+        sys.stdout.write("\n".join([*([about(mine), ""] if mine else []), text(report), *again]) + "\n")
     return recompute(report, database) if args.recompute else 0
 
 
@@ -134,7 +145,7 @@ def query_words(args: Namespace) -> list[str]:
     return words
 
 
-def text(report: Mapping[str, Any], words: list[str]) -> str:
+def text(report: Mapping[str, Any]) -> str:
     """The report for people."""
     totals = report["totals"]
     lines = [
@@ -151,10 +162,16 @@ def text(report: Mapping[str, Any], words: list[str]) -> str:
         f"electricity: {report['electricity']['status']}.",
         f"Private requests: {totals['private_requests']}, of which {totals['private_cloud']} reached a cloud.",
         *_remarks(report),
-        "Recompute every figure from the ledger file:",
-        f"  sudo {_named_station()}gridtie usage {' '.join(map(shlex.quote, words))} --recompute",
     ]
     return "\n".join(lines)
+
+
+def _again(words: list[str]) -> list[str]:
+    asked = " ".join(map(shlex.quote, words))
+    return [
+        "Recompute every figure from the ledger file:",
+        f"  sudo {_named_station()}gridtie usage {asked} --recompute",
+    ]
 
 
 def _lines(report: Mapping[str, Any], figures: Sequence[tuple[str, str]]) -> str:

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 from .. import keys, keys_in_force
 from ..paths import CONFIG_DIR
@@ -39,12 +39,13 @@ def free_name(directory: Path, wanted: str) -> Optional[str]:
     return next((name for name in names if name.lower() not in taken), None)
 
 
-def made(directory: Path, name: str) -> Optional[str]:
-    """A new key of that name; None where none could be made."""
+def made(directory: Path, name: str, origins: Sequence[str] = ()) -> Optional[str]:
+    """A new key of that name, with which pages of these origins may ask; None where none could be made."""
     try:
-        key = keys.add(directory, name, [ENVIRONMENT])
+        key = keys.add(directory, name, [ENVIRONMENT], origins=origins)
     except keys.KeysError:
-        return _as_root(directory, ["keys", "add", name, "--environment", ENVIRONMENT])
+        pages = [word for origin in origins for word in ("--origin", origin)]
+        return _as_root(directory, ["keys", "add", name, "--environment", ENVIRONMENT, *pages])
     keys_in_force.wait(directory)
     return key
 
@@ -83,7 +84,7 @@ def _rows(directory: Path) -> Optional[List[keys.KeyRow]]:
     said = _as_root(directory, ["keys", "list", "--json"])
     if said is None:
         return None
-    return [keys.KeyRow(**{**row, "environments": tuple(row["environments"])}) for row in json.loads(said)]
+    return [keys.row_of(row) for row in json.loads(said)]
 
 
 def _as_root(directory: Path, words: List[str]) -> Optional[str]:

@@ -23,7 +23,8 @@ class Client:
     """One client: what it is called, what it asks the router, where it reads its settings.
 
     `path` is what it asks first; `opens_with` about how many tokens its first request has; `ask` the words by which its
-    own program puts one question, behind its name.
+    own program puts one question, behind its name; `origins` what its pages are called, where its requests come from a
+    browser's engine: they are refused unless they are declared.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Client:
     program: str = ""
     ask: Sequence[str] = ()
     opens_with: int = 0
+    origins: Tuple[str, ...] = ()
     notes: Callable[[Wiring], Sequence[str]] = lambda wiring: ()
 
     @property
@@ -202,8 +204,15 @@ def _editor(steps: str) -> Callable[[Wiring], Sequence[str]]:
         steps,
         f"base URL  {wiring.openai}",
         f"model     {wiring.model}" + (f" ({wiring.context:,} tokens of context)" if wiring.context else ""),
-        "key       the line in ~/.config/gridtie/key, or one of its own: sudo gridtie keys add NAME --environment dev",
+        f"key       {_key_to_type(wiring)}",
     )
+
+
+def _key_to_type(wiring: Wiring) -> str:
+    """Where it was made for this client alone it is shown now, and cannot be shown again."""
+    if wiring.key_name:
+        return f"{wiring.key} (its own, {wiring.key_name})"
+    return "the line in ~/.config/gridtie/key, or one of its own: sudo gridtie keys add NAME --environment dev"
 
 
 CLIENTS: Tuple[Client, ...] = (
@@ -333,6 +342,8 @@ CLIENTS: Tuple[Client, ...] = (
         title="Open WebUI",
         path=_CHAT,
         files=_sourced("open-webui", _open_webui),
+        # For direct connections, which the browser makes itself; `open-webui serve` listens there.
+        origins=("http://localhost:8080",),
         notes=lambda wiring: (
             *_source_it("open-webui")(wiring),
             "In a container:  the same names by docker run -e NAME ..., and an address that the container reaches.",
@@ -355,6 +366,14 @@ CLIENTS: Tuple[Client, ...] = (
         title="JetBrains AI Assistant",
         path=_CHAT,
         notes=_editor("Settings, Tools, AI Assistant, Models, OpenAI-compatible:"),
+    ),
+    Client(
+        name="obsidian",
+        title="Obsidian",
+        path=_CHAT,
+        notes=_editor("In the plugin's settings, a provider that is OpenAI-compatible, with CORS:"),
+        # What its plugins send that stream; the desktop's, not a telephone's.
+        origins=("app://obsidian.md",),
     ),
     Client(name="n8n", title="n8n", path=_CHAT, notes=_editor("Credentials, OpenAI, Base URL:")),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Tuple
 
 HIDDEN = "gt-..."
 
@@ -13,6 +14,7 @@ class Wiring:
 
     `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared.
     `station` is the directory of the station whose key that is. `at` is when the settings were written, as in ISO 8601.
+    `origins` are those of its pages, which may ask as long as that key is there.
     """
 
     root: str
@@ -22,6 +24,7 @@ class Wiring:
     key_name: str = ""
     station: str = ""
     at: str = "1970-01-01T00:00:00.000Z"
+    origins: Tuple[str, ...] = ()
 
     @property
     def openai(self) -> str:

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from ..fit.header import Header
 from ..fit.memory import Need, Settings
-from .dry_run import NoAnswer, dry_run, write_header_only
+from .dry_run import ANSWER_S, NoAnswer, dry_run, write_header_only
 
 # Where the images have it (compose/images/engine/Dockerfile; upstream's has Ollama's layout as well).
 _IN_CONTAINER = {"ollama": "/usr/lib/ollama/llama-server", "embedded": "/opt/gridtie-engine/bin/llama-server"}
@@ -22,6 +25,10 @@ _IN_CONTAINER = {"ollama": "/usr/lib/ollama/llama-server", "embedded": "/opt/gri
 _MODELS = "/models"
 # Of an Ollama that somebody else installed: what its own installer and packages use.
 _USUAL_TREES = ("/usr/local/lib/ollama", "/usr/lib/ollama", "/opt/ollama/lib/ollama")
+
+# Where a file lies while it is looked at. One that is older than a look can last is of somebody who was killed at it.
+_LAID_OUT = ".gridtie-asked-"
+_STALE_S = 2 * ANSWER_S
 
 # Runs in the container, where what is started outlives the client that started it. So the end of the standard input,
 # which comes with the client's own end however that comes, ends the server; if nothing else does, a minute and a half.
@@ -53,8 +60,9 @@ class EngineServer:
 
     def ask(self, raw: bytes, header: Header, settings: Settings) -> Need:
         """What it would reserve for the model of that header, given as bytes as well. Raises CannotLoad, NoAnswer."""
+        _clear(self.folder)
         try:
-            with tempfile.TemporaryDirectory(prefix=".asked-", dir=self.folder) as name:
+            with tempfile.TemporaryDirectory(prefix=_LAID_OUT, dir=self.folder) as name:
                 path = Path(name) / "model.gguf"
                 write_header_only(raw, header, path)
                 Path(name).chmod(0o755)
@@ -89,6 +97,16 @@ def find_server(engine: Mapping[str, Any], models: Path, docker: Sequence[str] =
 def identity(engine: Mapping[str, Any]) -> str:
     """What tells one build of an engine from another."""
     return " ".join(str(engine[key]) for key in ("kind", "version", "image", "tree") if engine.get(key))
+
+
+def _clear(folder: Path) -> None:
+    """Remove what was left there by who was killed while asking; what another user left is that one's."""
+    now = time.time()
+    for left in folder.glob(f"{_LAID_OUT}*"):
+        with suppress(OSError):
+            found = left.lstat()
+            if found.st_uid == os.geteuid() and now - found.st_mtime > _STALE_S:
+                shutil.rmtree(left)
 
 
 def _native(engine: Mapping[str, Any]) -> Path:

@@ -130,6 +130,8 @@ class Order:
     reach: Optional[Callable[[str], str]] = None
     # At most so many seconds in which a new model shows what it can; 0 asks none of them.
     accept_s: float = LIMIT_S
+    # Whether those are asked again that failed in what takes no purpose away.
+    ask_failed_again: bool = False
     # Whether the engine computes on graphics.
     graphics: bool = False
     # The engine's own llama-server, or NotAtHand; and what tells this engine from another version of it.

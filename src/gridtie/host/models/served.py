@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
+from .. import audit
 from ..paths import StationError, find, read_station
 from ..router import Declined, Router, Unreachable
 
@@ -39,6 +40,7 @@ def _write(path: Path, models: Sequence[Mapping[str, Any]]) -> None:
             file.write(text)
         scratch.chmod(was.st_mode & 0o7777)
         os.chown(scratch, was.st_uid, was.st_gid)
+        audit.note(audit.of_host(config), "models served", models=[str(each.get("name", "")) for each in models])
         scratch.replace(path)
     except BaseException:
         scratch.unlink()

@@ -59,7 +59,8 @@ def accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
     records, remarks = Acceptances(order.directories.accepted), []
     tolerance = TOLERANCE_ON_CARDS if order.graphics else TOLERANCE
     for model in models:
-        if records.find(model, order.engine, order.engine_version):
+        known = records.find(model, order.engine, order.engine_version)
+        if known and not (order.ask_failed_again and known.grave):
             continue
         limit = limit_of(model, order.accept_s)
         try:
@@ -68,7 +69,10 @@ def accepted(order: Order, models: Sequence[Mapping[str, Any]]) -> list[str]:
             # The proof before this has said so, and the others are behind the same engine.
             break
         try:
-            done = accept(model, url, order.engine, version, records, limit_s=limit, tolerance=tolerance, say=order.say)
+            done = accept(
+                model, url, order.engine, version, records,
+                limit_s=limit, again=known is not None, tolerance=tolerance, say=order.say,
+            )  # fmt: skip
         except Unreachable as error:
             # A server of llama.cpp that ends while it is asked takes none of the other models with it.
             remarks.append(f"{model['name']}: what it can is not known: {error}")

@@ -31,8 +31,8 @@ _SCHEMA = 1
 # What is of one run alone, too large to be there twice (the catalogue lies beside the command), or a secret of others.
 _OF_ONE_RUN = frozenset(
     [
-        *("catalogue", "lock", "catalogue_file", "lock_file", "pip", "choose_again", "deep", "seed", "prune", "state"),
-        "lock_wait_s",
+        *("catalogue", "lock", "catalogue_file", "lock_file", "pip", "pip_addresses", "choose_again", "deep", "seed"),
+        *("prune", "state", "lock_wait_s"),
     ]
 )
 

@@ -481,3 +481,107 @@ def test_every_client_writes_what_it_gives_back(home: Path, router: Httpd) -> No
 
     left = [path for path in home.rglob("*") if path.is_file() and ".config/gridtie/" not in str(path)]
     assert left == []
+
+
+class TestOrigins:
+    """Clients that are pages inside: what they send as Origin is let in with their key, and ends with it."""
+
+    def origins(self, station: Path) -> list[str]:
+        return [origin for row in keys.read(station) for origin in row.origins]
+
+    def test_a_browsers_client_is_let_in_as_long_as_it_is_wired(
+        self, station: Path, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["connect", "open-webui", "--write"]) == 0
+        assert self.origins(station) == ["http://localhost:8080"]
+        assert "Pages of http://localhost:8080 may ask as long as that key is there." in capsys.readouterr().out
+
+        assert cli.main(["connect", "open-webui", "--restore"]) == 0
+        assert self.origins(station) == []
+
+    def test_before_it_is_written_it_is_said_which_pages_would_be_let_in(
+        self, station: Path, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["connect", "open-webui", "--origin", "https://chat.example"]) == 0
+        assert "Its pages ask from https://chat.example: --write lets these in" in capsys.readouterr().out
+        assert self.origins(station) == []
+
+    def test_what_is_given_takes_the_place_of_the_usual(self, station: Path, home: Path) -> None:
+        words = ["--origin", "http://localhost:3000", "--origin", "https://chat.example"]
+        assert cli.main(["connect", "open-webui", "--write", *words]) == 0
+        assert self.origins(station) == ["http://localhost:3000", "https://chat.example"]
+
+    def test_a_client_without_pages_lets_none_in(self, station: Path, home: Path) -> None:
+        assert cli.main(["connect", "claude-code", "--write"]) == 0
+        assert self.origins(station) == []
+
+    def test_one_that_is_set_up_by_hand_gets_a_key_to_type_and_its_pages_are_let_in(
+        self, station: Path, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["connect", "obsidian", "--write"]) == 0
+        said = capsys.readouterr().out
+        own = next(row for row in keys.read(station) if row.name.startswith("obsidian-"))
+
+        assert own.origins == ("app://obsidian.md",)
+        assert any(keys.digest(word) == own.sha256 for word in said.split())
+        assert cli.main(["connect", "obsidian", "--restore"]) == 0
+        assert self.origins(station) == []
+
+    def test_the_overview_says_which_pages_are_let_in(
+        self, station: Path, home: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        cli.main(["connect", "obsidian", "--write"])
+        capsys.readouterr()
+        cli.main(["connect"])
+
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("obsidian"))
+        assert line.endswith(", pages of app://obsidian.md")
+
+    def test_without_a_key_of_its_own_the_other_way_is_told(
+        self, home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["connect", "open-webui", "--write", "--shared-key"]) == 0
+        assert "defaults.allowed_origins" in capsys.readouterr().err
+        assert cli.main(["connect", "obsidian", "--write"]) == 2
+        said = capsys.readouterr()
+        assert "pages of app://obsidian.md are not let in" in said.err
+        cli.main(["connect"])
+        assert "pages of" not in capsys.readouterr().out
+
+    @pytest.mark.parametrize("origin", ["*", "null", "http://localhost:3000/chat", "localhost:3000"])
+    def test_what_is_no_origin_is_refused_before_anything_is_made(
+        self, station: Path, home: Path, origin: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert cli.main(["connect", "open-webui", "--write", "--origin", origin]) == 2
+        assert "cannot be declared" in capsys.readouterr().err
+        assert len(keys.read(station)) == 1
+
+    def test_killed_before_the_key_was_noted_the_restore_ends_its_pages_too(
+        self, station: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from gridtie.host.connect import client_key
+
+        made = client_key.made
+
+        def cut(*words: Any) -> None:
+            made(*words)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(client_key, "made", cut)
+        assert cli.main(["connect", "obsidian", "--write"]) == 130
+        assert self.origins(station) == ["app://obsidian.md"]
+        assert cli.main(["connect", "obsidian", "--restore"]) == 0
+        assert self.origins(station) == []
+
+    def test_by_sudo_the_origins_go_with_the_key(
+        self, home: Path, router: Httpd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from gridtie.host.connect import client_key
+
+        asked: list[list[str]] = []
+        monkeypatch.setattr(client_key, "_as_root", lambda directory, words: asked.append(words))
+        client_key.made(tmp_path / "nowhere", "obsidian-ann", ["app://obsidian.md"])
+
+        assert asked == [
+            ["keys", "add", "obsidian-ann", "--environment", "dev", "--origin", "app://obsidian.md"],
+        ]  # fmt: skip

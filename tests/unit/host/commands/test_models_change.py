@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from gridtie.host import audit
 from gridtie.host.cli import main
 from gridtie.host.models import standing
 from gridtie.host.models.install import InstallError
@@ -124,6 +125,8 @@ def test_a_model_of_the_catalogue_is_shown_fetched_served_and_remembered(
     assert "licence      Apache-2.0" in told and "needs " in told and " MB (ollama: coder:1b)" in told
     assert 'served as "coder:1b": 32768 tokens of context' in told
     assert machine.served() == {"small:1m": 8192, "coder:1b": 32768}
+    (noted,) = audit.read(audit.of_host(machine.station.parent))
+    assert (noted["what"], noted["models"]) == ("models served", ["gridtie/small:1m", "gridtie/coder:1b"])
     assert [(each["name"], each["by"]) for each in added(machine)] == [("coder:1b", "alice")]
     asked = [each.body["model"] for each in machine.engine.asked if each.path == "/api/generate"]
     assert asked[-1] == "gridtie/coder:1b", "it answered before it was served"

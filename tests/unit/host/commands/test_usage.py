@@ -192,3 +192,50 @@ def test_recomputing_without_the_file_says_where_it_should_be(
 def test_the_command_knows_the_ledgers_groupings() -> None:
     """The host's code imports nothing of the router's, so the list stands twice."""
     assert GROUPS == LEDGER_GROUPS
+
+
+OWN = {"name": "app", "environments": ["dev"], "admin": False, "ends": None, "limits": {}, "left": {}}
+
+
+class TestMine:
+    """`gridtie usage --mine`."""
+
+    def test_the_key_that_asks_is_the_one_that_is_asked_about(self, utc: None, router: Httpd) -> None:
+        router.answers["/gridtie/key"] = (200, OWN)
+
+        assert cli.main(["usage", "--mine", "--since", "7d"]) == 0
+        assert [each.path for each in router.asked] == ["/gridtie/key", "/gridtie/usage?since=7d&key=app"]
+
+    def test_its_limits_are_told_with_what_is_left(
+        self, utc: None, router: Httpd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        limits = {"requests_per_minute": 60, "usd_per_day": 5.0, "models": ["coder"]}
+        left = {"requests_per_minute": 58, "usd_per_day": 4.25}
+        router.answers["/gridtie/key"] = (200, {**OWN, "ends": NOON, "limits": limits, "left": left})
+        cli.main(["usage", "--mine"])
+        told = capsys.readouterr().out
+
+        assert told.startswith("Key: app, for dev, ends 2026-")
+        assert "Limit: 60 requests a minute, 58 left.\n" in told
+        assert "Limit: $5.0000 a day at clouds, $4.2500 left.\n" in told
+        assert "Limit: it may ask for coder.\n" in told
+
+    def test_nothing_is_said_that_its_holder_cannot_do(
+        self, utc: None, router: Httpd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        router.answers["/gridtie/key"] = (200, OWN)
+        cli.main(["usage", "--mine"])
+        told = capsys.readouterr().out
+
+        assert "It has no limits of its own." in told
+        assert "sudo" not in told
+
+    def test_as_json_the_key_is_beside_the_report(
+        self, utc: None, router: Httpd, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        router.answers["/gridtie/key"] = (200, OWN)
+        cli.main(["usage", "--mine", "--json"])
+        told = json.loads(capsys.readouterr().out)
+
+        assert told["key"] == OWN
+        assert "totals" in told

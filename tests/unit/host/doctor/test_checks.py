@@ -197,6 +197,7 @@ ILL: list[tuple[str, Break, str]] = [
     ("memory.fit", engine_says("/api/ps", 200, reserved(500 * MIB)), "reserved 500 MiB"),
     ("memory.fit", engine_says("/api/ps", 200, '{"models":[]}'), "predicted 0 MiB"),
     ("disk.space", has(free=100 * MIB), f"100 MiB free at {STATE}"),
+    ("backup.timer", lambda s: s.station.update(backup_directory="/srv/backups"), "gridtie-backup.timer is inactive"),
 ]
 
 
@@ -275,6 +276,20 @@ def test_it_fails_where_a_service_breaks_its_promise(id: str, broken: Break, fou
     assert not result.ok
     assert found in result.found
     assert result.wanted and result.fix and not result.blocked_by
+
+
+def test_backups_by_themselves_are_looked_at_where_they_are_declared() -> None:
+    station = Healthy()
+    assert "no backup is made by itself" in station.examine()["backup.timer"].found
+
+    station.station["backup_directory"] = "/srv/backups"
+    station.backup_timer, station.backup_result = "active", "exit-code"
+    failed = station.examine()["backup.timer"]
+    assert failed.ok
+    assert "the last backup failed (exit-code): `journalctl -u gridtie-backup`" in failed.warning
+
+    station.backup_result = "success"
+    assert station.examine()["backup.timer"].found == "gridtie-backup.timer is active, into /srv/backups"
 
 
 def test_the_fix_of_a_service_names_its_own_log() -> None:

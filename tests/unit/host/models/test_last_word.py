@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +82,21 @@ def test_the_file_that_it_looks_at_is_as_long_as_the_whole_and_only_its_header_w
 
     assert length == read_header(tmp_path / "large.gguf").file_bytes
     assert " ".join(arguments).startswith("--model ") and "--ctx-size 32768 --parallel 1" in " ".join(arguments)
-    assert not list((tmp_path / "engine").glob(".asked-*")), "nothing of it stays"
+    assert not list((tmp_path / "engine").glob(".gridtie-asked-*")), "nothing of it stays"
+
+
+def test_what_a_killed_run_laid_out_goes_with_the_next_question_and_what_another_asks_with_stays(
+    station: ModelStation, engine: StandIn, tmp_path: Path
+) -> None:
+    left, in_use = (tmp_path / "engine" / f".gridtie-asked-{name}" for name in ("left", "in-use"))
+    for folder in (left, in_use):
+        folder.mkdir()
+        (folder / "model.gguf").touch()
+    os.utime(left, (time.time() - 600, time.time() - 600))
+    station.provision()
+
+    assert engine.asked
+    assert not left.exists() and (in_use / "model.gguf").exists()
 
 
 def test_where_both_agree_nothing_is_said_and_the_prediction_counts(

@@ -3,6 +3,7 @@
 from gridtie.host.doctor.check import Check
 from gridtie.host.doctor.checks import (
     accounting,
+    backups,
     containers,
     engine,
     files,
@@ -26,5 +27,6 @@ CHECKS: tuple[Check, ...] = (
     *accounting.CHECKS,
     *network.CHECKS,
     *resources.CHECKS,
+    *backups.CHECKS,
     *graphics.CHECKS,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Mapping, Optional
 
-from gridtie.host.acceptance.record import FILE, PURPOSE_OF, Acceptance, recorded
+from gridtie.host.acceptance.record import FILE, Acceptance, recorded
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
 from gridtie.host.purpose_names import SMOKE_TEST, current_purpose
@@ -23,8 +23,7 @@ def accepted(look: Look) -> Finding:
         if shown is None:
             warnings.append(f"{name} has not shown what it can: `gridtie models accept {name}`")
             continue
-        grave = [result for result in shown.failed if result.id not in PURPOSE_OF]
-        faults += [f"{name}: {result.id}: {result.found}" for result in grave]
+        faults += [f"{name}: {result.id}: {result.found}" for result in shown.grave]
         for purpose, result in shown.unfit.items():
             warnings.append(f"{name} is not for {purpose}: {result.found}")
         late = ", ".join(f"{result.id}: {result.found}" for result in shown.not_run)

@@ -1,0 +1,335 @@
+"""A backup is put back whole or not at all, and what was there before can be had back."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gridtie.host.backup.archive import Archive, BackupError, Manifest, member_of, write
+from gridtie.host.backup.make import make
+from gridtie.host.backup.places import Places
+from gridtie.host.backup.restore import BEFORE, Restore
+from gridtie.host.paths import RESTORE_PLAN, StationError
+from standins.ledger import local, open_ledger
+from standins.station_files import HOST, ROUTING, RouterFile, rows_of, station, tree
+
+TESTS = Path(__file__).parents[3]
+LOST = "gt-" + "a" * 43
+ANEW = "gt-" + "b" * 43
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Path:
+    """Of a station whose machine is lost."""
+    make(station(tmp_path / "lost", [local("one"), local("two")], key=LOST), tmp_path / "b", HOST)
+    return tmp_path / "b"
+
+
+@pytest.fixture
+def anew(tmp_path: Path) -> Places:
+    """A station that was made in its place, and has answered a request already."""
+    return station(tmp_path / "anew", [local("later")], key=ANEW)
+
+
+@pytest.fixture
+def router(tmp_path: Path) -> RouterFile:
+    (tmp_path / "runs").touch()
+    return RouterFile(tmp_path / "runs")
+
+
+def key_of(places: Places) -> str:
+    return (places.config / "station.key").read_text().strip()
+
+
+def test_keys_configuration_and_ledger_are_those_of_the_backup(backup: Path, anew: Places, router: RouterFile) -> None:
+    (anew.config / "llm_routing.yaml").write_text("version: 1\n")
+    done = Restore(anew, router, HOST).run(backup)
+
+    assert key_of(anew) == LOST
+    assert (anew.config / "llm_routing.yaml").read_text() == ROUTING
+    assert (anew.config / "secrets/openai").stat().st_mode & 0o777 == 0o640
+    assert rows_of(anew) == ["one", "two"]
+    assert router.asked == ["stop", "start"]
+    assert not done.finished
+    assert not (anew.config / RESTORE_PLAN).exists()
+
+
+def test_the_machine_of_a_new_station_stays_what_it_is(backup: Path, anew: Places, router: RouterFile) -> None:
+    before = (anew.config / "station.json").read_bytes()
+    Restore(anew, router, HOST).run(backup)
+    assert (anew.config / "station.json").read_bytes() == before
+
+
+def test_before_there_is_a_station_the_files_wait_for_it(backup: Path, tmp_path: Path) -> None:
+    places = Places(tmp_path / "none/etc", tmp_path / "none/var")
+    router = RouterFile(tmp_path / "never")
+    done = Restore(places, router, HOST).run(backup)
+
+    assert (key_of(places), rows_of(places)) == (LOST, ["one", "two"])
+    assert (done.plan.before, router.asked) == ("", [])
+    assert (places.config / "secrets").stat().st_mode & 0o777 == 0o750
+    assert [each.partition(":")[0] for each in done.kept] == ["controller/lock"]
+
+
+def test_the_way_back_is_the_backup_of_what_was(backup: Path, anew: Places, router: RouterFile) -> None:
+    done = Restore(anew, router, HOST).run(backup)
+    assert Path(done.plan.before).stat().st_mode & 0o777 == 0o600
+    assert (anew.state / BEFORE).stat().st_mode & 0o777 == 0o700
+
+    Restore(anew, router, HOST).run(Path(done.plan.before))
+    assert (key_of(anew), rows_of(anew)) == (ANEW, ["later"])
+
+
+def test_a_ledger_that_is_damaged_is_no_obstacle_and_stays_as_it_was(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    anew.ledger.write_bytes(b"no ledger any more")
+    done = Restore(anew, router, HOST).run(backup)
+
+    assert rows_of(anew) == ["one", "two"]
+    (kept,) = (anew.state / BEFORE).glob("*-ledger")
+    assert (kept / "ledger.sqlite").read_bytes() == b"no ledger any more"
+    with Archive(Path(done.plan.before)) as archive:
+        assert "config/keys.json" in archive.manifest.members
+
+
+def test_nothing_of_the_ledger_before_is_taken_for_a_part_of_this_one(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    """The router of the new station was killed: its last rows are beside the file."""
+    ledger = open_ledger(anew.state)
+    ledger.record(local("unfinished"))
+    ledger.flush()
+    left = tree(anew.state / "ledger")
+    ledger.close()
+    for path, content in left.items():
+        Path(path).write_bytes(content)
+    assert any(path.endswith("-wal") for path in left)
+
+    done = Restore(anew, router, HOST).run(backup)
+
+    assert rows_of(anew) == ["one", "two"]
+    with Archive(Path(done.plan.before)) as archive:
+        assert archive.manifest.ledger_rows == 2
+
+
+def test_a_backup_without_the_ledger_leaves_that_alone(tmp_path: Path, anew: Places, router: RouterFile) -> None:
+    make(station(tmp_path / "lost", key=LOST), tmp_path / "b", HOST, ledger=False)
+    Restore(anew, router, HOST).run(tmp_path / "b")
+    assert (key_of(anew), rows_of(anew)) == (LOST, ["later"])
+
+
+def test_a_router_that_did_not_run_is_not_started(backup: Path, anew: Places, tmp_path: Path) -> None:
+    router = RouterFile(tmp_path / "off")
+    Restore(anew, router, HOST).run(backup)
+    assert router.asked == []
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3000])
+
+
+def of_a_newer_version(path: Path) -> None:
+    rewritten(path, version="1.2.0")
+
+
+def of_a_newer_schema(path: Path) -> None:
+    rewritten(path, ledger_schema=99)
+
+
+def of_another_machine(path: Path) -> None:
+    rewritten(path, host="bob-laptop")
+
+
+def rewritten(path: Path, **changes: object) -> None:
+    """The same backup, whose manifest says something else."""
+    with Archive(path) as archive:
+        contents = {name: b"".join(pieces) for name, pieces in archive.members()}
+        manifest = replace(archive.manifest, **changes)  # type: ignore[arg-type]
+    with path.open("wb") as file:
+        write(file, manifest, contents)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (cut, "no whole backup"),
+        (of_a_newer_version, r"made by gridtie 1\.2\.0"),
+        (of_a_newer_schema, "ledger schema 99"),
+        (of_another_machine, "is of the station on bob-laptop.*--from-other"),
+    ],
+)
+def test_what_does_not_belong_here_is_told_and_nothing_is_changed(
+    backup: Path, anew: Places, router: RouterFile, spoil: Callable[[Path], None], told: str
+) -> None:
+    spoil(backup)
+    before = tree(anew.config, anew.state)
+    with pytest.raises(BackupError, match=told):
+        Restore(anew, router, HOST).run(backup)
+    assert tree(anew.config, anew.state) == before
+    assert router.running()
+
+
+def test_a_ledger_that_is_newer_than_the_manifest_says_is_told_as_well(
+    tmp_path: Path, anew: Places, router: RouterFile
+) -> None:
+    lost = station(tmp_path / "lost", key=LOST)
+    with sqlite3.connect(lost.ledger) as opened:
+        opened.execute("PRAGMA user_version = 99")
+    opened.close()
+    make(lost, tmp_path / "b", HOST)
+    rewritten(tmp_path / "b", ledger_schema=1)
+    with pytest.raises(BackupError, match="ledger schema 99"):
+        Restore(anew, router, HOST).run(tmp_path / "b")
+    assert (key_of(anew), router.asked) == (ANEW, [])
+
+
+def test_a_backup_of_another_machine_is_taken_where_that_is_meant(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    of_another_machine(backup)
+    Restore(anew, router, HOST).run(backup, other=True)
+    assert key_of(anew) == LOST
+
+
+def test_a_member_that_is_no_part_of_a_station_is_refused(tmp_path: Path, anew: Places, router: RouterFile) -> None:
+    for name in ("config/station.json", "models/blobs", "programs/gridtie", "ledger/journal/x.log"):
+        manifest = Manifest("2026-11-29T12:00:00Z", "1.1.0", HOST, "gridtie", members={name: member_of(b"x")})
+        with (tmp_path / "b").open("wb") as file:
+            write(file, manifest, {name: b"x"})
+        with pytest.raises(BackupError, match="is no part of a station"):
+            Restore(anew, router, HOST).run(tmp_path / "b")
+
+
+def test_a_ledger_that_somebody_elses_router_uses_is_not_touched(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    ledger = open_ledger(anew.state)
+    try:
+        with pytest.raises(BackupError, match="uses"):
+            Restore(anew, router, HOST).run(backup)
+    finally:
+        ledger.close()
+    assert (key_of(anew), rows_of(anew)) == (ANEW, ["later"])
+    assert router.running()
+
+
+def test_where_the_router_cannot_be_stopped_nothing_is_changed(
+    backup: Path, anew: Places, router: RouterFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot() -> None:
+        raise StationError("no Docker")
+
+    monkeypatch.setattr(router, "stop", cannot)
+    before = tree(anew.config, anew.state)
+    with pytest.raises(StationError, match="no Docker"):
+        Restore(anew, router, HOST).run(backup)
+    assert tree(anew.config, anew.state) == before
+
+
+def test_the_lock_comes_back_where_there_is_none_and_replaces_another_only_if_told(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    lock = anew.controller["lock"]
+    lock.unlink()
+    Restore(anew, router, HOST).run(backup)
+    assert lock.read_text() == "schema: 1\n"
+
+    lock.write_text("schema: 1\nmodels: {}\n")
+    done = Restore(anew, router, HOST).run(backup)
+    assert lock.read_text() == "schema: 1\nmodels: {}\n"
+    assert "--with-controller" in done.kept[0]
+
+    Restore(anew, router, HOST).run(backup, controller=True)
+    assert lock.read_text() == "schema: 1\n"
+
+
+def test_who_may_not_write_is_told_before_anything_is_read(
+    anew: Places, router: RouterFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(BackupError, match="run it with sudo"):
+        Restore(anew, router, HOST).run(Path("/nowhere"))
+
+
+# In a process of its own with one thread, which is what may be forked.
+KILLED = """
+import json, os, shutil, sys
+from pathlib import Path
+from gridtie.host.backup.places import Places
+from gridtie.host.backup.restore import Restore
+from gridtie.host.paths import RESTORE_PLAN, read_station
+from standins.killed import kill_everywhere
+from standins.station_files import HOST, RouterFile, tree
+
+os.fsync = lambda descriptor: None
+root, pristine, backup = map(Path, sys.argv[1:])
+
+def places():
+    return Places(root / "etc", root / "var", read_station(root / "etc"))
+
+def prepare():
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(pristine, root)
+    (root / "runs").touch()
+
+def work():
+    Restore(places(), RouterFile(root / "runs"), HOST).run(backup)
+
+seen = []
+
+def check(step):
+    here = places()
+    assert (here.config / "station.key").read_text().strip() == "gt-" + "a" * 43, step
+    assert (root / "runs").exists(), f"the router does not run after step {step}"
+    left = [each for each in tree(here.config, here.state) if "gridtie-restore" in each or RESTORE_PLAN in each]
+    assert not left, (step, left)
+    seen.append({each: text for each, text in tree(here.config, here.state).items() if "/backups/" not in each})
+
+steps = kill_everywhere(prepare, work, check)
+for step, each in enumerate(seen, 1):
+    assert each == seen[-1], (step, {path for path in {**each, **seen[-1]} if each.get(path) != seen[-1].get(path)})
+print(steps)
+"""
+
+
+def test_killed_at_any_step_and_run_again_it_is_as_if_nothing_had_been(
+    backup: Path, anew: Places, tmp_path: Path
+) -> None:
+    environ = {**os.environ, "PYTHONPATH": f"{TESTS.parent / 'src'}:{TESTS}"}
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "target"), str(tmp_path / "anew"), str(backup)]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 30
+
+
+@pytest.mark.parametrize(("stage", "key"), [("staging", ANEW), ("decided", LOST), ("moved", ANEW)])
+def test_without_a_file_what_was_broken_off_is_finished_or_undone(
+    backup: Path, anew: Places, router: RouterFile, stage: str, key: str
+) -> None:
+    assert Restore(anew, router, HOST).finish() is None
+
+    staged = anew.config / ".station.key.gridtie-restore"
+    if stage != "moved":
+        staged.write_text(LOST)
+    plan = {"backup": str(backup), "made": "", "stage": stage, "running": True,
+            "moves": [[str(staged), str(anew.config / "station.key")]], "remove": [], "before": ""}  # fmt: skip
+    (anew.config / RESTORE_PLAN).write_text(json.dumps(plan))
+    router.stop()
+
+    done = Restore(anew, router, HOST).finish()
+
+    assert done
+    assert done.finished
+    assert key_of(anew) == key
+    assert router.running()
+    assert not staged.exists()
+    assert not (anew.config / RESTORE_PLAN).exists()
