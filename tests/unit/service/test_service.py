@@ -24,7 +24,7 @@ engine, router, answers, patience = sys.argv[1:]
 service = Service(["sh", "-c", engine], ["sh", "-c", router], Path(answers).exists, os.environ)
 sys.exit(service.run(float(patience)))
 """
-STAYS = "echo NAME starts; trap 'echo NAME ends; exit 0' TERM; while :; do sleep 0.05; done"
+STAYS = "trap 'echo NAME ends; exit 0' TERM; echo NAME starts; while :; do sleep 0.05; done"
 LIMIT = 20
 
 
