@@ -131,16 +131,13 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def check_backups(values: dict[str, Any]) -> list[dict[str, str]]:
-    """Where backups go to by themselves, and how many stay."""
-    problems = []
-    directory, keep = str(values.get("gridtie_backup_directory") or ""), str(values.get("gridtie_backup_keep", 7))
+    """Where backups go to by themselves."""
+    directory = str(values.get("gridtie_backup_directory") or "")
     # It becomes root's alone, and it stands in a unit of systemd between quotes.
     if (directory and not re.fullmatch(r"(/[^/\"\\%$\x00-\x1f]+){2,}/?", directory)) or ".." in Path(directory).parts:
         found = f"gridtie_backup_directory is {directory!r}"
-        problems.append({"found": found, "fix": "give an absolute path of a directory for backups alone"})
-    if keep.isdigit() and not int(keep):
-        problems.append({"found": f"gridtie_backup_keep is {keep}", "fix": "keep one backup or more"})
-    return problems
+        return [{"found": found, "fix": "give an absolute path of a directory for backups alone"}]
+    return []
 
 
 def check_download(limit: str) -> list[dict[str, str]]:

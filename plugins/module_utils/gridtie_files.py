@@ -82,27 +82,45 @@ def _take_over(path: str, user: str, uid: int, gid: int, check: bool) -> int:
         before = user_id(user)
     except KeyError:
         return 0  # Nobody of that name was ever here.
-    return 0 if before in (-1, uid) else _give(path, lambda found: found.st_uid == before, uid, gid, check)
+    return 0 if before in (-1, uid) else _give(path, lambda found: found.st_uid == before, None, uid, gid, check)
 
 
 def _take_over_group(path: str, group: str, gid: int, check: bool) -> int:
-    """Give what belongs to a group below a directory to another group; how much there was."""
+    """Give what belongs to a group below a directory to another group; how much there was.
+
+    What is closed to its group (an audit log is) stays as it is, with all that is in it.
+    """
     try:
         before = group_id(group)
     except KeyError:
         return 0
-    return 0 if before in (-1, gid) else _give(path, lambda found: found.st_gid == before, -1, gid, check)
+    if before in (-1, gid):
+        return 0
+    return _give(path, lambda found: found.st_gid == before and _open_to_group(found), _open_to_group, -1, gid, check)
 
 
-def _give(path: str, wanted: Callable[[os.stat_result], bool], uid: int, gid: int, check: bool) -> int:
-    """Links are not followed."""
+def _open_to_group(found: os.stat_result) -> bool:
+    return bool(found.st_mode & stat.S_IRWXG)
+
+
+def _give(
+    path: str,
+    wanted: Callable[[os.stat_result], bool],
+    entered: Callable[[os.stat_result], bool] | None,
+    uid: int,
+    gid: int,
+    check: bool,
+) -> int:
+    """Links are not followed. `entered`: which directories; None is all of them."""
     given = 0
     for _, directories, files, handle in os.fwalk(path):
-        for name in (*directories, *files):
-            if wanted(os.stat(name, dir_fd=handle, follow_symlinks=False)):
-                given += 1
-                if not check:
-                    os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
+        found = {name: os.stat(name, dir_fd=handle, follow_symlinks=False) for name in (*directories, *files)}
+        for name in filter(lambda each: wanted(found[each]), found):
+            given += 1
+            if not check:
+                os.chown(name, uid, gid, dir_fd=handle, follow_symlinks=False)
+        if entered:
+            directories[:] = [name for name in directories if entered(found[name])]
     return given
 
 

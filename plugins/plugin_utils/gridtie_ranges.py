@@ -10,6 +10,7 @@ _FROM_0, _FROM_1 = (0, math.inf), (1, math.inf)
 
 # The least and the most of each number that a role takes. Where 0 has a meaning, the role's page says which.
 RANGES: dict[str, tuple[float, float]] = {
+    "gridtie_backup_keep": _FROM_1,
     "gridtie_bench_at_once": _FROM_0,
     "gridtie_bench_requests": _FROM_1,
     "gridtie_bench_rounds": _FROM_1,

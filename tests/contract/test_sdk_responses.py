@@ -151,6 +151,33 @@ def test_what_cannot_be_done_is_explained(
     assert cloud.requests == []
 
 
+@pytest.fixture(scope="module")
+def keeping(shared_cloud: Cloud, authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RouterProcess]:
+    """A router that keeps answers."""
+    cloud = {"provider": "openai", "model": "gpt-5.4-mini"}
+    more = {"defaults": {"alias": "gpt"}, "responses": {"keep": True}}
+    text = routing_file(shared_cloud, authority, {"gpt": {"local": None, "cloud": cloud}}, **more)
+    process = RouterProcess(tmp_path_factory.mktemp("keeping"), text, SECRETS)
+    yield process
+    assert process.stop() == 0
+
+
+def test_a_conversation_goes_on_by_the_id_of_an_answer(keeping: RouterProcess, cloud: Cloud) -> None:
+    """As the SDK documents it: the next turn alone, streamed or not."""
+    with strict_openai(keeping, timeout=30) as client:
+        first = client.responses.create(model="gpt", input="one")
+        with client.responses.stream(model="gpt", input="two", previous_response_id=first.id) as stream:
+            second = stream.get_final_response()
+        unkept = client.responses.create(model="gpt", input="three", previous_response_id=second.id, store=False)
+        with pytest.raises(openai.BadRequestError) as caught:
+            client.responses.create(model="gpt", input="four", previous_response_id=unkept.id)
+
+    assert (second.previous_response_id, unkept.previous_response_id) == (first.id, second.id)
+    said = [(message["role"], message["content"]) for message in cloud.requests[-1].body["messages"]]
+    assert said == [("user", "one"), ("assistant", TEXT), ("user", "two"), ("assistant", TEXT), ("user", "three")]
+    assert caught.value.code == "previous_response_not_found"
+
+
 @CLOUDS
 @pytest.mark.parametrize("fault", ["cut", "error-in-stream"])
 def test_an_answer_that_breaks_off_is_never_whole(client: openai.OpenAI, model: str, fault: str) -> None:

@@ -61,6 +61,7 @@ def station(root: Path, rows: Iterable[Entry] = (), *, key: str = "", ledger: bo
         "etc/.keys.json.4711": "a scratch file",
         "var/models/added.json": '{"schema": 1, "models": []}\n',
         "var/models/brought.json": "{}",
+        "var/ledger/audit.jsonl": '{"what": "started"}\n',
         "home/gridtie.lock.yaml": "schema: 1\n",
     }
     for name, text in texts.items():

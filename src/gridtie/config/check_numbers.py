@@ -8,10 +8,12 @@ import msgspec
 
 from gridtie.config.check_models import places
 from gridtie.config.problems import KeyPath, Problem
-from gridtie.config.schema import Costs, Limits, Model, Routing, Rule
+from gridtie.config.schema import Costs, Limits, Model, Responses, Routing, Rule
 
 # Below it a size is meant in kilo- or megabytes: not even a small request fits.
 _LEAST_BYTES = 1000
+# One answer for one key.
+_LEAST_ENTRIES = 2
 # Seconds of a day: above it a time is meant in milliseconds.
 _LONGEST_SECONDS = 86_400
 # No model writes as many tokens in one answer.
@@ -42,6 +44,7 @@ def numbers(routing: Routing) -> Iterator[Problem]:
         yield from _above_zero(budget.usd, ("budgets", at, "usd"), "US dollars")
     yield from _bounds(routing, ())
     yield from _limits(routing.limits)
+    yield from _responses(routing.responses)
     yield from _costs(routing.costs)
 
 
@@ -117,6 +120,21 @@ def _limits(limits: Limits) -> Iterator[Problem]:
             f"({limits.max_body_bytes}, limits.max_body_bytes) does not fit",
             fix=f"write held_bytes: {2 * limits.max_body_bytes} or more, or lower max_body_bytes",
         )
+
+
+def _responses(responses: Responses) -> Iterator[Problem]:
+    if responses.keep_entries < _LEAST_ENTRIES:
+        yield Problem(
+            path=("responses", "keep_entries"),
+            what=f"found {responses.keep_entries}, of which one key may have half; wanted {_LEAST_ENTRIES} or more",
+        )
+    if responses.keep_bytes < _LEAST_BYTES:
+        yield Problem(
+            path=("responses", "keep_bytes"),
+            what=f"found {responses.keep_bytes} bytes, in which no conversation fits",
+            fix="32 MiB is 33554432, for one",
+        )
+    yield from _seconds(responses.keep_seconds, ("responses", "keep_seconds"))
 
 
 def _seconds(value: float | None, path: KeyPath) -> Iterator[Problem]:

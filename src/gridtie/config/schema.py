@@ -225,6 +225,20 @@ class Limits(Struct, frozen=True):
     attempts: int = 4
 
 
+class Responses(Struct, frozen=True):
+    """Answers of `/v1/responses` that are kept, so that a later request may name one (`previous_response_id`).
+
+    In memory alone, and gone with the process. One key holds at most half of the number and of the bytes.
+    """
+
+    keep: bool = False
+    # Over all keys: answers, and bytes of the conversations that led to them.
+    keep_entries: int = 1000
+    keep_bytes: int = 32 * 1024 * 1024
+    # Seconds.
+    keep_seconds: float = 3600.0
+
+
 class Defaults(Struct, frozen=True):
     """What holds where a request or an alias says nothing."""
 
@@ -285,5 +299,6 @@ class Routing(Struct, frozen=True):
     timeouts: Timeouts = Timeouts()
     retries: Retries = Retries()
     limits: Limits = Limits()
+    responses: Responses = Responses()
     defaults: Defaults = Defaults()
     costs: Costs = Costs()

@@ -55,6 +55,10 @@ class Writer(Protocol):
         """What proves the reasoning before it to its own provider."""
         ...
 
+    def redacted(self, data: Text) -> bytes:
+        """Reasoning that its own provider alone can read: all that there is of it."""
+        ...
+
     def refusal(self, text: Text) -> bytes: ...
 
     def call(self, index: int, call: ToolCall) -> bytes:
@@ -89,7 +93,7 @@ class Silent:
     def content(self, text: Text) -> bytes:
         return b""
 
-    reasoning = signature = refusal = content
+    reasoning = signature = redacted = refusal = content
 
     def call(self, index: int, call: ToolCall) -> bytes:
         return b""

@@ -60,6 +60,9 @@ class Found(TypedDict, total=False):
     must_call: bool
     headers: tuple[tuple[str, str], ...]
     query: str
+    private: bool
+    previous: str
+    keeps: bool
 
 
 # Takes one field: what was found so far, the field's name and its value.

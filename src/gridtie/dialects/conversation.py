@@ -63,6 +63,8 @@ class Thought(Said):
 
     text: msgspec.Raw
     signature: msgspec.Raw = NULL
+    # Its text is encrypted, and stands in the signature's place.
+    redacted: bool = False
 
 
 class Call(Said):

@@ -46,6 +46,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     one_tool_call: bool = False
     # Tools were sent, and an answer that calls none of them is no answer.
     must_call: bool = False
+    # It goes on from what was to stay on this machine, and has to stay as well.
+    private: bool = False
+    # The answer that it goes on from, and whether its own is to be kept for the next; of OpenAI's responses alone.
+    previous: str = ""
+    keeps: bool = False
     # What it says as a whole; made where a target of another dialect is asked, and kept for the next.
     conversation: object = None
     # Of the head, what a target of the same dialect is to see: header fields in lower case, and the query.

@@ -161,6 +161,9 @@ class _CallWriter:
     def signature(self, text: Text) -> bytes:
         return self._later(lambda: self._inner.signature(text), len(bytes(text)))
 
+    def redacted(self, data: Text) -> bytes:
+        return self._later(lambda: self._inner.redacted(data), len(bytes(data)))
+
     def refusal(self, text: Text) -> bytes:
         return self._later(lambda: self._inner.refusal(text), len(bytes(text)))
 

@@ -105,7 +105,7 @@ class RequestOptions(msgspec.Struct, frozen=True):
 
 
 class AnswerOptions(msgspec.Struct, frozen=True):
-    """What an answer is read by, apart from its bytes; `facts.Facts` says the same of the last four."""
+    """What an answer is read by, apart from its bytes; `facts.Facts` says the same of the client's wishes."""
 
     # Tokens of the prompt, where upstream does not count them.
     prompt_estimate: int
@@ -118,6 +118,11 @@ class AnswerOptions(msgspec.Struct, frozen=True):
     one_tool_call: bool = False
     # The same of a call that is demanded: an answer without one is a failure, and nothing of it passes.
     must_call: bool = False
+    # What the answer is called where it can be named later, whatever upstream calls it: the request's own id.
+    name: str = ""
+    # The answer that it goes on from, and whether it is kept itself.
+    previous: str = ""
+    keeps: bool = False
 
 
 class Chunk(msgspec.Struct):

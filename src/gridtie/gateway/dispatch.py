@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import monotonic, time
 
+from gridtie.config.names import PRIVATE
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
+from gridtie.dialects.openai_responses.kept import Earlier, answered, items, together
 from gridtie.dialects.types import InvalidRequest
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
 from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
@@ -21,8 +25,12 @@ from gridtie.routing.runner import Runner
 # Reads the facts of a request. Raises `InvalidRequest`.
 ReadFacts = Callable[[Exchange], Facts]
 
+_PRIVATE = frozenset({PRIVATE})
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
+
+# Headers by which clients name a session: many agents, opencode beside it, Claude Code.
+_SESSION = (b"x-session-id", b"x-session-affinity", b"x-claude-code-session-id")
 
 # An image in an estimate of a prompt's size: between the smallest and the largest that models count.
 IMAGE_TOKENS = 1000
@@ -30,7 +38,9 @@ IMAGE_TOKENS = 1000
 MESSAGE_TOKENS = 4
 
 
-def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claimed: Claims | None) -> RequestInfo:
+def request_info(
+    id: str, surface: Surface, facts: Facts, key: Key | None, claimed: Claims | None, session: str = ""
+) -> RequestInfo:
     """All that `decide` may look at of a request; the same for one that is sent and one that is only explained."""
     key = key or _ANYBODY
     claimed = claimed or Claims(key.environments[0])
@@ -43,7 +53,7 @@ def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claim
         claimed.environment,
         key.name,  # key
         claimed.agent,
-        claimed.tags,
+        claimed.tags | _PRIVATE if facts.private else claimed.tags,
         key.relay,  # relayed
         facts.stream,
         facts.needs,
@@ -57,15 +67,34 @@ def request_info(id: str, surface: Surface, facts: Facts, key: Key | None, claim
         facts.choices,
         facts.extras,
         claimed.purpose,
+        session,
     )
+
+
+def session_of(headers: Mapping[bytes, bytes]) -> str:
+    """What a client calls its session in a header; "" where it does not."""
+    for name in _SESSION:
+        if (value := headers.get(name)) is not None:
+            return value.decode("latin-1").strip()
+    return ""
+
+
+class Refused(Exception):
+    """While a request was read it turned out that it cannot be carried out."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
 
 
 class Dispatcher:
     """What every surface shares."""
 
-    def __init__(self, runner: Runner, metering: Metering) -> None:
+    def __init__(self, runner: Runner, metering: Metering, kept: KeptAnswers) -> None:
         self._runner = runner
         self._metering = metering
+        self.kept = kept
+        self.held = runner.held
 
     def claims(self, exchange: Exchange) -> Claims | Refusal:
         """What the request's headers claim, if its key allows it; the same head is read once (`Head.claims`)."""
@@ -76,7 +105,7 @@ class Dispatcher:
         return found
 
     def serve(self, exchange: Exchange, surface: Surface, read: ReadFacts, errors: ErrorFormat) -> None:
-        """Answer a request whose body this reads: what every surface does with a prompt."""
+        """Answer a request whose body this reads, or that it refuses: what every surface does with a prompt."""
         claimed = exchange.head.claims or self.claims(exchange)
         if isinstance(claimed, Refusal):
             self.refuse(exchange, self.unread(exchange, surface), claimed, errors)
@@ -87,7 +116,13 @@ class Dispatcher:
             refusal = Refusal(status=400, code="invalid_body", message=str(error))
             self.refuse(exchange, self.unread(exchange, surface, claimed), refusal, errors)
             return
-        self.submit(exchange, request_info(exchange.id, surface, facts, exchange.head.key, claimed), facts, errors)
+        except Refused as error:
+            self.refuse(exchange, self.unread(exchange, surface, claimed), error.refusal, errors)
+            return
+        head = exchange.head
+        session = session_of(head.headers) if head.loaded.policy.twins else ""
+        info = request_info(exchange.id, surface, facts, head.key, claimed, session)
+        self.submit(exchange, info, facts, errors)
 
     def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
         """Carry out a request, by the configuration that its head was admitted by."""
@@ -104,10 +139,19 @@ class Dispatcher:
                 self.refuse(exchange, info, taken, errors)
                 return
             meter = Settling(meter, taken, monotonic)
-        response = Response(exchange, errors, meter, loaded)
+        keep = partial(self._keep, info, facts) if facts.keeps else None
+        response = Response(exchange, errors, meter, loaded, keep)
         request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
             exchange.listener = request
+
+    def _keep(self, info: RequestInfo, facts: Facts, last: bytes) -> None:
+        """Keep what the conversation has come to with an answer, which the client is about to get."""
+        found = answered(last)
+        if found is not None:
+            id, output = found
+            said = together(items(facts.fields["input"]), output)
+            self.kept.keep(info.key, id, Earlier(said, PRIVATE in info.tags), monotonic())
 
     def refuse(self, exchange: Exchange, info: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
         """Answer a request that is not even decided about; it is in the ledger all the same."""

@@ -175,6 +175,13 @@ class Keys:
         named = {each.key.name: each for each in self._bounded.values()}
         return [budget for each in named.values() for budget in each.budgets()]
 
+    def holders(self) -> dict[str, frozenset[bytes]]:
+        """The digests of the keys that bear a name: a name whose keys are all others now is another holder's."""
+        digests: dict[str, set[bytes]] = {}
+        for digest, key in (*self._by_digest.items(), *((each, found.key) for each, found in self._bounded.items())):
+            digests.setdefault(key.name, set()).add(digest)
+        return {name: frozenset(found) for name, found in digests.items()}
+
     def names(self) -> frozenset[str]:
         """Whose keys there are, in canonical form."""
         keys = [*self._by_digest.values(), *(each.key for each in self._bounded.values())]

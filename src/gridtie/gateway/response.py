@@ -24,10 +24,19 @@ JSON = b"content-type: application/json\r\n"
 class Response:
     """Answers one request; a `routing.ports.Client`."""
 
-    __slots__ = ("_errors", "_exchange", "_loaded", "_metering")
+    __slots__ = ("_errors", "_exchange", "_keep", "_loaded", "_metering")
 
-    def __init__(self, exchange: Exchange, errors: ErrorFormat, metering: Meter, loaded: Loaded) -> None:
-        """`loaded`: the configuration that the request was admitted by, and is metered by."""
+    def __init__(
+        self,
+        exchange: Exchange,
+        errors: ErrorFormat,
+        metering: Meter,
+        loaded: Loaded,
+        keep: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """`loaded`: the configuration that the request was admitted by, and is metered by. `keep` gets the answer, or
+        the last bytes of its stream, before the client does: the next request may name it at once."""
+        self._keep = keep
         self._loaded = loaded
         self._exchange = exchange
         self._errors = errors
@@ -47,6 +56,8 @@ class Response:
             fields += b"x-gridtie-cost-usd: %.8f\r\n" % charge.cost_usd
         if charge.baseline_usd is not None:
             fields += b"x-gridtie-baseline-usd: %.8f\r\n" % charge.baseline_usd
+        if self._keep is not None:
+            self._keep(body)
         self._exchange.respond(200, fields, body)
 
     def sign_of_life(self, outcome: Outcome) -> None:
@@ -71,6 +82,8 @@ class Response:
         except Exception as error:
             self._unmetered(outcome, error)
         else:
+            if self._keep is not None:
+                self._keep(data)
             self._exchange.end(data)
 
     def fail(self, outcome: Outcome, failure: Failure) -> None:

@@ -36,6 +36,7 @@ from gridtie.gateway.audited import Audited
 from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, Certificate
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.log import AccessLog, JsonFormatter
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
@@ -148,7 +149,8 @@ class Router:
         self.metering = Metering(self.ledger, self.telemetry, self._access_log)
         self.held = HeldBytes(loaded.routing.limits.held_bytes)
         self.runner = Runner(loop, self.state, self.pool, self.sweeper, proxies, self.held, self.metering.begin)
-        self.dispatcher = Dispatcher(self.runner, self.metering)
+        self.kept = KeptAnswers()
+        self.dispatcher = Dispatcher(self.runner, self.metering, self.kept)
         self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
         self.health = Health(self.state)
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
@@ -167,7 +169,7 @@ class Router:
         self._reloaded(self.settings.current)
         self.settings.subscribe(self._reloaded)
         self.settings.subscribe(Audited(of_router(self._options.state_dir), self.settings.current))
-        for member in (self.app, self.pool, self._access_log):
+        for member in (self.app, self.pool, self._access_log, self.kept):
             self.sweeper.add(member)
         self.app.sweep(self._loop.time())
         self.sweeper.start()
@@ -251,6 +253,7 @@ class Router:
         self.ledger.prices = loaded.prices
         self.state.update(loaded.targets.by_id, [*loaded.routing.budgets, *loaded.keys.budgets()])
         self.health.update(loaded.targets.by_id)
+        self.kept.reload(loaded.routing.responses, loaded.keys.holders())
         self.app.reload(loaded)
         if self._certificate is not None:
             self._certificate.refresh()
@@ -262,6 +265,8 @@ class Router:
             yield "gridtie_target_ready", "0: its engine does not answer", {"target": target}, state.ready
         yield "gridtie_connections", "Client connections", {}, len(self.app.connections)
         yield "gridtie_held_bytes", "Bytes that clients make the router hold", {}, self.app.held.total
+        yield "gridtie_kept_answers", "Answers that a later request may name", {}, len(self.kept)
+        yield "gridtie_kept_bytes", "Bytes of the conversations that led to them", {}, self.kept.bytes
         yield "gridtie_ledger_pending", "Records in the journal and not yet in the store", {}, self.ledger.pending
         yield "gridtie_ledger_fault", "1: requests cannot be metered", {}, bool(self.ledger.fault)
         error = bool(self.settings.current.error)

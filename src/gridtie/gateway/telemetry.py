@@ -49,6 +49,7 @@ class PerTarget:
 
     __slots__ = (
         "baseline_usd",
+        "cache_write_tokens",
         "cached_tokens",
         "cost_usd",
         "duration",
@@ -58,7 +59,7 @@ class PerTarget:
     )
 
     def __init__(self) -> None:
-        self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.input_tokens = self.output_tokens = self.cached_tokens = self.cache_write_tokens = 0
         self.cost_usd = self.baseline_usd = 0.0
         self.first_token = Histogram()
         self.duration = Histogram()
@@ -95,6 +96,7 @@ class Telemetry:
         counts.input_tokens += entry.input_tokens
         counts.output_tokens += entry.output_tokens
         counts.cached_tokens += entry.cached_tokens
+        counts.cache_write_tokens += entry.cache_write_tokens
         if entry.cost_usd:
             counts.cost_usd += entry.cost_usd
         if whole and entry.baseline_usd and not entry.purpose:
@@ -160,7 +162,9 @@ class Telemetry:
         for target, counts in self._targets.items():
             tokens.add_metric((target, "input"), counts.input_tokens)
             tokens.add_metric((target, "output"), counts.output_tokens)
+            # Of the input.
             tokens.add_metric((target, "cached"), counts.cached_tokens)
+            tokens.add_metric((target, "cache_write"), counts.cache_write_tokens)
             cost.add_metric((target,), counts.cost_usd)
             baseline.add_metric((target,), counts.baseline_usd)
             first.add_metric((target,), counts.first_token.buckets(), counts.first_token.sum)

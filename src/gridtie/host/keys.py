@@ -41,6 +41,9 @@ STATION = "station"
 # Readable to the router's group, to nobody else.
 _MODE = 0o640
 
+# Of a row, what the audit log has no need of: a hash, and a time that it knows.
+_UNSAID = ("sha256", "created")
+
 
 class KeysError(Exception):
     """The keys cannot be read or changed as asked; the message says what to do."""
@@ -156,7 +159,7 @@ def add(
 
 def edit(directory: Path, name: str, change: Callable[[KeyRow], KeyRow]) -> KeyRow:
     """Store what `change` makes of a key's row; the key itself stays. Raises `KeysError`, as `change` may."""
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         before = _named(rows, name)
         after = change(before)
@@ -175,7 +178,7 @@ def rotate(directory: Path, name: str, overlap: float, now: float) -> Tuple[str,
     Raises `KeysError`.
     """
     key = new_key()
-    with _locked(directory):
+    with locked(directory):
         rows = read(directory)
         before = _named(rows, name)
         if before.managed:
@@ -257,8 +260,8 @@ def _check(name: str, environments: Sequence[str], pages: Sequence[str] = ()) ->
 
 
 def told(row: KeyRow) -> Dict[str, Any]:
-    """A key for the audit log: all of it but its hashes."""
-    said = {"key" if name == "name" else name: value for name, value in row.document().items() if name != "sha256"}
+    """A key for the audit log, without its hashes."""
+    said = {"key" if name == "name" else name: value for name, value in row.document().items() if name not in _UNSAID}
     if row.previous:
         said["previous"] = [until for _, until in row.previous]
     return said

@@ -58,6 +58,8 @@ _SUMS = {
     "uncompared_usd": "coalesce(sum(iif(unpriced, cost_pico, 0)), 0) / 1e12",
     "baseline_usd": "sum(iif(unpriced, NULL, baseline_pico)) / 1e12",
     "saved_usd": "sum(baseline_pico - cost_pico) / 1e12",
+    # Of the prompts, what their engines and providers had not to read again.
+    "cached_share_tokens": "1.0 * sum(cached_tokens) / nullif(sum(input_tokens), 0)",
     "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
     "local_share_usd": "1.0 * sum(iif(local AND NOT unpriced, baseline_pico, 0))"
     " / nullif(sum(iif(unpriced, 0, baseline_pico)), 0)",

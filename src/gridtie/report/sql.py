@@ -93,6 +93,7 @@ def line(electricity: str) -> str:
         "electricity_usd": electricity,
         "net_usd": net,
         "net_share": f"({net}) / nullif(sum(baseline_pico) / 1e12, 0)",
+        "cached_share_tokens": "1.0 * sum(cached_tokens) / nullif(sum(input_tokens), 0)",
         "local_share_requests": "1.0 * sum(local) / nullif(sum(local) + sum(cloud), 0)",
         "local_share_tokens": "1.0 * sum(local_tokens) / nullif(sum(input_tokens + output_tokens), 0)",
         "local_share_usd": "1.0 * sum(local_baseline_pico) / nullif(sum(baseline_pico), 0)",

@@ -70,6 +70,7 @@ def _shares(report: Report) -> Iterator[str]:
         f"Local share: {percent(totals['local_share_usd'])} of the baseline's dollars, "
         f"{percent(totals['local_share_requests'])} of answers, {percent(totals['local_share_tokens'])} of tokens."
     )
+    yield f"Cached: {percent(totals['cached_share_tokens'])} of the prompts' tokens were not read again."
     private, cloud = totals["private_requests"], totals["private_cloud"]
     yield f"Private requests: {private:,}, of which at a cloud: {cloud:,}."
 

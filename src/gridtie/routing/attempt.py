@@ -293,8 +293,18 @@ class Attempt:
             self._decoder = decoder(self._answer_options())
 
     def _answer_options(self) -> AnswerOptions:
-        facts, estimate, created = self._request.facts, self._request.info.prompt_tokens, int(time())
-        return AnswerOptions(estimate, created, facts.wants_usage, facts.choices, facts.one_tool_call, facts.must_call)
+        facts, info = self._request.facts, self._request.info
+        return AnswerOptions(
+            info.prompt_tokens,
+            int(time()),
+            facts.wants_usage,
+            facts.choices,
+            facts.one_tool_call,
+            facts.must_call,
+            info.id,
+            facts.previous,
+            facts.keeps,
+        )
 
     def on_body(self, data: bytes, last: bool) -> None:
         if self._pass is not None and not last:

@@ -38,7 +38,7 @@ _PAUSED = frozenset({"failing", "limited", "misconfigured"})
 def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
     route = policy.route(info)
-    if route.plans is not None and info.prompt_tokens <= route.fits:
+    if route.plans is not None and info.prompt_tokens <= route.fits and not snapshot.holds_prefix:
         in_memory = _all_clear(route, snapshot)
         if in_memory >= 0:
             plan = route.plans.get(in_memory)
@@ -100,7 +100,7 @@ class _Decision:
                 self.skipped.append(skip)
         if usable:
             self.skipped += [skip for _, skip in failing]
-            attempts = [seen.attempt for seen in self._ordered(usable)]
+            attempts = [seen.attempt for seen in self._stays(self._ordered(usable))]
         else:
             # A pause protects a cloud's quota; on one's own machine it would only keep the last way shut.
             attempts = [_last_resort(seen) for seen, _ in failing]
@@ -211,6 +211,19 @@ class _Decision:
 
         return sorted(usable, key=rank)
 
+    def _stays(self, ordered: list[_Seen]) -> list[_Seen]:
+        """A session stays with the target that holds its prefix: it goes before the others that serve the same model,
+        or share its place by weight, as long as it is free and has the model in memory. Else which model answers is
+        the rule's alone."""
+        held = next((seen for seen in ordered if seen.candidate.target.id == self.snapshot.holds_prefix), None)
+        if held is None or held.busy or held.state.loaded is False or self._too_small(held):
+            return ordered
+        first = next(at for at, seen in enumerate(ordered) if _alike(seen.candidate, held.candidate))
+        reason = f"{held.attempt.reason}; it holds the prefix of this session"
+        held.attempt = msgspec.structs.replace(held.attempt, reason=reason)
+        others = [seen for seen in ordered if seen is not held]
+        return [*others[:first], held, *others[first:]]
+
     def _too_small(self, seen: _Seen) -> bool:
         context = seen.candidate.target.context
         if context is None:
@@ -222,6 +235,11 @@ class _Decision:
         alias = self.info.alias or self.policy.routing.defaults.alias
         retry_after = max(1, math.ceil(min(waits))) if waits else refusals.RETRY_SOON
         return refusals.nothing_left(alias, self.skipped, self.route.local_only, retry_after)
+
+
+def _alike(one: Candidate, other: Candidate) -> bool:
+    """Whether it makes no difference to the rules which of them comes first."""
+    return one.rank == other.rank or (one.place == other.place and one.target.model == other.target.model)
 
 
 def _crowd(state: TargetState) -> str:

@@ -31,6 +31,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     images: float = 0
     max_tokens: float | None = None
     choices: float = 1
+    # As the header x-session-id says it.
+    session: str = ""
 
     def facts(self) -> Facts:
         """What would have been read from such a request."""
@@ -83,6 +85,8 @@ def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, 
         "local_only": route.local_only,
         "max_cost": route.max_cost,
         "baseline": plan.baseline,
+        # The target that holds the prefix of its session; "" where none is known.
+        "holds_prefix": snapshot.holds_prefix,
         "attempts": _attempts(plan),
         "timeouts": msgspec.to_builtins(plan.bounds.timeouts),
         "retries": msgspec.to_builtins(plan.bounds.retries),

@@ -73,6 +73,8 @@ class RequestInfo(msgspec.Struct, frozen=True):
     extras: frozenset[str] = frozenset()
     # The tool's own traffic, by what sends it (doctor, verify, demo, ...): in no saving; "": somebody's.
     purpose: str = ""
+    # What its headers call its session; "" where they name none.
+    session: str = ""
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):

@@ -80,6 +80,12 @@ class Policy:
         sizes = (size for rule in routing.rules for size in (_above(rule), _from(rule)) if size is not None)
         self._sizes = sorted(set(sizes))
         self._routes: dict[tuple[object, ...], Route] = {}
+        # Whether several engines serve one model of an alias, or several targets share a place by weight, so that it
+        # matters which of them a session was at.
+        self.twins = any(
+            alias.shares or len({target.model for target in alias.local}) < len(alias.local)
+            for alias in targets.aliases.values()
+        )
 
     def route(self, info: RequestInfo) -> Route:
         """What the rules say about a request; worked out at the first of its kind."""

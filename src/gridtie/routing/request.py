@@ -90,8 +90,12 @@ class Request:
     # Where the rest of a stream goes; set by the commit.
     _write: Callable[[bytes], None]
 
-    def __init__(self, runner: Runner, outcome: Outcome, facts: Facts, routing: Routing, client: Client) -> None:
+    def __init__(
+        self, runner: Runner, outcome: Outcome, facts: Facts, routing: Routing, client: Client, session: bytes = b""
+    ) -> None:
+        """`session`: what it is part of, where that may matter (`routing.sessions`)."""
         self.runner = runner
+        self._session = session
         self.outcome = outcome
         self.info = outcome.info
         self.facts = facts
@@ -277,6 +281,8 @@ class Request:
         outcome = self.outcome
         outcome.committed = True
         self.phase = COMMITTED
+        if self._session:
+            self._stay()
         ends = chunk.failure is not None or chunk.done
         self._write = self._client.commit(outcome, b"" if ends else data)
         if ends:
@@ -366,6 +372,8 @@ class Request:
             return
         attempt.note("ok")
         self.runner.state.succeeded(attempt.target.id)
+        if self._session:
+            self._stay()
         self.phase = OVER
         outcome.duration = monotonic() - outcome.started
         if self._holding is not None:
@@ -376,6 +384,11 @@ class Request:
             if attempt.drain():
                 self.runner.sweeper.discard(self)
                 self._release()
+
+    def _stay(self) -> None:
+        """Whatever becomes of the answer: its target has read the prompt, which the next one of the session extends."""
+        if self._attempt is not None:
+            self.runner.state.answered(self._session, self._attempt.target.id, monotonic())
 
     def fail(self, failure: Failure) -> None:
         """Tell the client of the failure that ends it."""

@@ -17,6 +17,7 @@ from gridtie.routing.plan import PlannedAttempt, RequestInfo
 from gridtie.routing.policy import Policy
 from gridtie.routing.ports import Client, State
 from gridtie.routing.request import Request
+from gridtie.routing.sessions import digest
 from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.endpoint import Endpoint
 from gridtie.upstream.origin import ProxySettings
@@ -56,8 +57,9 @@ class Runner:
     def run(self, info: RequestInfo, facts: Facts, policy: Policy, routing: Routing, client: Client) -> Request:
         """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken."""
         now = monotonic()
-        plan = decide(info, policy, self.state.snapshot(now))
-        request = Request(self, Outcome(info, plan, time(), now), facts, routing, client)
+        session = digest(info, facts) if policy.twins else b""
+        plan = decide(info, policy, self.state.snapshot(now, session))
+        request = Request(self, Outcome(info, plan, time(), now), facts, routing, client, session)
         request.start()
         return request
 

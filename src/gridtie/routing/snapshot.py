@@ -34,3 +34,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     provider_in_flight: Mapping[str, int] = {}
     # Budget name -> US dollars left in its current period, reservations already taken off.
     budget_left: Mapping[str, float] = {}
+    # The target that holds the prefix of the request's session; "": none, or not known.
+    holds_prefix: str = ""

@@ -16,6 +16,7 @@ from gridtie.dialects.types import Failed, Failure
 from gridtie.providers.target import Target
 from gridtie.routing import breaker
 from gridtie.routing.plan import PlannedAttempt
+from gridtie.routing.sessions import Sessions
 from gridtie.routing.snapshot import Snapshot, TargetState
 
 # Budget -> US dollars that the ledger has counted in its current period.
@@ -64,6 +65,7 @@ class State:
         self._budget_left = _BudgetLeft(self)
         self._budgets: dict[str, Budget] = {}
         self._reserved: dict[str, float] = {}
+        self._sessions = Sessions()
         # Told the id of a local target that could not be reached; the probes look at once then.
         self.on_failure: Callable[[str], None] | None = None
 
@@ -88,13 +90,14 @@ class State:
     def _forget(self, state: TargetState) -> None:
         state.loaded, state.ready, state.retry_at, state.failures, state.last_error = None, True, 0.0, 0, ""
 
-    def snapshot(self, now: float) -> Snapshot:
-        """The state at `now` (monotonic seconds). A view: valid until the next `await`."""
+    def snapshot(self, now: float, session: bytes = b"") -> Snapshot:
+        """The state at `now` (monotonic seconds), for a request of `session`. A view: valid until the next `await`."""
         return Snapshot(
             now=now,
             states=self._states,
             provider_in_flight=self._provider_in_flight,
             budget_left=self._budget_left,
+            holds_prefix=self._sessions.engine(session, now) if session else "",
         )
 
     # Slots and money
@@ -217,6 +220,10 @@ class State:
         state = self._states.get(target_id)
         if state is not None and (state.failures or state.retry_at or not state.ready):
             state.failures, state.retry_at, state.last_error, state.ready = 0, 0.0, "", True
+
+    def answered(self, session: bytes, target_id: str, now: float) -> None:
+        """A target has read the prompt of a session."""
+        self._sessions.answered(session, target_id, now)
 
     def failed(self, target_id: str, failure: Failure, now: float) -> None:
         """It failed at `now` (monotonic seconds): may leave it alone for a while."""

@@ -108,7 +108,8 @@ def test_what_another_user_owned_below_a_directory_is_given_to_its_owner_once(tm
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
 def test_what_came_before_the_group_was_there_is_given_to_it(tmp_path: Path) -> None:
-    for name in ("waited", "somebodys"):
+    (tmp_path / "closed").mkdir(mode=0o700)
+    for name in ("waited", "somebodys", "closed/log"):
         (tmp_path / name).touch(mode=0o640)
     os.chown(tmp_path / "somebodys", -1, 12345)
     os.chown(tmp_path, -1, 65534)
@@ -116,7 +117,8 @@ def test_what_came_before_the_group_was_there_is_given_to_it(tmp_path: Path) -> 
 
     assert gridtie_files.ensure_directory(wanted, False) is not None
     assert gridtie_files.ensure_directory(wanted, False) is None
-    assert {path.name: path.stat().st_gid for path in tmp_path.iterdir()} == {"waited": 65534, "somebodys": 12345}
+    groups = {path.name: path.stat().st_gid for path in tmp_path.rglob("*")}
+    assert groups == {"waited": 65534, "somebodys": 12345, "closed": 0, "log": 0}
 
 
 def test_a_user_who_never_was_here_owned_nothing(tmp_path: Path) -> None:

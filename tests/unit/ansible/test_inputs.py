@@ -69,7 +69,6 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_backup_directory": "/srv"},
         {"gridtie_backup_directory": "/srv/../etc/backups"},
         {"gridtie_backup_directory": '/srv/a" "/etc'},
-        {"gridtie_backup_keep": 0},
         {"gridtie_artefacts_file": "artefacts.yaml"},
         {"gridtie_artefacts_file": "/nowhere/artefacts.yaml"},
     ],
@@ -98,6 +97,12 @@ def test_a_number_below_its_range_or_none_is_refused_with_what_may_be_there(name
 
     assert problem["found"] == f"{name} is {value}"
     assert problem["fix"].startswith(f"set {name} to ")
+
+
+def test_no_backup_at_all_is_nothing_to_keep() -> None:
+    (problem,) = ranges.problems(NUMBERS, {"gridtie_backup_keep": 0})
+
+    assert problem["fix"] == "set gridtie_backup_keep to 1 or more, such as 7"
 
 
 def test_a_number_above_its_range_is_refused_and_the_usual_one_is_told() -> None:

@@ -98,6 +98,28 @@ def test_limits_that_shut_everybody_out_are_named(limits: dict[str, Any], says: 
     assert says in with_section("limits", **limits)
 
 
+@pytest.mark.parametrize(
+    ("kept", "says"),
+    [
+        ({"keep_entries": 1}, "responses.keep_entries: found 1, of which one key may have half; wanted 2 or more"),
+        ({"keep_bytes": 32}, "responses.keep_bytes: found 32 bytes, in which no conversation fits"),
+        ({"keep_seconds": 0}, "responses.keep_seconds: found 0, wanted more than 0 (seconds)"),
+        ({"keep_seconds": 3_600_000}, "times are seconds"),
+        ({"keep": "always"}, "responses.keep: found 'always', wanted true or false"),
+        ({"kept": True}, "keep"),
+    ],
+)
+def test_a_memory_for_answers_that_could_hold_none_is_named(kept: dict[str, Any], says: str) -> None:
+    assert says in with_section("responses", **kept)
+    assert with_section("responses", keep=True, keep_entries=2, keep_bytes=1000, keep_seconds=0.5) == ""
+
+
+def test_answers_are_kept_only_where_somebody_says_so() -> None:
+    kept = house.routing().responses
+
+    assert (kept.keep, kept.keep_entries, kept.keep_bytes, kept.keep_seconds) == (False, 1000, 33_554_432, 3600)
+
+
 def test_the_defaults_of_the_new_limits() -> None:
     routing = house.routing()
 

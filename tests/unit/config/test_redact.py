@@ -92,6 +92,7 @@ def everything() -> dict[str, Any]:
         budgets=[{"name": "a", "usd": 1, "period": "day", "environment": "dev", "key": "alice"}],
         timeouts={"connect": 1, "first_token": 2, "between_tokens": 3, "total": 4, "whole": 4},
         limits={"attempts": 2, "max_body_bytes": 1000, "held_bytes": 9000, "output_tokens": 5},
+        responses={"keep": True, "keep_entries": 4, "keep_bytes": 4000, "keep_seconds": 5},
         defaults={
             "alias": "coder",
             "environment": "dev",

@@ -39,6 +39,16 @@ def test_anything_else_is_nobodys_key(tmp_path: Path, presented: bytes) -> None:
     assert load(tmp_path, row()).lookup(presented) is None
 
 
+def test_whose_a_name_is_shows_in_its_keys(tmp_path: Path) -> None:
+    """A name that is given to somebody else has none of the keys of before: what was kept for it is gone."""
+    before = load(tmp_path, row(), row("bob", key="b")).holders()
+    after = load(tmp_path, row(key="another"), row("bob", key="b")).holders()
+
+    assert before.keys() == after.keys() == {"alice", "bob"}
+    assert before["alice"].isdisjoint(after["alice"])
+    assert before["bob"] == after["bob"] == {hashlib.sha256(b"b").digest()}
+
+
 def test_environments_are_compared_with_case_folded(tmp_path: Path) -> None:
     found = load(tmp_path, row(environments=["Dev", "CI"])).lookup(KEY.encode())
 

@@ -75,11 +75,12 @@ def test_every_field_of_a_request_holds_what_its_name_says() -> None:
         messages=2, images=1, extras=frozenset({"audio"}), caches=True,
     )  # fmt: skip
     key = Key(name="anna", environments=("prod", "dev"), relay=True)
-    found = request_info("r-1", "ollama", facts, key, Claims("dev", "planner", frozenset({"private"}), "bench"))
+    found = request_info("r-1", "ollama", facts, key, Claims("dev", "planner", frozenset({"private"}), "bench"), "s-1")
 
     assert found == RequestInfo(
         id="r-1", surface="ollama", alias="coder", environment="dev", key="anna", agent="planner",
         tags=frozenset({"private"}), relayed=True, stream=True, needs=frozenset({"tools"}),
         prompt_tokens=26 + 2 * MESSAGE_TOKENS + IMAGE_TOKENS, text_bytes=101, messages=2, images=1, caches=True,
         max_output=9, choices=3, extras=frozenset({"audio"}), purpose="bench",
+        session="s-1",
     )  # fmt: skip

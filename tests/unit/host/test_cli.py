@@ -95,6 +95,15 @@ def test_route_explain_asks_and_shows_the_decision(router: Httpd, capsys: pytest
     assert "skipped   openai/gpt: no key" in out
 
 
+def test_route_explain_says_where_a_session_has_its_prefix(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+    router.answers["/gridtie/route"] = (200, PLAN | {"holds_prefix": "pool.two/m"})
+
+    assert cli.main(["route", "explain", "--session", "s-1"]) == 0
+
+    assert router.asked[0].body == {"session": "s-1"}
+    assert "session   its prefix is at pool.two/m" in capsys.readouterr().out
+
+
 def test_route_explain_is_1_for_a_request_that_would_be_refused(
     router: Httpd, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,7 @@ def usage(ledger: Ledger, **asked: Any) -> dict[str, Any]:
         ("input_tokens", 13_000),
         ("output_tokens", 1300),
         ("cached_tokens", 500),
+        ("cached_share_tokens", 500 / 13_000),
         ("reasoning_tokens", 40),
         # c1, c3, c4 and what broke off or was left: 0.004 + 0.002 + 0.004 + 0.001 + 0.0005.
         ("cost_usd", 0.0115),
@@ -150,7 +151,7 @@ def test_the_columns_of_every_line_add_up(ledger: Ledger, by: str | None) -> Non
 @pytest.mark.parametrize("by", GROUPS)
 def test_the_lines_of_every_grouping_add_up_to_the_total(ledger: Ledger, by: str) -> None:
     report = usage(ledger, by=by)
-    shares = {"local_share_requests", "local_share_usd"}
+    shares = {"local_share_requests", "local_share_usd", "cached_share_tokens"}
     for name, total in report["totals"].items():
         if name not in shares:
             assert sum(group[name] or 0 for group in report["groups"]) == pytest.approx(total, abs=1e-12), name

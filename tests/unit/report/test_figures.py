@@ -49,6 +49,7 @@ NET = COMPARED - 0.004 - OWN - ELECTRICITY
         ("electricity_usd", ELECTRICITY),
         ("net_usd", NET),
         ("net_share", NET / COMPARED),
+        ("cached_share_tokens", 0),
         ("local_share_requests", 7 / 10),
         ("local_share_tokens", 7 / 10),
         ("local_share_usd", 6 / 7),
@@ -155,8 +156,10 @@ def test_each_baseline_has_a_line_for_the_same_requests(found: dict[str, Any]) -
 def test_cached_tokens_cost_on_another_baseline_what_it_takes_for_cached_ones(ledger_of: Make) -> None:
     rows = [local("a", cached_tokens=400, cache_write_tokens=100)]
 
-    lines = {line["ref"]: line["baseline_usd"] for line in report(QUESTION, ledger_of(rows))["baselines"]}
+    told = report(QUESTION, ledger_of(rows))
+    lines = {line["ref"]: line["baseline_usd"] for line in told["baselines"]}
 
+    assert told["totals"]["cached_share_tokens"] == pytest.approx(0.4)
     assert lines[CLOUD] == pytest.approx((500 * 2.5 + 400 * 0.25 + 100 * 2.5 + 100 * 15) / 1e6)
 
 

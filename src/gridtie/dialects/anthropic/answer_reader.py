@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -46,6 +47,8 @@ class _Block(msgspec.Struct):
     text: msgspec.Raw = _TEXT
     thinking: msgspec.Raw = _TEXT
     signature: msgspec.Raw = _TEXT
+    # Of reasoning that is encrypted.
+    data: msgspec.Raw = _TEXT
     id: Any = ""
     name: Any = ""
     input: msgspec.Raw = _NO_INPUT
@@ -98,6 +101,8 @@ class Answer(Translation):
         # Of the tool call that is being written: the input it started with, and whether pieces followed.
         self._input: msgspec.Raw | None = None
         self._pieces = False
+        # What the client gets with the first content: what was sealed before it.
+        self._early = b""
 
     def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
         frame = parse(unit)
@@ -164,7 +169,7 @@ class Answer(Translation):
         if len(delta.thinking) > EMPTY:
             self._text(delta.thinking, writer.reasoning, out, chunk)
         if len(delta.signature) > EMPTY:
-            self._sign(delta.signature, writer, out)
+            self._seal(delta.signature, writer.signature, out)
         if len(delta.partial_json) > EMPTY and self._calls:
             self._pieces = True
             piece = writer.arguments(self._calls - 1, delta.partial_json)
@@ -172,7 +177,8 @@ class Answer(Translation):
 
     def _open_block(self, block: _Block, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         self._text(block.thinking, writer.reasoning, out, chunk)
-        self._sign(block.signature, writer, out)
+        self._seal(block.signature, writer.signature, out)
+        self._seal(block.data, writer.redacted, out)
         self._text(block.text, writer.content, out, chunk)
         if block.type == "tool_use":
             call = ToolCall(_string(block.id), _string(block.name), "")
@@ -180,10 +186,20 @@ class Answer(Translation):
             self._calls += 1
             self._input, self._pieces = block.input, False
 
-    def _sign(self, signature: msgspec.Raw, writer: Writer, out: list[bytes]) -> None:
-        """It follows its reasoning, and is none itself."""
-        if len(signature) > EMPTY and self._opened:
-            out.append(writer.signature(signature))
+    def _seal(self, sealed: msgspec.Raw, write: Callable[[bytes], bytes], out: list[bytes]) -> None:
+        """What only Anthropic can read: a signature, which follows its reasoning where that is shown, or encrypted
+        reasoning. It is no content, and commits no answer."""
+        if len(sealed) > EMPTY:
+            piece = write(bytes(sealed))
+            if self._opened:
+                out.append(piece)
+            else:
+                self._early += piece
+
+    def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
+        if self._early:
+            piece, self._early = self._early + piece, b""
+        super()._say(piece, said, out, chunk)
 
     def _close_block(self, writer: Writer, out: list[bytes], chunk: Chunk) -> None:
         # A call without parameters comes without pieces; OpenAI's clients parse the arguments, so they get JSON.

@@ -38,6 +38,9 @@ def _stop_reason(reason: Finish, *, refused: bool) -> str:
     return "refusal" if refused else _STOP_REASONS[reason]
 
 
+_UNSIGNED = msgspec.Raw(b'""')
+
+
 class EventWriter:
     """The events of one streamed answer: blocks one after another, each begun and ended."""
 
@@ -73,9 +76,14 @@ class EventWriter:
         return b"".join((opened, self._delta, text, _TAIL))
 
     def signature(self, text: Text) -> bytes:
-        if self._kind != "thinking":
-            return b""
-        return b"".join((_delta_head(self._index, b"signature_delta", b"signature"), text, _TAIL))
+        opened = b"" if self._kind == "thinking" else self.reasoning(b'""')
+        # Reasoning that follows has a signature of its own.
+        head = _delta_head(self._index, b"signature_delta", b"signature")
+        return b"".join((opened, head, text, _TAIL, self._close()))
+
+    def redacted(self, data: Text) -> bytes:
+        block = {"type": "redacted_thinking", "data": msgspec.Raw(bytes(data))}
+        return self._open("redacted_thinking", block) + self._close()
 
     def refusal(self, text: Text) -> bytes:
         self._refused = True
@@ -135,9 +143,13 @@ class WholeWriter:
         return self._add(self._last("thinking"), text)
 
     def signature(self, text: Text) -> bytes:
-        if self._blocks and self._blocks[-1].kind == "thinking":
-            self._blocks[-1].signature = msgspec.Raw(bytes(text))
+        self._last("thinking").signature = msgspec.Raw(bytes(text))
         return b""
+
+    def redacted(self, data: Text) -> bytes:
+        block = _Block("redacted_thinking")
+        self._blocks.append(block)
+        return self._add(block, data)
 
     def refusal(self, text: Text) -> bytes:
         self._refused = True
@@ -161,7 +173,7 @@ class WholeWriter:
 
     def _last(self, kind: str) -> _Block:
         """The block that is being written, or a new one where that is of another kind."""
-        if not self._blocks or self._blocks[-1].kind != kind:
+        if not self._blocks or self._blocks[-1].kind != kind or self._blocks[-1].signature != _UNSIGNED:
             self._blocks.append(_Block(kind))
         return self._blocks[-1]
 
@@ -181,7 +193,7 @@ class _Block:
         self.kind = kind
         self.call = call
         self.inside = bytearray()
-        self.signature = msgspec.Raw(b'""')
+        self.signature = _UNSIGNED
 
     def whole(self) -> dict[str, Any]:
         text = msgspec.Raw(b'"' + bytes(self.inside) + b'"')
@@ -189,6 +201,8 @@ class _Block:
             return {"type": "tool_use", "id": self.call.id, "name": self.call.name, "input": _input(text)}
         if self.kind == "thinking":
             return {"type": "thinking", "thinking": text, "signature": self.signature}
+        if self.kind == "redacted_thinking":
+            return {"type": self.kind, "data": text}
         return {"type": "text", "text": text}
 
 

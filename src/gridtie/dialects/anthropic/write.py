@@ -141,6 +141,8 @@ def _block(part: Part, path: str, own: bool) -> Any:
         return part.span if own else None
     if isinstance(part, Thought):
         # It takes its own reasoning back alone, by its signature.
+        if part.redacted:
+            return {"type": "redacted_thinking", "data": part.signature}
         block = {"type": "thinking", "thinking": part.text, "signature": part.signature}
         return _whole(block, NULL, part, own) if part.signature != NULL else None
     if isinstance(part, Call):

@@ -12,7 +12,7 @@ from gridtie.dialects.answer import MakeWriter, ToolCall, Writer
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.ndjson import LineSplitter
 from gridtie.dialects.ollama import errors
-from gridtie.dialects.openai_chat.usage import WireUsage, plausible
+from gridtie.dialects.openai_chat.usage import PromptDetails, WireUsage, plausible
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, Translation, broken
 from gridtie.dialects.types import AnswerOptions, Chunk, Failed, Failure
@@ -64,6 +64,8 @@ class _Tail(msgspec.Struct):
 
     done_reason: Any = None
     prompt_eval_count: Any = None
+    # Of them, those that came from the cache; since Ollama 0.34.
+    prompt_eval_cached_count: Any = None
     eval_count: Any = None
 
 
@@ -129,7 +131,8 @@ class Answer(Translation):
     def _finish_with(self, tail: _Tail, out: list[bytes], chunk: Chunk) -> None:
         prompt, answer = plausible(tail.prompt_eval_count), plausible(tail.eval_count)
         odd = any(isinstance(count, float) for count in (tail.prompt_eval_count, tail.eval_count))
-        self._usage = WireUsage(prompt_tokens=prompt, completion_tokens=answer, odd=odd)
+        cached = PromptDetails(plausible(tail.prompt_eval_cached_count))
+        self._usage = WireUsage(prompt_tokens=prompt, completion_tokens=answer, prompt_tokens_details=cached, odd=odd)
         self._finish = "length" if tail.done_reason == "length" else "tool_calls" if self._calls else "stop"
         self._end(out, chunk)
 

@@ -66,6 +66,7 @@ def _end(reason: Finish, usage: Usage) -> dict[str, Any]:
         "total_duration": 0,
         "load_duration": 0,
         "prompt_eval_count": usage.input,
+        "prompt_eval_cached_count": usage.cached,
         "prompt_eval_duration": 0,
         "eval_count": usage.output,
         "eval_duration": 0,
@@ -95,6 +96,8 @@ class LineWriter:
 
     def signature(self, text: Text) -> bytes:
         return b""
+
+    redacted = signature
 
     def call(self, index: int, call: ToolCall) -> bytes:
         self._calls.begin(index, call)
@@ -138,6 +141,8 @@ class WholeWriter:
 
     def signature(self, text: Text) -> bytes:
         return b""
+
+    redacted = signature
 
     def call(self, index: int, call: ToolCall) -> bytes:
         self._calls.begin(index, call)

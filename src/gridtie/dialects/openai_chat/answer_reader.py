@@ -111,7 +111,7 @@ class Answer(Translation):
             return
         writer = self._writer or self._open(data)
         if frame.usage is not _NULL:
-            self._usage = usage.read(frame.usage) or self._usage
+            self._usage = usage.read(frame.usage, data) or self._usage
         for choice in frame.choices or ():
             if choice.index == 0:
                 self._pass(choice, data, writer, out, chunk)

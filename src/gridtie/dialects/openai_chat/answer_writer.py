@@ -47,6 +47,8 @@ class ChunkWriter:
     def signature(self, text: Text) -> bytes:
         return b""
 
+    redacted = signature
+
     def refusal(self, text: Text) -> bytes:
         return b"".join((self._delta, b'"refusal":', text, _TAIL))
 
@@ -142,6 +144,8 @@ class WholeWriter:
 
     def signature(self, text: Text) -> bytes:
         return b""
+
+    redacted = signature
 
     def refusal(self, text: Text) -> bytes:
         self._message.say("refusal", text)

@@ -31,6 +31,8 @@ class Heard(msgspec.Struct):
     # Nothing but usage stands in it.
     alone: bool = False
     usage: msgspec.Raw | None = None
+    # What the usage stands in.
+    said: bytes = b""
     error: errors.ErrorObject | None = None
 
 
@@ -96,7 +98,7 @@ def hear(event: Event) -> Heard:
         heard.error = errors.read(event.data)
         return heard
     if frame.usage != NULL:
-        heard.usage = frame.usage
+        heard.usage, heard.said = frame.usage, event.data
         heard.alone = not frame.choices
     for choice in frame.choices or ():
         _hear_choice(choice, heard, event)
@@ -133,4 +135,5 @@ def _hear_odd(event: Event) -> Heard:
         return Heard(error=errors.read(event.data))
     spoken = frame.choices not in NOTHING
     usage = frame.usage if frame.usage != NULL else None
-    return Heard(content=spoken, spoken=int(spoken), usage=usage, alone=not spoken and usage is not None)
+    alone = not spoken and usage is not None
+    return Heard(content=spoken, spoken=int(spoken), usage=usage, said=event.data, alone=alone)

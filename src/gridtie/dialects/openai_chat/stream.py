@@ -229,7 +229,7 @@ class PassThrough:
 
     def _take_usage(self, heard: Heard, chunk: Chunk) -> bool:
         if heard.usage is not None:
-            self._usage = usage.read(heard.usage) or self._usage
+            self._usage = usage.read(heard.usage, heard.said) or self._usage
         chunk.usage = self.usage()
         if not heard.alone:
             return True

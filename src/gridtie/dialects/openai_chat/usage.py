@@ -66,12 +66,21 @@ class SoundUsage(msgspec.Struct):
         )
 
 
+class _Timings(msgspec.Struct):
+    cache_n: Any = None
+
+
+class _Timed(msgspec.Struct):
+    timings: _Timings | None = None
+
+
 _wire = msgspec.json.Decoder(WireUsage | None)
+_timed = msgspec.json.Decoder(_Timed)
 _any = msgspec.json.Decoder()
 
 
-def read(raw: msgspec.Raw) -> WireUsage | None:
-    """Reported usage, whatever its fields hold; None where there is none."""
+def read(raw: msgspec.Raw, answer: bytes = b"") -> WireUsage | None:
+    """Reported usage, whatever its fields hold; None where there is none. `answer` is what it stands in."""
     try:
         wire: WireUsage | None = _wire.decode(raw)
     except UNREADABLE:
@@ -79,7 +88,26 @@ def read(raw: msgspec.Raw) -> WireUsage | None:
     if wire is not None:
         # Ours, not upstream's to say.
         wire.odd = False
+        if wire.prompt_tokens_details is None and times_cache(answer):
+            wire.prompt_tokens_details = PromptDetails(_timed_cache(answer))
     return wire
+
+
+def times_cache(answer: bytes) -> bool:
+    """Whether an answer says beside its usage what came from a cache, as llama.cpp's builds of 2025 do.
+
+    `tokens_cached`, which stands beside it in some, is no such count: it is what the slot holds after the answer.
+    """
+    # Quotes are escaped inside a JSON string: never part of a model's text.
+    return b'"cache_n"' in answer
+
+
+def _timed_cache(answer: bytes) -> int | None:
+    try:
+        timings = _timed.decode(answer).timings
+    except UNREADABLE:
+        return None
+    return None if timings is None else plausible(timings.cache_n)
 
 
 def from_wire(wire: WireUsage | None, prompt_estimate: int, output_estimate: int) -> Usage:

@@ -49,6 +49,8 @@ def read_whole(body: bytes, prompt_estimate: int) -> Whole:
         sound = _sound(body)
     except UNREADABLE:
         return _read_odd(body, prompt_estimate)
+    if sound.usage.prompt_tokens_details is None and usage.times_cache(body):
+        return _read_odd(body, prompt_estimate)
     return Whole(body, sound.usage.read())
 
 
@@ -65,7 +67,7 @@ def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
     if not answer.choices:
         return _failed("the upstream's answer holds no choices")
     said = sum(_size(choice) for choice in answer.choices) // BYTES_PER_TOKEN
-    wire = usage.read(answer.usage) if answer.usage != _NULL else None
+    wire = usage.read(answer.usage, body) if answer.usage != _NULL else None
     return Whole(body, usage.from_wire(wire, prompt_estimate, said))
 
 

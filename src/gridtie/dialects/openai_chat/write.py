@@ -129,7 +129,7 @@ def _messages(messages: list[Message], own: bool) -> list[dict[str, Any]]:
 
 def _message(message: Message, own: bool) -> dict[str, Any]:
     parts = [part for part in message.parts if own or not isinstance(part, Opaque)]
-    thoughts = [part.text for part in parts if isinstance(part, Thought)]
+    thoughts = [part.text for part in parts if isinstance(part, Thought) and part.text not in (NULL, EMPTY)]
     calls = [part for part in parts if _is_call(part)]
     said: list[Part] = [part for part in parts if not isinstance(part, Thought) and not _is_call(part)]
     # Templates of open models know no `developer` and leave such a message out; OpenAI takes both alike.

@@ -27,6 +27,8 @@ class _TextOnly:
     def signature(self, text: Text) -> bytes:
         return b""
 
+    redacted = signature
+
     def call(self, index: int, call: ToolCall) -> bytes:
         return b""
 

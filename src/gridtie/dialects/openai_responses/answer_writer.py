@@ -8,6 +8,7 @@ import msgspec
 
 from gridtie.dialects.answer import MIXED_CALLS, AnswerTooLarge, Finish, Text, ToolCall, Unwritable
 from gridtie.dialects.openai_responses.namespaces import apart
+from gridtie.dialects.openai_responses.sealed import sealed
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Usage
 
 _encode = msgspec.json.Encoder().encode
@@ -32,6 +33,8 @@ class _Item:
         self.kind = kind
         self.id = id
         self.call = call
+        # Of reasoning: what lets its provider take it back.
+        self.encrypted: msgspec.Raw | None = None
         self.inside = bytearray() if call is None else bytearray(_encode(call.arguments)[1:-1])
 
     @property
@@ -56,7 +59,8 @@ class _Item:
             return found | {"arguments": self.text if done else "", "status": status}
         content = [self.part(self.text)] if done else []
         if self.kind == "reasoning":
-            return {"type": "reasoning", "id": self.id, "summary": [], "content": content}
+            told: dict[str, Any] = {"type": "reasoning", "id": self.id, "summary": [], "content": content}
+            return told | ({"encrypted_content": self.encrypted} if done and self.encrypted is not None else {})
         return {"type": "message", "id": self.id, "role": "assistant", "status": status, "content": content}
 
 
@@ -64,7 +68,8 @@ class _Response:
     """The response as it grows; what both writers have in common."""
 
     def __init__(self, id: str, created: int, model: str, options: AnswerOptions) -> None:
-        self._id = "resp_" + (id.removeprefix("chatcmpl-") or "0")
+        self._id = "resp_" + (options.name or id.removeprefix("chatcmpl-") or "0")
+        self._kept = {"previous_response_id": options.previous or None, "store": options.keeps}
         self._head = {"id": self._id, "object": "response", "created_at": created, "model": model}
         self._items: list[_Item] = []
         self._calls: dict[int, _Item] = {}
@@ -85,10 +90,9 @@ class _Response:
             "metadata": {},
             "output": [item.whole("completed") for item in self._items] if finish is not None else [],
             "parallel_tool_calls": True,
-            "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "service_tier": "default",
-            "store": False,
+            **self._kept,
             "temperature": 1.0,
             "text": {"format": {"type": "text"}},
             "tool_choice": "auto",
@@ -97,6 +101,11 @@ class _Response:
             "truncation": "disabled",
             "usage": None if usage is None else to_wire(usage),
         }
+
+    def _seal(self, item: _Item, encrypted: msgspec.Raw) -> None:
+        """Whatever follows, also more reasoning, is another item."""
+        self._bytes += len(encrypted)
+        item.encrypted = encrypted
 
     def _new(self, kind: str, call: ToolCall | None = None) -> _Item:
         prefix = {"reasoning": "rs", "call": "fc"}.get(kind, "msg")
@@ -125,6 +134,11 @@ class WholeWriter(_Response):
         return self._add("reasoning", text)
 
     def signature(self, text: Text) -> bytes:
+        self._seal(self._last("reasoning"), sealed(text))
+        return b""
+
+    def redacted(self, data: Text) -> bytes:
+        self._seal(self._new("reasoning"), sealed(data, redacted=True))
         return b""
 
     def refusal(self, text: Text) -> bytes:
@@ -142,9 +156,13 @@ class WholeWriter(_Response):
         return _encode(self._response("completed", reason, usage))
 
     def _add(self, kind: str, text: Text) -> bytes:
-        last = self._items[-1] if self._items and self._items[-1].kind == kind else self._new(kind)
-        self._keep(last, text)
+        self._keep(self._last(kind), text)
         return b""
+
+    def _last(self, kind: str) -> _Item:
+        """The item that is being written, or a new one where that is of another kind or sealed."""
+        last = self._items[-1] if self._items else None
+        return last if last is not None and last.kind == kind and last.encrypted is None else self._new(kind)
 
 
 _DELTAS = {
@@ -177,7 +195,18 @@ class EventWriter(_Response):
         return self._say("reasoning", text)
 
     def signature(self, text: Text) -> bytes:
-        return b""
+        return self._sealed(sealed(text), anew=False)
+
+    def redacted(self, data: Text) -> bytes:
+        return self._sealed(sealed(data, redacted=True), anew=True)
+
+    def _sealed(self, encrypted: msgspec.Raw, *, anew: bool) -> bytes:
+        opened = b""
+        if anew or self._open is None or self._open.kind != "reasoning":
+            opened = self._begin("reasoning")
+        assert self._open is not None  # noqa: S101 (begun above)
+        self._seal(self._open, encrypted)
+        return opened + self._close()
 
     def refusal(self, text: Text) -> bytes:
         return self._say("refusal", text)

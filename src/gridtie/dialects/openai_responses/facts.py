@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -26,7 +27,11 @@ from gridtie.dialects.body import (
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
+from gridtie.dialects.openai_responses.kept import Earlier, going_on
 from gridtie.dialects.types import InvalidRequest
+
+# Finds what a conversation came to with an answer, by its id.
+Recall = Callable[[str], Earlier]
 
 _Raw = msgspec.Raw
 _PLAIN_TIERS = {"auto", "default", "flex"}
@@ -79,10 +84,25 @@ _string = msgspec.json.Decoder(str).decode
 _limit = msgspec.json.Decoder(_Limit | None).decode
 
 
-def read(body: bytes | bytearray) -> Facts:
-    """The facts of a client's body. Raises `InvalidRequest`."""
+def read(body: bytes | bytearray, recall: Recall | None = None) -> Facts:
+    """The facts of a client's body. `recall` finds an answer of before; None: none is kept. Raises `InvalidRequest`."""
     found: Found = {"fields": fields_of(body), "dialect": "openai-responses", "wants_usage": True}
+    if recall is not None:
+        _go_on(found, recall)
+        found["keeps"] = found["fields"].get("store") != FALSE
     return read_each(found, _TAKE, _FREE_FIELDS)
+
+
+def _go_on(found: Found, recall: Recall) -> None:
+    """Put what the conversation came to before the items of the request, as if the client had sent it again."""
+    fields, name = found["fields"], "previous_response_id"
+    id = typed(_string, name, fields.get(name, NULL), "an answer's id")
+    if id is None:
+        return
+    earlier = recall(id)
+    del fields[name]
+    fields["input"] = going_on(earlier, fields.get("input", NULL))
+    found["previous"], found["private"] = id, earlier.private
 
 
 def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:
@@ -162,7 +182,13 @@ def _take_service_tier(found: Found, name: str, value: msgspec.Raw) -> None:
 
 def _take_previous(found: Found, name: str, value: msgspec.Raw) -> None:
     if value != NULL:
-        raise InvalidRequest(name, "an answer of before", "all items in `input`: this router keeps no answers")
+        wanted = "all items in `input`: this router keeps no answers unless llm_routing.yaml has responses.keep: true"
+        raise InvalidRequest(name, "an answer of before", wanted)
+
+
+def _take_conversation(found: Found, name: str, value: msgspec.Raw) -> None:
+    if value != NULL:
+        raise InvalidRequest(name, "a conversation of before", "all items in `input`: this router keeps none by name")
 
 
 _TAKE: dict[str, Take] = {
@@ -176,7 +202,8 @@ _TAKE: dict[str, Take] = {
     "n": take_one_answer,
     **dict.fromkeys(("temperature", "top_p"), take_number),
     "service_tier": _take_service_tier,
-    **dict.fromkeys(("previous_response_id", "conversation"), _take_previous),
+    "previous_response_id": _take_previous,
+    "conversation": _take_conversation,
     **dict.fromkeys(("background", "prompt"), _take_billed),
     **SDK_ARGUMENTS,
 }

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from gridtie.dialects.conversation import (
+    EMPTY,
     NULL,
     Call,
     Choice,
@@ -29,6 +30,7 @@ from gridtie.dialects.found import kind
 from gridtie.dialects.object import Object
 from gridtie.dialects.openai_chat.read import address
 from gridtie.dialects.openai_responses.namespaces import JOINT, joined
+from gridtie.dialects.openai_responses.sealed import opened
 from gridtie.dialects.types import Untranslatable
 
 _Raw = msgspec.Raw
@@ -194,14 +196,18 @@ def _of_assistant(found: list[Message], path: str) -> Message:
 
 
 def _thoughts(item: Object) -> list[Part]:
-    """Reasoning as text, where there is any; what is encrypted only its provider can read."""
+    """Reasoning as text, where there is any, with what lets its provider take it back."""
     texts: list[Part] = []
+    signature, redacted = opened(item.take("encrypted_content"))
     for field in ("content", "summary"):
         for at, span in enumerate(item.spans(field)):
             part = Object.read(span, f"{item.path}.{field}[{at}]")
             text = part.json_string("text")
             if not texts and text != NULL and len(text) > _EMPTY_STRING:
-                texts.append(Thought(path=part.path, text=text))
+                texts.append(Thought(path=part.path, text=text, signature=signature, redacted=redacted))
+    if not texts and signature != NULL:
+        # Some models show nothing of what they sign.
+        texts.append(Thought(path=item.path, text=EMPTY, signature=signature, redacted=redacted))
     return texts
 
 

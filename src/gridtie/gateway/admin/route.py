@@ -12,6 +12,7 @@ from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.routes import Route
 from gridtie.routing.explain import explain, read_query
 from gridtie.routing.plan import Refusal
+from gridtie.routing.sessions import digest
 from gridtie.routing.state import State
 
 
@@ -39,5 +40,7 @@ class Explanation:
         if isinstance(found, Refusal):
             refuse(exchange, found.status, found.code, found.message)
             return
-        info = request_info(exchange.id, query.surface, query.facts(), key, found)
-        tell(exchange, explain(info, exchange.head.loaded.policy, self._state.snapshot(monotonic())))
+        facts, policy = query.facts(), exchange.head.loaded.policy
+        info = request_info(exchange.id, query.surface, facts, key, found, query.session)
+        session = digest(info, facts) if policy.twins else b""
+        tell(exchange, explain(info, policy, self._state.snapshot(monotonic(), session)))

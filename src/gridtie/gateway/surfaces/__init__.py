@@ -10,6 +10,7 @@ from gridtie.gateway.routes import Route
 from gridtie.gateway.surfaces.anthropic import Anthropic
 from gridtie.gateway.surfaces.ollama import Ollama
 from gridtie.gateway.surfaces.openai import OpenAI
+from gridtie.gateway.surfaces.responses import Responses
 
 
 class Surface(Protocol):
@@ -22,4 +23,4 @@ class Surface(Protocol):
         ...
 
 
-SURFACES: tuple[type[Surface], ...] = (OpenAI, Anthropic, Ollama)
+SURFACES: tuple[type[Surface], ...] = (OpenAI, Responses, Anthropic, Ollama)

@@ -1,4 +1,4 @@
-"""OpenAI's surface: chat completions, responses, completions, embeddings, the list of models."""
+"""OpenAI's surface: chat completions, completions, embeddings, the list of models."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from gridtie.dialects.embeddings.facts import read_openai
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.openai_completions.facts import read as read_completion
-from gridtie.dialects.openai_responses.facts import read as read_response
 from gridtie.gateway.dispatch import Dispatcher
-from gridtie.gateway.error_format import OpenAIErrorFormat, ResponsesErrorFormat, format_for
+from gridtie.gateway.error_format import OpenAIErrorFormat, format_for
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON, retry_fields
@@ -26,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class OpenAI:
-    """`/v1/chat/completions`, `/v1/responses`, `/v1/completions`, `/v1/embeddings` and `/v1/models`."""
+    """`/v1/chat/completions`, `/v1/completions`, `/v1/embeddings` and `/v1/models`."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
@@ -36,7 +35,6 @@ class OpenAI:
         """The paths it answers."""
         return (
             Route(path="/v1/chat/completions", post=self.chat, relay=True),
-            Route(path="/v1/responses", post=self.responses),
             Route(path="/v1/completions", post=self.completions, relay=True),
             Route(path="/v1/embeddings", post=self.embeddings, relay=True),
             Route(path="/v1/models", get=self.models, relay=True),
@@ -46,10 +44,6 @@ class OpenAI:
     def chat(self, exchange: Exchange) -> None:
         """Answer one chat completion, streamed or whole."""
         self._dispatcher.serve(exchange, "openai", _chat, self._errors)
-
-    def responses(self, exchange: Exchange) -> None:
-        """Answer one request in OpenAI's newer form; no answer of before is kept."""
-        self._dispatcher.serve(exchange, "openai", _response, _RESPONSE_ERRORS)
 
     def completions(self, exchange: Exchange) -> None:
         """Answer one completion that is no chat."""
@@ -85,13 +79,6 @@ class OpenAI:
 
 def _chat(exchange: Exchange) -> Facts:
     return read(exchange.body)
-
-
-_RESPONSE_ERRORS = ResponsesErrorFormat()
-
-
-def _response(exchange: Exchange) -> Facts:
-    return read_response(exchange.body)
 
 
 def _completion(exchange: Exchange) -> Facts:

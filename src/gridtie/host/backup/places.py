@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
 
+from gridtie.host import audit
 from gridtie.host.ledger_file import JOURNAL_SEGMENT
 from gridtie.host.paths import config_dir, read_station, state_dir
 
@@ -20,6 +21,8 @@ from .archive import BackupError, valid_name
 LEDGER = "ledger/ledger.sqlite"
 _JOURNAL = "ledger/journal/"
 _CONTROLLER = "controller/"
+# What root did, and what the router took up.
+_AUDIT = re.compile(rf"(config/audit|ledger)/{re.escape(audit.FILE)}(\.\d)?")
 # Of the configuration: what a run writes from config/, and what it finds out about the machine.
 _MADE_BY_A_RUN = frozenset(["models.yaml", "models.lock.yaml", "prices.json", "station.json", "pins.json"])
 # Of the models directory: what was added by hand, and what `auto` came to.
@@ -64,6 +67,8 @@ class Places:
         kind, _, rest = name.partition("/")
         if kind == "config" and valid_name(name) and rest not in _MADE_BY_A_RUN:
             return self.config / rest
+        if is_audit(name):
+            return audit.of_router(self.state) / rest
         if name == LEDGER:
             return self.ledger
         if name.startswith(_JOURNAL) and JOURNAL_SEGMENT.fullmatch(name[len(_JOURNAL) :]):
@@ -96,6 +101,9 @@ def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
             # What is hidden is on its way to be another file.
             if not each.startswith(".") and str(path.relative_to(places.config)) not in _MADE_BY_A_RUN:
                 yield name, _content(name, path)
+    for path in sorted(audit.of_router(places.state).glob(f"{audit.FILE}*")):
+        if is_audit(f"ledger/{path.name}"):
+            yield f"ledger/{path.name}", _content(f"ledger/{path.name}", path)
     for each in _MODELS:
         if (path := places.state / "models" / each).is_file():
             yield f"models/{each}", _content(f"models/{each}", path)
@@ -110,6 +118,11 @@ def _content(name: str, path: Path) -> bytes:
     if path.stat().st_size > _LARGEST:
         raise BackupError(f"{path} has {path.stat().st_size >> 20} MiB, {_LARGEST >> 20} at most; move it away")
     return path.read_bytes()
+
+
+def is_audit(name: str) -> bool:
+    """Whether a member is of an audit log, which nothing ever replaces."""
+    return _AUDIT.fullmatch(name) is not None
 
 
 def mode_of(name: str) -> int:

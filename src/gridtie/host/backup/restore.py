@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Iterator, Mapping, Optional, Protocol, Sequence
 
-from gridtie.host import keys
+from gridtie.host import audit, keys
 from gridtie.host.json_file import read_json, write_json
 from gridtie.host.ledger_file import JOURNAL_SEGMENT, SCHEMA
 from gridtie.host.paths import RESTORE_PLAN, StationError
@@ -32,7 +32,7 @@ from gridtie.host.version import __version__
 
 from .archive import Archive, BackupError, Manifest, member_of
 from .make import make
-from .places import LEDGER, Places, mode_of
+from .places import LEDGER, Places, is_audit, mode_of
 
 STAGING, DECIDED, MOVED = "staging", "decided", "moved"
 _STAGED = ".gridtie-restore"
@@ -163,6 +163,9 @@ class Restore:
                 continue
             if path.is_dir():
                 raise BackupError(f"{path} is a directory, and {name} of the backup belongs there; move it away")
+            if is_audit(name) and path.exists():
+                kept.append(f"{name}: there is an audit log here, and none is ever replaced")
+                continue
             if name.startswith("controller/") and path.is_file() and not controller:
                 if _differs(path, member.bytes, member.sha256):
                     kept.append(f"{name}: {path} is there and says something else; --with-controller replaces it")
@@ -210,6 +213,8 @@ class Restore:
                     # One that is not there is in its place already.
                     with suppress(FileNotFoundError):
                         Path(source).replace(target)
+                log = audit.of_host(self._places.config)
+                audit.note(log, "backup restored", backup=plan.backup, made=plan.made, before=plan.before)
             plan = replace(plan, stage=MOVED)
             self._save(plan)
         if plan.running:
@@ -341,7 +346,7 @@ def _differs(path: Path, size: int, sha256: str) -> bool:
 
 def _stage(name: str, path: Path, pieces: Iterator[bytes]) -> None:
     """Write a member beside its place, with the owner and mode that it will have there."""
-    _make_directory(path.parent)
+    _make_directory(path.parent, 0o700 if is_audit(name) else 0o750)
     like = path.parent.stat()
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
         for piece in pieces:
@@ -353,13 +358,13 @@ def _stage(name: str, path: Path, pieces: Iterator[bytes]) -> None:
         os.fsync(file.fileno())
 
 
-def _make_directory(path: Path) -> None:
+def _make_directory(path: Path, mode: int = 0o750) -> None:
     """With those above it; each as its parent's owner has it, closed to all others."""
     if path.is_dir():
         return
     _make_directory(path.parent)
     like = path.parent.stat()
-    path.mkdir(mode=0o750)
+    path.mkdir(mode=mode)
     if os.geteuid() == 0:
         os.chown(path, like.st_uid, like.st_gid)
 

@@ -24,6 +24,7 @@ def register(commands: Any) -> None:
     explain.add_argument("--stream", action="store_true")
     explain.add_argument("--tokens", type=int, metavar="N", help="size of the prompt")
     explain.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer")
+    explain.add_argument("--session", metavar="ID", help="the session that the request is of, as in x-session-id")
     explain.add_argument("--needs", action="append", default=[], choices=("tools", "vision", "json"))
     explain.add_argument("--json", action="store_true")
     explain.set_defaults(run=run_explain)
@@ -48,6 +49,7 @@ def question(args: Namespace) -> dict[str, Any]:
         "prompt_tokens": args.tokens,
         "max_tokens": args.max_tokens,
         "needs": args.needs,
+        "session": args.session,
     }
     return {name: value for name, value in said.items() if value}
 
@@ -57,6 +59,8 @@ def text(plan: Mapping[str, Any]) -> str:
     lines = [f"rule      {plan['rule']}"]
     if plan.get("local_only"):
         lines.append(f"local     no cloud on any path: {plan['local_only']}")
+    if plan.get("holds_prefix"):
+        lines.append(f"session   its prefix is at {plan['holds_prefix']}")
     for number, attempt in enumerate(plan.get("attempts", ()), 1):
         lines.append(f"attempt {number} {attempt['target']} ({attempt['locality']}): {attempt['reason']}")
     lines += [f"time-outs {_timeouts(plan)}", f"retries   {_retries(plan)}"] if plan.get("attempts") else []

@@ -35,7 +35,7 @@ _BECAME = (
     ("cloud_requests", "cloud"),
     ("nowhere_requests", "none"),
 )
-_USED = (("input_tokens", "tokens in"), ("output_tokens", "tokens out"))
+_USED = (("input_tokens", "tokens in"), ("cached_tokens", "cached"), ("output_tokens", "tokens out"))
 _LATEST = ("TIME", "KEY", "ASKED", "ANSWERED BY", "STATUS", "IN", "OUT", "TOOK", "COST $", "ID")
 # Of the report: shown to those who ask for it.
 _SQL = frozenset(("sql", "recompute"))
@@ -158,6 +158,7 @@ def text(report: Mapping[str, Any]) -> str:
         "",
         f"Local share: {_percent(totals['local_share_requests'])} of answers, "
         f"{_percent(totals['local_share_usd'])} of the baseline's dollars.",
+        f"Cached: {_percent(totals['cached_share_tokens'])} of the prompts' tokens were not read again.",
         f"Baseline: {', '.join(report['baselines']) or 'none'}; prices of {', '.join(report['price_dates']) or '-'}; "
         f"electricity: {report['electricity']['status']}.",
         f"Private requests: {totals['private_requests']}, of which {totals['private_cloud']} reached a cloud.",

@@ -15,7 +15,7 @@ from .download import FetchError
 from .install import InstallError
 from .order import Order
 from .provision import provision
-from .standing import load, order_of
+from .standing import FILE, load, order_of
 
 
 class NotAsLeft(Exception):
@@ -37,8 +37,10 @@ def on_engine(models_dir: Path, engine: Mapping[str, Any], accept_s: float) -> d
     """What the last run asked for, with the engine that runs now (as station.json describes it). Raises NotAsLeft."""
     try:
         given = load(models_dir)
+    except FileNotFoundError:
+        raise NotAsLeft("no run of this release has written down what is asked of models here") from None
     except (OSError, ValueError) as error:
-        raise NotAsLeft(f"no run of this release has written down what is asked of models here ({error})") from None
+        raise NotAsLeft(f"{models_dir / FILE} cannot be used: {error}") from None
     return {**given, "engine_version": str(engine.get("version", "")), "server": dict(engine), "accept_s": accept_s}
 
 

@@ -138,3 +138,16 @@ def test_messages_without_such_reasoning_keep_their_bytes() -> None:
     facts = read(b'{"model":"x","max_tokens":5,"messages":%b}' % messages)
 
     assert messages in CODEC.request(facts, "m", RequestOptions(True)).body
+
+
+def test_marks_for_the_cache_and_everything_before_them_keep_their_bytes() -> None:
+    """A cache knows a prompt by its beginning: another space in it, and all of it is read and paid for again."""
+    mark = b'"cache_control" : {"ttl":"1h","type":"ephemeral"}'
+    system = b'[ {"type":"text","text":"\\u00e9 \\/", %b} ]' % mark
+    tools = b'[{"name":"f","input_schema":{"b":1,"a":{ }}, %b}]' % mark
+    messages = b'[{"content":[{"text":"hi","type":"text", %b}],"role":"user"}]' % mark
+    body = b'{"model":"c","tools":%b,"system":%b,"messages":%b,"max_tokens":5}' % (tools, system, messages)
+
+    found = CODEC.request(read(body), "m", RequestOptions(True)).body
+
+    assert b'"tools":%b,"system":%b,"messages":%b' % (tools, system, messages) in found

@@ -50,6 +50,26 @@ def test_a_stream() -> None:
     assert chunks[-1].usage == Usage(input=31, output=5)
 
 
+@pytest.mark.parametrize(("said", "cached"), [(24, 24), (0, 0), (None, 0), (400, 31), (-1, 0), ("24", 0)])
+def test_what_came_from_the_prompt_cache_is_metered(said: object, cached: int) -> None:
+    """Ollama says it since 0.34; before, and where it makes no sense, nothing is said to be cached."""
+    counts = COUNTS | ({} if said is None else {"prompt_eval_cached_count": said})
+    _, chunks = run(decoder(), [line("Hi"), line(done="stop", counts=counts)])
+
+    assert chunks[-1].usage == Usage(input=31, output=5, cached=cached)
+
+
+def test_an_ollama_client_is_told_of_the_cache_of_another_target() -> None:
+    """Under Ollama's own name for it."""
+    answer = {"content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn", "type": "message", "id": "m"}
+    usage = {"input_tokens": 4, "output_tokens": 2, "cache_read_input_tokens": 16, "cache_creation_input_tokens": 1}
+    whole = codec("ollama", "anthropic").whole(json.dumps(answer | {"usage": usage}).encode(), 1)
+
+    told = json.loads(whole.body)
+    assert (told["prompt_eval_count"], told["prompt_eval_cached_count"]) == (21, 16)
+    assert whole.usage == Usage(input=21, output=2, cached=16, cache_write=1)
+
+
 def test_usage_is_a_frame_where_the_client_asked() -> None:
     """The last frame before the end mark carries nothing but usage."""
     out, _ = run(decoder(wants_usage=True), STREAM)

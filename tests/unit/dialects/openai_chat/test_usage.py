@@ -7,8 +7,10 @@ import json
 import msgspec
 import pytest
 
+from gridtie.dialects.codecs import codec
 from gridtie.dialects.openai_chat.usage import from_wire, read
-from gridtie.dialects.types import Usage
+from gridtie.dialects.types import AnswerOptions, Dialect, Usage
+from standins.decoded import run
 
 
 def metered(usage: object) -> Usage:
@@ -67,3 +69,50 @@ def test_a_detail_is_never_more_than_the_whole() -> None:
     found = metered(usage)
 
     assert (found.cached, found.reasoning) == (11, 0)
+
+
+COUNTS = {"prompt_tokens": 33, "completion_tokens": 6, "total_tokens": 39}
+TIMINGS = {"cache_n": 6, "prompt_n": 27}
+
+
+@pytest.mark.parametrize("client", ["openai", "anthropic", "ollama", "openai-responses"])
+def test_an_engine_that_tells_its_cache_in_its_timings_alone_is_metered_with_it(client: Dialect) -> None:
+    """llama.cpp's builds of 2025: streamed, for every client."""
+    said = {"id": "chatcmpl-1", "created": 1, "model": "m", "object": "chat.completion.chunk"}
+    frames = [
+        said | {"choices": [{"index": 0, "delta": {"content": 'says "cache_n": 31'}, "finish_reason": "stop"}]},
+        said | {"choices": [], "usage": COUNTS, "timings": TIMINGS},
+    ]
+    data = b"".join(b"data: %b\n\n" % json.dumps(frame).encode() for frame in frames) + b"data: [DONE]\n\n"
+
+    _, chunks = run(codec(client, "openai").stream(AnswerOptions(1)), [data])
+
+    assert chunks[-1].usage == Usage(input=33, output=6, cached=6)
+
+
+@pytest.mark.parametrize(
+    ("beside", "cached"),
+    [
+        ({"timings": TIMINGS}, 6),
+        # What the slot holds after the answer, and no count of what was read from a cache.
+        ({"tokens_cached": 38}, 0),
+        ({"timings": {"cache_n": -1}}, 0),
+        ({"timings": {"cache_n": "6"}}, 0),
+        ({"timings": {"cache_n": 6000}}, 33),
+        ({"timings": ["cache_n"]}, 0),
+    ],
+)
+def test_the_same_of_a_whole_answer_whatever_its_timings_hold(beside: dict[str, object], cached: int) -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+    body = json.dumps({"id": "c", "choices": [choice], "usage": COUNTS} | beside).encode()
+
+    whole = codec("openai", "openai").whole(body, 1)
+
+    assert (whole.body, whole.usage) == (body, Usage(input=33, output=6, cached=cached))
+
+
+def test_what_the_usage_says_of_the_cache_is_believed_before_the_timings() -> None:
+    details = {"prompt_tokens_details": {"cached_tokens": 5}}
+    body = json.dumps({"choices": [{"message": {}}], "usage": COUNTS | details, "timings": TIMINGS}).encode()
+
+    assert codec("openai", "openai").whole(body, 1).usage == Usage(input=33, output=6, cached=5)

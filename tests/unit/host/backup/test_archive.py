@@ -173,7 +173,9 @@ def test_the_form_of_a_newer_gridtie_is_told(tmp_path: Path) -> None:
         contents_of(forged(tmp_path / "b", [], {"schema": 2}))
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip at all", gzip.compress(b"no tar at all" * 100)])
+@pytest.mark.parametrize(
+    "content", [b"", b"no gzip at all", gzip.compress(b"no tar at all" * 100)], ids=["empty", "no gzip", "no tar"]
+)
 def test_another_file_is_told(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "b").write_bytes(content)
     with pytest.raises(BackupError, match="no whole backup"):

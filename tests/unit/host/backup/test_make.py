@@ -30,6 +30,7 @@ def test_it_has_keys_configuration_ledger_and_lock_and_no_more(tmp_path: Path) -
     assert names(tmp_path / "b") == {
         *("config/keys.json", "config/station.key", "config/llm_routing.yaml", "config/secrets/openai"),
         *("config/tls/server.pem", "models/added.json", "controller/lock", "ledger/ledger.sqlite"),
+        *("config/audit/audit.jsonl", "ledger/audit.jsonl"),
     }
     assert (manifest.host, manifest.project, manifest.ledger_schema, manifest.ledger_rows) == (
         HOST, "gridtie", schema.VERSION, 2,
@@ -70,7 +71,8 @@ def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
 
 def test_the_ledger_can_be_left_out(tmp_path: Path) -> None:
     manifest = make(station(tmp_path / "a", [local("one")]), tmp_path / "b", HOST, ledger=False)
-    assert not [name for name in names(tmp_path / "b") if name.startswith("ledger/")]
+    # What the router took up lies beside the ledger and is none of it.
+    assert [name for name in names(tmp_path / "b") if name.startswith("ledger/")] == ["ledger/audit.jsonl"]
     assert (manifest.ledger_schema, manifest.ledger_rows) == (0, None)
 
 

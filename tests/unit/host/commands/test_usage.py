@@ -100,6 +100,7 @@ def test_the_text_has_the_statement_the_tables_and_how_to_recompute(
     out = capsys.readouterr().out
     assert "Avoided list price, quality unknown: $0.002400" in out
     assert "From 2026-11-22 14:59:59+01:00 to 2026-11-22 15:00:01+01:00." in out
+    assert "Cached: 0.0% of the prompts' tokens were not read again." in out
     assert "Private requests: 0, of which 0 reached a cloud." in out
     assert "sudo gridtie usage --since 7d --by agent --recompute" in out
     assert "own traffic (demo): 1 requests, 1,000 tokens in, 100 out, cost $0.004000; in no figure above." in out

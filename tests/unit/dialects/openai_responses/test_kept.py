@@ -1,0 +1,126 @@
+"""What is kept of an answer, and a request that goes on from it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from gridtie.dialects.openai_responses import facts
+from gridtie.dialects.openai_responses.kept import Earlier, answered, going_on, items, together
+from gridtie.dialects.types import InvalidRequest
+
+EARLIER = Earlier(b'{"role":"user","content":"a"},{"role":"assistant","content":"b"}')
+
+
+def recall(id: str) -> Earlier:
+    assert id == "resp_1"
+    return EARLIER
+
+
+def read(**fields: Any) -> facts.Facts:
+    body = {"model": "m", "previous_response_id": "resp_1"} | fields
+    return facts.read(json.dumps(body).encode(), recall)
+
+
+@pytest.mark.parametrize(
+    ("given", "last"),
+    [
+        ({"input": "c"}, [{"type": "message", "role": "user", "content": "c"}]),
+        ({"input": [{"role": "user", "content": "c"}]}, [{"role": "user", "content": "c"}]),
+        ({"input": []}, []),
+        ({"input": None}, []),
+        ({}, []),
+    ],
+)
+def test_the_items_of_before_come_before_those_of_the_request(given: dict[str, Any], last: list[Any]) -> None:
+    found = read(**given)
+
+    assert json.loads(bytes(found.fields["input"])) == [*json.loads(b"[%b]" % EARLIER.items), *last]
+    assert found.messages == 2 + len(last)
+    assert "previous_response_id" not in found.fields
+    assert (found.previous, found.keeps, found.private) == ("resp_1", True, False)
+
+
+def test_what_went_before_counts_for_size_and_money() -> None:
+    """Rules on the size of prompts, budgets: as if the client had sent it again."""
+    sent = facts.read(json.dumps({"input": [*json.loads(b"[%b]" % EARLIER.items), {"content": "c"}]}).encode())
+    found = read(input=[{"content": "c"}])
+
+    assert (found.text_bytes, found.messages) == (sent.text_bytes, sent.messages)
+
+
+def test_what_was_private_stays_private() -> None:
+    found = facts.read(b'{"previous_response_id":"x","input":"c"}', lambda _: Earlier(b"{}", private=True))
+
+    assert found.private
+
+
+@pytest.mark.parametrize("store", [None, True, "yes"])
+def test_an_answer_is_kept_unless_the_client_forbids_it(store: object) -> None:
+    assert read(input="c", store=store).keeps
+    assert not read(input="c", store=False).keeps
+    assert not facts.read(b'{"input":"c","store":true}').keeps
+
+
+@pytest.mark.parametrize("given", [{"a": 1}, 7, True])
+def test_an_input_of_a_wrong_type_is_refused_as_ever(given: object) -> None:
+    with pytest.raises(InvalidRequest, match="input"):
+        read(input=given)
+
+
+def test_an_id_that_is_none_is_refused_before_anything_is_recalled() -> None:
+    with pytest.raises(InvalidRequest, match=r"previous_response_id: found a number, wanted an answer's id"):
+        read(previous_response_id=7)
+
+
+def test_where_nothing_is_kept_the_setting_is_named() -> None:
+    with pytest.raises(InvalidRequest, match=r"responses\.keep: true"):
+        facts.read(b'{"previous_response_id":"resp_1","input":"c"}')
+
+
+def test_a_null_asks_for_nothing() -> None:
+    assert facts.read(b'{"previous_response_id":null,"input":"c"}').previous == ""
+
+
+OUTPUT = [{"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": "é\n"}]}]
+
+
+def event(type: str, **fields: Any) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (type.encode(), json.dumps({"type": type} | fields).encode())
+
+
+ANSWER = {"id": "resp_2", "output": OUTPUT}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        json.dumps(ANSWER).encode(),
+        event("response.output_text.delta", delta="x") + event("response.completed", response=ANSWER),
+        event("response.incomplete", response=ANSWER),
+    ],
+)
+def test_an_answer_is_its_id_and_its_items(last: bytes) -> None:
+    found = answered(last)
+
+    assert found is not None
+    assert (found[0], json.loads(b"[%b]" % found[1])) == ("resp_2", OUTPUT)
+
+
+@pytest.mark.parametrize(
+    "last",
+    [b"", b"{}", b"[]", b"event: response.completed\ndata: {", json.dumps({"id": "resp_2", "output": []}).encode()],
+)
+def test_what_is_no_whole_answer_is_not_kept(last: bytes) -> None:
+    assert answered(last) is None
+
+
+def test_items_are_kept_as_they_were_sent() -> None:
+    """A prompt's cache knows it by its beginning, which must not change from turn to turn."""
+    first = msgspec.Raw(b'[ {"b": 1,  "a" : "\\u00e9"} ]')
+    kept = Earlier(together(items(first), b'{"c":2}'))
+
+    assert bytes(going_on(kept, msgspec.Raw(b"[]"))) == b'[{"b": 1,  "a" : "\\u00e9"},{"c":2}]'
