@@ -40,7 +40,7 @@ site: ## turn this machine into a working, verified station (run again: changes 
 	@scripts/venv site
 	@scripts/playbook site.yml $(check) $(verbose) $(ARGS)
 
-upgrade: ## switch the engine to the pinned version; back by itself where that does not work
+upgrade: ## switch the engine to the pinned version; rolls back automatically where that does not work
 	@scripts/venv site
 	@scripts/playbook playbooks/upgrade.yml $(check) $(verbose) $(ARGS)
 

@@ -35,6 +35,7 @@ try:
     from gridtie.agents.task import Task
     from gridtie.host import sandbox
     from gridtie.host.commands.bench_arguments import dollars, positive
+    from gridtie.host.purpose_names import renamed
 except ModuleNotFoundError as missing:
     _lacks(missing)
 
@@ -160,7 +161,9 @@ def _prepare(options: argparse.Namespace) -> tuple[Client, sandbox.Sandbox] | li
     try:
         client = Client(endpoint.find(), options.model, options.environment)
         served = client.models()
-        if options.model not in served:
+        if told := renamed(options.model, served):
+            sys.stderr.write(f"{told}\n")
+        elif options.model not in served:
             problems.append(
                 f"The router serves no model {options.model!r}; it has {', '.join(served) or 'none'}. "
                 "Name one of them with --model."
@@ -194,7 +197,7 @@ def _report_problems(problems: list[str]) -> None:
 def _announce(task: Task, options: argparse.Namespace, screen: Screen, client: Client, box: sandbox.Sandbox) -> None:
     limits = box.limits
     screen.line("Five agents build one small feature", "bold")
-    screen.field("order", task.request)
+    screen.field("task", task.request)
     screen.field("through", f"{client.endpoint.base_url}, model {options.model}, environment {options.environment}")
     screen.field("seed", str(options.seed))
     screen.field(

@@ -305,7 +305,7 @@ def judge_restore(plan: dict[str, Any]) -> list[dict[str, str]]:
         "run `sudo gridtie restore`, which finishes it (before there is a station, in the checkout: "
         "sudo env PYTHONPATH=src python3 -B -m gridtie.host restore)"
     )
-    return [problem(f"a restore of {plan.get('backup')} was broken off half-way", fix)]
+    return [problem(f"a restore of {plan.get('backup')} was interrupted half-way", fix)]
 
 
 def listing(problems: list[dict[str, str]]) -> str:

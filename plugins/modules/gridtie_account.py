@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""The accounts of a station: the one that owns its state and that its router runs as, and its engine's."""
+"""The service users of a station: the one that owns its state and that its router runs as, and its engine's."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ansible.module_utils.basic import AnsibleModule
 
 DOCUMENTATION = r"""
 module: gridtie_account
-short_description: A system account of the station
+short_description: A service user of the station
 description:
   - Makes a system user and group without a login.
   - A rootless Docker maps its own user to root inside containers and every other one to a number that owns nothing
-    here. There the account is the user that the engine runs as, and containers run as their root, which is that user.
+    here. There the service user is the one that the engine runs as, and containers run as their root, which is it.
     Docker Desktop does the same with the files that it shares.
-  - On a Mac the account is the person who runs this, and none is made.
+  - On a Mac the service user is the person who runs this, and none is made.
   - A rootless Docker keeps a view of /etc from when it was started. A directory that is made there later does not exist
     for it, so the configuration then lives beside the state and O(config_dir) is a link to it.
-  - The engine's account is to own nothing, and to read nothing of the router's. With such a Docker it is a number that
-    owns nothing anywhere; on a Mac there is no other than the person's.
+  - The engine's service user is to own nothing, and to read nothing of the router's. With such a Docker it is a number
+    that owns nothing anywhere; on a Mac there is no other than the person's.
 options:
   user:
     description: Name of the system user.
@@ -38,7 +38,7 @@ options:
     type: path
     required: true
   comment:
-    description: What the account is for, as the list of users says it.
+    description: What the service user is for, as the list of users says it.
     type: str
     default: Gridtie station
   apart:
@@ -58,14 +58,14 @@ options:
     type: path
     default: ""
   state:
-    description: V(absent) removes the system account. The user of a rootless Docker stays.
+    description: V(absent) removes the service user. The user of a rootless Docker stays.
     type: str
     choices: [present, absent]
     default: present
 author: Gridtie contributors
 """
 EXAMPLES = r"""
-- name: Make the account
+- name: Make the service user
   gridtie.gridtie.gridtie_account:
     user: gridtie
     group: gridtie
@@ -144,7 +144,7 @@ def _remove(module: AnsibleModule) -> None:
         module.run_command(["userdel", user], check_rc=True)
         if _group_exists(group):
             module.run_command(["groupdel", group], check_rc=True)
-    diff = {"before": f"{user}:{group}\n", "after": "", "before_header": "system account"}
+    diff = {"before": f"{user}:{group}\n", "after": "", "before_header": "service user"}
     module.exit_json(changed=True, account=found, diff=diff)
 
 
@@ -176,7 +176,7 @@ def main() -> None:
     found = _find(given["user"], given["group"])
     if found:
         module.exit_json(changed=False, account=found)
-    diff = {"before": "", "after": f"{given['user']}:{given['group']}\n", "after_header": "system account"}
+    diff = {"before": "", "after": f"{given['user']}:{given['group']}\n", "after_header": "service user"}
     if module.check_mode:
         # No number can be known yet; nothing is written with it in check mode.
         account = {"user": given["user"], "group": given["group"], "uid": -1, "gid": -1, "container_user": "-1:-1"}

@@ -22,7 +22,7 @@ from gridtie.lock import Choice
 
 Problem = dict[str, str]
 
-_HEAD = ("host", "group", "model", "for", "context", "needs", "has room", "~tokens/s", "to fetch", "")
+_HEAD = ("host", "group", "model", "for", "context", "needs", "available", "~tokens/s", "to fetch", "")
 _RIGHT = (4, 5, 6, 7, 8)
 _GIB = 1 << 30
 

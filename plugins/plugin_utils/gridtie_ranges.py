@@ -11,9 +11,9 @@ _FROM_0, _FROM_1 = (0, math.inf), (1, math.inf)
 # The least and the most of each number that a role takes. Where 0 has a meaning, the role's page says which.
 RANGES: dict[str, tuple[float, float]] = {
     "gridtie_backup_keep": _FROM_1,
-    "gridtie_bench_at_once": _FROM_0,
     "gridtie_bench_requests": _FROM_1,
     "gridtie_bench_rounds": _FROM_1,
+    "gridtie_bench_throttle": _FROM_0,
     "gridtie_ca_days": _FROM_1,
     "gridtie_container_engine_start_timeout_s": _FROM_1,
     "gridtie_doctor_timeout_s": _FROM_1,

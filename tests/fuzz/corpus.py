@@ -169,7 +169,7 @@ providers:
   here: {{type: ollama, base_url: 'http://127.0.0.1:11434', locality: local}}
   cloud: {{type: openai, base_url: 'https://user:{SECRET}@api.example.com/v1', key_file: key}}
 models:
-  coder: {{local: [here/small, here/large], cloud: {{provider: cloud, model: big}}, floor: 20}}
+  coder: {{local: [here/small, here/large], cloud: {{provider: cloud, model: big}}, min_score: 20}}
 rules:
   - {{name: tagged, when: {{tags: [hipaa, Legal]}}, use: [local], never: cloud}}
   - {{name: all, use: [local, cloud], max_cost: 0.5, max_wait: 3}}

@@ -75,7 +75,7 @@ class Station:
 
     def chat(self, text: str, *, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
         """One chat completion of the small model; `body` adds to or replaces what is asked."""
-        asked = {"model": "probe", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "seed": 1}
+        asked = {"model": "smoke-test", "messages": [{"role": "user", "content": text}], "max_tokens": 24, "seed": 1}
         with self.client() as client:
             return client.post("/v1/chat/completions", json={**asked, **body}, headers=headers)
 
@@ -166,7 +166,7 @@ class Station:
 
     @contextmanager
     def cloud(self, *, model: str = "gpt-5.4-mini") -> Iterator[None]:
-        """A cloud behind the station's `probe` and `coder`: the stand-in, over TLS, beside the router.
+        """A cloud behind the station's `smoke-test` and `coder`: the stand-in, over TLS, beside the router.
 
         It runs in a container of the router's own image on the router's outgoing network, with a
         throwaway CA that the provider entry names.
@@ -195,7 +195,7 @@ class Station:
                 "key_file": "/etc/gridtie/secrets/standin.key",
                 "ca_file": "/etc/gridtie/cloud-ca/ca.pem",
             }
-            for alias in ("probe", "coder", "chat"):
+            for alias in ("smoke-test", "coder", "chat"):
                 file["models"][alias]["cloud"] = {"provider": "openai", "model": model}
 
         try:

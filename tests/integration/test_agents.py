@@ -35,7 +35,7 @@ def place(request: pytest.FixtureRequest) -> Station:
 @pytest.fixture
 def session(place: Station) -> Iterator[Session]:
     """A conversation with the small model."""
-    with Client(Endpoint(f"{place.endpoint}/v1", place.key), "probe", "test") as client:
+    with Client(Endpoint(f"{place.endpoint}/v1", place.key), "smoke-test", "test") as client:
         yield Session(client, seed=3)
 
 
@@ -88,7 +88,7 @@ def test_the_documenter_adds_a_docstring_and_nothing_else(session: Session) -> N
 def test_the_same_seed_gives_the_same_answer_and_another_one_does_not(place: Station) -> None:
     """Seeds reach the engine: without that, a second try would be the first again."""
     messages = [{"role": "user", "content": "Tell me a very short story about a fox."}]
-    with Client(Endpoint(f"{place.endpoint}/v1", place.key), "probe", "test") as client:
+    with Client(Endpoint(f"{place.endpoint}/v1", place.key), "smoke-test", "test") as client:
         texts = [client.ask(Question("planner", messages, 0.9, seed, 24)).text for seed in (11, 11, 11, 12)]
 
     # The first answer may come from a cold prompt cache, which rounds differently; the next two may not differ.

@@ -16,7 +16,7 @@ from integration.station import Station
 from standins.router import ROOT
 
 QUICK = (
-    "probe",
+    "smoke-test",
     "--profile",
     "chat",
     "--prompt-tokens",

@@ -58,7 +58,7 @@ def test_a_real_engine_and_a_stand_in_are_compared_and_the_stand_in_is_called_on
 ) -> None:
     """The plumbing of COMPARE=1: both sides build, in turns, and what a solved task cost is told of each."""
     out = tmp_path / "demo.jsonl"
-    words = ("--compare", "--standin", "--task", "is_even", "--seeds", "1", "--model", "probe", "--out", str(out))
+    words = ("--compare", "--standin", "--task", "is_even", "--seeds", "1", "--model", "smoke-test", "--out", str(out))
     code, said, err = _finish(_start(embedded_station, *words))
     told = json.loads(out.with_suffix(".json").read_text())
 
@@ -75,7 +75,7 @@ def test_a_real_engine_and_a_stand_in_are_compared_and_the_stand_in_is_called_on
 
 def test_the_ledger_knows_every_request_with_its_agent(station: Station, tmp_path: Path) -> None:
     """The figures in the table can be looked up."""
-    _finish(_start(station, "--model", "probe", "--seed", "2", "--json", str(tmp_path / "result.json")))
+    _finish(_start(station, "--model", "smoke-test", "--seed", "2", "--json", str(tmp_path / "result.json")))
     result = json.loads((tmp_path / "result.json").read_text())
     with station.client() as client:
         rows = [client.get(f"/gridtie/requests/{id}").raise_for_status().json() for id in result["requests"]]
@@ -94,7 +94,7 @@ def test_an_unknown_model_is_refused_with_the_known_ones(station: Station) -> No
 
 def test_an_interrupt_ends_it_in_good_order(station: Station) -> None:
     """Ctrl-C in the middle: exit code 130, no traceback, no container left."""
-    process = _start(station, "--model", "probe")
+    process = _start(station, "--model", "smoke-test")
     assert process.stdout is not None
     while not process.stdout.readline().startswith("coder"):
         assert process.poll() is None

@@ -39,7 +39,7 @@ def test_a_host_tries_from_the_routers_image_and_runs_the_code_itself(
     (tmp_path / "adds.jsonl").write_text("\n".join(map(json.dumps, rows)))
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "GRIDTIE_CONFIG_DIR": str(embedded_station.config)}
     ran = subprocess.run(
-        [sys.executable, "-m", "gridtie.host", "quality", "probe", "--set", "adds.jsonl", "--json", "told.json"],
+        [sys.executable, "-m", "gridtie.host", "quality", "smoke-test", "--set", "adds.jsonl", "--json", "told.json"],
         env=environment,
         cwd=tmp_path,
         capture_output=True,

@@ -38,7 +38,7 @@ def test_the_openai_sdk_streams_text_from_the_local_model(station: Station) -> N
     client = openai.OpenAI(base_url=f"{station.endpoint}/v1", api_key=station.key)
 
     stream = client.chat.completions.create(
-        model="probe", messages=[{"role": "user", "content": "Say hello."}], max_tokens=16, stream=True
+        model="smoke-test", messages=[{"role": "user", "content": "Say hello."}], max_tokens=16, stream=True
     )
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
 

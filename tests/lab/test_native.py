@@ -112,7 +112,7 @@ def test_check_mode_names_what_a_run_would_do_and_fetches_nothing(machine: Host,
 
 def test_a_run_ends_with_ollama_as_a_service_also_where_it_was_killed(machine: Host, server: mirror.Server) -> None:
     """While the archive comes from the mirror and is unpacked, and when engine, models and router have been made."""
-    at, inside = (ENGINES_STAGES, ("Account", 2.0)) if EVERYWHERE else (set(), None)
+    at, inside = (ENGINES_STAGES, ("Service user", 2.0)) if EVERYWHERE else (set(), None)
     output, killed = through_kills(machine, SITE, at=at, inside=inside)
 
     assert killed == ({*ENGINES_STAGES, INSIDE} if EVERYWHERE else set())

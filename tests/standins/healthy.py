@@ -209,6 +209,8 @@ class Healthy:
         self.backup_timer, self.backup_result = "inactive", "success"
         self.graphics = Survey()
         self.chats = 0
+        # The names that chats asked for.
+        self.asked: set[str] = set()
 
     # -- what a check may do -----------------------------------------------------------------------------------------
 
@@ -278,7 +280,7 @@ class Healthy:
         if headers.get("Authorization") != f"Bearer {KEY}":
             return failure(401, "invalid_key")
         documents = {
-            "/v1/models": {"data": [{"id": "coder"}, {"id": "probe"}]},
+            "/v1/models": {"data": [{"id": "coder"}, {"id": "smoke-test"}]},
             "/gridtie/config": self.config,
             "/gridtie/route": self.plan,
             "/gridtie/requests/req-1": self.row,
@@ -288,6 +290,7 @@ class Healthy:
     def _chat(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
         # What the doctor asks is nobody's work: without this it would count as a saving.
         assert headers["x-gridtie-purpose"] == "doctor"
+        self.asked.add(body["model"])
         if "response_format" in body:
             text = self.choice
         else:

@@ -35,14 +35,14 @@ DOCUMENT: dict[str, Any] = {
         "coder": {
             "local": "auto",
             "purpose": "code",
-            "floor": 50,
+            "min_score": 50,
             "cloud": {"provider": "openai", "model": "gpt-5.4-mini"},
         },
         "chat": {
             "local": ["qwen2.5-coder:7b", "smollm2"],
             "cloud": {"provider": "openai", "model": "gpt-5.4-mini"},
         },
-        "probe": {"local": "smollm2", "purpose": "smoke-test"},
+        "smoke-test": {"local": "smollm2", "purpose": "smoke-test"},
         "remote": {"local": None, "cloud": {"provider": "openai", "model": "gpt-5.4-mini"}},
     },
     "rules": [

@@ -28,7 +28,8 @@ OnText = Callable[[str], None]
 
 
 class RequestFailed(Exception):
-    """The endpoint could not be reached, or refused, or broke off. The text says what was asked and what came.
+    """The endpoint could not be reached, or refused, or its answer was interrupted. The text says what was
+    asked and what came.
 
     `request_id` is the router's, None where it gave none: what was billed until then is in its ledger.
     """
@@ -158,7 +159,7 @@ class Client:
                 return _collect(agent, str(body["model"]), answer, started, on_text)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            failed = RequestFailed(f"{agent}: the answer of {url} broke off: {reason}. See: gridtie doctor")
+            failed = RequestFailed(f"{agent}: the answer of {url} was interrupted: {reason}. See: gridtie doctor")
             failed.request_id = request_id
             raise failed from error
         except RequestFailed as failed:
@@ -212,7 +213,7 @@ def _collect(agent: str, model: str, answer: httpx.Response, started: float, on_
         if now > _REQUEST_SECONDS:
             raise RequestFailed(f"{agent}: no end of the answer after {_REQUEST_SECONDS:g} s")
         if "error" in event:
-            raise RequestFailed(f"{agent}: the stream broke off: {_error_text(event)}")
+            raise RequestFailed(f"{agent}: the stream was interrupted: {_error_text(event)}")
         usage = event.get("usage") or usage
         for choice in event.get("choices", []):
             delta = choice.get("delta", {})

@@ -75,7 +75,7 @@ def _write(task: Task, session: Session, run: Runner, screen: Screen, tries: lis
 
 def _advise(task: Task, session: Session, run: Runner, screen: Screen, source: str) -> Result:
     """Test cases and review: shown and scored, but not allowed to fail the run."""
-    screen.agent(tester.NAME, "writes test cases from the order alone, without seeing the code")
+    screen.agent(tester.NAME, "writes test cases from the task alone, without seeing the code")
     score = _try(screen, lambda: tester.score(run, task, tester.write_cases(session, task)))
     if score is not None:
         caught = "catches" if score.catches_mutant else "does not catch"

@@ -16,7 +16,7 @@ SCHEMA = 1
 WITHIN = 2.0
 _MEMORY = "memory.fit"
 _HEAD = (
-    *("host", "model", "engine", "first token p50", "p95", "answer/s alone", "predicted", "together/s", "at once"),
+    *("host", "model", "engine", "first token p50", "p95", "answer/s alone", "predicted", "together/s", "parallel"),
     *("memory", "off the prediction"),
 )
 _MIB = 1 << 20

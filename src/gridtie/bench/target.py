@@ -6,6 +6,7 @@ alias and environment lead to it, and nothing of the routing file has to be unde
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from gridtie.config.load import load_routing
 from gridtie.config.names import PRIVATE
 from gridtie.config.problems import ConfigError, closest
 from gridtie.config.station import load_station
+from gridtie.host.purpose_names import renamed
 from gridtie.host.router import Declined
 from gridtie.ledger.prices import Prices, PricesError
 from gridtie.providers.registry import Targets
@@ -74,6 +76,8 @@ def find_route(router: Router, wanted: str, environment: str | None = None, purp
     asker = _Asker(router, purpose)
     listed = router.get("/v1/models").get("data", [])
     names = [str(row["id"]) for row in listed]
+    if told := renamed(wanted, names):
+        sys.stderr.write(f"{told}\n")
     refusals: list[str] = []
     for name in dict.fromkeys((wanted, *(names if "/" in wanted else ()))):
         for plan in _plans(asker, name, environment, refusals):

@@ -1,6 +1,6 @@
 """`python -m gridtie.catalogue`: read models' headers from their library into config/models.yaml (`make catalogue`).
 
-Exit status: 0 done, 1 something could not be asked (the rest is written), 2 asked wrongly.
+Exit status: 0 done, 1 a check failed (a model could not be read; the rest is written), 2 usage or connection error.
 """
 
 from __future__ import annotations

@@ -56,8 +56,15 @@ def _alias(routing: Routing, model: Model, path: KeyPath) -> Iterator[Problem]:
             what=f'"{model.baseline}" is no `provider/model`',
             fix="write it as in prices.json",
         )
-    if model.floor is not None and not 0 <= model.floor <= 100:
-        yield Problem(path=(*path, "floor"), what=f"found {model.floor:g}, wanted a score from 0 to 100")
+    for name, score in (("min_score", model.min_score), ("floor", model.floor)):
+        if score is not None and not 0 <= score <= 100:
+            yield Problem(path=(*path, name), what=f"found {score:g}, wanted a score from 0 to 100")
+    if model.min_score is not None and model.floor is not None:
+        yield Problem(
+            path=(*path, "floor"),
+            what="`floor` is the former name of `min_score`, and both are set",
+            fix="leave out `floor`",
+        )
 
 
 def places(written: object, path: KeyPath) -> list[KeyPath]:

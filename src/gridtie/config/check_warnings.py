@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from gridtie.config.load import RoutingFile
 from gridtie.config.problems import KeyPath, Problem, closest, listed
 from gridtie.config.schema import Model, Routing, Rule
-from gridtie.host.purpose_names import FORMER_PURPOSES
+from gridtie.host.purpose_names import FORMER_ALIASES, FORMER_PURPOSES
 
 # What ends with a request, whatever is written for it.
 _WITHIN_TOTAL = ("connect", "first_token", "first_token_cold", "between_tokens", "whole")
@@ -19,6 +19,7 @@ def warnings(file: RoutingFile, keys: Collection[str] | None) -> list[Problem]:
         *_times(file),
         *_retries(file.routing),
         *_purposes(file.routing),
+        *_former_names(file.routing),
         *(() if keys is None else _budgets(file.routing, keys)),
     ]
     return [file.source.locate(problem) for problem in found]
@@ -58,6 +59,22 @@ def _retries(routing: Routing) -> Iterator[Problem]:
                 path=(*path, "retries", "count"),
                 what=f"found {owner.retries.count}, and limits.attempts ends a request after {most + 1} attempts",
                 fix="lower it, or raise limits.attempts",
+            )
+
+
+def _former_names(routing: Routing) -> Iterator[Problem]:
+    for alias, model in routing.models.items():
+        if model.floor is not None:
+            yield Problem(
+                path=("models", alias, "floor"),
+                what="`floor` is called `min_score` since 1.1.0; both hold",
+                fix=f"write `min_score: {model.floor:g}`",
+            )
+        if (now := FORMER_ALIASES.get(alias)) and now not in routing.models:
+            yield Problem(
+                path=("models", alias),
+                what=f'the alias "{alias}" is called "{now}" since 1.1.0; it answers to both',
+                fix=f"write `{now}:`",
             )
 
 

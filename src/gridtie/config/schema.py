@@ -105,8 +105,9 @@ class Model(Struct, frozen=True):
     `local` is `auto` (the station's best model for `purpose`), a model of the station by its name
     (`gridtie/smollm2:135m`, `smollm2:135m` or just `smollm2`), `provider/model` of another local
     provider, or a list of such names in order of preference; `cloud` is one or a list likewise.
-    `floor` is the least coding score (aider edit, percent) that a local model needs where a rule
-    lets it stand in for the cloud, that is, where `use` names a cloud before it.
+    `min_score` is the least coding score (aider edit, percent) that a local model needs as a
+    fallback for a cloud, that is, where a rule's `use` names a cloud before it. `floor` is its name
+    before 1.1.0; one of them at most is set.
     """
 
     SET_BY_LOADER: ClassVar[frozenset[str]] = frozenset({"written"})
@@ -116,6 +117,7 @@ class Model(Struct, frozen=True):
     cloud: CloudModel | list[CloudModel] | None = None
     # `provider/model` in the price snapshot that the savings are measured against; None: the default's.
     baseline: str | None = None
+    min_score: float | None = None
     floor: float | None = None
     timeouts: OwnTimeouts = OwnTimeouts()
     retries: OwnRetries = OwnRetries()
@@ -126,6 +128,10 @@ class Model(Struct, frozen=True):
         """Every local model, in order of preference."""
         named = self.local if isinstance(self.local, list) else [] if self.local is None else [self.local]
         return [LocalModel(model=each) if isinstance(each, str) else each for each in named]
+
+    def least_score(self) -> float | None:
+        """By whichever of its names it is set."""
+        return self.floor if self.min_score is None else self.min_score
 
     def cloud_models(self) -> list[CloudModel]:
         """Every cloud, in order of preference."""

@@ -67,7 +67,7 @@ def _build(writer: Writer, ways: Sequence[Way], box: sandbox.Sandbox, spend: flo
         failure, status = "interrupted", INTERRUPTED
     else:
         left, broken = len(writer.results.left), writer.results.broken
-        failure, status = (f"{left} runs broke off: {broken[-1].why}", COULD_NOT) if left else ("", COMPARED)
+        failure, status = (f"{left} runs were interrupted: {broken[-1].why}", COULD_NOT) if left else ("", COMPARED)
     if failure:
         writer.add(Stopped(why=failure))
     return failure, status

@@ -1,7 +1,6 @@
 """The `gridtie` command on a host: standard library only, packed as a zipapp.
 
-Exit status: 0 all is well, 1 the answer is no (a check fails, the router refuses), 2 it was asked wrongly or cannot be
-asked.
+Exit status: 0 all is well, 1 a check failed, 2 usage or connection error, which a refusal of the router is as well.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="gridtie",
         description="A local LLM station: what fits, whether it works, what it answered, what it cost.",
-        epilog="Exit status: 0 all is well, 1 the answer is no, 2 asked wrongly or cannot be asked.",
+        epilog="Exit status: 0 all is well, 1 a check failed, 2 usage or connection error.",
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -98,10 +97,9 @@ def run(parser: argparse.ArgumentParser, argv: Optional[Sequence[str]]) -> int:
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))
-    except Declined as error:
-        return _fail(1, error)
-    except (StationError, Unreachable) as error:
-        return _fail(2, error)
+    except (StationError, Unreachable, Declined) as error:
+        sys.stderr.write(f"gridtie: {printable(str(error))}\n")
+        return 2
     except BrokenPipeError:
         # The reader (head, less) has seen enough; Python must not complain about it when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -118,11 +116,6 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _version(_: Any) -> int:
     sys.stdout.write(f"gridtie {__version__}\n")
     return 0
-
-
-def _fail(status: int, error: Exception) -> int:
-    sys.stderr.write(f"gridtie: {printable(str(error))}\n")
-    return status
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def chat(endpoint: str, key: str, model: str, messages: Sequence[Mapping[str, st
             raise Declined(answer.status, code, message or f"{endpoint} answered {answer.status}")
         for event in _events(answer):
             if "error" in event:
-                raise _broken_off(event["error"])
+                raise _interrupted(event["error"])
             for choice in event.get("choices") or ():
                 text = (choice.get("delta") or {}).get("content")
                 if text:
@@ -42,9 +42,9 @@ def chat(endpoint: str, key: str, model: str, messages: Sequence[Mapping[str, st
         connection.close()
 
 
-def _broken_off(error: Any) -> Declined:
+def _interrupted(error: Any) -> Declined:
     told = error if isinstance(error, dict) else {"message": error}
-    return Declined(502, str(told.get("code") or ""), str(told.get("message") or "the answer broke off"))
+    return Declined(502, str(told.get("code") or ""), str(told.get("message") or "the answer was interrupted"))
 
 
 def _connection(parts: urllib.parse.SplitResult) -> http.client.HTTPConnection:

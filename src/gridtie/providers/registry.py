@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from gridtie.config.names import canonical
 from gridtie.config.problems import ConfigError, Problem, listed
@@ -14,7 +15,7 @@ from gridtie.config.redact import path_or_nothing
 from gridtie.config.schema import Locality, Model, OwnRetries, OwnTimeouts, Price, Provider, Routing
 from gridtie.config.station import Member, Shown, Station, StationModel
 from gridtie.dialects.types import Usage
-from gridtie.host.purpose_names import current_purpose
+from gridtie.host.purpose_names import FORMER_ALIASES, current_purpose
 from gridtie.providers import local
 from gridtie.providers.cloud import limit_field
 from gridtie.providers.pool import OWN_PURPOSE, Pair, members, order
@@ -48,7 +49,7 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     local: tuple[Target, ...] = ()
     cloud: tuple[Target, ...] = ()
-    floor: float | None = None
+    min_score: float | None = None
     baseline: str = ""
     # Every name that means the same, in canonical form: a rule about one of them is about all.
     names: frozenset[str] = frozenset()
@@ -93,7 +94,8 @@ class Targets:
         pricing: Pricing | None,
     ) -> None:
         self.by_id = by_id
-        # By their canonical form; `Alias.name` is as it is written in the file.
+        # By their canonical form; `Alias.name` is as it is written in the file. A former name leads to the alias of
+        # today's, and is listed nowhere.
         self.aliases = aliases
         self._models = models
         # The same in canonical form, where that tells them apart: people write names as they please.
@@ -128,7 +130,7 @@ class Targets:
 
     def names(self) -> list[str]:
         """Every alias and every local model's own name, for a message."""
-        aliases = [entry.name for entry in self.aliases.values()]
+        aliases = [entry.name for entry in self._listed()]
         return [*aliases, *sorted({entry.local[0].model for entry in self._models.values()} - set(aliases))]
 
     def candidates(self, alias: str | Alias, use: str) -> tuple[Target, ...]:
@@ -148,7 +150,7 @@ class Targets:
 
     def models(self) -> list[ModelListing]:
         """Every name that `GET /v1/models` lists: aliases that have a target, then local models."""
-        entries = [(entry, "alias") for entry in self.aliases.values()]
+        entries = [(entry, "alias") for entry in self._listed()]
         entries += [(entry, "model") for name, entry in sorted(self._models.items()) if name == entry.local[0].model]
         rows = []
         for entry, kind in entries:
@@ -171,6 +173,15 @@ class Targets:
                     )
                 )
         return rows
+
+    def listing(self, name: str) -> ModelListing | None:
+        """The one of `models` that a name leads to, a former name as well."""
+        entry = self.aliases.get(canonical(name))
+        wanted = canonical(name if entry is None else entry.name)
+        return next((row for row in self.models() if canonical(row.id) == wanted), None)
+
+    def _listed(self) -> list[Alias]:
+        return [entry for name, entry in self.aliases.items() if canonical(entry.name) == name]
 
     def cost(self, target: Target, usage: Usage) -> float | None:
         """US dollars for `usage` at a target: 0 for a local one, None where no price is known."""
@@ -208,6 +219,7 @@ class _Builder:
             for name, it in self._routing.providers.items()
             for model, price in it.prices.items()
         }
+        aliases |= _by_both_names(aliases)
         return Targets(self._by_id, aliases, self._own_names(station_models), overrides, pricing)
 
     # Credentials
@@ -306,7 +318,7 @@ class _Builder:
             name=model.written or name,
             local=local,
             cloud=cloud,
-            floor=model.floor,
+            min_score=model.least_score(),
             names=frozenset({canonical(name)}),
             shares=_shares(here) | _shares(there),
             timeouts=model.timeouts,
@@ -410,3 +422,15 @@ def _spellings(name: str, purpose: str) -> list[Callable[[StationModel], bool]]:
         lambda model: model.catalogue == name,
         lambda model: model.catalogue.partition(":")[0] == name,
     ]
+
+
+def _by_both_names(aliases: dict[str, Alias]) -> dict[str, Alias]:
+    """Aliases that got another name, of which a routing file has the former or today's: under both."""
+    found: dict[str, Alias] = {}
+    for former, now in FORMER_ALIASES.items():
+        if (former in aliases) != (now in aliases):
+            entry = aliases.get(former) or aliases[now]
+            name = entry.name if now in aliases else now
+            both = replace(entry, name=name, names=entry.names | {former, now})
+            found |= {former: both, now: both}
+    return found

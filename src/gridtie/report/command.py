@@ -36,7 +36,7 @@ _WRONG = (ConfigError, NothingAskedError, PricesError, QuestionError, StationErr
 
 
 def run(args: Namespace) -> int:
-    """Exit status 1 where the answer is no: an alarm, --expect, or a figure that differs."""
+    """Exit status 1 where a check failed: an alarm, --expect, or a figure that differs."""
     try:
         return _run(args)
     except _WRONG as error:

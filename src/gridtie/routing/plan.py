@@ -26,7 +26,7 @@ SkipCode = Literal[
     "absent",  # the rule names it and nothing of the kind is configured
     "policy",  # `never` or `private` forbids it
     "capability",  # it cannot do what the request needs
-    "floor",  # its coding score is below what the alias asks of a stand-in
+    "min_score",  # its coding score is below what the alias asks of a fallback for the cloud
     "price",  # more than `max_cost`, or a limit on money holds and no price is known
     "budget",  # a budget is used up
     "unready",  # its engine does not answer

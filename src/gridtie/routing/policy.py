@@ -214,7 +214,7 @@ class _Worker:
 
     def _chosen(self) -> list[_Chosen]:
         chosen: dict[str, _Chosen] = {}
-        stands_in = False
+        fallback = False
         for place, item in enumerate(self.rule.use):
             targets = self.targets.candidates(self.alias, item)
             if not targets:
@@ -222,9 +222,9 @@ class _Worker:
             for target in targets:
                 # Weights are the alias's own: a rule that names a model means it.
                 share = self.alias.shares.get(target.id) if item in ("local", "cloud") else None
-                if target.id not in chosen and self._allowed(target, share, stands_in):
+                if target.id not in chosen and self._allowed(target, share, fallback):
                     chosen[target.id] = _Chosen(target, item, place, share)
-            stands_in = stands_in or item == "cloud" or any(target.locality == "cloud" for target in targets)
+            fallback = fallback or item == "cloud" or any(target.locality == "cloud" for target in targets)
         return list(chosen.values())
 
     def _absence(self, item: str) -> str:
@@ -232,7 +232,7 @@ class _Worker:
             return self.alias.no_local
         return self.alias.no_cloud if item == "cloud" else f"the station does not have the model of {item}"
 
-    def _allowed(self, target: Target, share: Share | None, stands_in: bool) -> bool:
+    def _allowed(self, target: Target, share: Share | None, fallback: bool) -> bool:
         if why := self.forbidden.get(target.locality):
             self._skip(target.id, why, "policy")
         elif barred := refusals.barred(self.info, target):
@@ -244,18 +244,18 @@ class _Worker:
             self._skip(target.id, f"it has no chat template: it {what}, and is for that alone", "capability")
         elif lacking := self.info.needs - target.capabilities:
             self._skip(target.id, f"it cannot do {listed(sorted(lacking))}", "capability")
-        elif stands_in and target.locality == "local" and (low := self._below_floor(target)):
-            self._skip(target.id, low, "floor")
+        elif fallback and target.locality == "local" and (low := self._below_min_score(target)):
+            self._skip(target.id, low, "min_score")
         else:
             return True
         return False
 
-    def _below_floor(self, target: Target) -> str:
-        floor = self.alias.floor
-        if floor is None or (target.score is not None and target.score >= floor):
+    def _below_min_score(self, target: Target) -> str:
+        least = self.alias.min_score
+        if least is None or (target.score is not None and target.score >= least):
             return ""
         score = "its coding score is not known" if target.score is None else f"its coding score is {target.score:g}"
-        return f'{score}, and "{self.alias.name}" asks for {floor:g} of a local model that stands in for the cloud'
+        return f"{score}, and a local fallback for the cloud needs {least:g} (models.{self.alias.name}.min_score)"
 
     def _skip(self, target: str, reason: str, code: refusals.SkipCode) -> None:
         self.skipped.append(Skip(target=target, reason=reason, code=code))

@@ -80,7 +80,7 @@ def test_the_request_names_agent_environment_and_schema(connect: Callable[[Handl
     [
         (httpx.Response(401, json={"error": {"message": "unknown key"}}), "401: unknown key"),
         (httpx.Response(500, text="<html>oops"), "500: <html>oops"),
-        (_stream(_chunk("x"), {"error": {"message": "engine died"}}), "broke off: engine died"),
+        (_stream(_chunk("x"), {"error": {"message": "engine died"}}), "interrupted: engine died"),
         (_stream(_chunk("x")), "without a finish reason"),
         (_stream(_chunk("x"), done=False), "without a finish reason"),
         (httpx.Response(200, text="data: {oops\n\n"), "not JSON"),

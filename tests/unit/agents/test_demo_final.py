@@ -70,7 +70,7 @@ def _raise(error: BaseException) -> Callable[[], Result]:
         (lambda: Result((REPLY,), "source", Judgement(3, 3, ())), 0),
         (lambda: Result((REPLY,), "source", Judgement(2, 3, ("f(1) returned 2",))), 1),
         (lambda: Result((REPLY,), failure="none of 6 tries"), 1),
-        (_raise(RequestFailed("the stream broke off")), 2),
+        (_raise(RequestFailed("the stream was interrupted")), 2),
         (_raise(SandboxUnavailable("the container did not start")), 2),
         (_raise(KeyboardInterrupt()), 130),
     ],

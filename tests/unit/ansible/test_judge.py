@@ -103,7 +103,7 @@ def test_backups_by_a_timer_need_systemd() -> None:
 
 def test_a_restore_that_was_broken_off_is_finished_first() -> None:
     (problem,) = judge_restore({"stage": "decided", "backup": "/srv/b.tar.gz"})
-    assert "/srv/b.tar.gz was broken off" in problem["found"]
+    assert "/srv/b.tar.gz was interrupted" in problem["found"]
     assert "gridtie restore" in problem["fix"]
     assert judge_restore({"stage": "staging"}) == judge_restore({}) == []
 

@@ -28,6 +28,25 @@ def test_the_former_name_of_a_purpose_holds_and_is_told() -> None:
     assert 'models.proof.purpose: the purpose "probe" is called "smoke-test" since 1.1.0; both hold' in warning
 
 
+def test_the_former_name_of_the_minimum_score_is_told_with_what_to_write() -> None:
+    models = house.document()["models"]
+    models["coder"]["floor"] = models["coder"].pop("min_score")
+    (warning,) = told(models=models)
+
+    assert "models.coder.floor: `floor` is called `min_score` since 1.1.0; both hold" in warning
+    assert "write `min_score: 50`" in warning
+
+
+def test_the_former_name_of_the_smoke_tests_alias_is_told_where_it_stands_alone() -> None:
+    models = house.document()["models"]
+    old = {**models, "probe": models["smoke-test"]}
+    assert told(models=old) == []
+
+    del old["smoke-test"]
+    (warning,) = told(models=old)
+    assert 'models.probe: the alias "probe" is called "smoke-test" since 1.1.0; it answers to both' in warning
+
+
 @pytest.mark.parametrize("key", ["connect", "first_token", "first_token_cold", "between_tokens", "whole"])
 def test_a_time_that_the_total_ends_before_is_told_with_both(key: str) -> None:
     (warning,) = told(timeouts={key: 45, "total": 30})

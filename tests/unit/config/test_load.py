@@ -38,7 +38,7 @@ def test_the_shipped_file_holds_and_configures_no_cloud() -> None:
     routing = load_routing(SHIPPED)
 
     assert {provider.locality for provider in routing.providers.values()} == {"local"}
-    assert set(routing.models) == {"coder", "chat", "probe"}
+    assert set(routing.models) == {"coder", "chat", "smoke-test"}
 
 
 def test_the_examples_of_the_shipped_file_hold_once_their_comment_signs_are_removed() -> None:
@@ -165,7 +165,7 @@ MEANINGS = [
     ("models/coder/cloud/provider", "station", '"station" is local; put it under `local`'),
     ("models/coder/local", "openai/gpt", '"openai" is a cloud provider'),
     ("models/coder/local", [], "models.coder.local: the list is empty"),
-    ("models/probe", {"local": None}, "neither local nor cloud is set"),
+    ("models/smoke-test", {"local": None}, "neither local nor cloud is set"),
     ("models/coder/purpose", "coding", '"coding" is no purpose; did you mean "code"?'),
     ("models/coder/cloud", [], "models.coder.cloud: the list is empty"),
     ("models/coder/cloud", [CLOUD, CLOUD], 'models.coder.cloud[1]: "openai/gpt-5.4-mini" is given twice'),
@@ -185,6 +185,8 @@ MEANINGS = [
     ("retries", {"backoff": 0}, "retries.backoff: found 0, wanted more than 0 (seconds)"),
     ("retries", {"max_backoff": float("inf")}, "retries.max_backoff: found inf"),
     ("models/coder/floor", 101, "found 101, wanted a score from 0 to 100"),
+    ("models/coder/floor", 40, "`floor` is the former name of `min_score`, and both are set"),
+    ("models/coder/min_score", 101, "found 101, wanted a score from 0 to 100"),
     ("models/coder/baseline", "gpt", '"gpt" is no `provider/model`'),
     ("models/two words", {"local": "auto"}, "is empty or has spaces"),
     ("rules", [], "without one every request is refused"),

@@ -171,7 +171,7 @@ def test_the_limit_is_not_passed_and_more_may_be_spent_later(compare: Command, f
 def test_a_run_that_broke_off_is_done_again_and_its_price_counts(compare: Command, file: Path) -> None:
     first = compare(*TWO, "--spend", "1", "--out", str(file), local=(Behaviour(exact=True, text="{}"), *[GONE] * 2))
     assert first.status == 2
-    assert "2 runs broke off" in first.err
+    assert "2 runs were interrupted" in first.err
     second = compare("--resume", str(file))
 
     assert second.status == 0, second.err

@@ -157,9 +157,9 @@ def test_requests_as_json_is_the_row(router: Httpd, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out) == ROW
 
 
-def test_the_routers_no_is_1_in_one_line(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_routers_no_is_2_in_one_line(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     router.answers["/gridtie/requests/no"] = (404, {"error": {"code": "not_found", "message": "no request 'no'"}})
-    assert cli.main(["requests", "no"]) == 1
+    assert cli.main(["requests", "no"]) == 2
     assert capsys.readouterr().err == "gridtie: no request 'no'\n"
 
 

@@ -101,7 +101,7 @@ def test_each_member_offers_its_best_model_for_a_purpose() -> None:
 
 
 def test_the_model_that_proves_a_machine_is_its_own() -> None:
-    assert local("probe", facts("gpu-server"), prefer="always") == [SMALL]
+    assert local("smoke-test", facts("gpu-server"), prefer="always") == [SMALL]
 
 
 def test_a_pool_that_the_routing_file_does_not_name_is_not_used() -> None:

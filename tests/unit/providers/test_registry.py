@@ -157,11 +157,36 @@ def test_models_lists_aliases_that_can_be_served_and_local_models_by_name() -> N
     assert listed == {
         ("coder", "alias", ("local", "cloud")),
         ("chat", "alias", ("local", "cloud")),
-        ("probe", "alias", ("local",)),
+        ("smoke-test", "alias", ("local",)),
         ("remote", "alias", ("cloud",)),
         ("gridtie/smollm2:135m", "model", ("local",)),
         ("gridtie/qwen2.5-coder:7b", "model", ("local",)),
     }
+
+
+@pytest.mark.parametrize("written", ["smoke-test", "probe", "Probe"])
+def test_an_alias_that_got_another_name_answers_to_both_and_is_listed_by_todays(written: str) -> None:
+    models = house.document()["models"]
+    models[written] = models.pop("smoke-test")
+    targets = build(models=models)
+    limited = targets.only(frozenset({"probe"}))
+
+    for name in ("smoke-test", "probe", "Probe"):
+        assert ids(targets, name, "local") == ids(limited, name, "local") == [SMALL]
+        assert (row := targets.listing(name)) is not None and row.id == "smoke-test"
+    assert targets.listing("nothing") is None
+    assert [row.id for row in limited.models() if row.kind == "alias"] == ["smoke-test"]
+    assert "smoke-test" in targets.names() and "probe" not in targets.names()
+    assert "smoke-test" in {row.id for row in targets.models()}
+
+
+def test_where_a_file_has_both_names_each_is_an_alias_of_its_own() -> None:
+    models = house.document()["models"] | {"probe": {"local": "qwen2.5-coder:7b"}}
+    targets = build(models=models)
+
+    assert ids(targets, "probe", "local") == [LARGE]
+    assert ids(targets, "smoke-test", "local") == [SMALL]
+    assert {"probe", "smoke-test"} <= {row.id for row in targets.models()}
 
 
 def test_models_says_who_serves_a_name_with_digest_score_and_what_it_showed() -> None:

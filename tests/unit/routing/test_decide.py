@@ -55,8 +55,8 @@ ORDERS = [
     ("development is local first, then the cloud", "coder", "dev", {}, [LARGE, CLOUD]),
     ("so is test", "coder", "test", {}, [LARGE, CLOUD]),
     ("ci is local only", "coder", "ci", {}, [LARGE]),
-    ("production is cloud first, then a local model above the floor", "coder", "production", {}, [CLOUD, LARGE]),
-    ("an alias without a cloud stays local everywhere", "probe", "production", {}, [SMALL]),
+    ("production is cloud first, then a local model of the minimum score", "coder", "production", {}, [CLOUD, LARGE]),
+    ("an alias without a cloud stays local everywhere", "smoke-test", "production", {}, [SMALL]),
     ("an alias with a list tries it in order", "chat", "dev", {}, [LARGE, SMALL, CLOUD]),
     ("a local model answers to its own name", "gridtie/smollm2:135m", "dev", {}, [SMALL]),
     ("and to its name in the catalogue", "smollm2:135m", "ci", {}, [SMALL]),
@@ -144,7 +144,7 @@ def test_an_unknown_model_is_answered_with_the_list_of_what_exists() -> None:
     refusal = plan("nothing-like-it").refusal
 
     assert refusal is not None
-    assert "coder, chat, probe, remote, gridtie/qwen2.5-coder:7b, gridtie/smollm2:135m" in refusal.message
+    assert "coder, chat, smoke-test, remote, gridtie/qwen2.5-coder:7b, gridtie/smollm2:135m" in refusal.message
 
 
 def test_what_passes_by_itself_says_when_to_come_back() -> None:
@@ -186,22 +186,33 @@ def test_without_a_station_the_refusal_says_how_to_get_one() -> None:
     assert "run `ansible-playbook site.yml`" in refused.message
 
 
-def test_a_weak_local_model_does_not_stand_in_for_the_cloud() -> None:
+def test_a_weak_local_model_is_no_fallback_for_the_cloud() -> None:
     weak = house.policy(house.station(large={"score": 49.9}))
 
     decision = plan("coder", "production", policy=weak)
 
     assert ids(decision) == [CLOUD]
-    assert codes(decision) == {LARGE: "floor"}
+    assert codes(decision) == {LARGE: "min_score"}
 
 
-def test_a_local_model_without_a_score_does_not_reach_a_floor() -> None:
+def test_a_local_model_without_a_score_does_not_reach_a_minimum() -> None:
     unknown = house.policy(house.station(large={"score": None}))
 
     assert ids(plan("coder", "production", policy=unknown)) == [CLOUD]
 
 
-def test_the_floor_does_not_hold_where_local_comes_first() -> None:
+def test_a_minimum_score_by_its_former_name_holds() -> None:
+    models = house.document()["models"]
+    models["coder"]["floor"] = models["coder"].pop("min_score")
+    weak = house.policy(house.station(large={"score": 49.9}), models=models)
+
+    decision = plan("coder", "production", policy=weak)
+
+    assert ids(decision) == [CLOUD]
+    assert "needs 50 (models.coder.min_score)" in decision.skipped[0].reason
+
+
+def test_the_minimum_score_does_not_hold_where_local_comes_first() -> None:
     weak = house.policy(house.station(large={"score": 1.0}))
 
     assert ids(plan("coder", "dev", policy=weak)) == [LARGE, CLOUD]
@@ -223,7 +234,7 @@ def test_a_prompt_that_may_fit_keeps_the_order_of_the_rule() -> None:
 
 
 def test_a_prompt_clearly_over_is_still_tried_where_nothing_larger_may_be_used() -> None:
-    assert ids(plan(ask(alias="probe", environment="ci", prompt_tokens=1_000_000))) == [SMALL]
+    assert ids(plan(ask(alias="smoke-test", environment="ci", prompt_tokens=1_000_000))) == [SMALL]
 
 
 def test_a_model_that_is_not_in_memory_gets_the_time_to_load() -> None:
@@ -577,7 +588,7 @@ target_states = st.builds(
 )
 asks = st.builds(
     house.request,
-    st.sampled_from(["coder", "chat", "probe", "remote", "smollm2:135m", "unknown", ""]),
+    st.sampled_from(["coder", "chat", "smoke-test", "probe", "remote", "smollm2:135m", "unknown", ""]),
     environments,
     tags=tags,
     agent=st.sampled_from([None, "tester"]),

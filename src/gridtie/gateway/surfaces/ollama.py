@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from gridtie.config.names import canonical
 from gridtie.dialects.embeddings.facts import read_embed, read_embeddings
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
@@ -106,11 +105,9 @@ class Ollama:
             self._fault(exchange, 400, "invalid_body", "wanted an object with the model's name under 'model'")
             return
         name = asked.model or asked.name or ""
-        known = canonical(_known(exchange, name))
-        for listed in exchange.head.loaded.targets.models():
-            if canonical(listed.id) == known:
-                exchange.respond(200, JSON, _encode(_shown(listed)))
-                return
+        if (listed := exchange.head.loaded.targets.listing(_known(exchange, name))) is not None:
+            exchange.respond(200, JSON, _encode(_shown(listed)))
+            return
         self._fault(exchange, 404, "model_not_found", f"model {name[:200]!r} not found; GET /api/tags lists them")
 
     def ps(self, exchange: Exchange) -> None:

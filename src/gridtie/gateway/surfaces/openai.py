@@ -7,7 +7,6 @@ from urllib.parse import unquote
 
 import msgspec
 
-from gridtie.config.names import canonical
 from gridtie.dialects.embeddings.facts import read_openai
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_chat.facts import read
@@ -66,11 +65,10 @@ class OpenAI:
         """One of them."""
         head = exchange.head
         name = unquote(head.rest)
-        for listed in head.loaded.targets.models():
-            if canonical(listed.id) == canonical(name):
-                of_anthropic = b"anthropic-version" in head.headers
-                exchange.respond(200, JSON, shown(listed) if of_anthropic else _encode(_row(listed)))
-                return
+        if (listed := head.loaded.targets.listing(name)) is not None:
+            of_anthropic = b"anthropic-version" in head.headers
+            exchange.respond(200, JSON, shown(listed) if of_anthropic else _encode(_row(listed)))
+            return
         fault = Fault(
             status=404, code="model_not_found", message=f"there is no model {name[:200]!r}; GET /v1/models lists them"
         )

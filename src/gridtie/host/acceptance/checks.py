@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ..tool_calls import instructions, read, schema_of
 from .engine import Clock, Engine, Messages, OutOfTime, Refused, Said
-from .memory import MIB, TOLERANCE, Reserved, Room, parts_told
+from .memory import MIB, TOLERANCE, Reserved, Resident, parts_told
 from .processes import Process
 from .record import FAILED, HELD, NOT_RUN, Result
 from .references import LEAST_COSINE, reference
@@ -243,10 +243,10 @@ def memory(subject: Subject) -> Result:
         figures["reserved"] = reserved
     if process is not None:
         # With graphics it is not known which part lies in main memory; too much is too much.
-        room = Room((subject.model,), process.prompt_cache)
+        resident = Resident((subject.model,), process.prompt_cache)
         found.append(f"resident {process.resident / MIB:.0f} MiB")
-        wanted.append(room.told())
-        held = held and process.resident <= room.most
+        wanted.append(resident.told())
+        held = held and process.resident <= resident.most
         figures["resident"] = process.resident
     if len(found) == 1:
         why = "the engine does not say what it reserved, and its process cannot be seen from here"

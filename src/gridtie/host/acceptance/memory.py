@@ -10,7 +10,7 @@ from ..fit.memory import FULL, Need
 MIB = 1 << 20
 
 # What a llama.cpp server process takes beside its model (Python, the library, heap, threads), with its launcher:
-# about 130 MiB measured with the probe model on both engines.
+# about 130 MiB measured with the smoke-test model on both engines.
 PROCESS_BYTES = 192 * MIB
 # The formula is within 2 % of the server's own dry run; the rest is what allocators and page tables add.
 TOLERANCE = 0.05
@@ -36,7 +36,7 @@ def parts_of(need: Need) -> dict[str, int]:
 
 
 @dataclass(frozen=True)
-class Room:
+class Resident:
     """Bytes that the processes of models may be resident with, and what that is made of.
 
     `cache` is what prompts are kept in for reuse, `on_cards` what lies in graphics memory.

@@ -9,8 +9,8 @@ from typing import List, Tuple
 DESCRIPTION = (
     "Times requests to one target through the router and, where its engine can be reached, beside it. Requests are "
     "marked, and stand outside every report. Nothing goes to a cloud without --spend. Exit status: 0 all is measured "
-    "and every --expect holds, 1 one does not (with --compare: the second is slower), 2 it could not be measured; what "
-    "was measured by then stays in the file and --resume goes on."
+    "and every --expect holds, 1 a check failed (an --expect, or with --compare the second run is slower), 2 usage or "
+    "connection error; what was measured by then stays in the file and --resume goes on."
 )
 HELP = "how fast a target answers, with intervals, and what the router adds"
 

@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from gridtie.host.paths import Endpoint, find, home_of
 from gridtie.host.printable import one_line, printable
+from gridtie.host.purpose_names import renamed
 from gridtie.host.router import Declined, Router, Unreachable
 from gridtie.host.streamed import chat
 
@@ -121,8 +122,10 @@ def _told() -> Iterator[None]:
 
 def _other(talk: _Talk, name: str) -> None:
     """Ask for another name from here on; one that is not listed may be a target's own, and is said."""
-    if name not in talk.names():
-        sys.stderr.write(f"{one_line(name)} is not listed; /model shows what is\n")
+    names = talk.names()
+    if name not in names:
+        told = renamed(name, names) or f"{one_line(name)} is not listed; /model shows what is"
+        sys.stderr.write(f"{told}\n")
     talk.model = name
 
 

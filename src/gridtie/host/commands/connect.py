@@ -21,6 +21,7 @@ from gridtie.host.connect.wiring import HIDDEN, Wiring
 from gridtie.host.origins import fault
 from gridtie.host.paths import Endpoint, config_dir, find, home_of
 from gridtie.host.printable import one_line, printable
+from gridtie.host.purpose_names import FORMER_ALIASES, renamed
 from gridtie.host.router import Router, send
 from gridtie.host.table import table
 
@@ -251,6 +252,9 @@ def _wiring(endpoint: Endpoint, wanted: Optional[str], environ: Any) -> Wiring:
     rows = Router(endpoint.url, endpoint.key).get("/v1/models")["data"]
     names = [row["id"] for row in rows]
     model = wanted or ("coder" if "coder" in names or not names else names[0])
+    if told := renamed(model, names):
+        sys.stderr.write(f"{told}\n")
+        model = FORMER_ALIASES[model.lower()]
     if not re.fullmatch(r"[\w./:@+-]+", model):
         raise written.NotWritten(f"{model!r} is no name that can be written everywhere; take another (--model)")
     row = next((row for row in rows if row["id"].lower() == model.lower()), None)

@@ -20,7 +20,7 @@ def register(commands: Any) -> None:
     doctor = commands.add_parser(
         "doctor",
         help="check the whole station and print one verdict",
-        description="Sends three small requests to the probe model. Needs sudo: it looks at files and containers.",
+        description="Sends three small requests to the smoke-test model. Needs sudo: it looks at files and containers.",
     )
     doctor.add_argument("--json", action="store_true", help="{verdict, checks: [{id, ok, what, found, wanted, fix}]}")
     doctor.add_argument("--deep", action="store_true", help="hash also model files above 1 GiB")

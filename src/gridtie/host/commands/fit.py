@@ -127,9 +127,14 @@ def run(args: argparse.Namespace) -> int:
     choice = _choice(catalogue, budget, wishes)
     installed = _installed(station)
     if args.json:
-        models = [{**document(verdict), "installed": verdict.model.name in installed} for verdict in choice.verdicts]
-        content = {"hardware": hardware.as_document(), "room": asdict(budget), "models": models}
-        sys.stdout.write(json.dumps({**content, "missing": dict(choice.missing)}, indent=2) + "\n")
+        models = [
+            {**document(verdict, budget), "installed": verdict.model.name in installed} for verdict in choice.verdicts
+        ]
+        available = asdict(budget)
+        content = {"hardware": hardware.as_document(), "available_memory": available, "models": models}
+        # `room` is the name of 1.0.0.
+        content.update(missing=dict(choice.missing), room=available)
+        sys.stdout.write(json.dumps(content, indent=2) + "\n")
     else:
         sys.stdout.write(header(hardware, budget, wishes) + advice(choice, wishes))
         sys.stdout.write(overview(choice.verdicts, installed) + _legend(wishes) + _offer(choice, installed))
@@ -234,7 +239,7 @@ def _recorded(path: Path) -> Hardware:
 
 def _budget(hardware: Hardware, args: argparse.Namespace) -> Budget:
     budget = budget_in_memory(hardware) if args.device == "memory" else budget_for(hardware)
-    if args.device == "graphics" and budget.name == "memory":
+    if args.device == "graphics" and not budget.on_graphics:
         reasons = "; ".join(f"{card.title}: {card.reason}" for card in hardware.graphics) or "none was found"
         raise StationError(f"no graphics card that the engine would use ({reasons}); leave --device out")
     if args.total:

@@ -105,7 +105,7 @@ def tell_one(
     if said.cannot_load:
         verdict = replace(verdict, refusals=(f"{said.name} cannot load it: {said.cannot_load}", *verdict.refusals))
     if asked.as_json:
-        sys.stdout.write(json.dumps({**document(verdict), "engine": said.document()}, indent=2) + "\n")
+        sys.stdout.write(json.dumps({**document(verdict, budget), "engine": said.document()}, indent=2) + "\n")
     else:
         sys.stdout.write(explanation(verdict, budget, said.lines()))
     return 0 if fits(verdict, wishes) and not said.cannot_load else 1

@@ -28,7 +28,7 @@ def register(below: Any) -> None:
         "accept",
         help="let a model show what it can: schema, tools, context, memory",
         description="Asks the engine itself, past the router; doctor, choice and router go by what it found. "
-        "Exit status 1 where a check fails. Needs sudo.",
+        "Exit status: 1 a check failed, 2 usage or connection error. Needs sudo.",
     )
     parser.add_argument("name", metavar="NAME", help="as the station, the catalogue or the engine calls it")
     parser.add_argument("--seconds", type=_seconds, default=LIMIT_S, metavar="S", help="for all checks (default: 120)")

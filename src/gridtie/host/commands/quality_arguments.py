@@ -11,8 +11,8 @@ from gridtie.host.commands.bench_arguments import dollars, positive
 HELP = "how many of our own tasks a target solves, and what a solved one costs"
 DESCRIPTION = (
     "Puts tasks with automatic checks to one target. What a model writes is executed in the sandbox alone. Nothing "
-    "goes to a cloud without --spend. Exit status: 0 tried (with --compare: B is not worse), 1 B is worse beyond "
-    "chance, 2 it could not be tried; what was tried by then stays, and --resume goes on."
+    "goes to a cloud without --spend. Exit status: 0 tried, 1 a check failed (with --compare: B is "
+    "worse beyond chance), 2 usage or connection error; what was tried by then stays, and --resume goes on."
 )
 CATEGORIES = ("python", "shell", "yaml", "sql", "json", "review", "tools", "long context")
 _VALUES = ("environment", "category", "set", "samples", "temperature", "spend", "out", "resume", "show", "json")

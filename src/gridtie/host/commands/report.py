@@ -27,7 +27,8 @@ def register(commands: Any) -> None:
         help="what was spent, what it would have cost elsewhere, what is left after electricity",
         description="From the ledger's file. Times: 24h, 7d or 2w (ago), a day as 2026-11-22, a time as "
         "2026-11-22T14:00 (both as this machine's clock shows them) or 2026-11-22T14:00:00Z. "
-        "Exit status: 1 where a private request reached a cloud, --expect does not hold, or a figure differs.",
+        "Exit status: 1 a check failed (a private request reached a cloud, --expect, a figure that differs), 2 usage "
+        "or connection error.",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)

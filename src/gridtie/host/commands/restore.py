@@ -48,7 +48,7 @@ def run(args: Namespace) -> int:
     except OSError as error:
         raise BackupError(f"{error}; the same command again goes on where this one stopped") from None
     if done is None:
-        sys.stdout.write("No restore was broken off; `gridtie restore FILE` begins one.\n")
+        sys.stdout.write("No restore was interrupted; `gridtie restore FILE` begins one.\n")
         return 0
     sys.stdout.write(text(done, str(places.station.get("site_command") or "make site")))
     return 0

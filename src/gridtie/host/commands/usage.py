@@ -186,7 +186,7 @@ def _remarks(report: Mapping[str, Any]) -> Iterator[str]:
     """What is not so on every station: a line for each that is."""
     totals = report["totals"]
     if totals["interrupted"] or totals["cancelled"]:
-        yield "Interrupted: the answer broke off; cancelled: the client left. Both may cost, and avoid nothing."
+        yield "Interrupted: the answer ended early; cancelled: the client left. Both may cost, and avoid nothing."
     if totals["unpriced"]:
         yield (
             f"Unpriced: no price is known, so they are in no comparison; {_amount(totals['uncompared_usd'])} of their "

@@ -12,7 +12,7 @@ from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
-from gridtie.host.purpose_names import SMOKE_TEST, current_purpose
+from gridtie.host.purpose_names import FORMER_ALIASES, SMOKE_TEST, current_purpose
 from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
@@ -125,7 +125,15 @@ class Look:
         """Where the engine's models lie; an Ollama that was here before has its own place for them."""
         return Path(str(self.engine.get("store") or self.state_dir / "models" / str(self.engine["kind"])))
 
-    def probe_model(self) -> Mapping[str, Any]:
+    @functools.cached_property
+    def smoke_test(self) -> str:
+        """The alias of the smoke-test model; a router of 1.0.0 has its former name alone. Raises `Unreachable`."""
+        answer = self.get("/v1/models")
+        listed = {model["id"] for model in answer.json()["data"]} if answer.status == 200 else set()
+        former = next((name for name, now in FORMER_ALIASES.items() if now == SMOKE_TEST), SMOKE_TEST)
+        return former if former in listed and SMOKE_TEST not in listed else SMOKE_TEST
+
+    def smoke_test_model(self) -> Mapping[str, Any]:
         """The small real model that every station has. Raises `NotThere`."""
         for model in self.models:
             if SMOKE_TEST in map(current_purpose, model["purposes"]):
@@ -282,8 +290,8 @@ class Look:
         return self.probe.http(method, self.endpoint + path, body=body, headers=sent, timeout=timeout)
 
     def chat(self, body: Mapping[str, Any]) -> Answer:
-        """One unstreamed chat with the probe model as development traffic. Raises `Unreachable`."""
-        asked = {"model": "probe", "temperature": 0, "seed": 1, "stream": False, **body}
+        """One unstreamed chat with the smoke-test model as development traffic. Raises `Unreachable`."""
+        asked = {"model": self.smoke_test, "temperature": 0, "seed": 1, "stream": False, **body}
         # The purpose keeps it out of every saving.
         told = {"x-gridtie-environment": "dev", "x-gridtie-agent": "doctor", "x-gridtie-purpose": "doctor"}
         return self.post("/v1/chat/completions", asked, headers=told, timeout=CHAT_TIMEOUT)
@@ -294,9 +302,9 @@ class Look:
         return self.chat(_GREEDY), self.chat(_GREEDY)
 
 
-# Each token of the probe model's answer ("The capital of France is Paris.") leads the next best one by at least 0.77
-# nats on both engines, so that the order of floating-point additions (a cached prompt is computed in another batch than
-# a new one) cannot tip it.
+# Each token of the smoke-test model's answer ("The capital of France is Paris.") leads the next best one by at least
+# 0.77 nats on both engines, so that the order of floating-point additions (a cached prompt is computed in another batch
+# than a new one) cannot tip it.
 _GREEDY = {
     "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
     "max_tokens": 16,

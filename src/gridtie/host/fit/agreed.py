@@ -14,10 +14,10 @@ from .choice import (
     CannotChoose,
     Choice,
     beside,
+    budget_beside,
     choose_best,
     for_any_use,
     offered,
-    room_beside,
     smaller,
 )
 from .judge import Verdict, Wishes, judge
@@ -167,7 +167,7 @@ def agreed_verdicts(
         if model is None:
             problems.append(f"{pick.name}: the catalogue has no such model")
             continue
-        left = room_beside(budget, beside(chosen, PURPOSES[pick.purposes[0]], wishes), pick.name)
+        left = budget_beside(budget, beside(chosen, PURPOSES[pick.purposes[0]], wishes), pick.name)
         asked = replace(weighed, contexts=(pick.context,))
         verdict = judge(for_any_use(model), left, asked)
         problems += [f"{pick.name}: {refusal}" for refusal in verdict.refusals]

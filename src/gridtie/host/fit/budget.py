@@ -10,7 +10,7 @@ from ..gpu import DISCRETE, INTEGRATED, Graphics
 from ..machine.bandwidth import card_bandwidth
 from ..machine.hardware import Hardware
 from .memory import GPU_CONTEXT, MARGIN
-from .placement import Budget, Device
+from .placement import MAIN_MEMORY, Budget, Device
 
 
 def budget_for(hardware: Hardware, use_graphics: bool = True) -> Budget:
@@ -36,7 +36,7 @@ def budget_in_memory(hardware: Hardware) -> Budget:
     memory, bandwidth = hardware.memory, hardware.bandwidth
     free = min(memory.total, memory.available + hardware.engine_memory)
     return Budget(
-        name="memory",
+        name=MAIN_MEMORY,
         total=memory.total,
         available=max(0, free - MARGIN),
         bandwidth=bandwidth.bytes_per_second if bandwidth else None,

@@ -60,8 +60,7 @@ class CannotChoose(ValueError):
 
 def unasked_download(budget: Budget) -> int:
     """Bytes of a model that are fetched without anybody having asked for it: what the graphics have room for."""
-    plain = not budget.cards and budget.name == "memory"
-    return UNASKED if plain else max(UNASKED, budget.total)
+    return max(UNASKED, budget.total) if budget.on_graphics else UNASKED
 
 
 def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
@@ -90,7 +89,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         taken = beside(chosen, purpose, wishes)
         judged = [
             _modest(
-                judge(model, room_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
+                judge(model, budget_beside(budget, taken, model.name), wishes, purpose, standings.get(model.name)),
                 purpose.share if taken else 1.0,
                 budget,
             )
@@ -113,7 +112,7 @@ def choose_best(catalogue: Catalogue, budget: Budget, wishes: Wishes) -> Choice:
         chosen[best.model.name] = replace(wider, chosen=True, purposes=purposes)
     if budget.cards and not wishes.together and not wishes.contexts:
         for name, verdict in list(chosen.items()):
-            chosen[name] = _longer(verdict, room_beside(budget, _always_there(chosen), name), wishes)
+            chosen[name] = _longer(verdict, budget_beside(budget, _always_there(chosen), name), wishes)
     turns = _taking_turns(chosen, budget, wishes)
     chosen = {name: replace(v, why=_why_best(v, preferred[name]) + turns.get(name, "")) for name, v in chosen.items()}
     why = "the small real model that is always there" if chosen else "the only model that can be used here"
@@ -214,8 +213,8 @@ def _cannot_be_had(verdict: Verdict) -> list[str]:
     if not verdict.refusals:
         return []
     name, placement = verdict.model.name, verdict.placement
-    short = placement is not None and not placement.possible and verdict.largest_context >= CONTEXT_STEP
-    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.largest_context}}}]" if short else ""
+    short = placement is not None and not placement.possible and verdict.max_context >= CONTEXT_STEP
+    hint = f"; it fits as gridtie_models: [{{name: {name}, context: {verdict.max_context}}}]" if short else ""
     return [f"{name}: {'; '.join(verdict.refusals)}{hint}"]
 
 
@@ -228,7 +227,7 @@ def _taking_turns(chosen: Mapping[str, Verdict], budget: Budget, wishes: Wishes)
     """For each model that shares its room with others what that means."""
     there = _always_there(chosen)
     turns = [verdict for verdict in chosen.values() if verdict not in there]
-    if wishes.together or side_by_side(turns, room_beside(budget, there, "")):
+    if wishes.together or side_by_side(turns, budget_beside(budget, there, "")):
         return {}
     names = [verdict.model.name for verdict in turns]
     return {
@@ -257,7 +256,7 @@ def _always_there(chosen: Mapping[str, Verdict]) -> list[Verdict]:
     return [verdict for verdict in chosen.values() if all(PURPOSES[name].beside for name in verdict.purposes)]
 
 
-def room_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
+def budget_beside(budget: Budget, taken: Sequence[Verdict], name: str) -> Budget:
     """What is left for the model of that name, which does not stand in its own way."""
     for verdict in taken:
         if verdict.model.name != name:

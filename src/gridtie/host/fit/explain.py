@@ -62,7 +62,7 @@ def overview(verdicts: Sequence[Verdict], installed: Collection[str] = ()) -> st
     whole reason."""
     head = (
         *("MODEL", "INSTALLED", "RECOMMENDED", "CONTEXT", "NEEDS"),
-        *("LARGEST", "AT ONCE", "TOK/S", "RANK", "SCORE", "VERDICT"),
+        *("MAX CONTEXT", "PARALLEL", "TOK/S", "RANK", "SCORE", "VERDICT"),
     )
     ordered = sorted(verdicts, key=lambda verdict: (bool(verdict.refusals), _place(verdict)))
     return table(head, [_row(verdict, installed) for verdict in ordered], right=range(3, 10)) + "\n"
@@ -72,17 +72,20 @@ def _place(verdict: Verdict) -> float:
     return verdict.standing.place if verdict.standing and verdict.standing.benchmark in _CODING else float("inf")
 
 
-def document(verdict: Verdict) -> dict[str, Any]:
-    """One verdict for programs: bytes, tokens, tokens a second, percent."""
+def document(verdict: Verdict, budget: Budget) -> dict[str, Any]:
+    """One verdict for programs: bytes, tokens, tokens a second, percent. `gpu_layers` is what llama.cpp calls so: the
+    layers that lie on graphics, 0 where models live in main memory. With the names of 1.0.0 beside today's.
+    """
     need = verdict.need
+    layers = verdict.placement.layers if verdict.placement else None
     return {
         "name": verdict.model.name,
         "chosen": verdict.chosen,
         "usable": not verdict.refusals,
         "context": verdict.context,
-        "largest_context": verdict.largest_context,
-        "largest_parallel": verdict.largest_parallel,
-        "layers_in_room": verdict.placement.layers if verdict.placement else None,
+        "max_context": verdict.max_context,
+        "max_parallel": verdict.max_parallel,
+        "gpu_layers": layers if layers is None or budget.on_graphics else 0,
         "layers": verdict.placement.of_layers if verdict.placement else None,
         "cards": verdict.placement.cards if verdict.placement else None,
         "on_card": (verdict.placement.on_card or None) if verdict.placement else None,
@@ -104,6 +107,9 @@ def document(verdict: Verdict) -> dict[str, Any]:
         "license": verdict.model.license.id,
         "why": verdict.why or "; ".join(verdict.refusals),
         "refusals": list(verdict.refusals),
+        "largest_context": verdict.max_context,
+        "largest_parallel": verdict.max_parallel,
+        "layers_in_room": layers,
     }
 
 
@@ -139,9 +145,9 @@ def explanation(verdict: Verdict, budget: Budget, engine: Sequence[str] = ()) ->
             f"  needs        {need.total / GIB:.2f} GiB at {verdict.context} tokens of context ({parts})",
             f"  keeps        {_kinds(need)}",
             f"  file         {model.file.bytes / 1e9:.2f} GB, {model.file.quantisation} ({model.file.size})",
-            f"  can be used  {budget.available / GIB:.2f} GiB of {budget.name}{_held(budget)}",
-            f"  context      at most {verdict.largest_context} here; trained for {model.shape.context_length}",
-            f"  at once      {_at_once(verdict)}",
+            f"  available    {budget.available / GIB:.2f} GiB of {budget.name}{_held(budget)}",
+            f"  max context  {verdict.max_context} here; trained for {model.shape.context_length}",
+            f"  parallel     {_parallel(verdict)}",
             f"  lies         {_lies(verdict, budget)}",
         ]
     if verdict.speed is not None:
@@ -178,12 +184,12 @@ def header(hardware: Hardware, budget: Budget, wishes: Wishes) -> str:
         ("memory", [f"{hardware.memory.total / GIB:.1f} GiB{limit}, {hardware.memory.available / GIB:.1f} available"]),
         ("graphics", _graphics(hardware)),
         ("budget", [f"{budget.available / GIB:.1f} GiB of {budget.name} for models{_held(budget)}{speed}"]),
-        *([("loaded", [", ".join(loaded) + "; makes room when another model is asked for"])] if loaded else []),
+        *([("loaded", [", ".join(loaded) + "; unloaded when another model is asked for"])] if loaded else []),
         (
             "counted",
             [
-                f"for {wishes.settings.engine}, {wishes.settings.parallel} at once, {wishes.settings.kv_type} cache, "
-                f"flash attention {attention}"
+                f"for {wishes.settings.engine}, {wishes.settings.parallel} in parallel, "
+                f"{wishes.settings.kv_type} cache, flash attention {attention}"
             ],
         ),
     ]
@@ -212,10 +218,10 @@ def _held(budget: Budget) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def _at_once(verdict: Verdict) -> str:
-    if not verdict.largest_parallel:
+def _parallel(verdict: Verdict) -> str:
+    if not verdict.max_parallel:
         return "not even one request"
-    most = f"{MOST_PARALLEL} or more" if verdict.largest_parallel == MOST_PARALLEL else str(verdict.largest_parallel)
+    most = f"{MOST_PARALLEL} or more" if verdict.max_parallel == MOST_PARALLEL else str(verdict.max_parallel)
     return f"at most {most} requests with {verdict.context} tokens each"
 
 
@@ -261,8 +267,8 @@ def _row(verdict: Verdict, installed: Collection[str]) -> tuple[str, ...]:
         ", ".join(verdict.purposes),
         str(verdict.context or "-"),
         f"{verdict.need.total / GIB:.1f} GiB" if verdict.need else "not predicted",
-        str(verdict.largest_context or "-"),
-        str(verdict.largest_parallel or "-"),
+        str(verdict.max_context or "-"),
+        str(verdict.max_parallel or "-"),
         _tokens(verdict),
         _rank(verdict),
         _score(verdict),

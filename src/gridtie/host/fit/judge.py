@@ -13,8 +13,8 @@ from .memory import (
     Need,
     Settings,
     check_cache,
-    largest_context,
-    largest_parallel,
+    max_context,
+    max_parallel,
     need_of,
     read_per_token,
 )
@@ -65,19 +65,19 @@ class Wishes:
 @dataclass(frozen=True)
 class Verdict:
     """What was found about one model. `refusals` is empty when `auto` may take it; `need` and `placement` are at
-    `context`, and so is `largest_parallel`. `speed` is an estimate unless it is said to be measured, None where it does
+    `context`, and so is `max_parallel`. `speed` is an estimate unless it is said to be measured, None where it does
     not fit or nothing is known. `warnings` do not keep it from being taken; `purposes` are what it was chosen for.
     """
 
     model: Model
     context: int
     need: Optional[Need]
-    largest_context: int
+    max_context: int
     speed: Optional[float]
     refusals: tuple[str, ...]
     standing: Optional[Standing] = None
     warnings: tuple[str, ...] = ()
-    largest_parallel: int = 0
+    max_parallel: int = 0
     placement: Optional[Placement] = None
     why: str = ""
     chosen: bool = False
@@ -122,7 +122,7 @@ def judge(
     contexts = wishes.contexts or (purpose.contexts if purpose else CONTEXTS)
     settings = _settings(model, wishes.settings, contexts, fitting)
     needed, placement = needs(settings), placed(settings)
-    largest = largest_context(model.shape, settings, fitting)
+    largest = max_context(model.shape, settings, fitting)
     seconds = placement.seconds(read_per_token(model, settings))
     measured = wishes.measured.get(model.name) if placement.whole else None
     speed = measured or (1 / seconds if seconds else None)
@@ -136,12 +136,12 @@ def judge(
         model=model,
         context=settings.context,
         need=needed,
-        largest_context=largest,
+        max_context=largest,
         speed=speed,
         refusals=tuple(refusals + had),
         standing=standing,
         warnings=warnings,
-        largest_parallel=largest_parallel(settings, fitting),
+        max_parallel=max_parallel(settings, fitting),
         placement=placement,
         speed_measured=measured is not None,
     )

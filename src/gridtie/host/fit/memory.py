@@ -217,13 +217,13 @@ def check_cache(model: Layers, settings: Settings) -> None:
         )
 
 
-def largest_context(shape: Shape, settings: Settings, fits: Callable[[Settings], bool]) -> int:
+def max_context(shape: Shape, settings: Settings, fits: Callable[[Settings], bool]) -> int:
     """The largest context (a multiple of 256, at most the trained one) with which it `fits`; 0 if none."""
     steps = shape.context_length // CONTEXT_STEP
     return CONTEXT_STEP * _most(steps, lambda step: fits(replace(settings, context=step * CONTEXT_STEP)))
 
 
-def largest_parallel(settings: Settings, fits: Callable[[Settings], bool]) -> int:
+def max_parallel(settings: Settings, fits: Callable[[Settings], bool]) -> int:
     """The most requests at once, each with the whole context, with which it `fits`; 0 if none."""
     return _most(MOST_PARALLEL, lambda count: fits(replace(settings, parallel=count)))
 

@@ -13,6 +13,9 @@ from typing import Optional
 from .memory import Need
 from .offload import Offload, Parts, lay, offload
 
+# A budget's name where the processor computes.
+MAIN_MEMORY = "memory"
+
 
 @dataclass(frozen=True)
 class Device:
@@ -45,6 +48,11 @@ class Budget:
     behind: Optional[Device] = None
     in_use: int = 0
     reclaimable: int = 0
+
+    @property
+    def on_graphics(self) -> bool:
+        """Whether the engine computes models on graphics here, with memory of their own or without."""
+        return self.name != MAIN_MEMORY
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Mapping, Sequence
 from ..catalogue import Catalogue
 from .ranking import Scale, Standing, standings
 
-# In order of preference. Aider's edit benchmark asks for changes of real code and is what `floor` in the routing file
-# means, but holds no model of 2026; the index has tool use, terminal work and code among its ten parts, and its makers
-# state a 95 % interval of at most one percent; HumanEval is saturated, and its stricter form a little less.
+# In order of preference. Aider's edit benchmark asks for changes of real code and is what `min_score` in the routing
+# file means, but holds no model of 2026; the index has tool use, terminal work and code among its ten parts, and its
+# makers state a 95 % interval of at most one percent; HumanEval is saturated, and its stricter form a little less.
 CODING = (
     Scale("aider-edit", tasks=133),
     Scale("aa-index", error=0.5),

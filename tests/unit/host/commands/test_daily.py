@@ -244,7 +244,7 @@ def test_a_router_that_is_gone_for_a_while_does_not_end_a_talk(
 def test_what_is_no_stream_of_events_is_one_sentence(router: Httpd, capsys: pytest.CaptureFixture[str]) -> None:
     router.answers["/v1/chat/completions"] = (200, b"data: <html>\n\n")
 
-    assert cli.main(["chat", "hi"]) == 1
+    assert cli.main(["chat", "hi"]) == 2
 
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -311,6 +311,19 @@ def test_a_misspelt_model_is_told_when_it_is_taken(
     assert cli.main(["chat"]) == 0
 
     assert capsys.readouterr().err == "codre is not listed; /model shows what is\n"
+
+
+def test_a_name_of_before_is_taken_and_told_by_its_present_one(
+    router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    router.answers["/v1/models"] = (200, {"data": [{"id": "coder"}, {"id": "smoke-test"}]})
+    lines = iter(["/model probe", "/bye"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines))
+    monkeypatch.setattr("sys.stdin", type("Terminal", (io.StringIO,), {"isatty": lambda self: True})())
+
+    assert cli.main(["chat"]) == 0
+
+    assert capsys.readouterr().err == "probe is called smoke-test since 1.1.0; both work\n"
 
 
 def test_a_router_that_was_removed_does_not_keep_the_engine(router: Httpd, tmp_path: Path) -> None:

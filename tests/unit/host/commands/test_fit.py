@@ -267,7 +267,30 @@ def test_what_json_says_of_a_machine_is_a_profile_of_it(
 def test_main_memory_can_be_asked_for_beside_a_card(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
     fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--device", "memory", "--json")
 
-    assert json.loads(capsys.readouterr().out)["room"]["name"] == "memory"
+    assert json.loads(capsys.readouterr().out)["available_memory"]["name"] == "memory"
+
+
+def test_names_of_the_version_before_stay_beside_todays(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:
+    fit("--machine", str(MACHINES / "nvidia-8gb.json"), "--json")
+    found = json.loads(capsys.readouterr().out)
+
+    assert found["room"] == found["available_memory"]
+    for model in found["models"]:
+        assert model["largest_context"] == model["max_context"]
+        assert model["largest_parallel"] == model["max_parallel"]
+        assert model["layers_in_room"] == model["gpu_layers"]
+
+
+def test_no_layer_is_a_graphics_cards_where_the_processor_computes(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--machine", str(MACHINES / "laptop-8gb.json"), "--json")
+    memory = json.loads(capsys.readouterr().out)["models"]
+    fit("--machine", str(MACHINES / "mac-16gb.json"), "--json")
+    metal = json.loads(capsys.readouterr().out)["models"]
+
+    assert {model["gpu_layers"] for model in memory} <= {0, None}
+    assert any(model["gpu_layers"] == model["layers"] for model in metal if model["usable"])
 
 
 def test_what_others_hold_can_be_left_out(fit: Fit, capsys: pytest.CaptureFixture[str]) -> None:

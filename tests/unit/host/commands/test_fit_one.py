@@ -178,7 +178,7 @@ def test_layers_are_laid_on_the_card_as_somebody_wants(
     few = json.loads(capsys.readouterr().out)
     fit(name, "--machine", CARD, "--gpu-layers", "20", "--context", "8192", "--json")
     more = json.loads(capsys.readouterr().out)
-    assert few["layers_in_room"] == 1 and more["layers_in_room"] == 20
+    assert few["gpu_layers"] == 1 and more["gpu_layers"] == 20
     assert few["on_card"] < more["on_card"] and few["in_memory"] > more["in_memory"]
 
 
@@ -188,7 +188,7 @@ def test_layers_over_several_cards_are_as_many_as_wanted(
     assert fit(str(files["qwen3-8b"]), "--machine", BIG_CARD, "--gpu-layers", "12", "--json") == 0
     found = json.loads(capsys.readouterr().out)
 
-    assert (found["layers_in_room"], found["layers"]) == (12, 37)
+    assert (found["gpu_layers"], found["layers"]) == (12, 37)
 
 
 def test_a_token_comes_out_of_a_file_and_is_never_shown(

@@ -310,6 +310,24 @@ def test_where_it_generates_wrongly_the_fix_names_its_own_log(id: str, broken: B
     assert "journalctl -u gridtie-engine.service" in station.examine()[id].fix
 
 
+@pytest.mark.parametrize(("listed", "asked"), [(["smoke-test"], "smoke-test"), (["coder", "probe"], "probe")])
+def test_the_smoke_test_model_is_asked_by_the_alias_that_the_router_has(listed: list[str], asked: str) -> None:
+    station = Healthy()
+    station.answers["/v1/models"] = answer(200, {"data": [{"id": name} for name in listed]})
+
+    result = station.examine()
+
+    assert result["router.key"].ok and result["engine.deterministic"].ok
+    assert station.asked == {asked}
+
+
+def test_a_router_without_that_alias_fails_with_what_to_write() -> None:
+    station = Healthy()
+    station.answers["/v1/models"] = answer(200, {"data": [{"id": "coder"}]})
+
+    assert "add the alias `smoke-test`" in station.examine()["router.key"].fix
+
+
 def test_what_is_hardly_meant_in_the_configuration_is_shown_and_fails_nothing() -> None:
     station = Healthy()
     station.config["warnings"] = ["llm_routing.yaml:9: budgets[0].key: there is no key"]

@@ -90,4 +90,4 @@ def test_a_24_gb_card_gets_no_model_whose_context_would_be_useless(docs: Any) ->
 def test_a_48_gb_card_has_room_for_256k_of_the_mixture(docs: Any) -> None:
     verdicts = {verdict.model.name: verdict for verdict in docs.judged(CATALOGUE, "nvidia-48gb")[1].verdicts}
 
-    assert verdicts["qwen3.6:35b-a3b"].largest_context == 262144
+    assert verdicts["qwen3.6:35b-a3b"].max_context == 262144

@@ -28,7 +28,7 @@ def test_the_most_requests_at_once_are_those_that_fit_with_the_context() -> None
     """4.4 GiB of weights and 0.7 of compute leave room for six caches of 1.75."""
     found = verdict("qwen2.5-coder:7b", 16)
 
-    assert (found.context, found.largest_parallel) == (32768, 6)
+    assert (found.context, found.max_parallel) == (32768, 6)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_model_with_linear_attention_is_judged_by_its_state_as_well() -> None:
 
     assert found.need
     assert found.need.state
-    assert found.largest_context == 262144
+    assert found.max_context == 262144
 
 
 def test_a_model_that_was_trained_for_less_than_agents_want_says_so() -> None:

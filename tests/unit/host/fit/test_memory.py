@@ -17,8 +17,8 @@ from gridtie.host.fit.memory import (
     MOST_PARALLEL,
     Settings,
     kept_by_kind,
-    largest_context,
-    largest_parallel,
+    max_context,
+    max_parallel,
     need,
     need_of_file,
     padded_context,
@@ -221,30 +221,30 @@ def within(budget: int, weights: int, shape: Shape = LLAMA_8B) -> Callable[[Sett
 
 def test_the_largest_context_fits_and_the_next_step_does_not() -> None:
     fits = within(8 * GIB, 5 * GIB)
-    found = largest_context(LLAMA_8B, Settings(0), fits)
+    found = max_context(LLAMA_8B, Settings(0), fits)
 
     assert fits(Settings(found))
     assert not fits(Settings(found + 256))
 
 
 def test_the_largest_context_is_never_beyond_the_trained_one() -> None:
-    assert largest_context(SMALL, Settings(0), within(1000 * GIB, 0, SMALL)) == 8192
+    assert max_context(SMALL, Settings(0), within(1000 * GIB, 0, SMALL)) == 8192
 
 
 def test_no_context_fits_where_the_weights_alone_do_not() -> None:
-    assert largest_context(SMALL, Settings(0), within(1 * GIB, 2 * GIB, SMALL)) == 0
+    assert max_context(SMALL, Settings(0), within(1 * GIB, 2 * GIB, SMALL)) == 0
 
 
 def test_the_largest_parallelism_fits_and_one_more_does_not() -> None:
     fits = within(10 * GIB, 5 * GIB)
-    found = largest_parallel(Settings(8192), fits)
+    found = max_parallel(Settings(8192), fits)
 
     assert fits(Settings(8192, found))
     assert not fits(Settings(8192, found + 1))
 
 
 def test_the_largest_parallelism_ends_where_nobody_runs_more() -> None:
-    assert largest_parallel(Settings(256), within(1000 * GIB, 0, SMALL)) == MOST_PARALLEL
+    assert max_parallel(Settings(256), within(1000 * GIB, 0, SMALL)) == MOST_PARALLEL
 
 
 def test_a_mixture_reads_only_its_active_share_for_a_token() -> None:

@@ -16,7 +16,7 @@ def station(look: Look) -> Finding:
     engine = found["engine"]
     names = ", ".join(model["name"] for model in found["models"])
     if not found["models"]:
-        return bad("no model", "at least the probe model", "run `make site`")
+        return bad("no model", "at least the smoke-test model", "run `make site`")
     return good(f"gridtie {found['version']}, {engine['kind']} {engine['version']} ({engine['mode']}), {names}")
 
 

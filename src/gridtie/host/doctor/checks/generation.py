@@ -11,7 +11,7 @@ from gridtie.host.router import Answer
 
 _ENVIRONMENTS = ("dev", "test", "ci", "production")
 
-# The grammar leaves two whole answers. Where it has to choose, the probe model gives the right one 190 times the
+# The grammar leaves two whole answers. Where it has to choose, the smoke-test model gives the right one 190 times the
 # probability of the wrong one (-0.95 against -6.2 nats, the same on both engines).
 _QUESTION = "What is the capital of France?"
 _RIGHT, _WRONG = "Paris", "Tokyo"
@@ -66,9 +66,9 @@ def local(look: Look) -> Finding:
     found = (
         f"{headers.get('x-gridtie-target')} ({headers.get('x-gridtie-locality')}), rule {headers.get('x-gridtie-rule')}"
     )
-    wanted = f"{look.probe_model()['name']} (local)"
+    wanted = f"{look.smoke_test_model()['name']} (local)"
     served = headers.get("x-gridtie-target", "").partition("/")[2]
-    if headers.get("x-gridtie-locality") != "local" or served != look.probe_model()["name"]:
+    if headers.get("x-gridtie-locality") != "local" or served != look.smoke_test_model()["name"]:
         return bad(
             found, wanted, "look at the rules of llm_routing.yaml with `gridtie route explain --environment dev`"
         )

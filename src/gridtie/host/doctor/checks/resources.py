@@ -10,7 +10,7 @@ from gridtie.host.acceptance.memory import (
     TOLERANCE,
     TOLERANCE_ON_CARDS,
     Reserved,
-    Room,
+    Resident,
     parts_told,
 )
 from gridtie.host.doctor.check import Check, Finding, bad, good
@@ -32,11 +32,11 @@ def memory(look: Look) -> Finding:
     cache = int(look.engine_environment().get(CACHE_VARIABLE, PROMPT_CACHE // MIB)) * MIB
     used = look.engine_resident()
     on_cards = _on_cards(look)
-    room = Room(tuple(loaded), cache * len(loaded), on_cards)
+    resident = Resident(tuple(loaded), cache * len(loaded), on_cards)
     parts = "; ".join(f"{model['name']}{parts_told(model)}" for model in loaded)
-    found = f"{parts}: predicted {room.predicted // MIB} MiB, resident {used // MIB} MiB"
-    wanted = room.told()
-    ok = bool(loaded) and room.holds(used)
+    found = f"{parts}: predicted {resident.predicted // MIB} MiB, resident {used // MIB} MiB"
+    wanted = resident.told()
+    ok = bool(loaded) and resident.holds(used)
     if stated is not None:
         reserved = Reserved(tuple(loaded), TOLERANCE_ON_CARDS if on_cards else TOLERANCE)
         found += f", reserved {stated // MIB} MiB"

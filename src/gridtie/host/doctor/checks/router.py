@@ -7,6 +7,7 @@ from typing import Any
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
+from gridtie.host.purpose_names import SMOKE_TEST
 from gridtie.host.router import Answer
 
 
@@ -38,8 +39,9 @@ def key(look: Look) -> Finding:
             "run `make site`: it writes keys.json",
         )
     names = [model["id"] for model in answer.json()["data"]]
-    if "probe" not in names:
-        return bad(f"models {', '.join(names)}", "`probe` among them", "add the alias `probe` to llm_routing.yaml")
+    if look.smoke_test not in names:
+        wanted = f"`{SMOKE_TEST}` among them"
+        return bad(f"models {', '.join(names)}", wanted, f"add the alias `{SMOKE_TEST}` to llm_routing.yaml")
     return good(f"models {', '.join(names)}")
 
 
