@@ -10,6 +10,8 @@ SHELL := /bin/sh
 # NAMES   measurements, or files of tests:                  make record NAMES="doctor bench-probe"
 # RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
 # COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
+# IMAGE   a name for it, such as a registry's:              make image IMAGE=registry.example.com/ci/gridtie:1
+# JUNIT   a file for the checks as JUnit XML:               make verify JUNIT=gridtie.xml
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
 # PART    some parts of the tests alone, or all of them:    make test PART="lint unit"
@@ -19,13 +21,15 @@ MODELS ?=
 ADD ?=
 VERSION ?=
 NAMES ?=
+IMAGE ?=
+JUNIT ?=
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
+.PHONY: help site upgrade verify image report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -40,9 +44,13 @@ upgrade: ## switch the engine to the pinned version; rolls back automatically wh
 	@scripts/venv site
 	@scripts/playbook playbooks/upgrade.yml $(check) $(verbose) $(ARGS)
 
-verify: ## prove that the station works: every check, from inside and outside
+verify: ## prove that the station works: every check, from inside and outside; JUNIT=FILE: as JUnit XML as well
 	@scripts/venv site
-	@scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
+	@$(if $(JUNIT),GRIDTIE_JUNIT="$(abspath $(JUNIT))" )scripts/playbook playbooks/verify.yml $(verbose) $(ARGS)
+
+image: ## one image with router, engine and the small model, for `services:` of a pipeline and Testcontainers (docs/ci.md)
+	@scripts/venv site
+	@scripts/playbook playbooks/image.yml $(if $(IMAGE),-e gridtie_service_image=$(IMAGE)) $(verbose) $(ARGS)
 
 report: ## one bill for all hosts of an inventory:  make report ARGS="-i inventories/team -e gridtie_report_month=2026-11"
 	@scripts/venv site

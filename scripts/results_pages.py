@@ -166,6 +166,27 @@ def solved_task() -> str:
     return f"{told}\n\n{about} {_made(record)}"
 
 
+def clients() -> str:
+    """What came of asking through every client that can be had."""
+    record = read("clients")
+    if record is None:
+        return "Not recorded here: `make test PART=clients` fills it in."
+    rows = [
+        [
+            row["client"],
+            row["version"],
+            f"`{row['asks']}`",
+            row["how"],
+            "works" if not row["failed"] else f"**{len(row['failed'])} failed**: {', '.join(row['failed'])}",
+            str(row["tried"]),
+        ]
+        for row in record.result["rows"]
+    ]
+    told = table(["client", "version", "asks", "answers come", "", "tests"], rows, {5})
+    made = f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
+    return f"{told}\n\nNot run, since no program of theirs is at hand: {', '.join(record.result['not_run'])}.\n\n{made}"
+
+
 def unshown() -> str:
     """What could not be tried on the machines at hand."""
     rows = [
@@ -200,6 +221,7 @@ def _file(name: str) -> dict[str, Any]:
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "clients.md": {"clients": clients},
     "benchmarks.md": {"target": target, "routers": routers, "soak": soak},
     "costs.md": {"solved-task": solved_task},
     "quality.md": {"solved": solved},

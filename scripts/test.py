@@ -5,13 +5,14 @@ table says what each came to and how long it took. The parts, in order:
 
 lint         format, style, types, Ansible and YAML rules
 unit         one module at a time, in parallel; properties; random inputs
-contract     wire formats, official SDKs, recorded ground truth
+contract     wire formats, the SDKs that people use, recorded ground truth
 integration  real engines and the real router container, on two stations beside any live one
 lab          a disposable systemd host, provisioned from nothing, killed, verified and reset
 scenarios    every way in which a machine becomes a station, is one, or stops being one; in the place of lab in
              PART=all, since it takes longer than all of the others together
 kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
 pairs        upgrades from the engine of 1.0.0 to this one, both from their sources; only where it is asked for
+clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def unit() -> bool:
 
 
 def contract() -> bool:
-    return pytest("-n", "2", "tests/contract")
+    return client_programs("some-agents") and pytest("-n", "2", "tests/contract")
 
 
 def integration() -> bool:
@@ -147,6 +148,30 @@ def browser() -> bool:
     return run(BIN / "ansible", "localhost", "--connection", "local", "--become", "-m", *install)
 
 
+def clients() -> bool:
+    """Agents, commands and SDKs that people use, each asked for real; the table of docs/clients.md says what came."""
+    return client_programs("agents") and all([ask_clients(), run(Path(sys.executable), "scripts/results_pages.py")])
+
+
+def ask_clients() -> bool:
+    """Run the tests with every client, and keep their report in docs/results."""
+    from client_results import FILES, keep
+    from record import version
+
+    with tempfile.TemporaryDirectory() as scratch:
+        junit, made_by, began = Path(scratch) / "junit.xml", version(), time.monotonic()
+        report = ("-o", "junit_family=xunit1", f"--junitxml={junit}")
+        passed = run(BIN / "pytest", "-q", "-n", "2", *report, *FILES, GRIDTIE_TEST_AGENTS="all")
+        if junit.exists():
+            keep(junit, 0 if passed else 1, time.monotonic() - began, made_by)
+    return passed
+
+
+def client_programs(kind: str) -> bool:
+    """Programs that people ask the router through, each in an environment of its own."""
+    return run(Path(sys.executable), "scripts/client_programs.py", kind)
+
+
 def playbook(name: str, variables: dict[str, str]) -> bool:
     extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
     return run(BIN / "ansible-playbook", name, *extra)
@@ -167,7 +192,7 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 
 PARTS: dict[str, Callable[[], bool]] = {
-    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs)
+    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, clients)
 }  # fmt: skip
 USUAL = ["lint", "unit", "contract", "integration", "lab"]
 # The bare machine is among the scenarios, and so beside them.
@@ -191,6 +216,7 @@ def remarks(asked: list[str]) -> Iterator[str]:
         yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
     if chosen(asked) == ALL:
         yield "kills, pairs not run: docs/testing.md has when they were"
+        yield "clients      two of them, among contract; docs/clients.md has when all were asked"
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from ..module_utils import gridtie_image_plan as plan
 from ..plugin_utils.gridtie_agreed import Agreed
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_in
 
-_SOURCES = ("compose/images", "requirements/router.lock", "src/gridtie")
-_NAMES = ("engine-embedded", "engine-ollama", "router")
+_SOURCES = ("LICENSE", "compose/images", "config/prices.json", "requirements/router.lock", "src/gridtie")
+_NAMES = ("engine-embedded", "engine-ollama", "router", "service")
 
 # Where packages come from. With sudo these would be lost on the way to the module.
 _PACKAGE_SETTINGS = ("GOSUMDB", "PIP_CONFIG_FILE", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST")
@@ -32,6 +33,17 @@ def read_tree(root: Path) -> dict[str, bytes]:
             if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
                 tree[path.relative_to(root).as_posix()] = path.read_bytes()
     return tree
+
+
+def revision(root: Path) -> str:
+    """The checkout's commit, with `-dirty` where files differ from it; empty in an installed collection."""
+    if not (root / ".git").exists():
+        return ""
+    asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""
 
 
 class ActionModule(ActionBase):
@@ -103,7 +115,11 @@ class ActionModule(ActionBase):
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
         pinned = agreed.learn or plan.base_image(artefacts, facts["system"])["reference"] in agreed.digests("images")
         settings["base"] = plan.base_source(settings["base"], artefacts, facts["system"], pinned)
-        return plan.steps(read_tree(ROOT), artefacts, name, facts, settings)
+        steps = plan.steps(read_tree(ROOT), artefacts, name, facts, settings)
+        if "labels" in steps[-1] and (commit := revision(ROOT)):
+            # Not in the tag: another commit with the same files makes the same image.
+            steps[-1]["labels"]["org.opencontainers.image.revision"] = commit
+        return steps
 
     def _environment_of_caller(self, names: tuple[str, ...]) -> dict[str, str]:
         """The caller's package sources, where the caller's machine is the one that is provisioned."""

@@ -15,7 +15,8 @@ from ansible.utils.path import unfrackpath
 
 
 class ActionModule(ActionBase):
-    """Arguments: ``host`` (as testinfra names it), ``ssh_arguments``, ``ssh_key``, ``checkout``, ``config_dir``.
+    """Arguments: ``host`` (as testinfra names it), ``ssh_arguments``, ``ssh_key``, ``checkout``, ``config_dir``,
+    ``junit`` (a file for what they came to, as JUnit XML, or empty).
 
     With ``become`` the tests get the password that sudo wants, from wherever Ansible has it. It travels through a pipe:
     neither a command line nor an environment shows it. Where the login itself wants one, they go through the connection
@@ -32,6 +33,8 @@ class ActionModule(ActionBase):
         command = [sys.executable, "-m", "pytest", "-q", "--color=no", f"--hosts={given['host']}"]
         arguments = f"{self._open_connection()} {given['ssh_arguments']}".strip()
         command += [f"--ssh-extra-args={arguments}", f"--ssh-identity-file={given['ssh_key']}"]
+        if given.get("junit"):
+            command.append(f"--junitxml={given['junit']}")
         done = run_with_password(
             [*command, str(checkout / "tests/verify")],
             self._password(),

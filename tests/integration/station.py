@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ import yaml
 from standins.authority import make_authority
 
 TESTS = Path(__file__).parents[1]
+# The small model that speaks agents' protocols.
+TOOLS_MODEL = "smollm2-tools:135m"
 
 
 def docker(*words: str) -> str:
@@ -25,6 +28,32 @@ def docker(*words: str) -> str:
     done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
     return done.stdout.strip()
+
+
+@contextmanager
+def container(image: str, *options: str) -> Iterator[str]:
+    """A container of the image; its address on this host's bridge."""
+    name = f"gridtie-test-engine-{uuid.uuid4().hex[:8]}"
+    user = f"{os.getuid()}:{os.getgid()}"
+    docker("run", "--detach", "--name", name, "--user", user, "--tmpfs", "/tmp", *options, image)
+    try:
+        yield docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+    finally:
+        docker("rm", "--force", name)
+
+
+def ready(url: str, path: str, limit: float = 60) -> str:
+    """The address, once this path of it answers."""
+    deadline = time.monotonic() + limit
+    while True:
+        try:
+            if httpx.get(url + path).status_code == 200:
+                return url
+        except httpx.TransportError:
+            pass
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{url}{path} does not answer")
+        time.sleep(0.2)
 
 
 class Station:

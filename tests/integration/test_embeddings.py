@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ from gridtie.host.models.order import Directories, Order
 from gridtie.host.models.provision import provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
-from integration.station import Station, docker
+from integration.station import Station, container, ready
 
 ROOT = Path(__file__).parents[2]
 NAME = "all-minilm:22m"
@@ -44,18 +40,6 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> Directories:
         )  # fmt: skip
         provision(order)
     return found
-
-
-@contextmanager
-def container(image: str, *options: str) -> Iterator[str]:
-    """A container of the image; its address on this host's bridge."""
-    name = f"gridtie-test-embeddings-{uuid.uuid4().hex[:8]}"
-    user = f"{os.getuid()}:{os.getgid()}"
-    docker("run", "--detach", "--name", name, "--user", user, "--tmpfs", "/tmp", *options, image)
-    try:
-        yield docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
-    finally:
-        docker("rm", "--force", name)
 
 
 @pytest.fixture(params=["ollama", "embedded"])
@@ -109,16 +93,3 @@ def test_what_ollama_shows_of_it_is_a_model_for_embeddings(directories: Director
     assert manifest is not None
     config = json.loads(Store(directories.root / "ollama").blob(manifest.config.digest).read_text())
     assert (config["model_family"], config["model_type"], config["file_type"]) == ("bert", "22.57M", "F32")
-
-
-def ready(url: str, path: str, limit: float = 60) -> str:
-    deadline = time.monotonic() + limit
-    while True:
-        try:
-            if httpx.get(url + path).status_code == 200:
-                return url
-        except httpx.TransportError:
-            pass
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{url}{path} does not answer")
-        time.sleep(0.2)

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import jsonschema
 import pytest
 
-from gridtie.catalogue import load, load_lock
 from gridtie.dialects.codecs import HELD_CODECS
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.translation import decode_whole
 from gridtie.dialects.types import AnswerOptions, RequestOptions
-from gridtie.host.fit.placement import Budget
-from gridtie.host.models.order import Directories, Order
-from gridtie.host.models.provision import provision
-from gridtie.host.models.sources import Means
-from integration.station import Station
-from integration.test_embeddings import container, ready
-
-ROOT = Path(__file__).parents[2]
-NAME = "smollm2-tools:135m"
+from integration.station import TOOLS_MODEL as NAME
 
 
 def tool(name: str, **parameters: Any) -> dict[str, Any]:
@@ -37,27 +26,10 @@ SECONDS = {"type": "integer", "minimum": 1, "maximum": 9}
 TOOLS = [tool("read_file", path=SHORT), tool("list_directory", path=SHORT), tool("run", command=SHORT, seconds=SECONDS)]
 
 
-@pytest.fixture(scope="module")
-def url(embedded_station: Station, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The model's server in the embedded engine, which was told of it as of any other."""
-    directories = Directories(tmp_path_factory.mktemp("tools") / "models")
-    provision(
-        Order(
-            directories=directories,
-            catalogue=load(ROOT / "config" / "models.yaml"),
-            lock=load_lock(ROOT / "config" / "models.lock.yaml"),
-            models=[NAME],
-            engine="embedded",
-            means=Means(directories.incoming, "http://127.0.0.1:9"),
-            probe=dict,
-            require_pins=True,
-            budget=lambda: Budget("memory", 1 << 40, 1 << 40, None),
-        )
-    )
-    listed = json.loads(directories.embedded_list.read_text())
-    port = next(each["port"] for each in listed if each["name"] == f"gridtie/{NAME}")
-    with container(embedded_station.facts["engine"]["image"], "--volume", f"{directories.root}:/models:ro") as address:
-        yield ready(f"http://{address}:{port}", "/health")
+@pytest.fixture
+def url(tools_model_url: str) -> str:
+    """The model's server."""
+    return tools_model_url
 
 
 def ask(url: str, text: str, **body: Any) -> Any:

@@ -6,10 +6,12 @@ The tests are the steps of one scenario and run in the order they stand in.
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
 import pytest
 
+from gridtie.host.doctor.checks import CHECKS
 from lab import image
 from lab.host import Host, host, succeeded
 from lab.kills import EVERYWHERE, INSIDE, STAGE, through_kills
@@ -77,7 +79,14 @@ def test_check_mode_on_a_station_predicts_that_nothing_changes(machine: Host) ->
 
 
 def test_every_check_holds_from_inside_and_outside(machine: Host) -> None:
-    succeeded(machine.run("make verify"))
+    succeeded(machine.run("make verify JUNIT=/tmp/verify.xml"))
+
+    told = ET.fromstring(machine.run("cat /tmp/verify.xml").output)
+    cases = {case.get("name") for case in told.iter("testcase")}
+    assert {f"test_check_holds[{check.id}]" for check in CHECKS} <= cases
+    assert [(suite.get("name"), suite.get("failures"), suite.get("errors")) for suite in told] == [
+        ("localhost", "0", "0")
+    ]
 
 
 def test_an_ordinary_user_reaches_the_router_with_the_key_in_the_home_directory(machine: Host) -> None:

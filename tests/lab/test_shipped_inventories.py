@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -363,9 +364,11 @@ def test_the_server_answers_where_the_workstations_own_engine_does_not(team: Tea
 
 
 def test_every_check_of_every_host_of_the_team_holds(team: Team) -> None:
-    result = team.controller.run(f'make verify ARGS="-i {TEAM} -e {team.variables}"')
+    result = team.controller.run(f'make verify JUNIT=/tmp/verify.xml ARGS="-i {TEAM} -e {team.variables}"')
 
     succeeded(result)
+    told = ET.fromstring(team.controller.run("cat /tmp/verify.xml").output)
+    assert {suite.get("name"): suite.get("failures") for suite in told} == dict.fromkeys((GPU, ALICE, BOB), "0")
     assert team.verdicts() == dict.fromkeys((GPU, ALICE, BOB), ("unchanged", "PASS")), str(result)
 
 

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 
 from gridtie.dialects.codecs import PACKAGES
 from gridtie.dialects.conversation import (
+    EMPTY,
+    NO_PARAMETERS,
     NULL,
     Call,
     Choice,
@@ -37,7 +39,7 @@ from gridtie.dialects.conversation import (
 )
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.package import Package
-from gridtie.dialects.types import RequestOptions
+from gridtie.dialects.types import RequestOptions, Untranslatable
 
 _Raw = msgspec.Raw
 _EPHEMERAL = _Raw(b'{"type":"ephemeral"}')
@@ -46,6 +48,17 @@ _fields = msgspec.json.Decoder(dict[str, _Raw]).decode
 
 def raw(value: object) -> msgspec.Raw:
     return _Raw(msgspec.json.encode(value))
+
+
+def naming(settings: Settings) -> Settings:
+    """A tool that is demanded by its name is one of those that there are; without any, nothing is demanded."""
+    if not settings.tools:
+        return replace(settings, choice=None)
+    if settings.choice == Choice("named"):
+        tool = settings.tools[0]
+        assert isinstance(tool, Tool)
+        return replace(settings, choice=Choice("named", tool.name))
+    return settings
 
 
 # -- Conversations -----------------------------------------------------------------------------------------------------
@@ -64,11 +77,15 @@ THOUGHTS = st.builds(Thought, text=TEXTS, signature=st.one_of(st.just(NULL), TEX
 CALLS = st.builds(Call, id=IDS, name=NAMES, arguments=ARGUMENTS, cache=MARKS)
 ONLY_TEXT = st.lists(st.builds(Text, text=TEXTS, cache=MARKS), max_size=3)
 INSTRUCTIONS = st.builds(Message, role=st.sampled_from(["system", "developer"]), parts=ONLY_TEXT)
-USERS = st.builds(Message, role=st.just("user"), parts=st.lists(SAID, max_size=3))
+REFUSALS = st.builds(Text, text=TEXTS, refusal=st.just(True))
+# A single speaker: several are refused where they cannot be told apart.
+USERS = st.builds(
+    Message, role=st.just("user"), parts=st.lists(SAID, max_size=3), name=st.sampled_from(["", "ann"])
+)  # fmt: skip
 ASSISTANTS = st.builds(
     Message,
     role=st.just("assistant"),
-    parts=st.lists(st.one_of(THOUGHTS, SAID, CALLS), max_size=4),
+    parts=st.lists(st.one_of(THOUGHTS, SAID, CALLS, REFUSALS), max_size=4),
 )
 RESULTS = st.builds(
     Message, role=st.just("tool"), call_id=IDS, failed=st.booleans(), parts=st.lists(SAID, max_size=2), cache=MARKS
@@ -76,23 +93,29 @@ RESULTS = st.builds(
 LAST = Message(role="user", parts=[Text(text=_Raw(b'"and?"'))])
 MESSAGES = st.lists(st.one_of(INSTRUCTIONS, USERS, ASSISTANTS, RESULTS), max_size=6).map(lambda found: [*found, LAST])
 SCHEMA = raw({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False})
+FLAGS = st.sampled_from([None, True, False])
 TOOLS = st.lists(
-    st.builds(Tool, name=NAMES, description=TEXTS, parameters=st.just(SCHEMA), cache=MARKS), max_size=2,
-    unique_by=lambda tool: tool.name,
+    st.builds(
+        Tool, name=NAMES, description=st.one_of(TEXTS, st.just(NULL)), parameters=st.sampled_from([NULL, SCHEMA]),
+        strict=FLAGS, cache=MARKS,
+    ),
+    max_size=2, unique_by=lambda tool: tool.name,
 )  # fmt: skip
 SETTINGS = st.builds(
     Settings,
     limit=st.integers(1, 9999),
     stops=st.lists(st.text("ab", min_size=1, max_size=3), max_size=2),
     temperature=st.one_of(st.none(), st.floats(0, 2)),
+    top_p=st.one_of(st.none(), st.floats(0, 1)),
     top_k=st.one_of(st.none(), st.integers(1, 99)),
+    min_p=st.one_of(st.none(), st.floats(0, 1)),
     seed=st.one_of(st.none(), st.integers(0, 99)),
     tools=TOOLS,
-    choice=st.sampled_from([None, Choice("auto")]),
-    parallel=st.sampled_from([None, False]),
-    format=st.sampled_from([None, Format(schema=SCHEMA)]),
-    thinks_not=st.just(False),
-)
+    choice=st.sampled_from([None, Choice("auto"), Choice("none"), Choice("required"), Choice("named")]),
+    parallel=FLAGS,
+    format=st.sampled_from([None, Format(schema=SCHEMA), Format(schema=SCHEMA, strict=True)]),
+    thinks_not=st.booleans(),
+).map(lambda settings: naming(settings))
 # Fields that nobody knows, in any object.
 RESTS: st.SearchStrategy[Rest] = st.dictionaries(
     st.text("xyz", min_size=3, max_size=5), st.integers(0, 9).map(raw), max_size=2
@@ -136,7 +159,8 @@ def as_openai(said: Conversation) -> Conversation:
         role: Any = "system" if message.role == "developer" else message.role
         messages.append(replace(message, role=role, parts=parts, failed=False, cache=NULL))
     tools = [replace(tool, cache=NULL) for tool in said.settings.tools]
-    return replace(said, messages=messages, settings=with_tools(said.settings, tools))
+    settings = with_tools(said.settings, tools)
+    return replace(said, messages=messages, settings=replace(settings, thinks_not=False))
 
 
 def as_ollama(said: Conversation) -> Conversation:
@@ -153,9 +177,26 @@ def as_ollama(said: Conversation) -> Conversation:
         role = "system" if message.role == "developer" else message.role
         name = names.get(message.call_id, "") if role == "tool" else ""
         messages.append(replace(message, role=role, parts=parts, name=name, failed=False, cache=NULL))
-    tools = [replace(tool, cache=NULL) for tool in said.settings.tools]
-    settings = with_tools(said.settings, tools)
-    return replace(said, messages=messages, settings=replace(settings, choice=None, parallel=None))
+    tools = [replace(described(tool, EMPTY), strict=None, cache=NULL) for tool in said.settings.tools]
+    choice = said.settings.choice
+    if choice is not None and choice.kind in ("none", "named"):
+        tools = [tool for tool in tools if tool.name == choice.name]
+    settings = replace(with_tools(said.settings, tools), choice=None, parallel=None, format=loose(said.settings.format))
+    if settings.thinks_not:
+        settings = replace(settings, rest={"think": raw(False)})
+    return replace(said, messages=messages, settings=settings)
+
+
+def described(tool: Any, nothing: msgspec.Raw) -> Any:
+    """Where a dialect has no tool without parameters, and `nothing` in the place of a description that there is not."""
+    description = nothing if tool.description == NULL else tool.description
+    parameters = NO_PARAMETERS if tool.parameters == NULL else tool.parameters
+    return replace(tool, description=description, parameters=parameters)
+
+
+def loose(form: Format | None) -> Format | None:
+    """Enforced in any case, without a word for it."""
+    return form and replace(form, strict=None)
 
 
 def with_tools(settings: Settings, tools: list[Any]) -> Settings:
@@ -175,16 +216,28 @@ def as_anthropic(said: Conversation) -> Conversation:
         paragraphs = [joined([part.text for part in of(Text, parts)], "\n") for parts in spoken]
         messages.append(Message(role="system", parts=[Text(text=joined(paragraphs, "\n\n"))]))
     rest = [message for message in said.messages if message.role not in ("system", "developer")]
-    kept = [replace(message, parts=[part for part in message.parts if signed(part)]) for message in rest]
+    kept = [
+        replace(message, name="", parts=[unrefused(part) for part in message.parts if signed(part)]) for message in rest
+    ]
     full = [message for message in kept if message.parts or message.role == "tool"]
     for role, run in groupby(full, key=lambda message: message.role):
         run_ = list(run)
         whole = [replace(run_[0], parts=[part for message in run_ for part in message.parts])]
         messages += run_ if role == "tool" else whole
-    settings = replace(said.settings, temperature=None, top_k=None, seed=None)
+    tools = [replace(described(tool, NULL), strict=tool.strict or None) for tool in said.settings.tools]
+    settings = replace(
+        said.settings, temperature=None, top_p=None, top_k=None, min_p=None, seed=None, thinks_not=False, tools=tools,
+        format=loose(said.settings.format), parallel=None if said.settings.parallel else said.settings.parallel,
+    )  # fmt: skip
     if settings.tools and settings.parallel is False and settings.choice is None:
         settings = replace(settings, choice=Choice("auto"))
+    if settings.choice == Choice("none"):
+        settings = replace(settings, parallel=None)
     return replace(said, messages=messages, settings=with_tools(settings, list(settings.tools)))
+
+
+def unrefused(part: Part) -> Part:
+    return replace(part, refusal=False) if isinstance(part, Text) else part
 
 
 def of_cache(part: Part) -> msgspec.Raw:
@@ -270,3 +323,31 @@ def in_an_object(package: Package, said: Said) -> bool:
     if package.name == "anthropic":
         return not isinstance(said, Format) and not (isinstance(said, Message) and said.role != "tool")
     return not isinstance(said, Format)
+
+
+SAYS = [Message(role="user", parts=[Text(text=_Raw(b'"hi"'))])]
+SEVERAL = [Message(role="user", name=name, parts=[Text(text=_Raw(b'"hi"'))]) for name in ("ann", "bob")]
+ADDRESS = Message(role="user", parts=[Image(source=_Raw(b'"https://example.org/a.png"'))])
+NO_OBJECT = Message(role="assistant", parts=[Call(id="c", name="a", arguments="5")])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "settings", "messages"),
+    [
+        ("anthropic", Settings(frequency_penalty=0.5), SAYS),
+        ("anthropic", Settings(presence_penalty=0.5), SAYS),
+        ("anthropic", Settings(repeat_penalty=1.5), SAYS),
+        ("anthropic", Settings(format=Format()), SAYS),
+        ("anthropic", Settings(), [NO_OBJECT]),
+        ("anthropic", Settings(), SEVERAL),
+        ("ollama", Settings(), [ADDRESS]),
+        ("ollama", Settings(), [NO_OBJECT]),
+        ("ollama", Settings(), SEVERAL),
+    ],
+)
+def test_what_would_be_lost_is_refused(dialect: str, settings: Settings, messages: list[Message]) -> None:
+    """Nothing that matters is left out in silence."""
+    package = next(each for each in PACKAGES if each.name == dialect)
+
+    with pytest.raises(Untranslatable):
+        package.write(Conversation("openai", settings, messages), "m", RequestOptions(stream=True))

@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from standins.agent import Heard
 from standins.behaviour import Behaviour, Refusal
 from standins.judge import Request, Wrong, count_tokens, pieces, written
 
 PATH = "/v1/messages"
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+STREAMS_BY_DEFAULT = False
 VERSIONS = ("2023-06-01", "2026-10-21")
 
 # The words of the API for what a behaviour calls by one name for every dialect.
@@ -55,6 +58,26 @@ def _judge_messages(messages: list[dict[str, Any]]) -> None:
         if any(block["type"] == "text" and not block["text"] for block in blocks):
             raise Wrong(400, "invalid", f"messages.{index}: text content blocks must be non-empty")
         pending = {block["id"] for block in blocks if block["type"] == "tool_use"}
+
+
+def heard(request: Request) -> Heard:
+    """The conversation as a model hears it."""
+    found = Heard(tools=[tool["name"] for tool in request.body.get("tools") or ()])
+    for message in request.body["messages"]:
+        if message["role"] != "user":
+            continue
+        content = message["content"]
+        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        results = [_said(block.get("content", "")) for block in blocks if block["type"] == "tool_result"]
+        if results:
+            found.results += results
+        else:
+            found.user(_said(blocks))
+    return found
+
+
+def _said(content: str | list[dict[str, Any]]) -> str:
+    return content if isinstance(content, str) else "".join(block.get("text", "") for block in content)
 
 
 def models() -> bytes:
@@ -123,7 +146,7 @@ def _blocks(request: Request, behaviour: Behaviour) -> Iterator[Block]:
         deltas = [{"type": "text_delta", "text": piece} for piece in pieces(text)]
         yield {"type": "text", "text": ""}, {"text": text}, deltas
     for index, call in enumerate(behaviour.calls):
-        block = {"type": "tool_use", "id": f"toolu_standin{index}", "name": call.name, "input": {}}
+        block = {"type": "tool_use", "id": f"toolu_standin{request.number}_{index}", "name": call.name, "input": {}}
         written_out = pieces(json.dumps(call.arguments)) if call.arguments else ()
         deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ("", *written_out)]
         yield block, {"input": call.arguments}, deltas

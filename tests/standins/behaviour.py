@@ -49,6 +49,8 @@ class Behaviour:
     usage: str = "as asked"
     # Tokens of the prompt that were read from a cache.
     cached_tokens: int = 0
+    # It works in turns, as `standins.agent` says: calls, and after their results what those were.
+    agent: bool = False
     # Bytes that are sent in place of an answer, with status 200.
     junk: bytes | None = None
 
@@ -81,6 +83,7 @@ BY_MODEL: dict[str, Behaviour] = {
     "standin-tools": Behaviour(
         text="", calls=(ToolCall("add", {"a": 2, "b": 3}), ToolCall("now")),
     ),
+    "standin-agent": Behaviour(agent=True),
     "standin-reasoning": Behaviour(reasoning="The user greets."),
     "standin-length": Behaviour(finish="length"),
     "standin-huge": Behaviour(text=HUGE),

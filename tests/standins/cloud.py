@@ -1,5 +1,7 @@
 """A cloud that can be had anywhere: OpenAI's and Anthropic's wire formats over TLS, with faults on demand.
 
+It also speaks as local engines do: Ollama's native format, and OpenAI's as llama.cpp's server has it.
+
 As a program it prints one JSON line with its addresses and runs until it is told to stop or its lifetime ends:
     python -m standins.cloud --openai-port 0 --anthropic-port 0 --directory DIR
 It uses the standard library only, so that it also runs inside the router's own image.
@@ -24,12 +26,17 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from standins import anthropic_wire, openai_wire
+from standins import agent, anthropic_wire, llamacpp_wire, ollama_wire, openai_wire
 from standins.authority import make_authority
 from standins.behaviour import BY_MODEL, Behaviour, Refusal, from_json
 from standins.judge import Request, Wrong
 
-DIALECTS: dict[str, ModuleType] = {"openai": openai_wire, "anthropic": anthropic_wire}
+DIALECTS: dict[str, ModuleType] = {
+    "openai": openai_wire,
+    "anthropic": anthropic_wire,
+    "ollama": ollama_wire,
+    "llamacpp": llamacpp_wire,
+}
 MAX_BODY = 64 * 1024 * 1024
 
 
@@ -44,6 +51,7 @@ class Cloud:
             self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._context.load_cert_chain(certificate)
         self._scripts: dict[str | None, deque[Behaviour]] = defaultdict(deque)
+        self._standing: dict[str, Behaviour] = {}
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -77,7 +85,7 @@ class Cloud:
     def base_url(self, dialect: str, host: str = "localhost") -> str:
         """What a client or the routing file calls the base URL."""
         scheme = "https" if self._context else "http"
-        return f"{scheme}://{host}:{self.ports[dialect]}" + ("/v1" if dialect == "openai" else "")
+        return f"{scheme}://{host}:{self.ports[dialect]}" + ("/v1" if dialect in ("openai", "llamacpp") else "")
 
     def script(self, *behaviours: Behaviour, model: str | None = None) -> None:
         """What to do with the next requests, one behaviour each; then again what the model name says.
@@ -90,13 +98,18 @@ class Cloud:
         """Forget what was received and what was to be done next."""
         self.requests.clear()
         self._scripts.clear()
+        self._standing.clear()
+
+    def be(self, model: str, behaviour: Behaviour) -> None:
+        """What to do with requests for a model from now on, however many there are."""
+        self._standing[model] = behaviour
 
     def _behaviour(self, request: Request) -> Behaviour:
         model = str(request.body["model"])
         for name in (model, None):
             if self._scripts[name]:
                 return self._scripts[name].popleft()
-        return BY_MODEL.get(model, Behaviour())
+        return self._standing.get(model) or BY_MODEL.get(model, Behaviour())
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -153,12 +166,14 @@ class Cloud:
             wrong = error if isinstance(error, Wrong) else Wrong(400, "invalid", f"not JSON: {error}")
             return await answer.whole(wrong.status, wire.error(Refusal(wrong.status, wrong.type, str(wrong))))
         behaviour = self._behaviour(request)
+        if behaviour.agent:
+            behaviour = agent.turn(behaviour, wire.heard(request))
         await asyncio.sleep(behaviour.delay)
         if behaviour.refusal is not None:
             return await answer.whole(behaviour.refusal.status, wire.error(behaviour.refusal), behaviour.headers)
         if behaviour.junk is not None:
             return await answer.whole(200, behaviour.junk, {"content-type": "text/html"})
-        if not body.get("stream"):
+        if not body.get("stream", wire.STREAMS_BY_DEFAULT):
             if behaviour.cut_after is not None:
                 return answer.abort()
             return await answer.whole(200, wire.whole(request, behaviour), behaviour.headers)
@@ -166,7 +181,7 @@ class Cloud:
 
 
 async def _stream(wire: ModuleType, request: Request, behaviour: Behaviour, answer: Answer) -> bool:
-    await answer.begin(behaviour.headers)
+    await answer.begin({"content-type": wire.STREAM_TYPE, **behaviour.headers})
     for number, event in enumerate(wire.events(request, behaviour)):
         if number == behaviour.cut_after:
             if behaviour.cut == "reset":
@@ -193,7 +208,7 @@ class Answer:
         return True
 
     async def begin(self, headers: dict[str, str]) -> None:
-        sent = {"content-type": "text/event-stream; charset=utf-8", "transfer-encoding": "chunked", **headers}
+        sent = {"transfer-encoding": "chunked", **headers}
         self._writer.write(_head(200, sent))
         await self._writer.drain()
 
@@ -246,8 +261,8 @@ async def _run(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for OpenAI's and Anthropic's clouds.")
-    parser.add_argument("--openai-port", type=int, help="serve OpenAI's dialect here; 0 takes any free port")
-    parser.add_argument("--anthropic-port", type=int, help="serve Anthropic's dialect here; 0 takes any free port")
+    for dialect in DIALECTS:
+        parser.add_argument(f"--{dialect}-port", type=int, help="serve this dialect here; 0 takes any free port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--certificate", type=Path, help="PEM with key and certificate; default: made on the spot")
     parser.add_argument("--directory", help="where made certificates go; the printed `ca` is to be trusted")
@@ -255,8 +270,8 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="no TLS")
     parser.add_argument("--lifetime", type=float, default=3600.0, help="seconds until it ends by itself")
     options = parser.parse_args()
-    if options.openai_port is None and options.anthropic_port is None:
-        parser.error("nothing to serve: give --openai-port or --anthropic-port")
+    if all(getattr(options, f"{dialect}_port") is None for dialect in DIALECTS):
+        parser.error("nothing to serve: give --openai-port, or that of another dialect")
     asyncio.run(_run(options))
 
 

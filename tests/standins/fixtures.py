@@ -65,8 +65,13 @@ def cloud(shared_cloud: Cloud) -> Cloud:
 class RouterProcess:
     """The router as it is run: `python -m gridtie.gateway.serve`."""
 
-    def __init__(self, directory: Path, routing: str, secrets: dict[str, str]) -> None:
+    def __init__(
+        self, directory: Path, routing: str, secrets: dict[str, str], station: dict[str, Any] | None = None
+    ) -> None:
+        """`station`: what the playbook would have written of the engine and its models."""
         self.config = configure(directory / "config", routing)
+        if station is not None:
+            (self.config / "station.json").write_text(json.dumps(station))
         self.key = KEY
         (self.config / "secrets").mkdir(exist_ok=True)
         for name, secret in secrets.items():

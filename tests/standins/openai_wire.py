@@ -6,10 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from standins.agent import Heard
 from standins.behaviour import BY_MODEL, Behaviour, Refusal
 from standins.judge import Request, Wrong, count_tokens, pieces, written
 
 PATH = "/v1/chat/completions"
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+STREAMS_BY_DEFAULT = False
 CREATED = 1795356000
 
 # The words of the API for what a behaviour calls by one name for every dialect: (type, code).
@@ -33,7 +36,11 @@ def judge(request: Request) -> None:
         raise Wrong(401, "authentication", f"Incorrect API key provided: {key[:4]}***.")
     if request.path != PATH:
         raise Wrong(404, "invalid", f"Invalid URL (POST {request.path})")
-    body = request.body
+    judge_body(request.body)
+
+
+def judge_body(body: dict[str, Any]) -> None:
+    """What is wrong with a request wherever it is sent. Raises `Wrong`."""
     for field in ("model", "messages"):
         if field not in body:
             raise Wrong(400, "invalid", f"Missing required parameter: '{field}'.")
@@ -41,6 +48,37 @@ def judge(request: Request) -> None:
         raise Wrong(400, "invalid", "Invalid 'messages': empty array. Expected an array with minimum length 1.")
     if body.get("stream_options") is not None and not body.get("stream"):
         raise Wrong(400, "invalid", "The 'stream_options' parameter is only allowed when 'stream' is enabled.")
+    _judge_results(body["messages"])
+
+
+def _judge_results(messages: list[dict[str, Any]]) -> None:
+    pending: set[str] = set()
+    for index, message in enumerate(messages):
+        if message["role"] == "tool":
+            if message.get("tool_call_id") not in pending:
+                said = "messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                raise Wrong(400, "invalid", f"Invalid parameter: {said} (messages.{index}).")
+            pending.remove(message["tool_call_id"])
+            continue
+        if pending:
+            said = "An assistant message with 'tool_calls' must be followed by tool messages responding to each"
+            raise Wrong(400, "invalid", f"{said}: {', '.join(sorted(pending))} (messages.{index}).")
+        pending = {call["id"] for call in message.get("tool_calls") or ()}
+
+
+def heard(request: Request) -> Heard:
+    """The conversation as a model hears it."""
+    found = Heard(tools=[tool["function"]["name"] for tool in request.body.get("tools") or () if "function" in tool])
+    for message in request.body["messages"]:
+        if message["role"] == "user":
+            found.user(_said(message["content"]))
+        elif message["role"] == "tool":
+            found.results.append(_said(message["content"]))
+    return found
+
+
+def _said(content: str | list[dict[str, Any]]) -> str:
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 def models() -> bytes:
@@ -64,7 +102,7 @@ def whole(request: Request, behaviour: Behaviour) -> bytes:
     message: dict[str, Any] = {"role": "assistant", "content": _text(request, behaviour), "refusal": None}
     if behaviour.reasoning:
         message["reasoning_content"] = behaviour.reasoning
-    if calls := _calls(behaviour):
+    if calls := _calls(request, behaviour):
         message |= {"content": None, "tool_calls": calls}
     choices = [
         {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
@@ -100,7 +138,7 @@ def events(request: Request, behaviour: Behaviour) -> Iterator[bytes]:
         yield delta({"reasoning_content": piece})
     for piece in pieces(_text(request, behaviour)):
         yield delta({"content": piece})
-    for index, call in enumerate(_calls(behaviour)):
+    for index, call in enumerate(_calls(request, behaviour)):
         begun = {"name": call["function"]["name"], "arguments": ""}
         yield delta({"tool_calls": [{"index": index, "id": call["id"], "type": "function", "function": begun}]})
         for piece in pieces(call["function"]["arguments"]):
@@ -133,10 +171,10 @@ def _text(request: Request, behaviour: Behaviour) -> str:
     return '{"answer": "yes"}' if format_.get("type") == "json_object" else behaviour.text
 
 
-def _calls(behaviour: Behaviour) -> list[dict[str, Any]]:
+def _calls(request: Request, behaviour: Behaviour) -> list[dict[str, Any]]:
     return [
         {
-            "id": f"call_standin{index}",
+            "id": f"call_standin{request.number}_{index}",
             "type": "function",
             "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
         }

@@ -40,6 +40,7 @@ ALLOWED = {
         "host",
     },
     "page": set(),
+    "testing": {"host.version"},
     "demo": {"agents", "bench", "solved", "quality.stats", "dialects", "ledger", "host"},
     # The report's arithmetic, and how sure rates are.
     "solved": {"report", "ledger", "config", "bench", "host.table", "quality.stats"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -15,9 +16,13 @@ import yaml
 from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 
+from gridtie.config.station import load_station
+
 ROOT = Path(__file__).resolve().parents[3]
 ARTEFACTS = yaml.safe_load((ROOT / "config/artefacts.yaml").read_text())
 TREE = {
+    "LICENSE": b"",
+    "config/prices.json": b"{}",
     "compose/images/apt-install": b"#!/bin/sh\n",
     "compose/images/base/Dockerfile": b"FROM x\n",
     "compose/images/base/bootstrap.sh": b"#!/bin/sh\n",
@@ -25,12 +30,16 @@ TREE = {
     "compose/images/engine/gridtie_engine/flags.py": b"",
     "compose/images/engine/ollama/go.mod": b"module m\n",
     "compose/images/router/Dockerfile": b"FROM x\n",
+    "compose/images/service/Dockerfile": b"FROM x\n",
+    "compose/images/service/embedded.json": (ROOT / "compose/images/service/embedded.json").read_bytes(),
     "requirements/router.lock": b"a==1\n",
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
     "src/gridtie/host/fit/memory.py": b"",
+    "src/gridtie/host/version.py": b'__version__ = "1.1.0"',
     "src/gridtie/demo/way.py": b"",
 }
+NAMES = ("engine-embedded", "engine-ollama", "router", "service")
 DEBIAN = {"system": "debian", "architecture": "x86_64"}
 
 
@@ -41,24 +50,26 @@ def steps(
 
 
 def tags(tree: dict[str, bytes]) -> dict[str, str]:
-    return {name: steps(name, tree)[-1]["reference"] for name in ("engine-embedded", "engine-ollama", "router")}
+    return {name: steps(name, tree)[-1]["reference"] for name in NAMES}
 
 
 @pytest.mark.parametrize(
     ("path", "changes"),
     [
-        ("compose/images/base/bootstrap.sh", {"engine-embedded", "engine-ollama", "router"}),
-        ("compose/images/apt-install", {"engine-embedded", "engine-ollama", "router"}),
-        ("compose/images/engine/gridtie_engine/flags.py", {"engine-embedded", "engine-ollama"}),
+        ("compose/images/base/bootstrap.sh", set(NAMES)),
+        ("compose/images/apt-install", set(NAMES)),
+        ("compose/images/engine/gridtie_engine/flags.py", {"engine-embedded", "engine-ollama", "service"}),
         ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
-        ("requirements/router.lock", {"router"}),
-        ("src/gridtie/gateway/serve.py", {"router"}),
+        ("requirements/router.lock", {"router", "service"}),
+        ("src/gridtie/gateway/serve.py", {"router", "service"}),
+        ("compose/images/service/embedded.json", {"service"}),
+        ("config/prices.json", {"service"}),
         ("src/gridtie/host/fit/memory.py", set()),
         ("src/gridtie/demo/way.py", set()),
     ],
 )
 def test_a_changed_file_gives_new_tags_to_the_images_it_goes_into(path: str, changes: set[str]) -> None:
-    before, after = tags(TREE), tags({**TREE, path: b"changed"})
+    before, after = tags(TREE), tags({**TREE, path: TREE[path] + b" "})
 
     assert {name for name in before if before[name] != after[name]} == changes
 
@@ -71,6 +82,38 @@ def test_the_routers_image_holds_all_that_the_router_imports(tmp_path: Path) -> 
     ran = subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert (ran.stderr, ran.stdout.strip()) == ("", str(tmp_path / "gridtie/gateway/serve.py"))
+
+
+def test_the_service_is_made_of_the_images_that_stations_run() -> None:
+    made = steps("service")
+
+    assert [step["name"] for step in made] == ["base", "router", "engine-embedded", "service"]
+    assert made[-1]["arguments"] == {
+        "BASE": made[0]["reference"],
+        "ROUTER": steps("router")[-1]["reference"],
+        "ENGINE": steps("engine-embedded")[-1]["reference"],
+    }
+
+
+def test_the_services_tag_and_labels_say_its_version() -> None:
+    service = steps("service")[-1]
+
+    assert service["reference"].startswith("gridtie/service:1.1.0-")
+    assert service["labels"]["org.opencontainers.image.version"] == "1.1.0"
+    assert service["labels"]["org.opencontainers.image.licenses"] == "Apache-2.0 AND MIT"
+
+
+def test_the_router_of_the_service_is_told_of_the_very_model_that_its_engine_serves(tmp_path: Path) -> None:
+    files = steps("service", read_tree(ROOT))[-1]["files"]
+    (tmp_path / "station.json").write_bytes(files["station.json"])
+    station = load_station(tmp_path / "station.json")
+    (entry,) = json.loads(files["embedded.json"])
+
+    assert station is not None
+    assert [(model.name, model.url, model.context, model.parallel) for model in station.models] == [
+        (entry["name"], f"http://127.0.0.1:{entry['port']}", entry["context"], entry["parallel"])
+    ]
+    assert station.models[0].digest.removeprefix("sha256:") in files["model.sha256"].decode()
 
 
 def test_a_registry_that_answers_on_one_day_and_not_on_the_next_rebuilds_nothing() -> None:

@@ -33,6 +33,13 @@ def test_every_slot_gets_the_whole_context_and_nothing_is_cut(tmp_path: Path) ->
     assert "--context-shift" not in line
 
 
+def test_a_model_listens_where_its_entry_says(tmp_path: Path) -> None:
+    models = read(written(tmp_path, [entry(), entry(name="gridtie/b:1b", port=8081, host="127.0.0.1")]))
+    lines = [" ".join(model.arguments()) for model in models.values()]
+
+    assert ["--host 0.0.0.0" in lines[0], "--host 127.0.0.1" in lines[1]] == [True, True]
+
+
 def test_a_model_for_embeddings_is_started_as_one(tmp_path: Path) -> None:
     models = read(written(tmp_path, [entry(embedding=True), entry(name="gridtie/b:1b", port=8081)]))
 

@@ -37,6 +37,29 @@ def test_names_and_ports_are_matched_exactly(host: bytes, allowed: bool) -> None
 
 
 @pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        (b"localhost:49153", True),
+        (b"Gridtie:8484", True),
+        (b"gridtie", True),
+        (b"evil.example:49153", False),
+        (b"localhost:49153.evil.example", False),
+        (b"localhost:", False),
+        (b":49153", False),
+    ],
+)
+def test_a_name_may_be_reached_at_every_port(host: bytes, allowed: bool) -> None:
+    assert Hosts([], {8484}, ["localhost:*", "gridtie:*"]).allows(host) is allowed
+
+
+def test_a_page_of_another_port_is_not_one_of_ours_for_all_that() -> None:
+    hosts = Hosts([], {8484}, ["localhost:*"])
+
+    assert hosts.allows_origin(b"http://localhost:8484")
+    assert not hosts.allows_origin(b"http://localhost:3000")
+
+
+@pytest.mark.parametrize(
     ("origin", "allowed"),
     [
         (b"http://localhost:8484", True),

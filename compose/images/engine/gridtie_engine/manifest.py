@@ -17,7 +17,7 @@ class ManifestError(ValueError):
 class Model:
     """One model and its place: `context` tokens for each of `parallel` requests at a time, on `port`.
 
-    With `embedding` it answers with vectors and with nothing else.
+    With `embedding` it answers with vectors and with nothing else. `host` is the address that it listens on.
     """
 
     name: str
@@ -28,11 +28,12 @@ class Model:
     threads: int | None = None
     cache_type: str | None = None
     embedding: bool = False
+    host: str = "0.0.0.0"  # noqa: S104 - a station's container has a network that is internal
 
     def arguments(self) -> Iterator[str]:
         """The `llama-server` flags. Without --context-shift a prompt that does not fit is refused, never cut."""
         yield from ("--model", str(self.path), "--alias", self.name)
-        yield from ("--host", "0.0.0.0", "--port", str(self.port))  # noqa: S104 - the container's network is internal
+        yield from ("--host", self.host, "--port", str(self.port))
         yield from ("-c", str(self.context * self.parallel), "-np", str(self.parallel))
         yield from ("--flash-attn", "on", "--metrics", "--no-webui", "--offline")
         if self.embedding:
@@ -44,7 +45,7 @@ class Model:
 
 
 _REQUIRED = {"name": str, "path": str, "port": int, "context": int}
-_OPTIONAL = {"parallel": int, "threads": int, "cache_type": str, "embedding": bool}
+_OPTIONAL = {"parallel": int, "threads": int, "cache_type": str, "embedding": bool, "host": str}
 
 
 def read(file: Path) -> dict[str, Model]:

@@ -279,7 +279,8 @@ def _call(span: msgspec.Raw, path: str) -> Call | Opaque:
     if name is None:
         raise function.wrong("name", "nothing", "the function's name")
     arguments = _arguments(function, name)
-    return Call(path=path, id=call.string("id") or "", name=name, arguments=arguments, rest=call.rest())
+    id, cache = call.string("id") or "", call.take("cache_control")
+    return Call(path=path, id=id, name=name, arguments=arguments, cache=cache, rest=call.rest())
 
 
 def _arguments(function: Object, name: str) -> str:

@@ -213,8 +213,9 @@ class EventWriter(_Response):
 
     def call(self, index: int, call: ToolCall) -> bytes:
         opened = self._begin("call", call)
-        self._calls[index] = self._items[-1]
-        return opened
+        item = self._calls[index] = self._items[-1]
+        # Clients that put a call together of deltas read its arguments nowhere else.
+        return opened + self._delta(item.text) if item.inside else opened
 
     def arguments(self, index: int, piece: Text) -> bytes:
         item = self._calls[index]

@@ -76,6 +76,8 @@ class _Text(msgspec.Struct):
     format: _Format | None = None
 
 
+_ITEM_ITSELF = "the item itself, as with `store: false`: this router looks none up"
+
 _items = msgspec.json.Decoder(list[_Item]).decode
 _parts = msgspec.json.Decoder(list[_Part]).decode
 _tools = msgspec.json.Decoder(list[_Tool]).decode
@@ -115,6 +117,8 @@ def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:
     said = images = 0
     frames = len(items)
     for at, item in enumerate(items):
+        if item.type == "item_reference":
+            raise InvalidRequest(f"{name}[{at}]", "a reference to an item of before", _ITEM_ITSELF)
         if item.type not in _PLAIN_ITEMS:
             bill(found, "items of an unknown type")
         for field, content in (("content", item.content), ("output", item.output)):

@@ -89,6 +89,7 @@ def test_what_routing_and_money_ask(fields: dict[str, Any], name: str, value: ob
         ({"max_output_tokens": 0}, "max_output_tokens"),
         ({"previous_response_id": "x"}, "previous_response_id"),
         ({"conversation": "x"}, "conversation"),
+        ({"input": [{"role": "user", "content": "x"}, {"type": "item_reference", "id": "fc_1"}]}, "input[1]"),
         ({"input": 5}, "input"),
         ({"tools": 5}, "tools"),
     ],

@@ -1,0 +1,128 @@
+"""The agents and commands that people ask the router through: where each is, how it is asked, which tool it has."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from clients.environments import CHAT, MESSAGES, PLACE, RESPONSES, ROOT, bare, programs, there
+from standins.behaviour import ToolCall
+
+# An agent that tries again for long is told to stop by the router, or the test is right to fail.
+ANSWER_S = 90.0
+FILE = "notes.txt"
+
+
+@dataclass(frozen=True)
+class Agent:
+    """One agent by one interface that it speaks.
+
+    `client` is its name for `gridtie connect`. `words` go before the question, `whole` before these where it is to be
+    answered in one piece. `tool` is the call by which it reads `FILE` of a directory, None where it has no tools.
+    `told_once`: it asks once where trying again cannot help.
+    """
+
+    client: str
+    interface: str
+    place: str
+    words: tuple[str, ...]
+    whole: tuple[str, ...] | None = None
+    tool: Callable[[Path], ToolCall] | None = None
+    told_once: bool = True
+
+    @property
+    def program(self) -> Path:
+        """What is started. A test fails here where it is not installed."""
+        kind, _, path = self.place.partition("/")
+        return there(PLACE / kind / path, kind)
+
+
+# In CI: the lightest.
+SOME = ("llm", "continue")
+_READ = "def read(path: str) -> str:\n    'Reads a file.'\n    return open(path).read()\n"
+
+
+def _read(name: str, argument: str) -> Callable[[Path], ToolCall]:
+    return lambda directory: ToolCall(name, {argument: str(directory / FILE)})
+
+
+def _shell(directory: Path) -> ToolCall:
+    return ToolCall("exec_command", {"cmd": f"cat {directory / FILE}"})
+
+
+def _read_files(directory: Path) -> ToolCall:
+    return ToolCall("read_files", {"files": [{"path": str(directory / FILE)}]})
+
+
+AGENTS: tuple[Agent, ...] = (
+    Agent(
+        "llm", CHAT, "sdks/python/bin/llm",
+        ("-m", "gridtie/{model}", "--functions", _READ), ("--no-stream",), tool=_read("read", "path"),
+    ),
+    Agent(
+        "continue", CHAT, "some-agents/node/node_modules/.bin/cn", ("-p",),
+        tool=_read("Read", "filepath"),
+    ),
+    Agent(
+        "claude-code", MESSAGES, "agents/node/node_modules/.bin/claude", ("-p",), tool=_read("Read", "file_path"),
+    ),
+    Agent(
+        "codex", RESPONSES, "agents/node/node_modules/.bin/codex",
+        ("exec", "--skip-git-repo-check", "--sandbox", "read-only"), tool=_shell, told_once=False,
+    ),
+    Agent(
+        "opencode", CHAT, "agents/node/node_modules/.bin/opencode", ("run",),
+        tool=_read("read", "filePath"),
+    ),
+    Agent(
+        "cline", CHAT, "agents/node/node_modules/.bin/cline", ("-p", "--timeout", "60"),
+        tool=_read_files,
+    ),
+    Agent(
+        "aider", CHAT, "agents/python/bin/aider",
+        ("--no-git", "--yes-always", "--no-show-release-notes", "--no-check-update", "--message"), ("--no-stream",),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Home:
+    """A person's empty home, with the station that `gridtie connect` finds there."""
+
+    path: Path
+    config: Path
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """What a login there would have."""
+        path = os.pathsep.join([*map(str, programs()), "/usr/bin", "/bin"])
+        return bare(self.path, PATH=path, GRIDTIE_CONFIG_DIR=str(self.config), TERM="dumb")
+
+    @property
+    def work(self) -> Path:
+        """The directory that agents are started in."""
+        made = self.path / "work"
+        made.mkdir(exist_ok=True)
+        return made
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "gridtie.host", *words]
+
+    def connect(self, *words: str) -> str:
+        """`gridtie connect ...`, which must succeed; what it says."""
+        environ = {**self.environ, "PYTHONPATH": str(ROOT / "src")}
+        done = subprocess.run(self.command("connect", *words), env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def ask(self, agent: Agent, prompt: str, *, model: str, streamed: bool = True) -> subprocess.CompletedProcess[str]:
+        """Put a question by the agent's own program."""
+        words = [word.replace("{model}", model) for word in (*(() if streamed else agent.whole or ()), *agent.words)]
+        return subprocess.run(
+            [str(agent.program), *words, prompt], cwd=self.work, env=self.environ,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=ANSWER_S, check=False,
+        )  # fmt: skip
