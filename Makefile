@@ -96,6 +96,7 @@ pages: ## write the pages again that are made from data: tables of docs/, README
 	@scripts/venv site
 	@.venv/bin/python scripts/models_page.py
 	@.venv/bin/python scripts/fit_docs.py
+	@.venv/bin/python scripts/pictures.py
 	@.venv/bin/python scripts/costs_page.py
 	@.venv/bin/python scripts/results_pages.py
 	@.venv/bin/python scripts/closeout.py

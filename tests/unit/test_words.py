@@ -42,7 +42,7 @@ PAGES = sorted(
     page
     for pattern in (
         *("docs/*.md", "docs/*.yaml", "roles/*/README.md", "roles/*/meta/argument_specs.yml"),
-        *("config/llm_routing.yaml", "CONTRIBUTING.md", "SECURITY.md", "Makefile"),
+        *("config/llm_routing.yaml", "README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile"),
     )
     for page in ROOT.glob(pattern)
 )

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Write the pictures of docs/pictures: what commands print, as SVG, light or dark as the reader's system is.
+
+scripts/pictures.py            write them
+scripts/pictures.py --check    say whether they are as they should be, by the exit status
+"""
+
+from __future__ import annotations
+
+import sys
+from html import escape
+from pathlib import Path
+
+import fit_docs
+
+from gridtie.catalogue import load
+from gridtie.host.fit.explain import advice
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+
+# Of a letter, in pixels: width is what monospaced fonts of 14 px have, so that lines do not wrap or overlap.
+_WIDTH, _LINE, _MARGIN = 8.43, 20, 18
+_STYLE = (
+    "rect{fill:#fbfbfa;stroke:#d9d9d6}"
+    "text{font:14px ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#24292f;"
+    "white-space:pre}.typed{fill:#0550ae;font-weight:600}.head{font-weight:600}"
+    "@media (prefers-color-scheme:dark){rect{fill:#161b22;stroke:#30363d}text{fill:#e6edf3}.typed{fill:#79c0ff}}"
+)
+
+
+def svg(command: str, printed: str) -> str:
+    """A terminal with a command and what it printed. Lines in capitals are headings."""
+    lines = [(f"$ {command}", "typed"), *((line, "head" if line.isupper() else "") for line in printed.rstrip().splitlines())]
+    width = round(2 * _MARGIN + _WIDTH * max(len(text) for text, _ in lines))
+    height = round(2 * _MARGIN + _LINE * len(lines))
+    texts = "\n".join(
+        f'<text{f" class={kind!r}" if kind else ""} x="{_MARGIN}" y="{_MARGIN + 15 + _LINE * number}">'
+        f"{escape(text)}</text>"
+        for number, (text, kind) in enumerate(lines)
+        if text
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'role="img" aria-label="{escape(command)}">\n<style>{_STYLE}</style>\n'
+        f'<rect x=".5" y=".5" width="{width - 1}" height="{height - 1}" rx="8"/>\n{texts}\n</svg>\n'
+    )
+
+
+def pictures() -> dict[str, str]:
+    """File names and what is in them."""
+    catalogue = load(ROOT / "config" / "models.yaml")
+    _, choice = fit_docs.judged(catalogue, "nvidia-8gb")
+    command = "gridtie fit --machine tests/fixtures/hardware/nvidia-8gb.json"
+    return {"fit.svg": svg(command, advice(choice, fit_docs.WISHES))}
+
+
+def main() -> int:
+    """Write what differs, or with --check only name it."""
+    stale = {name: text for name, text in pictures().items() if _read(PICTURES / name) != text}
+    if "--check" in sys.argv[1:]:
+        for name in stale:
+            sys.stderr.write(f"docs/pictures/{name} is not up to date. Run `make pages`.\n")
+        return 1 if stale else 0
+    for name, text in stale.items():
+        (PICTURES / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
