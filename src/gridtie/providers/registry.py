@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -66,6 +66,13 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
         share = self.shares.get(target.id)
         return share is not None and share.weight == 0
 
+    def first_place(self, targets: Sequence[Target]) -> list[Target]:
+        """Of these the first, and those that share its place by weight."""
+        share = self.shares.get(targets[0].id)
+        if share is None:
+            return [targets[0]]
+        return [each for each in targets if (own := self.shares.get(each.id)) and own.group == share.group]
+
 
 class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
     """One name that a client may ask for."""
@@ -73,9 +80,10 @@ class ModelListing(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: str  # "alias" or "model"
     localities: tuple[Locality, ...]
-    # Of the first target, as the rest.
+    # What every target of the first place has; None: none of them says.
     context: int | None
     capabilities: tuple[str, ...]
+    # Of the first target, as the rest.
     served_by: str
     digest: str
     score: float | None
@@ -157,14 +165,14 @@ class Targets:
             targets = [target for target in (*entry.local, *entry.cloud) if not entry.drained(target)]
             if targets and not (kind == "model" and canonical(entry.name) in self.aliases):
                 localities = tuple(dict.fromkeys(target.locality for target in targets))
-                first = targets[0]
-                capabilities = tuple(sorted(first.capabilities))
+                first, place = targets[0], entry.first_place(targets)
+                capabilities = tuple(sorted(frozenset.intersection(*(each.capabilities for each in place))))
                 rows.append(
                     ModelListing(
                         id=entry.name,
                         kind=kind,
                         localities=localities,
-                        context=first.context,
+                        context=min((each.context for each in place if each.context), default=None),
                         capabilities=capabilities,
                         served_by=first.id,
                         digest=first.digest,

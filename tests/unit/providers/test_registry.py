@@ -164,6 +164,18 @@ def test_models_lists_aliases_that_can_be_served_and_local_models_by_name() -> N
     }
 
 
+def test_of_a_shared_place_is_listed_what_each_target_of_it_has() -> None:
+    models = house.document()["models"]
+    large, small = ({"model": name, "weight": 1} for name in ("qwen2.5-coder:7b", "smollm2"))
+    alone, shared = dict(models["coder"], local=large["model"]), dict(models["coder"], local=[large, small])
+    contexts = {target.model: target.context for target in house.targets().by_id.values()}
+
+    row = build(models={**models, "coder": alone}).listing("coder")
+    assert row is not None and row.context == contexts["gridtie/qwen2.5-coder:7b"]
+    row = build(models={**models, "coder": shared}).listing("coder")
+    assert row is not None and row.context == contexts["gridtie/smollm2:135m"] < contexts["gridtie/qwen2.5-coder:7b"]
+
+
 @pytest.mark.parametrize("written", ["smoke-test", "probe", "Probe"])
 def test_an_alias_that_got_another_name_answers_to_both_and_is_listed_by_todays(written: str) -> None:
     models = house.document()["models"]
