@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -126,3 +128,11 @@ class Home:
             [str(agent.program), *words, prompt], cwd=self.work, env=self.environ,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=ANSWER_S, check=False,
         )  # fmt: skip
+
+    def end_what_stayed(self) -> None:
+        """Kill what an agent left running in the background, which knows this home as its own."""
+        own = f"HOME={self.path}".encode()
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if own in (process / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(process.name), signal.SIGKILL)

@@ -69,7 +69,9 @@ def recorder(router: RouterProcess) -> Iterator[Recorder]:
 @pytest.fixture
 def home(router: RouterProcess, recorder: Recorder, cloud: Cloud, tmp_path: Path) -> Iterator[Home]:
     recorder.requests.clear()
-    yield Home(tmp_path / "home", router.config)
+    made = Home(tmp_path / "home", router.config)
+    yield made
+    made.end_what_stayed()
     for row in keys.read(router.config):
         if row.environments == ("dev",) and row.created:
             keys.revoke(router.config, row.name)
