@@ -31,7 +31,8 @@ _STYLE = (
 
 def svg(command: str, printed: str) -> str:
     """A terminal with a command and what it printed. Lines in capitals are headings."""
-    lines = [(f"$ {command}", "typed"), *((line, "head" if line.isupper() else "") for line in printed.rstrip().splitlines())]
+    told = printed.rstrip().splitlines()
+    lines = [(f"$ {command}", "typed"), *((line, "head" if line.isupper() else "") for line in told)]
     width = round(2 * _MARGIN + _WIDTH * max(len(text) for text, _ in lines))
     height = round(2 * _MARGIN + _LINE * len(lines))
     texts = "\n".join(

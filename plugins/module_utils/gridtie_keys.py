@@ -9,7 +9,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Mapping, Optional
 
 # What `gridtie keys edit` may have given a key of the inventory; an end is that of the key which is there.
 _BY_HAND = ("limits", "origins", "expires")
@@ -69,6 +69,10 @@ class Person:
     home: str
     # The day from which on keys are good; an older one is replaced. "" takes any.
     since: str = ""
+    # The last day on which the key is good; "" leaves that to `gridtie keys edit`.
+    until: str = ""
+    # As keys.json has them; None leaves them to `gridtie keys edit`, and none at all takes every limit away.
+    limits: Optional[Mapping[str, Any]] = None
 
 
 def digest(key: str) -> str:
@@ -100,6 +104,10 @@ def with_people(
             key, created = new_key(), _stamp(now)
             by_hand.pop("expires", None)
         keys[person.name] = key
+        declared: dict[str, Any] = {"expires": f"{person.until}T23:59:59Z"} if person.until else {}
+        if person.limits is not None:
+            by_hand.pop("limits", None)
+            declared.update({"limits": dict(person.limits)} if person.limits else {})
         rows.append(
             {
                 "name": person.name,
@@ -109,6 +117,7 @@ def with_people(
                 "managed": True,
                 "created": created,
                 **by_hand,
+                **declared,
             }
         )
     names = {person.name for person in people}

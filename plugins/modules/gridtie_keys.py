@@ -8,7 +8,7 @@ import json
 import pwd
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Mapping
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -50,8 +50,8 @@ options:
     default: .config/gridtie
   people:
     description: >-
-      Each with C(name), C(user) (the account on this machine), C(environments), C(admin), and C(since), the day before
-      which a key is too old.
+      Each with C(name), C(user) (the account on this machine), C(environments), C(admin), C(since), the day before
+      which a key is too old, C(until), the last day on which it is good, and C(limits), as C(gridtie keys) has them.
     type: list
     elements: dict
     default: []
@@ -140,9 +140,19 @@ def _accounts(people: list[dict[str, Any]]) -> list[Person]:
                 gid=account.pw_gid,
                 home=account.pw_dir,
                 since=str(person.get("since") or ""),
+                until=str(person.get("until") or ""),
+                limits=None if person.get("limits") is None else _limits(person["limits"]),
             )
         )
     return found
+
+
+def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are set, of the kinds that the router reads."""
+    kinds = {"requests_per_minute": int, "tokens_per_minute": int, "usd_per_day": float, "usd_per_month": float}
+    numbers = {name: kind(given.get(name) or 0) for name, kind in kinds.items()}
+    limits = {**numbers, "models": [str(name) for name in given.get("models") or []]}
+    return {name: value for name, value in limits.items() if value}
 
 
 def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] | None], dict[str, str], list[str]]:

@@ -115,11 +115,15 @@ def _people(people: list[Mapping[str, Any]], environments: Collection[str]) -> I
                     f"gridtie_people: {name} has the environment {environment!r}",
                     f"the routing file knows {', '.join(environments)}",
                 )
-        since = str(person.get("since") or "")
-        try:
-            _ = since and datetime.date.fromisoformat(since)
-        except ValueError:
-            yield _problem(f"gridtie_people: since of {name} is {since!r}", "write a day, such as '2026-11-24'")
+        for day in ("since", "until"):
+            given = str(person.get(day) or "")
+            try:
+                _ = given and datetime.date.fromisoformat(given)
+            except ValueError:
+                yield _problem(f"gridtie_people: {day} of {name} is {given!r}", "write a day, such as '2026-11-24'")
+        for limit, value in (person.get("limits") or {}).items():
+            if limit != "models" and float(value or 0) < 0:
+                yield _problem(f"gridtie_people: {limit} of {name} is {value}", "write 0 for no limit, or more")
 
 
 def _pool(values: Mapping[str, Any], hosts: Collection[str], host: str) -> Iterator[Problem]:

@@ -198,6 +198,8 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_people": [{"name": "alice", "environments": ["prod"]}]}, "the environment 'prod'"),
         ({"gridtie_people": [{"name": "alice", "environments": []}]}, "has no environment"),
         ({"gridtie_people": [{"name": "alice", "since": "yesterday"}]}, "since of alice"),
+        ({"gridtie_people": [{"name": "alice", "until": "31.12."}]}, "until of alice is '31.12.'"),
+        ({"gridtie_people": [{"name": "alice", "limits": {"usd_per_day": -1}}]}, "usd_per_day of alice is -1"),
         ({"gridtie_pool": ["laptop"]}, "names laptop itself"),
         ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
         ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -12,8 +13,9 @@ import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from plugins.module_utils import gridtie_keys
-from plugins.modules.gridtie_keys import _pool_keys
+from plugins.modules.gridtie_keys import _limits, _pool_keys
 
+from gridtie.gateway.keys import Keys
 from standins.play import play
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -98,6 +100,31 @@ def test_a_persons_rights_change_without_another_key() -> None:
 
     assert same == keys
     assert again["keys"][1]["environments"] == ["dev", "production"]
+
+
+def test_limits_of_the_inventory_are_those_of_the_key_and_what_was_set_by_hand_goes() -> None:
+    first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
+    first["keys"][1].update(limits={"usd_per_day": 9.0}, expires="2027-01-01T00:00:00Z")
+    kept, _ = gridtie_keys.with_people(first, [person()], keys, NOW)
+    declared, _ = gridtie_keys.with_people(
+        first, [person(limits={"tokens_per_minute": 5}, until="2026-12-31")], keys, NOW
+    )
+    lifted, same = gridtie_keys.with_people(first, [person(limits={})], keys, NOW)
+
+    assert kept == first
+    assert declared["keys"][1]["limits"] == {"tokens_per_minute": 5}
+    assert declared["keys"][1]["expires"] == "2026-12-31T23:59:59Z"
+    assert "limits" not in lifted["keys"][1] and same == keys
+
+
+def test_limits_are_written_in_the_kinds_that_the_router_reads(tmp_path: Path) -> None:
+    given = {"tokens_per_minute": "5", "usd_per_day": 2, "usd_per_month": None, "models": ["coder"]}
+    limits = _limits(given)
+    document, _ = gridtie_keys.with_people(EMPTY, [person(limits=limits, until="2026-12-31")], {}, NOW)
+    (tmp_path / "keys.json").write_text(json.dumps(document))
+
+    assert limits == {"tokens_per_minute": 5, "usd_per_day": 2.0, "models": ["coder"]}
+    assert len(Keys.load(tmp_path / "keys.json")) == 2
 
 
 def test_somebody_who_leaves_the_inventory_loses_the_key_and_others_keep_theirs() -> None:
