@@ -93,6 +93,20 @@ def test_an_ordinary_user_reaches_the_router_with_the_key_in_the_home_directory(
     assert "local" in succeeded(machine.run("gridtie usage"))
 
 
+def test_an_editor_is_wired_by_one_command_with_a_key_of_its_own_and_as_it_was_afterwards(machine: Host) -> None:
+    settings = "~/.continue/config.yaml"
+    succeeded(machine.run(f"mkdir -p ~/.continue && echo 'name: mine' > {settings} && chmod 640 {settings}"))
+    succeeded(machine.run("gridtie connect continue --write"))
+    key = f"export OPENAI_API_KEY=$(sed -n 's/.*apiKey: *//p' {settings})"
+    base = f"export OPENAI_BASE_URL=$(sed -n 's/.*apiBase: *//p' {settings})"
+    assert "Key: continue-dev" in succeeded(machine.run(f"{key}; {base}; gridtie usage --mine"))
+
+    succeeded(machine.run("gridtie connect continue --restore"))
+    after = succeeded(machine.run(f"cat {settings}; stat -c %a {settings}; sudo gridtie keys list"))
+    assert after.startswith("name: mine\n640\n")
+    assert "continue-dev" not in after
+
+
 def test_the_demo_says_what_it_needs_when_docker_is_out_of_reach(machine: Host) -> None:
     result = machine.run("make demo")
 
