@@ -45,6 +45,11 @@ EVERY_AGENT = pytest.mark.parametrize(
     "agent", [pytest.param(agent, id=agent.client, marks=[TOO_NEW] * (agent.client == "aider")) for agent in ASKED]
 )
 # A person's own settings of before, in the form of each file.
+# Cline writes its file anew each time, and leaves out what it does not know.
+OWN_OF_CLINE = (
+    '{"version": 1, "lastUsedProvider": "ollama", "modes": {}, "providers": {"ollama": {"settings": '
+    '{"provider": "ollama", "model": "mine"}, "updatedAt": "2026-11-01T00:00:00.000Z", "tokenSource": "manual"}}}\n'
+)
 OWN = {".json": '{\n  "mine": {"a": 1}\n}\n', ".toml": "mine = 1\n", ".yaml": "", ".yml": "# mine\nmine: 1\n"}
 
 pytestmark = pytest.mark.timeout(300)
@@ -156,17 +161,18 @@ def test_it_shows_that_its_key_is_wrong(agent: Agent, home: Home, recorder: Reco
 def test_after_a_conversation_its_files_are_as_before(agent: Agent, home: Home) -> None:
     """Byte for byte, with their modes; and its key is gone."""
     files = [path for path, _ in BY_NAME[agent.client].files(home.path, home.environ)]
-    for path in files:
+    own = {path: OWN_OF_CLINE if agent.client == "cline" else OWN[path.suffix] for path in files}
+    for path, text in own.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(OWN[path.suffix])
+        path.write_text(text)
         path.chmod(0o640)
     home.connect(agent.client, "--write", "--model", "ollama-agent")
     home.ask(agent, GREETING, model="ollama-agent")
 
     home.connect(agent.client, "--restore")
 
-    for path in files:
-        assert (path.read_text(), path.stat().st_mode & 0o777) == (OWN[path.suffix], 0o640)
+    for path, text in own.items():
+        assert (path.read_text(), path.stat().st_mode & 0o777) == (text, 0o640)
         assert [each.name for each in path.parent.glob("*gridtie*")] == []
     assert [row.name for row in keys.read(home.config) if row.name.startswith(agent.client)] == []
 

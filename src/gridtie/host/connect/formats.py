@@ -25,6 +25,11 @@ class Format(Protocol):
         ...
 
 
+def alike(form: Format, text: str, before: str) -> bool:
+    """Whether nothing was changed: what is left without our settings says what the original did."""
+    return json_settings.alike(text, before) if isinstance(form, Json) else text == before
+
+
 @dataclass(frozen=True)
 class Json:
     """A JSON object, into which `settings` are merged. What stands at the path `own` is ours as a whole."""

@@ -32,6 +32,18 @@ def taken_out(text: str, ours: Mapping[str, Any], before: str, own: Sequence[str
     return _written(content, text)
 
 
+def alike(text: str, before: str) -> bool:
+    """Whether both say the same, whatever order and spaces, and empty objects, a program put into them."""
+    return bool(_filled(json.loads(text or "{}")) == _filled(json.loads(before or "{}")))
+
+
+def _filled(content: Any) -> Any:
+    if not isinstance(content, dict):
+        return content
+    found = {name: _filled(value) for name, value in content.items()}
+    return {name: value for name, value in found.items() if value != {}}
+
+
 def _at(content: Any, path: Sequence[str]) -> Any:
     """What stands there; an empty object where nothing does."""
     for name in path:

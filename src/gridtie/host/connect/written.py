@@ -17,7 +17,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ..json_file import read_table
 from ..new_file import put, sweep
-from .formats import Format
+from .formats import Format, alike
 from .marked import CannotEdit
 from .wiring import Wiring
 
@@ -155,11 +155,18 @@ def _back(noted: _Noted, form: Format, wiring: Wiring) -> bool:
         _put_back(path, before)
     elif there is not None and _sum(there) != noted.before:
         try:
-            put(path.resolve(), form.take_out(there, wiring, before or ""), _mode(path))
+            left = form.take_out(there, wiring, before or "")
         except CannotEdit as error:
             where = f"; what it was before is in {kept}" if before is not None else ""
             raise NotWritten(f"{path}: {error}{where}") from None
-        changed = True
+        # A program that writes its own settings anew orders and completes them, and gives them a mode of its own.
+        if whole and alike(form, left, before or ""):
+            if before is not None:
+                path.chmod(_mode(kept))
+            _put_back(path, before)
+        else:
+            put(path.resolve(), left, _mode(path))
+            changed = True
     if whole:
         kept.unlink(missing_ok=True)
     for each in (path, path.resolve(), kept):

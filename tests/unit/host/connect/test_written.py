@@ -149,6 +149,32 @@ def test_a_file_that_was_changed_since_loses_ours_alone(home: Path) -> None:
     assert models.read_text() == "- model_id: mine\n"
 
 
+CLINE = BY_NAME["cline"]
+
+
+@pytest.mark.parametrize(
+    "before", [None, '{"version":1,"lastUsedProvider":"mine","providers":{"mine":{"settings":{}}}}']
+)
+def test_what_its_program_only_wrote_anew_is_byte_for_byte_as_before(tmp_path: Path, before: str | None) -> None:
+    """Cline orders its file, adds empty objects and takes the mode away from others each time that it is asked."""
+    files = CLINE.files(tmp_path, {})
+    path, _ = files[0]
+    if before is not None:
+        path.parent.mkdir(parents=True)
+        path.write_text(before)
+        path.chmod(0o640)
+    note = tmp_path / "note.json"
+    written.write(note, written.plan(files, WIRING), WIRING)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({"modes": {}, **dict(reversed(content.items()))}))
+    path.chmod(0o600)
+
+    assert written.restore(note, [form for _, form in files]) == []
+    assert path.exists() is (before is not None)
+    if before is not None:
+        assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (before, 0o640)
+
+
 def test_a_link_stays_one_and_what_it_leads_to_is_changed(home: Path, tmp_path: Path) -> None:
     keys = home / ".config/io.datasette.llm/keys.json"
     real = tmp_path / "dotfiles.json"
