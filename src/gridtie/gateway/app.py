@@ -21,6 +21,7 @@ from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
 from gridtie.gateway.keys import Bounded
 from gridtie.gateway.origins import Origins
+from gridtie.gateway.path_key import take_key, without_key
 from gridtie.gateway.response import JSON, retry_fields
 from gridtie.gateway.routes import Route, Routes
 from gridtie.gateway.settings import Loaded
@@ -121,6 +122,8 @@ class App:
         if origin is not None and not self._origins.admit(head, origin):
             return self._no(exchange, 403, "origin_not_allowed", self._origins.refusal(origin))
         route = _EVERYTHING if head.path == "*" else self._routes.find(head)
+        if route is None and take_key(head):
+            route = self._routes.find(head)
         if route is None:
             return self._no(exchange, 404, "not_found", self._nothing_at(head.path))
         if head.method == b"OPTIONS":
@@ -183,7 +186,7 @@ class App:
         return found
 
     def _nothing_at(self, path: str) -> str:
-        said = f"there is nothing at {path[:200]!r}"
+        said = f"there is nothing at {without_key(path)[:200]!r}"
         if "//" in path:
             return f"{said}, which has two slashes in a row: the client's base URL ends in a slash, write it without"
         if (family := next((each for each in _UNSERVED if path.startswith(each)), None)) is not None:

@@ -23,8 +23,10 @@ from gridtie.gateway.routes import Route
 from gridtie.providers.registry import ModelListing
 
 _encode = msgspec.json.Encoder().encode
-# Clients parse a time and a size, and nobody knows either.
-_NO_TIME = "1970-01-01T00:00:00Z"
+# Clients parse a time and a size, and nobody knows either. The first is Go's zero time, which the `ollama` command
+# shows as none; once the second has passed, a model is gone for it.
+_NO_TIME = "0001-01-01T00:00:00Z"
+_NO_END = "2318-01-01T00:00:00Z"
 # The server whose interface this is, where the station's own engine is another: what clients compare with.
 API_VERSION = "0.32.15"
 _CAPABILITIES = {"chat": "completion", "tools": "tools", "vision": "vision", "embeddings": "embedding"}
@@ -182,7 +184,7 @@ def _row(exchange: Exchange, listed: ModelListing) -> dict[str, object]:
         "name": listed.id,
         "model": listed.id,
         "modified_at": _NO_TIME,
-        "expires_at": _NO_TIME,
+        "expires_at": _NO_END,
         "size": 0,
         "size_vram": 0,
         # The CLI shows the first twelve characters of it.
@@ -202,5 +204,8 @@ def _shown(listed: ModelListing) -> dict[str, object]:
     if listed.context is not None:
         info["gridtie.context_length"] = listed.context
     capabilities = [word for name, word in _CAPABILITIES.items() if name in listed.capabilities]
+    if "chat" in listed.capabilities and "embeddings" in listed.capabilities:
+        # Of a cloud all is listed that its interface has, and the command `ollama` embeds whatever it is told it can.
+        capabilities.remove("embedding")
     texts = dict.fromkeys(("license", "modelfile", "parameters", "template"), "")
     return {**texts, "details": _details(), "model_info": info, "capabilities": capabilities, "modified_at": _NO_TIME}
