@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.upstream import FAULTS
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
 NAMED = sorted(set(re.findall(r"`(tests/[\w/.-]+\.py)(?:::(\w+))?`", PAGE)))
@@ -40,3 +42,9 @@ def test_every_line_of_the_list_has_a_row(table: list[str], part: str, lines: in
     found = list(dict.fromkeys(row.split("|")[1].strip() for row in table))
 
     assert found == [f"{part}{line}" for line in range(1, lines + 1)]
+
+
+def test_the_page_says_how_many_faults_and_statuses_are_played() -> None:
+    statuses = list(FAULTS).index("100, then the answer")
+
+    assert f"{statuses} faults and {len(FAULTS) - statuses} unusual statuses" in PAGE
