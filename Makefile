@@ -33,7 +33,7 @@ purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
-	  printf '%-14s %s\n' "$$target" "$$text"; done
+	  printf '%-15s %s\n' "$$target" "$$text"; done
 	@sed -n 's/^# \([A-Z]*\(=1\)\{0,1\}  *.*:  .*\)/    \1/p' $(firstword $(MAKEFILE_LIST))
 
 site: ## turn this machine into a working, verified station (run again: changes nothing)

@@ -42,7 +42,7 @@ def register(commands: Any) -> None:
         help="a file or an https URL: another prices.json, or LiteLLM's model_prices_and_context_window.json; "
         "default: the installed genai-prices, of today",
     )
-    check.add_argument("--json", action="store_true")
+    check.add_argument("--json", action="store_true", help="for programs")
     check.set_defaults(run=run_check)
     former = verbs.add_parser("history", help="what models cost before")
     former.add_argument("model", nargs="?", metavar="MODEL", help="a part of its name; default: all that moved")

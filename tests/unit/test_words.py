@@ -21,6 +21,7 @@ RETIRED = {
     r"stands? in for (the|a) cloud": "fallback",
     r"alias `probe`|\bprobe model\b|gridtie (bench|quality|chat) probe|--model probe\b|purpose: probe": "smoke-test",
     r"\b(service|system|station's|engine's) account\b(?! [\d`])": "service user",
+    r"(?i)\bwired\b": "connected",
     r"\buser stories\b|\btests/stories\b": "scenarios",
     r"the answer is no\b|asked wrongly|could not be (tried|measured)\b": "a check failed, usage or connection error",
 }
@@ -69,6 +70,11 @@ def test_no_page_has_a_retired_word(page: Path) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_no_help_has_a_retired_word(name: str) -> None:
     assert retired_in(COMMANDS[name].format_help()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_argument_of_a_command_says_what_it_is(name: str) -> None:
+    assert [action.dest for action in COMMANDS[name]._actions if not action.help] == []
 
 
 def test_a_retired_word_is_found_with_what_to_say() -> None:

@@ -28,14 +28,18 @@ def register(commands: Any) -> None:
         "keys of clouds, the station's own key, the keys of its certificates. Models are in it by name and digest: "
         "`make site` fetches them again. Needs sudo, but on a Mac.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the backup; in a directory it is named by itself")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="the backup; in a directory it gets a name with station and time"
+    )
     parser.add_argument("--without", choices=("ledger",), help="leave it out: keys and configuration alone")
     parser.add_argument("--force", action="store_true", help="replace a file that is there")
     parser.add_argument("--keep", type=_count, metavar="N", help="in a directory: remove all but the newest N")
     looks = parser.add_mutually_exclusive_group()
-    looks.add_argument("--list", action="store_true", help="make none: say what is in FILE")
-    looks.add_argument("--check", action="store_true", help="make none: read FILE to its end; 1 where it is not whole")
-    parser.add_argument("--json", action="store_true")
+    looks.add_argument("--list", action="store_true", help="make none: list what FILE holds")
+    looks.add_argument(
+        "--check", action="store_true", help="make none: read FILE to its end; exit status 1 where it is not whole"
+    )
+    parser.add_argument("--json", action="store_true", help="what it holds, for programs")
     parser.set_defaults(run=run)
 
 

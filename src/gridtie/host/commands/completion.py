@@ -45,7 +45,7 @@ def register(commands: Any) -> None:
         description='bash: eval "$(gridtie completion bash)" in ~/.bashrc; zsh likewise in ~/.zshrc; fish: gridtie '
         "completion fish > ~/.config/fish/completions/gridtie.fish",
     )
-    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="whose completion to print")
     parser.set_defaults(run=run, commands=commands)
 
 

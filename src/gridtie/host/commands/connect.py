@@ -38,12 +38,12 @@ def register(commands: Any) -> None:
     """Add the command to the parser's sub-commands."""
     parser = commands.add_parser(
         "connect",
-        help="wire a client or an editor to the station, and take it back",
-        description="Without CLIENT: which clients are installed here and which are wired. With one, its settings are "
-        "shown; nothing is changed without --write.",
+        help="connect a client or an editor to the station, and undo it",
+        description="Without CLIENT: which clients are installed here and which are connected. With one, its settings "
+        "are shown; nothing is changed without --write.",
         epilog=f"Clients: {', '.join(BY_NAME)}.",
     )
-    parser.add_argument("client", nargs="?", choices=tuple(BY_NAME), metavar="CLIENT")
+    parser.add_argument("client", nargs="?", choices=tuple(BY_NAME), metavar="CLIENT", help="one of those named below")
     parser.add_argument("--model", metavar="ALIAS", help="default: coder, else the first that the router lists")
     doing = parser.add_mutually_exclusive_group()
     doing.add_argument("--write", action="store_true", help="put the settings where the client reads them")
@@ -171,10 +171,10 @@ def _restore(client: Client, home: Path) -> int:
             raise written.NotWritten(
                 f"{kept[0]} is there, and {record} is not: take it back with the HOME and XDG_STATE_HOME of --write"
             )
-        sys.stdout.write(f"{client.title} is not wired: nothing to take back.\n")
+        sys.stdout.write(f"{client.title} is not connected: nothing to take back.\n")
         return 0
     for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
-        sys.stdout.write(f"{path} was changed after it was wired: only our settings were taken out.\n")
+        sys.stdout.write(f"{path} was changed after it was connected: only our settings were taken out.\n")
     _end_key(wiring, record)
     sys.stdout.write(f"{client.title} has the settings that it had before.\n")
     return 0
@@ -190,7 +190,7 @@ def _check(client: Client, home: Path) -> int:
     record = _record(home, client)
     wiring = written.wired(record)
     if not wiring:
-        sys.stderr.write(f"gridtie: {client.title} is not wired; gridtie connect {client.name} --write\n")
+        sys.stderr.write(f"gridtie: {client.title} is not connected; gridtie connect {client.name} --write\n")
         return 2
     program = shutil.which(client.program) if client.program else None
     if not program:
@@ -239,7 +239,7 @@ def _arrived(client: Client, wiring: Wiring, seen: Container[str]) -> int:
 
 
 def _as_oneself(home: Path) -> None:
-    """Raise NotWritten under sudo: it would wire root's home, or leave root's files in somebody else's."""
+    """Raise NotWritten under sudo: it would connect root's home, or leave root's files in somebody else's."""
     person = os.environ.get("SUDO_USER", "root")
     if os.geteuid() == 0 and (person != "root" or (home.exists() and home.stat().st_uid != 0)):
         raise written.NotWritten(
@@ -316,7 +316,7 @@ def _overview(home: Path) -> str:
         found = shutil.which(client.program) if client.program else None
         installed = found or ("" if client.program else "-")
         rows.append((client.name, client.title, installed, _state(client, home)))
-    return table(("CLIENT", "", "INSTALLED", "WIRED"), rows)
+    return table(("CLIENT", "", "INSTALLED", "CONNECTED"), rows)
 
 
 def _state(client: Client, home: Path) -> str:

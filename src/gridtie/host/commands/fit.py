@@ -49,15 +49,20 @@ def register(commands: Any) -> None:
     parser.add_argument("--why", metavar="MODEL", help="the same")
     parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
     parser.add_argument(
-        "--parallel", type=_positive, metavar="N", help="requests at once (default: the station's, or 1)"
+        "--parallel",
+        type=_positive,
+        metavar="N",
+        help="requests answered at the same time (default: the station's, or 1)",
     )
     parser.add_argument(
         "--for", dest="purpose", choices=CHOOSABLE, help="for this purpose alone (default: all of them)"
     )
     parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
-    parser.add_argument("--ubatch", type=_positive, metavar="TOKENS", help="worked on at once (default: the engine's)")
-    parser.add_argument("--build", type=_positive, metavar="N", help="llama.cpp's (default: the engine's)")
+    parser.add_argument(
+        "--ubatch", type=_positive, metavar="TOKENS", help="of a prompt computed in one step (default: the engine's)"
+    )
+    parser.add_argument("--build", type=_positive, metavar="N", help="build of llama.cpp (default: the engine's)")
     parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")
     parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")

@@ -19,6 +19,7 @@ from gridtie.host.paths import config_dir
 # The routing file may know others; it is YAML, which a bare host cannot read.
 USUAL = ("dev", "test", "ci", "production")
 _ANY = "any"
+_LISTED = "as `gridtie keys list` has it"
 
 
 def register(commands: Any) -> None:
@@ -42,14 +43,14 @@ def register(commands: Any) -> None:
         description="What is given takes the place of what was, the rest stays. `none` takes a limit away, "
         f"`--model {_ANY}` and `--origin none` all of them.",
     )
-    edit.add_argument("name", metavar="NAME")
+    edit.add_argument("name", metavar="NAME", help=_LISTED)
     _rights(edit, required=False)
     edit.set_defaults(run=run_edit)
     listing = verbs.add_parser("list", help="names, rights and limits; the keys themselves are not stored")
-    listing.add_argument("--json", action="store_true")
+    listing.add_argument("--json", action="store_true", help="for programs")
     listing.set_defaults(run=run_list)
     rotate = verbs.add_parser("rotate", help="make a new key under the same name and print it; the old one ends later")
-    rotate.add_argument("name", metavar="NAME")
+    rotate.add_argument("name", metavar="NAME", help=_LISTED)
     rotate.add_argument(
         "--overlap",
         type=_span,
@@ -59,7 +60,7 @@ def register(commands: Any) -> None:
     )
     rotate.set_defaults(run=run_rotate)
     revoke = verbs.add_parser("revoke", help="end a key")
-    revoke.add_argument("name", metavar="NAME")
+    revoke.add_argument("name", metavar="NAME", help=_LISTED)
     revoke.set_defaults(run=run_revoke)
 
 
@@ -71,10 +72,10 @@ def _rights(parser: ArgumentParser, *, required: bool) -> None:
         metavar="NAME",
         help="an environment that its requests may be in; may be given more than once, the first is the default",
     )
-    parser.add_argument("--requests-per-minute", type=_count, metavar="N")
+    parser.add_argument("--requests-per-minute", type=_count, metavar="N", help="that have a prompt")
     parser.add_argument("--tokens-per-minute", type=_count, metavar="N", help="of prompts and answers together")
-    parser.add_argument("--usd-per-day", type=_amount, metavar="USD", help="days and months are those of UTC")
-    parser.add_argument("--usd-per-month", type=_amount, metavar="USD")
+    parser.add_argument("--usd-per-day", type=_amount, metavar="USD", help="for clouds, in a day of UTC")
+    parser.add_argument("--usd-per-month", type=_amount, metavar="USD", help="for clouds, in a month of UTC")
     parser.add_argument(
         "--model", action="append", metavar="ALIAS", help="a name that it may ask for, and no other; more than once"
     )

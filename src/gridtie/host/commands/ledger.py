@@ -38,7 +38,7 @@ def register(commands: Any) -> None:
     erase.set_defaults(run=run_erase)
     for verb in (prune, erase):
         verb.add_argument("--yes", action="store_true", help="do not ask")
-        verb.add_argument("--json", action="store_true")
+        verb.add_argument("--json", action="store_true", help="what was deleted, for programs")
 
 
 def run_prune(args: Namespace) -> int:

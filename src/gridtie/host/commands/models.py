@@ -17,7 +17,7 @@ from gridtie.host.table import table
 
 def register(commands: Any) -> None:
     """Add the command to the host's parser."""
-    parser = commands.add_parser("models", help="what this station has, one more or less, and copies of them")
+    parser = commands.add_parser("models", help="list, add, remove, try and copy the station's models")
     below = parser.add_subparsers(dest="models_command", metavar="COMMAND", required=True)
     listed = below.add_parser("list", help="the models in the station's store, and where each is from")
     listed.set_defaults(run=_list)

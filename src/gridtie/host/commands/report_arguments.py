@@ -10,7 +10,11 @@ from typing import Any, List, Mapping
 from gridtie.host.local_time import zone_since
 
 DIMENSIONS = ("environment", "key", "agent", "project", "tag", "model", "rule", "day", "month")
-FORMATS = ("json", "csv", "html")
+FORMATS = {
+    "json": "for programs, and for --recompute",
+    "csv": "one table for spreadsheets",
+    "html": "one page that needs nothing else",
+}
 # Files of the configuration that a report reads; secrets are none of them.
 READ = ("llm_routing.yaml", "prices.json")
 # Arguments that mean the same wherever the command runs.
@@ -27,11 +31,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     period.add_argument("--month", metavar="YYYY-MM", help="one calendar month")
     parser.add_argument("--until", metavar="TIME", help="default: now")
     for name in ("environment", "key", "agent", "project", "model"):
-        parser.add_argument(f"--{name}", action="append", metavar="NAME", help="these requests alone; repeat for more")
+        parser.add_argument(
+            f"--{name}", action="append", metavar="NAME", help=f"requests of this {name} alone; more than once"
+        )
     parser.add_argument(
         "--by", action="append", choices=DIMENSIONS, help="tables of the text; default: environment and model"
     )
-    parser.add_argument("--baseline", action="append", metavar="MODEL", help="compare with these; costs.baselines")
+    parser.add_argument(
+        "--baseline",
+        action="append",
+        metavar="MODEL",
+        help="compare with this model's price, in place of costs.baselines; more than once",
+    )
     parser.add_argument("--kwh", type=float, metavar="N", help="kilowatt-hours that a meter counted in the period")
     parser.add_argument(
         "--quality",
@@ -43,8 +54,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--expect", type=float, metavar="PERCENT", help="exit status 1 unless net is at least so much of the baseline"
     )
     form = parser.add_mutually_exclusive_group()
-    for name in FORMATS:
-        form.add_argument(f"--{name}", dest="format", action="store_const", const=name)
+    for name, what in FORMATS.items():
+        form.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=what)
     form.add_argument(
         "--rows",
         dest="format",

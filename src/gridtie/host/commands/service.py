@@ -38,7 +38,7 @@ def register(commands: Any) -> None:
     start = commands.add_parser("start", help="start them again, and wait until they serve")
     start.set_defaults(run=run_start)
     logs = commands.add_parser("logs", help="the router's log, or the engine's")
-    logs.add_argument("part", nargs="?", choices=("router", "engine"), default="router")
+    logs.add_argument("part", nargs="?", choices=("router", "engine"), default="router", help="default: router")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as it grows")
     logs.add_argument("--last", type=int, default=100, metavar="LINES", help="default: 100")
     logs.set_defaults(run=run_logs)

@@ -27,7 +27,7 @@ def register(commands: Any) -> None:
     """Add the command to the parser's sub-commands."""
     parser = commands.add_parser(
         "status",
-        help="the station on one screen: what runs, what answers which name, today's requests; also without a word",
+        help="the station on one screen: what runs, what answers which name, today's requests; also `gridtie` alone",
     )
     parser.add_argument("--json", action="store_true", help="{endpoint, ready, reasons, engine, models, today}")
     parser.set_defaults(run=run)

@@ -47,7 +47,7 @@ def register(commands: Any) -> None:
     """Add the two commands to the parser's sub-commands."""
     usage = commands.add_parser(
         "usage",
-        help="what was asked, where it ran, what it cost and what a cloud would have",
+        help="what was asked, where it ran, what it cost and what a cloud would have cost",
         description="Times: 24h, 7d or 2w (ago), a day as 2026-11-22, a time as 2026-11-22T14:00 (both as this "
         "machine's clock shows them) or 2026-11-22T14:00:00Z.",
     )
@@ -55,7 +55,7 @@ def register(commands: Any) -> None:
     usage.add_argument("--until", metavar="TIME", help="default: now")
     usage.add_argument("--by", choices=GROUPS, help="one line for each")
     usage.add_argument(
-        "--mine", action="store_true", help="of the key alone that asks, also where it is an admin's, and its limits"
+        "--mine", action="store_true", help="of your own key alone (also where it is an admin's), with its limits"
     )
     usage.add_argument("--json", action="store_true", help="the whole report, its SQL with --recompute")
     usage.add_argument(
@@ -66,8 +66,8 @@ def register(commands: Any) -> None:
     usage.set_defaults(run=run_usage)
     requests = commands.add_parser("requests", help="what was asked last, or what became of one request")
     requests.add_argument("id", nargs="?", metavar="ID", help="as in the x-gridtie-request-id header of its answer")
-    requests.add_argument("--last", type=int, metavar="N", default=20, help="without ID: so many; default: 20")
-    requests.add_argument("--json", action="store_true")
+    requests.add_argument("--last", type=int, metavar="N", default=20, help="without ID: how many; default: 20")
+    requests.add_argument("--json", action="store_true", help="for programs")
     requests.set_defaults(run=run_requests)
 
 
