@@ -237,7 +237,7 @@ def _beyond(row: _Row) -> Iterator[str]:
         yield f'key "{row.name}": a relay has no limits; the keys of the other station have'
     for moment in (row.expires, *(old.until for old in row.previous)):
         if moment is not None and moment.tzinfo is None:
-            yield f'key "{row.name}": a time has no zone; wanted: such as 2026-12-31T23:59:59Z'
+            yield f'key "{row.name}": a time has no zone; wanted: one such as 2026-12-31T23:59:59Z'
     for origin in row.origins:
         what, fix = fault(canonical(origin))
         if what:

@@ -85,7 +85,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         tls = environ.get("GRIDTIE_TLS_LISTEN", "")
         drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25").strip()
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]*)?|\.[0-9]+", drain, re.ASCII):
-            raise ValueError("GRIDTIE_DRAIN_SECONDS is not a number of seconds, 0 or more; wanted: such as 25, no unit")
+            raise ValueError(
+                "GRIDTIE_DRAIN_SECONDS is not a number of seconds, 0 or more; wanted: one such as 25, no unit"
+            )
         access = environ.get("GRIDTIE_ACCESS_LOG", "on").strip().lower()
         if access not in ("on", "off"):
             raise ValueError("GRIDTIE_ACCESS_LOG is neither on nor off; wanted: one of these two words")

@@ -54,7 +54,7 @@ def seconds(text: str) -> float:
         return float(int(span[1]) * _SECONDS[span[2]])
     if text == "0":
         return 0.0
-    raise ValueError(f"{text[:40]!r} is no span; wanted: such as 90m, 24h, 30d or 2w")
+    raise ValueError(f"{text[:40]!r} is no span; wanted: one such as 90m, 24h, 30d or 2w")
 
 
 def moment(text: str, now: float) -> str:
@@ -67,8 +67,8 @@ def moment(text: str, now: float) -> str:
         at = _moment(text, now)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text[:40]!r} is no time to end at; wanted: such as 30d, 2026-12-31 (to its end), 2026-12-31T14:00Z, or "
-            "never"
+            f"{text[:40]!r} is no time to end at; wanted: one such as 30d, 2026-12-31 (to its end), 2026-12-31T14:00Z, "
+            "or never"
         ) from None
     if at <= now:
         raise ValueError(f"{text[:40]!r} has passed")

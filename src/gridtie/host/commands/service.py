@@ -19,7 +19,7 @@ from gridtie.host.turn_over import turn_over
 
 from .doctor import this_machine
 
-# A container gets this long for answers that are under way.
+# Longer than the router gives answers that are under way (GRIDTIE_DRAIN_SECONDS): what is left then is killed.
 _GRACE_S = 30
 _STOP_S = 90.0
 # Until the engine has answered the router.
@@ -31,7 +31,7 @@ def register(commands: Any) -> None:
     stop = commands.add_parser(
         "stop",
         help="stop engine and router, so that the memory is free until `gridtie start`",
-        description="Answers that are under way get 30 seconds. Needs sudo, but on a Mac. A boot starts an "
+        description="Answers that are under way get 25 seconds. Needs sudo, but on a Mac. A boot starts an "
         "engine that is a service again; containers stay stopped.",
     )
     stop.set_defaults(run=run_stop)

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from gridtie.gateway.serve import Options
 from gridtie.host import cli
 from gridtie.host.commands import completion
 from gridtie.host.router import Unreachable
@@ -332,3 +333,10 @@ def test_a_router_that_was_removed_does_not_keep_the_engine(router: Httpd, tmp_p
     assert cli.main(["stop"]) == 0
 
     assert asked(tmp_path) == ["systemctl stop gridtie-engine.service"]
+
+
+def test_stop_says_how_long_the_router_gives_answers_that_are_under_way(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["stop", "--help"])
+
+    assert f"get {Options.read({}).drain_seconds:g} seconds" in " ".join(capsys.readouterr().out.split())
