@@ -200,6 +200,25 @@ class TestMoney:
 
         assert run(ask) == 200
 
+    def test_a_name_that_differs_by_case_alone_lends_no_money(self, tmp_path: Path) -> None:
+        async def ask() -> tuple[Answered, Any]:
+            async with (
+                Upstream(whole()) as cloud,
+                Station(tmp_path, routing(cloud=cloud.url, use="[cloud]")) as station,
+            ):
+                path = station.config / "keys.json"
+                document = json.loads(path.read_text())
+                rich = {"name": "Dev", "sha256": "0" * 64, "environments": ["dev"], "limits": {"usd_per_day": 100.0}}
+                path.write_text(json.dumps({**document, "keys": [*document["keys"], rich]}))
+                await limited(station, limits={"usd_per_day": 0.000001})
+                refused = await station.ask(chat(), key=OTHER_KEY)
+                return refused, (await station.ask(path="/gridtie/key", key=OTHER_KEY)).json
+
+        refused, told = run(ask)
+
+        assert refused.status == 402
+        assert told["left"] == {"usd_per_day": 0.000001}
+
     def test_one_keys_limit_changes_no_decision_of_another(self, tmp_path: Path) -> None:
         async def ask() -> tuple[bool, bool]:
             async with (
@@ -266,6 +285,18 @@ class TestEnds:
 
         assert (old.status, new) == (401, 200)
         assert "use the new one" in old.error["message"]
+
+    def test_an_end_that_is_set_after_a_rotation_ends_the_one_before_as_well(self, tmp_path: Path) -> None:
+        async def ask() -> tuple[Answered, int]:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                new, _ = written.rotate(station.config, "dev", 7 * 24 * 3600.0, time.time())
+                await limited(station, expires=stamp(time.time() - 10))
+                return await station.ask(chat(), key=OTHER_KEY), (await station.ask(chat(), key=new)).status
+
+        old, new = run(ask)
+
+        assert (old.status, new) == (401, 401)
+        assert "gridtie keys edit dev --expires" in old.error["message"]
 
 
 class TestOwnKey:
