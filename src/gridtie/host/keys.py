@@ -141,6 +141,9 @@ def add(
         rows = read(directory)
         if any(row.name == name for row in rows):
             raise KeysError(f'there is a key "{name}" already; revoke it first (`gridtie keys revoke {name}`)')
+        if like := next((row.name for row in rows if row.name.lower() == name.lower()), ""):
+            # The router counts the money of both as one key's.
+            raise KeysError(f'there is a key "{like}", and names are compared without case; take another name')
         row = KeyRow(
             name,
             digest(key),
@@ -185,6 +188,11 @@ def rotate(directory: Path, name: str, overlap: float, now: float) -> Tuple[str,
             raise KeysError(
                 f'"{name}" is from the inventory: a later `since` in gridtie_people or gridtie_pool renews it'
             )
+        if expired(before, now):
+            raise KeysError(
+                f'"{name}" has ended at {before.expires}, and so would the new key: first `gridtie keys edit {name} '
+                "--expires 30d`, or never"
+            )
         until = min(stamp(now + overlap), before.expires or "9")
         old = [(before.sha256, until)] if overlap else []
         previous = [each for each in before.previous if each[1] > stamp(now)] if overlap else []
@@ -202,7 +210,19 @@ def revoke(directory: Path, name: str) -> None:
 
 
 def row_of(found: Mapping[str, Any]) -> KeyRow:
-    """A row as the file has it. Raises KeyError, TypeError, ValueError, AttributeError for what is none."""
+    """A row as the file has it. Raises KeyError, TypeError, ValueError, AttributeError for what is none, and KeysError
+    for one with more in it than is known here, which would be lost with the next change.
+    """
+    for part, known in (
+        (found, KeyRow.__dataclass_fields__),
+        (found.get("limits", {}), vars(NO_LIMITS)),
+        *((each, ("sha256", "until")) for each in found.get("previous", ())),
+    ):
+        if unknown := [word for word in part if word not in known]:
+            raise KeysError(
+                f'{FILE} has "{unknown[0]}" for the key "{found["name"]}", which this gridtie does not know: it is of '
+                "another gridtie, which can take it away (`gridtie keys edit`)"
+            )
     return KeyRow(
         str(found["name"]),
         str(found["sha256"]),

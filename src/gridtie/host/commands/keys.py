@@ -208,9 +208,8 @@ def _about(row: keys.KeyRow, now: float) -> Iterator[str]:
         yield row.limits.words()
     if row.expires:
         yield f"{'ended' if keys.expired(row, now) else 'ends'} {_shown(row.expires)}"
-    for _, until in row.previous:
-        if until > stamp(now):
-            yield f"the key before it works until {_shown(until)}"
+    for until in (min(each, row.expires or each) for _, each in row.previous):
+        yield f"the key before it {'works until' if until > stamp(now) else 'ended'} {_shown(until)}"
     if row.origins:
         yield f"pages of {', '.join(row.origins)}"
 
