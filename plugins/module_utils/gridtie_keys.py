@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
+
+from .gridtie_host import keys as host_keys
 
 # What `gridtie keys edit` may have given a key of the inventory; an end is that of the key which is there.
 _BY_HAND = ("limits", "origins", "expires")
@@ -31,6 +36,13 @@ def new_key() -> str:
 def valid(key: str) -> bool:
     """Whether the text is a whole key: a file that a crash cut short is not."""
     return _KEY.fullmatch(key) is not None
+
+
+def alone(config_dir: str) -> AbstractContextManager[None]:
+    """From reading keys.json to writing it: what ``gridtie keys`` changes in between would be lost."""
+    directory = Path(config_dir)
+    # Where there is none yet, a run that only looks has nothing to hold.
+    return host_keys.locked(directory) if directory.is_dir() else contextlib.nullcontext()
 
 
 def parse(text: str) -> dict[str, Any]:
