@@ -92,9 +92,12 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def too_old(created: str, since: str) -> bool:
-    """Whether a key of this time is to be replaced; both are ISO, so that they compare as text."""
-    return bool(since) and created < since
+def too_old(created: str, since: str, now: datetime.datetime) -> bool:
+    """Whether a key of this time is to be replaced; both are ISO, so that they compare as text.
+
+    Not before that day has come: until then a new one would be too old as well, and each run would make another.
+    """
+    return bool(since) and created < since <= _stamp(now)
 
 
 def with_people(
@@ -112,7 +115,7 @@ def with_people(
         row = stored.get(person.name, {})
         created = str(row.get("created", ""))
         by_hand = {name: row[name] for name in _BY_HAND if name in row}
-        if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since):
+        if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since, now):
             key, created = new_key(), _stamp(now)
             by_hand.pop("expires", None)
         keys[person.name] = key

@@ -161,7 +161,8 @@ def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] 
     for name in given["pool"]:
         path = f"{given['config_dir']}/secrets/pool-{name}"
         key = read_text(path).strip()
-        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"]):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"], now):
             key = gridtie_keys.new_key()
             new.append(name)
         changes.append(_secret(path, key, given["group"], check))

@@ -133,6 +133,9 @@ def _is_day(text: str) -> bool:
 
 
 def _pool(values: Mapping[str, Any], hosts: Collection[str], host: str) -> Iterator[Problem]:
+    since = str(values.get("gridtie_pool_since") or "")
+    if since and not _is_day(since):
+        yield _problem(f"gridtie_pool_since is {since!r}", "write a day, such as '2026-11-24'")
     for name in values.get("gridtie_pool") or []:
         if name == host:
             yield _problem(f"gridtie_pool of {host} names {host} itself", "name other hosts")

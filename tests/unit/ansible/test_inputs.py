@@ -202,6 +202,7 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_people": [{"name": "alice", "until": "20261231"}]}, "until of alice is '20261231'"),
         ({"gridtie_people": [{"name": "alice", "since": "2026-W48-1"}]}, "since of alice"),
         ({"gridtie_people": [{"name": "alice", "limits": {"usd_per_day": -1}}]}, "usd_per_day of alice is -1"),
+        ({"gridtie_pool_since": "20261124"}, "gridtie_pool_since is '20261124'"),
         ({"gridtie_pool": ["laptop"]}, "names laptop itself"),
         ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
         ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),

@@ -155,6 +155,17 @@ def test_a_key_of_before_the_day_of_rotation_is_replaced(since: str, kept: bool)
     assert (again == keys) is kept
 
 
+def test_a_day_of_rotation_that_is_yet_to_come_renews_nothing_with_each_run(tmp_path: Path) -> None:
+    first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
+    later = NOW + datetime.timedelta(days=1)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/pool-known").write_text(gridtie_keys.new_key() + "\n")
+    given = {"config_dir": str(tmp_path), "pool": ["known"], "pool_since": "2999-01-01", "group": "root"}
+
+    assert gridtie_keys.with_people(first, [person(since="2026-11-24")], keys, later) == (first, keys)
+    assert _pool_keys(given, True)[2] == []
+
+
 def test_a_name_that_was_added_by_hand_is_not_taken_over() -> None:
     with pytest.raises(gridtie_keys.KeyFileError, match="laptop"):
         gridtie_keys.with_people(EMPTY, [person("laptop")], {}, NOW)
