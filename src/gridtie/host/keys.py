@@ -154,7 +154,7 @@ def add(
             limits=limits,
             origins=tuple(dict.fromkeys(origins)),
         )
-        if any(row.sha256 in _digests(other) for other in rows):
+        if any(row.sha256 in digests(other) for other in rows):
             raise KeysError("the given key is stored already under another name")
         _write(directory, [*rows, row], "key added", row)
     return key
@@ -238,6 +238,11 @@ def row_of(found: Mapping[str, Any]) -> KeyRow:
     )
 
 
+def digests(row: KeyRow) -> Sequence[str]:
+    """Of all that the key is and was."""
+    return [row.sha256, *(old for old, _ in row.previous)]
+
+
 def expired(row: KeyRow, now: float) -> bool:
     """Whether a key has ended at `now` (Unix seconds)."""
     return bool(row.expires) and unix(row.expires) <= now
@@ -259,10 +264,6 @@ def _named(rows: Sequence[KeyRow], name: str, *, own: bool = False) -> KeyRow:
             "`make site`"
         )
     return found
-
-
-def _digests(row: KeyRow) -> Sequence[str]:
-    return [row.sha256, *(old for old, _ in row.previous)]
 
 
 def _check(name: str, environments: Sequence[str], pages: Sequence[str] = ()) -> None:
