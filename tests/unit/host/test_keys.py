@@ -199,6 +199,15 @@ class TestCommand:
         assert typed("keys edit app --requests-per-minute none --model any --tokens-per-minute 900") == 0
         assert re.fullmatch(r"app +\S+Z +dev; 900 tokens a minute\n", capsys.readouterr().out)
 
+    def test_who_edits_a_key_of_the_inventory_is_told_what_comes_back(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        row = {"name": "ann", "sha256": "0" * 64, "environments": ["dev"], "managed": True}
+        (tmp_path / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+
+        assert typed("keys edit ann --requests-per-minute none") == 0
+        assert "gridtie_people) are back with the next run" in capsys.readouterr().err
+
     def test_rotate_prints_the_new_key_alone_on_standard_output(self, capsys: pytest.CaptureFixture[str]) -> None:
         main(["keys", "add", "app", "--environment", "dev"])
         old = capsys.readouterr().out

@@ -131,6 +131,11 @@ def run_edit(args: Namespace) -> int:
     except keys.KeysError as error:
         return _fail(error)
     sys.stdout.write(_listed([row]))
+    if row.managed:
+        sys.stderr.write(
+            f'"{row.name}" is from the inventory: `limits` and `until` that stand there (gridtie_people) are back with '
+            "the next run of the playbook\n"
+        )
     return _in_force(directory)
 
 
