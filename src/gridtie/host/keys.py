@@ -321,7 +321,7 @@ def _write(directory: Path, rows: Sequence[KeyRow], what: str, about: KeyRow) ->
                 os.fchown(handle, like.st_uid, like.st_gid)
             os.fchmod(handle, (before.st_mode & 0o777) if before else _MODE)
             os.fsync(handle)
-        audit.note(audit.of_host(directory), what, **told(about))
+        _note(directory, what, about)
         scratch.replace(path)
     except PermissionError:
         raise KeysError(f"{path} may not be written by this user; run it with sudo") from None
@@ -330,3 +330,13 @@ def _write(directory: Path, rows: Sequence[KeyRow], what: str, about: KeyRow) ->
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
+
+
+def _note(directory: Path, what: str, about: KeyRow) -> None:
+    log = audit.of_host(directory)
+    try:
+        audit.note(log, what, **told(about))
+    except OSError as error:
+        raise KeysError(
+            f"{error.filename or log}: {error.strerror}; a change of keys is noted there first, and was not made"
+        ) from None

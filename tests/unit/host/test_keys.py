@@ -122,6 +122,18 @@ def test_a_key_that_has_ended_is_not_rotated_into_one_that_has_ended_as_well(tmp
         keys.rotate(tmp_path, "app", 60.0, 1_790_000_000.0)
 
 
+def test_a_change_that_cannot_be_noted_is_not_made_and_names_the_log(tmp_path: Path) -> None:
+    keys.add(tmp_path, "app", ["dev"])
+    before = (tmp_path / "keys.json").read_bytes()
+    log = audit.of_host(tmp_path) / audit.FILE
+    log.unlink()
+    log.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(KeysError, match=re.escape(str(log))):
+        keys.revoke(tmp_path, "app")
+    assert (tmp_path / "keys.json").read_bytes() == before
+
+
 def test_a_machine_without_a_station_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match="is a station set up here"):
         keys.add(tmp_path / "nowhere", "alice", ["dev"])
