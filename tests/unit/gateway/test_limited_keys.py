@@ -65,9 +65,11 @@ class TestRates:
                 await limited(station, limits={"requests_per_minute": 1})
                 paths = ("/v1/models", "/gridtie/key", "/gridtie/usage")
                 seen = [(await station.ask(path=path, key=OTHER_KEY)).status for path in paths * 2]
+                path = "/v1/messages/count_tokens"
+                seen += [(await station.ask(MESSAGE, path=path, key=OTHER_KEY)).status for _ in range(2)]
                 return [*seen, (await station.ask(chat(), key=OTHER_KEY)).status]
 
-        assert run(ask) == [200] * 7
+        assert run(ask) == [200] * 9
 
     def test_on_one_connection_it_holds_as_well(self, tmp_path: Path) -> None:
         async def ask() -> list[int]:
