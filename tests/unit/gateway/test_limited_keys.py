@@ -14,7 +14,7 @@ import pytest
 from gridtie.host import keys as written
 from gridtie.host.key_limits import Limits, stamp
 from standins.router import OTHER_KEY, Answered, Station, chat, request, routing, run
-from standins.scripted import Upstream, whole
+from standins.scripted import Upstream, event, silence, whole
 
 MESSAGE = {"model": "coder", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -99,6 +99,30 @@ class TestRates:
         assert (large.status, large.headers["x-should-retry"]) == (429, "false")
         assert "retry-after" not in large.headers
 
+    def test_an_answer_that_its_client_leaves_counts_as_far_as_it_came(self, tmp_path: Path) -> None:
+        frames = [event("word ") for _ in range(300)]
+
+        async def ask() -> tuple[int, Answered]:
+            async with (
+                Upstream(silence(*frames)) as here,
+                Station(tmp_path, routing(here.url, use="[local]")) as station,
+            ):
+                await limited(station, limits={"tokens_per_minute": 300})
+                wire = await station.connect()
+                await wire.send(request(chat(stream=True), port=station.port, key=OTHER_KEY))
+                await wire.head()
+                for _ in range(300):
+                    await wire.reader.readuntil(b"word ")
+                wire.close()
+                await station.settled()
+                left = (await station.ask(path="/gridtie/key", key=OTHER_KEY)).json["left"]["tokens_per_minute"]
+                return left, await station.ask(chat(), key=OTHER_KEY)
+
+        left, next_one = run(ask)
+
+        assert left == 0
+        assert next_one.status == 429
+
     def test_what_was_taken_counts_on_when_the_configuration_is_read_again(self, tmp_path: Path) -> None:
         async def ask() -> list[int]:
             async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
@@ -165,6 +189,17 @@ class TestModels:
         assert 'the key "dev" may not ask for "coder"; allowed: chat' in refused.error["message"]
         assert own == ["chat"]
         assert {"chat", "coder"} <= set(every)
+
+    def test_a_name_with_the_tag_that_clients_of_ollama_add_is_refused_for_what_it_is(self, tmp_path: Path) -> None:
+        async def ask() -> Answered:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                await limited(station, limits={"models": ["other"]})
+                return await station.ask({**chat(), "model": "coder:latest"}, path="/api/chat", key=OTHER_KEY)
+
+        refused = run(ask)
+
+        assert refused.status == 403
+        assert 'may not ask for "coder' in refused.json["error"]
 
     def test_what_is_explained_is_what_happens(self, tmp_path: Path) -> None:
         async def ask() -> Any:
