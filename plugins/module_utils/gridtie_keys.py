@@ -151,6 +151,10 @@ def with_relays(document: dict[str, Any], relays: dict[str, str], now: datetime.
     "" stands for a station that is declared and did not take part in this run: its key stays as it is.
     """
     stored = {row["name"]: row for row in document["keys"] if row.get("relay")}
+    names = {f"relay.{host}" for host in relays}
+    taken = [row["name"] for row in document["keys"] if row["name"] in names and not row.get("relay")]
+    if taken:
+        raise KeyFileError(f"it has a key {', '.join(taken)} that was added by hand; revoke it (`gridtie keys revoke`)")
     rows = []
     for host, wanted in sorted(relays.items()):
         name = f"relay.{host}"

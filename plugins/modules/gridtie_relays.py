@@ -62,9 +62,10 @@ def main() -> None:
     with gridtie_keys.alone(given["config_dir"]):
         try:
             document = gridtie_keys.parse(read_text(path))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            wanted = gridtie_keys.with_relays(document, given["relays"], now)
         except gridtie_keys.KeyFileError as error:
             module.fail_json(msg=f"{path}: {error}. Correct it, or move it away and run this again.")
-        wanted = gridtie_keys.with_relays(document, given["relays"], datetime.datetime.now(datetime.timezone.utc))
         text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(path)
         entry = {"path": path, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
         if wanted != document and not module.check_mode:

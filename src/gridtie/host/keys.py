@@ -132,6 +132,8 @@ def add(
     `key` is for a key that exists already, such as the station's own.
     """
     _check(name, environments, origins)
+    if name.lower().startswith(f"{RELAY}."):
+        raise KeysError(f"names that begin with {RELAY}. are those of other stations (gridtie_pool); take another")
     if key is not None and not re.fullmatch(r"gt-[A-Za-z0-9_-]{43}", key):
         raise KeysError(
             "the given key is none of ours (gt- and 43 letters, digits, - or _); leave it out for a new one"

@@ -171,6 +171,14 @@ def test_a_name_that_was_added_by_hand_is_not_taken_over() -> None:
         gridtie_keys.with_people(EMPTY, [person("laptop")], {}, NOW)
 
 
+def test_a_name_of_a_station_that_was_added_by_hand_is_not_taken_over() -> None:
+    # Two rows of one name are a file that the router refuses, with every key in it.
+    by_hand = {"name": "relay.laptop", "sha256": "0" * 64, "environments": ["dev"]}
+
+    with pytest.raises(gridtie_keys.KeyFileError, match=r"relay\.laptop"):
+        gridtie_keys.with_relays({**EMPTY, "keys": [by_hand]}, {"laptop": "1" * 64}, NOW)
+
+
 def test_stations_that_may_ask_are_exactly_those_that_are_declared() -> None:
     first = gridtie_keys.with_relays(EMPTY, {"one": "1" * 64, "two": "2" * 64}, NOW)
     second = gridtie_keys.with_relays(first, {"two": ""}, NOW + datetime.timedelta(days=1))

@@ -73,6 +73,7 @@ def test_two_who_add_keys_at_once_lose_none(tmp_path: Path) -> None:
     [
         ("alice", ["dev"], None, 'there is a key "alice" already; revoke it first'),
         ("Alice", ["dev"], None, 'there is a key "alice", and names are compared without case'),
+        ("relay.laptop", ["dev"], None, "names that begin with relay. are those of other stations"),
         ("bob", [], None, "at least one environment"),
         ("b b", ["dev"], None, "'b b' is no name"),
         ("bob", ["de v"], None, "'de v' is no name"),
