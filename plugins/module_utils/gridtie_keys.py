@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
+
+from .gridtie_host import keys as host_keys
 
 # What `gridtie keys edit` may have given a key of the inventory; an end is that of the key which is there.
 _BY_HAND = ("limits", "origins", "expires")
@@ -31,6 +36,13 @@ def new_key() -> str:
 def valid(key: str) -> bool:
     """Whether the text is a whole key: a file that a crash cut short is not."""
     return _KEY.fullmatch(key) is not None
+
+
+def alone(config_dir: str) -> AbstractContextManager[None]:
+    """From reading keys.json to writing it: what ``gridtie keys`` changes in between would be lost."""
+    directory = Path(config_dir)
+    # Where there is none yet, a run that only looks has nothing to hold.
+    return host_keys.locked(directory) if directory.is_dir() else contextlib.nullcontext()
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -80,9 +92,12 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def too_old(created: str, since: str) -> bool:
-    """Whether a key of this time is to be replaced; both are ISO, so that they compare as text."""
-    return bool(since) and created < since
+def too_old(created: str, since: str, now: datetime.datetime) -> bool:
+    """Whether a key of this time is to be replaced; both are ISO, so that they compare as text.
+
+    Not before that day has come: until then a new one would be too old as well, and each run would make another.
+    """
+    return bool(since) and created < since <= _stamp(now)
 
 
 def with_people(
@@ -100,7 +115,7 @@ def with_people(
         row = stored.get(person.name, {})
         created = str(row.get("created", ""))
         by_hand = {name: row[name] for name in _BY_HAND if name in row}
-        if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since):
+        if not valid(key) or row.get("sha256") != digest(key) or too_old(created, person.since, now):
             key, created = new_key(), _stamp(now)
             by_hand.pop("expires", None)
         keys[person.name] = key
@@ -136,6 +151,10 @@ def with_relays(document: dict[str, Any], relays: dict[str, str], now: datetime.
     "" stands for a station that is declared and did not take part in this run: its key stays as it is.
     """
     stored = {row["name"]: row for row in document["keys"] if row.get("relay")}
+    names = {f"relay.{host}" for host in relays}
+    taken = [row["name"] for row in document["keys"] if row["name"] in names and not row.get("relay")]
+    if taken:
+        raise KeyFileError(f"it has a key {', '.join(taken)} that was added by hand; revoke it (`gridtie keys revoke`)")
     rows = []
     for host, wanted in sorted(relays.items()):
         name = f"relay.{host}"

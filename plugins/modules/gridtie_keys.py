@@ -161,7 +161,8 @@ def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] 
     for name in given["pool"]:
         path = f"{given['config_dir']}/secrets/pool-{name}"
         key = read_text(path).strip()
-        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"]):
+        now = datetime.datetime.now(datetime.timezone.utc)
+        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"], now):
             key = gridtie_keys.new_key()
             new.append(name)
         changes.append(_secret(path, key, given["group"], check))
@@ -205,35 +206,39 @@ def main() -> None:
     created = not gridtie_keys.valid(key)
     if created:
         key = gridtie_keys.new_key()
-    try:
-        document = gridtie_keys.parse(read_text(keys_file))
-    except gridtie_keys.KeyFileError as error:
-        module.fail_json(
-            msg=f"{keys_file}: {error}. Correct it, or move it away: then one with the station's key alone is written."
-        )
-    now = datetime.datetime.now(datetime.timezone.utc)
-    wanted = gridtie_keys.with_station_key(document, key, now)
-    try:
-        people = _accounts(given["people"])
-        held = {
-            each.name: gridtie_keys.read_as_user(each.uid, each.gid, f"{each.home}/{given['copy_dir']}/key")
-            for each in people
-        }
-        wanted, keys = gridtie_keys.with_people(wanted, people, held, now)
-    except KeyError as error:
-        module.fail_json(msg=f"gridtie_people: there is no account {error} on this machine; make it, or name another")
-    except gridtie_keys.KeyFileError as error:
-        module.fail_json(msg=f"{keys_file}: {error}")
-    text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file)
-    entry = {"path": keys_file, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
-    if wanted != document and not check:
+    with gridtie_keys.alone(given["config_dir"]):
         try:
-            gridtie_audit.keys_changed(given["config_dir"], document, wanted)
-        except OSError as error:
-            module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
+            document = gridtie_keys.parse(read_text(keys_file))
+        except gridtie_keys.KeyFileError as error:
+            module.fail_json(
+                msg=f"{keys_file}: {error}. Correct it, or move it away: then one with the station's key alone is "
+                "written."
+            )
+        now = datetime.datetime.now(datetime.timezone.utc)
+        wanted = gridtie_keys.with_station_key(document, key, now)
+        try:
+            people = _accounts(given["people"])
+            held = {
+                each.name: gridtie_keys.read_as_user(each.uid, each.gid, f"{each.home}/{given['copy_dir']}/key")
+                for each in people
+            }
+            wanted, keys = gridtie_keys.with_people(wanted, people, held, now)
+        except KeyError as error:
+            module.fail_json(
+                msg=f"gridtie_people: there is no account {error} on this machine; make it, or name another"
+            )
+        except gridtie_keys.KeyFileError as error:
+            module.fail_json(msg=f"{keys_file}: {error}")
+        text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(keys_file)
+        entry = {"path": keys_file, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
+        if wanted != document and not check:
+            try:
+                gridtie_audit.keys_changed(given["config_dir"], document, wanted)
+            except OSError as error:
+                module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
+        changes = [_secret(key_file, key, given["group"], check), gridtie_files.ensure_file(entry, check)]
     pool, relays, new_relays = _pool_keys(given, check)
-    changes = [_secret(key_file, key, given["group"], check), gridtie_files.ensure_file(entry, check), *pool]
-    done = [change for change in changes if change]
+    done = [change for change in (*changes, *pool) if change]
     # Whoever has a key of his own does not get the station's, which may do everything.
     copies = [(each.uid, each.gid, each.home, keys[each.name]) for each in people]
     person, directory, copied = given["person"], "", False

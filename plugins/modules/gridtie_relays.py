@@ -59,19 +59,21 @@ def main() -> None:
     )
     given = module.params
     path = f"{given['config_dir']}/keys.json"
-    try:
-        document = gridtie_keys.parse(read_text(path))
-    except gridtie_keys.KeyFileError as error:
-        module.fail_json(msg=f"{path}: {error}. Correct it, or move it away and run this again.")
-    wanted = gridtie_keys.with_relays(document, given["relays"], datetime.datetime.now(datetime.timezone.utc))
-    text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(path)
-    entry = {"path": path, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
-    if wanted != document and not module.check_mode:
+    with gridtie_keys.alone(given["config_dir"]):
         try:
-            gridtie_audit.keys_changed(given["config_dir"], document, wanted)
-        except OSError as error:
-            module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
-    change = gridtie_files.ensure_file(entry, module.check_mode)
+            document = gridtie_keys.parse(read_text(path))
+            now = datetime.datetime.now(datetime.timezone.utc)
+            wanted = gridtie_keys.with_relays(document, given["relays"], now)
+        except gridtie_keys.KeyFileError as error:
+            module.fail_json(msg=f"{path}: {error}. Correct it, or move it away and run this again.")
+        text = json.dumps(wanted, indent=2) + "\n" if wanted != document else read_text(path)
+        entry = {"path": path, "content": text, "mode": "0640", "owner": "root", "group": given["group"]}
+        if wanted != document and not module.check_mode:
+            try:
+                gridtie_audit.keys_changed(given["config_dir"], document, wanted)
+            except OSError as error:
+                module.fail_json(msg=f"{error.filename}: {error.strerror}; a change of keys is noted there first")
+        change = gridtie_files.ensure_file(entry, module.check_mode)
     names = [row["name"] for row in wanted["keys"] if row.get("relay")]
     module.exit_json(changed=bool(change), names=names, diff=[change["diff"]] if change else [])
 

@@ -117,16 +117,25 @@ def _people(people: list[Mapping[str, Any]], environments: Collection[str]) -> I
                 )
         for day in ("since", "until"):
             given = str(person.get(day) or "")
-            try:
-                _ = given and datetime.date.fromisoformat(given)
-            except ValueError:
+            if given and not _is_day(given):
                 yield _problem(f"gridtie_people: {day} of {name} is {given!r}", "write a day, such as '2026-11-24'")
         for limit, value in (person.get("limits") or {}).items():
             if limit != "models" and float(value or 0) < 0:
                 yield _problem(f"gridtie_people: {limit} of {name} is {value}", "write 0 for no limit, or more")
 
 
+def _is_day(text: str) -> bool:
+    """As keys.json has it, which compares days as text: the standard has more ways to write one (20261124)."""
+    try:
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def _pool(values: Mapping[str, Any], hosts: Collection[str], host: str) -> Iterator[Problem]:
+    since = str(values.get("gridtie_pool_since") or "")
+    if since and not _is_day(since):
+        yield _problem(f"gridtie_pool_since is {since!r}", "write a day, such as '2026-11-24'")
     for name in values.get("gridtie_pool") or []:
         if name == host:
             yield _problem(f"gridtie_pool of {host} names {host} itself", "name other hosts")

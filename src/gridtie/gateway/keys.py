@@ -71,14 +71,16 @@ class Bounded(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def budgets(self) -> Iterator[KeyBudget]:
-        """Its money, as budgets are."""
-        whose = canonical(self.key.name)
+        """Its money, as budgets are.
+
+        They are called by the name as it is written: two that differ by case alone are counted as one key, and each
+        goes by its own limit.
+        """
+        name, whose = f"{KEY_BUDGETS}{self.key.name}", canonical(self.key.name)
         if self.limits.usd_per_day:
-            yield KeyBudget(name=f"{KEY_BUDGETS}{whose}/day", usd=self.limits.usd_per_day, period="day", key=whose)
+            yield KeyBudget(name=f"{name}/day", usd=self.limits.usd_per_day, period="day", key=whose)
         if self.limits.usd_per_month:
-            yield KeyBudget(
-                name=f"{KEY_BUDGETS}{whose}/month", usd=self.limits.usd_per_month, period="month", key=whose
-            )
+            yield KeyBudget(name=f"{name}/month", usd=self.limits.usd_per_month, period="month", key=whose)
 
 
 class _Previous(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,8 +151,11 @@ class Keys:
             else:
                 bounded[bytes.fromhex(row.sha256)] = Bounded(key=key, limits=limits, ends=ends)
             for old in row.previous:
+                until = old.until.timestamp()
+                # The key's own end may have been set since it was rotated, and holds for all that it was.
+                renewed = ends is None or until < ends
                 bounded[bytes.fromhex(old.sha256)] = Bounded(
-                    key=key, limits=limits, ends=old.until.timestamp(), renewed=True
+                    key=key, limits=limits, ends=until if renewed else ends, renewed=renewed
                 )
         declared = (origin for row in file.keys for origin in row.origins)
         return cls(plain, sha256(raw).hexdigest(), bounded, declared)

@@ -7,10 +7,12 @@ configuration, and what the router took up, beside its ledger. `gridtie audit` s
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import pwd
+import stat
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping
@@ -38,9 +40,12 @@ def note(directory: Path, what: str, through: str = "gridtie", **detail: Any) ->
     with _alone(directory):
         path = directory / FILE
         _turn(path)
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         try:
-            os.write(handle, json.dumps(line).encode() + b"\n")
+            size = os.fstat(handle).st_size
+            # Behind one that was cut off this one would be lost as well.
+            begin = b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
+            os.write(handle, begin + json.dumps(line).encode() + b"\n")
         finally:
             os.close(handle)
 
@@ -55,13 +60,25 @@ def read(directory: Path) -> List[Dict[str, Any]]:
     found: List[Dict[str, Any]] = []
     for path in [*(_numbered(directory / FILE, number) for number in range(KEPT, 0, -1)), directory / FILE]:
         with contextlib.suppress(FileNotFoundError):
-            found += _lines(path.read_text(encoding="utf-8", errors="replace"))
+            found += _lines(_text(path))
     return found
+
+
+def _text(path: Path) -> str:
+    """What is no plain file, or larger than ours, is not read: root reads what is in a directory of the router's."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        with open(handle, encoding="utf-8", errors="replace", closefd=False) as file:
+            return file.read(2 * MOST_BYTES)
+    finally:
+        os.close(handle)
 
 
 def _lines(text: str) -> Iterator[Dict[str, Any]]:
     for line in text.splitlines():
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             content = json.loads(line)
             if isinstance(content, dict):
                 yield content

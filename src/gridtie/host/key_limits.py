@@ -64,7 +64,8 @@ def moment(text: str, now: float) -> str:
     if text == "never":
         return ""
     try:
-        at = _moment(text, now)
+        # There and back, since keys.json has no year of five digits.
+        at = unix(stamp(_moment(text, now)))
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text[:40]!r} is no time to end at; wanted: one such as 30d, 2026-12-31 (to its end), 2026-12-31T14:00Z, "

@@ -132,6 +132,8 @@ def add(
     `key` is for a key that exists already, such as the station's own.
     """
     _check(name, environments, origins)
+    if name.lower().startswith(f"{RELAY}."):
+        raise KeysError(f"names that begin with {RELAY}. are those of other stations (gridtie_pool); take another")
     if key is not None and not re.fullmatch(r"gt-[A-Za-z0-9_-]{43}", key):
         raise KeysError(
             "the given key is none of ours (gt- and 43 letters, digits, - or _); leave it out for a new one"
@@ -141,6 +143,9 @@ def add(
         rows = read(directory)
         if any(row.name == name for row in rows):
             raise KeysError(f'there is a key "{name}" already; revoke it first (`gridtie keys revoke {name}`)')
+        if like := next((row.name for row in rows if row.name.lower() == name.lower()), ""):
+            # The router counts the money of both as one key's.
+            raise KeysError(f'there is a key "{like}", and names are compared without case; take another name')
         row = KeyRow(
             name,
             digest(key),
@@ -151,7 +156,7 @@ def add(
             limits=limits,
             origins=tuple(dict.fromkeys(origins)),
         )
-        if any(row.sha256 in _digests(other) for other in rows):
+        if any(row.sha256 in digests(other) for other in rows):
             raise KeysError("the given key is stored already under another name")
         _write(directory, [*rows, row], "key added", row)
     return key
@@ -185,6 +190,11 @@ def rotate(directory: Path, name: str, overlap: float, now: float) -> Tuple[str,
             raise KeysError(
                 f'"{name}" is from the inventory: a later `since` in gridtie_people or gridtie_pool renews it'
             )
+        if expired(before, now):
+            raise KeysError(
+                f'"{name}" has ended at {before.expires}, and so would the new key: first `gridtie keys edit {name} '
+                "--expires 30d`, or never"
+            )
         until = min(stamp(now + overlap), before.expires or "9")
         old = [(before.sha256, until)] if overlap else []
         previous = [each for each in before.previous if each[1] > stamp(now)] if overlap else []
@@ -202,7 +212,19 @@ def revoke(directory: Path, name: str) -> None:
 
 
 def row_of(found: Mapping[str, Any]) -> KeyRow:
-    """A row as the file has it. Raises KeyError, TypeError, ValueError, AttributeError for what is none."""
+    """A row as the file has it. Raises KeyError, TypeError, ValueError, AttributeError for what is none, and KeysError
+    for one with more in it than is known here, which would be lost with the next change.
+    """
+    for part, known in (
+        (found, KeyRow.__dataclass_fields__),
+        (found.get("limits", {}), vars(NO_LIMITS)),
+        *((each, ("sha256", "until")) for each in found.get("previous", ())),
+    ):
+        if unknown := [word for word in part if word not in known]:
+            raise KeysError(
+                f'{FILE} has "{unknown[0]}" for the key "{found["name"]}", which this gridtie does not know: it is of '
+                "another gridtie, which can take it away (`gridtie keys edit`)"
+            )
     return KeyRow(
         str(found["name"]),
         str(found["sha256"]),
@@ -216,6 +238,11 @@ def row_of(found: Mapping[str, Any]) -> KeyRow:
         origins=tuple(str(origin) for origin in found.get("origins", ())),
         previous=tuple((str(each["sha256"]), _time(each["until"])) for each in found.get("previous", ())),
     )
+
+
+def digests(row: KeyRow) -> Sequence[str]:
+    """Of all that the key is and was."""
+    return [row.sha256, *(old for old, _ in row.previous)]
 
 
 def expired(row: KeyRow, now: float) -> bool:
@@ -239,10 +266,6 @@ def _named(rows: Sequence[KeyRow], name: str, *, own: bool = False) -> KeyRow:
             "`make site`"
         )
     return found
-
-
-def _digests(row: KeyRow) -> Sequence[str]:
-    return [row.sha256, *(old for old, _ in row.previous)]
 
 
 def _check(name: str, environments: Sequence[str], pages: Sequence[str] = ()) -> None:
@@ -300,7 +323,7 @@ def _write(directory: Path, rows: Sequence[KeyRow], what: str, about: KeyRow) ->
                 os.fchown(handle, like.st_uid, like.st_gid)
             os.fchmod(handle, (before.st_mode & 0o777) if before else _MODE)
             os.fsync(handle)
-        audit.note(audit.of_host(directory), what, **told(about))
+        _note(directory, what, about)
         scratch.replace(path)
     except PermissionError:
         raise KeysError(f"{path} may not be written by this user; run it with sudo") from None
@@ -309,3 +332,13 @@ def _write(directory: Path, rows: Sequence[KeyRow], what: str, about: KeyRow) ->
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
+
+
+def _note(directory: Path, what: str, about: KeyRow) -> None:
+    log = audit.of_host(directory)
+    try:
+        audit.note(log, what, **told(about))
+    except OSError as error:
+        raise KeysError(
+            f"{error.filename or log}: {error.strerror}; a change of keys is noted there first, and was not made"
+        ) from None

@@ -112,6 +112,8 @@ class Targets:
         # "provider/model" -> the routing file's own price.
         self.price_overrides = overrides
         self._pricing = pricing
+        # Of what `only` left: that which it was left of.
+        self._everything: Targets | None = None
 
     @classmethod
     def build(
@@ -134,7 +136,14 @@ class Targets:
         def those(entries: dict[str, Alias]) -> dict[str, Alias]:
             return {name: entry for name, entry in entries.items() if not entry.names.isdisjoint(names)}
 
-        return Targets(self.by_id, those(self.aliases), those(self._models), self.price_overrides, self._pricing)
+        left = Targets(self.by_id, those(self.aliases), those(self._models), self.price_overrides, self._pricing)
+        left._everything = self.everything
+        return left
+
+    @property
+    def everything(self) -> Targets:
+        """All that there is, to tell what may not be asked for from what is not there."""
+        return self if self._everything is None else self._everything
 
     def names(self) -> list[str]:
         """Every alias and every local model's own name, for a message."""

@@ -20,9 +20,8 @@ class KeyPolicy(Policy):
         """`models`: names in canonical form that it may ask for; none at all: every one."""
         routing = replace(policy.routing, budgets=[*policy.routing.budgets, *budgets])
         super().__init__(routing, policy.targets.only(models) if models else policy.targets)
-        self._everything = policy.targets
 
     def _worked_out(self, info: RequestInfo, name: str, alias: Alias | None) -> Route:
-        if alias is None and self._everything.named(name) is not None:
+        if alias is None and self.targets.everything.named(name) is not None:
             return Route(rule="", refusal=refusals.model_not_allowed(info.key, name, self.targets.names()))
         return super()._worked_out(info, name, alias)

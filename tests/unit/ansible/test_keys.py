@@ -6,6 +6,8 @@ import datetime
 import hashlib
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from plugins.module_utils import gridtie_keys
 from plugins.modules.gridtie_keys import _limits, _pool_keys
 
 from gridtie.gateway.keys import Keys
+from gridtie.host import keys as host_keys
 from standins.play import play
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -152,9 +155,28 @@ def test_a_key_of_before_the_day_of_rotation_is_replaced(since: str, kept: bool)
     assert (again == keys) is kept
 
 
+def test_a_day_of_rotation_that_is_yet_to_come_renews_nothing_with_each_run(tmp_path: Path) -> None:
+    first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
+    later = NOW + datetime.timedelta(days=1)
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/pool-known").write_text(gridtie_keys.new_key() + "\n")
+    given = {"config_dir": str(tmp_path), "pool": ["known"], "pool_since": "2999-01-01", "group": "root"}
+
+    assert gridtie_keys.with_people(first, [person(since="2026-11-24")], keys, later) == (first, keys)
+    assert _pool_keys(given, True)[2] == []
+
+
 def test_a_name_that_was_added_by_hand_is_not_taken_over() -> None:
     with pytest.raises(gridtie_keys.KeyFileError, match="laptop"):
         gridtie_keys.with_people(EMPTY, [person("laptop")], {}, NOW)
+
+
+def test_a_name_of_a_station_that_was_added_by_hand_is_not_taken_over() -> None:
+    # Two rows of one name are a file that the router refuses, with every key in it.
+    by_hand = {"name": "relay.laptop", "sha256": "0" * 64, "environments": ["dev"]}
+
+    with pytest.raises(gridtie_keys.KeyFileError, match=r"relay\.laptop"):
+        gridtie_keys.with_relays({**EMPTY, "keys": [by_hand]}, {"laptop": "1" * 64}, NOW)
 
 
 def test_stations_that_may_ask_are_exactly_those_that_are_declared() -> None:
@@ -241,6 +263,35 @@ def test_a_key_of_ones_own_is_not_taken_away(tmp_path: Path) -> None:
     keep(tmp_path, admin_copy=False)
 
     assert own.read_text() == before
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the files are root's")
+@pytest.mark.parametrize("who", ["station", "relay.one"])
+def test_a_key_that_somebody_adds_while_the_playbook_runs_is_not_lost(tmp_path: Path, who: str) -> None:
+    def change() -> None:
+        if who == "station":
+            keep(tmp_path, admin_copy=False)
+            return
+        relays = {"config_dir": str(tmp_path / "etc"), "group": "root", "relays": {"one": "1" * 64}}
+        status, output = play(tmp_path, [{"gridtie.gridtie.gridtie_relays": relays}], {})
+        assert status == 0, output
+
+    def waits() -> bool:
+        lines = Path("/proc/locks").read_text().splitlines()
+        return any("->" in line and f":{etc.stat().st_ino} " in line for line in lines)
+
+    (etc := tmp_path / "etc").mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with host_keys.locked(etc):
+            done = pool.submit(change)
+            while not (waited := waits()) and not done.done():
+                time.sleep(0.02)
+            row = {"name": "ann", "sha256": "2" * 64, "environments": ["dev"]}
+            (etc / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+        done.result()
+
+    assert waited
+    assert {each.name for each in host_keys.read(etc)} == {"ann", who}
 
 
 @pytest.mark.parametrize(

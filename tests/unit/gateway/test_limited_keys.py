@@ -14,7 +14,7 @@ import pytest
 from gridtie.host import keys as written
 from gridtie.host.key_limits import Limits, stamp
 from standins.router import OTHER_KEY, Answered, Station, chat, request, routing, run
-from standins.scripted import Upstream, whole
+from standins.scripted import Upstream, event, silence, whole
 
 MESSAGE = {"model": "coder", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
 
@@ -65,9 +65,11 @@ class TestRates:
                 await limited(station, limits={"requests_per_minute": 1})
                 paths = ("/v1/models", "/gridtie/key", "/gridtie/usage")
                 seen = [(await station.ask(path=path, key=OTHER_KEY)).status for path in paths * 2]
+                path = "/v1/messages/count_tokens"
+                seen += [(await station.ask(MESSAGE, path=path, key=OTHER_KEY)).status for _ in range(2)]
                 return [*seen, (await station.ask(chat(), key=OTHER_KEY)).status]
 
-        assert run(ask) == [200] * 7
+        assert run(ask) == [200] * 9
 
     def test_on_one_connection_it_holds_as_well(self, tmp_path: Path) -> None:
         async def ask() -> list[int]:
@@ -96,6 +98,30 @@ class TestRates:
         assert left == 1000 - row["input_tokens"] - row["output_tokens"]
         assert (large.status, large.headers["x-should-retry"]) == (429, "false")
         assert "retry-after" not in large.headers
+
+    def test_an_answer_that_its_client_leaves_counts_as_far_as_it_came(self, tmp_path: Path) -> None:
+        frames = [event("word ") for _ in range(300)]
+
+        async def ask() -> tuple[int, Answered]:
+            async with (
+                Upstream(silence(*frames)) as here,
+                Station(tmp_path, routing(here.url, use="[local]")) as station,
+            ):
+                await limited(station, limits={"tokens_per_minute": 300})
+                wire = await station.connect()
+                await wire.send(request(chat(stream=True), port=station.port, key=OTHER_KEY))
+                await wire.head()
+                for _ in range(300):
+                    await wire.reader.readuntil(b"word ")
+                wire.close()
+                await station.settled()
+                left = (await station.ask(path="/gridtie/key", key=OTHER_KEY)).json["left"]["tokens_per_minute"]
+                return left, await station.ask(chat(), key=OTHER_KEY)
+
+        left, next_one = run(ask)
+
+        assert left == 0
+        assert next_one.status == 429
 
     def test_what_was_taken_counts_on_when_the_configuration_is_read_again(self, tmp_path: Path) -> None:
         async def ask() -> list[int]:
@@ -164,6 +190,17 @@ class TestModels:
         assert own == ["chat"]
         assert {"chat", "coder"} <= set(every)
 
+    def test_a_name_with_the_tag_that_clients_of_ollama_add_is_refused_for_what_it_is(self, tmp_path: Path) -> None:
+        async def ask() -> Answered:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                await limited(station, limits={"models": ["other"]})
+                return await station.ask({**chat(), "model": "coder:latest"}, path="/api/chat", key=OTHER_KEY)
+
+        refused = run(ask)
+
+        assert refused.status == 403
+        assert 'may not ask for "coder' in refused.json["error"]
+
     def test_what_is_explained_is_what_happens(self, tmp_path: Path) -> None:
         async def ask() -> Any:
             async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
@@ -199,6 +236,25 @@ class TestMoney:
                 return (await station.ask(chat(), key=OTHER_KEY)).status
 
         assert run(ask) == 200
+
+    def test_a_name_that_differs_by_case_alone_lends_no_money(self, tmp_path: Path) -> None:
+        async def ask() -> tuple[Answered, Any]:
+            async with (
+                Upstream(whole()) as cloud,
+                Station(tmp_path, routing(cloud=cloud.url, use="[cloud]")) as station,
+            ):
+                path = station.config / "keys.json"
+                document = json.loads(path.read_text())
+                rich = {"name": "Dev", "sha256": "0" * 64, "environments": ["dev"], "limits": {"usd_per_day": 100.0}}
+                path.write_text(json.dumps({**document, "keys": [*document["keys"], rich]}))
+                await limited(station, limits={"usd_per_day": 0.000001})
+                refused = await station.ask(chat(), key=OTHER_KEY)
+                return refused, (await station.ask(path="/gridtie/key", key=OTHER_KEY)).json
+
+        refused, told = run(ask)
+
+        assert refused.status == 402
+        assert told["left"] == {"usd_per_day": 0.000001}
 
     def test_one_keys_limit_changes_no_decision_of_another(self, tmp_path: Path) -> None:
         async def ask() -> tuple[bool, bool]:
@@ -266,6 +322,18 @@ class TestEnds:
 
         assert (old.status, new) == (401, 200)
         assert "use the new one" in old.error["message"]
+
+    def test_an_end_that_is_set_after_a_rotation_ends_the_one_before_as_well(self, tmp_path: Path) -> None:
+        async def ask() -> tuple[Answered, int]:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                new, _ = written.rotate(station.config, "dev", 7 * 24 * 3600.0, time.time())
+                await limited(station, expires=stamp(time.time() - 10))
+                return await station.ask(chat(), key=OTHER_KEY), (await station.ask(chat(), key=new)).status
+
+        old, new = run(ask)
+
+        assert (old.status, new) == (401, 401)
+        assert "gridtie keys edit dev --expires" in old.error["message"]
 
 
 class TestOwnKey:

@@ -61,6 +61,37 @@ def test_a_line_that_was_cut_off_is_passed_over(tmp_path: Path) -> None:
     assert [line["what"] for line in audit.read(tmp_path)] == ["key added", "key revoked"]
 
 
+def test_a_line_that_was_cut_off_does_not_take_the_next_with_it(tmp_path: Path) -> None:
+    audit.note(tmp_path, "key added")
+    with (tmp_path / audit.FILE).open("a") as log:
+        log.write('{"what": "key rev')
+    audit.note(tmp_path, "key revoked")
+    audit.note(tmp_path, "key rotated")
+
+    assert [line["what"] for line in audit.read(tmp_path)] == ["key added", "key revoked", "key rotated"]
+
+
+def test_a_line_that_is_nested_without_end_hides_no_other(tmp_path: Path) -> None:
+    audit.note(tmp_path, "key added")
+    with (tmp_path / audit.FILE).open("a") as log:
+        log.write("[" * 100_000 + "\n")
+
+    assert [line["what"] for line in audit.read(tmp_path)] == ["key added"]
+
+
+@pytest.mark.parametrize("put", ["link", "pipe"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, put: str) -> None:
+    # The router's is in a directory of the router's, and root reads it.
+    (tmp_path / "elsewhere").write_text('{"password": "1"}\n')
+    if put == "link":
+        (tmp_path / audit.FILE).symlink_to(tmp_path / "elsewhere")
+    else:
+        os.mkfifo(tmp_path / audit.FILE)
+
+    with pytest.raises(OSError, match=audit.FILE):
+        audit.read(tmp_path)
+
+
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("")
     (tmp_path / audit.FILE).symlink_to(tmp_path / "elsewhere")

@@ -72,6 +72,8 @@ def test_two_who_add_keys_at_once_lose_none(tmp_path: Path) -> None:
     ("name", "environments", "key", "says"),
     [
         ("alice", ["dev"], None, 'there is a key "alice" already; revoke it first'),
+        ("Alice", ["dev"], None, 'there is a key "alice", and names are compared without case'),
+        ("relay.laptop", ["dev"], None, "names that begin with relay. are those of other stations"),
         ("bob", [], None, "at least one environment"),
         ("b b", ["dev"], None, "'b b' is no name"),
         ("bob", ["de v"], None, "'de v' is no name"),
@@ -98,6 +100,39 @@ def test_a_broken_file_is_never_written_over(tmp_path: Path, text: str) -> None:
     with pytest.raises(KeysError, match=r"keys\.json"):
         keys.add(tmp_path, "alice", ["dev"])
     assert (tmp_path / "keys.json").read_text() == text
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"usd_per_year": 5}, {"limits": {"usd_per_year": 5}}, {"previous": [{"sha256": "0", "until": "", "why": ""}]}],
+)
+def test_what_a_newer_gridtie_says_of_a_key_is_not_lost_by_this_one(tmp_path: Path, more: dict[str, object]) -> None:
+    row = {"name": "app", "sha256": "0" * 64, "environments": ["dev"], **more}
+    (tmp_path / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+    before = (tmp_path / "keys.json").read_bytes()
+
+    with pytest.raises(KeysError, match="another gridtie"):
+        keys.add(tmp_path, "alice", ["dev"])
+    assert (tmp_path / "keys.json").read_bytes() == before
+
+
+def test_a_key_that_has_ended_is_not_rotated_into_one_that_has_ended_as_well(tmp_path: Path) -> None:
+    keys.add(tmp_path, "app", ["dev"], expires="2026-01-01T00:00:00Z")
+
+    with pytest.raises(KeysError, match=r"ended .*gridtie keys edit app --expires"):
+        keys.rotate(tmp_path, "app", 60.0, 1_790_000_000.0)
+
+
+def test_a_change_that_cannot_be_noted_is_not_made_and_names_the_log(tmp_path: Path) -> None:
+    keys.add(tmp_path, "app", ["dev"])
+    before = (tmp_path / "keys.json").read_bytes()
+    log = audit.of_host(tmp_path) / audit.FILE
+    log.unlink()
+    log.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(KeysError, match=re.escape(str(log))):
+        keys.revoke(tmp_path, "app")
+    assert (tmp_path / "keys.json").read_bytes() == before
 
 
 def test_a_machine_without_a_station_is_told_so(tmp_path: Path) -> None:
@@ -148,12 +183,43 @@ class TestCommand:
         assert "; the key before it works until " in said
         assert said.endswith("; pages of app://obsidian.md\n")
 
+    def test_what_a_rotated_key_was_is_not_listed_longer_than_the_key(self, capsys: pytest.CaptureFixture[str]) -> None:
+        typed("keys add app --environment dev")
+        typed("keys rotate app --overlap 7d")
+        capsys.readouterr()
+        typed("keys edit app --expires 1h")
+        said = capsys.readouterr().out
+        found = re.search(r"ends (.*); the key before it works until (.*)\n", said)
+
+        assert found is not None
+        assert found[1] == found[2]
+
+    def test_a_row_that_an_older_router_refuses_is_seen_in_the_list(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        # What a key was stays in its row after the overlap, so that whoever comes with it is told.
+        keys.add(tmp_path, "app", ["dev"])
+        keys.rotate(tmp_path, "app", 60.0, 1_700_000_000.0)
+        capsys.readouterr()
+        typed("keys list")
+
+        assert "; the key before it ended 2023-11-1" in capsys.readouterr().out
+
     def test_an_edit_takes_limits_away_and_says_what_is_left(self, capsys: pytest.CaptureFixture[str]) -> None:
         typed("keys add app --environment dev --requests-per-minute 60 --tokens-per-minute 500 --model coder")
         capsys.readouterr()
 
         assert typed("keys edit app --requests-per-minute none --model any --tokens-per-minute 900") == 0
         assert re.fullmatch(r"app +\S+Z +dev; 900 tokens a minute\n", capsys.readouterr().out)
+
+    def test_who_edits_a_key_of_the_inventory_is_told_what_comes_back(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        row = {"name": "ann", "sha256": "0" * 64, "environments": ["dev"], "managed": True}
+        (tmp_path / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+
+        assert typed("keys edit ann --requests-per-minute none") == 0
+        assert "gridtie_people) are back with the next run" in capsys.readouterr().err
 
     def test_rotate_prints_the_new_key_alone_on_standard_output(self, capsys: pytest.CaptureFixture[str]) -> None:
         main(["keys", "add", "app", "--environment", "dev"])
@@ -174,6 +240,7 @@ class TestCommand:
             (["--usd-per-day", "-1"], "an amount above 0"),
             (["--expires", "yesterday"], "2026-12-31 (to its end)"),
             (["--expires", "2026-01-01"], "has passed"),
+            (["--expires", "9999-12-31"], "or never"),
         ],
     )
     def test_what_is_no_limit_is_told_what_is_wanted(

@@ -160,10 +160,14 @@ def _by_its_name(exchange: Exchange, facts: Facts) -> Facts:
 
 
 def _known(exchange: Exchange, name: str) -> str:
-    """A model's name as it is known here: Ollama's clients add its tag `:latest`, or leave it out."""
+    """A model's name as it is known here: Ollama's clients add its tag `:latest`, or leave it out. First what its key
+    may ask for.
+    """
     targets = exchange.head.loaded.targets
     bare = name.removesuffix(_LATEST)
-    return next((each for each in (name, bare, bare + _LATEST) if targets.named(each) is not None), name)
+    spellings = (name, bare, bare + _LATEST)
+    found = (each for own in (targets, targets.everything) for each in spellings if own.named(each) is not None)
+    return next(found, name)
 
 
 def _loads(exchange: Exchange, read: Any) -> Facts | None:

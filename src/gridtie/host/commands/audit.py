@@ -8,7 +8,8 @@ import os
 import sys
 import time
 from argparse import ArgumentTypeError, Namespace
-from typing import Any, Dict, List, Mapping
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from gridtie.host import audit
 from gridtie.host.key_limits import seconds
@@ -36,11 +37,10 @@ def register(commands: Any) -> None:
 
 def run(args: Namespace) -> int:
     """Print what is kept, the oldest first."""
-    try:
-        lines = _all()
-    except OSError as error:
-        sys.stderr.write(f"gridtie: {error.filename} cannot be read: {error.strerror}; run it with sudo\n")
-        return 2
+    lines, faults = _all()
+    for error in faults:
+        do = "run it with sudo" if isinstance(error, PermissionError) else "move it away, and see who put it there"
+        sys.stderr.write(f"gridtie: {error.filename} cannot be read: {error.strerror}; {do}\n")
     if args.since:
         earliest = time.time() - args.since
         lines = [line for line in lines if _unix(line) >= earliest]
@@ -49,15 +49,25 @@ def run(args: Namespace) -> int:
         sys.stdout.write("".join(json.dumps(line) + "\n" for line in lines))
     elif lines:
         sys.stdout.write(table(_HEAD, [_row(line) for line in lines]) + "\n")
-    else:
+    elif not faults:
         sys.stdout.write("Nothing was noted.\n")
-    return 0
+    return 2 if faults else 0
 
 
-def _all() -> List[Dict[str, Any]]:
-    """Of both logs, in order. Raises OSError."""
-    places = (audit.of_host(config_dir(os.environ)), audit.of_router(state_dir(os.environ)))
-    return sorted((line for place in places for line in audit.read(place)), key=_unix)
+def _all() -> Tuple[List[Dict[str, Any]], List[OSError]]:
+    """Of both logs, in order, and why one cannot be read, which hides nothing of the other."""
+    host, host_fault = _of(audit.of_host(config_dir(os.environ)))
+    router, router_fault = _of(audit.of_router(state_dir(os.environ)))
+    # The router's log is the router's word, also where somebody who broke into it wrote another's name.
+    lines = [*host, *({**line, "by": "router"} for line in router)]
+    return sorted(lines, key=_unix), [fault for fault in (host_fault, router_fault) if fault]
+
+
+def _of(place: Path) -> Tuple[List[Dict[str, Any]], Optional[OSError]]:
+    try:
+        return audit.read(place), None
+    except OSError as error:
+        return [], error
 
 
 def _row(line: Mapping[str, Any]) -> List[str]:
@@ -75,11 +85,13 @@ def _rest(line: Mapping[str, Any]) -> str:
     )
 
 
-def _said(value: Any) -> str:
+def _said(value: Any, deep: int = 3) -> str:
+    if isinstance(value, (list, dict)) and not deep:
+        return "..."
     if isinstance(value, list):
-        return " ".join(map(_said, value))
+        return " ".join(_said(each, deep - 1) for each in value)
     if isinstance(value, dict):
-        return " ".join(f"{name}={_said(each)}" for name, each in value.items())
+        return " ".join(f"{name}={_said(each, deep - 1)}" for name, each in value.items())
     # A digest is told apart from others by its beginning.
     text = str(value)
     return text[:12] if len(text) == 64 and not set(text) - set("0123456789abcdef") else text

@@ -132,6 +132,11 @@ def run_edit(args: Namespace) -> int:
     except keys.KeysError as error:
         return _fail(error)
     sys.stdout.write(_listed([row]))
+    if row.managed:
+        sys.stderr.write(
+            f'"{row.name}" is from the inventory: `limits` and `until` that stand there (gridtie_people) are back with '
+            "the next run of the playbook\n"
+        )
     return _in_force(directory)
 
 
@@ -209,9 +214,8 @@ def _about(row: keys.KeyRow, now: float) -> Iterator[str]:
         yield row.limits.words()
     if row.expires:
         yield f"{'ended' if keys.expired(row, now) else 'ends'} {_shown(row.expires)}"
-    for _, until in row.previous:
-        if until > stamp(now):
-            yield f"the key before it works until {_shown(until)}"
+    for until in (min(each, row.expires or each) for _, each in row.previous):
+        yield f"the key before it {'works until' if until > stamp(now) else 'ended'} {_shown(until)}"
     if row.origins:
         yield f"pages of {', '.join(row.origins)}"
 

@@ -38,8 +38,11 @@ def alike(text: str, before: str) -> bool:
 
 
 def _filled(content: Any) -> Any:
+    """Without empty objects, and with what tells `true` from 1, which are equal in Python."""
+    if isinstance(content, list):
+        return [_filled(each) for each in content]
     if not isinstance(content, dict):
-        return content
+        return (bool, content) if isinstance(content, bool) else content
     found = {name: _filled(value) for name, value in content.items()}
     return {name: value for name, value in found.items() if value != {}}
 

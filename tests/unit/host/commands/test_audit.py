@@ -53,6 +53,42 @@ def test_only_what_is_young_enough_and_the_newest(tmp_path: Path, capsys: pytest
     assert [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()] == ["k2000", "k1000"]
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_what_stands_in_the_routers_log_is_the_routers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: list[str]
+) -> None:
+    # Whoever breaks into the router may write there, and not in the name of root.
+    write(audit.of_router(tmp_path / "state"), 100, "key added", key="app", by="gridtie", sudo_user="ann")
+    assert main(["audit", *form]) == 0
+    said = capsys.readouterr().out.splitlines()[-1]
+
+    if form:
+        assert json.loads(said)["by"] == "router"
+    else:
+        assert "router  key added" in said
+
+
+def test_a_log_of_the_routers_that_cannot_be_read_hides_nothing_of_the_hosts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(audit.of_host(tmp_path), 100, "key added", key="app")
+    audit.of_router(tmp_path / "state").mkdir(parents=True)
+    (audit.of_router(tmp_path / "state") / audit.FILE).symlink_to("/dev/zero")
+
+    assert main(["audit"]) == 2
+    said = capsys.readouterr()
+    assert "key app" in said.out
+    assert f"{audit.FILE} cannot be read" in said.err
+
+
+def test_a_line_that_is_nested_deeply_hides_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(audit.of_router(tmp_path / "state"), 200, "keys taken up", before=json.loads("[" * 500 + "]" * 500))
+    write(audit.of_host(tmp_path), 100, "key added", key="app")
+
+    assert main(["audit"]) == 0
+    assert "key app" in capsys.readouterr().out
+
+
 def test_where_nothing_was_noted_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit"]) == 0
     assert capsys.readouterr().out == "Nothing was noted.\n"

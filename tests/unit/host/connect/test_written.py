@@ -175,6 +175,21 @@ def test_what_its_program_only_wrote_anew_is_byte_for_byte_as_before(tmp_path: P
         assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == (before, 0o640)
 
 
+@pytest.mark.parametrize(("before", "after"), [(1, True), ([0], [False])], ids=str)
+def test_a_switch_that_a_person_sets_in_another_way_is_a_change(tmp_path: Path, before: object, after: object) -> None:
+    """Python takes 1 and true for the same; the program that reads the file does not."""
+    files = CLINE.files(tmp_path, {})
+    path, _ = files[0]
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"version": 1, "telemetry": before}))
+    note = tmp_path / "note.json"
+    written.write(note, written.plan(files, WIRING), WIRING)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "telemetry": after}))
+
+    assert written.restore(note, [form for _, form in files]) == [str(path)]
+    assert json.dumps(json.loads(path.read_text())["telemetry"]) == json.dumps(after)
+
+
 def test_a_link_stays_one_and_what_it_leads_to_is_changed(home: Path, tmp_path: Path) -> None:
     keys = home / ".config/io.datasette.llm/keys.json"
     real = tmp_path / "dotfiles.json"
