@@ -426,6 +426,11 @@ def test_the_loss_of_power_leaves_no_plan_that_cannot_be_read(
     """Each is on the disk before its name is."""
     written: list[str] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda file: (written.append(os.readlink(f"/proc/self/fd/{file}")), sync(file))[1])
+
+    def noted(file: int) -> None:
+        written.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
     Restore(anew, router, HOST).run(backup)
     assert sum(RESTORE_PLAN in each for each in written) == 3
