@@ -93,9 +93,10 @@ def places_of(environ: Mapping[str, str]) -> Places:
 
 def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
     """Name and content of everything but the ledger. Raises `BackupError`, OSError."""
-    for directory, below, files in os.walk(places.config):
+    for directory, below, files in os.walk(places.config, onerror=_refuse):
         below[:] = sorted(each for each in below if not each.startswith("."))
-        for each in sorted(files):
+        # A directory that is a link is not gone into.
+        for each in sorted([*files, *(each for each in below if Path(directory, each).is_symlink())]):
             path = Path(directory, each)
             name = f"config/{path.relative_to(places.config)}"
             # What is hidden is on its way to be another file.
@@ -110,6 +111,10 @@ def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
     for each, path in places.controller.items():
         if path.is_file():
             yield f"{_CONTROLLER}{each}", _content(f"{_CONTROLLER}{each}", path)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
 
 
 def _content(name: str, path: Path) -> bytes:

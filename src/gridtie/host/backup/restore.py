@@ -127,10 +127,11 @@ class Restore:
                     if earlier.of(backup, archive.manifest):
                         return Restored(self._end(moved), finished=True, manifest=archive.manifest)
                 # A run that was killed, or could not start it, has left the router stopped.
-                running = self._router.running() or bool(earlier and earlier.running)
+                runs = self._router.running()
+                stopped = bool(earlier and earlier.running) and not runs
                 if earlier and earlier.stage == STAGING:
                     _remove_staged(earlier)
-                return self._restore(backup, archive, running, controller)
+                return self._restore(backup, archive, controller, runs or stopped, stopped)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -176,13 +177,13 @@ class Restore:
 
     # -- doing -------------------------------------------------------------------------------------------------------
 
-    def _restore(self, backup: Path, archive: Archive, running: bool, controller: bool) -> Restored:
+    def _restore(self, backup: Path, archive: Archive, controller: bool, running: bool, stopped: bool) -> Restored:
+        """`running`: the router is to run in the end, also where it is `stopped` already."""
         manifest = archive.manifest
         targets, kept = self._targets(manifest, controller)
         staged = {name: path.with_name(f".{path.name}{_STAGED}") for name, path in targets.items()}
         moves = [[str(staged[name]), str(targets[name])] for name in targets]
         plan = Plan(str(backup.absolute()), manifest.made, STAGING, running, moves)
-        stopped = running and not self._router.running()
         try:
             self._save(plan)
             for name, pieces in archive.members():

@@ -58,7 +58,7 @@ def run(args: Namespace) -> int:
         raise BackupError(f"--keep is for a directory of backups, and {args.file} is none")
     manifest = make.make(places, target, host, ledger=args.without != "ledger", over=args.force)
     if args.keep:
-        make.keep_newest(args.file, places.project, host, args.keep)
+        make.keep_newest(target, places.project, host, args.keep)
     if not args.json:
         sys.stdout.write(f"{target}, {_size(target.stat().st_size)}:\n")
     _tell(args, manifest)
