@@ -22,7 +22,7 @@ from gridtie.host.ledger_file import JOURNAL_SEGMENT, read_only
 from gridtie.host.version import __version__
 
 from .archive import BackupError, Content, Manifest, member_of, write
-from .places import LEDGER, Places, small_files
+from .places import LEDGER, Places, plain_file, small_files
 
 _SCRATCH = ".gridtie-backup-"
 # Room for what is small, beside the ledger's copy and the archive itself.
@@ -134,11 +134,11 @@ def _contents(places: Places, scratch: Optional[Path]) -> tuple[dict[str, Conten
 
 def _journal(directory: Path) -> Iterator[tuple[str, bytes]]:
     """The segments, up to their last whole record: what follows is being written, and has not been answered yet."""
-    for path in sorted(directory.glob("*.log")):
-        if not JOURNAL_SEGMENT.fullmatch(path.name):
-            continue
+    # One that may not be read is told; `glob` would find nothing there.
+    found = directory.iterdir() if directory.exists() else ()
+    for path in sorted(each for each in found if JOURNAL_SEGMENT.fullmatch(each.name)):
         try:
-            written = path.read_bytes()
+            written = plain_file(path)
         except FileNotFoundError:
             continue  # It is in the ledger's file by now, which is copied later.
         whole = written[: written.rfind(b"\n") + 1]

@@ -123,6 +123,21 @@ def test_a_row_that_is_in_the_journal_alone_is_not_missing(tmp_path: Path) -> No
     assert not (tmp_path / "anew/var/ledger/torn").exists()
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_the_routers_user_put_in_the_place_of_a_part_of_the_journal_is_not_read(tmp_path: Path, kind: str) -> None:
+    """Root would put what it points to where that user can read it, or wait for ever."""
+    places = station(tmp_path / "a")
+    places.journal.mkdir(exist_ok=True)
+    odd = places.journal / "000000000007.log"
+    if kind == "link":
+        (tmp_path / "roots").write_text("of root alone\n")
+        odd.symlink_to(tmp_path / "roots")
+    else:
+        os.mkfifo(odd)
+    with pytest.raises(BackupError, match=r"000000000007\.log is a link, no plain file"):
+        make(places, tmp_path / "b", HOST)
+
+
 def test_beside_a_router_that_writes_no_row_that_had_ended_is_missing(tmp_path: Path) -> None:
     places = station(tmp_path / "a")
     ledger = open_ledger(places.state)
