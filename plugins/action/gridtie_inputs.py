@@ -137,6 +137,14 @@ def check_backups(values: dict[str, Any]) -> list[dict[str, str]]:
     if (directory and not re.fullmatch(r"(/[^/\"\\%$\x00-\x1f]+){2,}/?", directory)) or ".." in Path(directory).parts:
         found = f"gridtie_backup_directory is {directory!r}"
         return [{"found": found, "fix": "give an absolute path of a directory for backups alone"}]
+    project = values.get("gridtie_project", "gridtie")
+    usual = {"gridtie_config_dir": "/etc", "gridtie_state_dir": "/var/lib", "gridtie_prefix": "/opt"}
+    for name, above in usual.items() if directory else ():
+        own, backups = Path(str(values.get(name) or f"{above}/{project}")), Path(directory)
+        # In it, each backup would have those before it, or a reset take them along; above it, nobody else may pass.
+        if own == backups or own in backups.parents or backups in own.parents:
+            found = f"gridtie_backup_directory is {directory!r}, and {name} {str(own)!r}"
+            return [{"found": found, "fix": "give it a directory apart from the station's, such as /srv/backups"}]
     return []
 
 

@@ -23,8 +23,11 @@ def read_table(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, content: Any, mode: int = 0o666) -> None:
-    """Replace the file at once. `mode` is cut by the umask, as that of any new file. Raises OSError."""
+def write_json(path: Path, content: Any, mode: int = 0o666, *, synced: bool = False) -> None:
+    """Replace the file at once. `mode` is cut by the umask, as that of any new file. Raises OSError.
+
+    `synced`: the loss of power leaves the old content or this, and no empty file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(FileNotFoundError):
@@ -32,4 +35,7 @@ def write_json(path: Path, content: Any, mode: int = 0o666) -> None:
     # Never readable by more than `mode` says, also not for a moment.
     with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
         file.write(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        if synced:
+            file.flush()
+            os.fsync(file.fileno())
     scratch.replace(path)

@@ -18,6 +18,9 @@ LONGEST, LONGEST_ANSWER = 80, 400
 _MOST_ITEMS = 3
 # What a tool may demand beyond that. llama.cpp writes a repetition out, up to 2,000 times a rule, and refuses more.
 MOST_DEMANDED_ITEMS, MOST_DEMANDED_LENGTH = 64, 400
+# Characters of what every `$ref` of a request's tools means, each as often as it is followed. A schema that refers to
+# itself in many places grows with every level; tools of agents come to some ten thousand.
+MOST_REFERRED = 1_000_000
 # Levels of a schema that are followed; deeper ones, and those that contain themselves, become short strings.
 _DEEPEST = 8
 
@@ -25,7 +28,7 @@ _TEXT = {"type": "string", "maxLength": LONGEST}
 
 
 class TooMuchDemanded(ValueError):
-    """A tool wants more items or characters than a grammar is written for; the message says which keyword."""
+    """Tools want more than a grammar is written for; the message says what, with the keyword where it is one."""
 
 
 def schema_of(functions: Sequence[Mapping[str, Any]], demanded: bool) -> dict[str, Any]:
@@ -33,7 +36,8 @@ def schema_of(functions: Sequence[Mapping[str, Any]], demanded: bool) -> dict[st
 
     Raises TooMuchDemanded.
     """
-    calls = [_object({"name": {"const": each["name"]}, "arguments": arguments_of(each)}) for each in functions]
+    referred = _Referred()
+    calls = [_object({"name": {"const": each["name"]}, "arguments": _arguments(each, referred)}) for each in functions]
     words = [] if demanded else [_object({"answer": {"type": "string", "maxLength": LONGEST_ANSWER}})]
     return {"oneOf": [*calls, *words]}
 
@@ -52,7 +56,7 @@ def read(text: str) -> Optional[tuple[str, Any]]:
     """A function's name with its arguments, or "" with the answer in words; None where the text is neither."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(said, dict):
         return None
@@ -63,16 +67,35 @@ def read(text: str) -> Optional[tuple[str, Any]]:
 
 def arguments_of(function: Mapping[str, Any]) -> dict[str, Any]:
     """The schema of a function's arguments, as far as a model is held to it. Raises TooMuchDemanded."""
+    return _arguments(function, _Referred())
+
+
+class _Referred:
+    """How much the tools of one request have referred to."""
+
+    def __init__(self) -> None:
+        self._left = MOST_REFERRED
+
+    def take(self, schema: Any) -> None:
+        """Raises TooMuchDemanded."""
+        self._left -= len(json.dumps(schema))
+        if self._left < 0:
+            raise TooMuchDemanded(f"what $ref means in them comes to more than {MOST_REFERRED} characters")
+
+
+def _arguments(function: Mapping[str, Any], referred: _Referred) -> dict[str, Any]:
     parameters = function.get("parameters")
-    held = _held(parameters, parameters, 0) if isinstance(parameters, dict) else _object({})
+    held = _held(parameters, parameters, 0, referred) if isinstance(parameters, dict) else _object({})
     return held if held.get("type") == "object" else _object({})
 
 
-def _held(schema: Any, root: Any, depth: int) -> dict[str, Any]:
+def _held(schema: Any, root: Any, depth: int, referred: _Referred) -> dict[str, Any]:
     if not isinstance(schema, dict) or depth > _DEEPEST:
         return _TEXT
     if isinstance(schema.get("$ref"), str):
-        return _held(_referred(schema["$ref"], root), root, depth + 1)
+        meant = _meant(schema["$ref"], root)
+        referred.take(meant)
+        return _held(meant, root, depth + 1, referred)
     if "const" in schema:
         return {"const": schema["const"]}
     if isinstance(schema.get("enum"), list) and schema["enum"]:
@@ -81,16 +104,16 @@ def _held(schema: Any, root: Any, depth: int) -> dict[str, Any]:
         if isinstance(schema.get(name), list) and schema[name] and "properties" not in schema:
             # The first is as good as any; `null` says nothing.
             choices = [each for each in schema[name] if each != {"type": "null"}] or schema[name]
-            return _held(choices[0], root, depth + 1)
+            return _held(choices[0], root, depth + 1, referred)
     kind = schema.get("type")
     if isinstance(kind, list):
         kind = next((each for each in kind if each != "null"), "null")
     if kind == "object" or (kind is None and "properties" in schema):
-        return _held_object(schema, root, depth)
+        return _held_object(schema, root, depth, referred)
     if kind == "array":
         least = _least(schema, "minItems", MOST_DEMANDED_ITEMS)
         most = max(least, min(_number(schema, "maxItems", _MOST_ITEMS), _MOST_ITEMS))
-        items = _held(schema.get("items"), root, depth + 1)
+        items = _held(schema.get("items"), root, depth + 1, referred)
         return {"type": "array", "items": items, "minItems": least, "maxItems": most}
     if kind == "string":
         least = _least(schema, "minLength", MOST_DEMANDED_LENGTH)
@@ -102,12 +125,14 @@ def _held(schema: Any, root: Any, depth: int) -> dict[str, Any]:
     return {"type": kind} if kind in ("number", "boolean", "null") else _TEXT
 
 
-def _held_object(schema: Mapping[str, Any], root: Any, depth: int) -> dict[str, Any]:
+def _held_object(schema: Mapping[str, Any], root: Any, depth: int, referred: _Referred) -> dict[str, Any]:
     """With what is required; where nothing is, with its first property: a call without arguments says little."""
     given = schema.get("properties")
     properties: dict[str, Any] = given if isinstance(given, dict) else {}
-    required = [name for name in schema.get("required") or () if name in properties]
-    return _object({name: _held(properties[name], root, depth + 1) for name in required or list(properties)[:1]})
+    asked = schema.get("required")
+    names = [name for name in asked if isinstance(name, str)] if isinstance(asked, list) else []
+    required = [name for name in dict.fromkeys(names) if name in properties] or list(properties)[:1]
+    return _object({name: _held(properties[name], root, depth + 1, referred) for name in required})
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,7 +144,7 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _referred(reference: str, root: Any) -> Any:
+def _meant(reference: str, root: Any) -> Any:
     """What a reference within the same schema means; None for any other."""
     found = root
     for part in reference.removeprefix("#").strip("/").split("/") if reference.startswith("#") else ("",):

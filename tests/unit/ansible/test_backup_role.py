@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 PLAY = """
@@ -88,3 +89,13 @@ def test_where_the_playbook_runs_on_the_station_it_notes_its_lock_and_its_author
         "ca_certificate": f"{told['home']}/.config/gridtie/ca/ca.pem",
         "ca_key": f"{told['home']}/.config/gridtie/ca/ca.key",
     }
+
+
+def test_the_timer_goes_before_station_json_forgets_it() -> None:
+    """A run that is killed in between would leave it for ever: the next one goes by station.json."""
+    tasks = yaml.safe_load((ROOT / "roles/router/tasks/main.yml").read_text())
+    (taken_away,) = (at for at, task in enumerate(tasks) if "gridtie.gridtie.gridtie_unit" in task)
+    (written,) = (at for at, task in enumerate(tasks) if task.get("register") == "_router_files_written")
+
+    assert tasks[taken_away]["gridtie.gridtie.gridtie_unit"]["state"] == "absent"
+    assert taken_away < written

@@ -69,6 +69,10 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_backup_directory": "/srv"},
         {"gridtie_backup_directory": "/srv/../etc/backups"},
         {"gridtie_backup_directory": '/srv/a" "/etc'},
+        {"gridtie_backup_directory": "/etc/gridtie/backups"},
+        {"gridtie_backup_directory": "/var/lib/"},
+        {"gridtie_backup_directory": "/var/lib/ci/ledger", "gridtie_project": "ci"},
+        {"gridtie_backup_directory": "/srv/station", "gridtie_state_dir": "/srv/station/state"},
         {"gridtie_artefacts_file": "artefacts.yaml"},
         {"gridtie_artefacts_file": "/nowhere/artefacts.yaml"},
     ],
@@ -76,6 +80,11 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
 )
 def test_values_that_a_type_cannot_forbid(values: dict[str, Any]) -> None:
     assert len(inputs.check_values(values)) == 1
+
+
+def test_backups_have_any_other_place() -> None:
+    for directory in ("", "/srv/backups", "/var/lib/gridtie-backups/", "/var/backups/gridtie"):
+        assert inputs.check_values({"gridtie_backup_directory": directory}) == []
 
 
 NUMBERS = {

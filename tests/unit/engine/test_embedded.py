@@ -63,6 +63,16 @@ def starts(directory: Path, name: str) -> int:
     return len(file.read_text()) if file.exists() else 0
 
 
+def test_no_model_is_asked_through_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker's own settings may put one into each container."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    manifest = write(tmp_path, ready=(free_port(), "200"))
+
+    with running(manifest) as engine:
+        until(lambda: embedded.health(manifest) == 0, engine)
+
+
 def test_it_is_healthy_when_every_model_answers_and_loading_is_no_illness(tmp_path: Path) -> None:
     manifest = write(tmp_path, ready=(free_port(), "200"), loading=(free_port(), "503"))
 

@@ -43,6 +43,8 @@ AGENTS = [
     function(properties={"anything": {}}, required=["anything"], additionalProperties=False),
     {"name": "bare"},
     {"name": "odd", "parameters": {"type": "string"}},
+    function(properties={"a": TEXT}, required=[{"a": 1}, "a"]),
+    function(properties={"a": TEXT}, required=5),
 ]  # fmt: skip
 
 
@@ -123,3 +125,41 @@ def test_a_call_words_and_neither_are_told_apart() -> None:
     assert read('{"name": "open", "arguments": {"path": "a"}}') == ("open", {"path": "a"})
     assert read('{"answer": "Hello"}') == ("", "Hello")
     assert [read(text) for text in ('{"name": "open", "argu', "[]", "Hello", '{"name": "open"}', "")] == [None] * 5
+
+
+NAMES = [f"p{number}" for number in range(30)]
+REFERRED = {"$ref": "#/$defs/node"}
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        function(properties=dict.fromkeys(NAMES, REFERRED), required=NAMES,
+                 **{"$defs": {"node": {"properties": dict.fromkeys(NAMES, REFERRED), "required": NAMES}}}),
+        function(properties=dict.fromkeys(NAMES, REFERRED), required=NAMES,
+                 **{"$defs": {"node": {"enum": ["x" * 100_000]}}}),
+    ],
+    ids=["of itself", "of something large"],
+)  # fmt: skip
+def test_a_schema_that_grows_by_what_it_refers_to_is_refused_and_not_written_out(tool: dict[str, Any]) -> None:
+    """Thirty properties of its own kind are a million schemas five levels down."""
+    with pytest.raises(TooMuchDemanded, match=r"\$ref .* more than 1000000 characters"):
+        schema_of([tool], demanded=False)
+
+
+def test_a_property_that_is_required_many_times_is_written_out_once() -> None:
+    node = {"properties": {"a": REFERRED}, "required": ["a"] * 1000}
+    assert "properties" in arguments_of(function(**node, **{"$defs": {"node": node}}))["properties"]["a"]
+
+
+def test_many_tools_of_agents_are_not_too_many() -> None:
+    tools = [
+        function(f"tool_{number}", properties={name: {"$ref": "#/$defs/text"} for name in NAMES}, required=NAMES,
+                 **{"$defs": {"text": {**TEXT, "description": "A path below the checkout."}}})
+        for number in range(300)
+    ]  # fmt: skip
+    assert len(schema_of(tools, demanded=True)["oneOf"]) == 300
+
+
+def test_what_is_nested_without_end_is_no_call() -> None:
+    assert read('{"name": "open", "arguments": ' + "[" * 100_000) is None

@@ -9,7 +9,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+
+import pytest
+from gridtie_service import service as first_process
+
+from standins.loopback import on_loopback
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -123,3 +129,24 @@ def test_an_engine_that_never_answers_ends_it(tmp_path: Path) -> None:
     with running(tmp_path, ready=False, patience=0.3) as service:
         assert any("has not answered" in said for said in rest(service))
         assert service.wait(LIMIT) == 1
+
+
+class Healthy(BaseHTTPRequestHandler):
+    """The engine's server, once the model is loaded."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Not among the tests' words."""
+
+
+def test_the_engine_is_not_asked_through_the_proxy_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which a job's variables and Docker's own settings put into the container."""
+    with on_loopback(Healthy) as port:
+        monkeypatch.setattr(first_process, "ENGINE_HEALTH", f"http://127.0.0.1:{port}/health")
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+        monkeypatch.delenv("no_proxy", raising=False)
+
+        assert first_process.engine_answers()

@@ -112,4 +112,4 @@ def test_the_router_takes_it_with_the_key_and_by_the_names_of_a_pipeline(tmp_pat
     assert (key.environments[0], key.admin) == ("ci", True)
     assert loaded.station is not None
     assert {"localhost:*", "gridtie:*", "docker:*", "10.0.0.7:*"} <= set(loaded.station.hosts)
-    assert loaded.routing.models.keys() == {"coder", "chat", "probe"}
+    assert loaded.routing.models.keys() == {"coder", "chat", "smoke-test"}

@@ -27,6 +27,8 @@ POLL_INTERVAL = 0.5
 FIRST_PAUSE, LONGEST_PAUSE, STEADY = 1.0, 30.0, 60.0
 # Seconds that a server gets to end by itself; Docker gives the whole container 10.
 GRACE = 5.0
+# Proxies in the environment, such as Docker's own settings put there, are for the outside world.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def log(message: str) -> None:
@@ -172,7 +174,7 @@ def health(manifest: Path) -> int:
 
 def _answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=3):
+        with _DIRECT.open(f"http://127.0.0.1:{port}/health", timeout=3):
             return True
     except urllib.error.HTTPError as error:
         return error.code == 503

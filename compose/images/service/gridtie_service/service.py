@@ -35,6 +35,9 @@ _SECRET = "GRIDTIE_KEY"  # noqa: S105 - the name
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
+# Proxies in the environment, a job's or Docker's own, are for the outside world.
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
 _ENDING = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -115,7 +118,7 @@ def _unblock() -> None:
 def engine_answers() -> bool:
     """Whether the model is loaded: its server says 503 until then."""
     try:
-        with urllib.request.urlopen(ENGINE_HEALTH, timeout=1):
+        with _DIRECT.open(ENGINE_HEALTH, timeout=1):
             return True
     except OSError:
         return False

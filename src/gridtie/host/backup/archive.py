@@ -165,7 +165,7 @@ class Archive:
                     f"{self._path} is of a newer gridtie (form {schema}, this one reads {SCHEMA}); restore it with that"
                 )
             return _manifest(document)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise self._damaged(f"its manifest is none ({type(error).__name__}: {error})") from None
 
     def _header(self, name: str) -> int:

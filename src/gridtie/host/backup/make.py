@@ -22,7 +22,7 @@ from gridtie.host.ledger_file import JOURNAL_SEGMENT, read_only
 from gridtie.host.version import __version__
 
 from .archive import BackupError, Content, Manifest, member_of, write
-from .places import LEDGER, Places, small_files
+from .places import LEDGER, Places, plain_file, small_files
 
 _SCRATCH = ".gridtie-backup-"
 # Room for what is small, beside the ledger's copy and the archive itself.
@@ -41,7 +41,7 @@ def make(places: Places, target: Path, host: str, *, ledger: bool = True, over: 
     if not target.parent.is_dir():
         raise BackupError(f"{target.parent} is not a directory; make it, or name a file in one that is there")
     try:
-        with _alone(target.parent) as scratch:
+        with _alone(target.parent, f"{_SCRATCH}{places.project}-{_file_name(host)}-") as scratch:
             _check_free(target, over)
             contents, facts = _contents(places, scratch if ledger else None)
             manifest = Manifest(
@@ -77,13 +77,16 @@ def dated(directory: Path, project: str, host: str, now: float) -> Path:
     return directory / f"{project}-{_file_name(host)}-{moment}.tar.gz"
 
 
-def keep_newest(directory: Path, project: str, host: str, count: int) -> list[Path]:
-    """Remove all but the newest `count` files of `dated`; which they were. Raises OSError."""
+def keep_newest(made: Path, project: str, host: str, count: int) -> list[Path]:
+    """Remove all but the newest `count` files of `dated` in the directory of the one that was just made, which always
+    stays: a clock that was ahead makes others newer by their names. Which they were. Raises OSError.
+    """
     name = re.compile(rf"{re.escape(f'{project}-{_file_name(host)}')}-\d{{8}}T\d{{6}}Z\.tar\.gz")
-    found = sorted(each for each in directory.iterdir() if name.fullmatch(each.name))
-    for each in found[:-count]:
+    others = sorted(each for each in made.parent.iterdir() if name.fullmatch(each.name) and each != made)
+    gone = others[: max(0, len(others) - (count - 1))]
+    for each in gone:
         each.unlink(missing_ok=True)
-    return found[:-count]
+    return gone
 
 
 def _file_name(host: str) -> str:
@@ -96,14 +99,20 @@ def _check_free(target: Path, over: bool) -> None:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[Path]:
-    """A directory below it for what is under way, which one backup at a time has; a killed one's leavings go."""
+def _alone(directory: Path, prefix: str) -> Iterator[Path]:
+    """A directory below it for what is under way, which one backup at a time has; a killed one's leavings go.
+
+    Other stations have other prefixes: on a share no lock is seen by other machines.
+    """
+    # What `tempfile` appends has no dash, so that no other station's prefix begins with this one.
+    own = re.compile(rf"{re.escape(prefix)}[^-]+")
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        for each in directory.glob(f"{_SCRATCH}*"):
-            shutil.rmtree(each, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(dir=directory, prefix=_SCRATCH))
+        for each in directory.iterdir():
+            if own.fullmatch(each.name):
+                shutil.rmtree(each, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(dir=directory, prefix=prefix))
         try:
             yield scratch
         finally:
@@ -125,11 +134,11 @@ def _contents(places: Places, scratch: Optional[Path]) -> tuple[dict[str, Conten
 
 def _journal(directory: Path) -> Iterator[tuple[str, bytes]]:
     """The segments, up to their last whole record: what follows is being written, and has not been answered yet."""
-    for path in sorted(directory.glob("*.log")):
-        if not JOURNAL_SEGMENT.fullmatch(path.name):
-            continue
+    # One that may not be read is told; `glob` would find nothing there.
+    found = directory.iterdir() if directory.exists() else ()
+    for path in sorted(each for each in found if JOURNAL_SEGMENT.fullmatch(each.name)):
         try:
-            written = path.read_bytes()
+            written = plain_file(path)
         except FileNotFoundError:
             continue  # It is in the ledger's file by now, which is copied later.
         whole = written[: written.rfind(b"\n") + 1]

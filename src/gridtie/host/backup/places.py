@@ -6,8 +6,10 @@ what this machine is.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
@@ -93,9 +95,10 @@ def places_of(environ: Mapping[str, str]) -> Places:
 
 def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
     """Name and content of everything but the ledger. Raises `BackupError`, OSError."""
-    for directory, below, files in os.walk(places.config):
+    for directory, below, files in os.walk(places.config, onerror=_refuse):
         below[:] = sorted(each for each in below if not each.startswith("."))
-        for each in sorted(files):
+        # A directory that is a link is not gone into.
+        for each in sorted([*files, *(each for each in below if Path(directory, each).is_symlink())]):
             path = Path(directory, each)
             name = f"config/{path.relative_to(places.config)}"
             # What is hidden is on its way to be another file.
@@ -112,12 +115,39 @@ def small_files(places: Places) -> Iterator[tuple[str, bytes]]:
             yield f"{_CONTROLLER}{each}", _content(f"{_CONTROLLER}{each}", path)
 
 
+def _refuse(error: OSError) -> None:
+    raise error
+
+
 def _content(name: str, path: Path) -> bytes:
-    if path.is_symlink() or not path.is_file() or not valid_name(name):
-        raise BackupError(f"{path} is a link, no plain file, or has a name that is too long; move it away")
-    if path.stat().st_size > _LARGEST:
-        raise BackupError(f"{path} has {path.stat().st_size >> 20} MiB, {_LARGEST >> 20} at most; move it away")
-    return path.read_bytes()
+    if not valid_name(name):
+        raise BackupError(f"{path} has a name that is too long; move it away")
+    return plain_file(path)
+
+
+def plain_file(path: Path) -> bytes:
+    """All of it. What the router's user may have put in its place is not followed, nor waited for.
+
+    Raises `BackupError`, OSError.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        # A link, a socket.
+        if error.errno not in (errno.ELOOP, errno.ENXIO):
+            raise
+        raise _odd(path) from None
+    with os.fdopen(handle, "rb", buffering=0) as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise _odd(path)
+        if found.st_size > _LARGEST:
+            raise BackupError(f"{path} has {found.st_size >> 20} MiB, {_LARGEST >> 20} at most; move it away")
+        return file.readall()
+
+
+def _odd(path: Path) -> BackupError:
+    return BackupError(f"{path} is a link, no plain file; move it away")
 
 
 def is_audit(name: str) -> bool:

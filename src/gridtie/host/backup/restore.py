@@ -121,15 +121,17 @@ class Restore:
                 _make_directory(each)
             with self._alone():
                 earlier = self._earlier()
-                if earlier and earlier.stage != STAGING:
-                    done = self._go_on(earlier)
-                    if earlier.stage == DECIDED and earlier.of(backup, archive.manifest):
-                        return Restored(done, finished=True, manifest=archive.manifest)
-                    earlier = None
-                # A run that was killed while it staged may have stopped the router already.
-                running = self._router.running() or bool(earlier and earlier.running)
-                _remove_staged(earlier)
-                return self._restore(backup, archive, running, controller)
+                if earlier and earlier.stage == DECIDED:
+                    # Only moved: with it the router may not be able to start, and this backup is the way out.
+                    moved = self._move(earlier)
+                    if earlier.of(backup, archive.manifest):
+                        return Restored(self._end(moved), finished=True, manifest=archive.manifest)
+                # A run that was killed, or could not start it, has left the router stopped.
+                runs = self._router.running()
+                stopped = bool(earlier and earlier.running) and not runs
+                if earlier and earlier.stage == STAGING:
+                    _remove_staged(earlier)
+                return self._restore(backup, archive, controller, runs or stopped, stopped)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -175,13 +177,13 @@ class Restore:
 
     # -- doing -------------------------------------------------------------------------------------------------------
 
-    def _restore(self, backup: Path, archive: Archive, running: bool, controller: bool) -> Restored:
+    def _restore(self, backup: Path, archive: Archive, controller: bool, running: bool, stopped: bool) -> Restored:
+        """`running`: the router is to run in the end, also where it is `stopped` already."""
         manifest = archive.manifest
         targets, kept = self._targets(manifest, controller)
         staged = {name: path.with_name(f".{path.name}{_STAGED}") for name, path in targets.items()}
         moves = [[str(staged[name]), str(targets[name])] for name in targets]
         plan = Plan(str(backup.absolute()), manifest.made, STAGING, running, moves)
-        stopped = False
         try:
             self._save(plan)
             for name, pieces in archive.members():
@@ -196,27 +198,40 @@ class Restore:
                 before = self._keep_what_was(ledger=LEDGER in staged)
                 plan = replace(plan, stage=DECIDED, remove=self._superfluous(targets), before=before)
                 self._save(plan)
-        except BaseException:
+        except BaseException as error:
             _remove_staged(plan)
             self._record.unlink(missing_ok=True)
             if stopped:
-                self._router.start()
+                self._start_after(error)
             raise
         return Restored(self._go_on(plan), False, manifest, kept)
 
+    def _start_after(self, error: BaseException) -> None:
+        """Raises `BackupError` where it does not start: of both, since the first is why."""
+        try:
+            self._router.start()
+        except StationError as another:
+            raise BackupError(f"{error}; and after that {another}") from error
+
     def _go_on(self, plan: Plan) -> Plan:
-        if plan.stage == DECIDED:
-            with keys.locked(self._places.config):
-                for each in plan.remove:
-                    Path(each).unlink(missing_ok=True)
-                for source, target in plan.moves:
-                    # One that is not there is in its place already.
-                    with suppress(FileNotFoundError):
-                        Path(source).replace(target)
-                log = audit.of_host(self._places.config)
-                audit.note(log, "backup restored", backup=plan.backup, made=plan.made, before=plan.before)
-            plan = replace(plan, stage=MOVED)
-            self._save(plan)
+        return self._end(self._move(plan) if plan.stage == DECIDED else plan)
+
+    def _move(self, plan: Plan) -> Plan:
+        with keys.locked(self._places.config):
+            for each in plan.remove:
+                Path(each).unlink(missing_ok=True)
+            for source, target in plan.moves:
+                # One that is not there is in its place already.
+                with suppress(FileNotFoundError):
+                    Path(source).replace(target)
+            log = audit.of_host(self._places.config)
+            audit.note(log, "backup restored", backup=plan.backup, made=plan.made, before=plan.before)
+        plan = replace(plan, stage=MOVED)
+        self._save(plan)
+        return plan
+
+    def _end(self, plan: Plan) -> Plan:
+        """Start the router, if it is to run; what was planned is done then."""
         if plan.running:
             try:
                 self._router.start()
@@ -256,12 +271,15 @@ class Restore:
                 os.link(each, directory / each.name)
 
     def _superfluous(self, targets: Mapping[str, Path]) -> list[str]:
-        """What is left of another ledger would be taken for a part of this one."""
+        """What is left of another ledger would be taken for a part of this one.
+
+        Not what a move replaces: a run that goes on may find the new one there.
+        """
         if LEDGER not in targets:
             return []
         ledger = self._places.ledger
         beside = [ledger.with_name(f"{ledger.name}{each}") for each in ("-wal", "-shm")]
-        return [str(each) for each in (*beside, *self._segments())]
+        return [str(each) for each in (*beside, *self._segments()) if each not in targets.values()]
 
     def _segments(self) -> list[Path]:
         journal = self._places.journal
@@ -313,7 +331,7 @@ class Restore:
             ) from None
 
     def _save(self, plan: Plan) -> None:
-        write_json(self._record, asdict(plan), mode=0o600)
+        write_json(self._record, asdict(plan), mode=0o600, synced=True)
 
 
 def _number(version: str) -> tuple[int, ...]:

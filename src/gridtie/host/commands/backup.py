@@ -62,7 +62,10 @@ def run(args: Namespace) -> int:
         raise BackupError(f"--keep is for a directory of backups, and {args.file} is none")
     manifest = make.make(places, target, host, ledger=args.without != "ledger", over=args.force)
     if args.keep:
-        make.keep_newest(args.file, places.project, host, args.keep)
+        try:
+            make.keep_newest(target, places.project, host, args.keep)
+        except OSError as error:
+            raise BackupError(f"{target} is made, and an older one cannot be removed: {error}") from None
     if not args.json:
         sys.stdout.write(f"{target}, {_size(target.stat().st_size)}:\n")
     _tell(args, manifest)

@@ -159,6 +159,7 @@ def test_a_header_that_announces_gigabytes_is_refused_before_they_are_read(tmp_p
         lambda document: document["members"].update({"config/keys.json": {"sha256": "zz", "bytes": 2}}),
         lambda document: document["members"].update({"config/keys.json": {"sha256": "0" * 64, "bytes": -2}}),
         lambda document: document.update(ledger_schema="many"),
+        lambda document: document.update(ledger_schema=float("inf")),
     ],
 )
 def test_a_manifest_that_is_none_is_told(tmp_path: Path, spoil: Callable[[dict[str, Any]], None]) -> None:
@@ -166,6 +167,15 @@ def test_a_manifest_that_is_none_is_told(tmp_path: Path, spoil: Callable[[dict[s
     spoil(document)
     with pytest.raises(BackupError, match="its manifest is none"):
         contents_of(forged(tmp_path / "b", [], document))
+
+
+def test_a_manifest_that_is_nested_without_end_is_told(tmp_path: Path) -> None:
+    text = b'{"schema": ' + b"[" * 200_000
+    info, _ = plain("manifest.json", text)
+    with tarfile.open(tmp_path / "b", "w:gz", format=tarfile.GNU_FORMAT) as tar:
+        tar.addfile(info, io.BytesIO(text))
+    with pytest.raises(BackupError, match="its manifest is none"):
+        contents_of(tmp_path / "b")
 
 
 def test_the_form_of_a_newer_gridtie_is_told(tmp_path: Path) -> None:

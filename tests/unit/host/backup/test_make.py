@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -51,11 +52,34 @@ def test_it_is_its_owners_alone_and_nothing_is_left_beside_it(tmp_path: Path) ->
     assert [each.name for each in (tmp_path / "to").iterdir()] == ["b"]
 
 
-def test_what_a_killed_one_left_goes_with_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".gridtie-backup-x").mkdir()
-    (tmp_path / ".gridtie-backup-x" / "ledger.sqlite").write_text("half")
-    make(station(tmp_path / "a"), tmp_path / "b", HOST)
-    assert not (tmp_path / ".gridtie-backup-x").exists()
+def left_by_a_killed_one(places: Places, to: Path, host: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What lies in the directory where nothing could be tidied up."""
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        make(places, to / "killed", host)
+    (to / "killed").unlink()
+    (left,) = to.iterdir()
+    assert (left / "ledger.sqlite").stat().st_size
+    return left
+
+
+def test_what_a_killed_one_left_goes_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = station(tmp_path / "a", [local("one")])
+    (tmp_path / "to").mkdir()
+    left = left_by_a_killed_one(places, tmp_path / "to", HOST, monkeypatch)
+    make(places, tmp_path / "to/b", HOST)
+    assert not left.exists()
+
+
+def test_what_another_station_is_writing_into_the_same_directory_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a share no lock is seen by other machines."""
+    places = station(tmp_path / "a", [local("one")])
+    (tmp_path / "to").mkdir()
+    under_way = left_by_a_killed_one(places, tmp_path / "to", f"{HOST}-2", monkeypatch)
+    make(places, tmp_path / "to/b", HOST)
+    assert (under_way / "ledger.sqlite").exists()
 
 
 def test_a_file_that_is_there_stays_unless_told(tmp_path: Path) -> None:
@@ -99,6 +123,21 @@ def test_a_row_that_is_in_the_journal_alone_is_not_missing(tmp_path: Path) -> No
     assert not (tmp_path / "anew/var/ledger/torn").exists()
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_the_routers_user_put_in_the_place_of_a_part_of_the_journal_is_not_read(tmp_path: Path, kind: str) -> None:
+    """Root would put what it points to where that user can read it, or wait for ever."""
+    places = station(tmp_path / "a")
+    places.journal.mkdir(exist_ok=True)
+    odd = places.journal / "000000000007.log"
+    if kind == "link":
+        (tmp_path / "roots").write_text("of root alone\n")
+        odd.symlink_to(tmp_path / "roots")
+    else:
+        os.mkfifo(odd)
+    with pytest.raises(BackupError, match=r"000000000007\.log is a link, no plain file"):
+        make(places, tmp_path / "b", HOST)
+
+
 def test_beside_a_router_that_writes_no_row_that_had_ended_is_missing(tmp_path: Path) -> None:
     places = station(tmp_path / "a")
     ledger = open_ledger(places.state)
@@ -138,17 +177,34 @@ def test_a_damaged_ledger_is_told_and_no_backup_is_left(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-@pytest.mark.parametrize("kind", ["link", "pipe", "long name"])
+@pytest.mark.parametrize("kind", ["link", "link to a directory", "pipe", "long name"])
 def test_what_could_not_be_put_back_is_told(tmp_path: Path, kind: str) -> None:
     places = station(tmp_path / "a")
     odd = places.config / "secrets" / ("x" * 120 if kind == "long name" else "odd")
     if kind == "link":
         odd.symlink_to("/etc/passwd")
+    elif kind == "link to a directory":
+        odd.symlink_to(places.state)
     elif kind == "pipe":
         os.mkfifo(odd)
     else:
         odd.touch()
     with pytest.raises(BackupError, match="move it away"):
+        make(places, tmp_path / "b", HOST)
+
+
+def test_what_may_not_be_read_is_told_and_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a member of the station's group, who reads all but the audit log."""
+    places = station(tmp_path / "a")
+    scan = os.scandir
+
+    def denied(path: str) -> object:
+        if str(path).endswith("/audit"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(BackupError, match="audit: Permission denied; run it with sudo"):
         make(places, tmp_path / "b", HOST)
 
 
@@ -158,8 +214,19 @@ def test_of_dated_ones_the_newest_stay_and_other_files_do_too(tmp_path: Path) ->
     for path in (*made, *others):
         path.touch()
 
-    assert keep_newest(tmp_path, "gridtie", HOST, 2) == made[:2]
+    assert keep_newest(made[3], "gridtie", HOST, 2) == made[:2]
     assert set(tmp_path.iterdir()) == {*made[2:], *others}
+
+
+def test_the_one_that_was_just_made_stays_also_where_the_clock_was_ahead_before(tmp_path: Path) -> None:
+    ahead = [dated(tmp_path, "gridtie", HOST, 2_000_000_000.0 + day) for day in range(3)]
+    made = dated(tmp_path, "gridtie", HOST, 1_795_000_000.0)
+    for path in (*ahead, made):
+        path.touch()
+
+    assert keep_newest(made, "gridtie", HOST, 2) == ahead[:2]
+    assert keep_newest(made, "gridtie", HOST, 1) == ahead[2:]
+    assert list(tmp_path.iterdir()) == [made]
 
 
 def test_the_schema_that_a_host_knows_is_the_routers() -> None:

@@ -311,6 +311,7 @@ def check(step):
     assert (root / "runs").exists(), f"the router does not run after step {step}"
     left = [each for each in tree(here.config, here.state) if "gridtie-restore" in each or RESTORE_PLAN in each]
     assert not left, (step, left)
+    assert "lost" in (here.journal / "000000000007.log").read_text(), step
     everything = tree(here.config, here.state).items()
     # Each run has its time.
     seen.append({each: text for each, text in everything if "/backups/" not in each and "/audit" not in each})
@@ -322,9 +323,13 @@ print(steps)
 """
 
 
-def test_killed_at_any_step_and_run_again_it_is_as_if_nothing_had_been(
-    backup: Path, anew: Places, tmp_path: Path
-) -> None:
+def test_killed_at_any_step_and_run_again_it_is_as_if_nothing_had_been(anew: Places, tmp_path: Path) -> None:
+    """Also where a part of the journal there has the name of one that is put back."""
+    lost, backup = station(tmp_path / "lost", [local("one"), local("two")], key=LOST), tmp_path / "b"
+    for each in (lost, anew):
+        each.journal.mkdir(exist_ok=True)
+        (each.journal / "000000000007.log").write_text(f"of {each.config}\n")
+    make(lost, backup, HOST)
     environ = {**os.environ, "PYTHONPATH": f"{TESTS.parent / 'src'}:{TESTS}"}
     command = [sys.executable, "-c", KILLED, str(tmp_path / "target"), str(tmp_path / "anew"), str(backup)]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
@@ -354,3 +359,78 @@ def test_without_a_file_what_was_broken_off_is_finished_or_undone(
     assert router.running()
     assert not staged.exists()
     assert not (anew.config / RESTORE_PLAN).exists()
+
+
+class CannotStart(RouterFile):
+    """Cannot serve with the routing file of the lost station."""
+
+    def __init__(self, path: Path, places: Places) -> None:
+        super().__init__(path)
+        self._routing = places.config / "llm_routing.yaml"
+
+    def start(self) -> None:
+        if self._routing.read_text() == ROUTING:
+            self.path.unlink(missing_ok=True)
+            raise StationError("the router runs, and does not serve yet")
+        super().start()
+
+
+def test_where_the_router_cannot_serve_with_a_backup_the_way_back_is_open(
+    backup: Path, anew: Places, tmp_path: Path
+) -> None:
+    (anew.config / "llm_routing.yaml").write_text("version: 1\n")
+    (tmp_path / "runs").touch()
+    router = CannotStart(tmp_path / "runs", anew)
+    with pytest.raises(BackupError, match="what was before is in"):
+        Restore(anew, router, HOST).run(backup)
+    assert key_of(anew) == LOST
+
+    (before,) = (anew.state / BEFORE).glob("*.tar.gz")
+    done = Restore(anew, router, HOST).run(before)
+
+    assert (key_of(anew), rows_of(anew)) == (ANEW, ["later"])
+    assert (done.plan.running, router.running()) == (True, True)
+    assert not (anew.config / RESTORE_PLAN).exists()
+
+
+def test_a_router_that_an_earlier_run_left_stopped_is_started_where_the_next_backup_is_damaged(
+    backup: Path, anew: Places, router: RouterFile
+) -> None:
+    plan = {"backup": str(backup), "made": "", "stage": "moved", "running": True}
+    (anew.config / RESTORE_PLAN).write_text(json.dumps(plan))
+    router.stop()
+    cut(backup)
+    with pytest.raises(BackupError, match="no whole backup"):
+        Restore(anew, router, HOST).run(backup)
+    assert router.running()
+
+
+def test_where_the_router_does_not_start_again_either_both_reasons_are_told(
+    backup: Path, anew: Places, router: RouterFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot() -> None:
+        raise StationError("no Docker any more")
+
+    ledger = open_ledger(anew.state)
+    monkeypatch.setattr(router, "start", cannot)
+    try:
+        with pytest.raises(BackupError, match=r"a router .* uses(.|\n)*no Docker any more"):
+            Restore(anew, router, HOST).run(backup)
+    finally:
+        ledger.close()
+
+
+def test_the_loss_of_power_leaves_no_plan_that_cannot_be_read(
+    backup: Path, anew: Places, router: RouterFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is on the disk before its name is."""
+    written: list[str] = []
+    sync = os.fsync
+
+    def noted(file: int) -> None:
+        written.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    Restore(anew, router, HOST).run(backup)
+    assert sum(RESTORE_PLAN in each for each in written) == 3

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gridtie.host import cli
+from gridtie.host.backup.make import dated
 from gridtie.host.backup.places import Places
 from standins.httpd import Httpd, serving
 from standins.ledger import local
@@ -74,6 +75,19 @@ def test_json_has_every_hash(here: Places, tmp_path: Path, capsys: pytest.Captur
     told = json.loads(capsys.readouterr().out)
     assert told["ledger_rows"] is None
     assert len(told["members"]["config/keys.json"]["sha256"]) == 64
+
+
+def test_an_older_backup_that_cannot_be_removed_is_told_and_the_new_one_is_there(
+    here: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "to").mkdir()
+    old = dated(tmp_path / "to", "gridtie", socket.gethostname(), 1.0)
+    old.mkdir()  # Root removes any file.
+
+    assert cli.main(["backup", str(tmp_path / "to"), "--keep", "1"]) == 2
+
+    (made,) = (each for each in (tmp_path / "to").iterdir() if each != old)
+    assert f"{made} is made, and an older one cannot be removed: " in capsys.readouterr().err
 
 
 def test_a_check_is_an_exit_status(here: Places, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
