@@ -69,6 +69,7 @@ def request_info(
         facts.extras,
         claimed.purpose,
         session,
+        facts.stays,
     )
 
 
@@ -140,7 +141,7 @@ class Dispatcher:
                 self.refuse(exchange, info, taken, errors)
                 return
             meter = Settling(meter, taken, monotonic)
-        keep = partial(self._keep, exchange, info, facts) if facts.keeps else None
+        keep = partial(self._keep, exchange, facts) if facts.keeps else None
         response = Response(exchange, errors, meter, loaded, keep)
         request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
@@ -151,13 +152,14 @@ class Dispatcher:
         owner = (exchange.head.key or _ANYBODY).name
         return self.kept.recall(owner, id, monotonic()) if self._still_its(exchange, owner) else None
 
-    def _keep(self, exchange: Exchange, info: RequestInfo, facts: Facts, last: bytes) -> None:
+    def _keep(self, exchange: Exchange, facts: Facts, outcome: Outcome, last: bytes) -> None:
         """Keep what the conversation has come to with an answer, which the client is about to get."""
-        found = answered(last)
+        found, info = answered(last), outcome.info
         if found is not None and self._still_its(exchange, info.key):
             id, output = found
             said = together(items(facts.fields.get("input", NULL)), output)
-            self.kept.keep(info.key, id, Earlier(said, PRIVATE in info.tags), monotonic())
+            earlier = Earlier(said, private=PRIVATE in info.tags, stays=outcome.plan.local_only)
+            self.kept.keep(info.key, id, earlier, monotonic())
 
     def _still_its(self, exchange: Exchange, owner: str) -> bool:
         """Whether a key's name is not another holder's by now: keys may be replaced while a request is under way."""

@@ -99,6 +99,7 @@ class Policy:
             info.surface,
             info.agent if info.agent in self._agents else None,
             info.relayed,
+            info.stays,
             bisect_right(self._sizes, info.prompt_tokens) if self._sizes else 0,
         )
         route = self._routes.get(key)
@@ -208,6 +209,8 @@ class _Worker:
         for rule in self.rules:
             if rule.never is not None:
                 forbidden.setdefault(rule.never, f'rule "{rule.name}" says never: {rule.never}')
+        if self.info.stays:
+            forbidden.setdefault("cloud", "the request goes on from one that must not leave for a cloud")
         if PRIVATE in self.info.tags:
             forbidden["cloud"] = f"the request is tagged {PRIVATE}"
         return forbidden

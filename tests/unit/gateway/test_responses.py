@@ -260,6 +260,25 @@ def test_what_was_private_stays_private_although_the_next_request_does_not_say_s
     assert (third.get("private", False), sent) == (False, 1)
 
 
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_a_rule_kept_from_clouds_reaches_none_by_a_later_request(tmp_path: Path, *, streams: bool) -> None:
+    """By a tag, here, which the next request leaves out; and the one after that."""
+    secret = "rules:\n  - {name: secret, use: [local], never: cloud, when: {tags: [hipaa]}}"
+
+    async def asked() -> tuple[list[Answered], int]:
+        async with (
+            Upstream(stream("a"), stream("b"), whole(status="503 no")) as here,
+            Upstream(stream("c")) as there,
+            Station(tmp_path, keeping(here.url, there.url).replace("rules:", secret)) as station,
+        ):
+            first = final(await ask(station, SECRET, headers={"x-gridtie-tags": "hipaa"}, stream=streams))
+            second = final(await ask(station, "x", first["id"], stream=streams))
+            return [await ask(station, "x", second["id"]), await ask(station, "x")], len(there.turns)
+
+    (third, other), sent = run(asked)
+    assert (third.status, other.status, sent) == (503, 200, 1)
+
+
 def test_no_word_of_it_is_ever_on_disk(tmp_path: Path) -> None:
     async def asked() -> None:
         async with Upstream(stream(SECRET)) as here, Station(tmp_path, keeping(here.url)) as station:
