@@ -27,6 +27,9 @@ CLEARLY_OVER = 2
 # What a request may need beyond plain chat; other words in `RequestInfo.needs` would grow the memory.
 NEEDS = frozenset({"tools", "vision", "json", "embeddings"})
 
+# Kinds of requests that are remembered, 2 to 3 KiB each. Nobody has as many, but tags can be sent in any combination.
+MOST_ROUTES = 4096
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A target that a rule names and nothing forbids."""
@@ -108,6 +111,8 @@ class Policy:
             # Only what the configuration bounds is kept: a client cannot fill the memory with invented names.
             known = alias is not None and (info.relayed or info.environment in self._environments)
             if known and info.needs <= NEEDS:
+                if len(self._routes) >= MOST_ROUTES:
+                    self._routes.clear()
                 self._routes[key] = route
         return route
 
