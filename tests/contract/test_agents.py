@@ -162,17 +162,19 @@ def test_after_a_conversation_its_files_are_as_before(agent: Agent, home: Home) 
     """Byte for byte, with their modes; and its key is gone."""
     files = [path for path, _ in BY_NAME[agent.client].files(home.path, home.environ)]
     own = {path: OWN_OF_CLINE if agent.client == "cline" else OWN[path.suffix] for path in files}
+    # Cline lets nobody else read its file, each time that it runs.
+    mode = 0o600 if agent.client == "cline" else 0o640
     for path, text in own.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        path.chmod(0o640)
+        path.chmod(mode)
     home.connect(agent.client, "--write", "--model", "ollama-agent")
     home.ask(agent, GREETING, model="ollama-agent")
 
     home.connect(agent.client, "--restore")
 
     for path, text in own.items():
-        assert (path.read_text(), path.stat().st_mode & 0o777) == (text, 0o640)
+        assert (path.read_text(), path.stat().st_mode & 0o777) == (text, mode)
         assert [each.name for each in path.parent.glob("*gridtie*")] == []
     assert [row.name for row in keys.read(home.config) if row.name.startswith(agent.client)] == []
 

@@ -61,6 +61,7 @@ class Found(TypedDict, total=False):
     headers: tuple[tuple[str, str], ...]
     query: str
     private: bool
+    stays: bool
     previous: str
     keeps: bool
 

@@ -48,6 +48,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     must_call: bool = False
     # It goes on from what was to stay on this machine, and has to stay as well.
     private: bool = False
+    # The same, where a rule kept it from clouds.
+    stays: bool = False
     # The answer that it goes on from, and whether its own is to be kept for the next; of OpenAI's responses alone.
     previous: str = ""
     keeps: bool = False

@@ -76,13 +76,14 @@ def _opening(facts: Facts) -> bytes:
 
 
 def _first(messages: msgspec.Raw) -> bytes:
-    """Instructions, and the first message that is none."""
-    found = b""
+    """Instructions, and the first message that is none; no further than counts."""
+    # Grown in place: bytes would be copied whole with each of a hundred thousand instructions.
+    found = bytearray()
     for message in _messages(messages):
         found += _said(message.content)
-        if message.role not in _INSTRUCTIONS:
+        if message.role not in _INSTRUCTIONS or len(found) >= _MOST:
             break
-    return found
+    return bytes(found)
 
 
 def _said(content: msgspec.Raw) -> bytes:

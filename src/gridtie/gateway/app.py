@@ -71,6 +71,8 @@ class App:
         self._prefix = os.urandom(6).hex()
         self._count = 0
         self._second = 0.0
+        # Seconds that any request may take by the configuration in force.
+        self._total = 0.0
         # By the names of keys with limits: what they took of late, and the configuration as it is for them.
         self._windows: dict[str, Windows] = {}
         self._of_keys: dict[tuple[str, float | None], Loaded] = {}
@@ -82,7 +84,10 @@ class App:
         routing = loaded.routing
         self.limits = routing.limits
         self.held.limit = routing.limits.held_bytes
-        self.patience = longest(routing) + limits.GRACE_SECONDS
+        # A request whose body is on its way was admitted by the configuration before this, and goes by that.
+        total, before = longest(routing), self._total
+        self.patience = max(total, before) + limits.GRACE_SECONDS
+        self._total = total
         self._keys = loaded.keys
         names = {each.name for each in loaded.keys.limited()}
         self._windows = {name: self._windows.get(name) or Windows() for name in names}

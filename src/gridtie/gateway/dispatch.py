@@ -7,6 +7,7 @@ from functools import partial
 from time import monotonic, time
 
 from gridtie.config.names import PRIVATE
+from gridtie.dialects.body import NULL
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
 from gridtie.dialects.openai_responses.kept import Earlier, answered, items, together
 from gridtie.dialects.types import InvalidRequest
@@ -68,6 +69,7 @@ def request_info(
         facts.extras,
         claimed.purpose,
         session,
+        facts.stays,
     )
 
 
@@ -139,19 +141,29 @@ class Dispatcher:
                 self.refuse(exchange, info, taken, errors)
                 return
             meter = Settling(meter, taken, monotonic)
-        keep = partial(self._keep, info, facts) if facts.keeps else None
+        keep = partial(self._keep, exchange, facts) if facts.keeps else None
         response = Response(exchange, errors, meter, loaded, keep)
         request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
         if not exchange.answered:
             exchange.listener = request
 
-    def _keep(self, info: RequestInfo, facts: Facts, last: bytes) -> None:
+    def recall(self, exchange: Exchange, id: str) -> Earlier | None:
+        """What a conversation of the request's key came to with an answer of before; None where it is not kept."""
+        owner = (exchange.head.key or _ANYBODY).name
+        return self.kept.recall(owner, id, monotonic()) if self._still_its(exchange, owner) else None
+
+    def _keep(self, exchange: Exchange, facts: Facts, outcome: Outcome, last: bytes) -> None:
         """Keep what the conversation has come to with an answer, which the client is about to get."""
-        found = answered(last)
-        if found is not None:
+        found, info = answered(last), outcome.info
+        if found is not None and self._still_its(exchange, info.key):
             id, output = found
-            said = together(items(facts.fields["input"]), output)
-            self.kept.keep(info.key, id, Earlier(said, PRIVATE in info.tags), monotonic())
+            said = together(items(facts.fields.get("input", NULL)), output)
+            earlier = Earlier(said, private=PRIVATE in info.tags, stays=outcome.plan.local_only)
+            self.kept.keep(info.key, id, earlier, monotonic())
+
+    def _still_its(self, exchange: Exchange, owner: str) -> bool:
+        """Whether a key's name is not another holder's by now: keys may be replaced while a request is under way."""
+        return self.kept.holder_is(owner, exchange.head.loaded.keys.holders().get(owner, frozenset()))
 
     def refuse(self, exchange: Exchange, info: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
         """Answer a request that is not even decided about; it is in the ledger all the same."""

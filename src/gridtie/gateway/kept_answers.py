@@ -50,6 +50,10 @@ class KeptAnswers:
         self._holders = holders
         self._fit(monotonic())
 
+    def holder_is(self, key: str, holder: frozenset[bytes]) -> bool:
+        """Whether one of these keys, which bore a name, still does."""
+        return not holder.isdisjoint(self._holders.get(key, frozenset()))
+
     def recall(self, key: str, id: str, now: float) -> Earlier | None:
         """What a conversation of this key came to; None where it is not kept, whatever the reason."""
         kept = self._all.get((key, id))

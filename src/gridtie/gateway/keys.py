@@ -127,6 +127,7 @@ class Keys:
         self.file_digest = file_digest
         # Of pages that may ask as long as the key is there that they were declared with.
         self.origins = frozenset(origins)
+        self._holders: dict[str, frozenset[bytes]] | None = None
 
     @classmethod
     def load(cls, path: Path) -> Keys:
@@ -182,10 +183,13 @@ class Keys:
 
     def holders(self) -> dict[str, frozenset[bytes]]:
         """The digests of the keys that bear a name: a name whose keys are all others now is another holder's."""
-        digests: dict[str, set[bytes]] = {}
-        for digest, key in (*self._by_digest.items(), *((each, found.key) for each, found in self._bounded.items())):
-            digests.setdefault(key.name, set()).add(digest)
-        return {name: frozenset(found) for name, found in digests.items()}
+        if self._holders is None:
+            keys = {**self._by_digest, **{digest: found.key for digest, found in self._bounded.items()}}
+            digests: dict[str, set[bytes]] = {}
+            for digest, key in keys.items():
+                digests.setdefault(key.name, set()).add(digest)
+            self._holders = {name: frozenset(found) for name, found in digests.items()}
+        return self._holders
 
     def names(self) -> frozenset[str]:
         """Whose keys there are, in canonical form."""

@@ -32,7 +32,7 @@ class Response:
         errors: ErrorFormat,
         metering: Meter,
         loaded: Loaded,
-        keep: Callable[[bytes], None] | None = None,
+        keep: Callable[[Outcome, bytes], None] | None = None,
     ) -> None:
         """`loaded`: the configuration that the request was admitted by, and is metered by. `keep` gets the answer, or
         the last bytes of its stream, before the client does: the next request may name it at once."""
@@ -57,7 +57,7 @@ class Response:
         if charge.baseline_usd is not None:
             fields += b"x-gridtie-baseline-usd: %.8f\r\n" % charge.baseline_usd
         if self._keep is not None:
-            self._keep(body)
+            self._keep(outcome, body)
         self._exchange.respond(200, fields, body)
 
     def sign_of_life(self, outcome: Outcome) -> None:
@@ -83,7 +83,7 @@ class Response:
             self._unmetered(outcome, error)
         else:
             if self._keep is not None:
-                self._keep(data)
+                self._keep(outcome, data)
             self._exchange.end(data)
 
     def fail(self, outcome: Outcome, failure: Failure) -> None:

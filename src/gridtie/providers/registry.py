@@ -337,7 +337,8 @@ class _Builder:
             cloud=cloud,
             min_score=model.least_score(),
             names=frozenset({canonical(name)}),
-            shares=_shares(here) | _shares(there),
+            # With what parts two groups between: a place of the one is none of the other.
+            shares=_shares([*here, (None, None), *there]),
             timeouts=model.timeouts,
             retries=model.retries,
             # The smoke test of a machine saves nothing: nobody would send it to a cloud.

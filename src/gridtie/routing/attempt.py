@@ -224,7 +224,9 @@ class Attempt:
         except ConnectTimeout as error:
             self._task = None
             self._request.outcome.attempts += 1
-            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=str(error), ours=True))
+            setting = self._setting("connect" if seconds == self._request.timeouts.connect else "total")
+            message = f"{error} ({setting})"
+            self._request.attempt_failed(Failure(kind=Failed.TIMEOUT, message=message, ours=True))
         except ConnectFailed as error:
             self._task = None
             self._request.outcome.attempts += 1
@@ -507,7 +509,8 @@ class Attempt:
     def _lateness(self) -> str:
         timeouts = self._request.timeouts
         if self._late == "first token":
-            return f"no first token within {self.planned.first_token:g} s"
+            name = "first_token" if self.planned.first_token == timeouts.first_token else "first_token_cold"
+            return f"no first token within {self.planned.first_token:g} s ({self._setting(name)})"
         if self._late == "whole":
             setting = self._setting("whole" if timeouts.whole else "total")
             return f"no whole answer within {timeouts.whole or timeouts.total:g} s ({setting})"

@@ -212,9 +212,9 @@ class _Decision:
         return sorted(usable, key=rank)
 
     def _stays(self, ordered: list[_Seen]) -> list[_Seen]:
-        """A session stays with the target that holds its prefix: it goes before the others that serve the same model,
-        or share its place by weight, as long as it is free and has the model in memory. Else which model answers is
-        the rule's alone."""
+        """A session stays with the target that holds its prefix: it goes before the other engines of the same model, or
+        those that share its place by weight, as long as it is free and has the model in memory. Else which model
+        answers, and at which cloud, is the rule's alone."""
         held = next((seen for seen in ordered if seen.candidate.target.id == self.snapshot.holds_prefix), None)
         if held is None or held.busy or held.state.loaded is False or self._too_small(held):
             return ordered
@@ -239,7 +239,11 @@ class _Decision:
 
 def _alike(one: Candidate, other: Candidate) -> bool:
     """Whether it makes no difference to the rules which of them comes first."""
-    return one.rank == other.rank or (one.place == other.place and one.target.model == other.target.model)
+    if one.rank == other.rank:
+        return True
+    # The order of clouds is one of price and trust, also where their models have one name.
+    engines = one.target.locality == other.target.locality == "local"
+    return engines and one.place == other.place and one.target.model == other.target.model
 
 
 def _crowd(state: TargetState) -> str:

@@ -75,6 +75,8 @@ class RequestInfo(msgspec.Struct, frozen=True):
     purpose: str = ""
     # What its headers call its session; "" where they name none.
     session: str = ""
+    # It goes on from an answer whose request must not reach a cloud.
+    stays: bool = False
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):

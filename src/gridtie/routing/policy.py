@@ -27,6 +27,9 @@ CLEARLY_OVER = 2
 # What a request may need beyond plain chat; other words in `RequestInfo.needs` would grow the memory.
 NEEDS = frozenset({"tools", "vision", "json", "embeddings"})
 
+# Kinds of requests that are remembered, 2 to 3 KiB each. Nobody has as many, but tags can be sent in any combination.
+MOST_ROUTES = 4096
+
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A target that a rule names and nothing forbids."""
@@ -99,6 +102,7 @@ class Policy:
             info.surface,
             info.agent if info.agent in self._agents else None,
             info.relayed,
+            info.stays,
             bisect_right(self._sizes, info.prompt_tokens) if self._sizes else 0,
         )
         route = self._routes.get(key)
@@ -107,6 +111,8 @@ class Policy:
             # Only what the configuration bounds is kept: a client cannot fill the memory with invented names.
             known = alias is not None and (info.relayed or info.environment in self._environments)
             if known and info.needs <= NEEDS:
+                if len(self._routes) >= MOST_ROUTES:
+                    self._routes.clear()
                 self._routes[key] = route
         return route
 
@@ -208,6 +214,8 @@ class _Worker:
         for rule in self.rules:
             if rule.never is not None:
                 forbidden.setdefault(rule.never, f'rule "{rule.name}" says never: {rule.never}')
+        if self.info.stays:
+            forbidden.setdefault("cloud", "the request goes on from one that must not leave for a cloud")
         if PRIVATE in self.info.tags:
             forbidden["cloud"] = f"the request is tagged {PRIVATE}"
         return forbidden

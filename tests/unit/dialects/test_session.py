@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from time import process_time
 from typing import Any
 
 import pytest
@@ -129,3 +130,14 @@ def test_of_a_beginning_without_end_so_much_is_looked_at() -> None:
     found = session.opening(facts(read_chat_completion, messages=[user("x" * 1_000_000)]))
 
     assert len(found) == 65_536
+
+
+@pytest.mark.parametrize("role", ["system", "user"])
+def test_a_beginning_of_very_many_instructions_is_looked_at_no_further_than_counts(role: str) -> None:
+    """Every other request waits as long as one is looked at: megabytes of instructions must not cost minutes."""
+    many = [{"role": "system", "content": "a" * 30}] * 60_000 + [{"role": role, "content": "b"}]
+    found = facts(read_chat_completion, messages=many)
+
+    began = process_time()
+    assert len(session.opening(found)) == 64 * 1024
+    assert process_time() - began < 0.5

@@ -1012,6 +1012,27 @@ class TestFaultsOfOurs:
 
         assert run(look) == 900.0 + limits.GRACE_SECONDS
 
+    def test_a_shorter_total_holds_for_no_request_that_was_admitted_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its own configuration bounds it: the file was changed while its body was on the way."""
+        monkeypatch.setattr(limits, "GRACE_SECONDS", 0.0)
+
+        async def send() -> Answered:
+            async with ClientConnection(tmp_path, whole(after=0.8)) as connection:
+                station = connection.station
+                sent = request(chat(), port=station.port, headers={"expect": "100-continue"})
+                wire = await station.connect()
+                await wire.send(sent[:-5])
+                assert (await wire.head())[0] == 100
+                shorter = routing(connection.upstream.url, use="[local]", timeouts="{total: 0.2}")
+                (station.config / "llm_routing.yaml").write_text(shorter)
+                await station.router.settings.reload()
+                await wire.send(sent[-5:])
+                return await wire.answered()
+
+        assert run(send).status == 200
+
     def test_what_comes_after_the_end_gets_into_no_other_answer(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

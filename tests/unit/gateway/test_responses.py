@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from standins.router import OTHER_KEY, Answered, Station, routing, run
-from standins.scripted import Upstream, answer, cut, event, stream, whole
+from standins.scripted import Turn, Upstream, answer, cut, event, stream, whole
 
 PATH = "/v1/responses"
 SECRET = "xyzzy-the-words-of-a-conversation"
@@ -61,6 +61,20 @@ def test_a_conversation_goes_on_by_the_id_of_its_last_answer(tmp_path: Path, *, 
             assert told(here) == [("user", "one"), ("assistant", "hello"), ("user", "else")]
 
     run(turns)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_request_that_has_instructions_alone_is_answered_and_gone_on_from(tmp_path: Path, *, streams: bool) -> None:
+    """A prompt may stand in `instructions`, with no `input` beside it."""
+
+    async def asked() -> list[tuple[str, Any]]:
+        async with Upstream(stream("hel", "lo")) as here, Station(tmp_path, keeping(here.url)) as station:
+            body = {"model": "coder", "instructions": "Say hello.", "stream": streams}
+            first = final(await station.ask(body, path=PATH))
+            await ask(station, "two", first["id"])
+            return told(here)
+
+    assert run(asked) == [("assistant", "hello"), ("user", "two")]
 
 
 def test_calls_and_their_results_go_on_as_well(tmp_path: Path) -> None:
@@ -193,6 +207,38 @@ def test_a_later_holder_of_a_name_finds_nothing_of_the_one_before(tmp_path: Path
     assert "that this key got" in run(asked)
 
 
+@pytest.mark.parametrize("between", [True, False])
+def test_an_answer_under_way_while_its_key_is_replaced_is_not_the_later_holders(
+    tmp_path: Path, *, between: bool
+) -> None:
+    """Ids are counted up, so that the later holder could name it. `between`: the name was nobody's for a while."""
+    held = asyncio.Event()
+
+    async def late(turn: Turn) -> None:
+        await held.wait()
+        await stream("a")(turn)
+
+    async def asked() -> str:
+        async with Upstream(late) as here, Station(tmp_path, keeping(here.url)) as station:
+            asking = asyncio.ensure_future(ask(station, SECRET, key=OTHER_KEY))
+            await here.turn()
+            file = station.config / "keys.json"
+            rows = json.loads(file.read_text())
+            other = rows["keys"].pop(1)
+            if between:
+                file.write_text(json.dumps(rows))
+                await station.router.settings.reload()
+            rows["keys"].append(other | {"sha256": hashlib.sha256(b"gt-somebody-else").hexdigest()})
+            file.write_text(json.dumps(rows))
+            await station.router.settings.reload()
+            held.set()
+            first = final(await asking)
+            assert (len(station.router.kept), station.router.kept.bytes) == (0, 0)
+            return refused(await ask(station, "x", first["id"], key="gt-somebody-else"))
+
+    assert "that this key got" in run(asked)
+
+
 def test_what_was_private_stays_private_although_the_next_request_does_not_say_so(tmp_path: Path) -> None:
     """The words of the first are in the second, and its client may not even know them any more."""
 
@@ -212,6 +258,25 @@ def test_what_was_private_stays_private_although_the_next_request_does_not_say_s
     (second, third), status, sent = run(asked)
     assert (second["private"], status >= 500) == (True, True)
     assert (third.get("private", False), sent) == (False, 1)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_a_rule_kept_from_clouds_reaches_none_by_a_later_request(tmp_path: Path, *, streams: bool) -> None:
+    """By a tag, here, which the next request leaves out; and the one after that."""
+    secret = "rules:\n  - {name: secret, use: [local], never: cloud, when: {tags: [hipaa]}}"
+
+    async def asked() -> tuple[list[Answered], int]:
+        async with (
+            Upstream(stream("a"), stream("b"), whole(status="503 no")) as here,
+            Upstream(stream("c")) as there,
+            Station(tmp_path, keeping(here.url, there.url).replace("rules:", secret)) as station,
+        ):
+            first = final(await ask(station, SECRET, headers={"x-gridtie-tags": "hipaa"}, stream=streams))
+            second = final(await ask(station, "x", first["id"], stream=streams))
+            return [await ask(station, "x", second["id"]), await ask(station, "x")], len(there.turns)
+
+    (third, other), sent = run(asked)
+    assert (third.status, other.status, sent) == (503, 200, 1)
 
 
 def test_no_word_of_it_is_ever_on_disk(tmp_path: Path) -> None:

@@ -176,6 +176,22 @@ def test_of_a_shared_place_is_listed_what_each_target_of_it_has() -> None:
     assert row is not None and row.context == contexts["gridtie/smollm2:135m"] < contexts["gridtie/qwen2.5-coder:7b"]
 
 
+def test_what_clouds_have_is_not_what_the_local_models_of_an_alias_have() -> None:
+    """Both places may be shared by weight; the first one is listed."""
+    models = house.document()["models"]
+    local = [{"model": name, "weight": 1} for name in ("here/one", "here/two")]
+    cloud = {"provider": "anthropic", "model": "claude-haiku-4-5", "weight": 1}
+    here = {"type": "openai", "base_url": "http://127.0.0.1:9/v1", "locality": "local"}
+    there = {"type": "anthropic", "base_url": "https://api.anthropic.com"}
+    models["coder"] = dict(models["coder"], local=local, cloud=cloud)
+
+    row = build(models=models, providers=house.document()["providers"] | {"here": here, "anthropic": there}).listing(
+        "coder"
+    )
+
+    assert row is not None and "embeddings" in row.capabilities
+
+
 @pytest.mark.parametrize("written", ["smoke-test", "probe", "Probe"])
 def test_an_alias_that_got_another_name_answers_to_both_and_is_listed_by_todays(written: str) -> None:
     models = house.document()["models"]

@@ -11,7 +11,21 @@ import pytest
 from gridtie.routing import attempt as attempt_module
 from gridtie.routing.attempt import Attempt
 from standins.router import Answered, Station, chat, routing, run
-from standins.scripted import DONE, USAGE, Behaviour, Turn, Upstream, answer, cut, event, raw, stream, vanish, whole
+from standins.scripted import (
+    DONE,
+    USAGE,
+    Behaviour,
+    Turn,
+    Upstream,
+    answer,
+    cut,
+    event,
+    raw,
+    silence,
+    stream,
+    vanish,
+    whole,
+)
 
 SHORT = "{connect: 1, first_token: 0.5, first_token_cold: 0.5, between_tokens: 0.5, total: 5}"
 
@@ -110,6 +124,22 @@ class TestClocks:
 
         assert "head began and did not end" in entry["tries"][0]["message"]
         assert entry["target"] == "openai/gpt-5.4-mini"
+
+    @pytest.mark.parametrize(
+        ("scheme", "setting"), [("http", "first_token_cold"), ("https", "connect")], ids=["silent", "no connection"]
+    )
+    def test_what_was_late_names_the_setting_and_whose_it_is(self, tmp_path: Path, scheme: str, setting: str) -> None:
+        """TLS is waited for, and never begins; or nothing is said."""
+
+        async def asked() -> Any:
+            async with Upstream(silence()) as local:
+                text = routing(local.url.replace("http", scheme), rule=f", timeouts: {{{setting}: 0.3}}")
+                async with Station(tmp_path, text) as station:
+                    return await station.entry(await station.ask(chat(stream=True)))
+
+        message = run(asked)["tries"][0]["message"]
+
+        assert message.endswith(f'within 0.3 s (timeouts.{setting} of rule "all")')
 
     def test_a_whole_answer_has_a_time_of_its_own(self, tmp_path: Path) -> None:
         timeouts = SHORT.replace("total: 5", "whole: 0.4, total: 5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -40,6 +41,28 @@ def ids(plan: Plan) -> list[str]:
 
 def codes(plan: Plan) -> dict[str, str]:
     return {skip.target: skip.code for skip in plan.skipped}
+
+
+def test_no_combination_of_tags_fills_the_memory() -> None:
+    """Twelve tags in rules can be sent in four thousand ways, for each alias, surface and need."""
+    tags = [f"t{number}" for number in range(12)]
+    rules = [{"name": tag, "use": ["cloud"], "when": {"tags": [tag]}} for tag in tags]
+    policy = house.policy(rules=[*rules, {"name": "all", "use": ["local"]}])
+    needs = (frozenset[str](), frozenset({"tools"}))
+    kinds = [
+        (need, [tag for at, tag in enumerate(tags) if many >> at & 1]) for need in needs for many in range(1 << 12)
+    ]
+
+    def rule_of(need: frozenset[str], sent: list[str]) -> str:
+        return policy.route(msgspec.structs.replace(house.request(), tags=frozenset(sent), needs=need)).rule
+
+    tracemalloc.start()
+    try:
+        assert all(rule_of(need, sent) == (sent[0] if sent else "all") for need, sent in kinds)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 12 * 1024 * 1024
 
 
 def test_a_model_without_a_template_is_asked_for_no_chat() -> None:

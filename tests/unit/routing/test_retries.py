@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from standins.router import Answered, Station, chat, run
-from standins.scripted import Behaviour, Upstream, error, silence, stream, vanish, whole
+from standins.scripted import Behaviour, Turn, Upstream, error, silence, stream, vanish, whole
 
 LIMITED = error("429 Too Many Requests", "slow down", headers="retry-after: 0\r\n")
 AT_ONCE = {"count": 2, "backoff": 0.1, "max_backoff": 1}
@@ -202,6 +202,34 @@ def test_a_client_that_leaves_while_it_waits_ends_the_request(tmp_path: Path) ->
 
     assert (turns, in_flight) == (1, 0)
     assert [tried["outcome"] for tried in json.loads(row["tries"])] == ["busy"]
+
+
+def test_slot_and_money_are_given_back_while_it_waits_and_taken_anew(tmp_path: Path) -> None:
+    """Nothing is asked meanwhile, so that others may have both."""
+    held = asyncio.Event()
+
+    async def late(turn: Turn) -> None:
+        await held.wait()
+        await whole()(turn)
+
+    async def work() -> list[tuple[int, bool]]:
+        limited = error("429 no", "slow down", headers="retry-after: 1\r\n")
+        async with Upstream(limited, late) as cloud:
+            text = json.loads(file(cloud.url, budgets=[{"name": "all", "usd": 5}]))
+            text["providers"]["c0"] |= {"max_in_flight": 1, "prices": {"big": {"input": 1, "output": 1}}}
+            async with Station(tmp_path, json.dumps(text)) as station:
+                state = station.router.state
+                asking = asyncio.ensure_future(station.ask(chat()))
+                seen = []
+                for number in (1, 2):
+                    await cloud.turn(number)
+                    await asyncio.sleep(0.3 if number == 1 else 0)
+                    seen.append((station.in_flight, state.budget_left("all") == 5))
+                held.set()
+                assert (await asking).status == 200
+                return seen
+
+    assert run(work) == [(0, True), (1, False)]
 
 
 class TestTimeouts:

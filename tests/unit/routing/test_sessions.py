@@ -105,6 +105,18 @@ def test_targets_that_share_a_place_by_weight_keep_the_sessions_that_they_drew()
     assert (firsts(FIRST), firsts(OTHER)) == ({FIRST}, {OTHER})
 
 
+def test_clouds_of_one_model_keep_their_order() -> None:
+    """Which of them is better or cheaper somebody has said: one that stood in once is not asked for an hour."""
+    clouds = [{"provider": name, "model": "gpt-5.4-mini"} for name in ("openai", "dear")]
+    providers = house.DOCUMENT["providers"] | {"dear": {"type": "openai", "base_url": "https://dear.example/v1"}}
+    models = {"coder": {"local": None, "cloud": clouds}}
+    snapshot = Snapshot(now=0.0, states={}, holds_prefix="dear/gpt-5.4-mini")
+
+    found = decide(house.request(), house.policy(providers=providers, models=models), snapshot)
+
+    assert [attempt.target.provider for attempt in found.attempts] == ["openai", "dear"]
+
+
 # -- What is remembered ------------------------------------------------------------------------------------------------
 
 

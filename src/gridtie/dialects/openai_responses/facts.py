@@ -104,7 +104,7 @@ def _go_on(found: Found, recall: Recall) -> None:
     earlier = recall(id)
     del fields[name]
     fields["input"] = going_on(earlier, fields.get("input", NULL))
-    found["previous"], found["private"] = id, earlier.private
+    found["previous"], found["private"], found["stays"] = id, earlier.private, earlier.stays
 
 
 def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:

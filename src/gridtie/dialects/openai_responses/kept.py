@@ -19,10 +19,14 @@ _DATA = b"\ndata: "
 
 
 class Earlier(msgspec.Struct, frozen=True):
-    """What a conversation came to with an answer: all items, and whether it is to stay on this machine."""
+    """What a conversation came to with an answer: all items, and where they may go.
+
+    `private`: they are to stay on this machine. `stays`: no cloud may have them.
+    """
 
     items: bytes
     private: bool = False
+    stays: bool = False
 
 
 class _Response(msgspec.Struct):

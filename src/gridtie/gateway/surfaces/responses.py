@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from time import monotonic
 
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_responses.facts import read
@@ -41,7 +40,7 @@ class Responses:
         """What a conversation of this key came to, as part of this request from here on. Raises `Refused`."""
         key = exchange.head.key
         owner = "" if key is None else key.name
-        earlier = self._dispatcher.kept.recall(owner, id, monotonic())
+        earlier = self._dispatcher.recall(exchange, id)
         routing = exchange.head.loaded.routing
         if earlier is None:
             raise Refused(_not_kept(routing.responses.keep_seconds))
