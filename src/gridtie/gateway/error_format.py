@@ -72,8 +72,9 @@ class OllamaErrorFormat:
     stream_type = b"content-type: application/x-ndjson\r\n"
 
     def error(self, fault: Fault) -> bytes:
-        """The text under the name that they read."""
-        return _encode({"error": fault.message})
+        """The text under the name that they read; of a 401 the `ollama` command reads another one."""
+        told = {"error": fault.message}
+        return _encode({**told, "status": fault.message} if fault.status == 401 else told)
 
     def error_event(self, fault: Fault) -> bytes:
         """The same as a line."""

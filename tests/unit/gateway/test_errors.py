@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gridtie.dialects.types import Failed, Failure
-from gridtie.gateway.error_format import ResponsesErrorFormat
+from gridtie.gateway.error_format import OllamaErrorFormat, ResponsesErrorFormat
 from gridtie.gateway.errors import Fault, from_failure, from_refusal
 from gridtie.gateway.response import retry_fields
 from gridtie.routing.plan import Refusal
@@ -101,3 +101,11 @@ def test_a_response_that_breaks_off_tells_sdks_and_codex() -> None:
     assert failed["type"] == "response.failed"
     assert failed["response"]["status"] == "failed"
     assert failed["response"]["error"] == {"code": "context_length_exceeded", "message": "it is too long"}
+
+
+def test_the_ollama_command_shows_why_a_key_is_refused() -> None:
+    """Of a 401 it reads `status`, and of everything else `error`; without it, it speaks of a server's log."""
+    refused, other = (Fault(status=status, code="c", message="m") for status in (401, 403))
+
+    assert json.loads(OllamaErrorFormat().error(refused)) == {"error": "m", "status": "m"}
+    assert json.loads(OllamaErrorFormat().error(other)) == {"error": "m"}
