@@ -14,7 +14,7 @@ from .wiring import Wiring
 
 
 class Format(Protocol):
-    """A way to edit a file; both functions raise CannotEdit and change nothing themselves."""
+    """A way to edit a file; the first two raise CannotEdit, and nothing is changed by any of them."""
 
     def put_in(self, text: str, wiring: Wiring) -> str:
         """The file's text with the client's settings in it; `text` is empty where there is no file."""
@@ -24,10 +24,17 @@ class Format(Protocol):
         """The file's text without them, where a person changed it after they were written. `before` is the original."""
         ...
 
+    def alike(self, text: str, before: str) -> bool:
+        """Whether what is left without them says what the original did."""
+        ...
 
-def alike(form: Format, text: str, before: str) -> bool:
-    """Whether nothing was changed: what is left without our settings says what the original did."""
-    return json_settings.alike(text, before) if isinstance(form, Json) else text == before
+
+class _Text:
+    """Files that people write: every letter of them is theirs."""
+
+    def alike(self, text: str, before: str) -> bool:
+        """As `Format`."""
+        return text == before
 
 
 @dataclass(frozen=True)
@@ -45,9 +52,13 @@ class Json:
         """As `Format`."""
         return json_settings.taken_out(text, self.settings(wiring), before, self.own, wiring.key)
 
+    def alike(self, text: str, before: str) -> bool:
+        """As `Format`; the program that writes the file orders and completes it."""
+        return json_settings.alike(text, before)
+
 
 @dataclass(frozen=True)
-class Lines:
+class Lines(_Text):
     """YAML: settings before everything else, or items behind it; settings of the top level that say otherwise are set
     aside.
     """
@@ -73,7 +84,7 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Toml:
+class Toml(_Text):
     """Settings before everything else and the table `table` behind it; what says otherwise is set aside."""
 
     head: Callable[[Wiring], Sequence[str]]
@@ -107,7 +118,7 @@ class Toml:
 
 
 @dataclass(frozen=True)
-class YamlList:
+class YamlList(_Text):
     """Items at the beginning of the list `name`; `fresh` is what a new file has above it."""
 
     name: str
@@ -141,7 +152,7 @@ class YamlList:
 
 
 @dataclass(frozen=True)
-class Variables:
+class Variables(_Text):
     """A file of shell variables that is the client's alone, to be sourced."""
 
     values: Callable[[Wiring], Mapping[str, str]]

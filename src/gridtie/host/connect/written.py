@@ -17,7 +17,7 @@ from typing import List, Optional, Sequence, Tuple
 
 from ..json_file import read_table
 from ..new_file import put, sweep
-from .formats import Format, alike
+from .formats import Format
 from .marked import CannotEdit
 from .wiring import Wiring
 
@@ -160,7 +160,7 @@ def _back(noted: _Noted, form: Format, wiring: Wiring) -> bool:
             where = f"; what it was before is in {kept}" if before is not None else ""
             raise NotWritten(f"{path}: {error}{where}") from None
         # A program that writes its own settings anew orders and completes them, and gives them a mode of its own.
-        if whole and alike(form, left, before or ""):
+        if whole and form.alike(left, before or ""):
             if before is not None:
                 path.chmod(_mode(kept))
             _put_back(path, before)
