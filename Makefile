@@ -11,6 +11,7 @@ SHELL := /bin/sh
 # RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
 # COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
 # IMAGE   a name for it, such as a registry's:              make image IMAGE=registry.example.com/ci/gridtie:1
+# BUNDLE  a bundle's directory, on a machine without a network:  make site BUNDLE=/media/stick/gridtie-1.1.0-debian-13-x86_64
 # JUNIT   a file for the checks as JUnit XML:               make verify JUNIT=gridtie.xml
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
@@ -23,13 +24,16 @@ VERSION ?=
 NAMES ?=
 IMAGE ?=
 JUNIT ?=
+BUNDLE ?=
+# What installs Python packages and what provisions hosts both take them from there.
+export GRIDTIE_BUNDLE := $(if $(BUNDLE),$(abspath $(BUNDLE)),$(GRIDTIE_BUNDLE))
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify image report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
+.PHONY: help site upgrade verify image bundle report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -51,6 +55,10 @@ verify: ## prove that the station works: every check, from inside and outside; J
 image: ## one image with router, engine and the small model, for `services:` of a pipeline and Testcontainers (docs/ci.md)
 	@scripts/venv site
 	@scripts/playbook playbooks/image.yml $(if $(IMAGE),-e gridtie_service_image=$(IMAGE)) $(verbose) $(ARGS)
+
+bundle: ## all that a station is made of, as a directory in bundles/, for machines without a network (docs/offline.md)
+	@scripts/venv site
+	@scripts/playbook playbooks/bundle.yml $(verbose) $(ARGS)
 
 report: ## one bill for all hosts of an inventory:  make report ARGS="-i inventories/team -e gridtie_report_month=2026-11"
 	@scripts/venv site

@@ -228,7 +228,7 @@ def maker(trees: Trees, upstream: Registry, tmp_path: Path) -> Make:
         given = {
             "directory": str(trees.directory), "version": NEW, "base_url": f"{upstream.url}/blobs",
             "archives": [{"file": "ollama.tgz", "sha256": sha256}], "image": "", "docker": {},
-            "learned": {}, "learn": True, "ca_bundle": "", "keep": [],
+            "learned": {}, "learn": True, "ca_bundle": "", "keep": [], "incoming": None,
         }  # fmt: skip
         return Maker({**given, **changes})
 
