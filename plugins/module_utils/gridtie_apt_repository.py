@@ -70,7 +70,8 @@ def publish(packages: Sequence[Path], directory: Path) -> None:
         path = directory / package.name.replace("%3a", "_")
         os.link(package, path)
         stanzas.append(_stanza(path))
-    (directory / INDEX).write_text("\n".join(stanzas), encoding="utf-8")
+    # A blank line after the last one as well: without it apt cannot read that one again.
+    (directory / INDEX).write_text("".join(f"{stanza}\n" for stanza in stanzas), encoding="utf-8")
 
 
 def _stanza(package: Path) -> str:

@@ -178,6 +178,14 @@ class Maker:
         """The checked archives."""
         return [self._fetch(archive) for archive in self._given["archives"]]
 
+    def fetch_only(self) -> list[Path]:
+        """The checked archives, and nothing else beside them."""
+        archives = self.fetch()
+        for path in self._incoming.iterdir():
+            if path not in archives:
+                path.unlink()
+        return archives
+
     def _fill(self, scratch: Path, archives: list[Path]) -> None:
         if self._given["image"]:
             docker = self._given["docker"]
@@ -237,7 +245,7 @@ def main() -> None:
     try:
         maker = Maker(given)
         if not given["unpacked"]:
-            fetched = maker.fetch()
+            fetched = maker.fetch_only()
             learned = gridtie_pins.as_learned("archives", maker.learned) if maker.learned else {}
             module.exit_json(changed=False, tree="", program="", learned=learned, fetched=list(map(str, fetched)))
         found = maker.find()
