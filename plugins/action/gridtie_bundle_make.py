@@ -76,7 +76,7 @@ class ActionModule(ActionBase):
                 (scratch / path).unlink()
         facts = {"schema": gridtie_bundle.SCHEMA, "version": version(), **given["facts"]}
         sums = _describe(scratch, facts)
-        if _same(target, sums):
+        if _same(target, sums, facts):
             shutil.rmtree(scratch)
             return {"changed": False, "bundle": str(target), "bytes": _bytes(target)}
         _reveal(scratch, target)
@@ -131,14 +131,15 @@ def _describe(directory: Path, facts: dict[str, Any]) -> dict[str, str]:
     return sums
 
 
-def _same(target: Path, sums: dict[str, str]) -> bool:
-    """Whether the bundle that is there has the same files."""
+def _same(target: Path, sums: dict[str, str], facts: dict[str, Any]) -> bool:
+    """Whether the bundle that is there has the same files and is for the same, whenever it was made."""
     try:
         there = gridtie_bundle.read(str(target))
     except gridtie_bundle.BundleError:
         return False
     found = {path: sha256 for path, sha256 in there.sums.items() if path != gridtie_bundle.MANIFEST}
-    return found == sums and not gridtie_bundle.damaged(there)
+    undated = {**facts, "made": there.facts["made"]}
+    return found == sums and undated == there.facts and not gridtie_bundle.damaged(there)
 
 
 def _reveal(scratch: Path, target: Path) -> None:

@@ -6,7 +6,6 @@ apt check the distribution's signatures; whoever uses it has checked the index b
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -68,7 +67,7 @@ def publish(packages: Sequence[Path], directory: Path) -> None:
     for package in sorted(packages):
         # apt writes the colon of an epoch as %3a, which it would decode in an address.
         path = directory / package.name.replace("%3a", "_")
-        os.link(package, path)
+        shutil.copyfile(package, path)
         stanzas.append(_stanza(path))
     # A blank line after the last one as well: without it apt cannot read that one again.
     (directory / INDEX).write_text("".join(f"{stanza}\n" for stanza in stanzas), encoding="utf-8")

@@ -47,11 +47,13 @@ def test_the_same_files_are_the_same_bundle_whenever_it_is_made(tmp_path: Path) 
     make._describe(first, dict(FACTS))
     make._reveal(first, tmp_path / "mine")
 
-    again = scratch_with(tmp_path / "mine", {})
+    facts = dict(FACTS)
+    again = make._describe(scratch_with(tmp_path / "mine", {}), facts)
 
-    assert make._same(tmp_path / "mine", make._describe(again, dict(FACTS)))
-    other = make._describe(scratch_with(tmp_path / "mine", {"packages/a.deb": b"another"}), dict(FACTS))
-    assert not make._same(tmp_path / "mine", other)
+    assert make._same(tmp_path / "mine", again, facts)
+    assert not make._same(tmp_path / "mine", again, {**facts, "architecture": "aarch64"})
+    other = make._describe(scratch_with(tmp_path / "mine", {"packages/a.deb": b"another"}), facts)
+    assert not make._same(tmp_path / "mine", other, facts)
 
 
 def test_the_bundle_before_is_untouched_until_the_new_one_is_whole(tmp_path: Path) -> None:
