@@ -37,7 +37,7 @@ def connected() -> Iterator[Host]:
 @pytest.fixture(scope="module")
 def sealed(connected: Host) -> Iterator[Host]:
     """A bare machine without a network that somebody has carried the bundle to, with its checkout unpacked."""
-    with host(image.build(), hostname="sealed", options=["--network=none"], variables={}) as machine:
+    with host(image.build(), hostname="sealed", options=["--network=none"], variables={"LAB": "sealed"}) as machine:
         machine.root(f"rm -rf /home/dev/gridtie && install -d -o dev {STICK}")
         carry = (
             f"docker exec {connected.name} tar -c -C /home/dev/gridtie/bundles . | "
