@@ -131,12 +131,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def default_catalogue(config: Path, program: Path) -> Path:
-    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/), or
-    that of the checkout which it is run from.
+    """The station's own catalogue if it has one that this user may read, else the one that was installed beside this
+    program (bin/, etc/), or that of the checkout which it is run from.
     """
     installed = program.resolve().parent.parent / "etc" / "models.json"
     checkout = Path(__file__).resolve().parents[4] / "config" / "models.yaml"
-    return next((path for path in (config / "models.json", installed, checkout) if path.is_file()), installed)
+    return next((path for path in (config / "models.json", installed, checkout) if os.access(path, os.R_OK)), installed)
 
 
 def _positive(text: str) -> int:
