@@ -35,6 +35,7 @@ def problems(
             *_people(values.get("gridtie_people") or [], environments),
             *_pool(values, hosts, host),
             *_networks(values),
+            *_firewall(values),
         ]
     except (TypeError, AttributeError, KeyError):
         return []  # A value of the wrong type: it has its own line in the list.
@@ -154,6 +155,25 @@ def _networks(values: Mapping[str, Any]) -> Iterator[Problem]:
             "gridtie_networks is set, and with gridtie_engine_mode: native the router is on the machine's own network, "
             "where it can join no other",
             "set gridtie_engine_mode: container",
+        )
+
+
+def _firewall(values: Mapping[str, Any]) -> Iterator[Problem]:
+    read_range = package("gridtie.host.firewall").read_range
+    for given in values.get("gridtie_firewall") or []:
+        try:
+            read_range(str(given))
+        except ValueError as error:
+            yield _problem(
+                f"gridtie_firewall: {error}", "write an address or a range; a name cannot be used, since it may move"
+            )
+    for port in values.get("gridtie_firewall_ports") or []:
+        if not str(port).isdigit() or not 0 < int(port) < 1 << 16:
+            yield _problem(f"gridtie_firewall_ports has {port!r}", "write ports as numbers from 1 to 65535")
+    if values.get("gridtie_firewall_ports") and not values.get("gridtie_firewall"):
+        yield _problem(
+            "gridtie_firewall_ports is set, and gridtie_firewall is empty, so that nothing would guard them",
+            "say in gridtie_firewall who reaches them, or leave gridtie_firewall_ports out",
         )
 
 

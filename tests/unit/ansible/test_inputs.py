@@ -187,6 +187,7 @@ def test_a_sound_site_has_no_problem() -> None:
     assert site_problems(gridtie_listen="", gridtie_tls="off") == []
     assert site_problems(gridtie_listen="127.0.0.1", gridtie_tls="off") == []
     assert site_problems(gridtie_people=[{"name": "alice", "environments": [" Dev"]}]) == []
+    assert site_problems(gridtie_firewall=["10.1.0.0/16", "fd00::/8", "10.9.0.7"], gridtie_firewall_ports=[22]) == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,10 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
         ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),
         ({"gridtie_engine_mode": "native"}, "can join no other"),
+        ({"gridtie_firewall": ["10.1.2.3/16"]}, "the range is 10.1.0.0/16, the address 10.1.2.3"),
+        ({"gridtie_firewall": ["the-office"]}, "gridtie_firewall: 'the-office' is no address and no range"),
+        ({"gridtie_firewall": ["10.0.0.1"], "gridtie_firewall_ports": [70000]}, "gridtie_firewall_ports has 70000"),
+        ({"gridtie_firewall_ports": [22]}, "gridtie_firewall is empty, so that nothing would guard them"),
     ],
     ids=str,
 )
