@@ -7,6 +7,7 @@ from typing import Any, Iterable
 
 from .gridtie_choice import Unmet, choose, on_mac
 from .gridtie_host.firewall import lets_in
+from .gridtie_host.gpu.devices import asked
 from .gridtie_support import WANTED, refusal
 
 _GIB = 1024**3
@@ -218,6 +219,22 @@ def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[
     ] if gpus else []  # fmt: skip
 
 
+def _devices(machine: dict[str, Any], wanted: dict[str, Any], choice: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Cards that were named and are not there, or that nothing confines the engine to."""
+    if gpu_off(wanted.get("gpu")) or not asked(wanted.get("gpu_devices")):
+        return []
+    if unknown := (machine.get("graphics") or {}).get("devices_problem"):
+        return [problem(**unknown)]
+    if choice and choice["adopted"]:
+        unit = choice["adopted"]["unit"]
+        fix = (
+            f"set CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES there (systemctl edit {unit}) and leave "
+            "gridtie_gpu_devices out, or set gridtie_engine_mode: container"
+        )
+        return [problem(f"gridtie_gpu_devices is set, and {unit} was here before and keeps its own settings", fix)]
+    return []
+
+
 def gpu_off(value: Any) -> bool:
     """Whether `gridtie_gpu` says off. YAML reads the bare word as false."""
     return str(value).lower() in ("off", "false", "no")
@@ -297,7 +314,7 @@ def judge(
         problems.append(problem(str(unmet), unmet.fix))
     except KeyError:
         pass  # A variable of the wrong type or value: it has its own line in the list.
-    problems += _idle_gpu(wanted, choice, machine.get("gpus") or [])
+    problems += _idle_gpu(wanted, choice, machine.get("gpus") or []) + _devices(machine, wanted, choice)
     if engine_port and choice and choice["mode"] == "native" and not choice["adopted"]:
         problems += _port(engine_port, wanted["project"], "gridtie_engine_port")
     if not provisioned:

@@ -16,6 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # What a certificate can be for: a host name or an address.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+# A card by its number or by its UUID, whole or a slice of it.
+_DEVICE = re.compile(r"\d{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+", re.IGNORECASE)
 
 Problem = dict[str, str]
 
@@ -36,6 +38,7 @@ def problems(
             *_pool(values, hosts, host),
             *_networks(values),
             *_firewall(values),
+            *_devices(values),
         ]
     except (TypeError, AttributeError, KeyError):
         return []  # A value of the wrong type: it has its own line in the list.
@@ -174,6 +177,20 @@ def _firewall(values: Mapping[str, Any]) -> Iterator[Problem]:
         yield _problem(
             "gridtie_firewall_ports is set, and gridtie_firewall is empty, so that nothing would guard them",
             "say in gridtie_firewall who reaches them, or leave gridtie_firewall_ports out",
+        )
+
+
+def _devices(values: Mapping[str, Any]) -> Iterator[Problem]:
+    names = package("gridtie.host.gpu.devices").asked(values.get("gridtie_gpu_devices"))
+    for name in names:
+        if not _DEVICE.fullmatch(name):
+            yield _problem(
+                f"gridtie_gpu_devices has {name!r}",
+                "write `all`, or numbers (0, 1) and UUIDs (GPU-...) of cards, as `gridtie gpu` shows them",
+            )
+    if names and str(values.get("gridtie_gpu", "auto")).lower() in ("off", "false", "no"):
+        yield _problem(
+            "gridtie_gpu_devices names cards, and gridtie_gpu is off, so that none is used", "leave one of them out"
         )
 
 
