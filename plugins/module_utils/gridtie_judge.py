@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, Iterable
 
 from .gridtie_choice import Unmet, choose, on_mac
-from .gridtie_host.firewall import lets_in
+from .gridtie_host.firewall import lets_in, source
 from .gridtie_host.gpu.devices import asked
 from .gridtie_support import WANTED, refusal
 
@@ -273,6 +273,7 @@ def judge_firewall(machine: dict[str, Any], ranges: Any, ports: Iterable[Any], h
         problems.append(problem("gridtie_firewall needs the command nft, which is not on this machine", fix))
     client, port = machine["connection"].get("client"), machine["connection"].get("port")
     if port in {int(each) for each in ports if str(each).isdigit()} and not _passes(ranges, client):
+        client = source(client)
         problems.append(
             problem(
                 f"gridtie_firewall would drop what comes to port {port} from {client}, which is this very run",

@@ -21,8 +21,9 @@ description:
   - The rules are checked by C(nft) before anything is written, and loaded in one step.
 options:
   table:
-    description: Its name, among tables of the family C(inet). Not needed with O(state=absent).
+    description: Its name, among tables of the family C(inet).
     type: str
+    required: true
   ports:
     description: TCP ports of this machine that are guarded.
     type: list
@@ -123,8 +124,11 @@ def _absent(module: AnsibleModule, name: str) -> dict[str, Any]:
     given, check = module.params, module.check_mode
     there = gridtie_services.show(name, ("LoadState",)).get("LoadState") == "loaded"
     if there and not check:
-        # The unit takes its table with it.
+        # The unit takes its table with it, unless it was not active.
         _systemctl("disable", name, "--now", "--quiet")
+        program = module.get_bin_path("nft")
+        if program is not None:
+            module.run_command([program, "delete", "table", "inet", given["table"]])
     paths = (given["rules"], given["unit"]["path"])
     changes = [change for path in paths if (change := gridtie_files.remove(path, check))]
     if changes and not check:
@@ -136,14 +140,13 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec={
-            "table": {"type": "str"},
+            "table": {"type": "str", "required": True},
             "ports": {"type": "list", "elements": "int", "default": []},
             "ranges": {"type": "list", "elements": "str", "default": []},
             "rules": {"type": "path", "required": True},
             "unit": {"type": "dict", "required": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
-        required_if=[("state", "present", ["table"])],
         supports_check_mode=True,
     )
     given = module.params

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Iterable, Union
 
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 # A port that Docker publishes never comes to the hook `input`: Docker rewrites its destination at -100 (dstnat) of
@@ -100,12 +101,18 @@ def read_range(text: str) -> Network:
     raise ValueError(f"{text!r} is an address within a range: the range is {meant}, the address {text.split('/')[0]}")
 
 
+def source(address: str) -> Address:
+    """The address that packets have, of one as programs write it: a link-local one with its interface (fe80::1%eth0),
+    an IPv4 client of an IPv6 socket as ::ffff:a.b.c.d. Raises ValueError for what is none.
+    """
+    found = ipaddress.ip_address(address.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
+
+
 def lets_in(ranges: Iterable[str], address: str) -> bool:
     """Whether packets from the address pass; loopback always does. Raises ValueError for what is none."""
-    # A link-local address comes with its interface (fe80::1%eth0); an IPv4 client of an IPv6 socket as ::ffff:a.b.c.d.
-    source = ipaddress.ip_address(address.partition("%")[0])
-    source = getattr(source, "ipv4_mapped", None) or source
-    return source.is_loopback or any(source in each for each in map(read_range, ranges))
+    comes_from = source(address)
+    return comes_from.is_loopback or any(comes_from in each for each in map(read_range, ranges))
 
 
 def _written(network: Network) -> str:

@@ -30,6 +30,7 @@ case "$*" in
   "--check --file -") cat >/dev/null; if [ -f refuses ]; then cat refuses >&2; exit 1; fi ;;
   "--stateless list table inet gridtie")
     if [ -f loaded ]; then cat loaded; else echo "Error: No such file or directory" >&2; exit 1; fi ;;
+  "delete table inet gridtie") rm -f loaded; echo nft-delete >>told ;;
   *) echo "nft was asked $*" >&2; exit 9 ;;
 esac
 """
@@ -40,7 +41,7 @@ case "$1" in
   reload-or-restart)
     cp rules.nft loaded
     printf 'LoadState=loaded\\nActiveState=active\\nUnitFileState=enabled\\nNeedDaemonReload=no\\n' >unit ;;
-  disable) rm loaded; echo LoadState=not-found >unit ;;
+  disable) echo LoadState=not-found >unit ;;
 esac
 echo "$1" >>told
 """
@@ -133,7 +134,8 @@ def test_what_is_taken_out_of_the_inventory_is_taken_away(kernel: Kernel) -> Non
 
     status, output = kernel.task(state="absent")
     assert status == 0, output
-    assert kernel.told == ["disable", "daemon-reload"]
+    assert kernel.told == ["disable", "nft-delete", "daemon-reload"]
+    assert kernel.loaded == ""
     assert sorted(path.name for path in kernel.place.iterdir()) == ["nft", "systemctl", "told", "unit"]
 
     assert "changed=0" in kernel.task(state="absent")[1]
@@ -213,6 +215,8 @@ def test_rules_that_would_cut_off_the_run_are_told_with_the_address_to_add() -> 
 
     assert "gridtie_firewall would drop what comes to port 22 from 10.9.0.7, which is this very run" in told
     assert "add 10.9.0.7 to gridtie_firewall" in told
+    link_local = {**MACHINE, "connection": {"client": "fe80::1%eth0", "port": 22}}
+    assert "add fe80::1 to gridtie_firewall" in judged(link_local, ["10.1.0.0/16"], [22])
 
 
 def test_a_machine_that_cannot_keep_rules_is_told() -> None:
