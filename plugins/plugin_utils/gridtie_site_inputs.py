@@ -163,6 +163,12 @@ def _networks(values: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _firewall(values: Mapping[str, Any]) -> Iterator[Problem]:
     read_range = package("gridtie.host.firewall").read_range
+    # The type `list` lets a text pass, which Ansible splits at commas for modules alone.
+    texts = [name for name in ("gridtie_firewall", "gridtie_firewall_ports") if isinstance(values.get(name), str)]
+    for name in texts:
+        yield _problem(f"{name} is the text {values[name]!r}", f"write a list, such as -e '{{\"{name}\": [...]}}'")
+    if texts:
+        return
     for given in values.get("gridtie_firewall") or []:
         try:
             read_range(str(given))

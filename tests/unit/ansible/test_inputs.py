@@ -221,6 +221,7 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_engine_mode": "native"}, "can join no other"),
         ({"gridtie_gpu_devices": ["first"]}, "gridtie_gpu_devices has 'first'"),
         ({"gridtie_gpu_devices": [0], "gridtie_gpu": False}, "gridtie_gpu is off, so that none is used"),
+        ({"gridtie_firewall": "10.1.0.0/16"}, "gridtie_firewall is the text '10.1.0.0/16'"),
         ({"gridtie_firewall": ["10.1.2.3/16"]}, "the range is 10.1.0.0/16, the address 10.1.2.3"),
         ({"gridtie_firewall": ["the-office"]}, "gridtie_firewall: 'the-office' is no address and no range"),
         ({"gridtie_firewall": ["10.0.0.1"], "gridtie_firewall_ports": [70000]}, "gridtie_firewall_ports has 70000"),
