@@ -212,18 +212,26 @@ def test_a_service_is_given_them_by_variables_where_it_computes_on_cards(
     source: str, seen: str | None, tmp_path: Path
 ) -> None:
     variables = yaml.safe_load((ROOT / "roles/engine_ollama/vars/main.yml").read_text())
-    given = {name: trust_as_template(variables[name]) for name in ("_ollama_on_cards", "_ollama_cards", "_ollama_set")}
+    names = ("_ollama_on_cards", "_ollama_cards", "_ollama_environment", "_ollama_stamp")
     facts = {
+        **{name: trust_as_template(variables[name]) for name in names},
         "_ollama_settings": {"OLLAMA_MODELS": "/models"},
+        "_ollama_unit_text": "",
+        "_ollama_tree": "",
         "gridtie_resolved_gpu": chosen("rtx-3090-two", ["1"], tmp_path)["container"],
         "gridtie_resolved_choice": {"source": source},
     }
-    settings = Templar(loader=DataLoader(), variables={**given, **facts}).template(
-        trust_as_template("{{ _ollama_set }}")
-    )
 
-    assert settings.get("CUDA_VISIBLE_DEVICES") == seen
-    assert settings["OLLAMA_MODELS"] == "/models"
+    def environment(**changes: Any) -> dict[str, Any]:
+        role = Templar(loader=DataLoader(), variables={**facts, **changes})
+        return dict(role.template(trust_as_template("{{ _ollama_environment }}")))
+
+    now = environment()
+    assert now.get("CUDA_VISIBLE_DEVICES") == seen
+    assert now["OLLAMA_MODELS"] == "/models"
+    # By another stamp it is started again.
+    without = environment(gridtie_resolved_gpu={"backend": "cuda"})
+    assert (without["GRIDTIE_STAMP"] == now["GRIDTIE_STAMP"]) is (seen is None)
 
 
 def test_a_card_that_is_not_there_stops_the_run_before_anything_is_changed(tmp_path: Path) -> None:
