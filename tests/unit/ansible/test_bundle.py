@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,23 @@ def test_digests_that_its_maker_had_learned_hold_where_it_is_used(tmp_path: Path
     bundle = made(tmp_path, {**FILES, "gridtie.lock.yaml": lock.read_bytes()})
 
     assert bundle.learned() == {"archives": {"1/ollama.tgz": {"sha256": "a" * 64}}}
+
+
+def test_every_package_that_a_role_names_is_in_it() -> None:
+    """But for drivers, which no bundle has, and Docker's, which it takes from the role's own lists."""
+    roles = Path(__file__).parents[3] / "roles"
+    named = {
+        name
+        for path in roles.glob("*/tasks/*.yml")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s+names: ", line) and "_gpu_" not in line
+        for name in re.findall(r"[a-z0-9]+(?=[\]',])", line)
+        if name != "release"
+    }
+
+    packed = (roles / "bundle/vars/main.yml").read_text(encoding="utf-8")
+    assert named >= {"openssl", "nftables", "zstd", "libgomp1"}
+    assert [name for name in sorted(named) if f"'{name}'" not in packed] == []
 
 
 # --- in the preflight's list ------------------------------------------------------------------------------------------
