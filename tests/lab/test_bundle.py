@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from gridtie.host.version import __version__ as VERSION
 from lab import image
 from lab.host import Host, host, succeeded
 from lab.prepared import prepared
 
-VERSION = "1.1.0"
 STICK = "/media/stick"
 BUNDLE = f"{STICK}/gridtie-{VERSION}-debian-13-x86_64"
 SITE = f"make site BUNDLE={BUNDLE}"
@@ -88,7 +88,7 @@ DAMAGE = {
     "has changed": "printf x | dd of=$(ls models/blobs/* | head -1) conv=notrunc status=none",
 }
 OTHER = {
-    "is of version 9.9.9, and this is 1.1.0": 's["version"] = "9.9.9"',
+    f"is of version 9.9.9, and this is {VERSION}": 's["version"] = "9.9.9"',
     "is for Other Linux, and this machine runs Debian": 's["system"].update(id="other", name="Other Linux")',
     "is for aarch64, and this machine is x86_64": 's["architecture"] = "aarch64"',
 }
