@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "src")]
+from stand import ROOT
 
-from clients.environments import node  # noqa: E402
-from lab import image, upstream  # noqa: E402
-from lab.host import Host, host, succeeded  # noqa: E402
+sys.path += [str(ROOT), str(ROOT / "tests"), str(ROOT / "src")]
+from clients.environments import node
+from lab import image, upstream
+from lab.host import Host, host, succeeded
 
 AGENT = ROOT / ".cache/clients/some-agents/node/node_modules"
 CLIENT = "export PATH=/opt/client/bin:$PATH; /opt/client/node_modules/.bin/cn -p 'Say hello in one word.'"
