@@ -166,6 +166,24 @@ def solved_task() -> str:
     return f"{told}\n\n{about} {_made(record)}"
 
 
+def first_answer() -> str:
+    """How long it takes from a clone to an answer in an editor's client."""
+    records = [read(f"first-answer{kind}") for kind in ("", "-release")]
+    found = [record for record in records if record is not None]
+    if not found:
+        return _NOT.format(name="first-answer")
+    steps = dict.fromkeys(step for record in found for step in record.result["seconds"])
+    head = ["", *("a release's sources" if record.result["release"] else "package sources" for record in found)]
+    rows = [
+        [f"`{step}`" if " " in step else step, *(f"{record.result['seconds'][step]:.1f} s" for record in found)]
+        for step in steps
+    ]
+    rows.append(["together", *(f"{record.result['together'] / 60:.1f} min" for record in found)])
+    rows.append(["load of the machine before it", *(f"{record.result['load_before']:.1f}" for record in found)])
+    told = table(head, rows, set(range(1, len(head))))
+    return "\n\n".join([told, *(_made(record) for record in found)])
+
+
 def clients() -> str:
     """What came of asking through every client that can be had."""
     record = read("clients")
@@ -222,7 +240,7 @@ def _file(name: str) -> dict[str, Any]:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "clients.md": {"clients": clients},
-    "benchmarks.md": {"target": target, "routers": routers, "soak": soak},
+    "benchmarks.md": {"target": target, "first-answer": first_answer, "routers": routers, "soak": soak},
     "costs.md": {"solved-task": solved_task},
     "quality.md": {"solved": solved},
     "limitations.md": {"demo": demo, "unshown": unshown},
