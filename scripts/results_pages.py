@@ -29,21 +29,24 @@ def routers() -> str:
 def _routers(name: str, found: dict[str, Any]) -> str:
     whole, stream = found["results"]["whole"], found["results"]["stream"]
     rows = []
-    for each, request in whole.items():
-        chunk = stream.get(each)
+    for each in {**whole, **stream}:
+        request, chunk = whole.get(each), stream.get(each)
         version = found["versions"].get(each, "")
         rows.append(
             [
                 f"{each} {version}".strip(),
-                f"{request['cpu_us']:,.1f} µs",
-                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}",
+                f"{request['cpu_us']:,.1f} µs" if request else "",
+                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}" if request else "",
                 f"{chunk['cpu_us']:,.1f} µs" if chunk else "",
                 f"{chunk['cpu_us'] / stream['nginx']['cpu_us']:.2f}" if chunk else "",
                 f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
             ]
         )
     head = [found["date"], "a request", "x nginx", "a streamed chunk", "x nginx", "resident"]
-    about = f"Python {found['versions']['python']}, load of the machine before it: {found['load_average'][0]:.1f}"
+    apart = f", chunks {1000 * found['spacing']:.0f} ms apart" if "spacing" in found else ""
+    about = (
+        f"Python {found['versions']['python']}{apart}, load of the machine before it: {found['load_average'][0]:.1f}"
+    )
     return f"{table(head, rows, set(range(1, 6)))}\n\n`benchmarks/results/{name}`; {about}."
 
 

@@ -142,7 +142,7 @@ def test_it_shows_what_is_wrong(agent: Agent, home: Home, recorder: Recorder, fa
 
     done = home.ask(agent, GREETING, model=f"ollama-{fault}")
 
-    shown = (done.stdout + done.stderr).lower()
+    shown = " ".join((done.stdout + done.stderr).lower().split())
     assert any(words in shown for words in SAID[fault]), shown
     assert told_once(agent, recorder), [(sent.path, len(sent.body)) for sent in recorder.requests]
 
@@ -158,7 +158,7 @@ def test_it_shows_that_its_key_is_wrong(agent: Agent, home: Home, recorder: Reco
 
     done = home.ask(agent, GREETING, model="ollama-agent")
 
-    shown = (done.stdout + done.stderr).lower()
+    shown = " ".join((done.stdout + done.stderr).lower().split())
     assert any(words in shown for words in SAID["key"]), shown
     assert told_once(agent, recorder), [(sent.path, len(sent.body)) for sent in recorder.requests]
 

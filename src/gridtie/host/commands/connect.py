@@ -125,7 +125,7 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
     changes = written.plan(files, told)
     written.write(record, changes, told)
     whose = f"a key of its own, {told.key_name}" if own else f"the key of {endpoint.source}"
-    sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")
+    sys.stdout.write(f"{client.title}: connected to {told.root}, for {told.model}, with {whose}.\n")
     if not own and not shared:
         sys.stderr.write("warning: no key of its own could be made (root's to do, by sudo), so this one is shared\n")
     for path in written.open_to_others(changes):
@@ -175,13 +175,15 @@ def _restore(client: Client, home: Path) -> int:
             raise written.NotWritten(
                 f"{kept[0]} is there, and {record} is not: take it back with the HOME and XDG_STATE_HOME of --write"
             )
-        sys.stdout.write(f"{client.title} is not connected: nothing to take back.\n")
+        sys.stdout.write(f"{client.title}: not connected, nothing to take back.\n")
         return 0
     with written.alone(record):
-        for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
+        edited = written.restore(record, [form for _, form in client.files(home, os.environ)])
+        for path in edited:
             sys.stdout.write(f"{path} was changed after it was connected: only our settings were taken out.\n")
         _end_key(wiring, record)
-    sys.stdout.write(f"{client.title} has the settings that it had before.\n")
+    back = "" if edited else ", the settings are as they were before"
+    sys.stdout.write(f"{client.title}: not connected any more{back}.\n")
     return 0
 
 
@@ -328,7 +330,7 @@ def _overview(home: Path) -> str:
         found = shutil.which(client.program) if client.program else None
         installed = found or ("" if client.program else "-")
         rows.append((client.name, client.title, installed, _state(client, home)))
-    return table(("CLIENT", "", "INSTALLED", "CONNECTED"), rows)
+    return table(("CLIENT", "NAME", "INSTALLED", "CONNECTED"), rows)
 
 
 def _state(client: Client, home: Path) -> str:
