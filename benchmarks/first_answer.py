@@ -35,7 +35,7 @@ CLIENT = "export PATH=/opt/client/bin:$PATH; /opt/client/node_modules/.bin/cn --
 # With what was written for the editor, as its completion asks.
 COMPLETE = r"""
 settings=~/.continue/config.yaml
-of() { grep -m1 "$1:" $settings | sed 's/.*: *//'; }
+of() { sed -n "s/^ *$1: *//p" $settings | head -1; }
 curl -sSf "$(of apiBase)/completions" -H "Authorization: Bearer $(of apiKey)" -H 'Content-Type: application/json' \
   -d "{\"model\": \"$(of model)\", \"prompt\": \"def add(a, b):\\n    return\", \"max_tokens\": 16}"
 """
