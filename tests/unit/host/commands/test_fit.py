@@ -441,6 +441,19 @@ def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path:
     assert command.default_catalogue(tmp_path / "etc", program) == installed
 
 
+def test_whoever_may_not_read_the_stations_own_catalogue_gets_the_installed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary user on a station: /etc/gridtie is the router's, /opt/gridtie everybody's."""
+    own, installed = tmp_path / "etc" / "models.json", tmp_path / "opt" / "etc" / "models.json"
+    for path in (own, installed):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) == installed)
+
+    assert command.default_catalogue(own.parent, installed.parents[1] / "bin" / "gridtie") == installed
+
+
 @pytest.mark.parametrize("model", [[], ["qwen3.5:9b"]], ids=["all of them", "one"])
 def test_a_checkout_needs_the_standard_library_alone(tmp_path: Path, model: list[str]) -> None:
     """Without site-packages, and without a station: nobody has to install anything to see what fits."""
