@@ -174,7 +174,7 @@ def first_answer() -> str:
     records = [read(f"first-answer{kind}") for kind in ("", "-release")]
     found = [record for record in records if record is not None]
     if not found:
-        return _NOT.format(name="first-answer")
+        return "Not recorded here: `make record NAMES=first-answer` fills it in."
     steps = dict.fromkeys(step for record in found for step in record.result["seconds"])
     head = ["", *("a release's sources" if record.result["release"] else "package sources" for record in found)]
     rows = [
