@@ -24,6 +24,7 @@ from gridtie.host.fit.judge import Wishes, judge
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
+from gridtie.host.gpu.devices import DeviceError, of_station
 from gridtie.host.ledger_file import ledger_file
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import Hardware, ProfileError, from_document, in_docker
@@ -211,7 +212,10 @@ def _offer(choice: Choice, installed: frozenset[str]) -> str:
 def _this_machine(directory: Path, catalogue: Path, measure_again: bool) -> Hardware:
     record = SpeedRecord(beside(catalogue), write=measure_again)
     try:
-        found = replace(this_machine(record, measure_again), loaded=read_loaded(directory))
+        found = this_machine(record, measure_again, of_station(_station(directory)))
+        found = replace(found, loaded=read_loaded(directory))
+    except DeviceError as error:
+        raise StationError(f"{error}; {error.fix}") from None
     except OSError as error:
         raise StationError(f"this machine cannot be looked at: {error}; describe it with --machine") from None
     return in_docker(found, virtual_memory(directory))
