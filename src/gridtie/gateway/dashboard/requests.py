@@ -21,7 +21,7 @@ from gridtie.gateway.response import JSON
 from gridtie.gateway.routes import Route
 from gridtie.report.spreadsheet import harmless
 
-PAGE = 50
+PAGE = 25
 # A file for a spreadsheet; sums over more than that are `gridtie report`.
 MOST_EXPORTED = 5000
 

@@ -30,9 +30,9 @@ export function bytes(value) {
   return value === null || value === undefined ? UNKNOWN : `${(value / 2 ** 30).toFixed(value < 10 * 2 ** 30 ? 1 : 0)} GiB`;
 }
 
-export const clock = (time) => new Date(time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+export const clock = (time) => new Date(time * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
 export const moment = (time) => new Date(time * 1000).toLocaleString([],
-  { month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
-export const day = (time) => new Date(time * 1000).toLocaleDateString([], { month: "2-digit", day: "2-digit" });
+export const day = (time) => new Date(time * 1000).toLocaleDateString([], { month: "short", day: "numeric" });

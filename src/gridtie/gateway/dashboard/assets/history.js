@@ -47,7 +47,7 @@ function spent(history) {
       el("div", { class: "side" },
         columns("Dollars over time", labels(history), [
           { name: "clouds", fill: "cloud", values: values(history, "cost_usd") },
-          { name: "avoided, less than zero left out", fill: "local", values: avoided(history) },
+          { name: "avoided", fill: "local", values: avoided(history) },
         ], money),
         el("div", {}, el("h3", {}, "How sure the money is"), table("How sure the money is", ["money is", ["requests", "number"],
           ["clouds", "number"], ["baseline", "number"]], history.confidence.map((row) => ({ key: row.confidence, cells: [

@@ -43,6 +43,7 @@ async function begin() {
 }
 
 function look(who) {
+  rest(); // whoever was signed in before
   byId("sign-in").hidden = true;
   byId("code-wrong").textContent = "";
   for (const id of ["panels", "period", "who"]) byId(id).hidden = false;
@@ -152,6 +153,8 @@ byId("code-form").addEventListener("submit", async (event) => {
     byId("code-wrong").textContent = error.message;
   }
 });
+// Another address of `gridtie dashboard` in the same tab changes what is behind the # alone.
+window.addEventListener("hashchange", () => { if (location.hash.includes("code=")) begin(); });
 now.listen();
 requests.listen();
 begin();

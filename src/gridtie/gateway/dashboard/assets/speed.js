@@ -1,6 +1,6 @@
 // How fast answers come: now by the requests in flight, over a period by the ledger.
 
-import { byId, cards, notice, show, soft, table } from "./dom.js";
+import { byId, cards, el, notice, show, soft, table } from "./dom.js";
 import { count, rate, seconds } from "./format.js";
 import { lines } from "./plot.js";
 import { labels, values } from "./series.js";
@@ -40,7 +40,7 @@ function draw() {
 
 function drawn() {
   if (!past.series.length) return soft("No answer in this period.");
-  return [
+  return el("div", { class: "side" },
     lines("Seconds to the first token", labels(past), [
       { name: "half of them", fill: "local", values: values(past, "first_token_p50") },
       { name: "95 of 100", fill: "cloud", values: values(past, "first_token_p95") },
@@ -48,6 +48,5 @@ function drawn() {
     past.speed_by_model.length ? table("Speed by model", ["model", ["answers", "number"], ["first token, half", "number"],
       ["95 of 100", "number"], ["tokens a second", "number"]], past.speed_by_model.map((row) => ({ key: row.group, cells: [
       row.group, count(row.answers), seconds(row.first_token_p50), seconds(row.first_token_p95),
-      rate(row.output_tokens_per_second)] }))) : null,
-  ];
+      rate(row.output_tokens_per_second)] }))) : null);
 }
