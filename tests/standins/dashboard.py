@@ -57,7 +57,8 @@ class Engine:
         # Seconds between two tokens, and tokens of an answer.
         self.between, self.tokens = 0.05, 400
         self.well = True
-        self.asked = 0
+        # Answers under way come to their end.
+        self.ending = False
 
     @property
     def url(self) -> str:
@@ -89,13 +90,14 @@ def engine() -> Iterator[Engine]:
 
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers.get("content-length") or 0))
-            told.asked += 1
             self.send_response(200)
             self.send_header("content-type", "application/x-ndjson")
             self.send_header("connection", "close")
             self.end_headers()
             try:
                 for _ in range(told.tokens):
+                    if told.ending:
+                        break
                     self._say({"message": {"role": "assistant", "content": "word "}, "done": False})
                     time.sleep(told.between)
                 counts = {"prompt_eval_count": 12, "eval_count": told.tokens, "done_reason": "stop"}
@@ -193,6 +195,14 @@ class Scene:
         thread.start()
         self.threads.append(thread)
         return thread
+
+    def settle(self) -> None:
+        """Nothing is under way any more."""
+        self.engine.ending = True
+        for thread in self.threads:
+            thread.join(PATIENCE_S)
+        self.threads.clear()
+        self.engine.ending = False
 
 
 @contextmanager

@@ -66,6 +66,8 @@ async def _loaded(url: str, targets: list[Target]) -> dict[str, InMemory]:
     asked = next(each for each in targets if each.probe_url == url)
     try:
         answer = await get(url, asked.headers, asked.ca_file, _TIMEOUT_SECONDS)
+        if answer.status != 200:
+            return {}
         return {row.name: row for row in msgspec.json.decode(answer.body, type=_Loaded).models}
     except (Unanswered, msgspec.DecodeError, UnicodeDecodeError):
         return {}

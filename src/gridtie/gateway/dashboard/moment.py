@@ -110,7 +110,8 @@ class Moment:
         return {"problems": problems, "pending_rows": self._ledger.pending, **self._totals()}
 
     def _target(self, target: Target, state: TargetState, now: float, admin: bool) -> dict[str, Any]:
-        held = self.engines.held.get(target.id)
+        # What an engine said before it was down is not so any more.
+        held = self.engines.held.get(target.id) if state.ready and state.loaded else None
         return {
             "id": target.id,
             "locality": target.locality,

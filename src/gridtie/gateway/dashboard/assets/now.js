@@ -81,8 +81,8 @@ function flight(now) {
       ["oldest", now.requests.length ? seconds(now.requests[0].age) : "-"],
       now.admin ? ["connections", count(now.router.connections)] : null,
     ),
-    now.requests.length ? table("Requests in flight", ["request", "whose", "asked for", "at", ["age", "number"],
-      ["tokens", "number"], ""], now.requests.map((each) => ({ key: each.id, cells: request(each) })))
+    now.requests.length ? table("Requests in flight", ["request", "end it", "whose", "asked for", "at",
+      ["age", "number"], ["tokens", "number"]], now.requests.map((each) => ({ key: each.id, cells: request(each) })))
       : soft("Nothing is under way."),
     now.under_way > now.requests.length ? soft(`${count(now.under_way - now.requests.length)} more are not shown.`) : null,
   ];
@@ -93,13 +93,13 @@ function request(each) {
   const again = armed === each.id;
   return [
     el("button", { type: "button", class: "link", "data-request": each.id }, each.id),
+    el("button", { type: "button", class: "end", "data-end": each.id,
+      "aria-label": `${again ? "Really end" : "End"} request ${each.id} of ${each.key}` }, again ? "Really end it" : "End"),
     whose.join(", "),
     each.asked || "the default",
     [each.target || "-", el("span", { class: "soft" }, `${each.phase}${each.attempts > 1 ? `, attempt ${each.attempts}` : ""}`)],
     seconds(each.age),
     count(each.tokens),
-    el("button", { type: "button", class: "end", "data-end": each.id,
-      "aria-label": `${again ? "Really end" : "End"} request ${each.id} of ${each.key}` }, again ? "Really end it" : "End"),
   ];
 }
 
