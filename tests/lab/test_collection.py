@@ -107,7 +107,7 @@ def test_a_machine_that_pulls_the_teams_repository_runs_the_same_and_changes_not
 
     output = succeeded(machine.run(f"ansible/bin/ansible-pull -U file://{TEAM} -i hosts", cwd="/home/dev"))
 
-    assert re.search(r"ok=\d+ +changed=0 .*failed=0", output)
+    assert re.search(r"ok=\d+ +changed=0 .*failed=0", output), output
 
 
 def test_a_bill_is_made_by_the_collections_own_playbook_where_it_was_typed(machine: Host) -> None:

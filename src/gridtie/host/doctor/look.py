@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
@@ -17,6 +18,8 @@ from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
 CHAT_TIMEOUT = 120.0
+# For the first verdict of a container's health check, which Docker gives an interval (5 s) after the start.
+START_S = 30.0
 
 
 class NotThere(Exception):
@@ -161,7 +164,13 @@ class Look:
 
     @functools.cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
-        """Role -> `docker inspect` of its container; without those that do not exist."""
+        """Role -> `docker inspect` of its container, if it exists; one that is starting is waited for."""
+        deadline = time.monotonic() + START_S
+        while any(map(_starting, (found := self._inspect()).values())) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return found
+
+    def _inspect(self) -> dict[str, dict[str, Any]]:
         # With a name that does not exist Docker still prints the others.
         ran = self.docker("inspect", "--type", "container", *self.containers.values())
         inspections = {each["Name"].lstrip("/"): each for each in json.loads(ran.out or "[]")}
@@ -309,3 +318,9 @@ _GREEDY = {
     "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
     "max_tokens": 16,
 }
+
+
+def _starting(inspection: Mapping[str, Any]) -> bool:
+    """Whether a container runs and its health has not been asked for yet."""
+    state = inspection["State"]
+    return bool(state.get("Running")) and state.get("Health", {}).get("Status") == "starting"
