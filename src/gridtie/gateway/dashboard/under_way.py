@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -15,6 +16,8 @@ from gridtie.gateway.routes import Route
 from gridtie.routing.plan import Refusal
 from gridtie.routing.request import OVER, TRYING, Request
 from gridtie.routing.runner import Runner
+
+log = logging.getLogger("gridtie.dashboard")
 
 # nginx's word for a client that left: that is what it is metered as, and SDKs do not ask again after it.
 _ENDED = 499
@@ -60,7 +63,8 @@ class UnderWay:
                 exchange, 404, "not_found", f"no request {id[:80]!r} of yours is under way; it may have ended by itself"
             )
             return
-        by = viewer.key.name
+        by, whose = viewer.key.name, request.info.key
+        log.info('"%s" ends the request %s of "%s" at the dashboard', by, id, whose)
         request.end_for(Refusal(status=_ENDED, code="cancelled", message=f'ended by "{by}" at the dashboard'))
         tell(exchange, {"id": id})
 

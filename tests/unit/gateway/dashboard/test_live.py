@@ -11,7 +11,7 @@ import pytest
 
 from gridtie.gateway.dashboard import live
 from standins.router import KEY, OTHER_KEY, Station, Wire, chat, request, routing, run
-from standins.scripted import Upstream, event, silence
+from standins.scripted import Upstream, event, silence, whole
 from standins.signed_in import Browser, signed_in
 
 
@@ -159,6 +159,29 @@ def test_beyond_the_bound_a_viewer_is_told_so_and_one_key_cannot_take_all_places
             return statuses
 
     assert run(work) == [200, 200, 200, 503, 200, 200, 503]
+
+
+def test_a_thousand_who_want_to_look_are_told_so_and_models_answer_as_before(tmp_path: Path) -> None:
+    async def work() -> tuple[list[int], list[int], int]:
+        async with (
+            Upstream(whole()) as here,
+            Station(tmp_path, routing(here.url, use="[local]")) as station,
+        ):
+            browsers = [await signed_in(station, key) for key in (KEY, OTHER_KEY)]
+            statuses, answers = [], []
+            for number in range(1000):
+                status, wire = await watch(browsers[number % 2])
+                statuses.append(status)
+                if status == 503:
+                    wire.close()
+                if number % 100 == 99:
+                    answers.append((await station.ask(chat())).status)
+            return statuses, answers, len(station.router.dashboard._live)
+
+    statuses, answers, watching = run(work, 60)
+    assert watching == statuses.count(200) == 2 * live.MOST_OF_A_KEY <= live.MOST_VIEWERS
+    assert statuses.count(503) == 1000 - watching
+    assert answers == [200] * 10
 
 
 def test_who_goes_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

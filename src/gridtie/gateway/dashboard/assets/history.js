@@ -86,7 +86,7 @@ function trouble(history) {
       ["answered", count(totals.answered)],
       ["refused", count(totals.refused), totals.refused ? "bad" : null],
       ["failed", count(totals.failed), totals.failed ? "bad" : null],
-      ["broke off", count(totals.interrupted), totals.interrupted ? "bad" : null],
+      ["interrupted", count(totals.interrupted), totals.interrupted ? "bad" : null],
       ["cancelled", count(totals.cancelled)],
       ["private requests at a cloud", count(totals.private_cloud), totals.private_cloud ? "bad" : "good"],
     ),
@@ -98,7 +98,7 @@ function trouble(history) {
           cells: [row.meant_for, row.reason, row.answered_by, count(row.requests)] }))))
         : soft("No fallback: what was meant to answer did."),
       history.unanswered.length ? el("div", {}, el("h3", {}, "Not answered whole"), table("Not answered whole",
-        ["reason", ["refused", "number"], ["failed", "number"], ["broke off", "number"], ["cancelled", "number"]],
+        ["reason", ["refused", "number"], ["failed", "number"], ["interrupted", "number"], ["cancelled", "number"]],
         history.unanswered.map((row) => ({ key: row.reason, cells: [row.reason, count(row.refused), count(row.failed),
           count(row.interrupted), count(row.cancelled)] }))))
         : soft("Everything was answered whole.")),
