@@ -223,6 +223,18 @@ def test_a_request_is_ended_by_the_keyboard_and_asked_for_twice(here: Scene, tab
     says(tab, "requests", "cancelled")
 
 
+def test_a_key_that_is_held_down_ends_nothing(here: Scene, tab: chromium.Tab) -> None:
+    here.ask(OTHER_KEY)
+    opened(tab, here, OTHER_KEY)
+    focus(tab, "[data-end]")
+
+    tab.value("(button => { button.click(); button.click(); button.click() })(document.querySelector('[data-end]'))")
+
+    says(tab, "flight", "Really end it")
+    time.sleep(1.5)
+    says(tab, "flight", "answering")
+
+
 def test_whoever_looks_elsewhere_has_not_ended_it(here: Scene, tab: chromium.Tab) -> None:
     here.ask(OTHER_KEY)
     opened(tab, here, OTHER_KEY)

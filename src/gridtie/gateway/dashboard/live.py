@@ -85,6 +85,7 @@ class Live:
         """Once a second, as long as somebody watches."""
         self._tick = None
         if not self._watchers:
+            self._moment.rest()
             return
         self._tick = self._loop.call_later(INTERVAL_SECONDS, self._tell)
         self._moment.refresh()

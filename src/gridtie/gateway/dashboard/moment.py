@@ -5,6 +5,7 @@ Read from the state that routing keeps anyway; nothing is counted for it while n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from time import monotonic, time
 from typing import Any
@@ -23,6 +24,7 @@ from gridtie.host.version import __version__
 from gridtie.ledger.budget import period_end, period_start
 from gridtie.ledger.ledger import Ledger
 from gridtie.providers.target import Target
+from gridtie.routing.request import OVER, Request
 from gridtie.routing.snapshot import TargetState
 from gridtie.routing.state import State
 
@@ -54,7 +56,9 @@ class Moment:
         self._unready = unready
         self._totals = totals
         self._pace = Pace()
-        self._machine: tuple[float, dict[str, Any]] = (0.0, {})
+        self._requests: list[Request] = []
+        self._machine: dict[str, Any] = {}
+        self._looked = 0.0
         self._told: dict[str | None, bytes] = {}
         self._started = time()
         self.engines = Engines()
@@ -63,12 +67,22 @@ class Moment:
         """Forget what was told, and look at what has to be looked at again and again. Needs a running loop."""
         now = monotonic()
         self._told.clear()
-        self._pace.look(
-            now, ((each.info.id, each.info.key, each.outcome.frames) for each in self._under_way.requests())
-        )
+        self._requests = sorted(self._under_way.requests(), key=lambda each: each.outcome.started)
+        self._pace.look(now, ((each.info.id, each.info.key, each.outcome.frames) for each in self._requests))
         self.engines.look(now, self._loaded().targets.by_id.values())
-        if now - self._machine[0] > _MACHINE_SECONDS or not self._machine[1]:
-            self._machine = (now, machine.look())
+        if now - self._looked > _MACHINE_SECONDS:
+            self._looked = now
+            # In a thread: drivers take their time with some sensors.
+            asyncio.get_running_loop().run_in_executor(None, machine.look).add_done_callback(self._seen)
+
+    def rest(self) -> None:
+        """Nobody watches: nothing of a request is kept for them."""
+        self._told.clear()
+        self._requests = []
+
+    def _seen(self, done: asyncio.Future[dict[str, Any]]) -> None:
+        if not done.cancelled():
+            self._machine = done.result()
 
     def told(self, viewer: Viewer) -> bytes:
         """JSON for a viewer, worked out once between two calls of `refresh`."""
@@ -81,8 +95,7 @@ class Moment:
         now, loaded, admin = monotonic(), self._loaded(), viewer.key.admin
         states = self._state.snapshot(now).states
         known = [(target, states[id]) for id, target in loaded.targets.by_id.items() if id in states]
-        requests = [each for each in self._under_way.requests() if viewer.sees(each.info.key)]
-        requests.sort(key=lambda each: each.outcome.started)
+        requests = [each for each in self._requests if viewer.sees(each.info.key) and each.phase is not OVER]
         reasons = self._unready(admin)
         engine = loaded.station.engine if loaded.station is not None else None
         return {
@@ -99,7 +112,7 @@ class Moment:
             "requests": [row(each, now) for each in requests[:MOST_REQUESTS]],
             "tokens_per_second": self._pace.per_second(viewer.whose),
             "budgets": list(self._budgets(loaded, viewer)),
-            "machine": self._machine[1],
+            "machine": self._machine,
         }
 
     def _of_router(self, loaded: Loaded, admin: bool) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,29 @@ def test_nothing_is_worked_out_while_nobody_looks(tmp_path: Path, monkeypatch: p
     assert before == 0
     assert after >= 1
     assert later == after
+
+
+def test_nothing_of_a_request_is_kept_once_nobody_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request may be large, and what clients make the router hold is counted while it runs alone."""
+    monkeypatch.setattr(live, "INTERVAL_SECONDS", 0.05)
+
+    async def work() -> tuple[int, bool]:
+        async with Upstream(silence()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            asking = await station.connect()
+            await asking.send(request(chat(), port=station.port))
+            await here.turn()
+            _, wire = await watch(await signed_in(station))
+            await told(wire)
+            (kept,) = (weakref.ref(each) for each in station.router.dashboard._moment._requests)
+            wire.close()
+            asking.close()
+            async with asyncio.timeout(5):
+                while kept() is not None:
+                    gc.collect()
+                    await asyncio.sleep(0.02)
+            return len(station.router.dashboard._live), kept() is None
+
+    assert run(work) == (0, True)
 
 
 def test_all_who_see_the_same_are_told_the_same_bytes(tmp_path: Path) -> None:

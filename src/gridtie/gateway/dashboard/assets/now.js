@@ -6,8 +6,10 @@ import { bytes, clock, count, money, moment, percent, seconds } from "./format.j
 import { speedNow } from "./speed.js";
 
 let latest = null;
-// The request whose end has been asked for once, and is to be asked for again.
+// The request whose end has been asked for once, and is to be asked for again; not by a key that is held down.
 let armed = "";
+let armedAt = 0;
+const HELD_MS = 500;
 
 export function draw(now) {
   latest = now;
@@ -115,9 +117,11 @@ export function listen() {
 async function end(id) {
   if (armed !== id) {
     armed = id;
+    armedAt = performance.now();
     if (latest) show(byId("flight"), ...flight(latest));
     return;
   }
+  if (performance.now() - armedAt < HELD_MS) return;
   armed = "";
   try {
     await send("POST", "cancel", { id });
