@@ -308,6 +308,8 @@ class ActionModule(ActionBase):
         placed = {name: place for name, file in needed.items() if (place := cloud_keys.place(file or ""))}
         others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
         problems += fleet.problems(values, host, others, state, collection.version())
+        if shut_out := fleet.kept_out(values, host, others):
+            notices.append(_KEPT_OUT.format(host=host, names=", ".join(shut_out)))
         result.update(changed=False, problems=problems, notices=notices, key_files=placed)
         return result
 
@@ -322,6 +324,11 @@ _KEPT = (
 _NOT_LOOKED_AT = (
     "this run makes a certificate authority, and {names} could not be asked for one that is known already. Where "
     "another controller has made one, stop here and share it: docs/team.md, Certificates."
+)
+
+_KEPT_OUT = (
+    "{names} would ask {host} (gridtie_pool), and by the addresses of the inventory gridtie_firewall of {host} does "
+    "not let them in: their requests stay on their own engines. Add them, unless they come from another address."
 )
 
 _REPLACED = (

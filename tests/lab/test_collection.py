@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
+from python_on_whales import docker
 
 import installed
 from lab.host import CHECKOUT, Host, Result, succeeded
@@ -53,7 +53,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with prepared("router", "engine-embedded", hostname="team") as host:
         host.root("rm -rf /home/dev/gridtie && apt-get -qq update && apt-get -qq install -y python3-venv")
         host.root(f"install -d -o dev -g dev {TEAM}")
-        subprocess.run(["docker", "cp", str(tarball), f"{host.name}:/home/dev/gridtie.tar.gz"], check=True)
+        docker.copy(tarball, (host.name, "/home/dev/gridtie.tar.gz"))
         for name, content in FILES.items():
             host.write(f"{TEAM}/{name}", content)
         yield host

@@ -75,6 +75,7 @@ HOST_ORDER = [
         "audit",
         "key_limits",
         "turn_over",
+        "firewall",
     },
     {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
     {"keys_in_force", "machine", "connect", "backup"},

@@ -187,6 +187,9 @@ def test_a_sound_site_has_no_problem() -> None:
     assert site_problems(gridtie_listen="", gridtie_tls="off") == []
     assert site_problems(gridtie_listen="127.0.0.1", gridtie_tls="off") == []
     assert site_problems(gridtie_people=[{"name": "alice", "environments": [" Dev"]}]) == []
+    for devices in ("all", [0, 2], "0,1", ["GPU-11111111-2222-3333-4444-555555555555"], [], ["GPU-00000000000000ff"]):
+        assert site_problems(gridtie_gpu_devices=devices) == []
+    assert site_problems(gridtie_firewall=["10.1.0.0/16", "fd00::/8", "10.9.0.7"], gridtie_firewall_ports=[22]) == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +219,13 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
         ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),
         ({"gridtie_engine_mode": "native"}, "can join no other"),
+        ({"gridtie_gpu_devices": ["first"]}, "gridtie_gpu_devices has 'first'"),
+        ({"gridtie_gpu_devices": [0], "gridtie_gpu": False}, "gridtie_gpu is off, so that none is used"),
+        ({"gridtie_firewall": "10.1.0.0/16"}, "gridtie_firewall is the text '10.1.0.0/16'"),
+        ({"gridtie_firewall": ["10.1.2.3/16"]}, "the range is 10.1.0.0/16, the address 10.1.2.3"),
+        ({"gridtie_firewall": ["the-office"]}, "gridtie_firewall: 'the-office' is no address and no range"),
+        ({"gridtie_firewall": ["10.0.0.1"], "gridtie_firewall_ports": [70000]}, "gridtie_firewall_ports has 70000"),
+        ({"gridtie_firewall_ports": [22]}, "gridtie_firewall is empty, so that nothing would guard them"),
     ],
     ids=str,
 )

@@ -11,6 +11,8 @@ from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
+from gridtie.host.gpu import Survey
+from gridtie.host.gpu.devices import DeviceError, narrowed, of_station
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
 from gridtie.host.purpose_names import FORMER_ALIASES, SMOKE_TEST, current_purpose
@@ -113,10 +115,18 @@ class Look:
         """What to do where the native engine's unit is not as declared."""
         return f"run `make site`; `systemctl cat {self.engine['unit']}` shows which drop-in changes it"
 
+    @functools.cached_property
+    def survey(self) -> Survey:
+        """The machine's graphics, without the cards that the engine may not use. Raises `NotThere`."""
+        try:
+            return narrowed(self.probe.survey(), of_station(self.station))
+        except DeviceError as error:
+            raise NotThere(str(error), "the cards that were named", f"{error.fix}, and run `make site`") from None
+
     @property
     def metal(self) -> bool:
         """Whether the engine is to compute with a Mac's graphics."""
-        return self.probe.mac and self.native and self.probe.survey().system.architecture == "arm64"
+        return self.probe.mac and self.native and self.survey.system.architecture == "arm64"
 
     @property
     def keeper(self) -> int:
