@@ -143,7 +143,7 @@ def test_a_station_that_was_asked_nothing_yet_says_so_in_every_panel(tmp_path: P
         assert "Everything was answered whole." in told["trouble"]
         assert "No budget is set" in told["budgets"]
         assert "Nothing was asked" in told["leading"]
-        assert "GiB of" in told["machine"]
+        says(tab, "machine", "GiB of")
         assert "No request of this period is like that." in told["requests"]
         assert "NaN" not in "".join(told.values())
         assert tab.complaints == []
