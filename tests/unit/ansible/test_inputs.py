@@ -9,6 +9,8 @@ import pytest
 from plugins.action import gridtie_inputs as inputs
 from plugins.plugin_utils import gridtie_ranges as ranges
 
+from standins.play import play
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -47,6 +49,19 @@ def test_a_variable_of_an_earlier_version_is_known_and_its_new_name_is_told() ->
     assert [notice.split()[:5] for notice in inputs.renamed(given)] == [
         ["gridtie_require_pins", "is", "called", "gridtie_pins", "now"]
     ]
+
+
+def test_a_run_tells_the_new_name_among_its_notices_once(tmp_path: Path) -> None:
+    """An action's warning is in no line of a run; a notice is."""
+    routing = ROOT / "config" / "llm_routing.yaml"
+    check = {"gridtie.gridtie.gridtie_inputs": {"routing_file": str(routing)}, "register": "told"}
+    show = {"ansible.builtin.debug": {"msg": "{{ told.problems | length }} {{ told.notices }}"}}
+
+    status, output = play(tmp_path, [check, show], {"gridtie_require_pins": False})
+
+    assert status == 0, output
+    (notice,) = inputs.renamed({"gridtie_require_pins"})
+    assert f"0 ['{notice}']" in output
 
 
 def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
