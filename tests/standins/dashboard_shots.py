@@ -39,22 +39,22 @@ def shots(directory: Path) -> Iterator[tuple[str, bytes]]:
         # Until there is a pace, and the engine has said what it holds.
         tab.until("document.querySelector('#station').innerText.includes('GiB')")
         time.sleep(4)
-        yield "dashboard-light.png", _shot(tab, SCREEN)
+        yield "dashboard.png", _shot(tab, SCREEN)
         opened(tab, busy, dark=True)
         tab.until("document.querySelector('#station').innerText.includes('GiB')")
         top = tab.value("Math.floor(document.querySelector('#money-title').getBoundingClientRect().top + scrollY)")
-        yield "dashboard-dark.png", _shot(tab, SHORT, top)
+        yield "dashboard/dark.png", _shot(tab, SHORT, top)
         opened(tab, busy, width=PHONE[0])
         tab.until("document.querySelector('#station').innerText.includes('GiB')")
-        yield "dashboard-phone.png", _shot(tab, PHONE)
+        yield "dashboard/phone.png", _shot(tab, PHONE)
     with scene(directory / "empty", None) as empty, chromium.tab() as tab:
         opened(tab, empty)
-        yield "dashboard-empty.png", _shot(tab, SHORT)
+        yield "dashboard/empty.png", _shot(tab, SHORT)
     with scene(directory / "failing") as failing, chromium.tab() as tab:
         failing.engine.well = False
         opened(tab, failing)
         tab.until("document.querySelector('#station').innerText.includes('cannot serve')")
-        yield "dashboard-failing.png", _shot(tab, SHORT)
+        yield "dashboard/failing.png", _shot(tab, SHORT)
 
 
 def size(png: bytes) -> tuple[int, int]:
