@@ -80,7 +80,7 @@ _ALL = (
     Family("gridtie_target_info", "gauge", "1: the target is configured", ("target", "provider", "locality")),
     Family("gridtie_target_ready", "gauge", "0: its engine does not answer", _TARGET),
     Family("gridtie_target_loaded", "gauge", "1: its model is in memory, as the engine says", _TARGET),
-    Family("gridtie_target_slots", "gauge", "Requests that it serves at once, where that is limited", _TARGET),
+    Family("gridtie_target_slots", "gauge", "Requests that it, or its provider, serves at once, if limited", _TARGET),
     Family("gridtie_in_flight", "gauge", "Requests at a target now", _TARGET),
     Family("gridtie_waiting", "gauge", "Requests waiting for a slot of a target", _TARGET),
     Family("gridtie_breaker_open", "gauge", "1: left alone for a while, for it fails or asked for that", _TARGET),

@@ -16,8 +16,9 @@ def of_targets(targets: Mapping[str, Target], states: Mapping[str, TargetState])
     """What is known of each target, configured or still at work. Labels are ids of the routing file and the station."""
     for id, target in targets.items():
         yield "gridtie_target_info", (id, target.provider, target.locality), 1
-        if target.slots is not None:
-            yield "gridtie_target_slots", (id,), target.slots
+        slots = target.provider_slots if target.slots is None else target.slots
+        if slots is not None:
+            yield "gridtie_target_slots", (id,), slots
         if target.predicted_bytes:
             yield "gridtie_model_predicted_bytes", (id,), target.predicted_bytes
     now = monotonic()

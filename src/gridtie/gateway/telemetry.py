@@ -165,7 +165,7 @@ class Telemetry:
             fallback = (entry.tries[0].target, entry.target, entry.tries[0].outcome)
             self._fallbacks[fallback] = self._fallbacks.get(fallback, 0) + 1
         if outcome.refusal is not None and not outcome.gone:
-            refusal = (entry.rule, outcome.refusal.code)
+            refusal = (entry.rule or "none", outcome.refusal.code)
             self._refusals[refusal] = self._refusals.get(refusal, 0) + 1
 
     def refused(self, status: int, code: str) -> None:
