@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from gridtie.gateway.families import FAMILIES
+from gridtie.host import readings
 from standins import prometheus
 from standins.process import Process, process
 from standins.router import ROOT, chat, request, routing, run
@@ -57,7 +59,12 @@ ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule
 
 
 # What has nothing to tell of a router that has no engine of its own, no queue and no mistakes.
-MAY_BE_EMPTY = {"In memory", "Time in queues", "Memory that models should need"}
+MAY_BE_EMPTY = {"gridtie_target_loaded", "gridtie_queue_seconds_bucket", "gridtie_model_predicted_bytes"}
+# As the service of a machine with a card would put it.
+MACHINE = [
+    {"card": "0", "model": "NVIDIA H200", "memory_bytes": 1e11, "used_bytes": 1e9, "watts": 76.0, "celsius": 34.0,
+     "busy": 0.07}
+]  # fmt: skip
 
 
 class Seen(msgspec.Struct):
@@ -108,7 +115,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
             async with process(directory, rules) as router:
                 target = {"targets": [f"127.0.0.1:{router.port}"], "labels": {"instance": "here", "__scheme__": "http"}}
                 with prometheus.prometheus(directory / "prometheus", [target], rules=RULES) as server:
-                    for _ in range(2):
+                    for joules in (1000.0, 1100.0):
+                        file = directory / "state" / "ledger" / readings.FILE
+                        readings.put(file, readings.document(time.time(), MACHINE, 5_000_000, joules))
                         # An increase begins at the first look.
                         await asyncio.to_thread(server.wait_for, "gridtie_connections")
                         await be_busy(router)
@@ -179,7 +188,8 @@ def test_the_rules_are_loaded_and_none_of_them_fails_or_fires_at_once(seen: Seen
 
 def test_each_panel_of_the_dashboard_has_something_to_show(seen: Seen) -> None:
     """Each of its queries is one that Prometheus takes, and finds what the router exports."""
-    assert {panel for panel, _, found in seen.panels if not found} <= MAY_BE_EMPTY
+    empty = [(panel, query) for panel, query, found in seen.panels if not found]
+    assert [(panel, query) for panel, query in empty if not metrics(query) <= MAY_BE_EMPTY] == []
     assert len(seen.panels) > 30
 
 

@@ -71,7 +71,10 @@ HOST_ORDER = [
         "key_limits",
         "turn_over",
     },
-    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
+    {
+        *("catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu"),
+        *("meter", "readings"),
+    },
     {"keys_in_force", "machine", "connect", "backup"},
     {"fit"},
     {"acceptance"},

@@ -37,6 +37,7 @@ class Family(msgspec.Struct, frozen=True):
 
 _TARGET = ("target",)
 _BUDGET = ("budget", "period")
+_CARD = ("card", "model")
 
 _ALL = (
     # What has ended
@@ -97,6 +98,14 @@ _ALL = (
     Family("gridtie_ledger_pending", "gauge", "Records in the journal and not yet in the store"),
     Family("gridtie_ledger_fault", "gauge", "1: requests cannot be metered"),
     Family("gridtie_config_error", "gauge", "1: the files as they are cannot be used"),
+    # The machine, where `gridtie readings` runs
+    Family("gridtie_engine_resident_bytes", "gauge", "Memory of the engine's processes, without that of cards"),
+    Family("gridtie_processor_joules", "counter", "Energy of the processors since readings began"),
+    Family("gridtie_card_memory_bytes", "gauge", "Memory of a graphics card", _CARD),
+    Family("gridtie_card_memory_used_bytes", "gauge", "Memory of it in use, by anybody", _CARD),
+    Family("gridtie_card_power_watts", "gauge", "What it draws now", _CARD),
+    Family("gridtie_card_temperature_celsius", "gauge", "How hot it is", _CARD),
+    Family("gridtie_card_busy_ratio", "gauge", "Share of the last moments in which it computed", _CARD),
 )
 
 FAMILIES = {family.name: family for family in _ALL}

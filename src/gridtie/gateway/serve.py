@@ -39,6 +39,8 @@ from gridtie.gateway.dispatch import Dispatcher
 from gridtie.gateway.gauges import of_budgets, of_targets
 from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.log import AccessLog, JsonFormatter
+from gridtie.gateway.machine_readings import FILE as READINGS
+from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
 from gridtie.gateway.surfaces import SURFACES
@@ -148,6 +150,7 @@ class Router:
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._readings)
+        self._machine = MachineReadings(self.ledger.directory / READINGS)
         self._access_log = AccessLog(sys.stdout.buffer if options.access_log else None)
         self.metering = Metering(self.ledger, self.telemetry, self._access_log)
         self.held = HeldBytes(loaded.routing.limits.held_bytes)
@@ -272,6 +275,7 @@ class Router:
         yield "gridtie_ledger_pending", (), self.ledger.pending
         yield "gridtie_ledger_fault", (), bool(self.ledger.fault)
         yield "gridtie_config_error", (), bool(loaded.error)
+        yield from self._machine
 
 
 def _port(server: asyncio.Server) -> int:

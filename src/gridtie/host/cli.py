@@ -26,6 +26,7 @@ from gridtie.host.commands import (
     ledger,
     models,
     quality,
+    readings,
     report,
     restore,
     route,
@@ -84,7 +85,7 @@ def build_parser() -> Parser:
     parser.set_defaults(run=status.run, json=False)
     for module in (
         status, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys, audit,
-        service, backup, restore, completion,
+        readings, service, backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")
