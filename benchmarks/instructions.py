@@ -1,6 +1,6 @@
 """Instructions of the router a request and a chunk, counted: equal to a thousandth each time, if nothing else runs.
 
-`python benchmarks/instructions.py [--source DIRECTORY]`
+`python benchmarks/instructions.py [PART...] [--source DIRECTORY]`
 
 Counted by callgrind (`apt-get install valgrind`), in user mode:
 
@@ -9,9 +9,12 @@ Counted by callgrind (`apt-get install valgrind`), in user mode:
 - chunk: one more chunk of a stream that is committed, from upstream's bytes to the client's.
 - asked: a chat of three messages and a tool, translated for Ollama and for Anthropic.
 - ollama, anthropic: one more chunk of an answer of theirs, translated for a client of OpenAI's chat.
+- messages, responses, api-chat, generate: one more chunk of an OpenAI-compatible answer for a client of that surface;
+  completions, of Ollama's. With -asked: a request of it, read and written for that target; embeddings-asked the same.
 - drain: a row's way from memory into SQLite, which another thread does later.
 
-The kernel's part, about a third of a request, is not in it. `--source` counts another checkout, to compare with.
+The kernel's part, about a third of a request, is not in it. `--source` counts another checkout, to compare with; 1.0.0
+has path, chunk, asked, ollama, anthropic and drain.
 Instructions of different Pythons and processors cannot be compared.
 """
 
@@ -32,7 +35,7 @@ from typing import Any
 
 from load import request
 from stand import KEY, ROOT, environment
-from upstream import CHUNK, STREAM_HEAD, WHOLE
+from upstream import CHUNK, EVENT, STREAM_HEAD, WHOLE
 
 # Two counts of rounds: their difference leaves start and end of the process out.
 ROUNDS = {
@@ -43,7 +46,6 @@ ROUNDS = {
     "anthropic": (1000, 11000),
     "drain": (1000, 5000),
 }
-UNIT = {"path": "request", "asked": "request", "drain": "request"}
 CHAT = {
     "model": "coder", "temperature": 0.2, "max_tokens": 100,
     "messages": [
@@ -53,6 +55,28 @@ CHAT = {
     ],
     "tools": [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}],
 }  # fmt: skip
+_SAID = {"messages": CHAT["messages"]}
+_PROMPT = {"prompt": "Write a function. " * 20}
+_TOOL = {"name": "add", "description": "adds"}
+# By surface: its dialect, whose target is asked, and a request of it.
+SURFACES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "messages": (
+        "anthropic", "openai",
+        {"max_tokens": 100, "system": "You write code.", "messages": [{"role": "user", "content": _PROMPT["prompt"]}],
+         "tools": [_TOOL | {"input_schema": {"type": "object"}}]},
+    ),
+    "responses": (
+        "openai-responses", "openai",
+        {"instructions": "You write code.", "input": [{"role": "user", "content": _PROMPT["prompt"]}],
+         "tools": [_TOOL | {"type": "function", "parameters": {"type": "object"}}]},
+    ),
+    "api-chat": ("ollama", "openai", {**_SAID, "tools": CHAT["tools"], "options": {"temperature": 0.2}}),
+    "generate": ("ollama-generate", "openai", _PROMPT),
+    "completions": ("openai-completions", "ollama", _PROMPT | {"max_tokens": 100}),
+    "embeddings": ("openai-embeddings", "ollama", {"input": _PROMPT["prompt"]}),
+}  # fmt: skip
+ROUNDS |= {f"{surface}-asked": (100, 600) for surface in SURFACES}
+ROUNDS |= {surface: (1000, 11000) for surface in SURFACES if surface != "embeddings"}
 # Of each answer its start, and the chunk that is repeated.
 ANSWERS = {
     "ollama": (
@@ -64,6 +88,10 @@ ANSWERS = {
         b'event: message_start\ndata: {"type":"message_start","message":{"id":"msg_1","model":"m"}}\n\n',
         b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
         b'"text":" token"}}\n\n',
+    ),
+    "openai": (b"", EVENT),
+    "generate": (
+        b"", b'{"model":"m","created_at":"2026-11-29T10:00:00Z","response":" token","done":false}\n',
     ),
 }  # fmt: skip
 
@@ -179,13 +207,35 @@ def asked(rounds: int) -> None:
             codec("openai", target).request(facts, "m", options)  # type: ignore[arg-type]
 
 
-def translated(target: str, rounds: int) -> None:
+def asked_by(surface: str, rounds: int) -> None:
+    """So many requests of a surface, for its target."""
+    from gridtie.dialects.anthropic.facts import read as messages
+    from gridtie.dialects.codecs import codec
+    from gridtie.dialects.embeddings.facts import read_openai as embeddings
+    from gridtie.dialects.ollama.facts import read_chat, read_generate
+    from gridtie.dialects.openai_completions.facts import read as completions
+    from gridtie.dialects.openai_responses.facts import read as responses
+    from gridtie.dialects.types import RequestOptions
+
+    readers: dict[str, Any] = {
+        "messages": messages, "responses": responses, "api-chat": read_chat, "generate": read_generate,
+        "completions": completions, "embeddings": embeddings,
+    }  # fmt: skip
+    client, target, fields = SURFACES[surface]
+    read, translation, stream = readers[surface], codec(client, target), surface != "embeddings"  # type: ignore[arg-type]
+    body = json.dumps({"model": "coder", **fields, **({"stream": True} if stream else {})}).encode()
+    options = RequestOptions(stream=stream)
+    for _ in range(rounds):
+        translation.request(read(body), "m", options)
+
+
+def translated(client: str, target: str, answer: str, rounds: int) -> None:
     """So many chunks of a translated answer."""
     from gridtie.dialects.codecs import codec
     from gridtie.dialects.types import AnswerOptions
 
-    start, chunk = ANSWERS[target]
-    decoder = codec("openai", target).stream(AnswerOptions(1))  # type: ignore[arg-type]
+    start, chunk = ANSWERS[answer]
+    decoder = codec(client, target).stream(AnswerOptions(1))  # type: ignore[arg-type]
     decoder.feed(start + chunk)
     for _ in range(rounds):
         decoder.feed(chunk)
@@ -199,8 +249,17 @@ def work(part: str, rounds: int) -> None:
         if part == "drain":
             drain(Path(scratch), rounds)
             return
-        if part == "asked" or part in ANSWERS:
-            asked(rounds) if part == "asked" else translated(part, rounds)
+        surface, of_surface, _ = part.partition("-asked")
+        if part == "asked":
+            asked(rounds)
+        elif of_surface:
+            asked_by(surface, rounds)
+        elif surface in SURFACES:
+            client, target, _ = SURFACES[surface]
+            translated(client, target, "generate" if surface == "completions" else target, rounds)
+        elif part in ANSWERS:
+            translated("openai", part, part, rounds)
+        if part not in ("path", "chunk"):
             return
         asyncio.run((path if part == "path" else chunk)(Path(scratch), rounds))
     os._exit(0)  # to free the rows that were not drained would be counted
@@ -226,6 +285,7 @@ def counted(part: str, rounds: int, source: Path) -> int:
 def main() -> None:
     """Count, and print a line for each part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"all of them, or: {', '.join(ROUNDS)}")
     parser.add_argument("--source", type=Path, default=ROOT, help="count this checkout instead")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -234,9 +294,13 @@ def main() -> None:
         return
     if shutil.which("valgrind") is None:
         raise SystemExit("valgrind is not here: apt-get install valgrind")
-    for part, (few, many) in ROUNDS.items():
+    if unknown := [part for part in options.parts if part not in ROUNDS]:
+        parser.error(f"no part is called {unknown[0]}")
+    for part in options.parts or ROUNDS:
+        few, many = ROUNDS[part]
         each = (counted(part, many, options.source) - counted(part, few, options.source)) / (many - few)
-        print(f"{part:9} {each:9,.0f} instructions a {UNIT.get(part, 'chunk')}", flush=True)
+        unit = "request" if part in ("path", "drain") or part.endswith("asked") else "chunk"
+        print(f"{part:17} {each:9,.0f} instructions a {unit}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A load generator: so many connections, each with the next request as soon as the last one is answered.
 
-`python benchmarks/load.py PORT CONNECTIONS SECONDS KEY [stream]` prints a JSON line of counts and latencies.
+`python benchmarks/load.py PORT CONNECTIONS SECONDS KEY [stream [KIND]]` prints a JSON line of counts and latencies.
+KIND is a surface and a target that is asked by it, as in `KINDS`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import json
 import sys
 from time import monotonic
+from typing import Any
 
 import uvloop
 
@@ -17,12 +19,24 @@ _TEXT = "Write a function that merges two sorted lists. " * 18
 END = b"0\r\n\r\n"
 
 
-def request(port: int, key: str, stream: bool) -> bytes:
+_MESSAGES = {"messages": [{"role": "user", "content": _TEXT}], "temperature": 0.2}
+# By name: path, model (which stands for a dialect of its target) and what is asked.
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "chat": ("/v1/chat/completions", "coder", _MESSAGES),
+    "messages, of OpenAI's": ("/v1/messages", "coder", _MESSAGES | {"max_tokens": 200}),
+    "responses, of OpenAI's": ("/v1/responses", "coder", {"input": _TEXT, "temperature": 0.2}),
+    "chat, of Anthropic's": ("/v1/chat/completions", "claude", _MESSAGES | {"max_tokens": 200}),
+    "chat, of Ollama's": ("/v1/chat/completions", "llama", _MESSAGES),
+}
+
+
+def request(port: int, key: str, stream: bool, kind: str = "chat") -> bytes:
     """The bytes that an SDK would send, roughly."""
-    fields = {"model": "coder", "messages": [{"role": "user", "content": _TEXT}], "temperature": 0.2}
+    path, model, asked = KINDS[kind]
+    fields = {"model": model, **asked}
     body = json.dumps({**fields, "stream": True} if stream else fields, separators=(",", ":")).encode()
     return (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nauthorization: Bearer {key}\r\n"
         "accept: application/json\r\ncontent-type: application/json\r\nuser-agent: bench/1.0\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     ).encode() + body
@@ -89,11 +103,11 @@ class Asker(asyncio.Protocol):
             self._ask()
 
 
-async def main(port: int, connections: int, seconds: float, key: str, stream: bool) -> None:
+async def main(port: int, connections: int, seconds: float, key: str, stream: bool, kind: str = "chat") -> None:
     """Ask for so long, then print what was counted."""
     loop = asyncio.get_running_loop()
     counts = Counts()
-    data = request(port, key, stream)
+    data = request(port, key, stream, kind)
     for _ in range(connections):
         await loop.create_connection(lambda: Asker(data, stream, counts), "127.0.0.1", port)
     started = monotonic()
@@ -114,4 +128,5 @@ async def main(port: int, connections: int, seconds: float, key: str, stream: bo
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4], "stream" in sys.argv))
+    given = sys.argv[1:]
+    uvloop.run(main(int(given[0]), int(given[1]), float(given[2]), given[3], "stream" in given, *given[5:6]))

@@ -1,6 +1,6 @@
 """CPU of the router per request and per streamed chunk, beside nginx and other routers passing the same through.
 
-`python benchmarks/router_vs_peers.py [--seconds 4] [--rounds 3] [--peers DIRECTORY] [--json FILE]`
+`python benchmarks/router_vs_peers.py [--seconds 4] [--rounds 3] [--translated] [--peers DIRECTORY] [--json FILE]`
 
 Proxy under test on one core, upstream and load generator on the other; loopback only; nginx with upstream keep-alive,
 buffering and access log off. The figure is CPU time of the proxy's processes (user and system, all threads) divided by
@@ -27,6 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import peers
+from load import KINDS
 from stand import KEY, ROOT, cpu_seconds, free_port, pinned, resident_mb, router, upstream, wait_for
 
 CONNECTIONS = 32
@@ -36,10 +37,12 @@ CHUNKS = 200
 LOGGING = "router, access log on"
 
 
-def measure(pid: int, port: int, connections: int, seconds: float, core: int, stream: bool) -> dict[str, float]:
+def measure(
+    pid: int, port: int, connections: int, seconds: float, core: int, stream: bool, kind: str = "chat"
+) -> dict[str, float]:
     """One round: load for a while, and what it cost the proxy."""
     script = str(ROOT / "benchmarks" / "load.py")
-    arguments = [str(port), str(connections), str(seconds), KEY, *(["stream"] if stream else [])]
+    arguments = [str(port), str(connections), str(seconds), KEY, *(["stream", kind] if stream else [])]
     before = cpu_seconds(pid)
     done = subprocess.run(
         pinned(core, sys.executable, script, *arguments), capture_output=True, check=True, timeout=seconds + 30
@@ -108,7 +111,9 @@ def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
     lines = []
     for mode, unit, target in (("whole", "request", 4.0), ("stream", "chunk", 1.5)):
         floor = results[mode]["nginx"]["cpu_us"]
-        lines.append(f"\n{mode}: CPU per {unit}, target at most {target:g} x nginx")
+        lines.append(
+            f"\n{mode}: CPU per {unit}, target at most {target:g} x nginx{', translated 2' if mode == 'stream' else ''}"
+        )
         for name, figures in results[mode].items():
             rate = figures["chunks" if mode == "stream" else "requests"] / figures["seconds"]
             lines.append(
@@ -124,6 +129,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=3.0, help="of load per round and proxy")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path, help="measure other routers as well, which are installed here")
+    parser.add_argument("--spacing", type=float, default=SPACING, help="seconds between the chunks of a stream")
+    parser.add_argument("--chunks", type=int, default=CHUNKS, help="of a stream")
+    parser.add_argument("--translated", action="store_true", help="measure streams of other surfaces and targets too")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
     proxy_core, load_core = sorted(os.sched_getaffinity(0))[:2]
@@ -131,7 +139,7 @@ def main() -> None:
     runs: dict[str, dict[str, list[dict[str, float]]]] = {"whole": {}, "stream": {}}
     with (
         tempfile.TemporaryDirectory(prefix="gridtie-bench-") as directory,
-        upstream(back, SPACING, CHUNKS, load_core),
+        upstream(back, options.spacing, options.chunks, load_core),
         proxies(Path(directory), back, proxy_core, options.peers) as under_test,
     ):
         wait_for(back)
@@ -148,6 +156,12 @@ def main() -> None:
                     figures = measure(pid, port, connections, seconds, load_core, mode == "stream")
                     runs[mode].setdefault(name, []).append(figures)
                     settle(pid)
+                if mode == "stream" and options.translated:
+                    pid, port = under_test["router"]
+                    for kind in list(KINDS)[1:]:
+                        figures = measure(pid, port, connections, options.seconds + 1, load_core, True, kind)
+                        runs[mode].setdefault(f"router: {kind}", []).append(figures)
+                        settle(pid)
     results = {mode: {name: median(rounds) for name, rounds in each.items()} for mode, each in runs.items()}
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
     told = versions(options.peers is not None)
@@ -155,6 +169,7 @@ def main() -> None:
         "date": today,
         "versions": told,
         "load_average": os.getloadavg(),
+        "spacing": options.spacing,
         "results": results,
         "rounds": runs,
     }

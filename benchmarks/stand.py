@@ -24,8 +24,12 @@ _ROUTING = """\
 version: 1
 providers:
   here: {{type: openai, base_url: "http://127.0.0.1:{upstream}/v1", locality: local}}
+  claude: {{type: anthropic, base_url: "http://127.0.0.1:{upstream}", locality: local}}
+  llama: {{type: ollama, base_url: "http://127.0.0.1:{upstream}", locality: local}}
 models:
   coder: {{local: here/m, purpose: code}}
+  claude: {{local: claude/m}}
+  llama: {{local: llama/m}}
 rules:
   - name: all
     use: [local]

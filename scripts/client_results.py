@@ -27,8 +27,10 @@ NAME = "clients"
 FILES = ("tests/contract/test_clients.py", "tests/contract/test_agents.py")
 _PACKAGES = {
     "claude-code": "@anthropic-ai/claude-code", "codex": "@openai/codex", "opencode": "opencode-ai", "cline": "cline",
-    "continue": "@continuedev/cli", "aider": "aider-chat", "llm": "llm",
+    "continue": "@continuedev/cli", "aider": "aider-chat", "aider-ollama": "aider-chat", "llm": "llm",
 }  # fmt: skip
+# Of a program by an interface of another's.
+_TITLES = {"aider-ollama": "aider, over Ollama"}
 
 
 def keep(junit: Path, status: int, seconds: float, made_by: str) -> None:
@@ -66,9 +68,9 @@ def not_run() -> list[str]:
 def _facts() -> dict[str, dict[str, str]]:
     """Name, version and interface of each that is asked, agents first."""
     agents = {
-        agent.client: {
-            "client": BY_NAME[agent.client].title,
-            "version": _locked(_PACKAGES[agent.client], "agents", "sdks"),
+        agent.row: {
+            "client": _TITLES.get(agent.row) or BY_NAME[agent.client].title,
+            "version": _locked(_PACKAGES[agent.row], "agents", "sdks"),
             "asks": agent.interface,
         }
         for agent in AGENTS

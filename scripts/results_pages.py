@@ -29,21 +29,24 @@ def routers() -> str:
 def _routers(name: str, found: dict[str, Any]) -> str:
     whole, stream = found["results"]["whole"], found["results"]["stream"]
     rows = []
-    for each, request in whole.items():
-        chunk = stream.get(each)
+    for each in {**whole, **stream}:
+        request, chunk = whole.get(each), stream.get(each)
         version = found["versions"].get(each, "")
         rows.append(
             [
                 f"{each} {version}".strip(),
-                f"{request['cpu_us']:,.1f} µs",
-                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}",
+                f"{request['cpu_us']:,.1f} µs" if request else "",
+                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}" if request else "",
                 f"{chunk['cpu_us']:,.1f} µs" if chunk else "",
                 f"{chunk['cpu_us'] / stream['nginx']['cpu_us']:.2f}" if chunk else "",
                 f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
             ]
         )
     head = [found["date"], "a request", "x nginx", "a streamed chunk", "x nginx", "resident"]
-    about = f"Python {found['versions']['python']}, load of the machine before it: {found['load_average'][0]:.1f}"
+    apart = f", chunks {1000 * found['spacing']:.0f} ms apart" if "spacing" in found else ""
+    about = (
+        f"Python {found['versions']['python']}{apart}, load of the machine before it: {found['load_average'][0]:.1f}"
+    )
     return f"{table(head, rows, set(range(1, 6)))}\n\n`benchmarks/results/{name}`; {about}."
 
 
@@ -166,6 +169,24 @@ def solved_task() -> str:
     return f"{told}\n\n{about} {_made(record)}"
 
 
+def first_answer() -> str:
+    """How long it takes from a clone to an answer in an editor's client."""
+    records = [read(f"first-answer{kind}") for kind in ("", "-release")]
+    found = [record for record in records if record is not None]
+    if not found:
+        return "Not recorded here: `make record NAMES=first-answer` fills it in."
+    steps = dict.fromkeys(step for record in found for step in record.result["seconds"])
+    head = ["", *("a release's sources" if record.result["release"] else "package sources" for record in found)]
+    rows = [
+        [f"`{step}`" if " " in step else step, *(f"{record.result['seconds'][step]:.1f} s" for record in found)]
+        for step in steps
+    ]
+    rows.append(["together", *(f"{record.result['together'] / 60:.1f} min" for record in found)])
+    rows.append(["load of the machine before it", *(f"{record.result['load_before']:.1f}" for record in found)])
+    told = table(head, rows, set(range(1, len(head))))
+    return "\n\n".join([told, *(_made(record) for record in found)])
+
+
 def clients() -> str:
     """What came of asking through every client that can be had."""
     record = read("clients")
@@ -222,7 +243,7 @@ def _file(name: str) -> dict[str, Any]:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "clients.md": {"clients": clients},
-    "benchmarks.md": {"target": target, "routers": routers, "soak": soak},
+    "benchmarks.md": {"target": target, "first-answer": first_answer, "routers": routers, "soak": soak},
     "costs.md": {"solved-task": solved_task},
     "quality.md": {"solved": solved},
     "limitations.md": {"demo": demo, "unshown": unshown},

@@ -16,7 +16,6 @@ from typing import Any, Mapping
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 
 from ..plugin_utils import gridtie_cloud_keys as cloud_keys
 from ..plugin_utils import gridtie_collection as collection
@@ -274,11 +273,11 @@ class ActionModule(ActionBase):
         problems = check_names(set(specs), given) + check_types(specs, typed) + check_values(values)
         problems += ranges.problems(specs, typed)
         problems += check_models(values)
-        for notice in renamed(given):
-            Display().warning(notice)
+        # In the result, where the run's summary takes them from: a warning of an action is in no line of it.
+        notices = renamed(given)
         undeclared = undeclared_proxies(os.environ, values) if self._connection.transport != "local" else []
         if undeclared:
-            self._display.warning(
+            notices.append(
                 f"this controller goes out by {' and '.join(undeclared)}, and hosts are not given what is a "
                 f"controller's own: if they need a proxy, set "
                 f"{' and '.join(f'gridtie_{name}' for name in undeclared)} for them in the inventory"
@@ -287,7 +286,6 @@ class ActionModule(ActionBase):
         routing = Path(os.path.normpath(values.get("gridtie_routing_file") or self._task.args["routing_file"]))
         pool = values.get("gridtie_pool") or []
         wrong, environments = check_routing(routing, pool)
-        notices = []
         kept_text = ""
         if (edit := state.get("routing", "")) and differs(edit, routing):
             name, keep = f"{values['gridtie_config_dir']}/llm_routing.yaml", keeps_edits(values)
@@ -308,6 +306,8 @@ class ActionModule(ActionBase):
         placed = {name: place for name, file in needed.items() if (place := cloud_keys.place(file or ""))}
         others = fleet.Others(task_vars.get("hostvars", {}), hosts, task_vars.get("ansible_play_hosts_all", []))
         problems += fleet.problems(values, host, others, state, collection.version())
+        if shut_out := fleet.kept_out(values, host, others):
+            notices.append(_KEPT_OUT.format(host=host, names=", ".join(shut_out)))
         result.update(changed=False, problems=problems, notices=notices, key_files=placed)
         return result
 
@@ -322,6 +322,11 @@ _KEPT = (
 _NOT_LOOKED_AT = (
     "this run makes a certificate authority, and {names} could not be asked for one that is known already. Where "
     "another controller has made one, stop here and share it: docs/team.md, Certificates."
+)
+
+_KEPT_OUT = (
+    "{names} would ask {host} (gridtie_pool), and by the addresses of the inventory gridtie_firewall of {host} does "
+    "not let them in: their requests stay on their own engines. Add them, unless they come from another address."
 )
 
 _REPLACED = (

@@ -14,7 +14,9 @@ ROOT_SOCKET = "unix:///var/run/docker.sock"
 _ROOT_SOCKETS = (ROOT_SOCKET, "unix:///run/docker.sock")
 
 
-def run(arguments: list[str], environment: dict[str, str] | None = None) -> tuple[int, str, str]:
+def run(
+    arguments: list[str], environment: dict[str, str] | None = None, limit_s: float = _TIMEOUT_S
+) -> tuple[int, str, str]:
     """Exit status, output and errors of a program; 127 where it is not there, 124 where it did not end in time."""
     try:
         done = subprocess.run(
@@ -23,13 +25,13 @@ def run(arguments: list[str], environment: dict[str, str] | None = None) -> tupl
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=_TIMEOUT_S,
+            timeout=limit_s,
             check=False,
         )
     except FileNotFoundError:
         return 127, "", f"{arguments[0]}: not found"
     except subprocess.TimeoutExpired:
-        return 124, "", f"{' '.join(arguments[:2])} did not end within {_TIMEOUT_S:.0f} s"
+        return 124, "", f"{' '.join(arguments[:2])} did not end within {limit_s:.0f} s"
     return done.returncode, done.stdout.strip(), done.stderr.strip()
 
 

@@ -29,7 +29,7 @@ _ROUTER_PARTS = (
     "host/commands/bench_arguments.py", "host/commands/quality_arguments.py", "host/command.py", "host/meter.py",
     "host/router.py", "host/sandbox.py", "host/sandbox_link.py", "host/version.py", "host/purpose_names.py",
     "host/printable.py", "host/tool_calls.py", "host/origins.py",
-    "host/audit.py",
+    "host/audit.py", "host/decision_words.py",
 )  # fmt: skip
 
 

@@ -6,9 +6,13 @@ from pathlib import PurePosixPath
 from typing import Any, Iterable
 
 from .gridtie_choice import Unmet, choose, on_mac
+from .gridtie_host.firewall import lets_in, source
+from .gridtie_host.gpu.devices import asked
 from .gridtie_support import WANTED, refusal
 
 _GIB = 1024**3
+# Systems on which packages are installed from here.
+_APT = ("debian", "ubuntu")
 # Docker Engine 20.10 is what Debian 12 has; older ones lack what the compose file uses.
 _OLDEST_DOCKER = (20, 10)
 # The interfaces home and removable-media of the snap; directories whose names begin with a dot are left out.
@@ -215,6 +219,22 @@ def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[
     ] if gpus else []  # fmt: skip
 
 
+def _devices(machine: dict[str, Any], wanted: dict[str, Any], choice: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Cards that were named and are not there, or that nothing confines the engine to."""
+    if gpu_off(wanted.get("gpu")) or not asked(wanted.get("gpu_devices")):
+        return []
+    if unknown := (machine.get("graphics") or {}).get("devices_problem"):
+        return [problem(**unknown)]
+    if choice and choice["adopted"]:
+        unit = choice["adopted"]["unit"]
+        fix = (
+            f"set CUDA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES there (systemctl edit {unit}) and leave "
+            "gridtie_gpu_devices out, or set gridtie_engine_mode: container"
+        )
+        return [problem(f"gridtie_gpu_devices is set, and {unit} was here before and keeps its own settings", fix)]
+    return []
+
+
 def gpu_off(value: Any) -> bool:
     """Whether `gridtie_gpu` says off. YAML reads the bare word as false."""
     return str(value).lower() in ("off", "false", "no")
@@ -238,6 +258,37 @@ def _backups(machine: dict[str, Any], wanted: dict[str, Any]) -> list[dict[str, 
         return []
     fix = "leave it out, and have `gridtie backup` run by what starts programs here"
     return [problem("gridtie_backup_directory needs a timer of systemd, which does not run this machine", fix)]
+
+
+def judge_firewall(machine: dict[str, Any], ranges: Any, ports: Iterable[Any], has_nft: bool) -> list[dict[str, str]]:
+    """Rules that cannot be kept here, or that would cut off whoever runs the playbook. ``ports`` are those guarded."""
+    if not ranges or not isinstance(ranges, list):
+        return []
+    if machine["init"] != "systemd":
+        fix = "leave it out, and have the machine's own firewall guard the port"
+        return [problem("gridtie_firewall needs systemd, which does not run this machine", fix)]
+    problems = []
+    if not has_nft and machine["system"]["id"] not in _APT:
+        fix = "install nftables (dnf install nftables), or leave gridtie_firewall out"
+        problems.append(problem("gridtie_firewall needs the command nft, which is not on this machine", fix))
+    client, port = machine["connection"].get("client"), machine["connection"].get("port")
+    if port in {int(each) for each in ports if str(each).isdigit()} and not _passes(ranges, client):
+        client = source(client)
+        problems.append(
+            problem(
+                f"gridtie_firewall would drop what comes to port {port} from {client}, which is this very run",
+                f"add {client} to gridtie_firewall, or take {port} out of gridtie_firewall_ports; behind a jump host "
+                "or an address translation it is the address that this machine sees that counts",
+            )
+        )
+    return problems
+
+
+def _passes(ranges: list[Any], client: str) -> bool:
+    try:
+        return lets_in(map(str, ranges), client)
+    except ValueError:
+        return True  # A range that is none has its own line in the list.
 
 
 def judge(
@@ -264,7 +315,7 @@ def judge(
         problems.append(problem(str(unmet), unmet.fix))
     except KeyError:
         pass  # A variable of the wrong type or value: it has its own line in the list.
-    problems += _idle_gpu(wanted, choice, machine.get("gpus") or [])
+    problems += _idle_gpu(wanted, choice, machine.get("gpus") or []) + _devices(machine, wanted, choice)
     if engine_port and choice and choice["mode"] == "native" and not choice["adopted"]:
         problems += _port(engine_port, wanted["project"], "gridtie_engine_port")
     if not provisioned:

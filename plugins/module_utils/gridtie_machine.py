@@ -100,6 +100,12 @@ def describe(disk_paths: list[str]) -> dict[str, Any]:
     }
 
 
+def connection(told: str) -> dict[str, Any]:
+    """Who has logged in by SSH, and at which port of this machine, from SSH_CONNECTION; empty for anybody else."""
+    client, _, _, port = (told.split() + [""] * 4)[:4]
+    return {"client": client, "port": int(port)} if port.isdigit() else {}
+
+
 def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
     """What is asked in the same way on every system: disks, and whose machine it is."""
     account = pwd.getpwuid(os.getuid())
@@ -108,5 +114,6 @@ def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
         "disks": [free_disk(path) for path in disk_paths],
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),
+        "connection": connection(os.environ.get("SSH_CONNECTION", "")),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),
     }

@@ -67,6 +67,10 @@ unavailable:
 """
 
 
+# Seconds for one thing to be removed: an image has gigabytes of files, on a disk that may be busy.
+_REMOVAL_S = 300.0
+
+
 class _Docker:
     def __init__(self, module: AnsibleModule) -> None:
         self._module = module
@@ -93,7 +97,7 @@ class _Docker:
         for name in names:
             report(f"removing the {what} {name}")
             if not self._module.check_mode:
-                status, _, errors = gridtie_docker.run([self._cli, *command, name], self._environment)
+                status, _, errors = gridtie_docker.run([self._cli, *command, name], self._environment, _REMOVAL_S)
                 problem = errors.lower() if status != 0 else ""
                 if what == "image" and "conflict" in problem:
                     continue

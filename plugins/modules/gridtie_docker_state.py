@@ -32,7 +32,7 @@ options:
 author: Gridtie contributors
 """
 EXAMPLES = r"""
-- name: Find out what is there
+- name: Find out which Docker is there
   gridtie.gridtie.gridtie_docker_state:
     marker: /etc/docker/installed-by-gridtie
     prefix: /opt/gridtie

@@ -26,6 +26,9 @@ options:
     description: Version of the Docker that is used.
     type: str
     default: ""
+  devices:
+    description: The cards that the engine may use, by number or UUID; V(all), or nothing, for all of them.
+    type: raw
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -48,11 +51,14 @@ def main() -> None:
             "root": {"type": "path", "default": "/"},
             "mode": {"type": "str", "choices": ["container", "native"], "default": "container"},
             "docker_version": {"type": "str", "default": ""},
+            "devices": {"type": "raw"},
         },
         supports_check_mode=True,
     )
     given = module.params
-    graphics = gridtie_graphics.describe(given["root"], given["mode"], given["docker_version"])
+    graphics = gridtie_graphics.describe(given["root"], given["mode"], given["docker_version"], given["devices"])
+    if problem := graphics["devices_problem"]:
+        module.fail_json(msg=f"{problem['found']}; {problem['fix']}", graphics=graphics)
     module.exit_json(changed=False, graphics=graphics)
 
 

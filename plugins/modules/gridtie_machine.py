@@ -44,6 +44,9 @@ options:
     description: Directory below which graphics cards are looked for.
     type: path
     default: /
+  gpu_devices:
+    description: The graphics cards that the engine may use, by number or UUID; V(all), or nothing, for all of them.
+    type: raw
   ca_bundle:
     description: CA bundle that the probes trust besides the system's; one that is not there is none.
     type: str
@@ -72,6 +75,7 @@ def main() -> None:
             "probe": {"type": "dict", "default": {}},
             "sources": {"type": "bool", "default": True},
             "gpu_root": {"type": "path", "default": "/"},
+            "gpu_devices": {"type": "raw"},
             "ca_bundle": {"type": "str", "default": ""},
             **gridtie_network.ARGUMENTS,
         },
@@ -97,7 +101,9 @@ def main() -> None:
     if docker.get("desktop") and sys.platform == "linux":
         docker["shares"] = gridtie_docker.desktop_shares(str(Path.home()))
     docker_version = str(docker.get("version") or "")
-    machine["graphics"] = gridtie_graphics.describe(module.params["gpu_root"], docker_version=docker_version)
+    machine["graphics"] = gridtie_graphics.describe(
+        module.params["gpu_root"], docker_version=docker_version, devices=module.params["gpu_devices"]
+    )
     # What a build for the processor alone would leave idle.
     machine["gpus"] = machine["graphics"]["expected"]
     machine["reach"] = probes.results()

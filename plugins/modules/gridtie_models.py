@@ -15,6 +15,7 @@ from ..module_utils import gridtie_apt, gridtie_network, gridtie_progress, gridt
 from ..module_utils.gridtie_files import ensure_file
 from ..module_utils.gridtie_host.catalogue import CatalogueError, Pin
 from ..module_utils.gridtie_host.fit.budget import budget_for
+from ..module_utils.gridtie_host.gpu.devices import DeviceError
 from ..module_utils.gridtie_host.machine.detect import this_machine
 from ..module_utils.gridtie_host.machine.hardware import Hardware
 from ..module_utils.gridtie_host.machine.record import SpeedRecord
@@ -81,6 +82,9 @@ options:
     description: The Docker that runs it, as the fact C(gridtie_docker).
     type: dict
     default: {}
+  gpu_devices:
+    description: The graphics cards that the engine may use, as M(gridtie_machine) has them.
+    type: raw
   server:
     description: >-
       The engine, as the fact C(gridtie_resolved_engine). Its own llama-server is asked what it would reserve for a
@@ -265,6 +269,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "registry": {"type": "str", "default": "https://registry.ollama.ai"},
     "container": {"type": "str", "default": ""},
     "docker": {"type": "dict", "default": {}},
+    "gpu_devices": {"type": "raw"},
     "server": {"type": "dict", "default": {}},
     "owner": {"type": "str"},
     "group": {"type": "str"},
@@ -320,7 +325,7 @@ def main() -> None:
         module.exit_json(changed=True, learned=unagreed.learned, agreed=False)
     except gridtie_apt.PackageError as error:
         module.fail_json(msg=str(error), stdout=error.output)
-    except (InstallError, CatalogueError, NoSuchOwner) as error:
+    except (InstallError, CatalogueError, NoSuchOwner, DeviceError) as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['models_dir']}: {error.strerror or error}")
@@ -393,7 +398,11 @@ def _hardware(module: AnsibleModule) -> Hardware:
     given = module.params
     memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
     return gridtie_room.hardware(
-        given["catalogue_json"], memory, again=given["choose_again"], write=not module.check_mode
+        given["catalogue_json"],
+        memory,
+        again=given["choose_again"],
+        write=not module.check_mode,
+        devices=given["gpu_devices"],
     )
 
 

@@ -180,8 +180,13 @@ def _engine_port(number: Any, project: str, docker: dict[str, Any], services: Mo
     return held
 
 
+def _listed(value: Any) -> list[Any]:
+    """A list, or nothing where the inventory has something else: that has its own line among the inputs."""
+    return value if isinstance(value, list) else []
+
+
 def _missing_accounts(people: Any) -> Iterator[str]:
-    for person in people if isinstance(people, list) else []:
+    for person in _listed(people):
         if isinstance(person, dict) and person.get("name"):
             name = str(person.get("user") or person["name"])
             try:
@@ -240,6 +245,9 @@ def main() -> None:
         list(_missing_accounts(module.params["people"])),
         wanted,
     )
+    ports = [module.params["port"], module.params["tls_port"], *_listed(wanted.get("firewall_ports"))]
+    has_nft = bool(module.get_bin_path("nft"))
+    problems += gridtie_judge.judge_firewall(machine, wanted.get("firewall"), ports, has_nft)
     config_dir, given = module.params["config_dir"], module.params["keys_given"]
     keyless = gridtie_cloud_keys.keyless(config_dir, module.params["key_files"], given)
     problems += gridtie_judge.judge_keys(config_dir, keyless)

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_room
+from ..module_utils.gridtie_host.gpu.devices import DeviceError
 from ..module_utils.gridtie_host.models.order import Directories
 from ..module_utils.gridtie_host.models.resolve import former_answer
 from ..module_utils.gridtie_host.models.seed import SeedError, open_seed
@@ -41,6 +42,9 @@ options:
     description: The Docker that runs it, as the fact C(gridtie_docker).
     type: dict
     default: {}
+  gpu_devices:
+    description: The graphics cards that the engine may use, as M(gridtie_machine) has them.
+    type: raw
   adopted_store:
     description: The store of an Ollama that somebody else installed.
     type: str
@@ -78,6 +82,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "engine": {"type": "str", "choices": ["ollama", "embedded"], "required": True},
     "container": {"type": "bool", "default": True},
     "docker": {"type": "dict", "default": {}},
+    "gpu_devices": {"type": "raw"},
     "adopted_store": {"type": "str", "default": ""},
     "seed": {"type": "path"},
     "ledger": {"type": "str", "default": ""},
@@ -104,14 +109,19 @@ def main() -> None:
     memory = int(given["docker"].get("memory") or 0) if given["container"] else 0
     former = former_answer(directories.resolved)
     try:
+        hardware = gridtie_room.hardware(
+            given["catalogue_json"], memory, again=False, write=False, devices=given["gpu_devices"]
+        )
         room = {
-            "hardware": gridtie_room.hardware(given["catalogue_json"], memory, again=False, write=False).as_document(),
+            "hardware": hardware.as_document(),
             "names": names_here(directories, given["engine"], given["seed"]),
             "speeds": dict(tokens_per_second(Path(given["ledger"]))) if given["ledger"] else {},
             "former": asdict(former) if former else None,
         }
     except SeedError as error:
         module.fail_json(msg=f"gridtie_models_seed: {error}")
+    except DeviceError as error:
+        module.fail_json(msg=f"{error}; {error.fix}")
     except OSError as error:
         module.fail_json(msg=f"{error.filename or given['models_dir']}: {error.strerror or error}")
     module.exit_json(changed=False, room=room)

@@ -42,7 +42,7 @@ options:
 author: Gridtie contributors
 """
 EXAMPLES = r"""
-- name: Work out what to do
+- name: Compare the version that runs with the pinned one
   gridtie.gridtie.gridtie_upgrade_plan:
     station: "{{ gridtie_station }}"
     choice: "{{ gridtie_resolved_choice }}"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from . import gridtie_authorities as authorities
+from .gridtie_collection import package
 from .gridtie_site_inputs import beyond_loopback
 
 Problem = dict[str, str]
@@ -72,6 +73,21 @@ def problems(
         ]
     except (TypeError, AttributeError, KeyError):
         return []  # A value of the wrong type: it has its own line in the list.
+
+
+def kept_out(values: Mapping[str, Any], host: str, others: Others) -> list[str]:
+    """Those hosts that have this one in their pool and by their address are not among whom its firewall lets in."""
+    lets_in = package("gridtie.host.firewall").lets_in
+    ranges, found = values.get("gridtie_firewall") or [], []
+    for name in others.hosts if ranges else ():
+        if name == host or host not in (others.get(name, "gridtie_pool") or []):
+            continue
+        try:
+            if not lets_in(map(str, ranges), str(others.get(name, "ansible_host", name))):
+                found.append(name)
+        except (TypeError, ValueError):
+            continue  # A name, which only its resolver knows; or a range that has its own line in the list.
+    return found
 
 
 def _closed_members(pool: list[str], host: str, others: Others) -> Iterator[Problem]:

@@ -16,6 +16,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 # What a certificate can be for: a host name or an address.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+# A card by its number or by its UUID, whole or a slice of it.
+_DEVICE = re.compile(r"\d{1,3}|(GPU|MIG)-[0-9A-Za-z/-]+", re.IGNORECASE)
 
 Problem = dict[str, str]
 
@@ -35,6 +37,8 @@ def problems(
             *_people(values.get("gridtie_people") or [], environments),
             *_pool(values, hosts, host),
             *_networks(values),
+            *_firewall(values),
+            *_devices(values),
         ]
     except (TypeError, AttributeError, KeyError):
         return []  # A value of the wrong type: it has its own line in the list.
@@ -154,6 +158,45 @@ def _networks(values: Mapping[str, Any]) -> Iterator[Problem]:
             "gridtie_networks is set, and with gridtie_engine_mode: native the router is on the machine's own network, "
             "where it can join no other",
             "set gridtie_engine_mode: container",
+        )
+
+
+def _firewall(values: Mapping[str, Any]) -> Iterator[Problem]:
+    read_range = package("gridtie.host.firewall").read_range
+    # The type `list` lets a text pass, which Ansible splits at commas for modules alone.
+    texts = [name for name in ("gridtie_firewall", "gridtie_firewall_ports") if isinstance(values.get(name), str)]
+    for name in texts:
+        yield _problem(f"{name} is the text {values[name]!r}", f"write a list, such as -e '{{\"{name}\": [...]}}'")
+    if texts:
+        return
+    for given in values.get("gridtie_firewall") or []:
+        try:
+            read_range(str(given))
+        except ValueError as error:
+            yield _problem(
+                f"gridtie_firewall: {error}", "write an address or a range; a name cannot be used, since it may move"
+            )
+    for port in values.get("gridtie_firewall_ports") or []:
+        if not str(port).isdigit() or not 0 < int(port) < 1 << 16:
+            yield _problem(f"gridtie_firewall_ports has {port!r}", "write ports as numbers from 1 to 65535")
+    if values.get("gridtie_firewall_ports") and not values.get("gridtie_firewall"):
+        yield _problem(
+            "gridtie_firewall_ports is set, and gridtie_firewall is empty, so that nothing would guard them",
+            "say in gridtie_firewall who reaches them, or leave gridtie_firewall_ports out",
+        )
+
+
+def _devices(values: Mapping[str, Any]) -> Iterator[Problem]:
+    names = package("gridtie.host.gpu.devices").asked(values.get("gridtie_gpu_devices"))
+    for name in names:
+        if not _DEVICE.fullmatch(name):
+            yield _problem(
+                f"gridtie_gpu_devices has {name!r}",
+                "write `all`, or numbers (0, 1) and UUIDs (GPU-...) of cards, as `gridtie gpu` shows them",
+            )
+    if names and str(values.get("gridtie_gpu", "auto")).lower() in ("off", "false", "no"):
+        yield _problem(
+            "gridtie_gpu_devices names cards, and gridtie_gpu is off, so that none is used", "leave one of them out"
         )
 
 

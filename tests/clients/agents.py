@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients.environments import CHAT, MESSAGES, PLACE, RESPONSES, ROOT, bare, programs, there
+from clients.environments import CHAT, MESSAGES, OLLAMA, PLACE, RESPONSES, ROOT, bare, programs, there
 from standins.behaviour import ToolCall
 
 # An agent that tries again for long is told to stop by the router, or the test is right to fail.
@@ -23,9 +23,10 @@ FILE = "notes.txt"
 class Agent:
     """One agent by one interface that it speaks.
 
-    `client` is its name for `gridtie connect`. `words` go before the question, `whole` before these where it is to be
-    answered in one piece. `tool` is the call by which it reads `FILE` of a directory, None where it has no tools.
-    `told_once`: it asks once where trying again cannot help.
+    `client` is its name for `gridtie connect`, `name` that of this row where the client has several. `words` go before
+    the question, `whole` before these where it is to be answered in one piece. `tool` is the call by which it reads
+    `FILE` of a directory, None where it has no tools. `told_once`: it asks once where trying again cannot help.
+    `sourced`: the file of variables that it is started with. It may take `answer_s` seconds.
     """
 
     client: str
@@ -35,6 +36,14 @@ class Agent:
     whole: tuple[str, ...] | None = None
     tool: Callable[[Path], ToolCall] | None = None
     told_once: bool = True
+    name: str = ""
+    sourced: str = ""
+    answer_s: float = ANSWER_S
+
+    @property
+    def row(self) -> str:
+        """What it is called among the others."""
+        return self.name or self.client
 
     @property
     def program(self) -> Path:
@@ -46,6 +55,7 @@ class Agent:
 # In CI: the lightest.
 SOME = ("llm", "continue")
 _READ = "def read(path: str) -> str:\n    'Reads a file.'\n    return open(path).read()\n"
+_AIDER = ("--no-git", "--yes-always", "--no-show-release-notes", "--no-check-update")
 
 
 def _read(name: str, argument: str) -> Callable[[Path], ToolCall]:
@@ -86,7 +96,13 @@ AGENTS: tuple[Agent, ...] = (
     ),
     Agent(
         "aider", CHAT, "agents/python/bin/aider",
-        ("--no-git", "--yes-always", "--no-show-release-notes", "--no-check-update", "--message"), ("--no-stream",),
+        (*_AIDER, "--message"), ("--no-stream",),
+    ),
+    Agent(
+        "ollama", OLLAMA, "agents/python/bin/aider",
+        ("--model", "ollama_chat/{model}", "--no-show-model-warnings", *_AIDER, "--message"), ("--no-stream",),
+        # litellm takes each error of Ollama's for one of the connection, which aider tries again for a minute.
+        told_once=False, name="aider-ollama", sourced=".config/gridtie/connect/ollama.env", answer_s=240.0,
     ),
 )  # fmt: skip
 
@@ -124,9 +140,12 @@ class Home:
     def ask(self, agent: Agent, prompt: str, *, model: str, streamed: bool = True) -> subprocess.CompletedProcess[str]:
         """Put a question by the agent's own program."""
         words = [word.replace("{model}", model) for word in (*(() if streamed else agent.whole or ()), *agent.words)]
+        # As its user does it: `. FILE`, and the program.
+        start = ["sh", "-euc", '. "$0"; exec "$@"', str(self.path / agent.sourced)] if agent.sourced else []
         return subprocess.run(
-            [str(agent.program), *words, prompt], cwd=self.work, env=self.environ,
-            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=ANSWER_S, check=False,
+            [*start, str(agent.program), *words, prompt], cwd=self.work, env=self.environ,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=agent.answer_s,
+            check=False,
         )  # fmt: skip
 
     def end_what_stayed(self) -> None:

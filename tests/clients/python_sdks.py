@@ -14,10 +14,16 @@ from clients.talk import DESCRIPTION, LIMIT, PARAMETERS, Call, Said, serve
 
 Job = dict[str, Any]
 SHORT = {"name": "add", "description": DESCRIPTION}
+# The SDK's own helper takes an answer that came to its limit for none.
+_ENDED = ("response.completed", "response.incomplete")
 
 
 def _limit(job: Job) -> int:
     return int(job.get("limit", LIMIT))
+
+
+def _offered(job: Job, tool: dict[str, Any]) -> dict[str, Any]:
+    return {"tools": [tool]} if job.get("tools", True) else {}
 
 
 def _tries(job: Job) -> dict[str, int]:
@@ -34,7 +40,7 @@ class Chat:
         self.client, self.streamed = _openai(job), job["streamed"]
         self.messages: list[Any] = []
         tool = {"type": "function", "function": SHORT | {"parameters": PARAMETERS}}
-        self.asked: Any = {"model": job["model"], "tools": [tool], "messages": self.messages}
+        self.asked: Any = {"model": job["model"], "messages": self.messages} | _offered(job, tool)
         self.asked["max_tokens"] = _limit(job)
 
     def say(self, text: str) -> Said:
@@ -64,7 +70,7 @@ class Responses:
         self.client, self.streamed = _openai(job), job["streamed"]
         self.items: list[Any] = []
         tool = SHORT | {"type": "function", "parameters": PARAMETERS, "strict": False}
-        self.asked: Any = {"model": job["model"], "tools": [tool], "input": self.items}
+        self.asked: Any = {"model": job["model"], "input": self.items} | _offered(job, tool)
         self.asked["max_output_tokens"] = _limit(job)
 
     def say(self, text: str) -> Said:
@@ -80,7 +86,8 @@ class Responses:
     def _ask(self) -> Said:
         if self.streamed:
             with self.client.responses.stream(**self.asked) as stream:
-                answer: Any = stream.get_final_response()
+                ended = [event.response for event in stream if event.type in _ENDED]
+                answer: Any = ended[0] if ended else stream.get_final_response()
         else:
             answer = self.client.responses.create(**self.asked)
         self.items += [item.to_dict() for item in answer.output]
@@ -99,9 +106,8 @@ class Messages:
         self.streamed = job["streamed"]
         self.messages: list[Any] = []
         tool = SHORT | {"input_schema": PARAMETERS}
-        self.asked: Any = {
-            "model": job["model"], "max_tokens": _limit(job), "tools": [tool], "messages": self.messages,
-        }  # fmt: skip
+        self.asked: Any = {"model": job["model"], "max_tokens": _limit(job), "messages": self.messages}
+        self.asked |= _offered(job, tool)
 
     def say(self, text: str) -> Said:
         self.messages.append({"role": "user", "content": text})
@@ -130,7 +136,7 @@ class OllamaChat:
         self.client, self.streamed = ollama.Client(job["root"], headers=headers, trust_env=False), job["streamed"]
         self.messages: list[Any] = []
         tool = {"type": "function", "function": SHORT | {"parameters": PARAMETERS}}
-        self.asked: Any = {"model": job["model"], "tools": [tool], "messages": self.messages}
+        self.asked: Any = {"model": job["model"], "messages": self.messages} | _offered(job, tool)
         self.asked["options"] = {"num_predict": _limit(job)}
 
     def say(self, text: str) -> Said:

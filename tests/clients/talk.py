@@ -2,8 +2,8 @@
 
 A job: `name` (which client, by which of its interfaces), `root` and `key` (the router's), `model`, `streamed`, `turns`
 (what the person says, one after the other, in one conversation), `fresh_tries` (false: without the client's own
-retries), `limit` (tokens of an answer), `rounds` (how often at most its calls are answered in a turn). The client is
-offered one tool, `add`, and does what it is called for.
+retries), `limit` (tokens of an answer), `rounds` (how often at most its calls are answered in a turn), `tools` (false:
+the SDKs of Python offer none). Else the client is offered one tool, `add`, and does what it is called for.
 
 What comes of it: `said` (an answer for each turn), `calls` (of the tool, in order), `error` (where there was one, and
 nothing else then: `status`, if it came by HTTP, and the `message` that the client shows).

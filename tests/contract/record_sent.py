@@ -49,13 +49,15 @@ def _asked(agent: Agent, home: Home, recorder: Recorder) -> list[dict[str, Any]]
     recorder.requests.clear()
     done = home.ask(agent, f"Read {FILE}.", model=MODEL)
     if done.returncode:
-        raise SystemExit(f"{agent.client}: {done.stdout}{done.stderr}")
+        raise SystemExit(f"{agent.row}: {done.stdout}{done.stderr}")
     found = [_kept(sent) for sent in recorder.requests]
     return [each for at, each in enumerate(found) if not any(_goes_on(each, later) for later in found[at + 1 :])]
 
 
 def _goes_on(each: dict[str, Any], later: dict[str, Any]) -> bool:
-    """Whether a later request says all that this one said, and more."""
+    """Whether a later request says all that this one said, and more or nothing else."""
+    if each == later:
+        return True
     said, more = (
         body.get("messages") or body.get("input") or [] for body in (each.get("body", {}), later.get("body", {}))
     )
@@ -70,12 +72,12 @@ def _kept(sent: Sent) -> dict[str, Any]:
 def main() -> None:
     OUT.mkdir(exist_ok=True)
     for agent in AGENTS:
-        if sys.argv[1:] and agent.client not in sys.argv[1:]:
+        if sys.argv[1:] and agent.row not in sys.argv[1:]:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             found = record(agent, Path(scratch))
-        (OUT / f"{agent.client}.json").write_text(json.dumps(found, indent=1) + "\n")
-        print(agent.client, [f"{each['method']} {each['path']}" for each in found])
+        (OUT / f"{agent.row}.json").write_text(json.dumps(found, indent=1) + "\n")
+        print(agent.row, [f"{each['method']} {each['path']}" for each in found])
 
 
 if __name__ == "__main__":

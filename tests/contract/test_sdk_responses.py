@@ -178,6 +178,26 @@ def test_a_conversation_goes_on_by_the_id_of_an_answer(keeping: RouterProcess, c
     assert caught.value.code == "previous_response_not_found"
 
 
+def test_an_answer_is_retrieved_listed_and_deleted_by_the_sdk(keeping: RouterProcess, cloud: Cloud) -> None:
+    """Its validation takes all of it; the pages that it turns come to an end."""
+    with strict_openai(keeping, timeout=30) as client:
+        first = client.responses.create(model="gpt", input="one")
+        second = client.responses.create(model="gpt", input="two", previous_response_id=first.id)
+        again = client.responses.retrieve(second.id)
+        items: Any = list(client.responses.input_items.list(second.id, limit=1))
+        client.responses.delete(second.id)
+        with pytest.raises(openai.NotFoundError) as caught:
+            client.responses.retrieve(second.id)
+
+    assert again == second
+    assert [(item.role, item.content[0].text) for item in items] == [
+        ("user", "two"),
+        ("assistant", TEXT),
+        ("user", "one"),
+    ]
+    assert caught.value.code == "response_not_found"
+
+
 @CLOUDS
 @pytest.mark.parametrize("fault", ["cut", "error-in-stream"])
 def test_an_answer_that_breaks_off_is_never_whole(client: openai.OpenAI, model: str, fault: str) -> None:

@@ -84,5 +84,5 @@ def tools_model_url(embedded_station: Station, tmp_path_factory: pytest.TempPath
     )
     listed = json.loads(directories.embedded_list.read_text())
     port = next(each["port"] for each in listed if each["name"] == f"gridtie/{TOOLS_MODEL}")
-    with container(embedded_station.facts["engine"]["image"], "--volume", f"{directories.root}:/models:ro") as address:
+    with container(embedded_station.facts["engine"]["image"], (directories.root, "/models", "ro")) as address:
         yield ready(f"http://{address}:{port}", "/health")

@@ -15,15 +15,15 @@ from typing import Any
 
 import httpx
 import yaml
+from python_on_whales import Container, docker
 
-from integration.station import docker
+from integration.station import healthy
 
 PAGE = (Path(__file__).parents[2] / "docs/ci.md").read_text(encoding="utf-8")
 # A job's image has pip. The one that stands for it here has not, and is given what runs these tests.
 PACKAGES = Path(httpx.__file__).parents[1]
 _INSTALL = re.compile(r"^python3 -m pip install (\w+)$")
 HOME = "/job"
-_HEALTHY = "running healthy"
 
 
 def blocks(language: str) -> list[str]:
@@ -89,7 +89,7 @@ class Pipeline:
 
     image: str
     network: str
-    services: list[str] = field(default_factory=list)
+    services: list[Container] = field(default_factory=list)
 
     def run(self, script: list[str], variables: Mapping[str, str], files: Path) -> subprocess.CompletedProcess[str]:
         """The job's container: its lines in a shell that ends at the first that fails, and no way to Docker."""
@@ -108,27 +108,26 @@ class Pipeline:
 def pipeline(image: str, services: Mapping[str, Mapping[str, str]]) -> Iterator[Pipeline]:
     """The services of a job, healthy; gone afterwards."""
     made = Pipeline(image, f"gridtie-test-job-{uuid.uuid4().hex[:8]}")
-    docker("network", "create", made.network)
+    network = docker.network.create(made.network)
     try:
         for alias, variables in services.items():
-            words = [word for name, value in variables.items() for word in ("--env", f"{name}={value}")]
-            place = ("--network", made.network, "--network-alias", alias)
-            made.services.append(docker("run", "--detach", *place, *words, image))
+            service = docker.run(image, detach=True, envs=variables, networks=[network], network_aliases=[alias])
+            made.services.append(service)
         for service in made.services:
             wait_until_healthy(service)
         yield made
     finally:
         for service in made.services:
-            docker("rm", "--force", "--volumes", service)
-        docker("network", "rm", made.network)
+            service.remove(force=True, volumes=True)
+        network.remove()
 
 
-def wait_until_healthy(container: str, limit: float = 120) -> None:
+def wait_until_healthy(service: Container, limit: float = 120) -> None:
     """By the image's own check, as platforms wait."""
     deadline = time.monotonic() + limit
-    while (state := docker("inspect", "--format", "{{.State.Status}} {{.State.Health.Status}}", container)) != _HEALTHY:
-        if not state.startswith("running") or time.monotonic() > deadline:
-            raise AssertionError(f"{container} is {state}:\n{docker('logs', '--tail', '20', container)}")
+    while not healthy(service):
+        if not service.state.running or time.monotonic() > deadline:
+            raise AssertionError(f"{service.name} is {service.state.status}:\n{service.logs(tail=20)}")
         time.sleep(0.2)
 
 

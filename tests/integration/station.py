@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import yaml
+from python_on_whales import Container, docker
 
 from standins.authority import make_authority
 
@@ -23,23 +24,33 @@ TESTS = Path(__file__).parents[1]
 TOOLS_MODEL = "smollm2-tools:135m"
 
 
-def docker(*words: str) -> str:
-    """Output of a docker command that must succeed."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"docker {' '.join(words)}: {done.stderr}"
-    return done.stdout.strip()
-
-
 @contextmanager
-def container(image: str, *options: str) -> Iterator[str]:
-    """A container of the image; its address on this host's bridge."""
+def container(image: str, models: tuple[Path, str, str], **variables: str) -> Iterator[str]:
+    """A container of the image with a directory of models in it, as (here, there, mode); its address."""
     name = f"gridtie-test-engine-{uuid.uuid4().hex[:8]}"
     user = f"{os.getuid()}:{os.getgid()}"
-    docker("run", "--detach", "--name", name, "--user", user, "--tmpfs", "/tmp", *options, image)
+    started = docker.run(image, detach=True, name=name, user=user, tmpfs=["/tmp"], volumes=[models], envs=variables)
     try:
-        yield docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        yield address(started)
     finally:
-        docker("rm", "--force", name)
+        started.remove(force=True)
+
+
+def address(started: Container) -> str:
+    """Where this host reaches a container: on the first of its networks that gave it an address."""
+    networks = started.network_settings.networks or {}
+    return next(str(network.ip_address) for network in networks.values() if network.ip_address)
+
+
+def healthy(found: Container) -> bool:
+    """By its image's own check."""
+    return bool(found.state.running and found.state.health and found.state.health.status == "healthy")
+
+
+def processes(name: str) -> list[str]:
+    """Of a container: the number, resident KiB and command line of each. The library has no call for it."""
+    asked = ["docker", "top", name, "-eo", "pid,rss,args"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()[1:]
 
 
 def ready(url: str, path: str, limit: float = 60) -> str:
@@ -89,10 +100,8 @@ class Station:
 
     def engine_url(self) -> str:
         """The engine as the host reaches it: on its container's own address, for it publishes nothing."""
-        networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", self.engine))
-        address = next(network["IPAddress"] for network in networks.values() if network["IPAddress"])
         port = self.facts["models"][0]["url"].rsplit(":", 1)[1]
-        return f"http://{address}:{port}"
+        return f"http://{address(docker.container.inspect(self.engine))}:{port}"
 
     def wait_until_ready(self, limit: float = 60) -> None:
         """Return once the router says that it can serve."""
@@ -104,26 +113,24 @@ class Station:
             except httpx.TransportError:
                 pass
             if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"{self.router} not ready in {limit:.0f} s:\n{docker('logs', '--tail', '20', self.router)}"
-                )
+                raise TimeoutError(f"{self.router} not ready in {limit:.0f} s:\n{docker.logs(self.router, tail=20)}")
             time.sleep(0.2)
 
     @contextmanager
     def engine_stopped(self) -> Iterator[None]:
         """The engine gone, as after a crash that nothing restarts."""
-        docker("stop", "--time", "2", self.engine)
+        docker.stop(self.engine, time=2)
         try:
             yield
         finally:
-            docker("start", self.engine)
+            docker.start(self.engine)
             self._wait_for_engine()
 
     def _wait_for_engine(self, limit: float = 60) -> None:
         deadline = time.monotonic() + limit
-        while docker("inspect", "--format", "{{.State.Health.Status}}", self.engine) != "healthy":
+        while not healthy(docker.container.inspect(self.engine)):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{self.engine} not healthy:\n{docker('logs', '--tail', '20', self.engine)}")
+                raise TimeoutError(f"{self.engine} not healthy:\n{docker.logs(self.engine, tail=20)}")
             time.sleep(0.5)
 
     @contextmanager
@@ -175,13 +182,17 @@ class Station:
         network = f"{self.project}_default"
         certificates = self.config / "cloud-ca"
         make_authority(certificates, name)
-        image = docker("inspect", "--format", "{{.Config.Image}}", self.router)
-        docker(
-            "run", "--detach", "--name", name, "--network", network, "--volume", f"{TESTS}:/tests:ro",
-            "--volume", f"{certificates}:/certificates:ro", "--env", "PYTHONPATH=/tests", "--entrypoint", "python3",
-            image, "-m", "standins.cloud", "--openai-port", "8443", "--host", "0.0.0.0",
-            "--certificate", "/certificates/server.pem",
-        )  # fmt: skip
+        asked = ["--openai-port", "8443", "--host", "0.0.0.0", "--certificate", "/certificates/server.pem"]
+        docker.run(
+            str(docker.container.inspect(self.router).config.image),
+            ["-m", "standins.cloud", *asked],
+            detach=True,
+            name=name,
+            networks=[network],
+            volumes=[(TESTS, "/tests", "ro"), (certificates, "/certificates", "ro")],
+            envs={"PYTHONPATH": "/tests"},
+            entrypoint="python3",
+        )
         key = self.config / "secrets" / "standin.key"
         key.write_text("sk-standin")
         key.chmod(0o644)
@@ -202,6 +213,6 @@ class Station:
             with self.routing(configure):
                 yield
         finally:
-            docker("rm", "--force", name)
+            docker.remove(name, force=True)
             key.unlink()
             shutil.rmtree(certificates)

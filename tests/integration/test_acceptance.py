@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import pytest
+from python_on_whales import docker
 
 from gridtie.catalogue import load, load_lock
 from gridtie.host.acceptance.record import HELD, Acceptance, Acceptances
@@ -31,7 +32,7 @@ from gridtie.host.models.gguf_file import read_header
 from gridtie.host.models.order import Directories, Order
 from gridtie.host.models.provision import provision
 from gridtie.host.models.sources import Means
-from integration.station import Station, docker
+from integration.station import Station, address, processes
 
 ROOT = Path(__file__).parents[2]
 SMALL, TOOLS, VECTORS, GEMMA = "smollm2:135m", "smollm2-tools:135m", "all-minilm:22m", "gemma3-base:270m"
@@ -87,8 +88,7 @@ class Engine:
 
     def __init__(self, name: str, parallel: int) -> None:
         self.name, self.parallel = name, parallel
-        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
-        self.url = f"http://{address}:11434"
+        self.url = f"http://{address(docker.container.inspect(name))}:11434"
 
     def read(self, model: dict[str, Any], context: int) -> None:
         """Have the model read `READ` tokens with that context: another context is another process."""
@@ -102,33 +102,39 @@ class Engine:
 
     def resident(self, model: dict[str, Any]) -> int:
         """Of the model's server process, in the kernel's words."""
-        rows = docker("top", self.name, "-eo", "pid,rss,args").splitlines()[1:]
         blob = str(model["file"]).rpartition("/")[2]
-        return next(int(row.split()[1]) * 1024 for row in rows if blob in row)
+        return next(int(row.split()[1]) * 1024 for row in processes(self.name) if blob in row)
 
 
 @contextmanager
 def running(station: Station, store: Path, parallel: int) -> Iterator[Engine]:
     """The station's engine once more, on that store, with that many requests at once."""
-    told = json.loads(docker("inspect", station.engine))[0]
+    told = docker.container.inspect(station.engine)
     name = f"{station.project}-accept-{uuid.uuid4().hex[:8]}"
     ours = {
         "OLLAMA_NUM_PARALLEL": str(parallel), "LLAMA_ARG_CACHE_RAM": "0", "OLLAMA_MODELS": "/store",
         "OLLAMA_NOPRUNE": "1", "OLLAMA_MAX_LOADED_MODELS": "1", "HOME": "/tmp",
     }  # fmt: skip
-    environment = {**dict(text.split("=", 1) for text in told["Config"]["Env"]), **ours}
-    docker(
-        "run", "--detach", "--rm", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}", "--cap-drop=ALL",
-        "--read-only", "--tmpfs", "/tmp:size=256m,mode=1777", "--volume", f"{store}:/store:ro",
-        *(word for pair in environment.items() for word in ("--env", "=".join(pair))),
-        told["Config"]["Image"], *told["Config"]["Cmd"],
-    )  # fmt: skip
+    environment = {**dict(text.split("=", 1) for text in told.config.env), **ours}
+    docker.run(
+        told.config.image,
+        told.config.cmd,
+        detach=True,
+        remove=True,
+        name=name,
+        user=f"{os.getuid()}:{os.getgid()}",
+        cap_drop=["ALL"],
+        read_only=True,
+        tmpfs=["/tmp:size=256m,mode=1777"],
+        volumes=[(store, "/store", "ro")],
+        envs=environment,
+    )
     try:
         found = Engine(name, parallel)
         _wait(found.url)
         yield found
     finally:
-        docker("rm", "--force", name)
+        docker.remove(name, force=True)
 
 
 @pytest.fixture(scope="module", params=[1, 4])

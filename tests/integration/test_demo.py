@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from python_on_whales import docker
 
 from integration.station import Station
 
@@ -100,13 +101,8 @@ def test_an_interrupt_ends_it_in_good_order(station: Station) -> None:
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
     code, _out, err = _finish(process, 40)
-    listed = subprocess.run(
-        ["docker", "ps", "--quiet", "--filter", f"label=gridtie.sandbox={process.pid}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    left = docker.container.list(filters=[("label", f"gridtie.sandbox={process.pid}")])
 
     assert (code, err) == (130, "")
-    assert listed.stdout == ""
+    assert left == []
     assert httpx.get(f"{station.endpoint}/healthz").status_code == 200

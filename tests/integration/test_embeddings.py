@@ -49,12 +49,12 @@ def url(
     """Where the engine has the model."""
     if request.param == "ollama":
         image = station.facts["engine"]["image"]
-        store = ("--volume", f"{directories.root}/ollama:/store:ro", "--env", "OLLAMA_MODELS=/store")
-        with container(image, *store, "--env", "HOME=/tmp", "--env", "OLLAMA_NOPRUNE=1") as address:
+        store = (directories.root / "ollama", "/store", "ro")
+        with container(image, store, OLLAMA_MODELS="/store", HOME="/tmp", OLLAMA_NOPRUNE="1") as address:
             yield ready(f"http://{address}:11434", "/api/version")
     else:
         image = embedded_station.facts["engine"]["image"]
-        with container(image, "--volume", f"{directories.root}:/models:ro") as address:
+        with container(image, (directories.root, "/models", "ro")) as address:
             port = next(
                 e["port"] for e in json.loads(directories.embedded_list.read_text()) if e["name"].endswith(NAME)
             )

@@ -24,8 +24,10 @@ from plugins.module_utils import gridtie_image_plan as plan
 from plugins.module_utils import gridtie_images as images
 from plugins.module_utils import gridtie_sources
 from plugins.module_utils.gridtie_machine import parse_os_release, read_text
+from python_on_whales import docker
+from python_on_whales.exceptions import DockerException
 
-from integration.station import Station, docker
+from integration.station import Station
 from standins.package_index import package_index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,20 +117,18 @@ def test_ollamas_discovery_finds_the_processor_and_no_other_device(image: str) -
 
 
 def test_ollama_accepted_the_launcher_at_its_start(station: Station) -> None:
-    log = subprocess.run(["docker", "logs", station.engine], capture_output=True, text=True, check=True)
+    log = str(docker.logs(station.engine))
 
-    assert "system_info line not found" not in log.stderr
-    assert "inference compute" in log.stderr
+    assert "system_info line not found" not in log
+    assert "inference compute" in log
 
 
 def test_the_engine_cannot_change_the_models_nor_leave_its_network(station: Station) -> None:
-    write = ["docker", "exec", station.engine, "touch", "/models/x"]
-    networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", station.engine))
+    networks = docker.container.inspect(station.engine).network_settings.networks
 
-    assert "Read-only file system" in subprocess.run(write, capture_output=True, text=True, check=False).stderr
-    assert {name: docker("network", "inspect", "--format", "{{.Internal}}", name) for name in networks} == {
-        f"{station.project}_engine": "true"
-    }
+    with pytest.raises(DockerException, match="Read-only file system"):
+        docker.execute(station.engine, ["touch", "/models/x"])
+    assert {name: docker.network.inspect(name).internal for name in networks} == {f"{station.project}_engine": True}
 
 
 def test_an_engine_that_is_told_to_stop_does_so_at_once(embedded_station: Station) -> None:
@@ -136,7 +136,7 @@ def test_an_engine_that_is_told_to_stop_does_so_at_once(embedded_station: Statio
     with embedded_station.engine_stopped():
         stopped = time.monotonic() - started
 
-    assert docker("inspect", "--format", "{{.State.OOMKilled}}", embedded_station.engine) == "false"
+    assert not docker.container.inspect(embedded_station.engine).state.oom_killed
     assert stopped < 10
 
 
@@ -172,7 +172,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
     try:
         yield Built(step["reference"], "\n".join(lines), served)
     finally:
-        docker("image", "rm", "--force", step["reference"])
+        docker.image.remove(step["reference"], force=True)
 
 
 def _canary_step(sha256: str, prefix: str) -> dict[str, Any]:
@@ -184,15 +184,14 @@ def _canary_step(sha256: str, prefix: str) -> dict[str, Any]:
     host = {"system": parse_os_release(read_text("/etc/os-release"))["id"], "architecture": platform.machine()}
     _, step = plan.steps(tree, artefacts, "engine-embedded", host, {"prefix": prefix, "base": "packages"})
     # The base is one that is here already.
-    bases = docker("image", "ls", "--format", "{{.Repository}}:{{.Tag}}", plan.BASE_REPOSITORY)
-    step["arguments"]["BASE"] = bases.split()[0]
+    step["arguments"]["BASE"] = docker.image.list(plan.BASE_REPOSITORY)[0].repo_tags[0]
     return step
 
 
 def _docker() -> dict[str, str]:
     return {
         "cli": str(shutil.which("docker")),
-        "host": docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}"),
+        "host": docker.context.inspect().endpoints["docker"].host,
     }
 
 
@@ -203,8 +202,10 @@ def _bundle() -> str:
 
 def contents(reference: str) -> Iterator[tuple[str, bytes]]:
     """Every file of an image with what is in it, of every layer, and the image's own description and history."""
-    yield "history", docker("history", "--no-trunc", reference).encode()
-    saved = subprocess.run(["docker", "save", reference], capture_output=True, check=True).stdout
+    # The library has no call for it.
+    asked = ["docker", "history", "--no-trunc", reference]
+    yield "history", subprocess.run(asked, capture_output=True, check=True).stdout
+    saved = b"".join(docker.image.save(reference))
     with tarfile.open(fileobj=io.BytesIO(saved)) as outer:
         for member in outer:
             file = outer.extractfile(member)

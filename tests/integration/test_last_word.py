@@ -14,7 +14,7 @@ from gridtie.host.fit.memory import MIB, Need, Settings, need_of_file
 from gridtie.host.models.dry_run import CannotLoad
 from gridtie.host.models.engine_server import EngineServer, find_server
 from gridtie.host.models.gguf_file import read_header
-from integration.station import Station, docker
+from integration.station import Station, processes
 from standins import fit_shapes, header_gguf
 
 SOURCES = Path(__file__).parents[2] / "src"
@@ -56,7 +56,7 @@ def test_a_model_larger_than_the_machine_is_answered_for_within_two_percent(
     assert abs(said.total - predicted.total) <= 0.02 * said.total
     assert (said.kv // MIB, said.state // MIB) == (predicted.kv // MIB, predicted.state // MIB)
     # Neither a server that goes on to load it, nor its file.
-    assert str(path.name) not in docker("top", station.engine)
+    assert path.name not in "\n".join(processes(station.engine))
     assert not list(models.glob(".gridtie-asked-*"))
 
 

@@ -6,7 +6,6 @@ is a setting of the server, not of a request.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator
@@ -14,10 +13,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from python_on_whales import docker
 
 from gridtie.catalogue import load
 from gridtie.host.fit.memory import MIB, Settings, need, padded_context
-from integration.station import Station, docker
+from integration.station import Station, address, processes
 
 CONTEXTS = (2048, 4096, 8192)
 # Tokens that the model reads before its memory is looked at: more than the largest batch here (Ollama's 1024), so that
@@ -31,15 +31,14 @@ class Engine:
 
     def __init__(self, name: str, model: str, parallel: int) -> None:
         self.name, self.model, self.parallel = name, model, parallel
-        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
-        self.http = httpx.Client(base_url=f"http://{address}:11434", timeout=110)
+        self.http = httpx.Client(base_url=f"http://{address(docker.container.inspect(name))}:11434", timeout=110)
         self._resident: dict[int, int] = {}
 
     def wait(self, limit: float = 60) -> None:
         deadline = time.monotonic() + limit
         while not self._answers():
             if time.monotonic() > deadline:
-                raise TimeoutError(docker("logs", "--tail", "20", self.name))
+                raise TimeoutError(docker.logs(self.name, tail=20))
             time.sleep(0.2)
 
     def _answers(self) -> bool:
@@ -73,7 +72,7 @@ class Engine:
         if context not in self._resident:
             # The space at the end is a token of its own.
             assert self.load(context, "word " * (READ - 1)) == READ
-            rows = docker("top", self.name, "-eo", "pid,rss,args").splitlines()[1:]
+            rows = processes(self.name)
             self._resident[context] = next(int(row.split()[1]) * 1024 for row in rows if "--model" in row)
         return self._resident[context]
 
@@ -81,25 +80,32 @@ class Engine:
 @pytest.fixture(scope="module", params=[1, 2, 4])
 def engine(station: Station, request: pytest.FixtureRequest) -> Iterator[Engine]:
     """The station's engine once more, with that many requests at once and no memory for old prompts."""
-    told = json.loads(docker("inspect", station.engine))[0]
+    told = docker.container.inspect(station.engine)
     name = f"{station.project}-memory-{uuid.uuid4().hex[:8]}"
     model = next(each["name"] for each in station.facts["models"] if "smoke-test" in each["purposes"])
-    mount = next(each for each in told["Mounts"] if each["Destination"] == "/models")
+    mount = next(each for each in told.mounts if each.destination == "/models")
     ours = {"OLLAMA_NUM_PARALLEL": str(request.param), "LLAMA_ARG_CACHE_RAM": "0"}
-    environment = {**dict(text.split("=", 1) for text in told["Config"]["Env"]), **ours}
-    docker(
-        "run", "--detach", "--rm", "--name", name, "--user", told["Config"]["User"], "--cap-drop=ALL", "--read-only",
-        "--tmpfs", "/tmp:size=256m,mode=1777", "--volume", f"{mount['Source']}:/models:ro",
-        *(word for pair in environment.items() for word in ("--env", "=".join(pair))),
-        told["Config"]["Image"], *told["Config"]["Cmd"],
-    )  # fmt: skip
+    environment = {**dict(text.split("=", 1) for text in told.config.env), **ours}
+    docker.run(
+        told.config.image,
+        told.config.cmd,
+        detach=True,
+        remove=True,
+        name=name,
+        user=told.config.user,
+        cap_drop=["ALL"],
+        read_only=True,
+        tmpfs=["/tmp:size=256m,mode=1777"],
+        volumes=[(mount.source, "/models", "ro")],
+        envs=environment,
+    )
     try:
         found = Engine(name, model, request.param)
         with found.http:
             found.wait()
             yield found
     finally:
-        docker("rm", "--force", name)
+        docker.remove(name, force=True)
 
 
 def predicted(context: int, parallel: int) -> int:

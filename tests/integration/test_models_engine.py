@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from python_on_whales import docker
 
 from gridtie.catalogue import load
 from gridtie.host.catalogue import Catalogue, OllamaSource, Pin
@@ -27,7 +27,7 @@ from gridtie.host.models.order import Directories, Order
 from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.sources import Means
 from gridtie.host.models.store import Store
-from integration.station import Station, docker
+from integration.station import Station
 from standins.model_registry import Registry, serving
 
 SMALL = load(Path(__file__).parents[2] / "config" / "models.yaml").models["smollm2:135m"]
@@ -93,12 +93,17 @@ def running(station: Station, folder: Path, registry: Registry) -> Iterator[Engi
     for name in ("blobs", "manifests"):
         (root / name).mkdir(parents=True)
     name, port = f"gridtie-test-models-{uuid.uuid4().hex[:8]}", _free_port()
-    docker(
-        "run", "--detach", "--name", name, "--network", "host", "--user", f"{os.getuid()}:{os.getgid()}",
-        "--tmpfs", "/tmp", "--volume", f"{root}:/store", "--env", "HOME=/tmp", "--env", "OLLAMA_MODELS=/store",
-        "--env", f"OLLAMA_HOST=127.0.0.1:{port}", "--env", "OLLAMA_NO_CLOUD=1", "--env", "OLLAMA_NOPRUNE=1",
+    variables = {"HOME": "/tmp", "OLLAMA_MODELS": "/store", "OLLAMA_HOST": f"127.0.0.1:{port}"}
+    docker.run(
         station.facts["engine"]["image"],
-    )  # fmt: skip
+        detach=True,
+        name=name,
+        networks=["host"],
+        user=f"{os.getuid()}:{os.getgid()}",
+        tmpfs=["/tmp"],
+        volumes=[(root, "/store")],
+        envs={**variables, "OLLAMA_NO_CLOUD": "1", "OLLAMA_NOPRUNE": "1"},
+    )
     url = f"http://127.0.0.1:{port}"
     small = replace(SMALL, name="small:135m", sources=(OllamaSource("small:135m"),))
     order = Order(
@@ -110,7 +115,7 @@ def running(station: Station, folder: Path, registry: Registry) -> Iterator[Engi
         _wait(url, name)
         yield Engine(url, order)
     finally:
-        docker("rm", "--force", name)
+        docker.remove(name, force=True)
 
 
 @pytest.fixture
@@ -255,6 +260,5 @@ def _wait(url: str, name: str, limit: float = 60) -> None:
         except httpx.TransportError:
             pass
         if time.monotonic() > deadline:
-            logs = subprocess.run(["docker", "logs", "--tail", "20", name], capture_output=True, text=True, check=False)
-            raise TimeoutError(f"{name} is not ready: {logs.stderr}")
+            raise TimeoutError(f"{name} is not ready: {docker.logs(name, tail=20)}")
         time.sleep(0.2)

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from python_on_whales import docker
 
-from integration.station import Station, docker
+from integration.station import Station
 
 Ask = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -18,7 +19,7 @@ Ask = Callable[..., subprocess.CompletedProcess[str]]
 def program(station: Station, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """That of the engine's container."""
     made = tmp_path_factory.mktemp("bin") / "ollama"
-    docker("cp", f"{station.engine}:/usr/bin/ollama", str(made))
+    docker.copy((station.engine, "/usr/bin/ollama"), made)
     return made
 
 

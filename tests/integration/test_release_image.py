@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,8 +11,8 @@ from plugins.module_utils.gridtie_apt import Apt
 from plugins.module_utils.gridtie_images import not_reached
 from plugins.module_utils.gridtie_pins import PinError, UnpinnedError
 from plugins.modules.gridtie_image import CommandError, Maker
+from python_on_whales import Image, docker
 
-from integration.station import docker
 from standins.registry import Registry, registry
 
 REFERENCE = "docker.io/gridtie-standin/ollama:1"
@@ -25,13 +24,16 @@ def upstream() -> Iterator[Registry]:
     with registry() as server:
         server.push("gridtie-standin/ollama", "1", b"first")
         yield server
-        pulled = docker("image", "ls", "--quiet", "--no-trunc", f"{server.address}/gridtie-standin/ollama").split()
-        for image in set(pulled):
-            subprocess.run(["docker", "image", "rm", "--force", image], capture_output=True, check=False)
+        for image in {image.id for image in pulled(server)}:
+            docker.image.remove(image, force=True)
+
+
+def pulled(server: Registry) -> list[Image]:
+    return docker.image.list(f"{server.address}/gridtie-standin/ollama")
 
 
 def maker(learned: dict[str, str] | None = None, *, learn: bool = True) -> Maker:
-    cli, host = shutil.which("docker"), docker("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    cli, host = shutil.which("docker"), docker.context.inspect().endpoints["docker"].host
     return Maker(
         {
             "docker": {"cli": cli, "host": host}, "ca_bundle": "", "contexts": {},
@@ -66,7 +68,7 @@ def test_the_first_use_tells_the_digest_and_with_it_the_image_is_found(upstream:
 def test_a_tag_that_moved_upstream_is_refused_and_is_no_reason_for_another_source(upstream: Registry) -> None:
     learned = learned_by(maker(), step(upstream))
     image, _ = maker(learned).ensure(step(upstream))
-    docker("image", "rm", "--force", docker("image", "inspect", "--format", "{{.Id}}", image))
+    docker.image.remove(docker.image.inspect(image).id, force=True)
     upstream.push("gridtie-standin/ollama", "1", b"second")
 
     with pytest.raises(CommandError) as caught:
@@ -98,4 +100,4 @@ def test_where_pins_are_required_nothing_is_pulled_without_one(upstream: Registr
     with pytest.raises(PinError):
         maker(learn=False).ensure(step(upstream))
 
-    assert docker("image", "ls", "--quiet", f"{upstream.address}/gridtie-standin/ollama") == ""
+    assert pulled(upstream) == []

@@ -83,22 +83,10 @@ def test_a_browser_finds_nothing_wrong_and_nothing_is_asked_of_the_network(page:
 
 def test_text_is_told_from_its_ground_in_light_and_in_the_dark(page: Path, tab: chromium.Tab) -> None:
     """Contrast as WCAG counts it: 4.5 for text, 3 for what a plot is drawn with."""
-    contrast = """(() => {
-      const parts = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
-      const light = colour => { const [r, g, b] = parts(colour).map(v => (v /= 255) <= 0.03928 ? v / 12.92
-        : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-      const paper = light(getComputedStyle(document.body).backgroundColor);
-      const against = colour => { const [a, b] = [light(colour), paper].sort((x, y) => y - x);
-        return (a + 0.05) / (b + 0.05); };
-      const least = (query, name) => Math.min(...[...document.querySelectorAll(query)].map(
-        each => against(getComputedStyle(each)[name])));
-      return {text: least('p, td, th, li, h2, .card span', 'color'), labels: least('svg text', 'fill'),
-        marks: least('rect:not(.fill-rest)', 'fill')};
-    })()"""
     grounds = set()
     for dark in (False, True):
         tab.open(page, dark=dark)
-        found = tab.value(contrast)
+        found = tab.contrast()
         grounds.add(tab.value("getComputedStyle(document.body).backgroundColor"))
 
         assert found["text"] >= 4.5

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from python_on_whales import Container, docker
 
 from integration.pipeline import (
     Job,
@@ -24,11 +25,16 @@ from integration.pipeline import (
     wait_until_healthy,
     write_programs,
 )
-from integration.station import Station, docker
+from integration.station import Station
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-of-a-pipeline"
-HARD = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+HARD: dict[str, Any] = {
+    "read_only": True,
+    "tmpfs": ["/tmp"],
+    "cap_drop": ["ALL"],
+    "security_options": ["no-new-privileges"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +58,19 @@ def image(runner: Path, embedded_station: Station) -> Iterator[str]:
         yield name
     finally:
         # Its name by what it is made from goes with the station.
-        docker("image", "rm", "--force", name)
+        docker.image.remove(name, force=True)
         (runner / "image.tar").unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
-def service(image: str) -> Iterator[str]:
+def service(image: str) -> Iterator[Container]:
     """One that runs, hardened, with a known key."""
-    container = docker("run", "--detach", *HARD, "--env", f"GRIDTIE_KEY={KEY}", image)
+    container = docker.run(image, detach=True, envs={"GRIDTIE_KEY": KEY}, **HARD)
     try:
         wait_until_healthy(container)
         yield container
     finally:
-        docker("rm", "--force", "--volumes", container)
+        container.remove(force=True, volumes=True)
 
 
 def test_the_image_comes_back_from_a_cache(image: str, runner: Path) -> None:
@@ -114,7 +120,7 @@ def test_the_pages_pytest_project_asks_the_model_by_openais_sdk(image: str, runn
     project.mkdir()
     for name in ("conftest.py", "test_review.py"):
         (project / name).write_bytes((runner / name).read_bytes())
-    before = set(docker("ps", "--all", "--quiet").split())
+    before = {each.id for each in docker.container.list(all=True)}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", str(project), str(project)],
         env={**os.environ, "GRIDTIE_IMAGE": image, "PYTHONPATH": str(ROOT / "src"), "CI": "true"},
@@ -123,26 +129,36 @@ def test_the_pages_pytest_project_asks_the_model_by_openais_sdk(image: str, runn
         text=True,
         check=False,
     )
-    left = set(docker("ps", "--all", "--quiet", "--filter", f"ancestor={image}").split()) - before
+    left = {each.id for each in docker.container.list(all=True, filters=[("ancestor", image)])} - before
 
     assert "1 passed" in done.stdout, done.stdout + done.stderr
     assert not left
 
 
-def test_it_runs_as_nobody_with_nothing_of_the_key_in_its_programs(service: str) -> None:
+def test_it_runs_as_nobody_with_nothing_of_the_key_in_its_programs(service: Container) -> None:
     """The first process was given the key; what serves was not, and nothing of it is written down."""
     look = (
         "for each in /proc/[0-9]*; do line=$(tr '\\0' ' ' <$each/cmdline); case $line in "
         "*gridtie-service*|*--ready*) ;; /usr/bin/python3*) echo $line; cat $each/environ; esac; done; id -u"
     )
-    shown = subprocess.run(["docker", "exec", service, "sh", "-c", look], capture_output=True, check=False)
-    files = docker("exec", service, "sh", "-c", f"grep -rl {KEY[:6]}.{KEY[7:]} /tmp /etc/gridtie || true")
-    log = subprocess.run(["docker", "logs", service], capture_output=True, check=True)
+    # A process may end while it is looked at.
+    shown = str(service.execute(["sh", "-c", f"{look}; true"]))
+    files = service.execute(["sh", "-c", f"grep -rl {KEY[:6]}.{KEY[7:]} /tmp /etc/gridtie || true"])
 
-    assert [name in shown.stdout for name in (b"gridtie-engine", b"gridtie-router", b"llama-server")] == [True] * 3
-    assert shown.stdout.endswith(b"65534\n")
-    assert KEY.encode() not in shown.stdout + log.stdout + log.stderr
+    assert [name in shown for name in ("gridtie-engine", "gridtie-router", "llama-server")] == [True] * 3
+    assert shown.endswith("65534")
+    # Both of its streams.
+    assert KEY not in shown + str(service.logs())
     assert files == ""
+
+
+def ended(image: str, **options: Any) -> tuple[int, str]:
+    """Exit status and log of a container that is to end by itself."""
+    container = docker.run(image, detach=True, **options)
+    try:
+        return docker.wait(container), str(container.logs())
+    finally:
+        container.remove(force=True, volumes=True)
 
 
 def test_a_routing_file_that_is_mounted_is_in_force(image: str, tmp_path: Path) -> None:
@@ -150,45 +166,39 @@ def test_a_routing_file_that_is_mounted_is_in_force(image: str, tmp_path: Path) 
     routing.write_text("version: 1\nrulez: []\n")
     routing.chmod(0o644)
     tmp_path.chmod(0o755)
-    mount = f"{routing}:/etc/gridtie/llm_routing.yaml:ro"
-    done = subprocess.run(
-        ["docker", "run", "--rm", "--volume", mount, "--env", f"GRIDTIE_KEY={KEY}", image],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    mount = (routing, "/etc/gridtie/llm_routing.yaml", "ro")
 
-    assert done.returncode == 2
-    assert "rulez" in done.stderr
+    status, told = ended(image, volumes=[mount], envs={"GRIDTIE_KEY": KEY})
+
+    assert status == 2
+    assert "rulez" in told
 
 
 @pytest.mark.parametrize(("key", "said"), [("", "GRIDTIE_KEY is not set"), ("short", "has 5 characters, wanted 16")])
 def test_without_a_usable_key_it_ends_at_once_and_says_so(image: str, key: str, said: str) -> None:
-    done = subprocess.run(
-        ["docker", "run", "--rm", "--env", f"GRIDTIE_KEY={key}", image], capture_output=True, text=True, check=False
-    )
+    status, told = ended(image, envs={"GRIDTIE_KEY": key})
 
-    assert done.returncode == 2
-    assert said in done.stderr
+    assert status == 2
+    assert said in told
 
 
 def test_the_image_says_what_it_is_and_exposes_one_port(image: str) -> None:
-    format_ = '{{index .Config.Labels "org.opencontainers.image.version"}} {{json .Config.ExposedPorts}}'
+    config = docker.image.inspect(image).config
     version = (ROOT / "src/gridtie/host/version.py").read_text().split('"')[-2]
 
-    assert docker("image", "inspect", "--format", format_, image) == f'{version} {{"8484/tcp":{{}}}}'
+    assert config.labels["org.opencontainers.image.version"] == version
+    assert list(config.exposed_ports) == ["8484/tcp"]
 
 
 def test_a_stop_ends_it_before_docker_would_kill_it(image: str) -> None:
-    container = docker("run", "--detach", *HARD, "--env", f"GRIDTIE_KEY={KEY}", image)
+    container = docker.run(image, detach=True, envs={"GRIDTIE_KEY": KEY}, **HARD)
     try:
         wait_until_healthy(container)
         began = time.monotonic()
-        docker("stop", "--time", "30", container)
+        container.stop(time=30)
         stopped = time.monotonic() - began
 
-        assert docker("inspect", "--format", "{{.State.ExitCode}}", container) == "0"
+        assert container.state.exit_code == 0
         assert stopped < 15
     finally:
-        docker("rm", "--force", "--volumes", container)
+        container.remove(force=True, volumes=True)

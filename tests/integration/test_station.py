@@ -13,9 +13,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from python_on_whales import docker
 
 from gridtie.host.cli import main as host
-from integration.station import Station, docker
+from integration.station import Station
 
 # About 12,000 tokens: more than the small model's whole context.
 TOO_LONG = "red green blue " * 4000
@@ -148,9 +149,9 @@ def test_answers_that_clients_saw_are_in_the_ledger_after_the_router_is_killed_u
         for _ in range(4):
             pool.submit(ask)
         time.sleep(5)
-        docker("kill", "--signal", "KILL", station.router)
+        docker.kill(station.router, signal="KILL")
         stop.set()
-    docker("start", station.router)
+    docker.start(station.router)
     station.wait_until_ready()
 
     assert len(seen) > 3

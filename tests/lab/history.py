@@ -14,6 +14,7 @@ from lab.host import CHECKOUT, Host, succeeded
 
 # By the commit that was released; there are no tags.
 RELEASES = {"1.0.0": "710d345"}
+ROUTING = "config/llm_routing.yaml"
 
 
 def archive(version: str) -> bytes:
@@ -39,8 +40,11 @@ def clone(machine: Host, version: str) -> None:
 
 
 def switch(machine: Host, version: str) -> None:
-    """Another version of the machine's checkout, with the person's edits, as docs/upgrade.md says."""
-    succeeded(machine.run(f"git stash --quiet && git checkout --quiet {version} && git stash pop --quiet"))
+    """Another version of the machine's checkout, with the person's own routing file, as docs/upgrade.md says."""
+    whole = f"git checkout --quiet stash@{{0}} -- {ROUTING} && git stash drop --quiet"
+    succeeded(
+        machine.run(f"git stash --quiet && git checkout --quiet {version} && (git stash pop --quiet || {{ {whole}; }})")
+    )
 
 
 def sources(directory: Path, version: str) -> tuple[dict[str, bytes], dict[str, Any]]:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from python_on_whales import docker
+
 CHECKOUT = Path(__file__).parents[2]
 CA_INSIDE = "/usr/local/share/corporate-ca.pem"
 CA_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -91,7 +93,7 @@ class Host:
 
     def restart(self) -> None:
         """Reboot it: everything in memory is gone, the disk stays."""
-        subprocess.run(["docker", "restart", "--time", "20", self.name], check=True, capture_output=True)
+        docker.restart(self.name, time=20)
         self.wait_until_up()
 
     def wait_until_up(self, limit: float = 180) -> None:
@@ -165,8 +167,8 @@ def host(
         yield machine
     finally:
         if not keep:
-            subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
-            subprocess.run(["docker", "volume", "rm", "--force", name], check=True, capture_output=True)
+            docker.remove(name, force=True, volumes=True)
+            docker.volume.remove(name)
 
 
 def let_docker_work(machine: Host) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plugins.module_utils.gridtie_sources import apt_indexes
+from python_on_whales import docker
 
 # git, make and Python are what the README asks for; the rest makes it a machine: an init system, sudo, a network.
 PACKAGES = (
@@ -60,7 +61,7 @@ def once(tag: str, make: Callable[[], None]) -> None:
     """Have an image made unless it is there. Test files run side by side: whoever comes second to one waits for it."""
     with (Path(tempfile.gettempdir()) / f"{tag.replace('/', '-').replace(':', '-')}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if subprocess.run(["docker", "image", "inspect", tag], capture_output=True, check=False).returncode:
+        if not docker.image.exists(tag):
             make()
 
 
@@ -72,5 +73,5 @@ def bootstrap(distribution: Distribution, packages: tuple[str, ...], tag: str) -
         command = ["docker", "import", "--change", 'CMD ["/lib/systemd/systemd"]', "-", tag]
         subprocess.run(command, stdin=archive.stdout, check=True, capture_output=True)
     if archive.returncode:
-        subprocess.run(["docker", "image", "rm", tag], check=True, capture_output=True)
+        docker.image.remove(tag)
         raise RuntimeError(f"bootstrapping {distribution.name} from {mirror()} failed with {archive.returncode}")

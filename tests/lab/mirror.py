@@ -15,7 +15,6 @@ libraries, and that there are no GPU backends.
 from __future__ import annotations
 
 import io
-import json
 import os
 import platform
 import re
@@ -31,6 +30,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from python_on_whales import docker
 
 from lab import history, image, images
 from lab.host import CHECKOUT, Host, succeeded
@@ -62,10 +63,7 @@ class Server:
 
     def run(self, script: str) -> str:
         """Output of a shell script that must succeed, run in the mirror's container, in the directory it serves."""
-        command = ["docker", "exec", "--workdir", SERVED, self.container, "sh", "-euc", script]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{script}: {done.stderr}"
-        return done.stdout
+        return str(docker.execute(self.container, ["sh", "-euc", script], workdir=SERVED))
 
     def sha256(self, version: str) -> str:
         """What the mirror's list says of the version's archive."""
@@ -108,15 +106,13 @@ class Server:
 def serve(network: str = "bridge") -> Iterator[Server]:
     """A mirror on a Docker network, gone afterwards."""
     name = f"{PREFIX}-mirror-{uuid.uuid4().hex[:8]}"
-    run = ["docker", "run", "--detach", "--name", name, "--network", network, build()]
-    subprocess.run(run, check=True, capture_output=True)
+    container = docker.run(build(), detach=True, name=name, networks=[network])
     try:
-        networks = json.loads(_docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
-        url = f"http://{networks[network]['IPAddress']}"
+        url = f"http://{container.network_settings.networks[network].ip_address}"
         wait_for(f"{url}/v2/library/{MODEL.replace(':', '/manifests/')}")
         yield Server(url, name, old_version(), new_version(), _file())
     finally:
-        subprocess.run(["docker", "rm", "--force", "--volumes", name], check=True, capture_output=True)
+        container.remove(force=True, volumes=True)
 
 
 def compiled() -> bool:
@@ -210,10 +206,6 @@ def libgomp() -> bytes:
 
 def _file() -> str:
     return str(images.artefacts()["ollama"]["archives"][platform.machine()]["file"])
-
-
-def _docker(*words: str) -> str:
-    return subprocess.run(["docker", *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def wait_for(url: str, limit: float = 120) -> None:

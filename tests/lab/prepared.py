@@ -11,6 +11,8 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from python_on_whales import docker
+
 from lab import image, images
 from lab.host import CHECKOUT, Host, host, let_docker_work, succeeded
 
@@ -42,12 +44,9 @@ def load(machine: Host, reference: str) -> None:
 def hand_environment(machine: Host) -> None:
     """Put the environment, as `make venv` makes it, into the checkout of `dev`."""
     unpack = "tar -x --no-same-owner -C /home/dev/gridtie"
-    made = _environment()
-    holder = subprocess.run(["docker", "create", made, "-"], check=True, capture_output=True, text=True).stdout.strip()
-    try:
-        _pipe(f"docker cp {holder}:/.venv -", f"docker exec -i --user dev {machine.name} {unpack}")
-    finally:
-        subprocess.run(["docker", "rm", holder], check=True, capture_output=True)
+    # The image has no program; it is never started.
+    with docker.container.create(_environment(), ["-"]) as holder:
+        _pipe(f"docker cp {holder.id}:/.venv -", f"docker exec -i --user dev {machine.name} {unpack}")
 
 
 def _environment() -> str:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 
 import pytest
+from python_on_whales import docker
 
 import installed
 from lab.host import CHECKOUT, Host, Result, succeeded
@@ -53,7 +53,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     with prepared("router", "engine-embedded", hostname="team") as host:
         host.root("rm -rf /home/dev/gridtie && apt-get -qq update && apt-get -qq install -y python3-venv")
         host.root(f"install -d -o dev -g dev {TEAM}")
-        subprocess.run(["docker", "cp", str(tarball), f"{host.name}:/home/dev/gridtie.tar.gz"], check=True)
+        docker.copy(tarball, (host.name, "/home/dev/gridtie.tar.gz"))
         for name, content in FILES.items():
             host.write(f"{TEAM}/{name}", content)
         yield host
@@ -107,7 +107,7 @@ def test_a_machine_that_pulls_the_teams_repository_runs_the_same_and_changes_not
 
     output = succeeded(machine.run(f"ansible/bin/ansible-pull -U file://{TEAM} -i hosts", cwd="/home/dev"))
 
-    assert re.search(r"ok=\d+ +changed=0 .*failed=0", output)
+    assert re.search(r"ok=\d+ +changed=0 .*failed=0", output), output
 
 
 def test_a_bill_is_made_by_the_collections_own_playbook_where_it_was_typed(machine: Host) -> None:

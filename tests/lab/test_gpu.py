@@ -25,7 +25,10 @@ PLAY = """
 - hosts: all
   gather_facts: false
   tasks:
-    - gridtie.gridtie.gridtie_gpu: {root: %(root)s, docker_version: "28.3.0"}
+    - gridtie.gridtie.gridtie_gpu:
+        root: %(root)s
+        docker_version: "28.3.0"
+        devices: "{{ gridtie_gpu_devices | default('all') }}"
       register: seen
     - ansible.builtin.include_role: {name: gridtie.gridtie.gpu, public: true}
       vars:
@@ -180,6 +183,25 @@ def test_the_role_hands_on_what_the_engine_computes_on_and_changes_nothing(
 
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     assert says in done.stdout
+    assert "changed=0" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("case", "named", "says"),
+    [
+        ("rtx-3090-two", [1], "on=cuda by=engine.devices.yaml"),
+        ("rtx-3090-two", [0, 1], "on=cuda by=engine.nvidia.yaml"),
+        ("rx-7900-xtx-two", ["GPU-00000000000000ff"], "on=rocm by=engine.amd.yaml:engine.devices.yaml"),
+        ("rtx-3090-two", [2], "gridtie_gpu_devices names 2, which is no card of this machine; name some of these: 0 ("),
+    ],
+)
+def test_of_several_cards_the_engine_gets_those_that_were_named(
+    case: str, named: list[object], says: str, bare: Host
+) -> None:
+    place(bare, recorded(bare, case))
+    done = play(bare, "-e", json.dumps({"gridtie_gpu_devices": named}))
+
+    assert says in " ".join((done.stdout + done.stderr).split())
     assert "changed=0" in done.stdout
 
 

@@ -29,6 +29,11 @@ PINS = {
     "/etc/gridtie/pins.json": {"schema": 1, "images": {"docker.io/library/debian:trixie-slim": f"sha256:{'a' * 64}"}},
     "/var/lib/gridtie/models/pins.json": {"schema": 1, "models": {"llama3.2:1b": {"manifest": "b" * 64}}},
 }
+# What was called otherwise then, as an owner of 1.0.0 has it: a variable in the inventory, a machine that was recorded.
+# The routing file of 1.0.0 has the others (`floor`, the alias and the purpose `probe`), and stays as it is.
+INVENTORY = "inventories/localhost/group_vars/all.yml"
+OLD_VARIABLE = "gridtie_require_pins: false\n"
+RECORDED = "~/machine.json"
 STATION_KEY, APP_KEY = ".config/gridtie/key", "app.key"
 CLOUD_PORT = 8443
 
@@ -198,6 +203,7 @@ def tried(machine: Host, answer: dict[str, Any]) -> set[str]:
 @pytest.fixture(scope="module")
 def before(machine: Host) -> Before:
     """The station of 1.0.0: made, given a cloud, a key and rules of its owner's, and used."""
+    machine.write(f"/home/dev/gridtie/{INVENTORY}", OLD_VARIABLE)
     succeeded(machine.run(SITE))
     edit(machine, address=add_cloud(machine), port=CLOUD_PORT)
     succeeded(machine.run(f"umask 077; sudo gridtie keys add app --environment production >~/{APP_KEY}"))
@@ -218,6 +224,7 @@ def before(machine: Host) -> Before:
     assert told["refused"][0] == 400, came
     assert told["above the budget"][0] == 402, came
     asked = {name: str(answer["request-id"]) for name, answer in came.items()}
+    succeeded(machine.run(f"sudo gridtie fit --json >{RECORDED}"))
     assert schema(machine) == 1
     return Before(asked, rows_of(machine, set(asked.values())), usage(machine))
 
@@ -270,8 +277,57 @@ def test_what_it_had_recorded_of_digests_is_in_the_lock_and_still_where_it_was(m
     assert {path: json.loads(machine.root(f"cat {path}")) for path in PINS} == PINS
 
 
-def test_a_second_run_changes_nothing(machine: Host) -> None:
-    assert "changed=0" in succeeded(machine.run(SITE))
+@pytest.fixture(scope="module")
+def second_run(machine: Host) -> str:
+    """What a run says that finds the station upgraded, with lines that a terminal broke put together."""
+    return " ".join(succeeded(machine.run(SITE)).split())
+
+
+def test_a_second_run_changes_nothing(second_run: str) -> None:
+    assert "changed=0" in second_run
+
+
+def test_a_variable_by_its_old_name_counts_and_each_run_says_the_new_one_once(machine: Host, second_run: str) -> None:
+    told = "gridtie_require_pins is called gridtie_pins now (true is require, false is learn)"
+    assert second_run.count(told) == 1
+    # Neither the file nor what it says was touched.
+    assert succeeded(machine.run(f"cat {INVENTORY}")) == OLD_VARIABLE
+
+    refused = machine.run(f'{SITE[:-1]} -e gridtie_require_pins=perhaps"')
+
+    assert refused.code != 0
+    assert "gridtie_require_pins is 'perhaps'" in " ".join(refused.output.split())
+
+
+def test_old_names_in_the_routing_file_hold_and_the_doctor_tells_each_new_one_once(machine: Host) -> None:
+    checks = json.loads(succeeded(machine.run("sudo gridtie doctor --json")))["checks"]
+    (found,) = (check["found"] for check in checks if "`floor` is called" in check["found"])
+
+    assert found.count("`floor` is called `min_score` since 1.1.0") == 1
+    assert found.count('the alias "probe" is called "smoke-test" since 1.1.0') == 1
+    assert found.count('the purpose "probe" is called "smoke-test" since 1.1.0') == 1
+    for alias in ("probe", "smoke-test"):
+        assert ask(machine, model=alias)["locality"] == "local"
+
+
+def test_options_by_their_old_names_do_what_the_new_ones_do_and_say_so_beside_the_output(machine: Host) -> None:
+    old = f"gridtie fit --json --profile {RECORDED} --kv-type f16 --no-flash-attention"
+    new = f"gridtie fit --json --machine {RECORDED} --kv f16 --flash-attention off"
+
+    told = succeeded(machine.run(f"{old} 2>&1 >~/old.json"))
+    silent = succeeded(machine.run(f"{new} 2>&1 >~/new.json"))
+
+    assert told.splitlines() == [
+        "--profile is called --machine since 1.1.0; both work",
+        "--kv-type is called --kv since 1.1.0; both work",
+        "--no-flash-attention is called --flash-attention off since 1.1.0; both work",
+    ]
+    assert silent == ""
+    found, wanted = (json.loads(succeeded(machine.run(f"cat ~/{name}.json"))) for name in ("old", "new"))
+    assert found == wanted
+    # What a program of before reads.
+    assert found["room"] == found["available_memory"]
+    assert {model["largest_context"] == model["max_context"] for model in found["models"]} == {True}
 
 
 def test_its_engine_is_a_user_of_its_own_and_models_are_roots(machine: Host) -> None:

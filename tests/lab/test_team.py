@@ -28,6 +28,7 @@ from typing import Any
 import pytest
 import yaml
 from plugins.plugin_utils.gridtie_certificates import Authority
+from python_on_whales import docker
 
 from gridtie.lock import read
 from lab import image
@@ -110,7 +111,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     directory = tmp_path_factory.mktemp("team")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "key")], check=True)
     network = f"gridtie-lab-{uuid.uuid4().hex[:8]}"
-    subprocess.run(["docker", "network", "create", network], check=True, capture_output=True)
+    docker.network.create(network)
     try:
         with ExitStack() as stack:
             tag = image.build(more=image.DOCKER)
@@ -130,7 +131,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
             found.write_inventory(all=shortcuts(directory))
             yield found
     finally:
-        subprocess.run(["docker", "network", "rm", network], check=True, capture_output=True)
+        docker.network.remove(network)
 
 
 def shortcuts(directory: Path) -> dict[str, Any]:

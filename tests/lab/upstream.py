@@ -29,6 +29,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
+from python_on_whales import docker
 
 from gridtie.artefacts import Offer, update, updated
 from gridtie.artefacts.edit import set_value
@@ -177,17 +178,17 @@ def serve() -> Iterator[Server]:
         tls = Path(directory)
         make_authority(tls, *NAMES)
         tls.chmod(0o755)
-        _docker("network", "create", name)
+        network = docker.network.create(name)
         try:
-            aliases = [f"--network-alias={each}" for each in NAMES]
-            _docker("run", "--detach", "--name", name, "--network", name, *aliases, f"--volume={tls}:/srv/tls:ro", tag)
-            digests = json.loads(_docker("inspect", "--format", '{{index .Config.Labels "digests"}}', name))
+            place = {"networks": [network], "network_aliases": NAMES}
+            container = docker.run(tag, detach=True, name=name, volumes=[(tls, "/srv/tls", "ro")], **place)
+            digests = json.loads(container.config.labels["digests"])
             server = Server(name, name, (tls / "ca.pem").read_text(encoding="utf-8"), digests)
             _wait(server)
             yield server
         finally:
-            subprocess.run(["docker", "rm", "--force", "--volumes", name], capture_output=True, check=False)
-            subprocess.run(["docker", "network", "rm", name], capture_output=True, check=False)
+            docker.remove(name, force=True, volumes=True)
+            network.remove()
 
 
 def build() -> str:

@@ -21,6 +21,20 @@ PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil
 # A busy machine of two cores starts it in ten.
 _LIMIT_S = 60.0
 
+# Contrast as WCAG counts it, against the ground of the page: the least that text, labels of plots and marks have.
+_CONTRAST = """(() => {
+  const parts = colour => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const light = colour => { const [r, g, b] = parts(colour).map(v => (v /= 255) <= 0.03928 ? v / 12.92
+    : ((v + 0.055) / 1.055) ** 2.4); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const paper = light(getComputedStyle(document.body).backgroundColor);
+  const against = colour => { const [a, b] = [light(colour), paper].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05); };
+  const least = (query, name) => Math.min(...[...document.querySelectorAll(query)].map(
+    each => against(getComputedStyle(each)[name])));
+  return {text: least('p, td, th, li, h2, .card span', 'color'), labels: least('svg text', 'fill'),
+    marks: least('rect:not(.fill-rest):not(.hit)', 'fill')};
+})()"""
+
 
 class Tab:
     """One page: what it asked of the network and what it complained of are kept."""
@@ -50,13 +64,13 @@ class Tab:
                 assert "error" not in said, said
                 return dict(said["result"])
 
-    def open(self, path: Path, *, width: int = 1100, dark: bool = False) -> None:
-        """Show a file on a screen of this width."""
+    def open(self, page: Path | str, *, width: int = 1100, dark: bool = False) -> None:
+        """Show a file, or an address, on a screen of this width."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.ask("Emulation.setEmulatedMedia", features=scheme)
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 600)
         self._loaded = False
-        self.ask("Page.navigate", url=path.as_uri())
+        self.ask("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         while not self._loaded:
             self._message()
 
@@ -66,9 +80,30 @@ class Tab:
         assert result.get("subtype") != "error", result
         return result.get("value")
 
-    def screenshot(self) -> bytes:
-        """PNG of the whole page."""
-        return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=True)["data"])
+    def until(self, expression: str, seconds: float = _LIMIT_S) -> Any:
+        """The same once it comes to something that counts as true."""
+        limit = time.monotonic() + seconds
+        while not (found := self.value(expression)):
+            assert time.monotonic() < limit, f"{expression} is still {found!r}; complaints: {self.complaints}"
+            time.sleep(0.05)
+        return found
+
+    def contrast(self) -> dict[str, float]:
+        """The least contrast of text, of labels in plots, and of what plots are drawn with."""
+        return dict(self.value(_CONTRAST))
+
+    def press(self, key: str, code: int, *, text: str = "") -> None:
+        """A key of the keyboard: its name, its virtual code, and what it types."""
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
+
+    def screenshot(self, *, top: int = 0, height: int | None = None) -> bytes:
+        """PNG of the whole page, or of `height` pixels of it from `top` on."""
+        part = {}
+        if height is not None:
+            width = self.value("document.documentElement.clientWidth")
+            part["clip"] = {"x": 0, "y": top, "width": width, "height": height, "scale": 1}
+        return base64.b64decode(self.ask("Page.captureScreenshot", captureBeyondViewport=True, **part)["data"])
 
     def printed(self) -> bytes:
         """PDF, as it comes out of a printer."""

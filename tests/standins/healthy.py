@@ -15,6 +15,7 @@ from gridtie.host.doctor.check import Check, Result, examine
 from gridtie.host.doctor.checks import CHECKS
 from gridtie.host.doctor.look import Look
 from gridtie.host.doctor.probe import Owned
+from gridtie.host.firewall import firewall
 from gridtie.host.gpu import Survey
 from gridtie.host.router import Answer, Unreachable
 
@@ -207,10 +208,19 @@ class Healthy:
         self.free = 100 * 1024 * MIB
         # Of the units that make backups, what systemd says; "" of one that is not there.
         self.backup_timer, self.backup_result = "inactive", "success"
+        # The kernel's tables, as nft lists that of the station, and the unit that loads it.
+        self.nft = Ran(1, "", "Error: No such file or directory")
+        self.firewall_unit = "ActiveState=active\nUnitFileState=enabled\n"
         self.graphics = Survey()
         self.chats = 0
         # The names that chats asked for.
         self.asked: set[str] = set()
+
+    def lets_in(self, *ranges: str) -> None:
+        """Other machines reach it from these alone."""
+        declared = {"table": "gridtie", "ports": [8443, 8484], "ranges": list(ranges)}
+        self.station["expected"]["firewall"] = {**declared, "unit": "gridtie-firewall.service"}
+        self.nft = Ran(0, firewall("gridtie", [8443, 8484], ranges).text, "")
 
     # -- what a check may do -----------------------------------------------------------------------------------------
 
@@ -219,6 +229,10 @@ class Healthy:
             return self._show(argv[3])
         if list(argv[:3]) == ["systemctl", "show", "--property=ActiveState,Result"]:
             return Ran(0, f"ActiveState={self.backup_timer}\nResult={self.backup_result}\n", "")
+        if list(argv) == ["systemctl", "show", "--property=ActiveState,UnitFileState", "gridtie-firewall.service"]:
+            return Ran(0, self.firewall_unit, "")
+        if list(argv) == ["/usr/sbin/nft", "--stateless", "list", "table", "inet", "gridtie"]:
+            return self.nft
         assert list(argv[:3]) == ["docker", "--host", "unix:///var/run/docker.sock"]
         match list(argv[3:]):
             case ["version", *_]:

@@ -21,7 +21,11 @@ ALLOWED = {
     "ledger": {"config", "dialects"},
     "providers": {"host.purpose_names", "dialects", "upstream", "config"},
     "routing": {"providers", "dialects", "upstream", "config", "ledger"},
-    "gateway": {"routing", "providers", "dialects", "upstream", "config", "ledger", "host.origins", "host.audit"},
+    # The dashboard's history is the report's arithmetic, its colours the report's page.
+    "gateway": {
+        *("routing", "providers", "dialects", "upstream", "config", "ledger", "report", "page"),
+        *("host.origins", "host.audit", "host.decision_words", "host.version"),
+    },
     "agents": {"host.sandbox"},
     "artefacts": {"host", "config"},
     "bench": {"routing", "providers", "dialects", "upstream", "config", "ledger", "page", "host"},
@@ -66,10 +70,12 @@ HOST_ORDER = [
         "tool_calls",
         "plain_yaml",
         "printable",
+        "decision_words",
         "origins",
         "audit",
         "key_limits",
         "turn_over",
+        "firewall",
     },
     {
         *("catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu"),

@@ -27,6 +27,7 @@ from gridtie.artefacts.update import (
 )
 from gridtie.artefacts.upstream import archive_sums, image_digest
 from gridtie.artefacts.wheel import wheel_for
+from gridtie.host.commands.former_options import add_former_options
 
 _ROOT = Path(__file__).resolve().parents[3]
 # Where Ollama comes from, as gridtie_ollama_source has it.
@@ -88,10 +89,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--replace", action="store_true", help="let other sums take the place of recorded ones")
     parser.add_argument("--partial", action="store_true", help="the source need not have every archive")
     parser.add_argument("--no-images", action="store_true", help="leave the digests of images as they are")
-    # What --only release was called before.
-    parser.add_argument(
-        "--no-module", dest="only", action="store_const", const=RELEASE, default=None, help=argparse.SUPPRESS
-    )
+    add_former_options(parser, {"--no-module": ("--only", RELEASE)}, since="1.1.0")
     parser.add_argument(
         "--file",
         type=Path,

@@ -76,7 +76,7 @@ def parse(raw: bytes, file: str) -> Source:
     try:
         return _build(text, file)
     except yaml.MarkedYAMLError as error:
-        raise _error(file, *_syntax(error, text)) from error
+        raise _error(file, *(_merge(text) or _syntax(error, text))) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise _error(file, "not YAML: it holds a control character", line, "remove it") from error
@@ -101,6 +101,14 @@ def _build(text: str, file: str) -> Source:
 
 def _error(file: str, what: str, line: int | None = None, fix: str = "") -> ConfigError:
     return ConfigError([Problem(file=file, line=line, what=what, fix=fix)])
+
+
+def _merge(text: str) -> tuple[str, int, str] | None:
+    """What it means that git left both versions of some lines in the file; None where it did not."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("<<<<<<< "):
+            return "git could not merge these lines", number, "keep one version of them, without git's marks"
+    return None
 
 
 def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | None, str]:

@@ -19,7 +19,7 @@ from gridtie.gateway.error_format import format_for
 from gridtie.gateway.errors import Fault
 from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.hosts import Hosts, ports
-from gridtie.gateway.keys import Bounded
+from gridtie.gateway.keys import Bounded, presented
 from gridtie.gateway.origins import Origins
 from gridtie.gateway.path_key import take_key, without_key
 from gridtie.gateway.response import JSON, retry_fields
@@ -28,11 +28,9 @@ from gridtie.gateway.settings import Loaded
 from gridtie.gateway.telemetry import Telemetry
 from gridtie.routing.bounds import longest
 from gridtie.routing.held_bytes import HeldBytes
-from gridtie.routing.key_policy import KeyPolicy
 from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
 
-_BEARER = b"bearer "
 _BEARER_WANTED = b"www-authenticate: Bearer\r\n"
 # Paths that clients know and this router does not have, by how they begin.
 _UNSERVED = {
@@ -147,16 +145,16 @@ class App:
     def _identify(self, exchange: Exchange, route: Route) -> bool:
         """Find out whose request it is. False where it has been answered."""
         head = exchange.head
-        presented = _presented(head.headers)
-        head.key = key = self._keys.lookup(presented) if presented else None
+        sent = presented(head.headers)
+        head.key = key = self._keys.lookup(sent) if sent else None
         if route.public:
-            if key is None and presented and (bounded := self._keys.bounded(presented)) and not bounded.over(time()):
+            if key is None and sent and (bounded := self._keys.bounded(sent)) and not bounded.over(time()):
                 head.key = bounded.key
             return True
         if key is None:
-            bounded = self._keys.bounded(presented) if presented else None
+            bounded = self._keys.bounded(sent) if sent else None
             if bounded is None:
-                found = "this key is not known" if presented else _no_key(head.headers)
+                found = "this key is not known" if sent else _no_key(head.headers)
                 message = f"{found}; send a key of this router as `Authorization: Bearer` or x-api-key"
                 return self._no(exchange, 401, "invalid_key", message, _BEARER_WANTED)
             if over := bounded.over(time()):
@@ -182,9 +180,7 @@ class App:
         name, ends = bounded.key.name, bounded.ends
         found = self._of_keys.get((name, ends))
         if found is None:
-            policy, models, budgets = loaded.policy, frozenset(bounded.limits.models), list(bounded.budgets())
-            if models or budgets:
-                policy = KeyPolicy(policy, budgets, models)
+            policy = bounded.policy(loaded.policy)
             allowance = Allowance(bounded, self._windows[name])
             found = replace(loaded, policy=policy, targets=policy.targets, allowance=allowance)
             self._of_keys[name, ends] = found
@@ -244,14 +240,6 @@ class App:
     def _no(self, exchange: Exchange, status: int, code: str, message: str, fields: bytes = b"") -> bool:
         self.refuse(exchange, status, code, message, fields)
         return False
-
-
-def _presented(headers: dict[bytes, bytes]) -> bytes:
-    """The key that came with a request, b"" if none did."""
-    authorization = headers.get(b"authorization", b"")
-    if authorization[:7].lower() == _BEARER:
-        return authorization[7:].strip()
-    return headers.get(b"x-api-key", b"").strip()
 
 
 def _no_key(headers: dict[bytes, bytes]) -> str:

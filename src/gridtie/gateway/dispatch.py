@@ -9,7 +9,7 @@ from time import monotonic, time
 from gridtie.config.names import PRIVATE
 from gridtie.dialects.body import NULL
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
-from gridtie.dialects.openai_responses.kept import Earlier, answered, items, together
+from gridtie.dialects.openai_responses.kept import Earlier, answered, items
 from gridtie.dialects.types import InvalidRequest
 from gridtie.gateway.claims import Claims, claims
 from gridtie.gateway.error_format import ErrorFormat
@@ -152,14 +152,20 @@ class Dispatcher:
         owner = (exchange.head.key or _ANYBODY).name
         return self.kept.recall(owner, id, monotonic()) if self._still_its(exchange, owner) else None
 
+    def forget(self, exchange: Exchange, id: str) -> bool:
+        """Keep an answer of the request's key no longer; False where it was not kept."""
+        if self.recall(exchange, id) is None:
+            return False
+        self.kept.forget((exchange.head.key or _ANYBODY).name, id)
+        return True
+
     def _keep(self, exchange: Exchange, facts: Facts, outcome: Outcome, last: bytes) -> None:
         """Keep what the conversation has come to with an answer, which the client is about to get."""
         found, info = answered(last), outcome.info
         if found is not None and self._still_its(exchange, info.key):
-            id, output = found
-            said = together(items(facts.fields.get("input", NULL)), output)
-            earlier = Earlier(said, private=PRIVATE in info.tags, stays=outcome.plan.local_only)
-            self.kept.keep(info.key, id, earlier, monotonic())
+            put = items(facts.fields.get("input", NULL))
+            earlier = found.earlier(put, private=PRIVATE in info.tags, stays=outcome.plan.local_only)
+            self.kept.keep(info.key, found.id, earlier, monotonic())
 
     def _still_its(self, exchange: Exchange, owner: str) -> bool:
         """Whether a key's name is not another holder's by now: keys may be replaced while a request is under way."""

@@ -46,7 +46,7 @@ class KeptAnswers:
         self._rules = rules
         for name in list(self._of):
             if not rules.keep or self._holders.get(name, frozenset()).isdisjoint(holders.get(name, frozenset())):
-                self._forget(name)
+                self._forget_all(name)
         self._holders = holders
         self._fit(monotonic())
 
@@ -61,7 +61,7 @@ class KeptAnswers:
 
     def keep(self, key: str, id: str, earlier: Earlier, now: float) -> None:
         """Keep it; not where it alone is more than one key may hold."""
-        rules, size = self._rules, len(earlier.items)
+        rules, size = self._rules, earlier.size
         if not rules.keep or size > rules.keep_bytes // 2:
             return
         self._drop(key, id)
@@ -73,6 +73,10 @@ class KeptAnswers:
         self._bytes_of[key] = self._bytes_of.get(key, 0) + size
         self.bytes += size
         self._fit(now)
+
+    def forget(self, key: str, id: str) -> None:
+        """Keep it no longer. What a later answer has of it stays with that one."""
+        self._drop(key, id)
 
     def sweep(self, now: float) -> None:
         """Called ten times a second: what is too old is freed, also where nobody asks any more."""
@@ -87,7 +91,7 @@ class KeptAnswers:
         while len(self._all) > self._rules.keep_entries or self.bytes > self._rules.keep_bytes:
             self._drop(*next(iter(self._all)))
 
-    def _forget(self, key: str) -> None:
+    def _forget_all(self, key: str) -> None:
         for id in list(self._of[key]):
             self._drop(key, id)
 

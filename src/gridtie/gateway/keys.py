@@ -5,7 +5,7 @@ The file is written by `gridtie keys` on the host (`gridtie.host.keys` documents
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,11 @@ from gridtie.config.problems import ConfigError, Problem
 from gridtie.config.schema import KEY_BUDGETS, KeyBudget
 from gridtie.host.origins import fault
 from gridtie.routing import refusals
+from gridtie.routing.key_policy import KeyPolicy
 from gridtie.routing.plan import Refusal
+from gridtie.routing.policy import Policy
+
+_BEARER = b"bearer "
 
 _FIX = "`gridtie keys list` on the host shows what is there; `gridtie keys add NAME` writes a new one"
 
@@ -81,6 +85,11 @@ class Bounded(msgspec.Struct, frozen=True, kw_only=True):
             yield KeyBudget(name=f"{name}/day", usd=self.limits.usd_per_day, period="day", key=whose)
         if self.limits.usd_per_month:
             yield KeyBudget(name=f"{name}/month", usd=self.limits.usd_per_month, period="month", key=whose)
+
+    def policy(self, policy: Policy) -> Policy:
+        """The rules as they are for it: its money beside all budgets, and of the models those that it may ask for."""
+        models, budgets = frozenset(self.limits.models), list(self.budgets())
+        return KeyPolicy(policy, budgets, models) if models or budgets else policy
 
 
 class _Previous(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -172,6 +181,17 @@ class Keys:
         """The same for a key with an end or with limits."""
         return self._bounded.get(sha256(presented).digest())
 
+    def of_digest(self, digest: bytes, now: float) -> Key | None:
+        """Whose key has this SHA-256, as long as it opens anything at `now` (Unix seconds)."""
+        bounded = self._bounded.get(digest)
+        if bounded is not None:
+            return None if bounded.over(now) else bounded.key
+        return self._by_digest.get(digest)
+
+    def bounds(self, name: str) -> Bounded | None:
+        """End and limits of the key with this name; None where it has neither, or there is none."""
+        return next((each for each in self._bounded.values() if each.key.name == name and not each.renewed), None)
+
     def limited(self) -> list[Key]:
         """The keys that have an end or limits, each once."""
         return list({each.key.name: each.key for each in self._bounded.values()}.values())
@@ -198,6 +218,14 @@ class Keys:
 
     def __len__(self) -> int:
         return len(self.names())
+
+
+def presented(headers: Mapping[bytes, bytes]) -> bytes:
+    """The key that came with a request, b"" if none did."""
+    authorization = headers.get(b"authorization", b"")
+    if authorization[:7].lower() == _BEARER:
+        return authorization[7:].strip()
+    return headers.get(b"x-api-key", b"").strip()
 
 
 def resolve_environment(key: Key, header: str | None) -> str | Refusal:

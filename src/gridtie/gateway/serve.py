@@ -35,6 +35,7 @@ from gridtie.gateway.app import App
 from gridtie.gateway.audited import Audited
 from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUTDOWN_SECONDS, Certificate
 from gridtie.gateway.client_connection import ClientConnection
+from gridtie.gateway.dashboard import Dashboard
 from gridtie.gateway.dispatch import Dispatcher
 from gridtie.gateway.gauges import of_budgets, of_targets
 from gridtie.gateway.kept_answers import KeptAnswers
@@ -158,6 +159,9 @@ class Router:
         self.kept = KeptAnswers()
         self.dispatcher = Dispatcher(self.runner, self.metering, self.kept)
         self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
+        self.dashboard = Dashboard(
+            self.settings, self.ledger, self.state, self.runner, loop, self.admin.unready, self._totals
+        )
         self.health = Health(self.state)
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
         self._servers: list[asyncio.Server] = []
@@ -170,7 +174,8 @@ class Router:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had."""
         self.port, self.tls_port = await self._bind()
-        routes = [*self.admin.routes(), *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
+        own = (*self.admin.routes(), *self.dashboard.routes())
+        routes = [*own, *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
         self.app = App(routes, self.telemetry, self.sweeper, self.held, self.port)
         self._reloaded(self.settings.current)
         self.settings.subscribe(self._reloaded)
@@ -230,6 +235,7 @@ class Router:
         if not self._shut():
             return
         self.admin.draining = True
+        self.dashboard.end_streams()
         self.app.drain()
         try:
             async with asyncio.timeout(self._options.drain_seconds):
@@ -250,6 +256,7 @@ class Router:
             with suppress(asyncio.CancelledError):
                 await self._watch
         await self.health.close()
+        await self.dashboard.close()
         self.sweeper.stop()
         self.pool.close()
         self._access_log.flush()
@@ -263,6 +270,9 @@ class Router:
         self.app.reload(loaded)
         if self._certificate is not None:
             self._certificate.refresh()
+
+    def _totals(self) -> dict[str, int]:
+        return {"connections": len(self.app.connections), "held_bytes": self.app.held.total}
 
     def _readings(self) -> Iterator[Reading]:
         loaded = self.settings.current

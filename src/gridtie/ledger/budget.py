@@ -26,6 +26,12 @@ def period_start(period: Period, now: float) -> float:
     return month.timestamp()
 
 
+def period_end(period: Period, now: float) -> float:
+    """Unix time at which the calendar period (UTC) around `now` ends."""
+    longest = {"hour": _HOUR, "day": 24 * _HOUR, "month": 31 * 24 * _HOUR}[period]
+    return period_start(period, period_start(period, now) + longest)
+
+
 class Spending:
     """Cloud spend by hour, environment and key, and running totals for the budgets that were asked about."""
 

@@ -223,6 +223,11 @@ MIGRATIONS: tuple[str, ...] = (
     WHERE prices <> '' AND (status < 400 OR status = 499);
     """.replace("@metered@", _METERED.format(more="")),
     # Schema 3, of gridtie 1.1.0: what `gridtie report` reads beside the money is in the view as well.
-    "DROP VIEW metered;" + _METERED.format(more=" tags, tries, locality, first_token, duration, cache_write_tokens,"),
+    "DROP VIEW metered;"
+    + _METERED.format(
+        more=" tags, tries, locality, first_token, duration, cache_write_tokens,\n"
+        "      -- 1.0.0's name for both of them, where an answer had begun.\n"
+        "      reached AND NOT complete AS broken_off,"
+    ),
 )
 VERSION = len(MIGRATIONS)

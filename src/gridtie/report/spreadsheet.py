@@ -21,9 +21,10 @@ def spreadsheet(report: Mapping[str, Any]) -> str:
     writer.writerow(("dimension", "group", "currency", *names))
     for dimension, group, row in lines:
         cells = ("" if row[name] is None else row[name] for name in names)
-        writer.writerow((dimension, _harmless(str(group)), report["currency"], *cells))
+        writer.writerow((dimension, harmless(str(group)), report["currency"], *cells))
     return out.getvalue()
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
     return "'" + text if text.startswith(_FORMULA) else text

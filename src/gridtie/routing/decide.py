@@ -243,7 +243,9 @@ def _alike(one: Candidate, other: Candidate) -> bool:
         return True
     # The order of clouds is one of price and trust, also where their models have one name.
     engines = one.target.locality == other.target.locality == "local"
-    return engines and one.place == other.place and one.target.model == other.target.model
+    # That of the station's own engine and those of others is what `prefer` of the pool says.
+    sides = one.target.own == other.target.own
+    return engines and sides and one.place == other.place and one.target.model == other.target.model
 
 
 def _crowd(state: TargetState) -> str:

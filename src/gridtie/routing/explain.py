@@ -73,7 +73,11 @@ def read_query(body: bytes | bytearray) -> Query:
 
 def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, Any]:
     """What would happen to the request right now, and why; nothing is sent and nothing is reserved."""
-    plan = decide(info, policy, snapshot)
+    return described(info, decide(info, policy, snapshot), policy, snapshot.holds_prefix)
+
+
+def described(info: RequestInfo, plan: Plan, policy: Policy, holds_prefix: str = "") -> dict[str, Any]:
+    """A decision as plain data; `policy` is what it was made by."""
     route = policy.route(info)
     return {
         "model": info.alias or policy.routing.defaults.alias,
@@ -86,7 +90,7 @@ def explain(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> dict[str, 
         "max_cost": route.max_cost,
         "baseline": plan.baseline,
         # The target that holds the prefix of its session; "" where none is known.
-        "holds_prefix": snapshot.holds_prefix,
+        "holds_prefix": holds_prefix,
         "attempts": _attempts(plan),
         "timeouts": msgspec.to_builtins(plan.bounds.timeouts),
         "retries": msgspec.to_builtins(plan.bounds.retries),

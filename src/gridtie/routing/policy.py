@@ -86,7 +86,7 @@ class Policy:
         # Whether several engines serve one model of an alias, or several targets share a place by weight, so that it
         # matters which of them a session was at.
         self.twins = any(
-            alias.shares or len({target.model for target in alias.local}) < len(alias.local)
+            alias.shares or len({(target.model, target.own) for target in alias.local}) < len(alias.local)
             for alias in targets.aliases.values()
         )
 

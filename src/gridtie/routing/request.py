@@ -147,6 +147,15 @@ class Request:
         finally:
             self._release()
 
+    def end_for(self, refusal: Refusal) -> None:
+        """Somebody who may has ended it: upstream is stopped, and the client told why. Idempotent.
+
+        It is metered as one whose client left: a cloud may bill what it has made until now.
+        """
+        if self.phase is not OVER:
+            self.outcome.gone = True
+            self.abandon(refusal)
+
     def fault(self, error: BaseException) -> None:
         """Something of ours is broken: the log says what, and the client does not wait for it."""
         log.error("%s: failed inside the router", self.info.id, exc_info=error)

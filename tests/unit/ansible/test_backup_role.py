@@ -34,12 +34,10 @@ FACTS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def tell(home: Path, **facts: Any) -> dict[str, Any]:
     """The tasks on this machine in check mode: what they would write, and what station.json would say."""
-    home = tmp_path_factory.mktemp("home")
     (home / "play.yml").write_text(PLAY)
-    facts = {**FACTS, "told": str(home / "told.json")}
+    facts = {**FACTS, **facts, "told": str(home / "told.json")}
     command = [
         Path(sys.executable).with_name("ansible-playbook"),
         "--check",
@@ -57,6 +55,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return {"home": str(home), **json.loads((home / "told.json").read_text())}
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return tell(tmp_path_factory.mktemp("home"))
 
 
 def unit(told: dict[str, Any], name: str) -> configparser.ConfigParser:
@@ -89,6 +92,20 @@ def test_where_the_playbook_runs_on_the_station_it_notes_its_lock_and_its_author
         "ca_certificate": f"{told['home']}/.config/gridtie/ca/ca.pem",
         "ca_key": f"{told['home']}/.config/gridtie/ca/ca.key",
     }
+
+
+@pytest.mark.parametrize(("says", "kept"), [("pins: 1", True), ("pins: 2", False), (None, False)])
+def test_a_lock_that_an_earlier_run_named_stays_named_while_it_says_the_same(
+    tmp_path: Path, says: str | None, kept: bool
+) -> None:
+    named, now = tmp_path / "named.yaml", tmp_path / "now.yaml"
+    now.write_text("pins: 1")
+    if says is not None:
+        named.write_text(says)
+
+    told = tell(tmp_path, gridtie_lock_file=str(now), gridtie_station={"controller": {"lock": str(named)}})
+
+    assert told["controller"]["lock"] == str(named if kept else now)
 
 
 def test_the_timer_goes_before_station_json_forgets_it() -> None:

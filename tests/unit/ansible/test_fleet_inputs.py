@@ -220,3 +220,27 @@ def test_an_edited_routing_file_is_judged_as_the_one_that_stays_in_force(tmp_pat
     surprise = next(problem for problem in problems if "surprise" in problem["found"])
     assert surprise["found"].startswith("alice:/etc/gridtie/llm_routing.yaml:2")
     assert "gridtie_routing_edits=replace" in surprise["fix"]
+
+
+# --- firewalls --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ranges", "address", "kept_out"),
+    [
+        (["10.1.0.0/16"], "10.9.0.7", ["alice"]),
+        (["10.1.0.0/16"], "10.1.0.7", []),
+        ([], "10.9.0.7", []),
+        (["10.1.0.0/16"], "alice.lan", []),  # Only a resolver knows where that is.
+        (["the office"], "10.9.0.7", []),  # It has a line of its own.
+    ],
+)
+def test_a_workstation_that_the_servers_firewall_keeps_out_is_named(
+    ranges: list[str], address: str, kept_out: list[str]
+) -> None:
+    hosts: dict[str, Any] = {"gpu": OPEN, "alice": {"gridtie_pool": ["gpu"], "ansible_host": address}, "alone": {}}
+
+    assert (
+        fleet.kept_out({"gridtie_firewall": ranges}, "gpu", fleet.Others(hosts, list(hosts), list(hosts))) == kept_out
+    )
+    assert fleet.kept_out({"gridtie_firewall": ranges}, "alone", fleet.Others(hosts, list(hosts), list(hosts))) == []

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from plugins.module_utils import gridtie_graphics
 from plugins.module_utils.gridtie_image_plan import release_step
 from plugins.module_utils.gridtie_judge import judge
 
@@ -155,6 +156,104 @@ def test_a_card_for_vulkan_needs_no_compute_device(tmp_path: Path) -> None:
 
 def test_a_jetsons_container_is_told_its_jetpack(tmp_path: Path) -> None:
     assert graphics("jetson-orin", tmp_path)["container"]["settings"] == {"GRIDTIE_GPU_JETPACK": "6"}
+
+
+def chosen(case: str, names: Any, root: Path, docker_version: str = "28.3.0") -> dict[str, Any]:
+    """What the roles are told where the inventory names some of the cards."""
+    unpack((ROOT / f"tests/fixtures/gpu/{case}.tree").read_text(), root)
+    return gridtie_graphics.describe(str(root), docker_version=docker_version, devices=names)
+
+
+def overlay_of(found: dict[str, Any]) -> dict[str, Any]:
+    """The engine's part of the compose file that is made for some of the cards."""
+    text = (ROOT / "roles/engine/templates/engine.devices.yaml.j2").read_text()
+    role = Templar(loader=DataLoader(), variables={"_engine_gpu": found["container"]})
+    written = yaml.safe_load(role.template(trust_as_template(text), convert_data=False))
+    assert set(written["services"]) == {"engine"}
+    return dict(written["services"]["engine"])
+
+
+@pytest.mark.parametrize(
+    ("docker_version", "device"),
+    [
+        ("28.3.0", {"driver": "cdi", "device_ids": ["nvidia.com/gpu=1"], "capabilities": ["gpu"]}),
+        ("26.1.5", {"driver": "nvidia", "device_ids": ["1"], "capabilities": ["gpu"]}),
+    ],
+)
+def test_a_container_gets_the_cards_that_were_named_and_no_others(
+    docker_version: str, device: dict[str, Any], tmp_path: Path
+) -> None:
+    found = chosen("rtx-3090-two", [1], tmp_path, docker_version)
+
+    assert found["container"]["overlay"] == "engine.devices.yaml"
+    assert found["expected"] == ["NVIDIA GeForce RTX 3090"]
+    # The same form as where it gets all of them.
+    shipped = "engine.nvidia.yaml" if device["driver"] == "cdi" else "engine.nvidia-runtime.yaml"
+    (whole,) = _devices(yaml.safe_load((ROOT / "compose" / shipped).read_text())["services"]["engine"])
+    assert _devices(overlay_of(found)) == [device]
+    assert (whole["driver"], whole["capabilities"]) == (device["driver"], device["capabilities"])
+
+
+def _devices(engine: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(engine["deploy"]["resources"]["reservations"]["devices"])
+
+
+def test_amds_variable_is_in_the_overlay_beside_the_one_with_its_nodes(tmp_path: Path) -> None:
+    found = chosen("rx-7900-xtx-two", "GPU-00000000000000ff", tmp_path)
+
+    assert found["container"]["overlay"] == "engine.amd.yaml:engine.devices.yaml"
+    assert overlay_of(found) == {
+        "environment": {"ROCR_VISIBLE_DEVICES": "GPU-00000000000000ff", "GGML_VK_VISIBLE_DEVICES": "-1"}
+    }
+
+
+@pytest.mark.parametrize(("source", "seen"), [("release", "1"), ("packages", None)])
+def test_a_service_is_given_them_by_variables_where_it_computes_on_cards(
+    source: str, seen: str | None, tmp_path: Path
+) -> None:
+    variables = yaml.safe_load((ROOT / "roles/engine_ollama/vars/main.yml").read_text())
+    names = ("_ollama_on_cards", "_ollama_cards", "_ollama_environment", "_ollama_stamp")
+    facts = {
+        **{name: trust_as_template(variables[name]) for name in names},
+        "_ollama_settings": {"OLLAMA_MODELS": "/models"},
+        "_ollama_unit_text": "",
+        "_ollama_tree": "",
+        "gridtie_resolved_gpu": chosen("rtx-3090-two", ["1"], tmp_path)["container"],
+        "gridtie_resolved_choice": {"source": source},
+    }
+
+    def environment(**changes: Any) -> dict[str, Any]:
+        role = Templar(loader=DataLoader(), variables={**facts, **changes})
+        return dict(role.template(trust_as_template("{{ _ollama_environment }}")))
+
+    now = environment()
+    assert now.get("CUDA_VISIBLE_DEVICES") == seen
+    assert now["OLLAMA_MODELS"] == "/models"
+    # By another stamp it is started again.
+    without = environment(gridtie_resolved_gpu={"backend": "cuda"})
+    assert (without["GRIDTIE_STAMP"] == now["GRIDTIE_STAMP"]) is (seen is None)
+
+
+def test_a_card_that_is_not_there_stops_the_run_before_anything_is_changed(tmp_path: Path) -> None:
+    found = {**machine(OK, []), "graphics": chosen("rtx-3090-two", [0, 5], tmp_path)}
+    _, problems = judge(found, {**WANTED, "gpu_devices": [0, 5]}, {}, PORT)
+
+    assert [each["found"] for each in problems] == ["gridtie_gpu_devices names 5, which is no card of this machine"]
+    assert "0 (NVIDIA GeForce RTX 3090 at 0000:01:00.0, GPU-11111111" in problems[0]["fix"]
+    assert judge(found, {**WANTED, "gpu_devices": "all"}, {}, PORT)[1] == []
+
+
+def test_an_ollama_that_was_here_before_cannot_be_confined_from_here(tmp_path: Path) -> None:
+    found = {
+        **machine(OK, []),
+        "graphics": chosen("rtx-3090-two", [0], tmp_path),
+        "ollama": {"unit": "ollama.service", "url": "http://127.0.0.1:11434", "version": "0.32.15", "user": "ollama",
+                   "store": "/models", "exposed": False},
+    }  # fmt: skip
+    _, problems = judge(found, {**WANTED, "mode": "auto", "gpu_devices": [0]}, {}, PORT)
+
+    assert "ollama.service was here before and keeps its own settings" in problems[0]["found"]
+    assert "systemctl edit ollama.service" in problems[0]["fix"]
 
 
 @pytest.mark.parametrize(

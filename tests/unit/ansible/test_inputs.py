@@ -9,6 +9,8 @@ import pytest
 from plugins.action import gridtie_inputs as inputs
 from plugins.plugin_utils import gridtie_ranges as ranges
 
+from standins.play import play
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -47,6 +49,19 @@ def test_a_variable_of_an_earlier_version_is_known_and_its_new_name_is_told() ->
     assert [notice.split()[:5] for notice in inputs.renamed(given)] == [
         ["gridtie_require_pins", "is", "called", "gridtie_pins", "now"]
     ]
+
+
+def test_a_run_tells_the_new_name_among_its_notices_once(tmp_path: Path) -> None:
+    """An action's warning is in no line of a run; a notice is."""
+    routing = ROOT / "config" / "llm_routing.yaml"
+    check = {"gridtie.gridtie.gridtie_inputs": {"routing_file": str(routing)}, "register": "told"}
+    show = {"ansible.builtin.debug": {"msg": "{{ told.problems | length }} {{ told.notices }}"}}
+
+    status, output = play(tmp_path, [check, show], {"gridtie_require_pins": False})
+
+    assert status == 0, output
+    (notice,) = inputs.renamed({"gridtie_require_pins"})
+    assert f"0 ['{notice}']" in output
 
 
 def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
@@ -187,6 +202,9 @@ def test_a_sound_site_has_no_problem() -> None:
     assert site_problems(gridtie_listen="", gridtie_tls="off") == []
     assert site_problems(gridtie_listen="127.0.0.1", gridtie_tls="off") == []
     assert site_problems(gridtie_people=[{"name": "alice", "environments": [" Dev"]}]) == []
+    for devices in ("all", [0, 2], "0,1", ["GPU-11111111-2222-3333-4444-555555555555"], [], ["GPU-00000000000000ff"]):
+        assert site_problems(gridtie_gpu_devices=devices) == []
+    assert site_problems(gridtie_firewall=["10.1.0.0/16", "fd00::/8", "10.9.0.7"], gridtie_firewall_ports=[22]) == []
 
 
 @pytest.mark.parametrize(
@@ -216,6 +234,13 @@ def test_a_sound_site_has_no_problem() -> None:
         ({"gridtie_pool": ["gpu"]}, "gpu, which is no host"),
         ({"gridtie_networks": ["a b"]}, "gridtie_networks has 'a b'"),
         ({"gridtie_engine_mode": "native"}, "can join no other"),
+        ({"gridtie_gpu_devices": ["first"]}, "gridtie_gpu_devices has 'first'"),
+        ({"gridtie_gpu_devices": [0], "gridtie_gpu": False}, "gridtie_gpu is off, so that none is used"),
+        ({"gridtie_firewall": "10.1.0.0/16"}, "gridtie_firewall is the text '10.1.0.0/16'"),
+        ({"gridtie_firewall": ["10.1.2.3/16"]}, "the range is 10.1.0.0/16, the address 10.1.2.3"),
+        ({"gridtie_firewall": ["the-office"]}, "gridtie_firewall: 'the-office' is no address and no range"),
+        ({"gridtie_firewall": ["10.0.0.1"], "gridtie_firewall_ports": [70000]}, "gridtie_firewall_ports has 70000"),
+        ({"gridtie_firewall_ports": [22]}, "gridtie_firewall is empty, so that nothing would guard them"),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from plugins.module_utils import (
     gridtie_ports,
     gridtie_release,
 )
-from plugins.modules import gridtie_agent
+from plugins.modules import gridtie_launch_agent
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures" / "mac"
 GIB = 1024**3
@@ -173,7 +173,7 @@ def launchd(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Launchd:
     fake = Launchd()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(gridtie_launchd, "run", fake.ask)
-    monkeypatch.setattr(gridtie_agent, "follow", fake.do)
+    monkeypatch.setattr(gridtie_launch_agent, "follow", fake.do)
     return fake
 
 
@@ -185,7 +185,7 @@ def given(tmp_path: Path, **changes: Any) -> dict[str, Any]:
 
 
 def test_an_agent_is_loaded_once_and_again_only_when_it_differs(launchd: Launchd, tmp_path: Path) -> None:
-    agent = gridtie_agent.Agent("io.gridtie.x.engine")
+    agent = gridtie_launch_agent.Agent("io.gridtie.x.engine")
 
     assert agent.bring(given(tmp_path), check=False)[0]
     assert launchd.said == ["enable", "bootstrap"]
@@ -200,10 +200,10 @@ def test_an_agent_is_loaded_once_and_again_only_when_it_differs(launchd: Launchd
 def test_a_run_that_was_killed_before_it_loaded_the_agent_is_finished_by_the_next(
     launchd: Launchd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent = gridtie_agent.Agent("io.gridtie.x.engine")
+    agent = gridtie_launch_agent.Agent("io.gridtie.x.engine")
     agent.bring(given(tmp_path), check=False)
     with monkeypatch.context() as patch:
-        patch.setattr(gridtie_agent.Agent, "load", lambda self: 1 / 0)
+        patch.setattr(gridtie_launch_agent.Agent, "load", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             agent.bring(given(tmp_path, program=["/other"]), check=False)
 

@@ -48,6 +48,14 @@ def test_a_mirrors_sums_are_written(httpd: Httpd, file: Path) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["artefacts.yaml"]
 
 
+def test_a_former_option_is_told_by_todays_name(httpd: Httpd, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    offer(httpd, "9.9.9", f"{'a' * 64}  ./{FILE}\n")
+
+    assert run(httpd, file, "9.9.9", "--partial", "--no-images") == 0
+
+    assert "--no-module is called --only release since 1.1.0; both work" in capsys.readouterr().err
+
+
 def test_a_second_run_says_that_nothing_changed(httpd: Httpd, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     offer(httpd, "9.9.9", f"{'a' * 64}  ./{FILE}\n")
     run(httpd, file, "9.9.9", "--partial", "--no-images")

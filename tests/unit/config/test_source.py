@@ -44,6 +44,9 @@ def test_an_empty_file_is_an_empty_mapping() -> None:
     [
         pytest.param("a: 1\nb: 2\na: 3\n", "f.yaml:3: a: the key is already given in line 1", id="repeated key"),
         pytest.param("a:\n\tb: 1\n", "f.yaml:2: a tab where YAML wants spaces", id="tab"),
+        pytest.param(
+            "a: 1\n<<<<<<< Updated\nb: 1\n=======\nb: 2\n>>>>>>> Stashed\n", "f.yaml:2: git could not", id="merge"
+        ),
         pytest.param("a: [1, 2\nb: 1\n", "f.yaml:2: not YAML", id="open bracket"),
         pytest.param("a: !!python/object:os.system x\n", "f.yaml:1: a: the tag", id="tag"),
         pytest.param("a: &x {b: 1}\nc:\n  <<: *x\n", "f.yaml:3: c: merge keys", id="merge key"),

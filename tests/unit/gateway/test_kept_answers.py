@@ -86,6 +86,24 @@ def test_the_same_id_again_replaces_what_was_there() -> None:
     assert (len(kept), kept.bytes, kept.recall("anna", "resp_1", 0.0)) == (1, 3, Earlier(b"123"))
 
 
+def test_an_answer_is_forgotten_by_the_key_that_got_it_alone() -> None:
+    kept = memory()
+    fill(kept, "anna", 2)
+    kept.forget("ben", "anna-0")
+    kept.forget("anna", "nobody")
+    assert len(kept) == 2
+
+    kept.forget("anna", "anna-0")
+    assert (len(kept), kept.bytes, kept.recall("anna", "anna-0", 0.0)) == (1, 10, None)
+
+
+def test_what_an_answer_says_of_itself_counts_as_well() -> None:
+    kept = memory()
+    kept.keep("anna", "resp_1", Earlier(b"12345", response=b"123"), 0.0)
+
+    assert kept.bytes == 8
+
+
 def test_smaller_bounds_hold_at_once() -> None:
     kept = memory()
     fill(kept, "anna", 10, size=100, now=1e12)

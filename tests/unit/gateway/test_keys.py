@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from gridtie.config.problems import ConfigError
-from gridtie.gateway.keys import Key, Keys, resolve_environment
+from gridtie.gateway.keys import Key, Keys, presented, resolve_environment
 from gridtie.host import keys as written
 from gridtie.routing.plan import Refusal
+from standins.ledger import NOON
 
 KEY = "gt-" + "a" * 43
 
@@ -37,6 +38,42 @@ def test_a_key_is_found_by_its_hash(tmp_path: Path) -> None:
 @pytest.mark.parametrize("presented", [b"", b"gt-", b"\xff" * 200, KEY.upper().encode(), KEY.encode() + b" "])
 def test_anything_else_is_nobodys_key(tmp_path: Path, presented: bytes) -> None:
     assert load(tmp_path, row()).lookup(presented) is None
+
+
+def test_a_key_is_known_by_its_digest_as_long_as_it_opens_anything(tmp_path: Path) -> None:
+    """What a session of the dashboard is held to."""
+    ends = "2026-11-22T14:00:00Z"
+    keys = load(tmp_path, row(), row("bob", "gt-" + "b" * 43, expires=ends))
+    alice, bob = (hashlib.sha256(each.encode()).digest() for each in (KEY, "gt-" + "b" * 43))
+
+    assert keys.of_digest(alice, 1e12) == keys.lookup(KEY.encode())
+    assert keys.of_digest(bob, NOON - 1) == Key(name="bob", environments=("dev",))
+    assert keys.of_digest(bob, NOON) is None
+    assert keys.of_digest(b"x" * 32, 0.0) is None
+
+
+def test_the_bounds_of_a_name_are_those_of_its_present_key(tmp_path: Path) -> None:
+    old = [{"sha256": "0" * 64, "until": "2026-11-23T14:00:00Z"}]
+    keys = load(tmp_path, row(previous=old, limits={"models": ["chat"]}), row("bob", "gt-" + "b" * 43))
+
+    bounds = keys.bounds("alice")
+    assert bounds is not None
+    assert (bounds.limits.models, bounds.renewed) == (("chat",), False)
+    assert keys.bounds("bob") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({b"authorization": b"Bearer  gt-a "}, b"gt-a"),
+        ({b"authorization": b"BEARER gt-a"}, b"gt-a"),
+        ({b"x-api-key": b" gt-a"}, b"gt-a"),
+        ({b"authorization": b"Basic gt-a"}, b""),
+        ({}, b""),
+    ],
+)
+def test_a_key_is_read_from_where_clients_send_it(headers: dict[bytes, bytes], key: bytes) -> None:
+    assert presented(headers) == key
 
 
 def test_whose_a_name_is_shows_in_its_keys(tmp_path: Path) -> None:

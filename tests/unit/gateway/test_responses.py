@@ -7,6 +7,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -329,6 +330,111 @@ def test_what_is_recalled_counts_as_held_for_clients(tmp_path: Path) -> None:
 
     answered = run(asked)
     assert (answered.status, answered.error["code"]) == (503, "overloaded")
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_answer_is_shown_again_and_what_it_answers_until_it_is_deleted(tmp_path: Path, *, streams: bool) -> None:
+    """As its client got it; the conversation before it is among its items, the newest first."""
+
+    async def asked() -> None:
+        async with Upstream(stream("hel", "lo")) as here, Station(tmp_path, keeping(here.url)) as station:
+            first = final(await ask(station, "one", stream=streams))
+            second = final(await ask(station, "two", first["id"], stream=streams))
+            at = f"{PATH}/{second['id']}"
+            again, listed = await station.ask(path=at), await station.ask(path=f"{at}/input_items")
+            assert (again.status, again.json) == (200, second)
+            assert [item["content"][0]["text"] for item in listed.json["data"]] == ["two", "hello", "one"]
+            gone = await station.ask(path=at, method="DELETE")
+            assert gone.json == {"id": second["id"], "object": "response", "deleted": True}
+            for method, path in (("GET", at), ("GET", f"{at}/input_items"), ("DELETE", at)):
+                found = await station.ask(path=path, method=method)
+                assert (found.status, found.error["code"]) == (404, "response_not_found")
+            refused(await ask(station, "three", second["id"]))
+            assert (await station.ask(path=f"{PATH}/{first['id']}")).json == first
+
+    run(asked)
+
+
+def test_items_come_in_pages_until_there_are_no_more(tmp_path: Path) -> None:
+    """Also where a client has called several of them the same, or by half a character."""
+    given = [{"role": "user", "content": str(number), "id": f"\ud800_{number // 2}"} for number in range(6)]
+
+    async def pages(order: str) -> list[str]:
+        async with Upstream(stream("a")) as here, Station(tmp_path, keeping(here.url)) as station:
+            answered = final(await station.ask({"model": "coder", "input": given}, path=PATH))
+            at, found, more = f"{PATH}/{answered['id']}/input_items?limit=4&order={order}", [], True
+            while more:
+                after = f"&after={quote(found[-1]['id'])}" if found else ""
+                page = (await station.ask(path=at + after)).json
+                found += page["data"]
+                more = page["has_more"]
+                assert page["last_id"] == (found[-1]["id"] if page["data"] else None)
+                assert len(found) <= 6
+            return [item["content"][0]["text"] for item in found]
+
+    assert run(lambda: pages("asc")) == ["0", "1", "2", "3", "4", "5"]
+    assert run(lambda: pages("desc")) == ["5", "4", "3", "2", "1", "0"]
+
+
+def test_no_other_key_sees_or_deletes_it(tmp_path: Path) -> None:
+    """Nor learns that it is there."""
+
+    async def asked() -> None:
+        async with Upstream(stream("a")) as here, Station(tmp_path, keeping(here.url)) as station:
+            at = f"{PATH}/{final(await ask(station, SECRET))['id']}"
+            for method, path in (("GET", at), ("GET", f"{at}/input_items"), ("DELETE", at)):
+                found = await station.ask(path=path, key=OTHER_KEY, method=method)
+                nobody = await station.ask(path=path.replace("resp_", "resp_x"), key=OTHER_KEY, method=method)
+                assert (found.status, found.body) == (404, nobody.body)
+            assert len(station.router.kept) == 1
+
+    run(asked)
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "says"),
+    [
+        ("/input_items?limit=0", 400, "limit='0' found; wanted: from 1 to 100"),
+        ("/input_items?limit=many", 400, "limit='many'"),
+        ("/input_items?limit=99999999999999999999", 400, "limit="),
+        ("/input_items?order=up", 400, "wanted: asc or desc"),
+        ("/input_items?after=nobody", 400, "no item of this answer"),
+        ("?stream=true", 400, "ask without it"),
+        ("/output_items", 404, "GET and DELETE /v1/responses/{id}"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_in_openais_shape(tmp_path: Path, rest: str, status: int, says: str) -> None:
+    async def asked() -> Answered:
+        async with Upstream(stream("a")) as here, Station(tmp_path, keeping(here.url)) as station:
+            return await station.ask(path=f"{PATH}/{final(await ask(station, 'one'))['id']}{rest}")
+
+    found = run(asked)
+    assert found.status == status
+    assert says in found.error["message"]
+    assert found.headers["x-should-retry"] == "false"
+
+
+def test_where_none_is_kept_a_404_names_the_setting(tmp_path: Path) -> None:
+    """And what OpenAI has beside these is a 404 with a sentence as well."""
+
+    async def asked() -> list[Answered]:
+        async with Upstream(stream("a")) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            at = f"{PATH}/{final(await ask(station, SECRET))['id']}"
+            ways: list[tuple[str, str]] = [
+                ("GET", at),
+                ("DELETE", at),
+                ("POST", f"{at}/cancel"),
+                ("POST", f"{PATH}/compact"),
+            ]
+            return [await station.ask(path=path, method=method) for method, path in ways]
+
+    shown, deleted, *others = run(asked)
+    for found in (shown, deleted):
+        assert (found.status, found.error["code"]) == (404, "response_not_found")
+        assert "responses.keep" in found.error["message"]
+    for found in others:
+        assert found.status == 404
+        assert "background" in found.error["message"]
 
 
 def test_metrics_say_how_much_is_kept(tmp_path: Path) -> None:

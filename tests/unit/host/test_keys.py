@@ -165,6 +165,14 @@ class TestCommand:
         assert main(["keys", "list"]) == 0
         assert re.fullmatch(r"alice +\S+Z +dev, ci \(admin\)\n", capsys.readouterr().out)
 
+    def test_a_long_name_moves_no_column(self, capsys: pytest.CaptureFixture[str]) -> None:
+        for name in ("app", "continue-somebody-with-a-long-name"):
+            main(["keys", "add", name, "--environment", "dev"])
+        capsys.readouterr()
+        main(["keys", "list"])
+        first, second = capsys.readouterr().out.splitlines()
+        assert first.index("Z dev") == second.index("Z dev")
+
     def test_list_as_json_is_for_programs(self, capsys: pytest.CaptureFixture[str]) -> None:
         main(["keys", "add", "alice", "--environment", "dev"])
         capsys.readouterr()

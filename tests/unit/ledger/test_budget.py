@@ -7,7 +7,7 @@ import datetime
 import pytest
 
 from gridtie.config.schema import Budget
-from gridtie.ledger.budget import Period, Spending, period_start
+from gridtie.ledger.budget import Period, Spending, period_end, period_start
 
 
 def at(text: str) -> float:
@@ -68,6 +68,18 @@ def test_a_row_that_arrives_after_its_period_counts_in_its_own() -> None:
 )
 def test_periods_are_those_of_the_calendar_in_utc(period: Period, start: str) -> None:
     assert period_start(period, NOW) == at(start)
+
+
+@pytest.mark.parametrize("month", range(1, 13))
+def test_a_period_ends_where_the_next_one_begins(month: int) -> None:
+    for day in (1, 15, 28):
+        now = datetime.datetime(2028, month, day, 13, 37, tzinfo=datetime.UTC).timestamp()
+        for period in ("hour", "day", "month"):
+            end = period_end(period, now)
+
+            assert period_start(period, now) <= now < end
+            assert period_start(period, end) == end
+            assert period_start(period, end - 1) == period_start(period, now)
 
 
 def test_names_in_rows_are_compared_as_the_budgets_are() -> None:

@@ -182,6 +182,18 @@ def test_each_row_became_one_thing(every_kind: Path, id: str, column: str) -> No
     assert metered(every_kind, ", ".join(names), id) == tuple(int(name == column) for name in names)
 
 
+@pytest.mark.parametrize("id", [str(id) for id in _KINDS])
+def test_a_query_by_the_first_releases_name_for_what_was_cut_short_finds_the_same_rows(
+    every_kind: Path, id: str
+) -> None:
+    before = metered(every_kind, "broken_off", id)
+    connection = connect(every_kind)
+    run(connection, every_kind, MIGRATIONS)
+    connection.close()
+
+    assert metered(every_kind, "broken_off", id) == before
+
+
 def test_the_rows_of_the_first_release_have_what_a_report_reads_beside_the_money(every_kind: Path) -> None:
     connection = connect(every_kind)
     run(connection, every_kind, MIGRATIONS)

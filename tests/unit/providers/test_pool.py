@@ -182,3 +182,27 @@ def test_what_another_router_passes_on_reaches_the_own_engine_and_nothing_else(a
 def test_what_another_router_passes_on_saves_nothing_here() -> None:
     assert plan(facts("gpu-server"), environment="relay", relayed=True).baseline == ""
     assert plan(facts("gpu-server")).baseline != ""
+
+
+@pytest.mark.parametrize(
+    ("holds", "first"),
+    [(LARGE, "pool.one/gridtie/qwen2.5-coder:7b"), ("pool.two/gridtie/qwen2.5-coder:7b", None)],
+    ids=["a session that was at the own engine goes back to a server", "one that is at a server stays there"],
+)
+def test_a_session_stays_with_a_server_and_not_with_the_engine_that_stood_in(holds: str, first: str | None) -> None:
+    """Which side comes first `prefer` says, also where all of them have one model."""
+    same = house.station().models[1]
+    station = facts("one", "two", name=same.name, catalogue=same.catalogue)
+    policy = Policy(house.routing(providers=document(prefer="always")), targets(station, prefer="always"))
+
+    found = decide(house.request(), policy, Snapshot(now=0.0, states={}, holds_prefix=holds))
+
+    assert policy.twins
+    assert tried(found)[0] == (first or holds)
+
+
+def test_with_one_server_no_request_is_read_for_its_session() -> None:
+    same = house.station().models[1]
+    station = facts("one", name=same.name, catalogue=same.catalogue)
+
+    assert not Policy(house.routing(providers=document()), targets(station)).twins

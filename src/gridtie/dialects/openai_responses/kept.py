@@ -1,6 +1,6 @@
-"""Going on from an answer of before: its items before those of a request, and what of an answer is to be kept; pure.
+"""Going on from an answer of before, and showing it again: what of it is to be kept; pure.
 
-Items are kept as the JSON that they are, with commas between.
+Items are kept as the JSON that they are, with commas between: those of the conversation, behind them the answer's.
 """
 
 from __future__ import annotations
@@ -16,30 +16,50 @@ from gridtie.dialects.found import kind
 _Raw = msgspec.Raw
 _MESSAGE = b'{"type":"message","role":"user","content":%b}'
 _DATA = b"\ndata: "
+_NOTHING, _ASSISTANT = _Raw(b"[]"), _Raw(b'"assistant"')
 
 
 class Earlier(msgspec.Struct, frozen=True):
     """What a conversation came to with an answer: all items, and where they may go.
 
-    `private`: they are to stay on this machine. `stays`: no cloud may have them.
+    `private`: they are to stay on this machine. `stays`: no cloud may have them. Of the items the first `put` bytes are
+    what was asked; `response` is the answer without its items.
     """
 
     items: bytes
     private: bool = False
     stays: bool = False
+    put: int = 0
+    response: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return len(self.items) + len(self.response)
 
 
-class _Response(msgspec.Struct):
-    id: Any = None
-    output: msgspec.Raw = NULL
+class Answer(msgspec.Struct, frozen=True):
+    """An answer: its id, its items, and all else that it says."""
+
+    id: str
+    items: bytes
+    response: bytes
+
+    def earlier(self, put: bytes, *, private: bool, stays: bool) -> Earlier:
+        """It behind the items that were put."""
+        return Earlier(together(put, self.items), private, stays, len(put), self.response)
 
 
-class _Final(_Response):
+class _Final(msgspec.Struct):
     # Of a stream's last event.
-    response: _Response | None = None
+    response: msgspec.Raw = NULL
 
 
 _final = msgspec.json.Decoder(_Final).decode
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_list = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_string = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def items(given: msgspec.Raw) -> bytes:
@@ -64,13 +84,46 @@ def going_on(earlier: Earlier, given: msgspec.Raw) -> msgspec.Raw:
     return _Raw(b"[%b]" % together(earlier.items, items(given)))
 
 
-def answered(last: bytes) -> tuple[str, bytes] | None:
-    """Id and items of an answer, from its body or the last bytes of its stream; None where it has none."""
+def answered(last: bytes) -> Answer | None:
+    """An answer, from its body or the last bytes of its stream; None where it has no id or no items."""
     body = last.rstrip().rpartition(_DATA)[2]
     try:
-        final = _final(body)
-    except UNREADABLE:
+        final = _final(body).response
+        response = _fields(body if final == NULL else final)
+        id, output = _string(response["id"]), items(response["output"])
+    except (*UNREADABLE, KeyError):
         return None
-    response = final.response or final
-    output = items(response.output)
-    return (response.id, output) if isinstance(response.id, str) and output else None
+    return Answer(id, output, _encode(response | {"output": _NOTHING})) if output else None
+
+
+def shown(earlier: Earlier) -> bytes:
+    """The answer, as its client got it."""
+    output = earlier.items[earlier.put :].removeprefix(b",")
+    return _encode(_fields(earlier.response) | {"output": _Raw(b"[%b]" % output)})
+
+
+def asked(earlier: Earlier, id: str) -> list[dict[str, Any]]:
+    """The items that it answers, those of the conversation before it among them, as OpenAI lists them: each has an id,
+    and a message its text in parts.
+    """
+    found = _list(b"[%b]" % earlier.items[: earlier.put])
+    name = id.removeprefix("resp_")
+    return [_listed(item) | {"id": _own_id(item) or f"in_{name}_{at}"} for at, item in enumerate(found)]
+
+
+def _own_id(item: dict[str, msgspec.Raw]) -> str:
+    """What its client calls it; "" where that is nothing to be found by."""
+    try:
+        return _string(item.get("id", NULL))
+    except UNREADABLE:
+        return ""
+
+
+def _listed(item: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    listed: dict[str, Any] = {"type": "message"} | item
+    content = item.get("content", NULL)
+    if kind(content) == "a string":
+        said = item.get("role") == _ASSISTANT
+        part = {"type": "output_text", "annotations": []} if said else {"type": "input_text"}
+        listed["content"] = [part | {"text": content}]
+    return listed

@@ -52,6 +52,10 @@ class Admin:
     def draining(self, draining: bool) -> None:
         self._status.draining = draining
 
+    def unready(self, in_full: bool) -> list[str]:
+        """Why requests cannot be served; empty where they can. `in_full` with paths and addresses, for admins."""
+        return self._status.unready(in_full=in_full)
+
     def routes(self) -> Iterable[Route]:
         """The paths it answers."""
         return [route for part in self._parts for route in part.routes()]

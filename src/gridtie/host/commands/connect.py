@@ -105,7 +105,8 @@ def _connect(client: Client, args: Namespace, home: Path) -> int:
         sys.stdout.write("".join(f"{line}\n" for line in _would_let_in(wiring)))
         sys.stdout.write(f"Nothing was written. With --write it is, and --restore takes it back; {HIDDEN} is a key.\n")
         return 0
-    return _write(client, wiring, endpoint, home, shared=args.shared_key)
+    with written.alone(_record(home, client)):
+        return _write(client, wiring, endpoint, home, shared=args.shared_key)
 
 
 def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, shared: bool) -> int:
@@ -121,11 +122,14 @@ def _write(client: Client, wiring: Wiring, endpoint: Endpoint, home: Path, *, sh
         written.forget(record)
         raise written.NotWritten(_not_let_in(wiring.origins))
     told = own or replace(told, origins=())
-    written.write(record, written.plan(files, told), told)
+    changes = written.plan(files, told)
+    written.write(record, changes, told)
     whose = f"a key of its own, {told.key_name}" if own else f"the key of {endpoint.source}"
-    sys.stdout.write(f"{client.title} asks {told.root} for {told.model} with {whose}.\n")
+    sys.stdout.write(f"{client.title}: connected to {told.root}, for {told.model}, with {whose}.\n")
     if not own and not shared:
         sys.stderr.write("warning: no key of its own could be made (root's to do, by sudo), so this one is shared\n")
+    for path in written.open_to_others(changes):
+        sys.stderr.write(f"warning: every user of this machine may read {path}, and a key is in it: chmod 600 {path}\n")
     if not own and wiring.origins:
         sys.stderr.write(f"warning: {_not_let_in(wiring.origins)}\n")
     if told.origins:
@@ -171,12 +175,15 @@ def _restore(client: Client, home: Path) -> int:
             raise written.NotWritten(
                 f"{kept[0]} is there, and {record} is not: take it back with the HOME and XDG_STATE_HOME of --write"
             )
-        sys.stdout.write(f"{client.title} is not connected: nothing to take back.\n")
+        sys.stdout.write(f"{client.title}: not connected, nothing to take back.\n")
         return 0
-    for path in written.restore(record, [form for _, form in client.files(home, os.environ)]):
-        sys.stdout.write(f"{path} was changed after it was connected: only our settings were taken out.\n")
-    _end_key(wiring, record)
-    sys.stdout.write(f"{client.title} has the settings that it had before.\n")
+    with written.alone(record):
+        edited = written.restore(record, [form for _, form in client.files(home, os.environ)])
+        for path in edited:
+            sys.stdout.write(f"{path} was changed after it was connected: only our settings were taken out.\n")
+        _end_key(wiring, record)
+    back = "" if edited else ", the settings are as they were before"
+    sys.stdout.write(f"{client.title}: not connected any more{back}.\n")
     return 0
 
 
@@ -261,7 +268,8 @@ def _wiring(endpoint: Endpoint, wanted: Optional[str], environ: Any) -> Wiring:
     if row is None:
         sys.stderr.write(f"warning: the router lists no {model}; it has {', '.join(names)}\n")
     context = ((row or {}).get("gridtie") or {}).get("context") or 0
-    return Wiring(endpoint.url, endpoint.key, model, int(context))
+    known = ((row or {}).get("gridtie") or {}).get("capabilities")
+    return Wiring(endpoint.url, endpoint.key, model, int(context), tools=not known or "tools" in known)
 
 
 def _origins(client: Client, given: Optional[Sequence[str]]) -> Tuple[str, ...]:
@@ -304,6 +312,12 @@ def _warnings(client: Client, wiring: Wiring, home: Path) -> Iterator[str]:
             "its requests will be refused, or go to a cloud where there is one. Take another alias (--model), or a "
             "model with more context (gridtie fit --for agents)"
         )
+    if client.tools and not wiring.tools:
+        yield (
+            f"{client.title} sends tools {client.tools}, and {wiring.model} calls none: such requests will be refused, "
+            "or go to a cloud where there is one. Take another alias (--model), or a model with tools (gridtie fit "
+            "--for agents)"
+        )
     for lead in misleading.leads(client.name, wiring.root, os.environ, home):
         yield f"{lead.name} leads to {lead.host} ({lead.where}) and may count for more than what is written here"
     if misleading.only_the_old_name(client.name, os.environ):
@@ -316,7 +330,7 @@ def _overview(home: Path) -> str:
         found = shutil.which(client.program) if client.program else None
         installed = found or ("" if client.program else "-")
         rows.append((client.name, client.title, installed, _state(client, home)))
-    return table(("CLIENT", "", "INSTALLED", "CONNECTED"), rows)
+    return table(("CLIENT", "NAME", "INSTALLED", "CONNECTED"), rows)
 
 
 def _state(client: Client, home: Path) -> str:

@@ -9,12 +9,13 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping
 
 from gridtie.host.acceptance.record import FILE as ACCEPTED
 from gridtie.host.acceptance.record import Acceptances
 from gridtie.host.catalogue import Catalogue, parse
 from gridtie.host.commands.fit_one import Asked, tell_one, verdict_on
+from gridtie.host.commands.former_options import add_former_options
 from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.builds import build_of
 from gridtie.host.fit.choice import CannotChoose, Choice, recommend
@@ -23,6 +24,7 @@ from gridtie.host.fit.judge import Wishes, judge
 from gridtie.host.fit.memory import GIB, KV_BYTES, Settings
 from gridtie.host.fit.placement import Budget
 from gridtie.host.fit.purposes import CHOOSABLE, PURPOSES, USUAL
+from gridtie.host.gpu.devices import DeviceError, of_station
 from gridtie.host.ledger_file import ledger_file
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import Hardware, ProfileError, from_document, in_docker
@@ -78,8 +80,7 @@ def register(commands: Any) -> None:
     parser.add_argument("--token-file", type=Path, metavar="FILE", help="a token for gated models of Hugging Face")
     parser.add_argument("--measure", action="store_true", help="measure the memory's speed anew, and keep it (root)")
     parser.add_argument("--json", action="store_true", help="for programs")
-    for former, now in _FORMER.items():
-        parser.add_argument(former, action=_Former, now=now, help=argparse.SUPPRESS)
+    add_former_options(parser, _FORMER, since="1.1.0")
     parser.set_defaults(run=run)
 
 
@@ -89,22 +90,6 @@ _FORMER = {
     "--profile": ("--machine", None),
     "--no-flash-attention": ("--flash-attention", "off"),
 }
-
-
-class _Former(argparse.Action):
-    """An option by its former name: it does what the new one does, and says so."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str, now: tuple[str, Optional[str]], **more: Any) -> None:
-        self.now, self.value = now
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=None if self.value is None else 0, **more)
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: Optional[str] = None
-    ) -> None:
-        meant = values if self.value is None else self.value
-        now = self.now if self.value is None else f"{self.now} {self.value}"
-        sys.stderr.write(f"{option} is called {now} since 1.1.0; both work\n")
-        parser.parse_args([self.now, meant], namespace)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -147,12 +132,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def default_catalogue(config: Path, program: Path) -> Path:
-    """The station's own catalogue if it has one, else the one that was installed beside this program (bin/, etc/), or
-    that of the checkout which it is run from.
+    """The station's own catalogue if it has one that this user may read, else the one that was installed beside this
+    program (bin/, etc/), or that of the checkout which it is run from.
     """
     installed = program.resolve().parent.parent / "etc" / "models.json"
     checkout = Path(__file__).resolve().parents[4] / "config" / "models.yaml"
-    return next((path for path in (config / "models.json", installed, checkout) if path.is_file()), installed)
+    return next((path for path in (config / "models.json", installed, checkout) if os.access(path, os.R_OK)), installed)
 
 
 def _positive(text: str) -> int:
@@ -227,7 +212,10 @@ def _offer(choice: Choice, installed: frozenset[str]) -> str:
 def _this_machine(directory: Path, catalogue: Path, measure_again: bool) -> Hardware:
     record = SpeedRecord(beside(catalogue), write=measure_again)
     try:
-        found = replace(this_machine(record, measure_again), loaded=read_loaded(directory))
+        found = this_machine(record, measure_again, of_station(_station(directory)))
+        found = replace(found, loaded=read_loaded(directory))
+    except DeviceError as error:
+        raise StationError(f"{error}; {error.fix}") from None
     except OSError as error:
         raise StationError(f"this machine cannot be looked at: {error}; describe it with --machine") from None
     return in_docker(found, virtual_memory(directory))

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gridtie.host.gpu import read_survey, verdict
+from gridtie.host.gpu.devices import DeviceError, narrowed, of_station
 from gridtie.host.gpu.record import record
 from gridtie.host.gpu.report import document, lines
+from gridtie.host.paths import StationError, config_dir, read_station
 
 
 def register(commands: Any) -> None:
@@ -25,12 +29,23 @@ def register(commands: Any) -> None:
     parser.add_argument("--root", type=Path, default=Path("/"), help="directory with another machine's tree")
 
 
+def _devices() -> tuple[str, ...]:
+    """The cards that the station's engine may use; all where there is no station that this user may read."""
+    with suppress(StationError):
+        return of_station(read_station(config_dir(os.environ)))
+    return ()
+
+
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: every supported card is usable; 1: one is not."""
     if args.record:
         sys.stdout.write(record(args.root))
         return 0
-    survey = read_survey(args.root, platform.machine() if args.root == Path("/") else "")
+    here = args.root == Path("/")
+    try:
+        survey = narrowed(read_survey(args.root, platform.machine() if here else ""), _devices() if here else ())
+    except DeviceError as error:
+        raise StationError(f"{error}; {error.fix}") from None
     found = verdict(survey, args.mode)
     if args.json:
         sys.stdout.write(json.dumps(document(survey, args.mode), indent=2) + "\n")

@@ -203,8 +203,8 @@ def _print_once(name: str, key: str) -> None:
 
 
 def _listed(rows: Sequence[keys.KeyRow]) -> str:
-    now = time.time()
-    return "".join(f"{row.name:<20} {row.created:<20} {'; '.join(_about(row, now))}\n" for row in rows)
+    now, width = time.time(), max([20, *(len(row.name) for row in rows)])
+    return "".join(f"{row.name:<{width}} {row.created:<20} {'; '.join(_about(row, now))}\n" for row in rows)
 
 
 def _about(row: keys.KeyRow, now: float) -> Iterator[str]:

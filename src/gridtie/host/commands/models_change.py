@@ -17,6 +17,7 @@ from gridtie.host.fit.budget import budget_for
 from gridtie.host.fit.explain import explanation
 from gridtie.host.fit.memory import GIB
 from gridtie.host.fit.placement import Budget
+from gridtie.host.gpu.devices import DeviceError, of_station
 from gridtie.host.machine.detect import this_machine
 from gridtie.host.machine.hardware import in_docker
 from gridtie.host.machine.record import SpeedRecord, beside
@@ -146,7 +147,10 @@ def _order(given: Mapping[str, Any], config: Path) -> tuple[Order, Budget]:
     path = Path(given["catalogue_json"])
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        hardware = replace(this_machine(SpeedRecord(beside(path))), loaded=read_loaded(config))
+        hardware = this_machine(SpeedRecord(beside(path)), devices=of_station(read_station(config)))
+        hardware = replace(hardware, loaded=read_loaded(config))
+    except DeviceError as error:
+        raise StationError(f"{error}; {error.fix}") from None
     except (OSError, ValueError) as error:
         raise StationError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
     memory = int(given["docker"].get("memory") or 0) if given["container"] else 0

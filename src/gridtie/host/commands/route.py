@@ -8,6 +8,7 @@ import sys
 from argparse import Namespace
 from typing import Any, Mapping
 
+from gridtie.host.decision_words import lines
 from gridtie.host.paths import find, home_of
 from gridtie.host.router import Router
 
@@ -62,36 +63,4 @@ def question(args: Namespace) -> dict[str, Any]:
 
 def text(plan: Mapping[str, Any]) -> str:
     """The decision for people."""
-    lines = [f"rule      {plan['rule']}"]
-    if plan.get("local_only"):
-        lines.append(f"local     no cloud on any path: {plan['local_only']}")
-    if plan.get("holds_prefix"):
-        lines.append(f"session   its prefix is at {plan['holds_prefix']}")
-    for number, attempt in enumerate(plan.get("attempts", ()), 1):
-        lines.append(f"attempt {number} {attempt['target']} ({attempt['locality']}): {attempt['reason']}")
-    lines += [f"time-outs {_timeouts(plan)}", f"retries   {_retries(plan)}"] if plan.get("attempts") else []
-    lines += [f"skipped   {skip['target']}: {skip['reason']}" for skip in plan.get("skipped", ())]
-    refusal = plan.get("refusal")
-    if refusal:
-        lines.append(f"refused   {refusal['status']} {refusal['code']}: {refusal['message']}")
-    return "\n".join(lines)
-
-
-def _timeouts(plan: Mapping[str, Any]) -> str:
-    """Seconds, each with whose it is where it is not the file's."""
-    seconds = plan.get("timeouts", {}).items()
-    return ", ".join(f"{name} {value:g} s{_owner(plan, 'timeouts', name)}" for name, value in seconds if value)
-
-
-def _retries(plan: Mapping[str, Any]) -> str:
-    retries = plan.get("retries", {})
-    if not retries.get("count"):
-        return "none at the same target"
-    first, most = retries["backoff"], retries["max_backoff"]
-    owner = _owner(plan, "retries", "count")
-    return f"{retries['count']} at the same target{owner}, after {first:g} s, doubled with each up to {most:g} s"
-
-
-def _owner(plan: Mapping[str, Any], section: str, name: str) -> str:
-    owner = plan.get("set_by", {}).get(f"{section}.{name}")
-    return f" ({owner})" if owner else ""
+    return "\n".join(f"{name:<10}{said}" for name, said in lines(plan))

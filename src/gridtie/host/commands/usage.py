@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
 from gridtie.host.commands.own_key import about
+from gridtie.host.decision_words import tried
 from gridtie.host.ledger_file import ledger_file, read_only
 from gridtie.host.local_time import shown, zone_since
 from gridtie.host.paths import find, home_of
@@ -128,11 +129,7 @@ def _one_request(args: Namespace) -> int:
         row["time"] = shown(row["time"])
     sys.stdout.write("\n".join(f"{name:<20}{_cell(value)}" for name, value in row.items()) + "\n")
     for number, attempt in enumerate(tries, 1):
-        said = f": {one_line(attempt['message'])}" if attempt.get("message") else ""
-        seconds = attempt.get("duration", 0.0)
-        sys.stdout.write(
-            f"attempt {number:<12}{one_line(attempt['target'])} {attempt['outcome']} after {seconds:.2f} s{said}\n"
-        )
+        sys.stdout.write(f"attempt {number:<12}{tried(attempt)}\n")
     return 0
 
 

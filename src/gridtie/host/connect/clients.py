@@ -22,7 +22,8 @@ Environ = Mapping[str, str]
 class Client:
     """One client: what it is called, what it asks the router, where it reads its settings.
 
-    `path` is what it asks first; `opens_with` about how many tokens its first request has; `ask` the words by which its
+    `path` is what it asks first; `opens_with` about how many tokens its first request has; `tools` when it sends any,
+    "" where it is told to each time; `ask` the words by which its
     own program puts one question, behind its name; `origins` what its pages are called, where its requests come from a
     browser's engine: they are refused unless they are declared.
     """
@@ -34,6 +35,7 @@ class Client:
     program: str = ""
     ask: Sequence[str] = ()
     opens_with: int = 0
+    tools: str = ""
     origins: Tuple[str, ...] = ()
     notes: Callable[[Wiring], Sequence[str]] = lambda wiring: ()
 
@@ -157,7 +159,8 @@ def _anthropic(wiring: Wiring) -> Dict[str, str]:
 
 
 def _ollama(wiring: Wiring) -> Dict[str, str]:
-    return {"OLLAMA_HOST": wiring.root, "OLLAMA_API_KEY": wiring.key}
+    # aider, and whatever else asks by litellm, reads the second name alone.
+    return {"OLLAMA_HOST": wiring.root, "OLLAMA_API_BASE": wiring.root, "OLLAMA_API_KEY": wiring.key}
 
 
 def _open_webui(wiring: Wiring) -> Dict[str, str]:
@@ -226,6 +229,7 @@ CLIENTS: Tuple[Client, ...] = (
         program="claude",
         ask=("-p", _QUESTION),
         opens_with=18_000,
+        tools="with each request",
     ),
     Client(
         name="codex",
@@ -246,6 +250,7 @@ CLIENTS: Tuple[Client, ...] = (
         program="codex",
         ask=("exec", "--skip-git-repo-check", "--sandbox", "read-only", _QUESTION),
         opens_with=9_000,
+        tools="with each request",
     ),
     Client(
         name="opencode",
@@ -257,6 +262,7 @@ CLIENTS: Tuple[Client, ...] = (
         program="opencode",
         ask=("run", _QUESTION),
         opens_with=7_000,
+        tools="with each request",
     ),
     Client(
         name="cline",
@@ -268,6 +274,7 @@ CLIENTS: Tuple[Client, ...] = (
         program="cline",
         ask=("-p", "--timeout", "300", _QUESTION),
         opens_with=5_000,
+        tools="with each request",
     ),
     Client(
         name="continue",
@@ -282,6 +289,7 @@ CLIENTS: Tuple[Client, ...] = (
         program="cn",
         ask=("-p", _QUESTION),
         opens_with=1_500,
+        tools="as an agent, which its command always is",
     ),
     Client(
         name="aider",
@@ -314,6 +322,7 @@ CLIENTS: Tuple[Client, ...] = (
         notes=lambda wiring: (
             *_source_it("ollama")(wiring),
             "The ollama command itself sends no key; the SDKs send OLLAMA_API_KEY.",
+            f"aider by this interface:  aider --model ollama_chat/{wiring.model}",
         ),
     ),
     Client(

@@ -14,7 +14,8 @@ class Wiring:
 
     `key_name` is what the ledger calls a key that was made for this client alone, "" where it is shared.
     `station` is the directory of the station whose key that is. `at` is when the settings were written, as in ISO 8601.
-    `origins` are those of its pages, which may ask as long as that key is there.
+    `origins` are those of its pages, which may ask as long as that key is there. `tools` says whether the alias calls
+    any, as far as is known.
     """
 
     root: str
@@ -25,6 +26,7 @@ class Wiring:
     station: str = ""
     at: str = "1970-01-01T00:00:00.000Z"
     origins: Tuple[str, ...] = ()
+    tools: bool = True
 
     @property
     def openai(self) -> str:

@@ -7,13 +7,14 @@ rename. Whatever of that was done when the program was killed, `restore` gives b
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ..json_file import read_table
 from ..new_file import put, sweep
@@ -80,6 +81,23 @@ def check(changes: Sequence[Change]) -> None:
             )
 
 
+@contextlib.contextmanager
+def alone(record: Path) -> Iterator[None]:
+    """Alone among those who connect this person's clients: the second of two would keep what the first wrote for what
+    was there before. Raises NotWritten.
+    """
+    try:
+        record.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
+        handle = os.open(record.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise NotWritten(f"{error.filename}: {error.strerror}; what is changed is noted there first") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def begin(record: Path, wiring: Wiring) -> None:
     """Note what the client is about to be told, before a key is made for it. Raises NotWritten."""
     _note(record, [], wiring)
@@ -107,6 +125,16 @@ def wired(record: Path) -> Optional[Wiring]:
         return Wiring(**content["wiring"]) if content.get("schema") == 1 else None
     except (KeyError, TypeError):
         raise NotWritten(f"{record} is of another gridtie, or damaged: take back with that one what it wrote") from None
+
+
+def open_to_others(changes: Sequence[Change]) -> List[Path]:
+    """The files, whose modes are kept, that every user of this machine can read: a key is in them."""
+    return [
+        each.path
+        for each in changes
+        if each.path.stat().st_mode & stat.S_IROTH
+        and all(parent.stat().st_mode & stat.S_IXOTH for parent in each.path.resolve().parents)
+    ]
 
 
 def changed_since(record: Path) -> List[str]:

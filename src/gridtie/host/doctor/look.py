@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import json
 import shlex
+import time
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
 from gridtie.host.command import Ran
 from gridtie.host.doctor.probe import Probe
+from gridtie.host.gpu import Survey
+from gridtie.host.gpu.devices import DeviceError, narrowed, of_station
 from gridtie.host.machine import launchd
 from gridtie.host.models.station_docker import CannotRun, Hop, StationDocker
 from gridtie.host.purpose_names import FORMER_ALIASES, SMOKE_TEST, current_purpose
@@ -17,6 +20,8 @@ from gridtie.host.router import Answer
 
 # Seconds. A cold load of a large model from a slow disk is the longest that a healthy station may take.
 CHAT_TIMEOUT = 120.0
+# For the first verdict of a container's health check, which Docker gives an interval (5 s) after the start.
+START_S = 30.0
 
 
 class NotThere(Exception):
@@ -110,10 +115,18 @@ class Look:
         """What to do where the native engine's unit is not as declared."""
         return f"run `make site`; `systemctl cat {self.engine['unit']}` shows which drop-in changes it"
 
+    @functools.cached_property
+    def survey(self) -> Survey:
+        """The machine's graphics, without the cards that the engine may not use. Raises `NotThere`."""
+        try:
+            return narrowed(self.probe.survey(), of_station(self.station))
+        except DeviceError as error:
+            raise NotThere(str(error), "the cards that were named", f"{error.fix}, and run `make site`") from None
+
     @property
     def metal(self) -> bool:
         """Whether the engine is to compute with a Mac's graphics."""
-        return self.probe.mac and self.native and self.probe.survey().system.architecture == "arm64"
+        return self.probe.mac and self.native and self.survey.system.architecture == "arm64"
 
     @property
     def keeper(self) -> int:
@@ -161,7 +174,13 @@ class Look:
 
     @functools.cached_property
     def inspected(self) -> dict[str, dict[str, Any]]:
-        """Role -> `docker inspect` of its container; without those that do not exist."""
+        """Role -> `docker inspect` of its container, if it exists; one that is starting is waited for."""
+        deadline = time.monotonic() + START_S
+        while any(map(_starting, (found := self._inspect()).values())) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return found
+
+    def _inspect(self) -> dict[str, dict[str, Any]]:
         # With a name that does not exist Docker still prints the others.
         ran = self.docker("inspect", "--type", "container", *self.containers.values())
         inspections = {each["Name"].lstrip("/"): each for each in json.loads(ran.out or "[]")}
@@ -309,3 +328,9 @@ _GREEDY = {
     "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
     "max_tokens": 16,
 }
+
+
+def _starting(inspection: Mapping[str, Any]) -> bool:
+    """Whether a container runs and its health has not been asked for yet."""
+    state = inspection["State"]
+    return bool(state.get("Running")) and state.get("Health", {}).get("Status") == "starting"

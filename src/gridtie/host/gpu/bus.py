@@ -42,6 +42,15 @@ class Named:
     product: str = ""
 
 
+@dataclass(frozen=True)
+class KernelNode:
+    """What AMD's compute driver says of a card: LLVM target, whether it has processors too, and its own name."""
+
+    target: str
+    integrated: bool
+    uuid: str
+
+
 def look_up(vendor: str, device: str) -> Named:
     """Chip and product of a device id such as 0x2204."""
     found = re.search(rf"^{re.escape(device[2:].lower())}\|([^|\n]*)\|(.*)$", _TABLES[vendor], re.M)
@@ -74,7 +83,8 @@ def _card(root: Path, path: Path) -> Optional[Graphics]:
         return None
     vendor = _VENDORS[vendor_id]
     named = look_up(vendor, device)
-    chip = _chip(root, path, vendor, named)
+    kernel = _kfd_node(root, path.name) if vendor == "AMD" else None
+    chip = _chip(vendor, named, kernel)
     total, used = number(path / "mem_info_vram_total"), number(path / "mem_info_vram_used")
     return Graphics(
         vendor=vendor,
@@ -89,27 +99,27 @@ def _card(root: Path, path: Path) -> Optional[Graphics]:
         generation=chip.generation,
         target=chip.target,
         backend=_backend(vendor, chip),
+        uuid=kernel.uuid if kernel else _nvidia_uuid(root, path.name),
     )
 
 
-def _chip(root: Path, path: Path, vendor: str, named: Named) -> Chip:
+def _chip(vendor: str, named: Named, kernel: Optional[KernelNode]) -> Chip:
     if vendor == "NVIDIA":
         return nvidia_chip(named.chip)
     if vendor == "Intel":
         return intel_chip(named.chip)
     chip = amd_chip(named.chip, named.product)
-    told = _kfd_node(root, path.name)
-    if told is None:
+    if kernel is None:
         return chip
     # The kernel knows the chip itself; for one that is younger than the table it is the only source.
-    target, integrated = told
-    return Chip(chip.name, chip.generation, target, INTEGRATED if integrated else DISCRETE)
+    return Chip(chip.name, chip.generation, kernel.target, INTEGRATED if kernel.integrated else DISCRETE)
 
 
-def _kfd_node(root: Path, address: str) -> Optional[tuple[str, bool]]:
-    """LLVM target of the card at an address, and whether its node has processors too, by AMD's compute driver.
+def _kfd_node(root: Path, address: str) -> Optional[KernelNode]:
+    """The card at an address by AMD's compute driver; None where that does not have it.
 
-    `location_id` is bus, device and function in 16 bits; `gfx_target_version` is 110001 for gfx1101.
+    `location_id` is bus, device and function in 16 bits; `gfx_target_version` is 110001 for gfx1101; `unique_id` is 0
+    where the chip has none.
     """
     domain, bus, slot, function = (int(part, 16) for part in re.split("[:.]", address))
     nodes = root / "sys/class/kfd/kfd/topology/nodes"
@@ -121,7 +131,8 @@ def _kfd_node(root: Path, address: str) -> Optional[tuple[str, bool]]:
         here = (domain, bus << 8 | slot << 3 | function)
         if version and (int(fields.get("domain", "0")), int(fields.get("location_id", "-1"))) == here:
             target = f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"
-            return target, int(fields.get("cpu_cores_count", "0")) > 0
+            own = int(fields.get("unique_id", "0"))
+            return KernelNode(target, int(fields.get("cpu_cores_count", "0")) > 0, f"GPU-{own:016x}" if own else "")
     return None
 
 
@@ -132,6 +143,14 @@ def _backend(vendor: str, chip: Chip) -> str:
         # A chip that nobody knows is left to Vulkan, which asks the driver and not a list.
         return amd_backend(chip.target, chip.kind)
     return VULKAN if chip.kind == DISCRETE else ""
+
+
+def _nvidia_uuid(root: Path, address: str) -> str:
+    """As NVIDIA's driver names the card; empty while it is not loaded, and where it hides the name (GPU-????????)."""
+    found = re.search(
+        r"^GPU UUID:\s*(GPU-[0-9a-fA-F-]+)$", text(root / "proc/driver/nvidia/gpus" / address / "information"), re.M
+    )
+    return found.group(1) if found else ""
 
 
 def _nvidia_memory(root: Path, address: str) -> Optional[int]:

@@ -40,6 +40,10 @@ class Graphics:
     # Whether the engine would compute on it now, with the driver that is loaded; `reason` says why, or why not.
     usable_by_engine: bool = False
     reason: str = ""
+    # Its own name wherever it is plugged in: "GPU-" and a UUID, or 16 digits for AMD's. Empty where no driver tells it.
+    uuid: str = ""
+    # Whether gridtie_gpu_devices names others.
+    left_out: bool = False
 
     @property
     def title(self) -> str:
@@ -49,4 +53,4 @@ class Graphics:
     @property
     def expected(self) -> bool:
         """A card of its own that the engine supports: to leave it idle is a fault, unless someone wants it so."""
-        return self.kind == DISCRETE and bool(self.backend) and self.driver != "vfio-pci"
+        return self.kind == DISCRETE and bool(self.backend) and self.driver != "vfio-pci" and not self.left_out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import devices
 from .card import CUDA, DISCRETE, ROCM, VULKAN
 from .needs import Verdict, jetpack
 from .numbers import version
@@ -12,20 +13,41 @@ from .survey import Survey
 # Docker reads CDI specifications from 25.0 on where its `features` say so, and by default from 28.2 on.
 CDI_FEATURE_FROM, CDI_DEFAULT_FROM = (25,), (28, 2)
 
+# Made for the cards that were named, in place of the first two; beside the third, which it adds a variable to.
+CHOSEN = "engine.devices.yaml"
 NVIDIA_CDI, NVIDIA_RUNTIME, DRI = "engine.nvidia.yaml", "engine.nvidia-runtime.yaml", "engine.amd.yaml"
 
 
 def overlay(found: Verdict, survey: Survey, docker_version: str) -> str:
-    """The compose file that gives the engine's container its cards; empty: it computes on the processor.
+    """The compose files that give the engine's container its cards; empty: it computes on the processor.
 
     CDI comes first. Docker's own `driver: nvidia` is what is left where Docker is too old for it or was told nothing of
     it: it takes the toolkit's hook, and on newer versions CDI again.
     """
     if found.backend == CUDA:
-        docker = version(docker_version)
-        reads = docker >= CDI_DEFAULT_FROM or (docker >= CDI_FEATURE_FROM and survey.access.docker_cdi)
-        return NVIDIA_CDI if survey.access.cdi and reads else NVIDIA_RUNTIME
-    return DRI if found.backend in (ROCM, VULKAN) else ""
+        if devices.container_ids(survey):
+            return CHOSEN
+        return NVIDIA_CDI if _by_cdi(survey, docker_version) else NVIDIA_RUNTIME
+    if found.backend in (ROCM, VULKAN):
+        return f"{DRI}:{CHOSEN}" if devices.environment(survey) else DRI
+    return ""
+
+
+def _by_cdi(survey: Survey, docker_version: str) -> bool:
+    docker = version(docker_version)
+    reads = docker >= CDI_DEFAULT_FROM or (docker >= CDI_FEATURE_FROM and survey.access.docker_cdi)
+    return bool(survey.access.cdi) and reads
+
+
+def chosen(survey: Survey, docker_version: str) -> dict[str, Any]:
+    """What confines an engine to some of the cards: Docker's devices, by which driver, for NVIDIA's in a container;
+    variables for everything else. All empty where it may use all of them."""
+    by_cdi = _by_cdi(survey, docker_version)
+    return {
+        "driver": "cdi" if by_cdi else "nvidia",
+        "device_ids": devices.container_ids(survey, "nvidia.com/gpu=" if by_cdi else ""),
+        "environment": devices.environment(survey),
+    }
 
 
 def settings(found: Verdict, survey: Survey) -> dict[str, str]:
@@ -60,4 +82,5 @@ def plan(found: Verdict, survey: Survey, docker_version: str) -> dict[str, Any]:
         "overlay": overlay(found, survey, docker_version),
         "variant": image_variant(found),
         "settings": settings(found, survey),
+        "chosen": chosen(survey, docker_version),
     }

@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Any, Optional
 
 from . import recipes
+from .card import Graphics
 from .containers import idle, plan
+from .devices import numbered
 from .needs import CONTAINER, Need, Verdict, verdict
 from .survey import Survey
 
@@ -42,12 +44,17 @@ def _recipe(recipe: Optional[recipes.Recipe]) -> dict[str, Any]:
 
 def lines(survey: Survey, found: Verdict) -> list[str]:
     """For a terminal: the cards, what the engine would use, and each need with its commands."""
-    text = [f"{card.title} at {card.address or 'no bus'} ({card.kind}): {card.reason}" for card in survey.cards]
+    numbers = {card.address: f"{number}: " for number, card in enumerate(numbered(survey))}
+    text = [f"{numbers.get(card.address, '')}{_named(card)} ({card.kind}): {card.reason}" for card in survey.cards]
     text = text or ["no graphics card"]
     text.append(f"The engine would compute on: {found.title}")
     for need in found.needs:
         text += _told(need)
     return text
+
+
+def _named(card: Graphics) -> str:
+    return f"{card.title} at {card.address or 'no bus'}{f', {card.uuid}' if card.uuid else ''}"
 
 
 def _told(need: Need) -> list[str]:

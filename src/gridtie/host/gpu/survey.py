@@ -23,6 +23,8 @@ class Survey:
     uvm: Module = field(default_factory=Module)
     amdgpu: Module = field(default_factory=Module)
     access: Access = field(default_factory=Access)
+    # The names of the cards that the engine may use; empty: all.
+    devices: tuple[str, ...] = ()
 
     @property
     def graphics(self) -> tuple[Graphics, ...]:

@@ -10,9 +10,10 @@ import re
 import subprocess
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ..gpu import INTEGRATED, Graphics, read_survey
+from ..gpu.devices import narrowed
 from .bandwidth import Bandwidth, dimm_bandwidth
 
 # Memory that cgroup v1 reports where no limit is set (PAGE_COUNTER_MAX); real limits are far below.
@@ -134,16 +135,17 @@ def read_hardware(
     root: Path = Path("/"),
     cpus: Optional[int] = None,
     driver_report: Callable[[], str] = no_report,
+    devices: Sequence[str] = (),
 ) -> Hardware:
     """The machine below `root`. `cpus` is the number this process may use. Nothing is measured: the bandwidth is that
     of the memory modules, or None.
 
     `driver_report` is asked for nvidia-smi's figures only where such a card is there; on this machine that is
-    `ask_nvidia_smi`.
+    `ask_nvidia_smi`. `devices` are the names of the cards that count, where not all do.
 
-    Raises OSError where /proc cannot be read.
+    Raises OSError where /proc cannot be read, and DeviceError for a name that no card has.
     """
-    graphics = read_graphics(root)
+    graphics = read_graphics(root, devices)
     if any(card.vendor == "NVIDIA" for card in graphics):
         reported = parse_nvidia_smi(driver_report())
         graphics = tuple(_with_report(card, reported) for card in graphics)
@@ -225,9 +227,10 @@ def _reclaimable(group: Path) -> int:
     return sum(int(pairs.get(f"total_{name}") or pairs.get(name) or 0) for name in ("active_file", "inactive_file"))
 
 
-def read_graphics(root: Path) -> tuple[Graphics, ...]:
-    """Every graphics card below `root` that computes: no management chips and no virtual displays."""
-    return read_survey(root).graphics
+def read_graphics(root: Path, devices: Sequence[str] = ()) -> tuple[Graphics, ...]:
+    """Every graphics card below `root` that computes: no management chips and no virtual displays. Those that are not
+    among `devices` are left out of use, where it names any. Raises DeviceError."""
+    return narrowed(read_survey(root), devices).graphics
 
 
 def _shared(root: Path, graphics: tuple[Graphics, ...]) -> Optional[int]:

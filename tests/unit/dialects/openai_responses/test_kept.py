@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from gridtie.dialects.openai_responses import facts
-from gridtie.dialects.openai_responses.kept import Earlier, answered, going_on, items, together
+from gridtie.dialects.openai_responses.kept import Earlier, answered, asked, going_on, items, shown, together
 from gridtie.dialects.types import InvalidRequest
 
 EARLIER = Earlier(b'{"role":"user","content":"a"},{"role":"assistant","content":"b"}')
@@ -107,12 +107,55 @@ def test_an_answer_is_its_id_and_its_items(last: bytes) -> None:
     found = answered(last)
 
     assert found is not None
-    assert (found[0], json.loads(b"[%b]" % found[1])) == ("resp_2", OUTPUT)
+    assert (found.id, json.loads(b"[%b]" % found.items)) == ("resp_2", OUTPUT)
+
+
+@pytest.mark.parametrize("put", [b"", b'{"role":"user","content":"a"}'])
+def test_a_kept_answer_is_shown_as_its_client_got_it(put: bytes) -> None:
+    """With no item of it twice in memory."""
+    found = answered(json.dumps(ANSWER | {"usage": {"input_tokens": 3}}).encode())
+    assert found is not None
+    earlier = found.earlier(put, private=True, stays=False)
+
+    assert json.loads(shown(earlier)) == ANSWER | {"usage": {"input_tokens": 3}}
+    assert b"output_text" not in earlier.response
+    assert earlier.size == len(earlier.items) + len(earlier.response)
+    assert earlier.private
+
+
+def test_items_that_were_asked_have_ids_and_texts_in_parts() -> None:
+    """Their client's own id where that is a text that can be found; the answer is not among them."""
+    put = b",".join(
+        (
+            b'{"role":"user","content":"a"}',
+            b'{"id":"own","type":"message","role":"assistant","content":"b"}',
+            b'{"id":null,"type":"function_call_output","call_id":"c","output":"5"}',
+            b'{"id":7,"role":"user","content":[{"type":"input_text","text":"d"}]}',
+        )
+    )
+    found = answered(json.dumps(ANSWER).encode())
+    assert found is not None
+    listed = json.loads(msgspec.json.encode(asked(found.earlier(put, private=False, stays=False), "resp_2")))
+
+    assert [item["id"] for item in listed] == ["in_2_0", "own", "in_2_2", "in_2_3"]
+    assert [item["type"] for item in listed] == ["message", "message", "function_call_output", "message"]
+    assert listed[0]["content"] == [{"type": "input_text", "text": "a"}]
+    assert listed[1]["content"] == [{"type": "output_text", "annotations": [], "text": "b"}]
+    assert listed[2]["output"] == "5"
+    assert listed[3]["content"] == [{"type": "input_text", "text": "d"}]
 
 
 @pytest.mark.parametrize(
     "last",
-    [b"", b"{}", b"[]", b"event: response.completed\ndata: {", json.dumps({"id": "resp_2", "output": []}).encode()],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"event: response.completed\ndata: {",
+        json.dumps({"id": "resp_2", "output": []}).encode(),
+        json.dumps({"id": 7, "output": OUTPUT}).encode(),
+        json.dumps({"output": OUTPUT}).encode(),
+    ],
 )
 def test_what_is_no_whole_answer_is_not_kept(last: bytes) -> None:
     assert answered(last) is None

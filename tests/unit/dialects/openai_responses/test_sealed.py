@@ -57,7 +57,7 @@ def output(blocks: list[dict[str, Any]], *, streams: bool) -> list[dict[str, Any
     out, _ = run(made.stream(options) if streams else made.collect(options), streamed(blocks))
     found = answered(out)
     assert found is not None
-    items: list[dict[str, Any]] = json.loads(b"[%b]" % found[1])
+    items: list[dict[str, Any]] = json.loads(b"[%b]" % found.items)
     if streams:
         done = [json.loads(data)["item"] for data in _events(out, b"response.output_item.done")]
         assert done == items

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import Mock
 
@@ -110,6 +114,35 @@ def test_written_twice_there_is_one_key_and_one_way_back(station: Path, home: Pa
     assert (home / ".claude/settings.json").read_text() == '{"theme": "dark"}'
 
 
+def test_two_at_once_write_one_after_the_other_and_what_was_there_comes_back(
+    station: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second waits, and does not take what the first wrote for what was there before."""
+    own = home / ".claude/settings.json"
+    own.parent.mkdir()
+    own.write_text('{"theme": "dark"}')
+    key_is_made, go_on = threading.Event(), threading.Event()
+
+    def waiting(_: object) -> None:
+        key_is_made.set()
+        assert go_on.wait(30)
+
+    monkeypatch.setattr("gridtie.host.keys_in_force.wait", waiting)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(cli.main, ["connect", "claude-code", "--write"])
+        assert key_is_made.wait(30)
+        second = pool.submit(cli.main, ["connect", "claude-code", "--write"])
+        with pytest.raises(TimeoutError):
+            second.result(0.5)
+        assert own.read_text() == '{"theme": "dark"}'
+        go_on.set()
+        assert (first.result(30), second.result(30)) == (0, 0)
+
+    assert len(own_keys(station)) == 1
+    assert cli.main(["connect", "claude-code", "--restore"]) == 0
+    assert own.read_text() == '{"theme": "dark"}'
+
+
 def test_where_no_key_can_be_made_the_shared_one_is_told(
     home: Path, router: Httpd, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +174,49 @@ def test_an_alias_that_is_too_small_for_the_client_is_told(
     assert cli.main(["connect", "claude-code", "--model", "chat"]) == 0
 
     assert "takes 8,192" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("client", "capabilities", "told"),
+    [
+        ("claude-code", ["chat"], True),
+        ("continue", ["chat"], True),
+        ("claude-code", ["chat", "tools"], False),
+        # A router of before says nothing of it.
+        ("claude-code", None, False),
+        ("aider", ["chat"], False),
+    ],
+)
+def test_an_alias_that_calls_no_tools_is_told_to_a_client_that_sends_them(
+    home: Path, router: Httpd, client: str, capabilities: list[str] | None, told: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    row = {"id": "coder", "gridtie": {"context": 32768, "capabilities": capabilities}}
+    router.answers["/v1/models"] = (200, {"data": [row]})
+
+    assert cli.main(["connect", client]) == 0
+
+    assert ("coder calls none" in capsys.readouterr().err) is told
+
+
+def test_a_file_that_others_may_read_is_told_since_a_key_is_in_it(
+    home: Path, router: Httpd, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its mode is the person's own, and stays; a home that nobody else may enter needs no word."""
+    with TemporaryDirectory() as made:
+        mine, closed = Path(made, "home"), Path(made, "home/.claude")
+        shutil.copytree(home, mine)
+        closed.mkdir()
+        Path(made).chmod(0o755)
+        monkeypatch.setenv("HOME", str(mine))
+        for mode, told in ((0o755, True), (0o700, False)):
+            (closed / "settings.json").write_text("{}")
+            (closed / "settings.json").chmod(0o644)
+            closed.chmod(mode)
+            assert cli.main(["connect", "claude-code", "--write", "--shared-key"]) == 0
+            assert ("chmod 600" in capsys.readouterr().err) is told
+            assert (closed / "settings.json").stat().st_mode & 0o777 == 0o644
+            cli.main(["connect", "claude-code", "--restore"])
 
 
 def test_a_router_without_the_clients_surface_is_told_before_anything_is_written(

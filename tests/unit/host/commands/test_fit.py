@@ -131,6 +131,35 @@ def test_an_existing_station_is_offered_what_it_could_have_and_keeps_what_it_has
     assert "What this station has stays. Today `gridtie_models: auto` would take" in capsys.readouterr().out
 
 
+def test_models_are_judged_by_the_cards_that_the_station_uses(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"engine": {"kind": "ollama"}, "models": [], "expected": {"gpu_devices": [1]}}
+    (tmp_path / "station.json").write_text(json.dumps(facts))
+    recorded = from_document(json.loads((MACHINES / "nvidia-24gb.json").read_text()))
+    asked: list[tuple[str, ...]] = []
+
+    def look(record: object, again: bool, devices: tuple[str, ...]) -> object:
+        asked.append(devices)
+        return recorded
+
+    monkeypatch.setattr(command, "this_machine", look)
+    monkeypatch.setattr(command, "virtual_memory", lambda directory: 0)
+    fit()
+
+    assert asked == [("1",)]
+
+
+def test_a_card_that_the_station_uses_and_is_not_there_is_told(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"engine": {"kind": "ollama"}, "models": [], "expected": {"gpu_devices": ["GPU-0"]}}
+    (tmp_path / "station.json").write_text(json.dumps(facts))
+
+    with pytest.raises(StationError, match=r"gridtie_gpu_devices names GPU-0, which .*; (name some of these|leave it)"):
+        fit()
+
+
 def test_a_model_that_lost_its_calls_on_this_engine_is_not_recommended_for_agents(
     fit: Fit, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +468,19 @@ def test_without_a_station_of_ones_own_the_installed_catalogue_is_read(tmp_path:
     installed.write_text("{}")
 
     assert command.default_catalogue(tmp_path / "etc", program) == installed
+
+
+def test_whoever_may_not_read_the_stations_own_catalogue_gets_the_installed_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary user on a station: /etc/gridtie is the router's, /opt/gridtie everybody's."""
+    own, installed = tmp_path / "etc" / "models.json", tmp_path / "opt" / "etc" / "models.json"
+    for path in (own, installed):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) == installed)
+
+    assert command.default_catalogue(own.parent, installed.parents[1] / "bin" / "gridtie") == installed
 
 
 @pytest.mark.parametrize("model", [[], ["qwen3.5:9b"]], ids=["all of them", "one"])

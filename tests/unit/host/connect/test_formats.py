@@ -300,5 +300,6 @@ def test_of_variables_that_were_changed_afterwards_only_ours_are_taken_out() -> 
 
 def test_variables_are_exported() -> None:
     assert Variables(clients._ollama).put_in("", WIRING) == (
-        "export OLLAMA_HOST=http://127.0.0.1:8484\nexport OLLAMA_API_KEY=gt-secret\n"
+        "export OLLAMA_HOST=http://127.0.0.1:8484\nexport OLLAMA_API_BASE=http://127.0.0.1:8484\n"
+        "export OLLAMA_API_KEY=gt-secret\n"
     )

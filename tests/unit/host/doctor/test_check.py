@@ -139,3 +139,24 @@ def test_needs_name_checks_that_come_before() -> None:
 
 def test_an_empty_report_is_no_pass() -> None:
     assert not Report((), 0.0).ok
+
+
+def test_a_container_that_was_just_started_is_given_the_time_until_its_health_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    station = Healthy()
+    state = station.containers["gridtie-router-1"]["State"]
+    state["Health"] = {"Status": "starting"}
+    monkeypatch.setattr("gridtie.host.doctor.look.time.sleep", lambda _: state.update(Health={"Status": "healthy"}))
+
+    assert station.examine()["containers.running"].ok
+
+
+def test_one_that_does_not_come_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    station = Healthy()
+    station.containers["gridtie-router-1"]["State"]["Health"] = {"Status": "starting"}
+    monkeypatch.setattr("gridtie.host.doctor.look.START_S", 0.0)
+
+    found = station.examine()["containers.running"]
+
+    assert (found.ok, found.found) == (False, "gridtie-router-1 is starting")

@@ -402,6 +402,7 @@ def test_where_other_machines_reach_a_service_that_was_here_before_it_is_told() 
 
 def test_every_check_has_a_failure_here_except_those_of_graphics_cards() -> None:
     tested = {id for id, _, _ in (*ILL, *SERVICE_ILL)} | {"router.origin", "router.host", "network.tls"}
+    tested |= {"network.firewall"}  # test_firewall.py has it.
     # Those are in test_graphics.py and test_models.py; one of them warns alone.
     assert {check.id for check in CHECKS} - tested == {"gpu.ready", "gpu.used", "models.accepted", "models.coding"}
 

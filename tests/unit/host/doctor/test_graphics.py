@@ -18,9 +18,9 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-def survey(case: str) -> Survey:
+def survey(case: str, extra: str = "") -> Survey:
     with tempfile.TemporaryDirectory() as root:
-        unpack((FIXTURES / f"{case}.tree").read_text(), Path(root))
+        unpack((FIXTURES / f"{case}.tree").read_text() + extra, Path(root))
         return read_survey(Path(root))
 
 
@@ -55,6 +55,30 @@ def test_a_supported_card_that_lies_idle_fails_with_what_to_do(case: str) -> Non
     assert "lies idle" in result.found
     assert "gridtie_gpu: off" in result.fix
     assert "docker logs" in result.fix
+
+
+def test_a_card_that_the_inventory_leaves_out_may_lie_idle() -> None:
+    """A supported AMD card without a driver, beside NVIDIA's that works."""
+    bare = "\n".join(
+        f"sys/bus/pci/devices/0000:0a:00.0/{name}"
+        for name in ("vendor = 0x1002", "device = 0x744c", "class = 0x030000")
+    )
+    for devices, ok in (("all", False), ([0], True)):
+        made = station("rtx-3090-ready", 316 * MIB, 316 * MIB)
+        made.graphics = survey("rtx-3090-ready", bare)
+        made.station["expected"]["gpu_devices"] = devices
+        assert made.examine()["gpu.ready"].ok is ok, devices
+
+
+def test_a_card_that_was_named_and_is_gone_fails_with_those_that_are_there() -> None:
+    made = station("rtx-3090-ready", 316 * MIB, 316 * MIB)
+    made.station["expected"]["gpu_devices"] = ["1"]
+    result = made.examine()["gpu.ready"]
+
+    assert not result.ok
+    assert result.found == "gridtie_gpu_devices names 1, which is no card of this machine"
+    assert "name some of these: 0 (NVIDIA GeForce RTX 3090" in result.fix
+    assert "run `make site`" in result.fix
 
 
 def test_beside_a_service_the_fix_names_the_service() -> None:

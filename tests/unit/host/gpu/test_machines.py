@@ -43,6 +43,7 @@ MACHINES = {
     "rx-7900-xtx": ("rocm", []),
     "rx-7900-xtx-dkms-mismatch": ("", ["reboot"]),
     "rx-7900-xtx-no-kfd": ("", ["kfd"]),
+    "rx-7900-xtx-two": ("rocm", []),
     "strix-halo": ("rocm", []),
     "t4-alma9-no-driver": ("", ["driver", "toolkit"]),
     "tesla-p40-held": ("", ["old_driver"]),

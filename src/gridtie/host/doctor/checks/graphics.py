@@ -36,7 +36,7 @@ class Placed:
 
 def ready(look: Look) -> Finding:
     """Cards, drivers, and what gives them to containers. What is no card of its own is information."""
-    survey = look.probe.survey()
+    survey = look.survey
     names = ", ".join(f"{card.title} ({card.kind})" for card in survey.cards) or "no graphics card"
     found = verdict(survey, str(look.engine.get("mode") or "container"))
     if _off(look):
@@ -59,7 +59,7 @@ def _fix(need: Need) -> str:
 
 def used(look: Look) -> Finding:
     """Whether the engine computes on the cards that are there."""
-    survey = look.probe.survey()
+    survey = look.survey
     if not survey.expected and not look.metal:
         return good("no card that the engine supports: it computes on the processor")
     if _off(look):

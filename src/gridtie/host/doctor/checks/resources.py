@@ -58,7 +58,7 @@ def _loaded(look: Look) -> tuple[list[Mapping[str, Any]], Optional[int]]:
 
 def _on_cards(look: Look) -> int:
     """Bytes of the station's models in graphics memory; not asked where there is no card."""
-    if look.engine["kind"] != "ollama" or not (look.metal or look.probe.survey().expected):
+    if look.engine["kind"] != "ollama" or not (look.metal or look.survey.expected):
         return 0
     names = {model["name"] for model in look.models}
     return sum(model.on_cards for model in placed(look) if model.name in names)

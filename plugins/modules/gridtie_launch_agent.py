@@ -16,7 +16,7 @@ from ..module_utils.gridtie_machine import read_text
 from ..module_utils.gridtie_progress import report
 
 DOCUMENTATION = r"""
-module: gridtie_agent
+module: gridtie_launch_agent
 short_description: A LaunchAgent that runs with the configuration on disk, and answers
 description:
   - The counterpart of M(gridtie_unit) for a Mac, as the person who is logged in. Whenever something changes, the agent
@@ -70,7 +70,7 @@ author: Gridtie contributors
 """
 EXAMPLES = r"""
 - name: Run Ollama
-  gridtie.gridtie.gridtie_agent:
+  gridtie.gridtie.gridtie_launch_agent:
     name: io.gridtie.gridtie.engine
     link: {path: /Users/dev/.gridtie/opt/ollama/current, target: 0.32.15-0123456789ab}
     program: [/Users/dev/.gridtie/opt/ollama/current/ollama, serve]

@@ -1,0 +1,35 @@
+"""What /proc and /sys show of a machine, and nothing where they show nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gridtie.gateway.dashboard.machine import look
+
+
+def sensor(root: Path, number: int, name: str, **files: int) -> None:
+    place = root / f"sys/class/hwmon/hwmon{number}"
+    place.mkdir(parents=True)
+    (place / "name").write_text(f"{name}\n")
+    for file, value in files.items():
+        (place / file).write_text(f"{value}\n")
+
+
+def test_memory_temperatures_and_watts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal:  1024 kB\nMemFree: 1 kB\nMemAvailable:  512 kB\n")
+    sensor(tmp_path, 0, "coretemp", temp1_input=61000, temp2_input=58000)
+    sensor(tmp_path, 1, "amdgpu", temp1_input=71500, power1_average=182_000_000)
+    sensor(tmp_path, 2, "nvme", temp1_input=99000)
+
+    assert look(tmp_path) == {
+        "memory_bytes": 1024 * 1024,
+        "available_bytes": 512 * 1024,
+        "processor_celsius": 61.0,
+        "card_celsius": 71.5,
+        "card_watts": 182.0,
+    }
+
+
+def test_a_machine_that_shows_nothing_is_not_guessed(tmp_path: Path) -> None:
+    assert set(look(tmp_path).values()) == {None}
