@@ -48,7 +48,7 @@ def play(machine: Host, book: str = "observability.yml", **variables: object) ->
 
 
 def recap(result: Result) -> str:
-    return re.findall(r"^here +: (.*)$", succeeded(result), re.MULTILINE)[-1]
+    return re.findall(r"^here: (.*)$", succeeded(result), re.MULTILINE)[-1]
 
 
 def query(machine: Host, expression: str) -> dict[str, float]:
