@@ -33,11 +33,11 @@ record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify image bundle report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
+.PHONY: help site upgrade verify image bundle report bench observability demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
-	  printf '%-15s %s\n' "$$target" "$$text"; done
+	  printf '%-19s %s\n' "$$target" "$$text"; done
 	@sed -n 's/^# \([A-Z]*\(=1\)\{0,1\}  *.*:  .*\)/    \1/p' $(firstword $(MAKEFILE_LIST))
 
 site: ## turn this machine into a working, verified station (run again: changes nothing)
@@ -67,6 +67,10 @@ report: ## one bill for all hosts of an inventory:  make report ARGS="-i invento
 bench: ## which host serves which model how fast, and what is off the prediction, as one table
 	@scripts/venv site
 	@scripts/playbook playbooks/bench.yml $(verbose) $(ARGS)
+
+observability: ## Prometheus on one host for all routers of an inventory, with alerts and a dashboard (docs/observability.md)
+	@scripts/venv site
+	@scripts/playbook playbooks/observability.yml $(check) $(verbose) $(ARGS)
 
 demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site
@@ -106,6 +110,7 @@ pages: ## write the pages again that are made from data: tables of docs/, README
 	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/pictures.py
 	@.venv/bin/python scripts/costs_page.py
+	@.venv/bin/python scripts/metrics_page.py
 	@.venv/bin/python scripts/results_pages.py
 	@.venv/bin/python scripts/closeout.py
 	@.venv/bin/python scripts/role_readmes.py
