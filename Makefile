@@ -11,6 +11,7 @@ SHELL := /bin/sh
 # RECORD=1 keeps what tests come to, for the closeout:      make test PART=all RECORD=1
 # COMPARE=1 builds many tasks, here and at a cloud:         make demo COMPARE=1 ARGS="--spend 0.50"
 # IMAGE   a name for it, such as a registry's:              make image IMAGE=registry.example.com/ci/gridtie:1
+# BUNDLE  a bundle's directory, on a machine without a network:  make site BUNDLE=/media/stick/gridtie-1.1.0-debian-13-x86_64
 # JUNIT   a file for the checks as JUnit XML:               make verify JUNIT=gridtie.xml
 # BASE    a commit to compare with:                         make cases BASE=710d345
 # V=1     Ansible's usual output:                           make site V=1
@@ -23,17 +24,20 @@ VERSION ?=
 NAMES ?=
 IMAGE ?=
 JUNIT ?=
+BUNDLE ?=
+# What installs Python packages and what provisions hosts both take them from there.
+export GRIDTIE_BUNDLE := $(if $(BUNDLE),$(abspath $(BUNDLE)),$(GRIDTIE_BUNDLE))
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify image report bench demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
+.PHONY: help site upgrade verify image bundle report bench observability demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
-	  printf '%-15s %s\n' "$$target" "$$text"; done
+	  printf '%-19s %s\n' "$$target" "$$text"; done
 	@sed -n 's/^# \([A-Z]*\(=1\)\{0,1\}  *.*:  .*\)/    \1/p' $(firstword $(MAKEFILE_LIST))
 
 site: ## turn this machine into a working, verified station (run again: changes nothing)
@@ -52,6 +56,10 @@ image: ## one image with router, engine and the small model, for `services:` of 
 	@scripts/venv site
 	@scripts/playbook playbooks/image.yml $(if $(IMAGE),-e gridtie_service_image=$(IMAGE)) $(verbose) $(ARGS)
 
+bundle: ## all that a station is made of, as a directory in bundles/, for machines without a network (docs/offline.md)
+	@scripts/venv site
+	@scripts/playbook playbooks/bundle.yml $(verbose) $(ARGS)
+
 report: ## one bill for all hosts of an inventory:  make report ARGS="-i inventories/team -e gridtie_report_month=2026-11"
 	@scripts/venv site
 	@scripts/playbook playbooks/report.yml $(verbose) $(ARGS)
@@ -59,6 +67,10 @@ report: ## one bill for all hosts of an inventory:  make report ARGS="-i invento
 bench: ## which host serves which model how fast, and what is off the prediction, as one table
 	@scripts/venv site
 	@scripts/playbook playbooks/bench.yml $(verbose) $(ARGS)
+
+observability: ## Prometheus on one host for all routers of an inventory, with alerts and a dashboard (docs/observability.md)
+	@scripts/venv site
+	@scripts/playbook playbooks/observability.yml $(check) $(verbose) $(ARGS)
 
 demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site
@@ -98,6 +110,7 @@ pages: ## write the pages again that are made from data: tables of docs/, README
 	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/pictures.py
 	@.venv/bin/python scripts/costs_page.py
+	@.venv/bin/python scripts/metrics_page.py
 	@.venv/bin/python scripts/results_pages.py
 	@.venv/bin/python scripts/closeout.py
 	@.venv/bin/python scripts/role_readmes.py

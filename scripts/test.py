@@ -37,8 +37,8 @@ BARE_MACHINE = f"{LAB}/test_bare_machine.py"
 # upgrades, since it would wait for the mirror that those make. A file that is not named here is taken for a long one.
 LONGEST_FIRST = (
     "test_upgrade", "test_bare_machine", "test_native", "test_team", "test_shipped_inventories", "test_adopted_docker",
-    "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_ci", "test_firewall",
-    "test_bad_input", "test_mirror",
+    "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_bundle", "test_ci", "test_firewall",
+    "test_bad_input", "test_observability", "test_mirror",
 )  # fmt: skip
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
@@ -102,7 +102,8 @@ def contract() -> bool:
 def integration() -> bool:
     """Provision the stations with the product's own playbook, test against them, remove them."""
     with stations() as environment:
-        return environment is not None and browser() and pytest("-n", "0", "tests/integration", **environment)
+        ready = environment is not None and browser() and prometheus()
+        return ready and pytest("-n", "0", "tests/integration", **(environment or {}))
 
 
 def lab() -> bool:
@@ -147,6 +148,11 @@ def browser() -> bool:
         return True
     install = ("gridtie.gridtie.gridtie_packages", "-a", json.dumps({"names": ["chromium"]}))
     return run(BIN / "ansible", "localhost", "--connection", "local", "--become", "-m", *install)
+
+
+def prometheus() -> bool:
+    """Prometheus, which scrapes the router: the distribution's."""
+    return run(Path(sys.executable), "scripts/prometheus.py")
 
 
 def clients() -> bool:

@@ -14,25 +14,14 @@ from ansible.plugins.action import ActionBase
 from ..module_utils import gridtie_image_plan as plan
 from ..plugin_utils.gridtie_agreed import Agreed
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_in
+from ..plugin_utils.gridtie_image_tree import read_tree
 
-_SOURCES = ("LICENSE", "compose/images", "config/prices.json", "requirements/router.lock", "src/gridtie")
 _NAMES = ("engine-embedded", "engine-ollama", "router", "service")
 
 # Where packages come from. With sudo these would be lost on the way to the module.
 _PACKAGE_SETTINGS = ("GOSUMDB", "PIP_CONFIG_FILE", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST")
 # Those that may hold credentials.
 _PACKAGE_ADDRESSES = ("GOPROXY", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL")
-
-
-def read_tree(root: Path) -> dict[str, bytes]:
-    """The files that images are made from, by their path in the collection."""
-    tree = {}
-    for source in _SOURCES:
-        start = root / source
-        for path in [start] if start.is_file() else sorted(start.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".pyc":
-                tree[path.relative_to(root).as_posix()] = path.read_bytes()
-    return tree
 
 
 def revision(root: Path) -> str:

@@ -11,9 +11,11 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils import gridtie_image_plan as plan
 from ..module_utils.gridtie_judge import listing, problem
+from ..plugin_utils import gridtie_bundle
 from ..plugin_utils import gridtie_needed_pins as needs
-from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, take_over
-from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed
+from ..plugin_utils.gridtie_agreed import Learned, Lock, LockError, not_kept, read, record, take_over
+from ..plugin_utils.gridtie_collection import ROOT, artefacts_file, installed, version
+from ..plugin_utils.gridtie_image_tree import built_here
 from ..plugin_utils.gridtie_model_group import group_of
 
 # isort: split
@@ -25,6 +27,8 @@ from gridtie.config.problems import ConfigError
 from gridtie.host.catalogue import Catalogue, CatalogueError, Pin, parse_lock
 from gridtie.host.models.resolve import AUTO, merged_pins
 
+# Who a lock says has learned what came with a bundle.
+_BUNDLE = "bundle"
 # The project of a station that is alone on its host: roles/station/defaults.
 _USUAL = "gridtie"
 _MEND = "put the file right, or back from where the inventory is kept, or use the version that wrote it"
@@ -46,12 +50,15 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         given = arguments.pop("pins", None)
+        bundle = _InBundle(arguments.pop("bundle", None) or {}, given or {})
+        bundle.stand_in(arguments)
         answer = self._execute_module("gridtie.gridtie.gridtie_preflight", module_args=arguments, task_vars=task_vars)
+        bundle.explain(answer)
         result.update(answer)
         if given is None or "former_pins" not in answer:
             return result
-        problems = list(answer.get("problems") or [])
-        pins = _Pins(given, answer, task_vars or {}, self._connection.transport == "local")
+        problems = list(answer.get("problems") or []) + bundle.judge(answer)
+        pins = _Pins(given, answer, task_vars or {}, self._connection.transport == "local", bundle.learned)
         problems += pins.judge()
         if not problems and not self._task.check_mode:
             problems += pins.take_over()
@@ -61,13 +68,82 @@ class ActionModule(ActionBase):
         return result
 
 
+class _InBundle:
+    """The bundle that a host is made from; without one it judges nothing.
+
+    ``given``: its ``directory`` and whether ``drivers`` are to be installed; ``pins``: the arguments about pins.
+    """
+
+    def __init__(self, given: Mapping[str, Any], pins: Mapping[str, Any]) -> None:
+        self._drivers, self._pins = given.get("drivers", False), pins
+        self._bundle: gridtie_bundle.Bundle | None = None
+        self._unreadable: list[dict[str, str]] = []
+        self._left_open = False
+        self.learned: Learned = {}
+        if not given.get("directory"):
+            return
+        try:
+            self._bundle = gridtie_bundle.read(str(given["directory"]))
+        except gridtie_bundle.BundleError as error:
+            self._unreadable = [error.problem]
+
+    def stand_in(self, arguments: dict[str, Any]) -> None:
+        """Have the module judge a machine that reaches what the bundle has."""
+        if self._bundle:
+            self._left_open = arguments["wanted"].get("engine") == "auto"
+            arguments["wanted"] = self._bundle.asked(arguments["wanted"])
+            arguments["machine"] = {**arguments["machine"], "reach": self._bundle.reach()}
+
+    def explain(self, answer: dict[str, Any]) -> None:
+        """Say why this engine, where nobody named one: the module was told that the bundle's was asked for."""
+        choice = answer.get("choice") or {}
+        if self._left_open and choice and choice["source"] != "adopted":
+            answer["choice"] = {**choice, "why": "the bundle has it"}
+
+    def judge(self, seen: Mapping[str, Any]) -> list[dict[str, str]]:
+        """What is wrong with it, or lacks for this host and this version."""
+        bundle = self._bundle
+        if bundle is None:
+            return self._unreadable
+        problems = gridtie_bundle.unfit(bundle, seen["machine"], version()) or gridtie_bundle.damaged(bundle)
+        if self._drivers:
+            problems.append(
+                problem(
+                    "gridtie_gpu_install_drivers is true, and a bundle has no drivers of graphics cards",
+                    "install them from a mirror of your own beforehand (docs/gpu.md), and leave the variable out",
+                )
+            )
+        if problems:
+            return problems
+        try:
+            self.learned = bundle.learned()
+            return self._lacking(bundle, seen) if seen.get("choice") else []
+        except gridtie_bundle.BundleError as error:
+            return [error.problem]
+        except (CatalogueFileError, ConfigError):
+            return []  # What is pinned has its own line, among the inputs.
+
+    def _lacking(self, bundle: gridtie_bundle.Bundle, seen: Mapping[str, Any]) -> list[dict[str, str]]:
+        choice, machine = seen["choice"], seen["machine"]
+        pinned = artefacts.read(artefacts_file(self._pins["artefacts"]))
+        images = built_here(ROOT, pinned, choice, machine, str(self._pins["project"]))
+        needed = needs.of_engine(choice, machine, pinned, self._pins["gpu"], "packages")
+        return gridtie_bundle.unmet(bundle, choice, images, [each.reference for each in needed])
+
+
 class _Pins:
     """The lock and what this host needs of it."""
 
     def __init__(
-        self, given: Mapping[str, Any], seen: Mapping[str, Any], task_vars: Mapping[str, Any], local: bool
+        self,
+        given: Mapping[str, Any],
+        seen: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+        local: bool,
+        bundled: Learned | None = None,
     ) -> None:
-        self._given, self._seen = given, seen
+        """``bundled`` is what the lock of a bundle has."""
+        self._given, self._seen, self._bundled = given, seen, bundled or {}
         self._host = str(task_vars.get("inventory_hostname", ""))
         # A host may carry several stations, each with records of its own.
         self._station = self._host if given["project"] == _USUAL else f"{self._host}/{given['project']}"
@@ -91,13 +167,19 @@ class _Pins:
         except LockError as error:
             return [problem(str(error), f"{_MEND}; it was not touched")]
         former = [] if self._station in self._lock.taken_over else self._take_up_former()
+        former += [
+            problem(f"{conflict} ({self._path})", "make the bundle with this inventory's lock, or give up the entry")
+            for conflict in self._lock.conflicts(self._bundled, _BUNDLE)
+        ]
         try:
             return [*former, *self._missing(pinned := artefacts.read(self._artefacts)), *self._not_compiled(pinned)]
         except (CatalogueFileError, ConfigError):
             return former  # It has its own line, among the inputs.
 
     def take_over(self) -> list[dict[str, str]]:
-        """Write into the lock, once, what the host recorded by itself."""
+        """Write into the lock, once, what the host recorded by itself, and what a bundle was made with."""
+        if self._bundled and not self._why_lost:
+            record(self._path, _BUNDLE, self._bundled)
         if not self._former or self._why_lost:
             return []
         try:
@@ -127,7 +209,7 @@ class _Pins:
 
     def _missing(self, pinned: dict[str, Any]) -> list[dict[str, str]]:
         machine, choice = self._seen["machine"], self._seen.get("choice") or {}
-        known = {kind: {**self._former.get(kind, {}), **self._lock.digests(kind)} for kind in ("images", "archives")}
+        known = {kind: self._known(kind) for kind in ("images", "archives")}
         system = machine["system"]["id"]
         registry = (machine["reach"].get("registry") or {}).get("state") == "ok"
         may_learn = not (self._require or self._why_lost)
@@ -163,6 +245,13 @@ class _Pins:
             )
         ]
 
+    def _known(self, kind: str) -> dict[str, dict[str, str]]:
+        return {
+            **{reference: dict(digests) for reference, digests in self._former.get(kind, {}).items()},
+            **{reference: dict(digests) for reference, digests in self._bundled.get(kind, {}).items()},
+            **self._lock.digests(kind),
+        }
+
     @property
     def _decided(self) -> list[str]:
         """The models that `auto` chose in an earlier run, as far as they are of the catalogue; of a new host its
@@ -182,7 +271,7 @@ class _Pins:
     def _unpinned_models(self) -> list[str]:
         catalogue: Catalogue = load(Path(self._given["catalogue"] or ROOT / "config/models.yaml"))
         project = load_lock(Path(self._given["lock"] or ROOT / "config/models.lock.yaml"))
-        learned = {**self._former.get("models", {}), **self._lock.digests("models")}
+        learned = self._known("models")
         try:
             pins: Mapping[str, Pin] = merged_pins(project, parse_lock({"schema": 1, "models": learned}))
         except CatalogueError:

@@ -12,7 +12,8 @@ short_description: Which stations of an inventory ask which
 description:
   - C(gridtie_members) gives what station.json says of a pool, C(gridtie_relays) whose keys a station accepts,
     C(gridtie_authorities) whom it trusts, C(gridtie_builder) who makes its images, C(gridtie_waves) how many hosts are
-    worked on at once, C(gridtie_losses) what a purge would take away.
+    worked on at once, C(gridtie_losses) what a purge would take away, C(gridtie_scrape_targets) where routers tell
+    their metrics.
 author: Gridtie contributors
 """
 
@@ -95,6 +96,27 @@ def builder(host: str, hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str
     return next((name for name in hosts if kind(name) == kind(host)), host)
 
 
+def scrape_targets(names: Sequence[str], hostvars: Mapping[str, Any], here: str, port: Any) -> list[dict[str, Any]]:
+    """Whose metrics can be had from the host ``here``, for Prometheus' discovery by files.
+
+    Its own router's on loopback, at ``port``; those of others by TLS, where they let other machines in. By the
+    inventory alone: a host that is off stays among them, and is seen to be off.
+    """
+    found = []
+    for name in sorted(names):
+        facts = hostvars.get(name, {})
+        if name == here:
+            scheme, address = "http", f"127.0.0.1:{port}"
+        elif facts.get("gridtie_listen"):
+            host = str(facts.get("gridtie_address") or facts.get("ansible_host") or name)
+            bracketed = f"[{host}]" if ":" in host else host
+            scheme, address = "https", f"{bracketed}:{facts.get('gridtie_tls_port') or 8443}"
+        else:
+            continue
+        found.append({"targets": [address], "labels": {"instance": name, "__scheme__": scheme}})
+    return found
+
+
 def losses(hosts: Iterable[Mapping[str, Any]]) -> str:
     """What a purge would take away, host by host; empty where nothing is left to lose."""
     found = {host["inventory_hostname"]: (host.get("_station_preview") or {}).get("lines") or [] for host in hosts}
@@ -116,4 +138,5 @@ class FilterModule:
             "gridtie_unknown_members": unknown,
             "gridtie_waves": waves,
             "gridtie_losses": losses,
+            "gridtie_scrape_targets": scrape_targets,
         }

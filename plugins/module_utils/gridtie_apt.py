@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -49,6 +50,8 @@ def held(names: list[str]) -> list[str]:
 
 
 def _index_is_fresh() -> bool:
+    if os.environ.get("APT_CONFIG"):
+        return False  # Its index is kept somewhere else, and may be that of another bundle.
     lists = Path("/var/lib/apt/lists")
     # Packages files carry the mirror's time; the directory is written by every update.
     return any(lists.glob("*_Packages*")) and time.time() - lists.stat().st_mtime < _INDEX_AGE_S
@@ -90,6 +93,14 @@ class Apt:
         release, or the installation is refused.
         """
         self._repair()
+        with self.of_release(names, release, site, keyring) as files:
+            self.refresh()
+            command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *map(str, files)]
+            self._run(command, f"installing {', '.join(names)}")
+
+    @contextlib.contextmanager
+    def of_release(self, names: list[str], release: str, site: str, keyring: str) -> Iterator[list[Path]]:
+        """The packages of another release as files, gone afterwards."""
         with _private_apt(release, site, keyring) as (options, directory):
             self._run(["apt-get", *_OPTIONS, *options, "update"], f"fetching the package index of {release}")
             # `apt-get download` writes to the working directory.
@@ -97,13 +108,19 @@ class Apt:
                 ["sh", "-c", _IN_DIRECTORY, "sh", directory, *_OPTIONS, *options, "download", *names],
                 f"fetching {', '.join(names)} of {release}",
             )
-            files = sorted(map(str, Path(directory).glob("*.deb")))
+            files = sorted(Path(directory).glob("*.deb"))
             if len(files) != len(names):
                 raise PackageError(f"{release} has not all of {', '.join(names)}")
-            if not _index_is_fresh():
-                self._fetch_index()
-            command = ["apt-get", *_OPTIONS, "install", "--no-install-recommends", *files]
-            self._run(command, f"installing {', '.join(names)}")
+            yield files
+
+    def download(self, arguments: list[str]) -> None:
+        """Fetch packages without installing them: `arguments` of apt-get, with where they go to."""
+        self._run(["apt-get", *_OPTIONS, *arguments], "fetching packages")
+
+    def refresh(self) -> None:
+        """Fetch the package index where it is too old to fetch packages by."""
+        if not _index_is_fresh():
+            self._fetch_index()
 
     def hold(self, names: list[str], *, held: bool) -> None:
         """Keep packages at the version that is installed, or let them go again."""

@@ -69,7 +69,8 @@ def _install(module: AnsibleModule, apt: gridtie_apt.Apt) -> list[str]:
     given = module.params
     names = gridtie_apt.missing(given["names"])
     if names and not module.check_mode:
-        if given["release"]:
+        # A bundle has those of another release in the same repository.
+        if given["release"] and not (given["network"] or {}).get("bundle"):
             site = apt_site(given["codename"])
             if not site:
                 module.fail_json(msg=f"apt has no source for {given['codename']}, so there is no mirror to ask")

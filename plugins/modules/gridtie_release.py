@@ -79,6 +79,15 @@ options:
     description: The CA bundle that downloads trust.
     type: str
     default: ""
+  incoming:
+    description: >-
+      Where archives are fetched to and stay, or lie already, each as C(VERSION-FILE). Empty: beside the trees, until
+      one is made of them.
+    type: path
+  unpacked:
+    description: Whether a tree is made of them; off only fetches into O(incoming).
+    type: bool
+    default: true
   keep:
     description: Earlier trees that stay, by their directories.
     type: list
@@ -116,6 +125,10 @@ recorded:
   description: What of them was written into the lock, as C(file@sha256). From the action plugin.
   type: list
   returned: success
+fetched:
+  description: The archives.
+  type: list
+  returned: without O(unpacked)
 not_reached:
   description: Whether a failure means that no connection was made, so that another source may be tried.
   type: bool
@@ -144,20 +157,34 @@ class Maker:
 
     def make(self) -> str:
         """Make the tree; its directory."""
-        archives = [self._fetch(archive) for archive in self._given["archives"]]
+        archives = self.fetch()
         scratch = self._trees.begin()
         try:
             self._fill(scratch, archives)
             self._trees.finish(scratch, self.name, self._given["version"])
         except (ReleaseError, CommandError):
             shutil.rmtree(scratch, ignore_errors=True)
-            if self.learned:  # No checksum says that it is right: the next run shall not continue with it.
+            if (
+                self.learned and not self._given["incoming"]
+            ):  # No checksum says that it is right: the next run shall not continue with it.
                 shutil.rmtree(self._incoming, ignore_errors=True)
             raise
         kept = [self.name, *(Path(path).name for path in self._given["keep"])]
-        for path in [*self._trees.others(kept), self._incoming]:
+        for path in [*self._trees.others(kept), *([] if self._given["incoming"] else [self._incoming])]:
             shutil.rmtree(path, ignore_errors=True)
         return self.find()
+
+    def fetch(self) -> list[Path]:
+        """The checked archives."""
+        return [self._fetch(archive) for archive in self._given["archives"]]
+
+    def fetch_only(self) -> list[Path]:
+        """The checked archives, and nothing else beside them."""
+        archives = self.fetch()
+        for path in self._incoming.iterdir():
+            if path not in archives:
+                path.unlink()
+        return archives
 
     def _fill(self, scratch: Path, archives: list[Path]) -> None:
         if self._given["image"]:
@@ -168,7 +195,7 @@ class Maker:
 
     @property
     def _incoming(self) -> Path:
-        return self._trees.directory / INCOMING
+        return Path(self._given["incoming"] or self._trees.directory / INCOMING)
 
     def _expected(self, archive: dict[str, Any]) -> str | None:
         reference = self._reference(archive["file"])
@@ -183,6 +210,8 @@ class Maker:
         # The version is part of the name: a remainder of another one is no beginning of this.
         target = self._incoming / f"{self._given['version']}-{file}"
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self._sums[file] and target.is_file() and sha256_of(target) == self._sums[file]:
+            return target
         meter = Meter(file, 0, report)
         url = f"{self._given['base_url']}/{file}"
         Fetcher(self._given["ca_bundle"]).download(url, target, self._sums[file] or "", meter.at)
@@ -205,6 +234,8 @@ def main() -> None:
             "learn": {"type": "bool", "default": True},
             "ca_bundle": {"type": "str", "default": ""},
             "keep": {"type": "list", "elements": "path", "default": []},
+            "incoming": {"type": "path"},
+            "unpacked": {"type": "bool", "default": True},
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,
@@ -213,6 +244,10 @@ def main() -> None:
     gridtie_network.use(given["network"])
     try:
         maker = Maker(given)
+        if not given["unpacked"]:
+            fetched = maker.fetch_only()
+            learned = gridtie_pins.as_learned("archives", maker.learned) if maker.learned else {}
+            module.exit_json(changed=False, tree="", program="", learned=learned, fetched=list(map(str, fetched)))
         found = maker.find()
         if found or module.check_mode:
             foretold = found or f"{given['directory']}/{maker.name or given['version']}"

@@ -19,11 +19,11 @@ from typing import Any
 
 import pytest
 import yaml
-from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 from plugins.module_utils import gridtie_images as images
 from plugins.module_utils import gridtie_sources
 from plugins.module_utils.gridtie_machine import parse_os_release, read_text
+from plugins.plugin_utils.gridtie_image_tree import read_tree
 from python_on_whales import docker
 from python_on_whales.exceptions import DockerException
 

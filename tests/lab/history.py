@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from plugins.action.gridtie_image import read_tree
+from plugins.plugin_utils.gridtie_image_tree import read_tree
 
 from lab import images
 from lab.host import CHECKOUT, Host, succeeded

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 from plugins.module_utils.gridtie_apt import Apt
 from plugins.module_utils.gridtie_docker import inspect
 from plugins.modules.gridtie_image import Maker
+from plugins.plugin_utils.gridtie_image_tree import read_tree
 
 from lab.host import CHECKOUT, bundle
 

@@ -77,7 +77,10 @@ HOST_ORDER = [
         "turn_over",
         "firewall",
     },
-    {"catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu", "meter"},
+    {
+        *("catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu"),
+        *("meter", "readings"),
+    },
     {"keys_in_force", "machine", "connect", "backup"},
     {"fit"},
     {"acceptance"},

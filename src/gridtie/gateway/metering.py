@@ -90,7 +90,8 @@ class Metering:
             )
             self._telemetry.over_reserved += 1
         row = self.ledger.record(entry)
-        self._telemetry.observe(entry, outcome)
+        asked = loaded.targets.named(entry.asked or loaded.routing.defaults.alias)
+        self._telemetry.observe(entry, outcome, "" if asked is None else asked.name)
         self._log.request(row)
         return charge
 

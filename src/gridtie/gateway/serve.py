@@ -37,12 +37,15 @@ from gridtie.gateway.certificate import DIRECTORY, FILE, HANDSHAKE_SECONDS, SHUT
 from gridtie.gateway.client_connection import ClientConnection
 from gridtie.gateway.dashboard import Dashboard
 from gridtie.gateway.dispatch import Dispatcher
+from gridtie.gateway.gauges import of_budgets, of_targets
 from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.log import AccessLog, JsonFormatter
+from gridtie.gateway.machine_readings import FILE as READINGS
+from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
 from gridtie.gateway.surfaces import SURFACES
-from gridtie.gateway.telemetry import Telemetry
+from gridtie.gateway.telemetry import Reading, Telemetry
 from gridtie.host.audit import of_router
 from gridtie.ledger.ledger import Ledger, LedgerError
 from gridtie.ledger.store import StoreError
@@ -147,7 +150,8 @@ class Router:
         self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
-        self.telemetry = Telemetry(self._gauges)
+        self.telemetry = Telemetry(self._readings)
+        self._machine = MachineReadings(self.ledger.directory / READINGS)
         self._access_log = AccessLog(sys.stdout.buffer if options.access_log else None)
         self.metering = Metering(self.ledger, self.telemetry, self._access_log)
         self.held = HeldBytes(loaded.routing.limits.held_bytes)
@@ -270,19 +274,18 @@ class Router:
     def _totals(self) -> dict[str, int]:
         return {"connections": len(self.app.connections), "held_bytes": self.app.held.total}
 
-    def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
-        for target, state in self.state.snapshot(0.0).states.items():
-            yield "gridtie_in_flight", "Requests at a target now", {"target": target}, state.in_flight
-            yield "gridtie_waiting", "Requests waiting for a slot of a target", {"target": target}, state.waiting
-            yield "gridtie_target_ready", "0: its engine does not answer", {"target": target}, state.ready
-        yield "gridtie_connections", "Client connections", {}, len(self.app.connections)
-        yield "gridtie_held_bytes", "Bytes that clients make the router hold", {}, self.app.held.total
-        yield "gridtie_kept_answers", "Answers that a later request may name", {}, len(self.kept)
-        yield "gridtie_kept_bytes", "Bytes of the conversations that led to them", {}, self.kept.bytes
-        yield "gridtie_ledger_pending", "Records in the journal and not yet in the store", {}, self.ledger.pending
-        yield "gridtie_ledger_fault", "1: requests cannot be metered", {}, bool(self.ledger.fault)
-        error = bool(self.settings.current.error)
-        yield "gridtie_config_error", "1: the files as they are cannot be used", {}, error
+    def _readings(self) -> Iterator[Reading]:
+        loaded = self.settings.current
+        yield from of_targets(loaded.targets.by_id, self.state.snapshot(0.0).states)
+        yield from of_budgets(loaded.routing.budgets, self.state)
+        yield "gridtie_connections", (), len(self.app.connections)
+        yield "gridtie_held_bytes", (), self.app.held.total
+        yield "gridtie_kept_answers", (), len(self.kept)
+        yield "gridtie_kept_bytes", (), self.kept.bytes
+        yield "gridtie_ledger_pending", (), self.ledger.pending
+        yield "gridtie_ledger_fault", (), bool(self.ledger.fault)
+        yield "gridtie_config_error", (), bool(loaded.error)
+        yield from self._machine
 
 
 def _port(server: asyncio.Server) -> int:

@@ -6,39 +6,45 @@ Label values come from the routing file and from the code alone, never from a cl
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator
+from time import perf_counter
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from gridtie.gateway.families import ANSWER_BOUNDS, FAMILIES, TOKEN_BOUNDS
 from gridtie.ledger.entry import Entry
 from gridtie.routing.outcome import Outcome
 
-# Seconds. First tokens come after 10 ms from a warm small model and after minutes from a cold large one.
-_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+# Name, values of its labels, value: of what is read from elsewhere at each scrape.
+Reading = tuple[str, tuple[str, ...], float]
+Readings = Callable[[], Iterator[Reading]]
 
-# Name -> (help, value) of what is read from elsewhere at each scrape.
-Gauges = Callable[[], Iterator[tuple[str, str, dict[str, str], float]]]
+# Who scrapes all the time takes at most this share of the loop's time; a burst may take so many seconds at once.
+RENDER_SHARE = 0.05
+RENDER_BURST_S = 0.25
 
 
 class Histogram:
     """Counts by upper bound."""
 
-    __slots__ = ("counts", "sum")
+    __slots__ = ("_bounds", "_counts", "sum")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_BOUNDS) + 1)
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
         self.sum = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one value."""
-        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
         self.sum += seconds
 
     def buckets(self) -> list[tuple[str, float]]:
         """Cumulative counts, as Prometheus wants them."""
         total, rows = 0, []
-        for bound, count in zip((*_BOUNDS, "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*self._bounds, "+Inf"), self._counts, strict=True):
             total += count
             rows.append((str(bound), float(total)))
         return rows
@@ -56,38 +62,73 @@ class PerTarget:
         "first_token",
         "input_tokens",
         "output_tokens",
+        "per_token",
+        "queue",
+        "reasoning_tokens",
     )
 
     def __init__(self) -> None:
         self.input_tokens = self.output_tokens = self.cached_tokens = self.cache_write_tokens = 0
+        self.reasoning_tokens = 0
         self.cost_usd = self.baseline_usd = 0.0
-        self.first_token = Histogram()
-        self.duration = Histogram()
+        self.first_token = Histogram(ANSWER_BOUNDS)
+        self.per_token = Histogram(TOKEN_BOUNDS)
+        self.duration = Histogram(ANSWER_BOUNDS)
+        self.queue = Histogram(ANSWER_BOUNDS)
+
+    def samples(self, target: str) -> Iterator[Reading]:
+        """What of it is one number each."""
+        yield "gridtie_tokens", (target, "input"), self.input_tokens
+        yield "gridtie_tokens", (target, "output"), self.output_tokens
+        # Of the input.
+        yield "gridtie_tokens", (target, "cached"), self.cached_tokens
+        yield "gridtie_tokens", (target, "cache_write"), self.cache_write_tokens
+        # Of the output.
+        yield "gridtie_tokens", (target, "reasoning"), self.reasoning_tokens
+        yield "gridtie_cost_usd", (target,), self.cost_usd
+        yield "gridtie_baseline_usd", (target,), self.baseline_usd
+
+    def histograms(self) -> Iterator[tuple[str, Histogram]]:
+        """And what is counted by how long it took."""
+        yield "gridtie_first_token_seconds", self.first_token
+        yield "gridtie_time_per_output_token_seconds", self.per_token
+        yield "gridtie_duration_seconds", self.duration
+        yield "gridtie_queue_seconds", self.queue
 
 
 class Telemetry:
     """Counts requests, and renders everything for a scrape."""
 
-    def __init__(self, gauges: Gauges) -> None:
-        """`gauges` yields (name, help, labels, value) of the moment."""
-        self._gauges = gauges
-        self._requests: dict[tuple[str, str, str], int] = {}
+    def __init__(self, readings: Readings, clock: Callable[[], float] = perf_counter) -> None:
+        """`readings` yields what is true at the moment; `clock` is in seconds."""
+        self._readings = readings
+        self._clock = clock
+        # By rule, target, outcome, alias, environment and locality: added up when someone scrapes.
+        self._requests: dict[tuple[str, str, str, str, str, str], int] = {}
         self._failures: dict[tuple[str, str], int] = {}
-        self._targets: dict[str, PerTarget] = {}
+        self._fallbacks: dict[tuple[str, str, str], int] = {}
+        self._refusals: dict[tuple[str, str], int] = {}
         self._refused: dict[tuple[str, str], int] = {}
+        self._targets: dict[str, PerTarget] = {}
         # Answers that were billed above what had been reserved for them.
         self.over_reserved = 0
+        self._private_to_cloud = 0
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
+        self._rendered = b""
+        self._may_render_s = RENDER_BURST_S
+        self._looked = clock()
 
-    def observe(self, entry: Entry, outcome: Outcome) -> None:
-        """Count a request that has ended."""
+    def observe(self, entry: Entry, outcome: Outcome, alias: str) -> None:
+        """Count a request that has ended. `alias`: what was asked for, as the routing file calls it."""
         target, whole = entry.target, entry.complete
-        key = (entry.rule, target or "none", "ok" if whole else _result(entry, outcome))
+        environment = "relayed" if outcome.info.relayed else entry.environment
+        result = "ok" if whole else _result(entry, outcome)
+        key = (entry.rule, target or "none", result, alias, environment, entry.locality or "")
         self._requests[key] = self._requests.get(key, 0) + 1
         if not whole or len(entry.tries) != 1:
-            self._count_failures(entry)
+            self._count_setbacks(entry, outcome)
         if target is None:
             return
         counts = self._targets.get(target)
@@ -97,6 +138,8 @@ class Telemetry:
         counts.output_tokens += entry.output_tokens
         counts.cached_tokens += entry.cached_tokens
         counts.cache_write_tokens += entry.cache_write_tokens
+        if entry.reasoning_tokens:
+            counts.reasoning_tokens += entry.reasoning_tokens
         if entry.cost_usd:
             counts.cost_usd += entry.cost_usd
         if whole and entry.baseline_usd and not entry.purpose:
@@ -105,12 +148,25 @@ class Telemetry:
         counts.duration.observe(entry.duration)
         if entry.first_token is not None:
             counts.first_token.observe(entry.first_token)
+            # An answer that came at once says nothing of its tokens, and neither does an estimate of their number.
+            if entry.stream and whole and entry.output_tokens > 1 and not entry.estimated:
+                counts.per_token.observe((entry.duration - entry.first_token) / (entry.output_tokens - 1))
+        if entry.waited:
+            counts.queue.observe(entry.waited)
+        if entry.private and entry.locality == "cloud":
+            self._private_to_cloud += 1
 
-    def _count_failures(self, entry: Entry) -> None:
+    def _count_setbacks(self, entry: Entry, outcome: Outcome) -> None:
         for tried in entry.tries:
             if tried.outcome != "ok":
                 failed = (tried.target, tried.outcome)
                 self._failures[failed] = self._failures.get(failed, 0) + 1
+        if entry.complete and entry.target and entry.tries and entry.tries[0].target != entry.target:
+            fallback = (entry.tries[0].target, entry.target, entry.tries[0].outcome)
+            self._fallbacks[fallback] = self._fallbacks.get(fallback, 0) + 1
+        if outcome.refusal is not None and not outcome.gone:
+            refusal = (entry.rule or "none", outcome.refusal.code)
+            self._refusals[refusal] = self._refusals.get(refusal, 0) + 1
 
     def refused(self, status: int, code: str) -> None:
         """Count a request that was answered with an error before it was a question to a model."""
@@ -118,67 +174,63 @@ class Telemetry:
         self._refused[key] = self._refused.get(key, 0) + 1
 
     def render(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self._registry)
+        """The text that Prometheus reads: as things are now, unless rendering it takes too much of the time lately."""
+        began = self._clock()
+        earned = (began - self._looked) * RENDER_SHARE
+        self._may_render_s, self._looked = min(self._may_render_s + earned, RENDER_BURST_S), began
+        if self._may_render_s > 0 or not self._rendered:
+            self._rendered = generate_latest(self._registry)
+            self._may_render_s -= self._clock() - began
+        return self._rendered
 
     def collect(self) -> Iterator[Metric]:
-        """All families; called by the registry."""
-        requests = CounterMetricFamily(
-            "gridtie_requests", "Requests by rule, answering target and outcome", labels=("rule", "target", "outcome")
-        )
-        for labels, count in self._requests.items():
-            requests.add_metric(labels, count)
-        yield requests
-        failures = CounterMetricFamily(
-            "gridtie_attempt_failures", "Attempts without an answer, by reason", labels=("target", "reason")
-        )
-        for failed, count in self._failures.items():
-            failures.add_metric(failed, count)
-        yield failures
-        refused = CounterMetricFamily(
-            "gridtie_http_refusals",
-            "HTTP requests answered with an error by the router",
-            labels=("status", "code"),
-        )
-        for refusal, count in self._refused.items():
-            refused.add_metric(refusal, count)
-        yield refused
-        over = CounterMetricFamily("gridtie_over_reserved", "Answers billed above what was reserved for them")
-        over.add_metric((), self.over_reserved)
-        yield over
-        yield from self._per_target()
-        yield from self._of_the_moment()
-
-    def _per_target(self) -> Iterator[Metric]:
-        tokens = CounterMetricFamily("gridtie_tokens", "Tokens by target and kind", labels=("target", "kind"))
-        cost = CounterMetricFamily("gridtie_cost_usd", "US dollars of cloud spend", labels=("target",))
-        baseline = CounterMetricFamily(
-            "gridtie_baseline_usd", "US dollars the same tokens cost on the baseline model", labels=("target",)
-        )
-        first = HistogramMetricFamily("gridtie_first_token_seconds", "Time to first token", labels=("target",))
-        duration = HistogramMetricFamily(
-            "gridtie_duration_seconds", "Time to the end of the answer", labels=("target",)
-        )
+        """All families, also those that have nothing to tell yet; called by the registry."""
+        numbers = {
+            family.name: _NUMBERS[family.kind](family.name, family.help, labels=family.labels)
+            for family in FAMILIES.values()
+            if family.kind in _NUMBERS
+        }
+        for name, labels, value in self._samples():
+            numbers[name].add_metric(labels, value)
+        yield from numbers.values()
+        histograms = {
+            family.name: HistogramMetricFamily(family.name, family.help, labels=family.labels)
+            for family in FAMILIES.values()
+            if family.kind == "histogram"
+        }
         for target, counts in self._targets.items():
-            tokens.add_metric((target, "input"), counts.input_tokens)
-            tokens.add_metric((target, "output"), counts.output_tokens)
-            # Of the input.
-            tokens.add_metric((target, "cached"), counts.cached_tokens)
-            tokens.add_metric((target, "cache_write"), counts.cache_write_tokens)
-            cost.add_metric((target,), counts.cost_usd)
-            baseline.add_metric((target,), counts.baseline_usd)
-            first.add_metric((target,), counts.first_token.buckets(), counts.first_token.sum)
-            duration.add_metric((target,), counts.duration.buckets(), counts.duration.sum)
-        yield from (tokens, cost, baseline, first, duration)
+            for name, histogram in counts.histograms():
+                histograms[name].add_metric((target,), histogram.buckets(), histogram.sum)
+        yield from histograms.values()
 
-    def _of_the_moment(self) -> Iterator[Metric]:
-        families: dict[str, GaugeMetricFamily] = {}
-        for name, text, labels, value in self._gauges():
-            family = families.get(name)
-            if family is None:
-                family = families[name] = GaugeMetricFamily(name, text, labels=tuple(labels))
-            family.add_metric(tuple(labels.values()), value)
-        yield from families.values()
+    def _samples(self) -> Iterator[Reading]:
+        """What is one number each: counted here, and read elsewhere."""
+        requests, answers = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+        for (rule, target, result, alias, environment, locality), count in self._requests.items():
+            requests[rule, target, result] += count
+            if result == "ok":
+                answers[alias, environment, locality] += count
+        for name, counts in (
+            ("gridtie_requests", requests),
+            ("gridtie_answers", answers),
+            ("gridtie_refusals", self._refusals),
+            ("gridtie_http_refusals", self._refused),
+            ("gridtie_attempt_failures", self._failures),
+            ("gridtie_fallbacks", self._fallbacks),
+        ):
+            for labels, count in counts.items():
+                yield name, labels, count
+        yield "gridtie_private_to_cloud", (), self._private_to_cloud
+        yield "gridtie_over_reserved", (), self.over_reserved
+        for target, per_target in self._targets.items():
+            yield from per_target.samples(target)
+        yield from self._readings()
+
+
+_NUMBERS: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
+    "counter": CounterMetricFamily,
+    "gauge": GaugeMetricFamily,
+}
 
 
 def _result(entry: Entry, outcome: Outcome) -> str:

@@ -27,6 +27,7 @@ from gridtie.host.commands import (
     ledger,
     models,
     quality,
+    readings,
     report,
     restore,
     route,
@@ -85,7 +86,7 @@ def build_parser() -> Parser:
     parser.set_defaults(run=status.run, json=False)
     for module in (
         status, dashboard, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys,
-        audit, service, backup, restore, completion,
+        audit, readings, service, backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

@@ -20,19 +20,19 @@ TASKS = """
 """
 
 
-def test_it_is_built_here_where_the_host_that_makes_it_is_off(tmp_path: Path) -> None:
-    off = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
-    kind = {"gridtie_machine": {"architecture": "x86_64", "system": {"id": "debian"}}, "gridtie_resolved_choice": {}}
-    common = {
+def share(tmp_path: Path, hosts: dict[str, dict[str, object]], **common: object) -> subprocess.CompletedProcess[str]:
+    """What comes of it where the second of these hosts misses an image."""
+    known = {
         "ansible_connection": "local",
         "ansible_python_interpreter": sys.executable,
         "ansible_become": False,
         "gridtie_docker": {"cli": "docker", "host": ""},
         "gridtie_share_cache": str(tmp_path / "cache"),
-        **kind,
+        "gridtie_machine": {"architecture": "x86_64", "system": {"id": "debian"}},
+        "gridtie_resolved_choice": {},
+        **common,
     }
-    inventory = {"all": {"vars": common, "hosts": {"first": off, "second": {}}}}
-    (tmp_path / "inventory.yml").write_text(yaml.safe_dump(inventory))
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"vars": known, "hosts": hosts}}))
     alone = [{"name": "The second", "when": "inventory_hostname == 'second'", "block": yaml.safe_load(TASKS)}]
     play = [{"name": "Share", "hosts": "all", "gather_facts": False, "serial": 1, "tasks": alone}]
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
@@ -42,8 +42,7 @@ def test_it_is_built_here_where_the_host_that_makes_it_is_off(tmp_path: Path) ->
         "ANSIBLE_HOME": str(tmp_path / "home"),
         "ANSIBLE_NOCOLOR": "1",
     }
-
-    done = subprocess.run(
+    return subprocess.run(
         [Path(sys.executable).parent / "ansible-playbook", tmp_path / "play.yml", "-i", tmp_path / "inventory.yml"],
         env={**os.environ, **own},
         capture_output=True,
@@ -52,5 +51,19 @@ def test_it_is_built_here_where_the_host_that_makes_it_is_off(tmp_path: Path) ->
         timeout=120,
     )
 
+
+def test_it_is_built_here_where_the_host_that_makes_it_is_off(tmp_path: Path) -> None:
+    off = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 9}
+
+    done = share(tmp_path, {"first": off, "second": {}})
+
     assert done.returncode == 0, done.stdout + done.stderr
     assert "build=True ['gridtie/router:1 could not be had from another host (" in done.stdout
+
+
+def test_what_a_bundle_lacks_is_an_error_since_nothing_can_be_built_without_a_network(tmp_path: Path) -> None:
+    done = share(tmp_path, {"second": {}}, gridtie_bundle=str(tmp_path / "bundle"))
+
+    assert done.returncode != 0
+    assert f"no {tmp_path}/bundle/images/gridtie_router_1/index.json" in done.stdout
+    assert "build=" not in done.stdout

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 NAMES = [name for both in ("http_proxy", "https_proxy", "no_proxy") for name in (both, both.upper())]
 # Modules that ask the network for something, or start what does.
 GOING_OUT = ("gridtie_machine", "gridtie_packages", "gridtie_apt_source", "gridtie_image", "gridtie_release",
-             "gridtie_models")  # fmt: skip
+             "gridtie_models", "gridtie_bundle_packages")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_hosts_that_are_reached_directly_are_not_masked_in_what_a_module_returns
     options = gridtie_network.ARGUMENTS["network"]["options"]
 
     assert {name: option["no_log"] for name, option in options.items()} == {
-        "http_proxy": True, "https_proxy": True, "no_proxy": False,
+        "http_proxy": True, "https_proxy": True, "no_proxy": False, "bundle": False,
     }  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def test_a_controllers_own_proxies_are_those_of_no_other_host(tmp_path: Path) ->
     role = tmp_path / "roles" / "station"
     for part, content in (
         ("defaults", {name: defaults[name] for name in names}),
-        ("vars", {"_station_network": private["_station_network"]}),
+        ("vars", {name: private[name] for name in ("_station_network", "_station_bundle")}),
         ("tasks", [{"ansible.builtin.copy": {"dest": f"{tmp_path}/{{{{ inventory_hostname }}}}", "mode": "0600",
                                              "content": "{{ _station_network | to_json }}"},
                     "delegate_to": "controller"}]),
@@ -165,10 +165,10 @@ def test_a_controllers_own_proxies_are_those_of_no_other_host(tmp_path: Path) ->
         host: json.loads((tmp_path / host).read_text()) for host in ("controller", "declared-here", "other", "declared")
     }
     assert {host: tuple(said.values()) for host, said in found.items()} == {
-        "controller": (own, own, "localhost"),
-        "declared-here": (own, declared, "localhost"),
-        "other": ("", "", ""),
-        "declared": ("", declared, ""),
+        "controller": ("", own, own, "localhost"),
+        "declared-here": ("", own, declared, "localhost"),
+        "other": ("", "", "", ""),
+        "declared": ("", "", declared, ""),
     }
 
 

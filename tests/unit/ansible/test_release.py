@@ -228,7 +228,7 @@ def maker(trees: Trees, upstream: Registry, tmp_path: Path) -> Make:
         given = {
             "directory": str(trees.directory), "version": NEW, "base_url": f"{upstream.url}/blobs",
             "archives": [{"file": "ollama.tgz", "sha256": sha256}], "image": "", "docker": {},
-            "learned": {}, "learn": True, "ca_bundle": "", "keep": [],
+            "learned": {}, "learn": True, "ca_bundle": "", "keep": [], "incoming": None,
         }  # fmt: skip
         return Maker({**given, **changes})
 
@@ -246,6 +246,22 @@ def test_a_release_is_fetched_once_and_found_from_then_on(maker: Make, upstream:
     assert maker().find() == tree
     assert told_version(Path(tree) / "bin/ollama") == NEW
     assert len(upstream.requests) == asked
+
+
+def test_archives_that_were_fetched_beforehand_are_taken_without_asking_anybody(
+    maker: Make, upstream: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "archives").mkdir()
+    (tmp_path / "archives/0.1-ollama.tgz").write_text("of a version before")
+    (archive,) = maker(incoming=str(tmp_path / "archives")).fetch_only()
+    assert list((tmp_path / "archives").iterdir()) == [archive]
+    asked = len(upstream.requests)
+
+    tree = maker(incoming=str(tmp_path / "archives")).make()
+
+    assert told_version(Path(tree) / "bin/ollama") == NEW
+    assert len(upstream.requests) == asked
+    assert archive.is_file()
 
 
 def test_the_release_that_runs_stays_whole_while_another_is_made_and_afterwards(maker: Make, trees: Trees) -> None:

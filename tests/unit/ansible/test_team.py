@@ -73,3 +73,21 @@ def test_the_first_host_of_a_kind_makes_the_images_for_the_others() -> None:
     made = {name: team.builder(name, list(hosts), hosts) for name in hosts}
 
     assert made == {"a": "a", "b": "b", "c": "a", "d": "d"}
+
+
+def test_routers_are_scraped_where_they_let_somebody_in_and_the_own_one_on_loopback() -> None:
+    """By the inventory alone: nobody has to be up. The own one needs no port for other machines."""
+    inventory: dict[str, Any] = {
+        "laptop": {},
+        "gpu": {"gridtie_listen": "0.0.0.0", "gridtie_tls_port": 443, "ansible_host": "192.0.2.10"},
+        "big": {"gridtie_listen": "2001:db8::1", "gridtie_address": "2001:db8::1"},
+        "here": {"gridtie_listen": "0.0.0.0"},
+    }
+
+    found = team.scrape_targets(list(inventory), inventory, "here", 8484)
+
+    assert found == [
+        {"targets": ["[2001:db8::1]:8443"], "labels": {"instance": "big", "__scheme__": "https"}},
+        {"targets": ["192.0.2.10:443"], "labels": {"instance": "gpu", "__scheme__": "https"}},
+        {"targets": ["127.0.0.1:8484"], "labels": {"instance": "here", "__scheme__": "http"}},
+    ]

@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import pytest
-from plugins.action.gridtie_image import read_tree
 from plugins.module_utils.gridtie_image_plan import router_step
+from plugins.plugin_utils.gridtie_image_tree import read_tree
 
 from gridtie.host.commands import quality
 from gridtie.host.commands.quality_arguments import add_arguments, words

@@ -1,0 +1,107 @@
+"""Files of a bundle on a host: each has its place when it is what the list says, and nothing else has one."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plugins.modules import gridtie_bundle_parts as parts_of
+
+CONTENT = {"packages/a.deb": b"a package", "models/blobs/sha256-1": b"weights"}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+PARTS: list[dict[str, Any]] = [
+    {"path": path, "bytes": len(content), "sha256": sha256(content)} for path, content in CONTENT.items()
+]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "bundle" / "0123456789ab"
+
+
+@pytest.fixture
+def incoming(tmp_path: Path) -> Path:
+    """The package has come in the box, the model singly."""
+    package, model = CONTENT.values()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.deb").write_bytes(package)
+    with tarfile.open(tmp_path / "in" / "box.tar", "w:") as box:
+        box.add(tmp_path / "a.deb", arcname=sha256(package))
+    (tmp_path / "in" / sha256(model)).write_bytes(model)
+    return tmp_path / "in"
+
+
+def test_what_has_arrived_gets_its_place_and_is_there_from_then_on(place: Path, incoming: Path) -> None:
+    assert parts_of.there(place, PARTS) == []
+
+    parts_of.put(place, incoming, PARTS)
+
+    assert {path: (place / path).read_bytes() for path in CONTENT} == CONTENT
+    assert parts_of.there(place, PARTS) == list(CONTENT)
+
+
+def test_apt_takes_packages_from_there_and_from_nowhere_else(place: Path, incoming: Path) -> None:
+    parts_of.put(place, incoming, PARTS)
+
+    assert (place / "sources.list").read_text() == f"deb [trusted=yes] file:{place}/packages ./\n"
+    assert f'Dir::Etc::SourceList "{place}/sources.list";' in (place / "apt.conf").read_text()
+    assert 'Dir::Etc::SourceParts "/dev/null";' in (place / "apt.conf").read_text()
+
+
+def test_everybody_may_read_it_whatever_roots_umask_was(place: Path, incoming: Path) -> None:
+    parts_of.put(place, incoming, PARTS)
+
+    assert oct((place / "packages/a.deb").stat().st_mode & 0o777) == "0o644"
+    assert oct((place / "packages").stat().st_mode & 0o777) == "0o755"
+
+
+def test_a_file_that_is_damaged_later_is_wanted_again(place: Path, incoming: Path) -> None:
+    parts_of.put(place, incoming, PARTS)
+    (place / "packages/a.deb").write_bytes(b"A package")
+
+    assert parts_of.there(place, PARTS) == ["models/blobs/sha256-1"]
+
+
+def test_what_arrived_changed_gets_no_place(place: Path, incoming: Path) -> None:
+    model = CONTENT["models/blobs/sha256-1"]
+    (incoming / sha256(model)).write_bytes(b"Weights")
+
+    with pytest.raises(parts_of.PartsError, match="sha256-1 of the bundle did not arrive whole; run this again"):
+        parts_of.put(place, incoming, PARTS)
+
+    assert not (place / "models/blobs/sha256-1").exists()
+
+
+def test_what_did_not_arrive_is_named(place: Path, incoming: Path) -> None:
+    (incoming / "box.tar").unlink()
+
+    with pytest.raises(parts_of.PartsError, match=r"packages/a\.deb of the bundle did not arrive; run this again"):
+        parts_of.put(place, incoming, PARTS)
+
+
+def test_a_bundle_that_was_here_before_goes(place: Path, incoming: Path) -> None:
+    old = place.with_name("fedcba987654")
+    (old / "packages").mkdir(parents=True)
+    parts_of.put(place, incoming, PARTS)
+
+    parts_of.forget_others(place)
+
+    assert [path.name for path in place.parent.iterdir()] == [place.name]
+
+
+def test_what_a_machine_has_collected_is_told_with_its_sums(place: Path, incoming: Path) -> None:
+    for path, content in CONTENT.items():
+        (place / path).parent.mkdir(parents=True)
+        (place / path).write_bytes(content)
+
+    assert sorted(parts_of.listed(place), key=lambda part: part["bytes"]) == sorted(
+        PARTS, key=lambda part: part["bytes"]
+    )
