@@ -326,6 +326,23 @@ def test_another_address_in_the_same_tab_signs_in_anew(here: Scene, tab: chromiu
     says(tab, "leading", "ann")
 
 
+def test_nothing_of_who_was_signed_in_is_left_for_who_comes_next(here: Scene, tab: chromium.Tab) -> None:
+    opened(tab, here, KEY)
+    says(tab, "leading", "ci-bot")
+    all_of_it = "document.documentElement.textContent"
+    assert "ci-bot" in tab.value(all_of_it)
+
+    tab.value("document.getElementById('sign-out').click()")
+    tab.until("!document.getElementById('sign-in').hidden")
+
+    assert "ci-bot" not in tab.value(all_of_it)
+    tab.value(f"location.hash = {json.dumps(here.sign_in(OTHER_KEY).partition('#')[2])}")
+    says(tab, "who", "sees his own")
+    tab.until(DRAWN)
+    assert "ci-bot" not in tab.value(all_of_it)
+    assert [line for line in tab.complaints if "401" not in line] == []
+
+
 def test_a_page_that_nobody_sees_asks_nothing(here: Scene, tab: chromium.Tab) -> None:
     opened(tab, here)
     says(tab, "flight", "connections")

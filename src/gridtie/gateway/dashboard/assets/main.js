@@ -1,11 +1,11 @@
 // Signs in, and keeps the panels told: what is so now by a stream, a period by asking again and again.
 
 import { events, get, send } from "./api.js";
-import { byId } from "./dom.js";
+import { byId, show, soft } from "./dom.js";
 import * as past from "./history.js";
 import * as now from "./now.js";
 import * as requests from "./requests.js";
-import { speedOf } from "./speed.js";
+import * as speed from "./speed.js";
 
 // How often a period is asked for: as long as the router's answer stands.
 const EVERY_MS = { hour: 5000, day: 15000, week: 60000, month: 120000 };
@@ -42,8 +42,16 @@ async function begin() {
   }
 }
 
+// Nothing of who was signed in before is left for who comes next.
+function forget() {
+  rest();
+  asked += 1; // an answer that is on its way is nobody's
+  for (const part of [now, speed, requests]) part.forget();
+  for (const panel of document.querySelectorAll("#panels section > div")) show(panel, soft("Reading the ledger."));
+}
+
 function look(who) {
-  rest(); // whoever was signed in before
+  forget();
   byId("sign-in").hidden = true;
   byId("code-wrong").textContent = "";
   for (const id of ["panels", "period", "who"]) byId(id).hidden = false;
@@ -53,7 +61,7 @@ function look(who) {
 }
 
 function signedOut(error) {
-  rest();
+  forget();
   for (const id of ["panels", "period", "who"]) byId(id).hidden = true;
   byId("sign-in").hidden = false;
   if (error && error.status === 401) say("Not signed in.");
@@ -104,7 +112,7 @@ async function read() {
     const found = await get(`history?period=${name}`);
     if (mine !== asked) return;
     past.draw(found);
-    speedOf(found);
+    speed.of(found);
     now.doctorSaid(found.doctor);
     requests.names(found);
   } catch (error) {
@@ -114,7 +122,7 @@ async function read() {
       return;
     }
     past.fail(error.message);
-    speedOf(null, error.message);
+    speed.of(null, error.message);
   }
   if (stream) timer = setTimeout(read, EVERY_MS[name]);
 }

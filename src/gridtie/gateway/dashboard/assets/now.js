@@ -3,7 +3,7 @@
 import { send } from "./api.js";
 import { bar, byId, cards, el, notice, show, soft, table } from "./dom.js";
 import { bytes, clock, count, money, moment, percent, seconds } from "./format.js";
-import { speedNow } from "./speed.js";
+import * as speed from "./speed.js";
 
 let latest = null;
 // The request whose end has been asked for once, and is to be asked for again; not by a key that is held down.
@@ -17,7 +17,14 @@ export function draw(now) {
   show(byId("flight"), ...flight(now));
   show(byId("budgets"), ...budgets(now));
   show(byId("machine"), ...machine(now));
-  speedNow(now.tokens_per_second);
+  speed.now(now.tokens_per_second);
+}
+
+export function forget() {
+  latest = null;
+  doctor = null;
+  armed = "";
+  byId("flight-said").textContent = "";
 }
 
 // -- station --------------------------------------------------------------------------------------------------------

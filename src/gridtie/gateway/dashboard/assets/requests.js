@@ -41,6 +41,15 @@ export function of(name) {
   first();
 }
 
+export function forget() {
+  asked += 1;
+  before = "";
+  clearTimeout(waiting);
+  for (const name of GROUPED) show(byId("filters").elements[name], el("option", { value: "" }, "all"));
+  byId("request").close();
+  show(byId("request-told"));
+}
+
 // The names that there were in the period, to choose from.
 export function names(history) {
   for (const name of GROUPED) {

@@ -5,16 +5,22 @@ import { count, rate, seconds } from "./format.js";
 import { lines } from "./plot.js";
 import { labels, values } from "./series.js";
 
-let now = null;
+let pace = null;
 let past = null;
 let wrong = "";
 
-export function speedNow(tokens) {
-  now = tokens;
+export function now(tokens) {
+  pace = tokens;
   draw();
 }
 
-export function speedOf(history, error) {
+export function forget() {
+  pace = null;
+  past = null;
+  wrong = "";
+}
+
+export function of(history, error) {
   past = history || past;
   wrong = error || "";
   draw();
@@ -28,7 +34,7 @@ function draw() {
   show(byId("speed"),
     wrong ? notice(wrong) : null,
     cards(
-      ["tokens a second being answered now", now === null ? "…" : rate(now)],
+      ["tokens a second being answered now", pace === null ? "…" : rate(pace)],
       ["tokens a second of one answer, local", show2(local, (row) => rate(row.output_tokens_per_second))],
       ["prompt tokens a second, until the first of the answer", reading || rate(past.prompt_tokens_per_second)],
       ["to the first token, local: half of them", show2(local, (row) => seconds(row.first_token_p50))],
