@@ -20,7 +20,9 @@ _MOST_CARDS = 64
 _MOST_TEXT = 64
 
 
-class _Card(msgspec.Struct, frozen=True):
+class Card(msgspec.Struct, frozen=True):
+    """One graphics card: bytes, watts, degrees Celsius, share of the time; None for what it has no sensor for."""
+
     card: str
     model: str
     memory_bytes: float | None = None
@@ -32,7 +34,7 @@ class _Card(msgspec.Struct, frozen=True):
 
 class _Document(msgspec.Struct, frozen=True):
     time: float
-    cards: tuple[_Card, ...] = ()
+    cards: tuple[Card, ...] = ()
     engine_bytes: int | None = None
     processor_joules: float | None = None
 
@@ -47,14 +49,14 @@ class MachineReadings:
 
     def __iter__(self) -> Iterator[Reading]:
         """Nothing where the file is not there, is old or is something else."""
-        found = self._read()
-        if found is None or abs(self._clock() - found.time) > STALE_S:
+        found = self._fresh()
+        if found is None:
             return
         if found.engine_bytes is not None:
             yield "gridtie_engine_resident_bytes", (), found.engine_bytes
         if found.processor_joules is not None:
             yield "gridtie_processor_joules", (), found.processor_joules
-        for card in found.cards[:_MOST_CARDS]:
+        for card in found.cards:
             labels = (card.card[:_MOST_TEXT], card.model[:_MOST_TEXT])
             for name, value in (
                 ("gridtie_card_memory_bytes", card.memory_bytes),
@@ -66,9 +68,17 @@ class MachineReadings:
                 if value is not None:
                     yield name, labels, value
 
-    def _read(self) -> _Document | None:
+    def cards(self) -> tuple[Card, ...]:
+        """The graphics cards; none where nobody looks."""
+        found = self._fresh()
+        return found.cards if found is not None else ()
+
+    def _fresh(self) -> _Document | None:
         try:
             with self._path.open("rb") as file:
-                return msgspec.json.decode(file.read(_MOST_BYTES), type=_Document)
+                found = msgspec.json.decode(file.read(_MOST_BYTES), type=_Document)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return None
+        if abs(self._clock() - found.time) > STALE_S:
+            return None
+        return msgspec.structs.replace(found, cards=found.cards[:_MOST_CARDS])

@@ -160,7 +160,14 @@ class Router:
         self.dispatcher = Dispatcher(self.runner, self.metering, self.kept)
         self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
         self.dashboard = Dashboard(
-            self.settings, self.ledger, self.state, self.runner, loop, self.admin.unready, self._totals
+            self.settings,
+            self.ledger,
+            self.state,
+            self.runner,
+            loop,
+            self.admin.unready,
+            self._totals,
+            self._machine,
         )
         self.health = Health(self.state)
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None

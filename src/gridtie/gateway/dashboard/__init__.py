@@ -20,6 +20,7 @@ from gridtie.gateway.dashboard.sessions import Sessions
 from gridtie.gateway.dashboard.sign_in import SignIn
 from gridtie.gateway.dashboard.static import Static
 from gridtie.gateway.dashboard.under_way import UnderWay
+from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.routes import Route
 from gridtie.gateway.settings import Settings
 from gridtie.ledger.ledger import Ledger
@@ -39,11 +40,12 @@ class Dashboard:
         loop: asyncio.AbstractEventLoop,
         unready: Callable[[bool], list[str]],
         totals: Callable[[], dict[str, int]],
+        readings: MachineReadings,
     ) -> None:
         """`unready` says why the router cannot serve, in full or not; `totals` counts connections and held bytes."""
         sign_in = SignIn(Sessions(), lambda: settings.current.keys)
         under_way = UnderWay(runner, sign_in)
-        self._moment = Moment(lambda: settings.current, state, ledger, under_way, unready, totals)
+        self._moment = Moment(lambda: settings.current, state, ledger, under_way, unready, totals, readings)
         self._reader = Reader(ledger.database, loop)
         self._live = Live(self._moment, sign_in, loop)
         self._parts = (

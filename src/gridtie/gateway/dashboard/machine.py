@@ -1,15 +1,17 @@
 """What the machine says of itself through /proc and /sys, which a container sees as its host does.
 
 Memory always; temperature and watts where a driver shows them to everybody (hwmon: processors, AMD's and Intel's
-cards). NVIDIA's cards tell theirs to `nvidia-smi` on the host alone.
+cards). NVIDIA's cards tell theirs to `nvidia-smi` on the host alone, where a service of the machine asks for them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from gridtie.gateway.machine_readings import MachineReadings
 
 _HWMON = "sys/class/hwmon"
 # Drivers of processors and graphics cards, by the name that hwmon has for them.
@@ -17,14 +19,23 @@ _PROCESSORS = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal"})
 _CARDS = frozenset({"amdgpu", "i915", "xe"})
 
 
-def look(root: Path = Path("/")) -> dict[str, Any]:
-    """Bytes, degrees Celsius, watts; what nothing shows is None."""
+def look(readings: MachineReadings, root: Path = Path("/")) -> dict[str, Any]:
+    """Bytes, degrees Celsius (of the hottest), watts (of all); what nothing shows is None. `readings`: of the host."""
     sensors = list(_sensors(root / _HWMON))
+    cards = readings.cards()
     return {
         **_memory(root / "proc/meminfo"),
-        "processor_celsius": _most(sensors, _PROCESSORS, "temp"),
-        "card_celsius": _most(sensors, _CARDS, "temp"),
-        "card_watts": _sum(sensors, _CARDS),
+        "processor_celsius": max(_of(sensors, _PROCESSORS, "temp*_input", 1e3), default=None),
+        "card_celsius": max(
+            [*_of(sensors, _CARDS, "temp*_input", 1e3), *_known(card.celsius for card in cards)], default=None
+        ),
+        "card_watts": _sum(
+            [
+                *_of(sensors, _CARDS, "power1_average", 1e6),
+                *_of(sensors, _CARDS, "power1_input", 1e6),
+                *_known(card.watts for card in cards),
+            ]
+        ),
     }
 
 
@@ -47,26 +58,23 @@ def _sensors(directory: Path) -> Iterator[tuple[str, Path]]:
         yield name, place
 
 
-def _most(sensors: list[tuple[str, Path]], drivers: frozenset[str], kind: str) -> float | None:
-    readings = [
-        value / 1e3
+def _of(sensors: list[tuple[str, Path]], drivers: frozenset[str], files: str, unit: float) -> list[float]:
+    """What these drivers show in files of a pattern, each counted in `unit` parts."""
+    return [
+        value / unit
         for name, place in sensors
         if name in drivers
-        for path in place.glob(f"{kind}*_input")
+        for path in place.glob(files)
         if (value := _number(path)) is not None
     ]
-    return max(readings, default=None)
 
 
-def _sum(sensors: list[tuple[str, Path]], drivers: frozenset[str]) -> float | None:
-    readings = [
-        value / 1e6
-        for name, place in sensors
-        if name in drivers
-        for path in (place / "power1_average", place / "power1_input")
-        if (value := _number(path)) is not None
-    ]
-    return sum(readings) if readings else None
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [value for value in values if value is not None]
+
+
+def _sum(values: list[float]) -> float | None:
+    return sum(values) if values else None
 
 
 def _number(path: Path) -> int | None:

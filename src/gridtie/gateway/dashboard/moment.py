@@ -19,6 +19,7 @@ from gridtie.gateway.dashboard.engines import Engines
 from gridtie.gateway.dashboard.pace import Pace
 from gridtie.gateway.dashboard.sign_in import Viewer
 from gridtie.gateway.dashboard.under_way import UnderWay, row
+from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.settings import Loaded
 from gridtie.host.version import __version__
 from gridtie.ledger.budget import period_end, period_start
@@ -47,6 +48,7 @@ class Moment:
         under_way: UnderWay,
         unready: Callable[[bool], list[str]],
         totals: Callable[[], dict[str, int]],
+        readings: MachineReadings,
     ) -> None:
         """`unready` says why the router cannot serve, in full or not; `totals` counts connections and held bytes."""
         self._loaded = loaded
@@ -55,6 +57,7 @@ class Moment:
         self._under_way = under_way
         self._unready = unready
         self._totals = totals
+        self._readings = readings
         self._pace = Pace()
         self._requests: list[Request] = []
         self._machine: dict[str, Any] = {}
@@ -73,7 +76,7 @@ class Moment:
         if now - self._looked > _MACHINE_SECONDS:
             self._looked = now
             # In a thread: drivers take their time with some sensors.
-            asyncio.get_running_loop().run_in_executor(None, machine.look).add_done_callback(self._seen)
+            asyncio.get_running_loop().run_in_executor(None, machine.look, self._readings).add_done_callback(self._seen)
 
     def rest(self) -> None:
         """Nobody watches: nothing of a request is kept for them."""

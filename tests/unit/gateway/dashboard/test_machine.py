@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 from gridtie.gateway.dashboard.machine import look
+from gridtie.gateway.machine_readings import MachineReadings
+
+NOTHING = MachineReadings(Path("/none"))
 
 
 def sensor(root: Path, number: int, name: str, **files: int) -> None:
@@ -22,7 +27,7 @@ def test_memory_temperatures_and_watts_are_read(tmp_path: Path) -> None:
     sensor(tmp_path, 1, "amdgpu", temp1_input=71500, power1_average=182_000_000)
     sensor(tmp_path, 2, "nvme", temp1_input=99000)
 
-    assert look(tmp_path) == {
+    assert look(NOTHING, tmp_path) == {
         "memory_bytes": 1024 * 1024,
         "available_bytes": 512 * 1024,
         "processor_celsius": 61.0,
@@ -32,4 +37,14 @@ def test_memory_temperatures_and_watts_are_read(tmp_path: Path) -> None:
 
 
 def test_a_machine_that_shows_nothing_is_not_guessed(tmp_path: Path) -> None:
-    assert set(look(tmp_path).values()) == {None}
+    assert set(look(NOTHING, tmp_path).values()) == {None}
+
+
+def test_cards_that_the_machines_service_has_read_count_beside_those_of_drivers(tmp_path: Path) -> None:
+    cards = [{"card": "0", "model": "A", "watts": 70.5, "celsius": 64.0}, {"card": "1", "model": "A", "watts": 20.0}]
+    (tmp_path / "readings.json").write_text(json.dumps({"time": time.time(), "cards": cards}))
+    sensor(tmp_path, 1, "amdgpu", temp1_input=51000, power1_input=30_000_000)
+
+    found = look(MachineReadings(tmp_path / "readings.json"), tmp_path)
+
+    assert (found["card_celsius"], found["card_watts"]) == (64.0, 120.5)

@@ -178,6 +178,6 @@ function machine(now) {
       each.id, each.predicted_bytes ? bytes(each.predicted_bytes) : "-", each.memory_bytes ? bytes(each.memory_bytes) : "-",
       each.predicted_bytes && each.memory_bytes ? percent(1 - each.memory_bytes / each.predicted_bytes) : "-",
     ] }))) : null,
-    soft("Seen from the router; NVIDIA's cards tell theirs to ", el("code", {}, "nvidia-smi"), " on the machine alone."),
+    soft("Seen from the router; of NVIDIA's cards by the machine's service ", el("code", {}, "gridtie-readings"), "."),
   ];
 }
