@@ -94,11 +94,19 @@ def put(directory: Path, incoming: Path, parts: list[dict[str, Any]]) -> None:
     """Give each part that is not there its place, from what has come in. Raises PartsError."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
     here = there(directory, parts)
-    awaited = {part["sha256"]: part for part in parts if part["path"] not in here}
+    awaited: dict[str, list[str]] = {}
+    for part in parts:
+        if part["path"] not in here:
+            awaited.setdefault(part["sha256"], []).append(part["path"])
     for sha256, content in _arrived(incoming, awaited):
-        _take(content, directory / awaited.pop(sha256)["path"], sha256)
+        first, *others = (directory / path for path in awaited.pop(sha256))
+        _take(content, first, sha256)
+        # Two names of one model have the same manifest, which arrives once.
+        for other in others:
+            with first.open("rb") as file:
+                _take(file, other, sha256)
     if awaited:
-        names = ", ".join(part["path"] for part in awaited.values())
+        names = ", ".join(path for paths in awaited.values() for path in paths)
         raise PartsError(f"{names} of the bundle did not arrive; run this again")
     for name, text in settings(str(directory)).items():
         (directory / name).write_text(text, encoding="utf-8")

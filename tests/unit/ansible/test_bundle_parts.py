@@ -48,6 +48,16 @@ def test_what_has_arrived_gets_its_place_and_is_there_from_then_on(place: Path, 
     assert parts_of.there(place, PARTS) == list(CONTENT)
 
 
+@pytest.mark.parametrize("path", ["packages/a.deb", "models/blobs/sha256-1"])
+def test_two_files_of_the_same_content_each_get_their_place(place: Path, incoming: Path, path: str) -> None:
+    """As the manifests of two names of one model, in the box or singly."""
+    parts = [*PARTS, {"path": "models/manifests/latest", "bytes": 1, "sha256": sha256(CONTENT[path])}]
+
+    parts_of.put(place, incoming, parts)
+
+    assert parts_of.there(place, parts) == [*CONTENT, "models/manifests/latest"]
+
+
 def test_apt_takes_packages_from_there_and_from_nowhere_else(place: Path, incoming: Path) -> None:
     parts_of.put(place, incoming, PARTS)
 
