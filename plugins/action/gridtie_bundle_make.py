@@ -63,8 +63,7 @@ class ActionModule(ActionBase):
             self._fetch(f"{given['source']}/{part['path']}", scratch / part["path"], part["sha256"])
         if not installed():
             _pack_checkout(ROOT, scratch / f"gridtie-{version()}.tar.gz")
-        if (lock := Path(given["lock_file"]).expanduser()).is_file():
-            shutil.copyfile(lock, scratch / gridtie_bundle.LOCK)
+        _take_lock(Path(given["lock_file"]).expanduser(), scratch)
         kept = {part["path"] for part in listed["parts"]}
         places = tuple(f"images/{gridtie_bundle.place(image)}/" for image in given["images"])
         for path in _files(scratch):
@@ -103,6 +102,13 @@ def _begin(scratch: Path, target: Path) -> None:
     if not scratch.is_dir() and target.is_dir():
         shutil.copytree(target, scratch, copy_function=os.link, symlinks=True)
     scratch.mkdir(parents=True, exist_ok=True)
+
+
+def _take_lock(lock: Path, scratch: Path) -> None:
+    """The inventory's lock as it is now, or none; never written into the file of the bundle that is there already."""
+    (scratch / gridtie_bundle.LOCK).unlink(missing_ok=True)
+    if lock.is_file():
+        shutil.copyfile(lock, scratch / gridtie_bundle.LOCK)
 
 
 def _files(directory: Path) -> list[str]:

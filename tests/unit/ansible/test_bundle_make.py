@@ -67,6 +67,26 @@ def test_the_bundle_before_is_untouched_until_the_new_one_is_whole(tmp_path: Pat
     assert (tmp_path / "mine/packages/docker.io_1_amd64.deb").read_bytes() == b"newer"
 
 
+def test_a_lock_that_has_changed_since_does_not_change_the_bundle_before(tmp_path: Path) -> None:
+    write(tmp_path / "mine", {"gridtie.lock.yaml": b"old\n"})
+    (tmp_path / "lock.yaml").write_text("new\n")
+
+    scratch = scratch_with(tmp_path / "mine", {})
+    make._take_lock(tmp_path / "lock.yaml", scratch)
+
+    assert (scratch / "gridtie.lock.yaml").read_text() == "new\n"
+    assert bundles.damaged(bundles.read(str(tmp_path / "mine"))) == []
+
+
+def test_a_lock_that_is_gone_is_not_in_the_next_bundle(tmp_path: Path) -> None:
+    write(tmp_path / "mine", {"gridtie.lock.yaml": b"old\n"})
+
+    scratch = scratch_with(tmp_path / "mine", {})
+    make._take_lock(tmp_path / "lock.yaml", scratch)
+
+    assert not (scratch / "gridtie.lock.yaml").exists()
+
+
 def test_an_interrupted_making_is_continued(tmp_path: Path) -> None:
     scratch_with(tmp_path / "mine", {"packages/a.deb": b"a package"})
 
