@@ -7,6 +7,7 @@ import grp
 import os
 import platform
 import pwd
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,26 @@ def connection(told: str) -> dict[str, Any]:
     return {"client": client, "port": int(port)} if port.isdigit() else {}
 
 
+def logged_in(proc: Path = Path("/proc"), process: int | None = None) -> str:
+    """SSH_CONNECTION of this process, else of the nearest above it that has one; empty for nobody's.
+
+    `sudo make site`, `--become` and `ansible_become` run everything by sudo, which takes the variable away.
+    """
+    if process is None:
+        if own := os.environ.get("SSH_CONNECTION"):
+            return own
+        process = os.getpid()
+    while process > 0:
+        directory = proc / str(process)
+        with contextlib.suppress(OSError):
+            for entry in (directory / "environ").read_bytes().split(b"\0"):
+                if entry.startswith(b"SSH_CONNECTION="):
+                    return entry.partition(b"=")[2].decode(errors="replace")
+        above = re.search(r"^PPid:\s*(\d+)$", read_text(str(directory / "status")), re.M)
+        process = int(above[1]) if above else 0
+    return ""
+
+
 def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
     """What is asked in the same way on every system: disks, and whose machine it is."""
     account = pwd.getpwuid(os.getuid())
@@ -114,6 +135,6 @@ def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
         "disks": [free_disk(path) for path in disk_paths],
         "user": {"name": account.pw_name, "uid": account.pw_uid, "gid": account.pw_gid, "home": account.pw_dir},
         "person": _person(account),
-        "connection": connection(os.environ.get("SSH_CONNECTION", "")),
+        "connection": connection(logged_in()),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),
     }

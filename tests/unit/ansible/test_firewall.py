@@ -8,6 +8,8 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import jinja2
 import pytest
 import yaml
 from plugins.module_utils.gridtie_judge import judge_firewall
-from plugins.module_utils.gridtie_machine import connection
+from plugins.module_utils.gridtie_machine import connection, logged_in
 
 from gridtie.host.firewall import firewall
 from standins.play import play
@@ -231,6 +233,34 @@ def test_who_has_logged_in_is_what_the_ssh_server_says() -> None:
     assert connection("10.9.0.7 50000 10.9.0.1 2222") == {"client": "10.9.0.7", "port": 2222}
     assert connection("fe80::1%eth0 50000 fe80::2%eth0 22") == {"client": "fe80::1%eth0", "port": 22}
     assert connection("") == {}
+
+
+def test_who_has_logged_in_is_known_behind_sudo_as_well(tmp_path: Path) -> None:
+    """As with `sudo make site`, `--become` or `ansible_become`, which keep SSH_CONNECTION from what they run."""
+    for process, above, environment in (
+        (1, 0, b""),
+        (20, 1, b"SSH_CONNECTION=10.9.0.8 1 10.9.0.1 22\0"),
+        (30, 20, b"HOME=/home/dev\0SSH_CONNECTION=10.9.0.7 50000 10.9.0.1 22\0LANG=C\0"),
+        (40, 30, b"SUDO_USER=dev\0"),
+        (50, 1, b"LANG=C\0"),
+    ):
+        (tmp_path / str(process)).mkdir()
+        (tmp_path / str(process) / "status").write_text(f"Name:\tx\nPid:\t{process}\nPPid:\t{above}\n")
+        (tmp_path / str(process) / "environ").write_bytes(environment)
+
+    assert logged_in(tmp_path, 40) == "10.9.0.7 50000 10.9.0.1 22"
+    assert logged_in(tmp_path, 50) == ""
+
+
+def test_a_run_that_became_root_finds_who_has_logged_in() -> None:
+    """Run for real: a shell that has the variable, and a program below it that has not."""
+    asked = "from plugins.module_utils import gridtie_machine as m; print(m.describe_surroundings([])['connection'])"
+    below = f'env -u SSH_CONNECTION "{sys.executable}" -c "{asked}"; true'
+    environment = {**os.environ, "SSH_CONNECTION": "10.9.0.7 50000 10.9.0.1 22"}
+
+    told = subprocess.run(["sh", "-c", below], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+
+    assert told.stdout == "{'client': '10.9.0.7', 'port': 22}\n", told.stderr
 
 
 def test_station_json_says_what_the_doctor_shall_find(tmp_path: Path) -> None:
