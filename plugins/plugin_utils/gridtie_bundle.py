@@ -122,6 +122,8 @@ def read(directory: str) -> Bundle:
     sums = {match[2]: match[1] for match in found if match}
     if not all(found) or sums.get(MANIFEST) != hashlib.sha256(manifest).hexdigest():
         raise BundleError(f"{path}: {SUMS} and {MANIFEST} do not belong together, or one was changed or cut", _AGAIN)
+    if astray := [file for file in sums if file.startswith("/") or ".." in file.split("/")]:
+        raise BundleError(f"{path}: {SUMS} names files outside of the bundle: {_some(astray)}", _AGAIN)
     facts = json.loads(manifest)
     if facts.get("schema") != SCHEMA:
         raise BundleError(

@@ -148,6 +148,17 @@ def test_what_is_no_bundle_is_told(tmp_path: Path, damage: Any, found: str) -> N
     assert found in unreadable(str(path))
 
 
+@pytest.mark.parametrize("path", ["packages/../../outside", "{directory}/outside", "../outside"])
+def test_a_list_that_names_files_outside_is_refused(tmp_path: Path, path: str) -> None:
+    """What is listed is put on hosts by root, below their own directory."""
+    directory = tmp_path / "bundle"
+    named = path.format(directory=tmp_path)
+    (directory / "packages").mkdir(parents=True)
+    write(directory, {**FILES, named: b"anything"})
+
+    assert f"names files outside of the bundle: {named}" in unreadable(str(directory))
+
+
 def test_a_relative_path_is_told(tmp_path: Path) -> None:
     assert "gridtie_bundle is 'bundles/mine' -> give the bundle's directory by its absolute path" in unreadable(
         "bundles/mine"
