@@ -24,6 +24,7 @@ from ..plugin_utils.gridtie_collection import ROOT, installed, version
 _DATE = 1577836800
 # What a checkout without git has beside the project's own files.
 _NOT_OURS = {".git", ".venv", ".cache", ".ansible", "__pycache__", "build", "bundles", "dist", "reports"}
+_INVENTORIES = {"ci", "localhost", "mac", "team"}
 
 
 class ActionModule(ActionBase):
@@ -177,7 +178,7 @@ def _pack_checkout(root: Path, target: Path) -> None:
         gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=_DATE) as packed,
         tarfile.open(fileobj=packed, mode="w") as archive,
     ):
-        for name in sorted(_checkout(root)):
+        for name in sorted(_checkout(root, target.parent)):
             archive.add(root / name, arcname=f"{top}/{name}", recursive=False, filter=_anonymous)
 
 
@@ -188,10 +189,14 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _checkout(root: Path) -> Iterator[str]:
-    """The files of the checkout, as git sees them where it is one of git's."""
+def _checkout(root: Path, scratch: Path) -> Iterator[str]:
+    """The project's files in the checkout, as git has them where it is one of git's.
+
+    What somebody keeps beside them stays here: inventories have addresses and may have keys, and bundles are large.
+    """
     if (root / ".git").exists():
-        listed = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        # As root, or where it is shared, the checkout is somebody else's, which git would refuse to read.
+        listed = ["git", "-c", f"safe.directory={root}", "-C", str(root), "ls-files", "-z", "--cached"]
         done = subprocess.run(listed, capture_output=True, text=True, check=False)
         if done.returncode == 0:
             yield from (name for name in done.stdout.split("\0") if name and os.path.lexists(root / name))
@@ -200,4 +205,12 @@ def _checkout(root: Path) -> Iterator[str]:
         links = [name for name in directories if Path(place, name).is_symlink()]
         directories[:] = [name for name in directories if name not in {*_NOT_OURS, *links}]
         directories[:] = [name for name in directories if not name.endswith(".egg-info")]
+        directories[:] = [name for name in directories if not _is_bundle(Path(place, name), scratch)]
+        if Path(place) == root / "inventories":
+            directories[:] = [name for name in directories if name in _INVENTORIES]
         yield from (Path(place, name).relative_to(root).as_posix() for name in (*names, *links))
+
+
+def _is_bundle(directory: Path, scratch: Path) -> bool:
+    """Whether it is this one in the making, or another: gridtie_bundle_dir may be anywhere in the checkout."""
+    return directory == scratch or (directory / gridtie_bundle.SUMS).is_file()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -117,3 +118,47 @@ def test_a_checkout_without_git_travels_without_what_is_made_in_it(tmp_path: Pat
     with tarfile.open(tmp_path / "gridtie-1.1.0.tar.gz") as archive:
         names = {member.name.partition("/")[2]: member.linkname for member in archive}
     assert names == {"Makefile": "", "src/a.py": "", "collections/gridtie": ".."}
+
+
+def names_in(archive: Path) -> set[str]:
+    with tarfile.open(archive) as packed:
+        return {member.name.partition("/")[2] for member in packed}
+
+
+def checkout_with(root: Path, *paths: str) -> Path:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("text")
+    return root
+
+
+def test_what_somebody_keeps_in_a_checkout_of_git_does_not_travel(tmp_path: Path) -> None:
+    """Passwords of vaults, and inventories of one's own with their keys; a stick passes through many hands."""
+    root = checkout_with(tmp_path / "checkout", "Makefile", "site.yml")
+    for command in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", "-C", str(root), *command], check=True)
+    (root / "site.yml").write_text("edited")
+    checkout_with(root, "inventories/mine/hosts.yml", ".vault-password", "offline/.mine.partial/packages/a.deb")
+
+    make._pack_checkout(root, root / "offline/.mine.partial/gridtie-1.1.0.tar.gz")
+
+    assert names_in(root / "offline/.mine.partial/gridtie-1.1.0.tar.gz") == {"Makefile", "site.yml"}
+
+
+def test_neither_inventories_of_ones_own_nor_bundles_travel_with_a_checkout_without_git(tmp_path: Path) -> None:
+    ours = [f"inventories/{name}/hosts.yml" for name in ("ci", "localhost", "mac", "team")]
+    root = checkout_with(tmp_path / "checkout", *ours, "inventories/mine/hosts.yml")
+    write(root / "offline/of-yesterday")
+    checkout_with(root, "offline/.mine.partial/packages/a.deb")
+
+    make._pack_checkout(root, root / "offline/.mine.partial/gridtie-1.1.0.tar.gz")
+
+    assert names_in(root / "offline/.mine.partial/gridtie-1.1.0.tar.gz") == set(ours)
+
+
+def test_the_projects_own_inventories_are_known() -> None:
+    tracked = subprocess.run(
+        ["git", "-C", str(make.ROOT), "ls-files", "inventories"], check=False, capture_output=True, text=True
+    ).stdout.split()
+
+    assert {Path(name).parts[1] for name in tracked} <= make._INVENTORIES
