@@ -16,6 +16,7 @@ ALL = "all"
 LEFT_OUT = "left out by gridtie_gpu_devices"
 _NUMBER = re.compile(r"\d+")
 _VENDORS = {CUDA: "NVIDIA", ROCM: "AMD"}
+_DRIVERS = {CUDA: "nvidia", ROCM: "amdgpu"}
 
 
 class DeviceError(ValueError):
@@ -41,14 +42,17 @@ def of_station(station: Mapping[str, Any]) -> tuple[str, ...]:
 def numbered(survey: Survey) -> tuple[Graphics, ...]:
     """The cards of the engine's library in the order of their numbers, which is that of the PCI bus.
 
-    So `nvidia-smi` numbers NVIDIA's and `rocminfo` AMD's. What is reserved for a virtual machine has no number.
+    So `nvidia-smi` numbers NVIDIA's and `rocminfo` AMD's, which know what their driver has taken: what it does not take
+    comes after those. What is reserved for a virtual machine has no number.
     """
     cards = [card for card in survey.cards if card.kind in (DISCRETE, INTEGRATED) and card.driver != "vfio-pci"]
     chosen = [card for card in cards if not card.left_out] or cards
     for backend in (CUDA, ROCM, VULKAN):
         if any(card.backend == backend for card in chosen):
-            vendor = _VENDORS.get(backend)
-            return tuple(card for card in cards if (card.vendor == vendor if vendor else card.backend == backend))
+            vendor, driver = _VENDORS.get(backend), _DRIVERS.get(backend)
+            found = [card for card in cards if (card.vendor == vendor if vendor else card.backend == backend)]
+            loaded = any(card.driver == driver for card in found)
+            return tuple(sorted(found, key=lambda card: card.driver != driver if loaded else not card.backend))
     return ()
 
 
@@ -98,12 +102,17 @@ def container_ids(survey: Survey, prefix: str = "") -> list[str]:
     cards = numbered(survey)
     if not any(card.left_out for card in cards) or cards[0].vendor != "NVIDIA":
         return []
-    return [f"{prefix}{number}" for number, card in enumerate(cards) if not card.left_out]
+    return [f"{prefix}{number}" for number, card in enumerate(cards) if _is_used(card)]
 
 
 def _visible(survey: Survey, cards: tuple[Graphics, ...]) -> list[str]:
     by_number = any(_NUMBER.fullmatch(name) for name in survey.devices)
-    return [str(number) if by_number else card.uuid for number, card in enumerate(cards) if not card.left_out]
+    return [str(number) if by_number else card.uuid for number, card in enumerate(cards) if _is_used(card)]
+
+
+def _is_used(card: Graphics) -> bool:
+    # What the engine cannot use is not left out, and may have neither a UUID nor a number that its driver knows.
+    return bool(card.backend) and not card.left_out
 
 
 def _left_out(card: Graphics) -> Graphics:

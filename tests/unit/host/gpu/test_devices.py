@@ -130,6 +130,39 @@ def test_a_service_sees_nvidias_card_alone_also_by_vulkan(machine: Machine) -> N
     assert confined(machine("rtx-3090-two"), SECOND)["environment"] == {**hidden, "CUDA_VISIBLE_DEVICES": SECOND}
 
 
+# A GeForce GTX 780 in a slot before the others, which today's driver does not take, and so does not number.
+KEPLER = "\n".join(
+    f"sys/bus/pci/devices/0000:00:1e.0/{name}" for name in ("vendor = 0x10de", "device = 0x1004", "class = 0x030000")
+)
+
+
+def test_a_card_that_the_driver_does_not_take_moves_no_numbers_and_is_not_asked_for(machine: Machine) -> None:
+    survey = machine("rtx-3090-two", extra=KEPLER)
+
+    assert [card.address for card in verdict(narrowed(survey, ["1"])).cards] == ["0000:02:00.0"]
+    for name, visible in (("1", "1"), (SECOND, SECOND)):
+        given = confined(survey, name)
+        assert given["device_ids"] == ["nvidia.com/gpu=1"]
+        assert given["environment"]["CUDA_VISIBLE_DEVICES"] == visible
+
+
+def test_before_the_driver_is_loaded_cards_have_the_numbers_that_it_will_give(machine: Machine) -> None:
+    survey = machine("rtx-3090-no-driver", extra=KEPLER)
+
+    assert narrowed(survey, ["0"]).expected
+    assert "which the engine does not use" in refusal(survey, "1")[0]
+
+
+def test_graphics_in_the_processor_beside_a_card_are_not_named_by_an_empty_uuid(machine: Machine) -> None:
+    chip = "\n".join(
+        f"sys/bus/pci/devices/0000:0c:00.0/{name}"
+        for name in ("vendor = 0x1002", "device = 0x164e", "class = 0x030000", "driver -> ../../bus/pci/drivers/amdgpu")
+    )
+    given = confined(machine("rx-7900-xtx-two", extra=chip), AMD_SECOND)
+
+    assert given["environment"]["ROCR_VISIBLE_DEVICES"] == AMD_SECOND
+
+
 @pytest.mark.parametrize(("name", "visible"), [("1", "1"), (AMD_SECOND, AMD_SECOND), ("0", "0")])
 def test_amds_card_is_named_by_its_own_variable_in_a_container_as_well(
     machine: Machine, name: str, visible: str
