@@ -158,6 +158,8 @@ def test_at_boot_it_comes_before_the_network_and_after_whoever_empties_all_table
     assert "network-pre.target" in unit["Unit"]["Before"]
     assert unit["Unit"]["After"] == unit["Unit"]["PartOf"] == unit["Unit"]["ReloadPropagatedFrom"] == "nftables.service"
     assert unit["Service"]["ExecStart"] == unit["Service"]["ExecReload"] == f"/usr/sbin/nft --file {rules}"
+    # PartOf hands on a stop, and a start only as part of a restart.
+    assert unit["Install"]["WantedBy"].split() == ["sysinit.target", "nftables.service"]
     assert unit["Service"]["ExecStop"] == "-/usr/sbin/nft delete table inet gridtie"
 
 
