@@ -91,9 +91,13 @@ def firewall(table: str, ports: Iterable[int], ranges: Iterable[str]) -> Firewal
 def read_range(text: str) -> Network:
     """One address or range (10.1.0.0/16, fd00::/8). Raises ValueError with what would be right."""
     try:
-        return ipaddress.ip_network(text)
+        found = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        if str(from_packets := source(str(found.network_address))) != str(found.network_address):
+            raise ValueError(f"{text!r} is as programs write it, and packets have {from_packets}: write that")
+        return found
     try:
         meant = ipaddress.ip_network(text, strict=False)
     except ValueError:

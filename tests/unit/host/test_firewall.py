@@ -102,6 +102,9 @@ def test_where_no_range_is_of_ipv6_nobody_gets_in_by_it() -> None:
         ("10.0.0.0/33", "no address and no range"),
         ("", "no address and no range"),
         ("10.0.0.1-10.0.0.9", "no address and no range"),
+        # As logs have them: nftables would take the first for an IPv6 client, and the second not at all.
+        ("::ffff:10.1.2.3", "packets have 10.1.2.3"),
+        ("fe80::1%eth0", "packets have fe80::1"),
     ],
 )
 def test_what_is_no_range_is_refused_with_what_would_be_one(given: str, told: str) -> None:
