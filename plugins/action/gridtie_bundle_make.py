@@ -101,8 +101,16 @@ class ActionModule(ActionBase):
 def _begin(scratch: Path, target: Path) -> None:
     """The directory in which it is made, with what is there of an earlier one under a second name."""
     if not scratch.is_dir() and target.is_dir():
-        shutil.copytree(target, scratch, copy_function=os.link, symlinks=True)
+        shutil.copytree(target, scratch, copy_function=_second_name, symlinks=True)
     scratch.mkdir(parents=True, exist_ok=True)
+
+
+def _second_name(source: str, target: str) -> None:
+    """A hard link, or a copy where the file system has none, as those of sticks."""
+    try:
+        os.link(source, target)
+    except PermissionError:
+        shutil.copyfile(source, target)
 
 
 def _take_lock(lock: Path, scratch: Path) -> None:

@@ -96,6 +96,22 @@ def test_an_interrupted_making_is_continued(tmp_path: Path) -> None:
     assert (again / "packages/a.deb").read_bytes() == b"a package"
 
 
+def test_where_files_can_have_one_name_alone_the_next_bundle_begins_with_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a stick (FAT): the kernel says EPERM."""
+
+    def link(source: str, target: str) -> None:
+        raise PermissionError(1, "Operation not permitted", source, None, target)
+
+    write(tmp_path / "mine")
+    monkeypatch.setattr("os.link", link)
+
+    scratch = scratch_with(tmp_path / "mine", {})
+
+    assert (scratch / "models/blobs/sha256-1").read_bytes() == b"weights"
+
+
 def test_a_file_that_is_still_arriving_is_no_part(tmp_path: Path) -> None:
     scratch = scratch_with(tmp_path / "mine", {"packages/.a.deb.part": b"a pack"})
 
