@@ -133,7 +133,15 @@ def _take(content: BinaryIO, target: Path, sha256: str) -> None:
     """Copy a file to its place, if it is what its sha256 says: where it came in, others may write to it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.part")
-    if copy_and_hash(content, scratch) != sha256:
+    try:
+        whole = copy_and_hash(content, scratch) == sha256
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise PartsError(
+            f"{target} of the bundle could not be written: {error.strerror}; a bundle takes its size twice while it "
+            "arrives, and that of the one before; make room there, or mend the disk, and run this again"
+        ) from error
+    if not whole:
         scratch.unlink()
         raise PartsError(f"{target.name} of the bundle did not arrive whole; run this again")
     scratch.replace(target)

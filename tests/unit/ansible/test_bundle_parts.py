@@ -90,6 +90,21 @@ def test_what_arrived_changed_gets_no_place(place: Path, incoming: Path) -> None
     assert not (place / "models/blobs/sha256-1").exists()
 
 
+def test_on_a_full_disk_it_is_told_what_needs_room_and_no_half_file_takes_it(
+    place: Path, incoming: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(content: object, target: Path) -> str:
+        target.write_bytes(b"a pack")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parts_of, "copy_and_hash", full)
+
+    with pytest.raises(parts_of.PartsError, match=r"packages/a\.deb .* No space left on device; .* make room there"):
+        parts_of.put(place, incoming, PARTS)
+
+    assert list((place / "packages").iterdir()) == []
+
+
 def test_what_did_not_arrive_is_named(place: Path, incoming: Path) -> None:
     (incoming / "box.tar").unlink()
 
