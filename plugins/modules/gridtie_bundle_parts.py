@@ -100,7 +100,10 @@ def put(directory: Path, incoming: Path, parts: list[dict[str, Any]]) -> None:
             awaited.setdefault(part["sha256"], []).append(part["path"])
     for sha256, content in _arrived(incoming, awaited):
         first, *others = (directory / path for path in awaited.pop(sha256))
-        _take(content, first, sha256)
+        if not _take(content, first, sha256):
+            # There under its name, the next run would take it for arrived.
+            (incoming / sha256).unlink(missing_ok=True)
+            raise PartsError(f"{first.name} of the bundle did not arrive whole; run this again")
         # Two names of one model have the same manifest, which arrives once.
         for other in others:
             with first.open("rb") as file:
@@ -129,7 +132,7 @@ def _arrived(incoming: Path, awaited: Collection[str]) -> Iterator[tuple[str, Bi
                 yield sha256, file
 
 
-def _take(content: BinaryIO, target: Path, sha256: str) -> None:
+def _take(content: BinaryIO, target: Path, sha256: str) -> bool:
     """Copy a file to its place, if it is what its sha256 says: where it came in, others may write to it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.part")
@@ -141,10 +144,11 @@ def _take(content: BinaryIO, target: Path, sha256: str) -> None:
             f"{target} of the bundle could not be written: {error.strerror}; a bundle takes its size twice while it "
             "arrives, and that of the one before; make room there, or mend the disk, and run this again"
         ) from error
-    if not whole:
+    if whole:
+        scratch.replace(target)
+    else:
         scratch.unlink()
-        raise PartsError(f"{target.name} of the bundle did not arrive whole; run this again")
-    scratch.replace(target)
+    return whole
 
 
 def _let_everybody_in(directory: Path) -> None:
