@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
 
 from gridtie.cli import controller_parser
 from pages import anchors, commands, headings, links
@@ -47,6 +49,19 @@ def test_every_target_of_make_that_a_page_names_is_there(page: str) -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE))
 
     assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", PRESENT)
+def test_variables_that_a_page_hands_to_ansible_by_way_of_make_arrive(page: str) -> None:
+    """A shell reads what is in ARGS a second time: quotes within it are gone by then, unless they are quoted."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for given in re.findall(r"""make [a-z]+[^`\n]*? ARGS=('[^'\n]*'|"[^"\n]*")""", text):
+        words = shlex.split(given[1:-1])
+        variables = [value for option, value in itertools.pairwise(words) if option == "-e"]
+        for value in variables:
+            # As Ansible takes them: a mapping, a file, or NAME=VALUE.
+            mapping = DataLoader().load(value) if value.startswith("{") else {value.partition("=")[0]: value}
+            assert value.startswith("@") or all(map(str.isidentifier, mapping)), f"{page}: {given}"
 
 
 @pytest.mark.parametrize("page", PAGES)
