@@ -134,17 +134,20 @@ def read(directory: str) -> Bundle:
 
 
 def damaged(bundle: Bundle) -> list[Problem]:
-    """Files that are missing, cut or changed."""
-    lacking: dict[str, list[str]] = {"lacks": [], "has cut short": [], "has changed": []}
+    """Files that are missing, cut or changed, or that cannot be read."""
+    lacking: dict[str, list[str]] = {"lacks": [], "has cut short": [], "has changed": [], "cannot be read at": []}
     with _hashed() as checked:
         for path, sha256 in bundle.sums.items():
             file, size = bundle.directory / path, bundle.facts["files"].get(path)
-            if not file.is_file():
-                lacking["lacks"].append(path)
-            elif size is not None and file.stat().st_size < size:
-                lacking["has cut short"].append(f"{path} ({file.stat().st_size} of {size} bytes)")
-            elif not checked.matches(file, f"sha256:{sha256}"):
-                lacking["has changed"].append(f"{path} (its sha256 is not the one in {SUMS})")
+            try:
+                if not file.is_file():
+                    lacking["lacks"].append(path)
+                elif size is not None and file.stat().st_size < size:
+                    lacking["has cut short"].append(f"{path} ({file.stat().st_size} of {size} bytes)")
+                elif not checked.matches(file, f"sha256:{sha256}"):
+                    lacking["has changed"].append(f"{path} (its sha256 is not the one in {SUMS})")
+            except OSError as error:
+                lacking["cannot be read at"].append(f"{path} ({error.strerror})")
     return [
         problem(f"the bundle {bundle.directory} {how}: {_some(paths)}", _AGAIN)
         for how, paths in lacking.items()

@@ -104,6 +104,24 @@ def test_missing_cut_and_changed_files_are_named_with_what_to_do(tmp_path: Path)
     assert all("copy it anew from where it was made, or make it anew there" in line for line in said)
 
 
+def test_a_file_that_cannot_be_read_is_named_beside_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a stick that wears out: each file is one more line, and not the end of the run."""
+
+    def worn_out(path: Path) -> str:
+        raise OSError(5, "Input/output error", str(path))
+
+    bundle = made(tmp_path)
+    (bundle.directory / "wheels/jinja2.whl").unlink()
+    monkeypatch.setattr(bundles.package("gridtie.host.models.store"), "sha256_of", worn_out)
+
+    said = told(bundles.damaged(bundle))
+
+    assert "lacks: wheels/jinja2.whl" in said
+    assert "cannot be read at: " in said
+    assert "models/blobs/sha256-1 (Input/output error)" in said
+    assert "copy it anew" in said
+
+
 def test_a_file_that_was_changed_after_it_was_found_whole_is_found(tmp_path: Path) -> None:
     bundle = made(tmp_path)
     assert bundles.damaged(bundle) == []
