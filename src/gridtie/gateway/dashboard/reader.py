@@ -116,6 +116,9 @@ class Reader:
                 refuse(exchange, 500, "internal_error", _FAILED)
 
     def _keep(self, question: Hashable, until: float, found: Any) -> None:
+        now = monotonic()
+        # What stands no longer is not held on to: nobody may ask that question again.
+        self._kept = {each: kept for each, kept in self._kept.items() if kept[0] > now}
         self._kept.pop(question, None)
         if len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]

@@ -77,6 +77,20 @@ def test_equal_questions_that_come_together_are_read_once_and_an_answer_stands(t
     assert bodies == [b"1"] * 6 + [b"2", b"3"]
 
 
+def test_an_answer_that_stands_no_longer_is_let_go(tmp_path: Path) -> None:
+    """Also where its question does not come again: questions are of as many kinds as there are filters."""
+
+    async def work(found: Reader) -> list[Any]:
+        for at in range(10):
+            waiting = await ask(found, str(at), lambda _: b"large", stands=0.01)
+            await waiting.answered.wait()
+            await asyncio.sleep(0.02)
+        await (await ask(found, "last", lambda _: b"", stands=60)).answered.wait()
+        return list(found._kept)
+
+    assert reading(tmp_path, work) == ["last"]
+
+
 def test_one_is_read_at_a_time_and_the_loop_waits_for_none(tmp_path: Path) -> None:
     async def work(found: Reader) -> tuple[int, int]:
         running = most = 0

@@ -130,6 +130,18 @@ def test_a_file_is_bounded_and_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     assert found["cut"] is True
 
 
+def test_a_file_is_not_held_on_to_once_it_is_sent(tmp_path: Path) -> None:
+    """It has up to megabytes, and there are as many different ones as queries."""
+
+    async def ask(browser: Browser) -> int:
+        for at in range(3):
+            for form in ("csv", "json"):
+                assert (await browser.get(f"requests.{form}?text={at}")).status == 200
+        return len(browser.station.router.dashboard._reader._kept)
+
+    assert with_past(tmp_path, some(), ask) == 0
+
+
 @pytest.mark.parametrize("query", ["outcome=bad", "last=5", "before=1"])
 def test_a_query_that_cannot_be_answered_is_refused(tmp_path: Path, query: str) -> None:
     async def ask(browser: Browser) -> Any:
