@@ -21,6 +21,9 @@ from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON
 from gridtie.report.ledger_file import UnreadableError, opened
 
+# The ledger cannot be read now: it is locked, damaged or gone.
+_UNREADABLE = (UnreadableError, sqlite3.Error)
+
 log = logging.getLogger("gridtie.dashboard")
 
 MOST_WAITING = 32
@@ -126,12 +129,12 @@ class Reader:
 
 
 def _unforeseen(error: BaseException) -> BaseException | None:
-    return None if isinstance(error, UnreadableError) else error
+    return None if isinstance(error, _UNREADABLE) else error
 
 
 def _told(error: BaseException) -> tuple[int, str, str]:
     """Status, code and message; without the file's path, which is not everybody's business."""
-    if not isinstance(error, UnreadableError):
+    if not isinstance(error, _UNREADABLE):
         return 500, "internal_error", _FAILED
     if "interrupted" in str(error):
         return 503, "too_slow", f"this takes more than {MOST_SECONDS:g} s; ask about a shorter period"
