@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_responses.facts import read
-from gridtie.dialects.openai_responses.kept import Earlier, asked, shown
+from gridtie.dialects.openai_responses.kept import Asked, Earlier, asked, shown
 from gridtie.gateway.dispatch import Dispatcher, Refused
 from gridtie.gateway.error_format import ResponsesErrorFormat
 from gridtie.gateway.errors import Fault
@@ -130,7 +129,7 @@ def _wanted(seconds: float) -> str:
     )
 
 
-def _page(items: list[dict[str, Any]], query: dict[str, str]) -> bytes | Fault:
+def _page(items: list[Asked], query: dict[str, str]) -> bytes | Fault:
     """A page of a list as OpenAI's SDKs turn them, the newest first where nothing else is said."""
     limit, order = query.get("limit", str(_USUAL_PAGE)), query.get("order", "desc")
     # Longer ones are read no further: Python refuses a number of thousands of digits, be they zeros.
@@ -142,13 +141,14 @@ def _page(items: list[dict[str, Any]], query: dict[str, str]) -> bytes | Fault:
     ordered = items if order == "asc" else items[::-1]
     if (after := query.get("after")) is not None:
         # An id that a client gave to several counts where it stands last: pages must come to an end.
-        places = [at for at, item in enumerate(ordered) if item["id"] == after]
+        places = [at for at, item in enumerate(ordered) if item.id == after]
         if not places:
             return _bad_query(f"after={after[:200]!r} found, which is no item of this answer")
         ordered = ordered[places[-1] + 1 :]
     page = ordered[:most]
-    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return _encode({"object": "list", "data": page, "has_more": len(ordered) > len(page), **ends})
+    ends = {"first_id": page[0].id, "last_id": page[-1].id} if page else {"first_id": None, "last_id": None}
+    data = [item.listed() for item in page]
+    return _encode({"object": "list", "data": data, "has_more": len(ordered) > len(page), **ends})
 
 
 def _bad_query(message: str) -> Fault:
