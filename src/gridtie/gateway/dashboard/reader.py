@@ -27,6 +27,8 @@ _UNREADABLE = (UnreadableError, sqlite3.Error)
 log = logging.getLogger("gridtie.dashboard")
 
 MOST_WAITING = 32
+# Of them by one key, so that its holder leaves room for others.
+MOST_OF_A_KEY = 16
 MOST_SECONDS = 20.0
 # SQLite's instructions between two looks at the time: some tens of milliseconds, so that it is looked at seldom.
 _STEPS = 1_000_000
@@ -81,7 +83,7 @@ class Reader:
             tell(exchange, kept[1])
         elif question in self._asked:
             self._asked[question].append((exchange, tell))
-        elif len(self._asked) >= MOST_WAITING:
+        elif len(self._asked) >= MOST_WAITING or self._by_key_of(exchange) >= MOST_OF_A_KEY:
             refuse(exchange, 503, "busy", "too many ask about the past at once; the page asks again")
         else:
             self._asked[question] = [(exchange, tell)]
@@ -91,6 +93,10 @@ class Reader:
     def close(self) -> None:
         """Ask no more; what is being read comes to its end by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _by_key_of(self, exchange: Exchange) -> int:
+        """How many of the questions that wait are its key's."""
+        return sum(first.head.key == exchange.head.key for (first, _), *_ in self._asked.values())
 
     def _read(self, read: Callable[[sqlite3.Connection], bytes]) -> bytes:
         """In the thread. Raises `UnreadableError`."""
