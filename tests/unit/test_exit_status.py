@@ -22,6 +22,7 @@ WITHOUT_A_STATION = {
     "keys list": 0,
     "keys revoke": 2,
     "completion": 0,
+    "readings": 0,
     "version": 0,
 }
 # About price lists, which are fetched, and about cards, which this machine has or has not.
