@@ -31,8 +31,9 @@ _ROUTER_PARTS = (
     "host/printable.py", "host/tool_calls.py", "host/origins.py",
     "host/audit.py", "host/decision_words.py",
     # How much memory a model takes, and how many requests at once it has room for.
-    "host/catalogue.py", "host/catalogue_file.py", "host/plain_yaml.py", "host/fit/",
-    "host/commands/size_arguments.py",
+    "host/catalogue.py", "host/catalogue_file.py", "host/plain_yaml.py", "host/fit/__init__.py",
+    "host/fit/architectures.py", "host/fit/compute.py", "host/fit/header.py", "host/fit/layers.py",
+    "host/fit/memory.py", "host/commands/size_arguments.py",
 )  # fmt: skip
 
 

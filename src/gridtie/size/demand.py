@@ -128,13 +128,14 @@ def measured(path: Path, since: float, until: float, rhythm: Rhythm) -> Demand:
     period = max((until - max(since, found["first"])) / _DAY, days)
     counted = f"{found['requests']:,} answered requests of {keys} keys on {days} days in {path.name}"
     a_day = found["requests"] / keys / days
+    working_days = days / period * DAYS_OF_A_MONTH
     return Demand(
         requests_per_day=a_day,
         input_tokens=found["input"],
         cached_tokens=found["cached"],
         output_tokens=found["output"],
         requests_per_second=busiest / keys / 3600,
-        working_days=days / period * DAYS_OF_A_MONTH,
+        working_days=working_days,
         arrivals_scv=rhythm.arrivals_scv,
         answers_scv=rhythm.answers_scv,
         spread=Spread(
@@ -146,7 +147,7 @@ def measured(path: Path, since: float, until: float, rhythm: Rhythm) -> Demand:
             Basis(
                 "traffic of a developer",
                 f"{a_day:,.1f} requests on a day with any, of {found['input']:,.0f} tokens in "
-                f"({found['cached']:,.0f} cached) and {found['output']:,.0f} out",
+                f"({found['cached']:,.0f} cached) and {found['output']:,.0f} out, {working_days:.1f} days a month",
                 "measured",
                 counted,
             ),

@@ -86,6 +86,11 @@ class Plan(Struct, frozen=True):
 
 
 MOST_DEVELOPERS = 10_000
+# Of the rhythm, what 24 bounds: the least, and what is wanted.
+_NARROWER = {
+    "hours_per_day": (0.1, "hours, 0.1 to 24"),
+    "peak": (1.0, "1 to 24 times a mean hour"),
+}
 
 
 def parse(raw: bytes, file: str) -> Plan:
@@ -115,9 +120,10 @@ def _check(plan: Plan) -> Iterator[Problem]:
         yield from _traffic(plan.traffic)
     for section, least, most in (("rhythm", 0.0, 1e3), ("targets", 0.0, 1e6), ("limits", 1, 1e6)):
         for key, value in msgspec.structs.asdict(getattr(plan, section)).items():
-            yield from within(value, least, most, (section, key), f"{least:g} to {most:g}")
-    yield from within(plan.rhythm.hours_per_day, 0.1, 24, ("rhythm", "hours_per_day"), "hours, 0.1 to 24")
-    yield from within(plan.rhythm.peak, 1, 24, ("rhythm", "peak"), "1 to 24 times a mean hour")
+            if key not in _NARROWER:
+                yield from within(value, least, most, (section, key), f"{least:g} to {most:g}")
+    for key, (least, wanted) in _NARROWER.items():
+        yield from within(getattr(plan.rhythm, key), least, 24, ("rhythm", key), wanted)
 
 
 def _machine(machine: Machine, path: KeyPath) -> Iterator[Problem]:

@@ -72,7 +72,7 @@ def of_ledger(machine: Machine, path: Path, since: float, until: float) -> Speed
         ).fetchone()
     if not found["answers"] or not found["prompt"] or not found["answer"]:
         return None
-    source = f"{found['answers']:,} answers of {machine.measured_as} in {path.name}"
+    source = f"{found['answers']:,} answers of {machine.measured_as} in {path.name}, taken for one at a time"
     return _of(
         machine,
         (Speed(prompt_tokens_per_second=found["prompt"], tokens_per_second=found["answer"]),),

@@ -243,3 +243,12 @@ def test_a_benchmark_of_a_machine_that_is_not_there_or_of_no_benchmark_is_refuse
 
     assert "which is no machine of the file" in size(example(), "--bench", f"toaster={file}").err
     assert "is empty; wanted" in size(example(), "--bench", f"the laptops that are there={file}").err
+
+
+def test_a_benchmark_without_timed_answers_says_nothing_of_a_speed_and_is_refused(size: Any, tmp_path: Path) -> None:
+    """Answers of one token have no time between tokens."""
+    file = benchmark(tmp_path / "bench.jsonl", between=0.0)
+    asked = size(example(), "--bench", f"the laptops that are there={file}")
+
+    assert asked.status == 2
+    assert "has no row through the router with prompts and answers that were timed" in asked.err
