@@ -46,6 +46,8 @@ PARTS = {
 }
 # Seconds for a model, of whose context as much is read as there is time for; and for the one that calls tools.
 LIMIT_S, LIMIT_WITH_TOOLS_S = 30.0, 60.0
+# Beside other work, all four take their limits, which are more together than a test has.
+pytestmark = pytest.mark.timeout(300)
 # More tokens than the largest batch here, so that a whole one goes through its buffers; few enough for each context.
 READ = 1101
 CONTEXTS = {SMALL: (2048, 4096, 8192), TOOLS: (2048, 8192, 32768), GEMMA: (2048, 8192, 32768)}

@@ -129,6 +129,8 @@ class Telemetry:
         self._requests[key] = self._requests.get(key, 0) + 1
         if not whole or len(entry.tries) != 1:
             self._count_setbacks(entry, outcome)
+        if entry.private and _at_a_cloud(entry):
+            self._private_to_cloud += 1
         if target is None:
             return
         counts = self._targets.get(target)
@@ -153,8 +155,6 @@ class Telemetry:
                 counts.per_token.observe((entry.duration - entry.first_token) / (entry.output_tokens - 1))
         if entry.waited:
             counts.queue.observe(entry.waited)
-        if entry.private and entry.locality == "cloud":
-            self._private_to_cloud += 1
 
     def _count_setbacks(self, entry: Entry, outcome: Outcome) -> None:
         for tried in entry.tries:
@@ -231,6 +231,13 @@ _NUMBERS: dict[str, type[CounterMetricFamily] | type[GaugeMetricFamily]] = {
     "counter": CounterMetricFamily,
     "gauge": GaugeMetricFamily,
 }
+
+
+def _at_a_cloud(entry: Entry) -> bool:
+    """Whether any cloud was sent it, also one that failed: as the ledger's `private_cloud` counts."""
+    return entry.locality == "cloud" or any(
+        each.locality == "cloud" and each.outcome != "skipped" for each in entry.tries
+    )
 
 
 def _result(entry: Entry, outcome: Outcome) -> str:

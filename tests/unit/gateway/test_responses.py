@@ -397,6 +397,8 @@ def test_no_other_key_sees_or_deletes_it(tmp_path: Path) -> None:
         ("/input_items?limit=0", 400, "limit='0' found; wanted: from 1 to 100"),
         ("/input_items?limit=many", 400, "limit='many'"),
         ("/input_items?limit=99999999999999999999", 400, "limit="),
+        ("/input_items?limit=0000000500", 400, "wanted: from 1 to 100"),
+        (f"/input_items?limit=000000001{'0' * 5000}", 400, "wanted: from 1 to 100"),
         ("/input_items?order=up", 400, "wanted: asc or desc"),
         ("/input_items?after=nobody", 400, "no item of this answer"),
         ("?stream=true", 400, "ask without it"),

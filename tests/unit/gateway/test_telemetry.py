@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from gridtie.gateway.telemetry import RENDER_BURST_S, RENDER_SHARE, Telemetry
 from gridtie.ledger.entry import Entry, Try
 from gridtie.routing.outcome import Outcome
@@ -112,6 +114,19 @@ def test_refusals_have_their_rule_and_the_code_that_the_client_was_told() -> Non
 def test_a_private_request_at_a_cloud_would_be_seen() -> None:
     assert "gridtie_private_to_cloud_total 0.0" in told(row(CLOUD), row(LOCAL, private=True))
     assert "gridtie_private_to_cloud_total 1.0" in told(row(CLOUD, private=True, complete=False))
+
+
+@pytest.mark.parametrize(("outcome", "seen"), [("unreachable", 1.0), ("timeout", 1.0), ("skipped", 0.0)])
+@pytest.mark.parametrize("answering", [None, LOCAL])
+def test_a_private_request_that_was_sent_to_a_cloud_in_vain_would_be_seen(
+    answering: str | None, outcome: str, seen: float
+) -> None:
+    """The cloud has the prompt, whoever answered in the end."""
+    tries = (Try(target=CLOUD, locality="cloud", outcome=outcome),)
+
+    text = told(row(answering, private=True, complete=answering is not None, tries=tries))
+
+    assert f"gridtie_private_to_cloud_total {seen}" in text
 
 
 class Scraped:

@@ -55,9 +55,15 @@ class _Final(msgspec.Struct):
     response: msgspec.Raw = NULL
 
 
+class _Named(msgspec.Struct):
+    # An item, of which nothing else is read.
+    id: msgspec.Raw = NULL
+
+
 _final = msgspec.json.Decoder(_Final).decode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_list = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
+_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_named = msgspec.json.Decoder(list[_Named]).decode
 _string = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -102,19 +108,33 @@ def shown(earlier: Earlier) -> bytes:
     return _encode(_fields(earlier.response) | {"output": _Raw(b"[%b]" % output)})
 
 
-def asked(earlier: Earlier, id: str) -> list[dict[str, Any]]:
-    """The items that it answers, those of the conversation before it among them, as OpenAI lists them: each has an id,
-    and a message its text in parts.
-    """
-    found = _list(b"[%b]" % earlier.items[: earlier.put])
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """An item of what was asked, not read but for its id: there may be hundreds of thousands."""
+
+    id: str
+    item: msgspec.Raw
+
+    def listed(self) -> dict[str, Any]:
+        """As OpenAI lists it: with its id, and a message with its text in parts."""
+        return _listed(_fields(self.item)) | {"id": self.id}
+
+
+def asked(earlier: Earlier, id: str) -> list[Asked]:
+    """The items that it answers, those of the conversation before it among them; each has an id."""
+    put = b"[%b]" % earlier.items[: earlier.put]
     name = id.removeprefix("resp_")
-    return [_listed(item) | {"id": _own_id(item) or f"in_{name}_{at}"} for at, item in enumerate(found)]
+    return [
+        Asked(_own_id(named.id) or f"in_{name}_{at}", item)
+        for at, (named, item) in enumerate(zip(_named(put), _list(put), strict=True))
+    ]
 
 
-def _own_id(item: dict[str, msgspec.Raw]) -> str:
+def _own_id(id: msgspec.Raw) -> str:
     """What its client calls it; "" where that is nothing to be found by."""
+    if id == NULL:
+        return ""
     try:
-        return _string(item.get("id", NULL))
+        return _string(id)
     except UNREADABLE:
         return ""
 

@@ -66,8 +66,6 @@ class Live:
         if self._tick is None:
             self._moment.refresh()
             self._tick = self._loop.call_later(INTERVAL_SECONDS, self._tell)
-        # What a slow viewer makes the router hold is counted as its key's.
-        exchange.head.key = viewer.key
         until = monotonic() + min(STREAM_SECONDS, longest(exchange.head.loaded.routing))
         watcher = _Watcher(self._watchers, exchange, viewer.key.name, viewer.token, until)
         exchange.begin(200, _FIELDS, _event(self._moment.told(viewer)))

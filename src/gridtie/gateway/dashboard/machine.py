@@ -31,8 +31,7 @@ def look(readings: MachineReadings, root: Path = Path("/")) -> dict[str, Any]:
         ),
         "card_watts": _sum(
             [
-                *_of(sensors, _CARDS, "power1_average", 1e6),
-                *_of(sensors, _CARDS, "power1_input", 1e6),
+                *_drawn(sensors),
                 *_known(card.watts for card in cards),
             ]
         ),
@@ -67,6 +66,12 @@ def _of(sensors: list[tuple[str, Path]], drivers: frozenset[str], files: str, un
         for path in place.glob(files)
         if (value := _number(path)) is not None
     ]
+
+
+def _drawn(sensors: list[tuple[str, Path]]) -> Iterator[float]:
+    """Watts of each card once: some drivers show the average and what is drawn at the moment, others one of both."""
+    for sensor in sensors:
+        yield from _of([sensor], _CARDS, "power1_average", 1e6) or _of([sensor], _CARDS, "power1_input", 1e6)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

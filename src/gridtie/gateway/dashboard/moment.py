@@ -62,6 +62,7 @@ class Moment:
         self._requests: list[Request] = []
         self._machine: dict[str, Any] = {}
         self._looked = 0.0
+        self._looking = False
         self._told: dict[str | None, bytes] = {}
         self._started = time()
         self.engines = Engines()
@@ -73,9 +74,10 @@ class Moment:
         self._requests = sorted(self._under_way.requests(), key=lambda each: each.outcome.started)
         self._pace.look(now, ((each.info.id, each.info.key, each.outcome.frames) for each in self._requests))
         self.engines.look(now, self._loaded().targets.by_id.values())
-        if now - self._looked > _MACHINE_SECONDS:
-            self._looked = now
-            # In a thread: drivers take their time with some sensors.
+        if now - self._looked > _MACHINE_SECONDS and not self._looking:
+            self._looked, self._looking = now, True
+            # In a thread: drivers take their time with some sensors. One that never answers holds one thread and no
+            # more each time, since admins' questions are answered in these as well.
             asyncio.get_running_loop().run_in_executor(None, machine.look, self._readings).add_done_callback(self._seen)
 
     def rest(self) -> None:
@@ -84,6 +86,7 @@ class Moment:
         self._requests = []
 
     def _seen(self, done: asyncio.Future[dict[str, Any]]) -> None:
+        self._looking = False
         if not done.cancelled():
             self._machine = done.result()
 

@@ -21,9 +21,14 @@ from gridtie.gateway.exchange import Exchange
 from gridtie.gateway.response import JSON
 from gridtie.report.ledger_file import UnreadableError, opened
 
+# The ledger cannot be read now: it is locked, damaged or gone.
+_UNREADABLE = (UnreadableError, sqlite3.Error)
+
 log = logging.getLogger("gridtie.dashboard")
 
 MOST_WAITING = 32
+# Of them by one key, so that its holder leaves room for others.
+MOST_OF_A_KEY = 16
 MOST_SECONDS = 20.0
 # SQLite's instructions between two looks at the time: some tens of milliseconds, so that it is looked at seldom.
 _STEPS = 1_000_000
@@ -78,7 +83,7 @@ class Reader:
             tell(exchange, kept[1])
         elif question in self._asked:
             self._asked[question].append((exchange, tell))
-        elif len(self._asked) >= MOST_WAITING:
+        elif len(self._asked) >= MOST_WAITING or self._by_key_of(exchange) >= MOST_OF_A_KEY:
             refuse(exchange, 503, "busy", "too many ask about the past at once; the page asks again")
         else:
             self._asked[question] = [(exchange, tell)]
@@ -88,6 +93,10 @@ class Reader:
     def close(self) -> None:
         """Ask no more; what is being read comes to its end by itself."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _by_key_of(self, exchange: Exchange) -> int:
+        """How many of the questions that wait are its key's."""
+        return sum(first.head.key == exchange.head.key for (first, _), *_ in self._asked.values())
 
     def _read(self, read: Callable[[sqlite3.Connection], bytes]) -> bytes:
         """In the thread. Raises `UnreadableError`."""
@@ -116,6 +125,9 @@ class Reader:
                 refuse(exchange, 500, "internal_error", _FAILED)
 
     def _keep(self, question: Hashable, until: float, found: Any) -> None:
+        now = monotonic()
+        # What stands no longer is not held on to: nobody may ask that question again.
+        self._kept = {each: kept for each, kept in self._kept.items() if kept[0] > now}
         self._kept.pop(question, None)
         if len(self._kept) >= _MOST_KEPT:
             del self._kept[next(iter(self._kept))]
@@ -123,12 +135,12 @@ class Reader:
 
 
 def _unforeseen(error: BaseException) -> BaseException | None:
-    return None if isinstance(error, UnreadableError) else error
+    return None if isinstance(error, _UNREADABLE) else error
 
 
 def _told(error: BaseException) -> tuple[int, str, str]:
     """Status, code and message; without the file's path, which is not everybody's business."""
-    if not isinstance(error, UnreadableError):
+    if not isinstance(error, _UNREADABLE):
         return 500, "internal_error", _FAILED
     if "interrupted" in str(error):
         return 503, "too_slow", f"this takes more than {MOST_SECONDS:g} s; ask about a shorter period"

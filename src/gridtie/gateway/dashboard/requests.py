@@ -57,7 +57,7 @@ class Requests:
 
     def page(self, exchange: Exchange) -> None:
         """The newest that the filters leave, and where the next page begins."""
-        self._answer(exchange, PAGE + 1, _page, JSON)
+        self._answer(exchange, PAGE + 1, _page, JSON, stands=1.0)
 
     def csv(self, exchange: Exchange) -> None:
         """The same as a file for spreadsheets."""
@@ -67,7 +67,8 @@ class Requests:
         """The same as a file for programs."""
         self._answer(exchange, MOST_EXPORTED, _json, JSON + _AS_FILE.format("json").encode())
 
-    def _answer(self, exchange: Exchange, most: int, form: Form, fields: bytes) -> None:
+    def _answer(self, exchange: Exchange, most: int, form: Form, fields: bytes, stands: float = 0.0) -> None:
+        """A file does not stand: it has megabytes, and is asked for once."""
         viewer = self._sign_in.viewer(exchange)
         if viewer is None:
             return
@@ -86,7 +87,7 @@ class Requests:
             )
             return form([_row(dict(row)) for row in rows])
 
-        self._reader.answer(exchange, ("requests", viewer.whose, form, query), work, stands=1.0, fields=fields)
+        self._reader.answer(exchange, ("requests", viewer.whose, form, query), work, stands=stands, fields=fields)
 
 
 def _row(row: dict[str, Any]) -> dict[str, Any]:

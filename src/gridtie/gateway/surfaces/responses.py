@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
 
 from gridtie.dialects.facts import Facts
 from gridtie.dialects.openai_responses.facts import read
-from gridtie.dialects.openai_responses.kept import Earlier, asked, shown
+from gridtie.dialects.openai_responses.kept import Asked, Earlier, asked, shown
 from gridtie.gateway.dispatch import Dispatcher, Refused
 from gridtie.gateway.error_format import ResponsesErrorFormat
 from gridtie.gateway.errors import Fault
@@ -26,6 +25,8 @@ _encode = msgspec.json.Encoder().encode
 _INPUT_ITEMS = "input_items"
 # Items on a page of them, as OpenAI has it: where nothing is said, and at most.
 _USUAL_PAGE, _LONGEST_PAGE = 20, 100
+# Digits.
+_LONGEST_NUMBER = 9
 
 
 class Responses:
@@ -128,23 +129,26 @@ def _wanted(seconds: float) -> str:
     )
 
 
-def _page(items: list[dict[str, Any]], query: dict[str, str]) -> bytes | Fault:
+def _page(items: list[Asked], query: dict[str, str]) -> bytes | Fault:
     """A page of a list as OpenAI's SDKs turn them, the newest first where nothing else is said."""
     limit, order = query.get("limit", str(_USUAL_PAGE)), query.get("order", "desc")
-    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= _LONGEST_PAGE:
+    # Longer ones are read no further: Python refuses a number of thousands of digits, be they zeros.
+    most = int(limit) if len(limit) <= _LONGEST_NUMBER and limit.isdecimal() else 0
+    if not 1 <= most <= _LONGEST_PAGE:
         return _bad_query(f"limit={limit[:40]!r} found; wanted: from 1 to {_LONGEST_PAGE}")
     if order not in ("asc", "desc"):
         return _bad_query(f"order={order[:40]!r} found; wanted: asc or desc")
     ordered = items if order == "asc" else items[::-1]
     if (after := query.get("after")) is not None:
         # An id that a client gave to several counts where it stands last: pages must come to an end.
-        places = [at for at, item in enumerate(ordered) if item["id"] == after]
+        places = [at for at, item in enumerate(ordered) if item.id == after]
         if not places:
             return _bad_query(f"after={after[:200]!r} found, which is no item of this answer")
         ordered = ordered[places[-1] + 1 :]
-    page = ordered[: int(limit)]
-    ends = {"first_id": page[0]["id"], "last_id": page[-1]["id"]} if page else {"first_id": None, "last_id": None}
-    return _encode({"object": "list", "data": page, "has_more": len(ordered) > len(page), **ends})
+    page = ordered[:most]
+    ends = {"first_id": page[0].id, "last_id": page[-1].id} if page else {"first_id": None, "last_id": None}
+    data = [item.listed() for item in page]
+    return _encode({"object": "list", "data": data, "has_more": len(ordered) > len(page), **ends})
 
 
 def _bad_query(message: str) -> Fault:

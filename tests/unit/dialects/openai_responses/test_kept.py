@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -135,7 +136,8 @@ def test_items_that_were_asked_have_ids_and_texts_in_parts() -> None:
     )
     found = answered(json.dumps(ANSWER).encode())
     assert found is not None
-    listed = json.loads(msgspec.json.encode(asked(found.earlier(put, private=False, stays=False), "resp_2")))
+    earlier = found.earlier(put, private=False, stays=False)
+    listed = json.loads(msgspec.json.encode([each.listed() for each in asked(earlier, "resp_2")]))
 
     assert [item["id"] for item in listed] == ["in_2_0", "own", "in_2_2", "in_2_3"]
     assert [item["type"] for item in listed] == ["message", "message", "function_call_output", "message"]
@@ -143,6 +145,22 @@ def test_items_that_were_asked_have_ids_and_texts_in_parts() -> None:
     assert listed[1]["content"] == [{"type": "output_text", "annotations": [], "text": "b"}]
     assert listed[2]["output"] == "5"
     assert listed[3]["content"] == [{"type": "input_text", "text": "d"}]
+
+
+def test_items_are_not_read_before_they_are_shown() -> None:
+    """The event loop does it, and a page is a hundred of perhaps hundreds of thousands: not all are held as objects."""
+    item = b'{"type":"message","role":"user","content":"a"}'
+    earlier = Earlier(b",".join([item] * 20_000), put=20_000 * (len(item) + 1) - 1)
+
+    tracemalloc.start()
+    try:
+        found = asked(earlier, "resp_2")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (len(found), found[-1].id) == (20_000, "in_2_19999")
+    assert most < 10 * earlier.size
 
 
 @pytest.mark.parametrize(

@@ -111,3 +111,17 @@ def test_somebody_elses_request_does_not_exist(tmp_path: Path) -> None:
     ledger.record(local("old", time=time.time() - 5, tries=(Try(target="here/x", locality="local", outcome="ok"),)))
     ledger.close()
     assert run(work) == [(404, "not_found")] * 3
+
+
+def test_a_ledger_that_cannot_be_read_is_no_fault_of_the_routers(tmp_path: Path) -> None:
+    """As the other panels say it: it may be locked, and the page asks again."""
+
+    async def work() -> Any:
+        async with Station(tmp_path, routing("http://127.0.0.1:1/v1", use="[local]")) as station:
+            browser = await signed_in(station)
+            station.router.ledger._store.path = tmp_path / "nowhere" / "ledger.sqlite"  # type: ignore[attr-defined]
+            return await browser.get("requests/r1")
+
+    found = run(work)
+    assert (found.status, found.error["code"]) == (503, "ledger_unavailable")
+    assert str(tmp_path) not in found.body.decode()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import threading
 import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gridtie.gateway.dashboard import live
+from gridtie.gateway.dashboard import live, machine, moment
 from standins.router import KEY, OTHER_KEY, Station, Wire, chat, request, routing, run
 from standins.scripted import Upstream, event, silence, whole
 from standins.signed_in import Browser, signed_in
@@ -143,6 +144,40 @@ def test_nothing_of_a_request_is_kept_once_nobody_looks(tmp_path: Path, monkeypa
             return len(station.router.dashboard._live), kept() is None
 
     assert run(work) == (0, True)
+
+
+def test_a_sensor_that_never_answers_holds_one_thread_however_long_somebody_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads are few, and admins' questions are answered in the same ones; once it answers it is looked at again."""
+    monkeypatch.setattr(live, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(moment, "_MACHINE_SECONDS", 0.0)
+    looks, go = 0, threading.Event()
+
+    def look(readings: Any) -> dict[str, Any]:
+        nonlocal looks
+        looks += 1
+        go.wait(10)
+        return {"memory_bytes": 1}
+
+    monkeypatch.setattr(machine, "look", look)
+
+    async def work() -> tuple[int, int]:
+        async with Station(tmp_path, routing("http://127.0.0.1:1/v1", use="[local]")) as station:
+            _, wire = await watch(await signed_in(station))
+            try:
+                for _ in range(10):
+                    await told(wire)
+                hanging = looks
+            finally:
+                go.set()
+            while not (await told(wire))["machine"] or looks < 2:
+                pass
+            return hanging, looks
+
+    hanging, later = run(work)
+    assert hanging == 1
+    assert later >= 2
 
 
 def test_all_who_see_the_same_are_told_the_same_bytes(tmp_path: Path) -> None:

@@ -48,3 +48,11 @@ def test_cards_that_the_machines_service_has_read_count_beside_those_of_drivers(
     found = look(MachineReadings(tmp_path / "readings.json"), tmp_path)
 
     assert (found["card_celsius"], found["card_watts"]) == (64.0, 120.5)
+
+
+def test_a_card_that_shows_its_watts_in_two_ways_counts_once(tmp_path: Path) -> None:
+    """AMD's driver shows some cards' average and what they draw at the moment."""
+    sensor(tmp_path, 0, "amdgpu", power1_average=20_000_000, power1_input=22_000_000)
+    sensor(tmp_path, 1, "amdgpu", power1_input=5_000_000)
+
+    assert look(NOTHING, tmp_path)["card_watts"] == 25.0

@@ -12,6 +12,8 @@ import pytest
 
 from gridtie.gateway.dashboard import reader
 from gridtie.gateway.dashboard.reader import Reader
+from gridtie.gateway.exchange import Head
+from gridtie.gateway.keys import Key
 from standins.ledger import open_ledger
 from standins.router import run
 
@@ -23,7 +25,9 @@ class Waiting:
 
     id = "e1"
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = "dev") -> None:
+        self.head = Head()
+        self.head.key = Key(name=key, environments=("dev",))
         self.answered = asyncio.Event()
         self.status = 0
         self.body = b""
@@ -48,8 +52,8 @@ def reading(directory: Path, work: Callable[[Reader], Awaitable[T]]) -> T:
         ledger.close()
 
 
-async def ask(found: Reader, question: str, read: Any, **options: Any) -> Waiting:
-    waiting = Waiting()
+async def ask(found: Reader, question: str, read: Any, key: str = "dev", **options: Any) -> Waiting:
+    waiting = Waiting(key)
     found.answer(waiting, question, read, **options)  # type: ignore[arg-type]
     return waiting
 
@@ -75,6 +79,20 @@ def test_equal_questions_that_come_together_are_read_once_and_an_answer_stands(t
     reads, bodies = reading(tmp_path, work)
     assert reads == 3
     assert bodies == [b"1"] * 6 + [b"2", b"3"]
+
+
+def test_an_answer_that_stands_no_longer_is_let_go(tmp_path: Path) -> None:
+    """Also where its question does not come again: questions are of as many kinds as there are filters."""
+
+    async def work(found: Reader) -> list[Any]:
+        for at in range(10):
+            waiting = await ask(found, str(at), lambda _: b"large", stands=0.01)
+            await waiting.answered.wait()
+            await asyncio.sleep(0.02)
+        await (await ask(found, "last", lambda _: b"", stands=60)).answered.wait()
+        return list(found._kept)
+
+    assert reading(tmp_path, work) == ["last"]
 
 
 def test_one_is_read_at_a_time_and_the_loop_waits_for_none(tmp_path: Path) -> None:
@@ -120,6 +138,25 @@ def test_whoever_comes_while_too_many_wait_is_told_so(tmp_path: Path, monkeypatc
         return [each.status for each in waiting]
 
     assert reading(tmp_path, work) == [200, 200, 503]
+
+
+def test_one_key_cannot_keep_the_others_from_asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_OF_A_KEY", 2)
+
+    async def work(found: Reader) -> list[int]:
+        go = threading.Event()
+
+        def read(_: Any) -> bytes:
+            go.wait(5)
+            return b""
+
+        waiting = [await ask(found, f"dev-{at}", read) for at in range(3)]
+        waiting.append(await ask(found, "other", read, key="other"))
+        go.set()
+        await asyncio.gather(*(each.answered.wait() for each in waiting))
+        return [each.status for each in waiting]
+
+    assert reading(tmp_path, work) == [200, 200, 503, 200]
 
 
 def test_a_question_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import time
@@ -14,7 +15,7 @@ import pytest
 from gridtie.gateway.dashboard import requests
 from gridtie.ledger import Entry
 from standins.ledger import cloud, local, open_ledger, refused
-from standins.router import KEY, OTHER_KEY, Station, routing, run
+from standins.router import KEY, OTHER_KEY, Station, request, routing, run
 from standins.signed_in import Browser, signed_in
 
 T = TypeVar("T")
@@ -128,6 +129,39 @@ def test_a_file_is_bounded_and_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     found = with_past(tmp_path, some(), ask)
     assert len(found["requests"]) == 2
     assert found["cut"] is True
+
+
+def test_a_file_is_not_held_on_to_once_it_is_sent(tmp_path: Path) -> None:
+    """It has up to megabytes, and there are as many different ones as queries."""
+
+    async def ask(browser: Browser) -> int:
+        for at in range(3):
+            for form in ("csv", "json"):
+                assert (await browser.get(f"requests.{form}?text={at}")).status == 200
+        return len(browser.station.router.dashboard._reader._kept)
+
+    assert with_past(tmp_path, some(), ask) == 0
+
+
+def test_a_file_that_is_not_taken_counts_as_held_by_its_viewers_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One key has half of what the router holds, be it by questions to models or by the dashboard."""
+    monkeypatch.setattr(requests, "_csv", lambda rows: b"x" * 20_000_000)
+
+    async def ask(browser: Browser) -> tuple[int, int]:
+        station = browser.station
+        wire = await station.connect()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        path = "/dashboard/requests.csv"
+        await wire.send(request(path=path, key=None, headers=browser.headers, port=station.port))
+        async with asyncio.timeout(10):
+            while not station.router.held.total:
+                await asyncio.sleep(0.01)
+        return station.router.held.of("dev"), station.router.held.total
+
+    held, total = with_past(tmp_path, some(), ask, OTHER_KEY)
+    assert held == total > 0
 
 
 @pytest.mark.parametrize("query", ["outcome=bad", "last=5", "before=1"])
