@@ -110,6 +110,7 @@ pages: ## write the pages again that are made from data: tables of docs/, README
 	@.venv/bin/python scripts/fit_docs.py
 	@.venv/bin/python scripts/pictures.py
 	@.venv/bin/python scripts/costs_page.py
+	@.venv/bin/python scripts/scale_page.py
 	@.venv/bin/python scripts/metrics_page.py
 	@.venv/bin/python scripts/results_pages.py
 	@.venv/bin/python scripts/closeout.py

@@ -19,7 +19,7 @@ BASE_REPOSITORY = "gridtie/base"
 _ROUTER_PARTS = (
     "__init__.py", "config/", "dialects/", "gateway/", "ledger/", "providers/", "routing/", "upstream/",
     # Runs from it in a container of its own, since a host's Python is bare.
-    "bench/", "quality/", "report/", "page/", "solved/",
+    "bench/", "quality/", "report/", "page/", "solved/", "size/",
     # What judges code that models wrote, and the demo's tasks, which are quality's as well.
     "agents/__init__.py", "agents/inside.py", "agents/judge.py", "agents/schema.py", "agents/source.py",
     "agents/task.py", "agents/tasks.py",
@@ -30,6 +30,10 @@ _ROUTER_PARTS = (
     "host/router.py", "host/sandbox.py", "host/sandbox_link.py", "host/version.py", "host/purpose_names.py",
     "host/printable.py", "host/tool_calls.py", "host/origins.py",
     "host/audit.py", "host/decision_words.py",
+    # How much memory a model takes, and how many requests at once it has room for.
+    "host/catalogue.py", "host/catalogue_file.py", "host/plain_yaml.py", "host/fit/__init__.py",
+    "host/fit/architectures.py", "host/fit/compute.py", "host/fit/header.py", "host/fit/layers.py",
+    "host/fit/memory.py", "host/commands/size_arguments.py",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from gridtie.host.cli import Parser, build_parser, run
 from gridtie.ledger import PricesError
 from gridtie.quality import command as quality
 from gridtie.report import command as report
+from gridtie.size import command as size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +31,7 @@ def controller_parser() -> Parser:
     parser.commands.choices["report"].set_defaults(run=report.run)
     parser.commands.choices["bench"].set_defaults(run=bench.run)
     parser.commands.choices["quality"].set_defaults(run=quality.run)
+    parser.commands.choices["size"].set_defaults(run=size.run)
     return parser
 
 

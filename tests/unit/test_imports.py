@@ -46,6 +46,8 @@ ALLOWED = {
     "page": set(),
     "testing": {"host.version"},
     "demo": {"agents", "bench", "solved", "quality.stats", "dialects", "ledger", "host"},
+    # What was measured, by the report's reading of a ledger and the benchmark's of its files; memory by `gridtie fit`.
+    "size": {"report", "bench", "ledger", "dialects", "config", "host"},
     # The report's arithmetic, and how sure rates are.
     "solved": {"report", "ledger", "config", "bench", "host.table", "quality.stats"},
     # Of a host's what its image has as well.
@@ -79,7 +81,7 @@ HOST_ORDER = [
     },
     {
         *("catalogue", "paths", "ledger_file", "router", "sandbox_link", "router_image", "streamed", "keys", "gpu"),
-        *("meter", "readings"),
+        *("meter", "readings", "catalogue_file"),
     },
     {"keys_in_force", "machine", "connect", "backup"},
     {"fit"},
@@ -96,6 +98,11 @@ PURE = [
     "bench/plan.py",
     "bench/profiles.py",
     "bench/stats.py",
+    "size/answer.py",
+    "size/cost.py",
+    "size/ladder.py",
+    "size/places.py",
+    "size/queueing.py",
     "solved/stats.py",
     "bench/verdict.py",
     "routing/decide.py",

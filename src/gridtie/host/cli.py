@@ -32,6 +32,7 @@ from gridtie.host.commands import (
     restore,
     route,
     service,
+    size,
     status,
     usage,
 )
@@ -85,8 +86,8 @@ def build_parser() -> Parser:
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     parser.set_defaults(run=status.run, json=False)
     for module in (
-        status, dashboard, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, ledger, route, keys,
-        audit, readings, service, backup, restore, completion,
+        status, dashboard, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, size, ledger, route,
+        keys, audit, readings, service, backup, restore, completion,
     ):  # fmt: skip
         module.register(commands)
     version = commands.add_parser("version", help="print the version")

@@ -77,23 +77,24 @@ def _check(assumed: Assumptions) -> Iterator[Problem]:
             yield Problem(path=(*path, "name"), what=f'"{candidate.name}" is there twice', fix="choose another name")
         if not _NAME.fullmatch(candidate.model):
             yield Problem(path=(*path, "model"), what="it is no name of a model", fix="such as qwen2.5-coder:7b")
-        yield from _within(candidate.local_share, 0, 1, (*path, "local_share"), "a share, 0 to 1")
+        yield from within(candidate.local_share, 0, 1, (*path, "local_share"), "a share, 0 to 1")
         for key in ("prompt_tokens_per_second", "tokens_per_second"):
-            yield from _within(getattr(candidate, key), 0.01, 1e7, (*path, key), "tokens a second")
+            yield from within(getattr(candidate, key), 0.01, 1e7, (*path, key), "tokens a second")
         for struct, section in ((candidate.electricity, "electricity"), (candidate.hardware, "hardware")):
             for key, value in msgspec.structs.asdict(struct).items() if struct else ():
                 least = 0.01 if key == "years" else 0
-                yield from _within(value, least, 1e9, (*path, section, key), "0 or more, as in `costs`")
+                yield from within(value, least, 1e9, (*path, section, key), "0 or more, as in `costs`")
     if assumed.traffic is not None:
         traffic = assumed.traffic
         count = traffic.requests_per_day * traffic.days
-        yield from _within(traffic.days, 1, 3660, ("traffic", "days"), "days, 1 to 3660")
-        yield from _within(count, 1, _MOST_REQUESTS, ("traffic", "requests_per_day"), "1 to 2,000,000 in all the days")
-        yield from _within(traffic.cached_share, 0, 1, ("traffic", "cached_share"), "a share, 0 to 1")
+        yield from within(traffic.days, 1, 3660, ("traffic", "days"), "days, 1 to 3660")
+        yield from within(count, 1, _MOST_REQUESTS, ("traffic", "requests_per_day"), "1 to 2,000,000 in all the days")
+        yield from within(traffic.cached_share, 0, 1, ("traffic", "cached_share"), "a share, 0 to 1")
         for key in ("input_tokens", "output_tokens"):
-            yield from _within(getattr(traffic, key), 0, 10_000_000, ("traffic", key), "tokens of one request")
+            yield from within(getattr(traffic, key), 0, 10_000_000, ("traffic", key), "tokens of one request")
 
 
-def _within(value: float, least: float, most: float, path: KeyPath, wanted: str) -> Iterator[Problem]:
+def within(value: float, least: float, most: float, path: KeyPath, wanted: str) -> Iterator[Problem]:
+    """A problem where a number is out of its range, or is none."""
     if not least <= value <= most:
         yield Problem(path=path, what=f"found {value:g}, wanted {wanted}")

@@ -36,6 +36,7 @@ TREE = {
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
     "src/gridtie/host/fit/memory.py": b"",
+    "src/gridtie/host/fit/ranking.py": b"",
     "src/gridtie/host/version.py": b'__version__ = "1.1.0"',
     "src/gridtie/demo/way.py": b"",
 }
@@ -64,7 +65,9 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("src/gridtie/gateway/serve.py", {"router", "service"}),
         ("compose/images/service/embedded.json", {"service"}),
         ("config/prices.json", {"service"}),
-        ("src/gridtie/host/fit/memory.py", set()),
+        # What a team's cards have memory for is computed in the router's image; which model to choose is not.
+        ("src/gridtie/host/fit/memory.py", {"router", "service"}),
+        ("src/gridtie/host/fit/ranking.py", set()),
         ("src/gridtie/demo/way.py", set()),
     ],
 )

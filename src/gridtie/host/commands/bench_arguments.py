@@ -100,10 +100,15 @@ def positive(text: str) -> int:
 
 
 def several(text: str) -> Tuple[int, ...]:
-    """Whole numbers with commas between, in ascending order, each once."""
+    """Requests at once: whole numbers with commas between, in ascending order, each once."""
+    return several_numbers(text, 1024, "at once")
+
+
+def several_numbers(text: str, most: int, what: str) -> Tuple[int, ...]:
+    """Whole numbers from 1 to `most` with commas between, in ascending order, each once."""
     numbers = sorted({positive(word.strip()) for word in text.split(",")})
-    if numbers[-1] > 1024:
-        raise ArgumentTypeError(f"{numbers[-1]} at once found, wanted at most 1024")
+    if numbers[-1] > most:
+        raise ArgumentTypeError(f"{numbers[-1]} {what} found, wanted at most {most}")
     return tuple(numbers)
 
 

@@ -13,7 +13,8 @@ from typing import Any, Mapping
 
 from gridtie.host.acceptance.record import FILE as ACCEPTED
 from gridtie.host.acceptance.record import Acceptances
-from gridtie.host.catalogue import Catalogue, parse
+from gridtie.host.catalogue import Catalogue
+from gridtie.host.catalogue_file import read_catalogue
 from gridtie.host.commands.fit_one import Asked, tell_one, verdict_on
 from gridtie.host.commands.former_options import add_former_options
 from gridtie.host.fit.budget import budget_for, budget_in_memory
@@ -32,7 +33,6 @@ from gridtie.host.machine.record import SpeedRecord, beside
 from gridtie.host.models.loaded import read_loaded, virtual_memory
 from gridtie.host.models.served_speed import tokens_per_second
 from gridtie.host.paths import StationError, config_dir, state_dir
-from gridtie.host.plain_yaml import parse_plain
 
 
 def register(commands: Any) -> None:
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if args.model and args.why:
         raise StationError(f"two models were named, {args.model} and {args.why}: name one")
     wanted = args.model or args.why
-    catalogue = _catalogue(path)
+    catalogue = read_catalogue(path)
     hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
     budget = _budget(hardware, args)
@@ -158,21 +158,6 @@ def _gibibytes(text: str) -> int:
         if (found := int(float(text) * GIB)) >= 0:
             return found
     raise argparse.ArgumentTypeError(f"a number of GiB from 0 on was expected, this is {text!r}")
-
-
-def _catalogue(path: Path) -> Catalogue:
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = parse_plain(text) if path.suffix in (".yaml", ".yml") else json.loads(text)
-        return parse(content.get("catalogue", content))
-    except FileNotFoundError:
-        raise StationError(f"{path} is not there; run `make site`, or name a catalogue with --catalogue") from None
-    except PermissionError:
-        raise StationError(
-            f"{path} may not be read by this user; run it with sudo, or name one with --catalogue"
-        ) from None
-    except (OSError, ValueError, AttributeError) as error:
-        raise StationError(f"{path} cannot be used: {error}; run `make site` to write it anew") from None
 
 
 def _station(directory: Path) -> dict[str, Any]:
