@@ -14,7 +14,7 @@ from clients.talk import DESCRIPTION, LIMIT, PARAMETERS, Call, Said, serve
 
 Job = dict[str, Any]
 SHORT = {"name": "add", "description": DESCRIPTION}
-# The SDK's own helper takes an answer that came to its limit for none.
+# The SDK's own helpers take an answer that came to its limit for none.
 _ENDED = ("response.completed", "response.incomplete")
 
 
@@ -54,7 +54,11 @@ class Chat:
     def _ask(self) -> Said:
         if self.streamed:
             with self.client.chat.completions.stream(**self.asked) as stream:
-                message: Any = stream.get_final_completion().choices[0].message
+                try:
+                    answer = stream.get_final_completion()
+                except openai.LengthFinishReasonError as error:
+                    answer = error.completion
+            message: Any = answer.choices[0].message
         else:
             message = self.client.chat.completions.create(**self.asked).choices[0].message
         self.messages.append(message.to_dict())
