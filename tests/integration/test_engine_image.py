@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import platform
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -205,14 +205,16 @@ def contents(reference: str) -> Iterator[tuple[str, bytes]]:
     # The library has no call for it.
     asked = ["docker", "history", "--no-trunc", reference]
     yield "history", subprocess.run(asked, capture_output=True, check=True).stdout
-    saved = b"".join(docker.image.save(reference))
-    with tarfile.open(fileobj=io.BytesIO(saved)) as outer:
-        for member in outer:
-            file = outer.extractfile(member)
-            content = file.read() if file else b""
-            content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-            # Layers are uncompressed tars then: what a file holds is in their bytes.
-            yield member.name, content
+    with tempfile.TemporaryDirectory() as scratch:
+        # As a stream the library leaves a pipe open.
+        docker.image.save(reference, output=(saved := Path(scratch) / "image.tar"))
+        with tarfile.open(saved) as outer:
+            for member in outer:
+                file = outer.extractfile(member)
+                content = file.read() if file else b""
+                content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+                # Layers are uncompressed tars then: what a file holds is in their bytes.
+                yield member.name, content
 
 
 def test_no_address_of_a_package_source_stays_in_an_image_or_a_log(built: Built) -> None:
