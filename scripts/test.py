@@ -37,7 +37,7 @@ BARE_MACHINE = f"{LAB}/test_bare_machine.py"
 # upgrades, since it would wait for the mirror that those make. A file that is not named here is taken for a long one.
 LONGEST_FIRST = (
     "test_upgrade", "test_bare_machine", "test_native", "test_team", "test_shipped_inventories", "test_adopted_docker",
-    "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_bundle", "test_ci", "test_firewall",
+    "test_bundle", "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_ci", "test_firewall",
     "test_bad_input", "test_observability", "test_mirror",
 )  # fmt: skip
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
