@@ -29,7 +29,7 @@ _ROUTER_PARTS = (
     "host/commands/bench_arguments.py", "host/commands/quality_arguments.py", "host/command.py", "host/meter.py",
     "host/router.py", "host/sandbox.py", "host/sandbox_link.py", "host/version.py", "host/purpose_names.py",
     "host/printable.py", "host/tool_calls.py", "host/origins.py",
-    "host/audit.py", "host/decision_words.py",
+    "host/audit.py", "host/decision_words.py", "host/directory_lock.py",
     # How much memory a model takes, and how many requests at once it has room for.
     "host/catalogue.py", "host/catalogue_file.py", "host/plain_yaml.py", "host/fit/__init__.py",
     "host/fit/architectures.py", "host/fit/compute.py", "host/fit/header.py", "host/fit/layers.py",

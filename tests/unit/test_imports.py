@@ -63,6 +63,7 @@ HOST_ORDER = [
         "version",
         "table",
         "local_time",
+        "directory_lock",
         "json_file",
         "new_file",
         "command",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import pwd
@@ -16,6 +15,8 @@ import stat
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping
+
+from .directory_lock import alone_in
 
 FILE = "audit.jsonl"
 # A line has some 300 bytes, so that thousands of changes are kept: the file itself and so many before it.
@@ -37,7 +38,8 @@ def note(directory: Path, what: str, through: str = "gridtie", **detail: Any) ->
     """Add one line. `through` is what made the change: gridtie, ansible or router. Raises OSError."""
     directory.mkdir(mode=0o700, exist_ok=True)
     line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "what": what, **detail, **_who(), "by": through}
-    with _alone(directory):
+    # Two at once would turn the file over twice.
+    with alone_in(directory):
         path = directory / FILE
         _turn(path)
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
@@ -92,17 +94,6 @@ def _who() -> Mapping[str, Any]:
     except KeyError:
         user = ""
     return {"uid": uid, "user": user, "sudo_user": os.environ.get("SUDO_USER", "")}
-
-
-@contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
-    """Two at once would turn the file over twice."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _turn(path: Path) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from . import audit, origins
+from .directory_lock import alone_in
 from .key_limits import NO_LIMITS, Limits, parse, stamp, unix
 
 FILE = "keys.json"
@@ -293,15 +293,12 @@ def told(row: KeyRow) -> Dict[str, Any]:
 @contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Alone among those who change keys: two at a time would lose one of the changes."""
-    try:
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise KeysError(f"{directory} cannot be opened: {error.strerror}; is a station set up here?") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(alone_in(directory))
+        except OSError as error:
+            raise KeysError(f"{directory} cannot be opened: {error.strerror}; is a station set up here?") from None
         yield
-    finally:
-        os.close(handle)
 
 
 def _write(directory: Path, rows: Sequence[KeyRow], what: str, about: KeyRow) -> None:

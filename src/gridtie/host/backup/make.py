@@ -7,7 +7,6 @@ the router that reads the journal again keeps the first of each.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Iterator, Mapping, Optional
 
+from gridtie.host.directory_lock import alone_in
 from gridtie.host.ledger_file import JOURNAL_SEGMENT, read_only
 from gridtie.host.version import __version__
 
@@ -106,9 +106,7 @@ def _alone(directory: Path, prefix: str) -> Iterator[Path]:
     """
     # What `tempfile` appends has no dash, so that no other station's prefix begins with this one.
     own = re.compile(rf"{re.escape(prefix)}[^-]+")
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with alone_in(directory):
         for each in directory.iterdir():
             if own.fullmatch(each.name):
                 shutil.rmtree(each, ignore_errors=True)
@@ -117,8 +115,6 @@ def _alone(directory: Path, prefix: str) -> Iterator[Path]:
             yield scratch
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    finally:
-        os.close(handle)
 
 
 def _contents(places: Places, scratch: Optional[Path]) -> tuple[dict[str, Content], dict[str, Any]]:

@@ -7,7 +7,6 @@ rename. Whatever of that was done when the program was killed, `restore` gives b
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple
 
+from ..directory_lock import alone_in
 from ..json_file import read_table
 from ..new_file import put, sweep
 from .formats import Format
@@ -86,16 +86,13 @@ def alone(record: Path) -> Iterator[None]:
     """Alone among those who connect this person's clients: the second of two would keep what the first wrote for what
     was there before. Raises NotWritten.
     """
-    try:
-        record.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
-        handle = os.open(record.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise NotWritten(f"{error.filename}: {error.strerror}; what is changed is noted there first") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as held:
+        try:
+            record.parent.mkdir(mode=_NEW_DIRECTORY, parents=True, exist_ok=True)
+            held.enter_context(alone_in(record.parent))
+        except OSError as error:
+            raise NotWritten(f"{error.filename}: {error.strerror}; what is changed is noted there first") from None
         yield
-    finally:
-        os.close(handle)
 
 
 def begin(record: Path, wiring: Wiring) -> None:
