@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 from . import gridtie_apt_locks
 from .gridtie_command import CommandError, follow
@@ -18,6 +18,7 @@ from .gridtie_progress import report
 _INDEX_AGE_S = 12 * 3600
 # An unattended upgrade of many packages takes minutes.
 LOCK_WAIT_S = 600
+ARGUMENTS: dict[str, Any] = {"lock_wait_s": {"type": "float", "default": LOCK_WAIT_S}}
 # A lock that is taken while apt works; for those before it, Apt waits itself.
 _OPTIONS = ["-q", "-y", "-o", "DPkg::Lock::Timeout=60", "-o", "Acquire::Retries=3"]
 _LIMIT_S = 1800

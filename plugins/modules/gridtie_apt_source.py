@@ -57,11 +57,7 @@ options:
     description: Whether only a source that is there is changed, and none added.
     type: bool
     default: false
-  lock_wait_s:
-    description: Seconds that are waited for another program that uses the package manager.
-    type: float
-    default: 600
-extends_documentation_fragment: [gridtie.gridtie.gridtie_network]
+extends_documentation_fragment: [gridtie.gridtie.gridtie_apt, gridtie.gridtie.gridtie_network]
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -149,7 +145,7 @@ def main() -> None:
             "fingerprint": {"type": "str", "default": ""},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
             "only_update": {"type": "bool", "default": False},
-            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
+            **gridtie_apt.ARGUMENTS,
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,

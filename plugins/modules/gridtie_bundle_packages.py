@@ -45,11 +45,7 @@ options:
     description: The keyring that the other release is checked with.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
-  lock_wait_s:
-    description: Seconds that are waited for another program that uses the package manager.
-    type: float
-    default: 600
-extends_documentation_fragment: [gridtie.gridtie.gridtie_network]
+extends_documentation_fragment: [gridtie.gridtie.gridtie_apt, gridtie.gridtie.gridtie_network]
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -93,7 +89,7 @@ def main() -> None:
             "release": {"type": "str", "default": ""},
             "codename": {"type": "str", "required": True},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
-            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
+            **gridtie_apt.ARGUMENTS,
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=False,

@@ -61,11 +61,10 @@ options:
     description: The same for addresses of package sources, which may hold credentials.
     type: dict
     default: {}
-  lock_wait_s:
-    description: Seconds that are waited for another program that uses the package manager.
-    type: float
-    default: 600
-extends_documentation_fragment: [gridtie.gridtie.gridtie_network, gridtie.gridtie.gridtie_pins]
+extends_documentation_fragment:
+  - gridtie.gridtie.gridtie_apt
+  - gridtie.gridtie.gridtie_network
+  - gridtie.gridtie.gridtie_pins
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -181,7 +180,7 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "package_settings": {"type": "dict", "default": {}},
             "package_addresses": {"type": "dict", "default": {}, "no_log": True},
-            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
+            **gridtie_apt.ARGUMENTS,
             **gridtie_network.ARGUMENTS,
         },
         supports_check_mode=True,

@@ -211,11 +211,10 @@ options:
     description: Those of them that may hold a password.
     type: dict
     default: {}
-  lock_wait_s:
-    description: Seconds that are waited for another program that uses the package manager.
-    type: float
-    default: 600
-extends_documentation_fragment: [gridtie.gridtie.gridtie_network, gridtie.gridtie.gridtie_pins]
+extends_documentation_fragment:
+  - gridtie.gridtie.gridtie_apt
+  - gridtie.gridtie.gridtie_network
+  - gridtie.gridtie.gridtie_pins
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -296,7 +295,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "ca_bundle": {"type": "str", "default": ""},
     "pip": {"type": "dict", "default": {}, "no_log": False},
     "pip_addresses": {"type": "dict", "default": {}, "no_log": True},
-    "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
+    **gridtie_apt.ARGUMENTS,
     **gridtie_network.ARGUMENTS,
 }
 

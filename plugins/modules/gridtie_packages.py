@@ -39,11 +39,7 @@ options:
     description: The keyring that the other release is checked with.
     type: path
     default: /usr/share/keyrings/debian-archive-keyring.gpg
-  lock_wait_s:
-    description: Seconds that are waited for another program that uses the package manager.
-    type: float
-    default: 600
-extends_documentation_fragment: [gridtie.gridtie.gridtie_network]
+extends_documentation_fragment: [gridtie.gridtie.gridtie_apt, gridtie.gridtie.gridtie_network]
 author: Gridtie contributors
 """
 EXAMPLES = r"""
@@ -101,7 +97,7 @@ def main() -> None:
             "release": {"type": "str"},
             "codename": {"type": "str"},
             "keyring": {"type": "path", "default": "/usr/share/keyrings/debian-archive-keyring.gpg"},
-            "lock_wait_s": {"type": "float", "default": gridtie_apt.LOCK_WAIT_S},
+            **gridtie_apt.ARGUMENTS,
             **gridtie_network.ARGUMENTS,
         },
         required_by={"release": ["codename"]},
