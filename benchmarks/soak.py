@@ -56,7 +56,7 @@ def main() -> None:
         wait_for(port)
         time.sleep(1.0)
         started = time.monotonic()
-        with subprocess.Popen(pinned(load_core, *load, "stream"), stdout=subprocess.PIPE) as asking:
+        with subprocess.Popen(pinned(load_core, *load, "--stream"), stdout=subprocess.PIPE) as asking:
             for minute in range(options.minutes):
                 time.sleep(max(0.0, started + 60 * minute + 30 - time.monotonic()))
                 samples.append({"minute": minute + 0.5, "resident_mb": round(resident_mb(served.pid), 1)})

@@ -27,27 +27,53 @@ def routers() -> str:
 
 
 def _routers(name: str, found: dict[str, Any]) -> str:
-    whole, stream = found["results"]["whole"], found["results"]["stream"]
+    measured = {mode: found["results"].get(mode, {}) for mode in ("whole", "stream", "half")}
+    whole, stream, half = measured.values()
+    failed = found.get("failed", {})
     rows = []
     for each in {**whole, **stream}:
-        request, chunk = whole.get(each), stream.get(each)
+        request, chunk, paced = (figures.get(each) for figures in measured.values())
         version = found["versions"].get(each, "")
-        rows.append(
-            [
-                f"{each} {version}".strip(),
-                f"{request['cpu_us']:,.1f} µs" if request else "",
-                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}" if request else "",
-                f"{chunk['cpu_us']:,.1f} µs" if chunk else "",
-                f"{chunk['cpu_us'] / stream['nginx']['cpu_us']:.2f}" if chunk else "",
-                f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
-            ]
-        )
+        row = [
+            f"{each} {version}".strip(),
+            f"{request['cpu_us']:,.1f} µs" if request else "",
+            _times_nginx(found, "whole", each) if request else "",
+            f"{chunk['cpu_us']:,.1f} µs" if chunk else "none" if each in failed.get("stream", {}) else "",
+            _times_nginx(found, "stream", each) if chunk else "",
+            f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
+        ]
+        if half:
+            row.append(_added(found, each) if paced else "")
+        rows.append(row)
     head = [found["date"], "a request", "x nginx", "a streamed chunk", "x nginx", "resident"]
+    if half:
+        head.append("p99 later at half load")
     apart = f", chunks {1000 * found['spacing']:.0f} ms apart" if "spacing" in found else ""
     about = (
         f"Python {found['versions']['python']}{apart}, load of the machine before it: {found['load_average'][0]:.1f}"
     )
-    return f"{table(head, rows, set(range(1, 6)))}\n\n`benchmarks/results/{name}`; {about}."
+    if half:
+        about += f"; median of {len(found['rounds']['whole']['nginx'])} rounds, with the least and the most"
+    told = [f"{who} does not stream here: `{why}`." for who, why in failed.get("stream", {}).items()]
+    return " ".join([f"{table(head, rows, set(range(1, len(head))))}\n\n`benchmarks/results/{name}`; {about}.", *told])
+
+
+def _times_nginx(found: dict[str, Any], mode: str, name: str) -> str:
+    """How many times nginx's, by round where that was written down."""
+    if (spread := found.get("against_nginx", {}).get(mode, {}).get(name)) is None:
+        figures = found["results"][mode]
+        return f"{figures[name]['cpu_us'] / figures['nginx']['cpu_us']:.2f}"
+    if name == "nginx":
+        return "1.00"
+    return f"{spread['median']:.2f} ({spread['least']:.2f} to {spread['most']:.2f})"
+
+
+def _added(found: dict[str, Any], name: str) -> str:
+    """How much later than upstream itself, and at how many requests a second."""
+    rounds = [each["added_p99_ms"] for each in found["rounds"]["half"][name]]
+    figures = found["results"]["half"][name]
+    spread = f"({min(rounds):.2f} to {max(rounds):.2f})"
+    return f"{figures['added_p99_ms']:.2f} ms {spread} at {figures['rate']:,.0f}/s"
 
 
 def soak() -> str:
