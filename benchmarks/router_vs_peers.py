@@ -224,7 +224,9 @@ def median(rounds: list[Figures]) -> Figures:
 def ratios(rounds: list[Figures], floor: list[Figures]) -> dict[str, float]:
     """How many times nginx's of the same round: the median, and how far it varies."""
     found = [mine["cpu_us"] / its["cpu_us"] for mine, its in zip(rounds, floor, strict=False)]
-    return {"median": statistics.median(found), "least": min(found), "most": max(found)}
+    lower, _, upper = statistics.quantiles(found, n=4) if len(found) > 1 else (found[0],) * 3
+    middle = statistics.median(found)
+    return {"median": middle, "least": min(found), "most": max(found), "lower": lower, "upper": upper}
 
 
 def table(results: dict[str, dict[str, Figures]], runs: Runs, failed: dict[str, dict[str, str]]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from closeout import load
@@ -55,7 +55,50 @@ def _routers(name: str, found: dict[str, Any]) -> str:
     if half:
         about += f"; median of {len(found['rounds']['whole']['nginx'])} rounds, with the least and the most"
     told = [f"{who} does not stream here: `{why}`." for who, why in failed.get("stream", {}).items()]
+    if half:
+        told.append(f"Targets: {'; '.join(_verdicts(found))}.")
     return " ".join([f"{table(head, rows, set(range(1, len(head))))}\n\n`benchmarks/results/{name}`; {about}.", *told])
+
+
+def _verdicts(found: dict[str, Any]) -> Iterator[str]:
+    """What was wanted of the router, and whether this run shows it."""
+    against, half = found["against_nginx"], found["results"]["half"]
+    request, chunk = against["whole"]["router"], against["stream"]["router"]
+    yield _verdict("a request at most 3.5 times nginx", request["median"] <= 3.5, f"{request['median']:.2f}")
+    yield _below_all(
+        "a request", {name: each["median"] for name, each in against["whole"].items()}, "{:.2f} times nginx"
+    )
+    yield _verdict("a chunk at most 1.4 times nginx", chunk["median"] <= 1.4, f"{chunk['median']:.2f}")
+    below = [name for name in _peers(against["stream"]) if against["stream"][name]["upper"] < chunk["lower"]]
+    yield _verdict("no peer's chunk below it beyond the quartiles", not below, ", ".join(below) or "none is")
+    translated = {name: each["median"] for name, each in against["stream"].items() if name.startswith("router: ")}
+    if translated:
+        worst = max(translated, key=lambda name: translated[name])
+        yield _verdict("translated at most 1.6", translated[worst] <= 1.6, f"{translated[worst]:.2f}, {worst[8:]}")
+    yield _below_all("p99 at half load", {name: each["added_p99_ms"] for name, each in half.items()}, "{:.2f} ms later")
+    resident = max(
+        each["resident_mb"] for name, each in found["results"]["stream"].items() if name.startswith("router")
+    )
+    yield _verdict("at most 60 MB with 150 streams", resident <= 60, f"{resident:.0f} MB")
+
+
+def _verdict(wanted: str, met: bool, what: str) -> str:
+    return f"{wanted}: {'met' if met else '**missed**'} ({what})"
+
+
+def _below_all(what: str, figures: dict[str, float], unit: str) -> str:
+    """Whether the router is below every peer."""
+    peers = _peers(figures)
+    if not peers:
+        return f"{what} below every peer: none was measured"
+    best = min(peers, key=lambda name: figures[name])
+    met = figures["router"] < figures[best]
+    return _verdict(f"{what} below every peer", met, f"{unit.format(figures['router'])}, {best} {figures[best]:.2f}")
+
+
+def _peers(figures: dict[str, Any]) -> list[str]:
+    """Those that are neither the floor nor the router, asked for what all of them do."""
+    return [name for name in figures if not name.startswith(("nginx", "router")) and ": " not in name]
 
 
 def _times_nginx(found: dict[str, Any], mode: str, name: str) -> str:
