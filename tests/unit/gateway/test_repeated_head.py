@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
+from fuzz.targets import client_connection
 from gridtie.gateway.exchange import Head
 from gridtie.gateway.repeated_head import RepeatedHead
 
@@ -67,3 +70,40 @@ def test_a_head_without_a_length_or_an_end_is_none_to_go_by(raw: bytes, upgrade:
     head.upgrade = upgrade
 
     assert RepeatedHead.of(head, raw) is None
+
+
+HEADS = (
+    HEAD,
+    b"POST /a HTTP/1.1\r\nx: content-length: 2\r\ncontent-length:2\r\n\r\n",
+    b"PUT /b HTTP/1.0\r\nconnection: keep-alive\r\ncontent-length:\t2 \r\n\r\n",
+    b"GET /u HTTP/1.1\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 2\r\n\r\n",
+    b"POST /e HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n",
+)
+BODIES = (b"", b"{}", b"\r\n\r\n", b"abc" * 100, HEAD, b"x" * 4090)
+LENGTHS = (b"+2", b"02", b" 2", b"2 ", b"0x2", b"", b"2, 2", b"-1", b"1", b"3", b"9" * 30)
+
+
+def requests(random: Random) -> list[bytes]:
+    """Several with one head, some cut in two, some with a length or a byte that is wrong; each as it comes."""
+    head, pieces = random.choice(HEADS), list[bytes]()
+    for _ in range(random.randint(2, 6)):
+        head, body = random.choice(HEADS) if random.random() < 0.2 else head, random.choice(BODIES)
+        before, _, after = head.rpartition(b"2")
+        data = before + (random.choice(LENGTHS) if random.random() < 0.06 else b"%d" % len(body)) + after + body
+        at, what = random.randrange(1, len(data)), random.random()
+        if what < 0.06:
+            data = data[:at] + bytes([random.randrange(256)]) + data[at + 1 :]
+        pieces += [data[:at], data[at:]] if 0.1 < what < 0.2 else [data]
+    return pieces
+
+
+def test_requests_are_served_as_the_parser_serves_them_all_at_once() -> None:
+    random, known = Random(59), 0
+    for _ in range(400):
+        pieces = requests(random)
+        first = RepeatedHead.of(Head(), pieces[0])
+        known += first is not None and any(first.body(piece) is not None for piece in pieces[1:])
+
+        client_connection(pieces)
+
+    assert known > 100
