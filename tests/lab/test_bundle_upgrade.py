@@ -45,13 +45,14 @@ def catalogue() -> str:
     """The project's own, with the small model under a second name as well: a model that the older bundle has not."""
     text = (CHECKOUT / "config/models.yaml").read_text(encoding="utf-8")
     small = next(model for model in yaml.safe_load(text)["models"] if model["name"] == mirror.MODEL)
-    coder = yaml.safe_dump([{**small, "name": CODER, "title": "The small model, as a coder"}], sort_keys=False)
+    named = {"name": CODER, "title": "The small model, as a coder", "purposes": ["code", "chat"]}
+    coder = yaml.safe_dump([{**small, **named}], sort_keys=False)
     indented = "".join(f"  {line}\n" for line in coder.splitlines())
     return text.replace("\nreferences:\n", f"\n{indented}\nreferences:\n")
 
 
 def pack(maker: Host, server: mirror.Server, model: str) -> None:
-    """Make a bundle of the maker's checkout as it is, with one model."""
+    """Make a bundle of the maker's checkout as it is, with a model, and with that of the smoke test in any case."""
     wanted = {
         "gridtie_engine": "ollama", "gridtie_ollama_source": "release", "gridtie_engine_mode": "native",
         "gridtie_mirror_url": server.url, "gridtie_models": [model], "gridtie_upgrade_runs": 0,
@@ -158,7 +159,7 @@ def test_the_rest_of_the_station_becomes_the_newer_bundles_with_its_model(
 
     assert "PASS" in output
     assert station(installed)["version"] == NEW
-    assert [model["catalogue"] for model in station(installed)["models"]] == [CODER]
+    assert [model["catalogue"] for model in station(installed)["models"]] == [CODER, mirror.MODEL]
     assert engine_tells(installed) == server.new
     assert router_image(installed) != image
     assert installed.root(KEYS) == keys
