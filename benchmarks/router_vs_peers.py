@@ -96,7 +96,7 @@ def measure(served: Served, connections: int, seconds: float, core: int, *option
     }
 
 
-def settle(pid: int, seconds: float = 60) -> None:
+def settle(pid: int, seconds: float = 180) -> None:
     """Until a proxy is at rest: what it still does of a round would be taken from the next one's core."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
