@@ -54,7 +54,7 @@ def _routers(name: str, found: dict[str, Any]) -> str:
     )
     if half:
         about += f"; median of {len(found['rounds']['whole']['nginx'])} rounds, with the least and the most"
-    told = [f"{who} does not stream here: `{why}`." for who, why in failed.get("stream", {}).items()]
+    told = [f"No figures of streams of {who}: `{why}`." for who, why in failed.get("stream", {}).items()]
     if half:
         told.append(f"Targets: {'; '.join(_verdicts(found))}.")
     return " ".join([f"{table(head, rows, set(range(1, len(head))))}\n\n`benchmarks/results/{name}`; {about}.", *told])

@@ -220,7 +220,7 @@ def test_the_routers_of_a_run_of_many_rounds_are_shown_with_their_spread_and_wha
     assert f"{router} 1.25 ms (0.90 to 3.00) at 6,000/s |" in told
     assert "| peer 1.2 | 80.0 µs | 4.00 (3.80 to 4.20) | none |  | 42 MB | 0.50 ms (0.90 to 3.00) at 5,000/s |" in told
     assert "load of the machine before it: 0.4; median of 3 rounds, with the least and the most" in told
-    assert "peer does not stream here: `HTTP/1.1 500 Internal Server Error`." in told
+    assert "No figures of streams of peer: `HTTP/1.1 500 Internal Server Error`." in told
     for verdict in (
         "a request at most 3.5 times nginx: **missed** (3.51)",
         "a request below every peer: met (3.51 times nginx, peer 4.00)",
