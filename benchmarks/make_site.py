@@ -22,7 +22,7 @@ import time
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -100,12 +100,18 @@ def put(machine: Host, commit: str) -> None:
 def bare(commit: str) -> Iterator[tuple[Host, Meter]]:
     """A machine with nothing installed, which keeps account of its processes."""
     nested = f"gridtie-site-{uuid.uuid4().hex[:8]}"
-    with host(image.build(), hostname="bare", options=("--cap-add=SYS_PACCT",)) as machine:
-        if commit != HERE:
-            put(machine, commit)
-        if (_CGROUPS / "cpuacct").is_dir():
-            machine.write("/etc/docker/daemon.json", json.dumps({"cgroup-parent": f"/{nested}"}), owner="root")
-        yield machine, Meter(machine, nested)
+    try:
+        with host(image.build(), hostname="bare", options=("--cap-add=SYS_PACCT",)) as machine:
+            if commit != HERE:
+                put(machine, commit)
+            if (_CGROUPS / "cpuacct").is_dir():
+                machine.write("/etc/docker/daemon.json", json.dumps({"cgroup-parent": f"/{nested}"}), owner="root")
+            yield machine, Meter(machine, nested)
+    finally:
+        # Nobody else takes away the groups of a Docker that is gone.
+        for group in sorted(_CGROUPS.glob(f"*/{nested}/**/"), reverse=True):
+            with suppress(OSError):
+                group.rmdir()
 
 
 def run(machine: Host, meter: Meter) -> Run:
