@@ -107,7 +107,6 @@ def run(args: argparse.Namespace) -> int:
     if args.model and args.why:
         raise StationError(f"two models were named, {args.model} and {args.why}: name one")
     wanted = args.model or args.why
-    catalogue = read_catalogue(path)
     hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
     engine = args.engine or str(station.get("engine", {}).get("kind", ""))
@@ -118,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
             "the models of the catalogue are GGUF files, which vLLM does not take; name a checkpoint: a directory with "
             "safetensors, or hf.co/OWNER/REPOSITORY"
         )
+    catalogue = read_catalogue(path)
     budget = _budget(hardware, args)
     wishes = _wishes(args, budget, _station(directory).get("engine", {}), _parallel(station))
     if not args.machine:

@@ -14,7 +14,17 @@ from gridtie.host.fit.budget import budget_in_memory
 from gridtie.host.fit.checkpoint import Checkpoint, CheckpointError
 from gridtie.host.fit.memory import GIB
 from gridtie.host.fit.placement import MAIN_MEMORY
-from gridtie.host.fit.vllm import SHARE, Card, Settings, Use, check_split, least_share, too_little_free, used
+from gridtie.host.fit.vllm import (
+    SHARE,
+    Card,
+    Settings,
+    Use,
+    arguments,
+    check_split,
+    least_share,
+    too_little_free,
+    used,
+)
 from gridtie.host.gpu import CUDA, DISCRETE
 from gridtie.host.machine.hardware import Hardware
 from gridtie.host.models.checkpoint_files import in_directory, is_checkpoint, on_the_hub
@@ -169,18 +179,9 @@ def _lines(told: Told) -> list[str]:
         f"  max context  {use.largest} here; trained for {model.context_length}",
         f"  parallel     {use.at_once:.1f} requests with {use.context} tokens each",
         f"  can          chat{', tools' if model.tools else ''}{', vision' if model.sees else ''}",
-        f"  engine       vllm {' '.join(flags(told))}",
+        f"  engine       vllm {' '.join(arguments(model, settings, use))}",
         f"  verdict      {told.refusal or 'usable'}",
     ]
-
-
-def flags(told: Told) -> list[str]:
-    """vLLM's own options for what was counted with."""
-    settings = told.settings
-    split = ["--tensor-parallel-size", str(settings.cards)] if settings.cards > 1 else []
-    share = [] if settings.on_processor else ["--gpu-memory-utilization", f"{settings.share:g}"]
-    cache = ["--kv-cache-dtype", "fp8"] if settings.cache_bytes else []
-    return ["--max-model-len", str(told.use.context), *split, *share, *cache]
 
 
 def _document(told: Told) -> dict[str, Any]:
@@ -207,9 +208,10 @@ def _document(told: Told) -> dict[str, Any]:
         "share": {"fraction": told.settings.share, "bytes": use.share},
         "cache": {"bytes": use.cache, "tokens": use.tokens},
         "quantisation": model.quantisation or None,
-        "tools": model.tools,
+        "tool_parser": model.tools or None,
+        "reasoning_parser": model.reasoning or None,
         "vision": model.sees,
-        "vllm_arguments": flags(told),
+        "vllm_arguments": arguments(model, told.settings, use),
         "on": [asdict(card) for card in told.cards],
         "refusals": [told.refusal] if told.refusal else [],
     }

@@ -9,6 +9,7 @@ from typing import Any, Mapping, Optional, Sequence
 from .checkpoint_architectures import ARCHITECTURES, Rule
 from .layers import MOST_LAYERS
 from .safetensors import Index, Tensor
+from .vllm_parsers import reasoning_parser, tool_parser
 
 # No model has a longer row, context or vocabulary; beyond it a configuration is damaged or hostile.
 _MOST = 1 << 31
@@ -51,7 +52,7 @@ class Checkpoint:
     `weights` the bytes of the tensors that vLLM loads.
 
     `quantisation` is the method's name, "" where there is none; `sees` whether parts beside the language model look at
-    pictures.
+    pictures; `tools` and `reasoning` which of vLLM's parsers read its calls and its reasoning, "" where none is known.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Checkpoint:
     weights: int
     quantisation: str = ""
     sees: bool = False
-    tools: bool = False
+    tools: str = ""
+    reasoning: str = ""
 
 
 def read_config(text: bytes, name: str) -> Mapping[str, Any]:
@@ -115,7 +117,8 @@ def checkpoint_of(name: str, config: Mapping[str, Any], stored: Stored, template
         weights=weights,
         quantisation=method,
         sees="vision_config" in config,
-        tools="tools" in template,
+        tools=tool_parser(template),
+        reasoning=reasoning_parser(template),
     )
 
 

@@ -16,14 +16,20 @@ from typing import Optional, Sequence
 from .checkpoint import Checkpoint, CheckpointError, Kept
 from .memory import GIB
 
-# vLLM's own defaults (vllm/config/cache.py, vllm/engine/arg_utils.py, vllm/platforms/cpu.py of 0.32.0).
+# vLLM's own defaults (vllm/config/cache.py, vllm/platforms/cpu.py of 0.32.0).
 SHARE = 0.92
 BLOCK, BLOCK_ON_PROCESSOR = 16, 128
-BATCHED, SEQUENCES = 2048, 256
+# Its defaults of --max-num-batched-tokens and --max-num-seqs (vllm/engine/arg_utils.py): the first whose memory a card
+# has. An A100 counts with the small ones, a processor has 128 in place of 256 sequences.
+_BATCHES = ((160 * GIB, 16384, 1024), (70 * GIB, 8192, 1024), (0, 2048, 256))
+_PROCESSORS_SEQUENCES = 128
+# Batches that are under way at once, whose tokens a window keeps besides its own: scheduling is asynchronous.
+_IN_FLIGHT = 2
 
-# What a process of vLLM's has beside weights, cache and a batch: PyTorch with its libraries on a processor (measured,
-# docs/memory-fit.md), the CUDA context, NCCL's buffers and the captured graphs on a card. The latter is an ESTIMATE.
-PROCESS = 3 * GIB // 4
+# What is there beside weights, cache and a batch. On a processor PyTorch and its libraries in three processes: up to
+# 2.4 GiB were measured (docs/memory-fit.md). On a card its context, NCCL's buffers and the captured graphs: an
+# ESTIMATE.
+PROCESS = 5 * GIB // 2
 ON_CARD = 3 * GIB // 4
 
 
@@ -41,15 +47,16 @@ class Card:
 @dataclass(frozen=True)
 class Settings:
     """How vLLM is run. `context` is `--max-model-len`; 0 takes the trained one. `cache_bytes` of an element, None as
-    many as the model computes with; `cards` is `--tensor-parallel-size`.
+    many as the model computes with; `cards` is `--tensor-parallel-size`. `batched` tokens and `sequences` are computed
+    at once, 0 what vLLM takes by itself on such a card.
     """
 
     context: int = 0
     cards: int = 1
     share: float = SHARE
     cache_bytes: Optional[int] = None
-    batched: int = BATCHED
-    sequences: int = SEQUENCES
+    batched: int = 0
+    sequences: int = 0
     on_processor: bool = False
 
     @property
@@ -111,9 +118,9 @@ def used(model: Checkpoint, cards: Sequence[Card], settings: Settings) -> Use:
 
     The card with the least counts for all: vLLM gives each the same.
     """
-    wanted = replace(settings, context=min(settings.context or model.context_length, model.context_length))
-    check_split(model, wanted.cards)
     least = min(cards, key=lambda card: card.total)
+    wanted = completed(settings, model, least)
+    check_split(model, wanted.cards)
     beside = PROCESS if wanted.on_processor else ON_CARD
     share = least.free if wanted.on_processor else int(least.total * wanted.share)
     weights = -(-model.weights // wanted.cards)
@@ -128,11 +135,39 @@ def used(model: Checkpoint, cards: Sequence[Card], settings: Settings) -> Use:
         beside=beside,
         cache=room,
         request=needed * cache.page * cache.layers,
-        tokens=blocks // len(cache.groups) * wanted.block,
+        tokens=int(blocks / needed * wanted.context),
         at_once=blocks / needed,
         largest=_largest(model, cache, blocks, wanted),
         context=wanted.context,
     )
+
+
+def completed(settings: Settings, model: Checkpoint, card: Card) -> Settings:
+    """The settings with what vLLM takes where nothing is said."""
+    small = "A100" in card.name or settings.on_processor
+    _, batched, sequences = next(row for row in _BATCHES if (0 if small else card.total) >= row[0])
+    return replace(
+        settings,
+        context=min(settings.context or model.context_length, model.context_length),
+        batched=settings.batched or batched,
+        sequences=settings.sequences or (_PROCESSORS_SEQUENCES if settings.on_processor else sequences),
+    )
+
+
+def arguments(model: Checkpoint, settings: Settings, use: Use) -> list[str]:
+    """vLLM's own options for what was counted with, and for what reads the model's calls and reasoning."""
+    words = ["--max-model-len", str(use.context)]
+    if settings.cards > 1:
+        words += ["--tensor-parallel-size", str(settings.cards)]
+    if not settings.on_processor:
+        words += ["--gpu-memory-utilization", f"{settings.share:g}"]
+    if settings.cache_bytes:
+        words += ["--kv-cache-dtype", "fp8"]
+    if model.tools:
+        words += ["--enable-auto-tool-choice", "--tool-call-parser", model.tools]
+    if model.reasoning:
+        words += ["--reasoning-parser", model.reasoning]
+    return words
 
 
 def check_split(model: Checkpoint, cards: int) -> None:
@@ -193,7 +228,7 @@ def _blocks(kept: Kept, context: int, settings: Settings) -> int:
     if not kept.window:
         return -(-context // settings.block)
     # A window may begin in the middle of a block, so that it takes one more.
-    return -(-min(kept.window - 1 + settings.batched, context) // settings.block) + 1
+    return -(-min(kept.window - 1 + _IN_FLIGHT * settings.batched, context) // settings.block) + 1
 
 
 def _largest(model: Checkpoint, cache: Cache, blocks: int, settings: Settings) -> int:

@@ -109,7 +109,7 @@ def _of_the_hub(repository: Repository, fetcher: Fetcher) -> _Place:
         sorted(repository.files),
         lambda name: fetcher.read(repository.url(name), most=_MOST_DOCUMENT),
         beginning,
-        lambda name: repository.files[name],
+        lambda name: repository.files[name].bytes,
     )
 
 

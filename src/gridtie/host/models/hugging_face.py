@@ -42,12 +42,23 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """A file as the Hub lists it: its length, 0 where it is not said; its sha256 where it is a large one, else git's
+    own id of its content.
+    """
+
+    bytes: int = 0
+    sha256: str = ""
+    blob: str = ""
+
+
+@dataclass(frozen=True)
 class Repository:
-    """A repository at one commit: the lengths of its files by their names, 0 where the Hub does not say them."""
+    """A repository at one commit, with its files by their names."""
 
     name: str
     base: str
-    files: Mapping[str, int]
+    files: Mapping[str, Listed]
 
     def url(self, file: str) -> str:
         """Where one of its files is."""
@@ -90,16 +101,27 @@ def find_file(text: str, fetcher: Fetcher, endpoint: str = "") -> HubFile:
     )
 
 
-def find_repository(text: str, fetcher: Fetcher, endpoint: str = "") -> Repository:
-    """The repository that `hf.co/owner/repository` means, with its files. Raises ObtainError and FetchError."""
+def find_repository(text: str, fetcher: Fetcher, endpoint: str = "", revision: str = "") -> Repository:
+    """The repository that `hf.co/owner/repository` means, with its files, at a commit or as it is now. Raises
+    ObtainError and FetchError.
+    """
     base = (endpoint or ENDPOINT).rstrip("/")
     named = _REPOSITORY.fullmatch(text)
     if named is None or named[2]:
         raise ObtainError(f"{text!r:.120} is no checkpoint of Hugging Face; wanted: hf.co/OWNER/REPOSITORY")
     repository = named[1]
-    document = _listing(f"{base}/api/models/{repository}", repository, fetcher)
-    files = {name: _count(file.get("size")) for name, file in document["siblings"].items()}
+    at = f"/revision/{revision}" if revision else ""
+    document = _listing(f"{base}/api/models/{repository}{at}", repository, fetcher)
+    if revision and document.get("sha") != revision:
+        raise ObtainError(f"Hugging Face lists {repository} at {document.get('sha')!r:.60}, and not at {revision}")
+    files = {name: _listed(file) for name, file in document["siblings"].items()}
     return Repository(repository, _resolved(base, repository, document), files)
+
+
+def _listed(file: Mapping[str, Any]) -> Listed:
+    large = file.get("lfs")
+    sha256 = str(large.get("sha256") or "") if isinstance(large, dict) else ""
+    return Listed(_count(file.get("size")), sha256, "" if sha256 else str(file.get("blobId") or ""))
 
 
 def explained(error: FetchError, repository: str, token: bool) -> str:

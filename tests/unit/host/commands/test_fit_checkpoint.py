@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = checkpoints.write(
         tmp_path_factory.mktemp("checkpoint") / "small", SMOLLM2, checkpoints.llama_tensors(SMOLLM2)
     )
-    (path / "chat_template.jinja").write_text("{% if tools %}{% endif %}")
+    (path / "chat_template.jinja").write_text("{% if tools %}<tool_call>{% endif %}")
     return path
 
 
@@ -77,7 +77,7 @@ def test_a_checkpoint_is_told_by_its_header_alone(fit: Run, hub: Hub, folder: Pa
     weights = checkpoints.size_of(checkpoints.llama_tensors(SMOLLM2))
     assert found["need"]["weights"] == weights
     assert found["need"]["cache"] == 30 * 3 * 128 * 2 * 8192
-    assert (found["usable"], found["cards"], found["tools"], found["context"]) == (True, 1, True, 8192)
+    assert (found["usable"], found["cards"], found["tool_parser"], found["context"]) == (True, 1, "hermes", 8192)
     assert hub.sent < MIB
 
 
@@ -88,6 +88,7 @@ def test_a_directory_is_vllms_whatever_the_engine(fit: Run, folder: Path) -> Non
     assert "LlamaForCausalLM, 30 layers" in said
     assert "chat, tools" in said
     assert "--max-model-len 8192 --gpu-memory-utilization 0.92" in said
+    assert "--enable-auto-tool-choice --tool-call-parser hermes" in said
 
 
 def test_a_large_model_takes_as_few_cards_as_hold_it(fit: Run, tmp_path: Path) -> None:
@@ -107,11 +108,11 @@ def test_a_large_model_takes_as_few_cards_as_hold_it(fit: Run, tmp_path: Path) -
 
 
 def test_without_a_card_the_processor_s_memory_holds_the_cache(fit: Run, folder: Path) -> None:
-    found = document(fit, str(folder), "--device", "memory", "--free", "2")
+    found = document(fit, str(folder), "--device", "memory", "--free", "6")
 
     assert found["cards"] == 0
     assert found["on"][0]["name"] == "memory"
-    assert found["need"]["total"] + found["cache"]["bytes"] - found["need"]["cache"] == 2 << 30
+    assert found["need"]["total"] + found["cache"]["bytes"] - found["need"]["cache"] == 6 << 30
     assert "--gpu-memory-utilization" not in found["vllm_arguments"]
 
 

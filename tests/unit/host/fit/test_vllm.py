@@ -14,6 +14,7 @@ from gridtie.host.fit.vllm import (
     batch_bytes,
     cache_of,
     check_split,
+    completed,
     least_share,
     too_little_free,
     used,
@@ -48,7 +49,7 @@ def test_the_cache_is_what_the_share_leaves_in_whole_blocks() -> None:
     assert use.cache == use.share - use.weights - use.compute - use.beside
     # 16 tokens of 3 heads with a key and a value of 64 in two bytes, in 30 layers.
     assert use.tokens == use.cache // (16 * 3 * 128 * 2 * 30) * 16
-    assert use.at_once == pytest.approx(use.tokens / 8192)
+    assert use.at_once == use.tokens / 8192
 
 
 def test_half_the_bytes_of_an_element_hold_twice_the_tokens() -> None:
@@ -62,14 +63,15 @@ def test_a_block_on_the_processor_has_128_tokens() -> None:
 
 
 def test_layers_that_slide_need_blocks_for_a_window_and_a_batch() -> None:
-    sliding = model(architectures=["Gemma3ForCausalLM"], sliding_window=512)
-    cache = cache_of(sliding, Settings())
+    sliding, settings = model(architectures=["Gemma3ForCausalLM"], sliding_window=512), Settings(batched=2048)
+    cache = cache_of(sliding, settings)
 
     # 25 layers slide and 5 do not: groups of 5, of which five slide.
     assert (cache.layers, len(cache.groups)) == (5, 6)
-    window = -(-(511 + 2048) // 16) + 1
-    assert cache.blocks(8192, Settings()) == 5 * window + 8192 // 16
-    assert cache.blocks(16, Settings()) == 5 * 2 + 1
+    # Two batches may be under way.
+    window = -(-(511 + 2 * 2048) // 16) + 1
+    assert cache.blocks(8192, settings) == 5 * window + 8192 // 16
+    assert cache.blocks(16, settings) == 5 * 2 + 1
 
 
 def test_groups_that_are_nearly_as_large_are_filled_up() -> None:
@@ -148,5 +150,27 @@ def test_a_card_that_others_use_is_told_with_the_share_that_is_left() -> None:
 
 
 def test_a_wider_model_computes_in_more() -> None:
-    assert batch_bytes(model(LARGE), Settings()) > 2 * batch_bytes(model(), Settings())
-    assert batch_bytes(model(LARGE), Settings(cards=2)) < batch_bytes(model(LARGE), Settings())
+    alone, split = Settings(batched=2048, sequences=256), Settings(batched=2048, sequences=256, cards=2)
+
+    assert batch_bytes(model(LARGE), alone) > 2 * batch_bytes(model(), alone)
+    assert batch_bytes(model(LARGE), split) < batch_bytes(model(LARGE), alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "on_processor", "wanted"),
+    [
+        ("NVIDIA L40S", 48, False, (2048, 256)),
+        ("NVIDIA H200", 141, False, (8192, 1024)),
+        ("NVIDIA B200", 180, False, (16384, 1024)),
+        ("NVIDIA A100 80GB", 80, False, (2048, 256)),
+        ("memory", 512, True, (2048, 128)),
+    ],
+)
+def test_what_is_computed_at_once_is_vllms_own_default_for_such_a_card(
+    name: str, gib: int, on_processor: bool, wanted: tuple[int, int]
+) -> None:
+    found = completed(Settings(on_processor=on_processor), model(), Card(name, gib * GIB, gib * GIB))
+
+    assert (found.batched, found.sequences) == wanted
+    own = completed(Settings(batched=512, sequences=4), model(), Card(name, gib * GIB, gib * GIB))
+    assert (own.batched, own.sequences) == (512, 4)
