@@ -13,6 +13,7 @@ scenarios    every way in which a machine becomes a station, is one, or stops be
 kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
 pairs        upgrades from the engine of 1.0.0 to this one, both from their sources; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
+scale        what servers for many run: real vLLM on the processor behind the router; only where it is asked for
 """
 
 from __future__ import annotations
@@ -160,6 +161,13 @@ def clients() -> bool:
     return client_programs("agents") and all([ask_clients(), run(Path(sys.executable), "scripts/results_pages.py")])
 
 
+def scale() -> bool:
+    """What servers for many run, for real on this machine; vLLM is installed where it is missing."""
+    return run(Path(sys.executable), "scripts/vllm_environment.py") and pytest(
+        "-n", "0", "tests/scale", "--timeout", "1800"
+    )
+
+
 def ask_clients() -> bool:
     """Run the tests with every client, and keep their report in docs/results."""
     from client_results import FILES, keep
@@ -199,7 +207,7 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 
 PARTS: dict[str, Callable[[], bool]] = {
-    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, clients)
+    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, clients, scale)
 }  # fmt: skip
 USUAL = ["lint", "unit", "contract", "integration", "lab"]
 # The bare machine is among the scenarios, and so beside them.
@@ -223,6 +231,7 @@ def remarks(asked: list[str]) -> Iterator[str]:
         yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
     if chosen(asked) == ALL:
         yield "kills, pairs not run: docs/testing.md has when they were"
+        yield "scale        not run: docs/testing.md has when it was"
         yield "clients      two of them, among contract; docs/clients.md has when all were asked"
 
 
