@@ -7,7 +7,14 @@ from typing import Any
 
 from ..module_utils import gridtie_image_plan as plan
 
-_SOURCES = ("LICENSE", "compose/images", "config/prices.json", "requirements/router.lock", "src/gridtie")
+_SOURCES = (
+    "LICENSE",
+    "compose/images",
+    "config/prices.json",
+    "requirements/router.lock",
+    "requirements/vllm.lock",
+    "src/gridtie",
+)
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
