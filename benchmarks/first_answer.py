@@ -34,10 +34,15 @@ AGENT = ROOT / ".cache/clients/some-agents/node/node_modules"
 CLIENT = "export PATH=/opt/client/bin:$PATH; /opt/client/node_modules/.bin/cn --exclude '*' -p 'Say hello.'"
 # With what was written for the editor, as its completion asks.
 COMPLETE = r"""
-settings=~/.continue/config.yaml
-of() { sed -n "s/^ *$1: *//p" $settings | head -1; }
-curl -sSf "$(of apiBase)/completions" -H "Authorization: Bearer $(of apiKey)" -H 'Content-Type: application/json' \
-  -d "{\"model\": \"$(of model)\", \"prompt\": \"def add(a, b):\\n    return\", \"max_tokens\": 16}"
+exec python3 - << 'end'
+import json, pathlib, re, urllib.request
+settings = (pathlib.Path.home() / ".continue/config.yaml").read_text()
+of = lambda name: re.search(rf"^ *{name}: *(.+)$", settings, re.M)[1]
+question = {"model": of("model"), "prompt": "def add(a, b):\n    return", "max_tokens": 16}
+headers = {"Authorization": "Bearer " + of("apiKey"), "Content-Type": "application/json"}
+request = urllib.request.Request(of("apiBase") + "/completions", json.dumps(question).encode(), headers)
+print(json.load(urllib.request.urlopen(request))["choices"][0]["text"].strip())
+end
 """
 MOST_S = 600.0
 
@@ -49,7 +54,7 @@ def machine(release: bool) -> Iterator[tuple[Host, str]]:
         with upstream.serve() as server, server.machine(hostname="mine", controller=False) as made:
             yield made, f'ARGS="-e {server.variables(made)}"'
     else:
-        with host(image.build(more=("curl",)), hostname="mine") as made:
+        with host(image.build(), hostname="mine") as made:
             yield made, ""
 
 

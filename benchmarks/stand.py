@@ -16,6 +16,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 KEY = "gt-" + "b" * 43
+# Of people who watch: one key has only so many sessions of the dashboard.
+VIEWERS_KEYS = ["gt-" + letter * 43 for letter in "cde"]
 TICKS = os.sysconf("SC_CLK_TCK")
 
 Process = subprocess.Popen[bytes]
@@ -106,8 +108,11 @@ def environment(directory: Path, back: int, port: int, access_log: str = "off") 
     config.mkdir()
     (config / "llm_routing.yaml").write_text(_ROUTING.format(upstream=back))
     shutil.copy(ROOT / "config" / "prices.json", config)
-    row = {"name": "bench", "sha256": hashlib.sha256(KEY.encode()).hexdigest(), "environments": ["dev"], "admin": True}
-    (config / "keys.json").write_text(json.dumps({"schema": 1, "keys": [row]}))
+    rows = [
+        {"name": name, "sha256": hashlib.sha256(key.encode()).hexdigest(), "environments": ["dev"], "admin": True}
+        for name, key in [("bench", KEY), *((f"viewer-{key[3]}", key) for key in VIEWERS_KEYS)]
+    ]
+    (config / "keys.json").write_text(json.dumps({"schema": 1, "keys": rows}))
     return {
         "GRIDTIE_CONFIG_DIR": str(config),
         "GRIDTIE_STATE_DIR": str(directory / f"state-{port}"),

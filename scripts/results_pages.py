@@ -52,17 +52,30 @@ def _routers(name: str, found: dict[str, Any]) -> str:
 
 def soak() -> str:
     """Memory over an hour."""
-    parts = []
-    for path in sorted(MEASURED.glob("soak-*.json")):
-        found = _file(path.name)
-        did, resident = found["load"], [sample["resident_mb"] for sample in found["samples"]]
-        parts.append(
-            f"{found['date']}: {found['streams']} streams, {did['requests']:,} requests and {did['chunks']:,} chunks "
-            f"in {did['seconds'] / 60:.0f} minutes, {did['errors']} errors. Resident {resident[0]:g} MB at first "
-            f"and {resident[-1]:g} MB at last, {max(resident):g} MB at most; the slope after the first ten minutes is "
-            f"{found['slope_mb_per_hour']:.1f} MB an hour (`benchmarks/results/{path.name}`)."
+    return "\n\n".join(_soak(path.name, _file(path.name)) for path in sorted(MEASURED.glob("soak-*.json")))
+
+
+def _soak(name: str, found: dict[str, Any]) -> str:
+    did, resident = found["load"], [sample["resident_mb"] for sample in found["samples"]]
+    said = (
+        f"{found['date']}: {found['streams']} streams, {did['requests']:,} requests and {did['chunks']:,} chunks "
+        f"in {did['seconds'] / 60:.0f} minutes, {did['errors']} errors. Resident {resident[0]:g} MB at first "
+        f"and {resident[-1]:g} MB at last, {max(resident):g} MB at most; the slope after the first ten minutes is "
+        f"{found['slope_mb_per_hour']:.1f} MB an hour (`benchmarks/results/{name}`)."
+    )
+    if viewers := found.get("viewers"):
+        said += (
+            f" {viewers['viewers']} people had the dashboard open: {viewers['events']:,} events and "
+            f"{viewers['answers']:,} answers about the past, the slowest after {viewers['slowest']:.2f} s."
         )
-    return "\n\n".join(parts)
+    if scraped := found.get("prometheus"):
+        said += (
+            f" A Prometheus scraped every {scraped['interval']}, {scraped['scrapes']:,.0f} times, of which "
+            f"{scraped['failed']:.0f} failed."
+        )
+    if kept := found.get("ledger"):
+        said += f" The ledger has each of these answers, and {kept['left']:,} streams that the end cut off."
+    return said
 
 
 def target() -> str:

@@ -12,6 +12,8 @@ scenarios    every way in which a machine becomes a station, is one, or stops be
              PART=all, since it takes longer than all of the others together
 kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
 pairs        upgrades from the engine of 1.0.0 to this one, both from their sources; only where it is asked for
+memory       what the real engine holds in memory, for each small model, at three contexts, alone and four at once, of
+             which integration has one model; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
 scale        what servers for many run: real vLLM on the processor behind the router; only where it is asked for
 """
@@ -138,6 +140,13 @@ def pairs() -> bool:
     return container_engine() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
 
 
+def memory() -> bool:
+    """Small models examined as long as stations do, and beside the prediction what their servers hold."""
+    with stations() as environment:
+        acceptance = ("-n", "0", "tests/integration/test_acceptance.py")
+        return environment is not None and pytest(*acceptance, **environment, GRIDTIE_TEST_MEMORY="everywhere")
+
+
 def container_engine() -> bool:
     """Docker, by the role that users get it from."""
     return playbook("playbooks/container_engine.yml", {})
@@ -207,7 +216,8 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 
 PARTS: dict[str, Callable[[], bool]] = {
-    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, clients, scale)
+    part.__name__: part
+    for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, memory, clients, scale)
 }  # fmt: skip
 USUAL = ["lint", "unit", "contract", "integration", "lab"]
 # The bare machine is among the scenarios, and so beside them.
@@ -230,8 +240,7 @@ def remarks(asked: list[str]) -> Iterator[str]:
     if chosen(asked) == USUAL:
         yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
     if chosen(asked) == ALL:
-        yield "kills, pairs not run: docs/testing.md has when they were"
-        yield "scale        not run: docs/testing.md has when it was"
+        yield "kills, pairs, memory and scale: not run; docs/testing.md has when they were"
         yield "clients      two of them, among contract; docs/clients.md has when all were asked"
 
 
