@@ -66,7 +66,7 @@ def add_arguments(parser: Any) -> None:
 
 def is_for_vllm(name: str, engine: str) -> bool:
     """Whether a name is asked of vLLM: it is the engine, or nobody else takes a directory."""
-    return engine == "vllm" or is_checkpoint(Path(name))
+    return engine == "vllm" or is_checkpoint(name)
 
 
 def tell_checkpoint(name: str, args: argparse.Namespace, hardware: Hardware, fetcher: Fetcher) -> int:
@@ -85,7 +85,7 @@ def tell_checkpoint(name: str, args: argparse.Namespace, hardware: Hardware, fet
 
 
 def _found(name: str, token_file: Optional[Path], fetcher: Fetcher) -> Checkpoint:
-    if is_checkpoint(Path(name)):
+    if is_checkpoint(name):
         return in_directory(Path(name))
     if not is_hub_name(name):
         raise StationError(

@@ -52,10 +52,11 @@ class _Place:
     length: Callable[[str], int]
 
 
-def is_checkpoint(path: Path) -> bool:
-    """Whether it is a directory that may hold a checkpoint."""
+def is_checkpoint(name: str) -> bool:
+    """Whether a directory is meant that may hold a checkpoint: a path, or a name that is one by what is in it."""
     try:
-        return path.expanduser().is_dir()
+        path = Path(name).expanduser()
+        return path.is_dir() and (name.startswith(("/", "./", "../", "~")) or (path / CONFIG).is_file())
     except (OSError, RuntimeError):
         return False
 

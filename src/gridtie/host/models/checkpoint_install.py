@@ -93,6 +93,7 @@ def install(
         write_json(scratch / RECORD, found)
         for name in (*files, RECORD):
             (scratch / name).chmod(0o644)
+        scratch.chmod(0o755)
         if target.exists():
             shutil.rmtree(target)
         scratch.rename(target)

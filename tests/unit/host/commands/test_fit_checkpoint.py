@@ -91,6 +91,15 @@ def test_a_directory_is_vllms_whatever_the_engine(fit: Run, folder: Path) -> Non
     assert "--enable-auto-tool-choice --tool-call-parser hermes" in said
 
 
+def test_a_directory_that_only_has_the_name_of_a_model_is_not_taken_for_one(
+    fit: Run, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "qwen3:4b").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert "the library" in fit("qwen3:4b", "--registry", hub.url)[2]
+
+
 def test_a_large_model_takes_as_few_cards_as_hold_it(fit: Run, tmp_path: Path) -> None:
     files = {"a": "model-1.safetensors", "b": "model-2.safetensors"}
     large = checkpoints.write_index(tmp_path / "large", LARGE, 33_000_000_000, files)
