@@ -9,6 +9,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import gridtie_network, gridtie_progress, gridtie_room
+from ..module_utils.gridtie_host.acceptance.record import FILE as ACCEPTED
+from ..module_utils.gridtie_host.acceptance.record import Acceptances
 from ..module_utils.gridtie_host.fit.budget import budget_in_memory
 from ..module_utils.gridtie_host.fit.checkpoint import CheckpointError
 from ..module_utils.gridtie_host.fit.memory import MARGIN
@@ -38,6 +40,10 @@ options:
     description: Where the station's models lie.
     type: path
     required: true
+  version:
+    description: The version of vLLM that is to run, for what the model has shown to it before.
+    type: str
+    default: ""
   processor:
     description: Whether the processor computes, and no card.
     type: bool
@@ -101,6 +107,7 @@ model:
 _OPTIONS: dict[str, dict[str, Any]] = {
     "model": {"type": "dict", "required": True},
     "models_dir": {"type": "path", "required": True},
+    "version": {"type": "str", "default": ""},
     "processor": {"type": "bool", "default": False},
     "runs": {"type": "bool", "default": False},
     "docker": {"type": "dict", "default": {}},
@@ -150,12 +157,13 @@ def _bring(given: dict[str, Any], check: bool) -> dict[str, Any]:
         found = in_directory(target)
     cards = _cards(given)
     done = arranged(wanted, found, installed, cards, on_processor=given["processor"], runs=given["runs"])
-    changed = installed is not None and installed.changed
+    # What it has shown to this version before, which `gridtie models accept` wrote down.
+    shown = Acceptances(Path(given["models_dir"]) / ACCEPTED).find(done.model, "vllm", given["version"])
     return {
-        "changed": changed,
+        "changed": installed is not None and installed.changed,
         "arguments": list(done.arguments),
         "cache_gib": done.cache_gib,
-        "model": dict(done.model),
+        "model": shown.told_of(done.model) if shown else dict(done.model),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from plugins.module_utils import gridtie_room
+from plugins.module_utils.gridtie_host.acceptance.record import Acceptance
 from plugins.modules import gridtie_checkpoint as module
 
 from gridtie.host.machine.hardware import from_document
@@ -36,6 +37,18 @@ def test_it_brings_the_checkpoint_and_says_how_to_start(given: dict[str, Any], t
     assert done["arguments"][:4] == ["--model", "/models/vllm/small-135m", "--served-model-name", "gridtie/small:135m"]
     assert (done["cache_gib"], done["model"]["context"], done["model"]["source"]) == (0, 4096, "directory")
     assert not module._bring(given, check=False)["changed"]
+
+
+def test_what_the_model_has_shown_to_this_version_stays_said_of_it(given: dict[str, Any], tmp_path: Path) -> None:
+    given["version"] = "0.32.0"
+    model = module._bring(given, check=False)["model"]
+    records = module.Acceptances(tmp_path / "models" / module.ACCEPTED)
+    same = {"catalogue": model["catalogue"], "digest": model["digest"], "context": 4096, "parallel": 8}
+    engine = {"engine": "vllm", "engine_version": "0.32.0"}
+    records.add(Acceptance(model=model["name"], **same, **engine, date="2026-11-30", seconds=1.0, results=[]))
+
+    assert module._bring(given, check=False)["model"]["acceptance"]["date"] == "2026-11-30"
+    assert "acceptance" not in module._bring({**given, "version": "0.33.0"}, check=False)["model"]
 
 
 def test_a_check_says_that_it_would_be_brought_and_brings_nothing(given: dict[str, Any], tmp_path: Path) -> None:
