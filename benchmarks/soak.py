@@ -73,7 +73,7 @@ def soak(minutes: int, viewers: int, scrape: str) -> dict[str, Any]:
     router_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     back, port = free_port(), free_port()
     benchmarks, seconds = ROOT / "benchmarks", str(minutes * 60)
-    load = [sys.executable, str(benchmarks / "load.py"), str(port), str(STREAMS), seconds, KEY, "stream"]
+    load = [sys.executable, str(benchmarks / "load.py"), str(port), str(STREAMS), seconds, KEY, "--stream"]
     watch = [sys.executable, str(benchmarks / "viewers.py"), str(port), str(viewers), seconds, *VIEWERS_KEYS]
     target = {"targets": [f"127.0.0.1:{port}"], "labels": {"__metrics_path__": "/metrics"}}
     samples: list[dict[str, float]] = []
@@ -113,7 +113,7 @@ def faults(found: dict[str, Any]) -> list[str]:
     if kept["complete"] < asked["requests"] or sum(kept.values()) > asked["requests"] + STREAMS:
         lost.append(f"the ledger has {kept}, and {asked['requests']} were answered")
     if found.get("viewers", {}).get("errors"):
-        lost.append(f"{found['viewers']['errors']} viewers were cut off; the last: {found['viewers']['last_error']}")
+        lost.append(f"{found['viewers']['errors']} times a viewer's page failed: {found['viewers']['failures']}")
     told = found.get("prometheus")
     if told and (told["failed"] or told["requests"] != sum(kept.values())):
         lost.append(f"Prometheus has {told}, the ledger {kept}")

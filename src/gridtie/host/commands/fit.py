@@ -50,8 +50,10 @@ def register(commands: Any) -> None:
         help="one model in full: a name of the catalogue or the Ollama library, a path, a URL, hf.co/OWNER/REPO:QUANT; "
         "a directory with safetensors, or with --engine vllm hf.co/OWNER/REPO",
     )
-    parser.add_argument("--why", metavar="MODEL", help="the same")
-    parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
+    parser.add_argument("--why", metavar="MODEL", help="the same as MODEL")
+    parser.add_argument(
+        "--context", type=_positive, metavar="TOKENS", help="how long prompt and answer may be (default: 32K, else 8K)"
+    )
     parser.add_argument(
         "--parallel",
         type=_positive,
@@ -69,7 +71,10 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument(
-        "--ubatch", type=_positive, metavar="TOKENS", help="of a prompt computed in one step (default: the engine's)"
+        "--ubatch",
+        type=_positive,
+        metavar="TOKENS",
+        help="tokens of a prompt that are computed in one step (default: the engine's)",
     )
     parser.add_argument("--build", type=_positive, metavar="N", help="build of llama.cpp (default: the engine's)")
     parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")
