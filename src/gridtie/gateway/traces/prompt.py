@@ -10,6 +10,7 @@ import msgspec
 from gridtie.dialects.codecs import READERS
 from gridtie.dialects.conversation import Call, Message, Opaque, Part, Text, Thought
 from gridtie.dialects.facts import Facts
+from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.package import conversation_of
 from gridtie.dialects.types import Untranslatable
 
@@ -33,7 +34,7 @@ def messages(facts: Facts) -> str:
         else:
             said = [_message(message, left) for message in conversation_of(facts, read).messages]
         return _encode(said).decode()
-    except (Untranslatable, msgspec.DecodeError, ValueError):
+    except (Untranslatable, *UNREADABLE, ValueError):
         return ""
 
 
@@ -76,5 +77,6 @@ def _texts(facts: Facts) -> Iterable[str]:
     for name in _FIELDS:
         if name in facts.fields:
             found = _decode(facts.fields[name])
-            # Several texts, or tokens in place of them.
-            yield from (each for each in ([found] if isinstance(found, str) else found) if isinstance(each, str))
+            # Several texts, or tokens in place of them; null, and what its target refuses, is none.
+            several = found if isinstance(found, list) else [found]
+            yield from (each for each in several if isinstance(each, str))

@@ -56,6 +56,10 @@ def test_a_chat_is_told_by_roles_and_parts() -> None:
         (read_completion, {"prompt": "def f("}, ["def f("]),
         (read_openai, {"input": ["one", "two"]}, ["one", "two"]),
         (read_openai, {"input": [1, 2, 3]}, []),
+        # The other one of the two fields is no business of this dialect's, and anything may stand there.
+        (read_completion, {"prompt": "def f(", "input": None}, ["def f("]),
+        (read_completion, {"prompt": "def f(", "input": {"a": 1}}, ["def f("]),
+        (read_openai, {"input": "one", "prompt": 5}, ["one"]),
         (read_anthropic, {"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}, ["Hi"]),
     ],
 )
