@@ -57,11 +57,10 @@ class Exporting:
             self.dropped += 1
             return
         if trace.facts is not None:
-            size = _size(finished)
-            if self._bytes_in - self._bytes_out + size > QUEUED_BYTES:
+            if self._bytes_in - self._bytes_out + trace.held > QUEUED_BYTES:
                 trace.facts = None
             else:
-                self._bytes_in += size
+                self._bytes_in += trace.held
         self._queue.append(finished)
         if len(self._queue) >= BATCH and not self._wake.is_set():
             self._wake.set()
@@ -90,7 +89,7 @@ class Exporting:
             return
         began = monotonic()
         fault = self._send(batch)
-        self._bytes_out += sum(_size(finished) for finished in batch if finished.trace.facts is not None)
+        self._bytes_out += sum(finished.trace.held for finished in batch if finished.trace.facts is not None)
         if fault:
             self.failed += len(batch)
         else:
@@ -109,9 +108,3 @@ class Exporting:
         elif self._fault and not fault:
             log.info("traces: %s takes them again", self._where)
         self._fault = fault
-
-
-def _size(finished: Finished) -> int:
-    """Bytes that a prompt holds: all of the body, images too."""
-    facts = finished.trace.facts
-    return 0 if facts is None else sum(len(memoryview(raw)) for raw in facts.fields.values())

@@ -39,7 +39,19 @@ class Finished(msgspec.Struct, frozen=True):
 class Trace:
     """A `routing.outcome.Trace`."""
 
-    __slots__ = ("_finish", "_new_id", "_span_id", "dialect", "facts", "legs", "parent", "route", "span_id", "trace_id")
+    __slots__ = (
+        "_finish",
+        "_new_id",
+        "_span_id",
+        "dialect",
+        "facts",
+        "held",
+        "legs",
+        "parent",
+        "route",
+        "span_id",
+        "trace_id",
+    )
 
     def __init__(
         self,
@@ -58,6 +70,8 @@ class Trace:
         self.dialect = ""
         # What it says, where that may be told.
         self.facts: Facts | None = None
+        # Bytes that these keep in memory.
+        self.held = 0
         self.legs: list[Leg] = []
         self._new_id = new_id
         self._finish = finish

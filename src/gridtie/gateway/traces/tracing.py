@@ -44,7 +44,7 @@ class Tracing:
         if facts is not None:
             trace.dialect = facts.dialect
             if head.loaded.routing.traces.prompts and PRIVATE not in info.tags and not info.relayed:
-                trace.facts = facts
+                trace.facts, trace.held = facts, _held(exchange, facts)
         return trace
 
     def _parent(self, head: Head) -> SpanContext | None:
@@ -64,3 +64,10 @@ class Tracing:
     def close(self) -> None:
         """Send what waits, for a bounded time. Blocks: for another thread than the loop's."""
         self._exporting.close(CLOSE_SECONDS)
+
+
+def _held(exchange: Exchange, facts: Facts) -> int:
+    """The whole body, images and blanks too: each of its fields keeps all of it. With a conversation that it goes on
+    from they are longer than the body.
+    """
+    return max(len(exchange.body), sum(len(memoryview(raw)) for raw in facts.fields.values()))

@@ -16,5 +16,6 @@ def finished(prompt: str = "") -> Finished:
     """One without attempts; with a prompt, one of which that may be told."""
     trace = Trace(None, 1, lambda: 2, lambda _: None, "POST /v1/chat/completions")
     if prompt:
-        trace.facts = read(b'{"messages": [{"role": "user", "content": "%b"}]}' % prompt.encode())
+        body = b'{"messages": [{"role": "user", "content": "%b"}]}' % prompt.encode()
+        trace.facts, trace.held = read(body), len(body)
     return Finished(trace, Outcome(INFO, Plan(rule="all"), 0.0, 0.0), ENTRY)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from gridtie.dialects.body import fields_of
 from gridtie.dialects.facts import Facts
 from gridtie.gateway.exchange import Exchange
+from gridtie.gateway.traces import exporting
 from gridtie.gateway.traces.tracing import Tracing
-from gridtie.routing.plan import RequestInfo
+from gridtie.routing.outcome import Outcome
+from gridtie.routing.plan import Plan, RequestInfo
+from unit.gateway.traces.conftest import ENTRY
 
 INFO = RequestInfo(id="r-1", surface="openai", alias="coder", environment="dev", key="anna")
 TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -24,11 +29,11 @@ def tracing() -> Any:
     tracing.close()
 
 
-def exchange(headers: dict[bytes, bytes] | None = None, *, prompts: bool = False) -> Exchange:
+def exchange(headers: dict[bytes, bytes] | None = None, *, prompts: bool = False, body: bytes = b"") -> Exchange:
     loaded = SimpleNamespace(routing=SimpleNamespace(traces=SimpleNamespace(prompts=prompts)))
     route = SimpleNamespace(path="/v1/messages")
     head = SimpleNamespace(headers=headers or {}, method=b"POST", route=route, loaded=loaded)
-    return cast("Exchange", SimpleNamespace(head=head))
+    return cast("Exchange", SimpleNamespace(head=head, body=body))
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,30 @@ def test_prompts_are_told_where_a_person_allows_it_and_never_those_of_private_re
     found = tracing.begin(exchange(prompts=prompts), replace(INFO, **changes), facts)
 
     assert (found.facts is facts, found.dialect) == (told, "anthropic")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        # Each field keeps the whole body in memory, blanks too.
+        (b'{"model": "coder"}' + b" " * 100_000, None),
+        # One that goes on from an earlier answer has what came before it as well.
+        (b"{}", {"input": msgspec.Raw(b'"%b"' % (b"x" * 100_000))}),
+    ],
+)
+def test_a_prompt_waits_no_longer_than_there_is_room_for_all_that_it_keeps_in_memory(
+    monkeypatch: pytest.MonkeyPatch, body: bytes, fields: dict[str, msgspec.Raw] | None
+) -> None:
+    monkeypatch.setattr(exporting, "QUEUED_BYTES", 50_000)
+    monkeypatch.setattr(exporting.Exporting, "start", lambda _: None)
+    found = Tracing("http://127.0.0.1:9", {}).begin(
+        exchange(prompts=True, body=body), INFO, Facts(fields=fields or fields_of(body))
+    )
+    assert found.facts is not None
+
+    found.ended(Outcome(INFO, Plan(rule="all"), 0.0, 0.0), ENTRY)
+
+    assert found.facts is None
 
 
 def test_nothing_has_become_of_any_request_yet(tracing: Tracing) -> None:
