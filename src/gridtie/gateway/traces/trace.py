@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import msgspec
+from msgspec.structs import replace
 from opentelemetry.trace import SpanContext
 
 from gridtie.dialects.facts import Facts
@@ -98,5 +99,9 @@ class Trace:
         self._span_id = 0
 
     def ended(self, outcome: Outcome, entry: Entry) -> None:
-        if self.sampled:
-            self._finish(Finished(self, outcome, entry))
+        if not self.sampled:
+            return
+        if outcome.failure is not None or outcome.info.session:
+            # Neither is in a span, and both may be long: upstream's own text, which may quote the prompt, least of all.
+            outcome = replace(outcome, failure=None, info=replace(outcome.info, session=""))
+        self._finish(Finished(self, outcome, entry))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from itertools import count
 
+from msgspec.structs import replace
 from opentelemetry.trace import SpanContext, TraceFlags, TraceState
 
+from gridtie.dialects.types import Failed, Failure
 from gridtie.gateway.traces.trace import Finished, Trace
 from gridtie.ledger.entry import Entry, Try
 from gridtie.providers.target import Target
@@ -16,6 +18,8 @@ TARGET = Target(
     id="here/small", provider="here", model="small", locality="local", dialect="openai", base_url="http://h:1/v1"
 )
 PLANNED = PlannedAttempt(target=TARGET, reason="first")
+INFO = RequestInfo(id="r-1", surface="openai", alias="coder", environment="dev", key="anna")
+ENTRY = Entry(id="r-1", time=0.0, key="anna", environment="dev", surface="openai", asked="coder", status=200)
 TRIED = Try(target="here/small", locality="local", outcome="ok", duration=0.5)
 
 
@@ -44,11 +48,22 @@ def test_an_attempt_has_the_span_that_its_target_was_told_and_one_that_was_passe
 
 
 def test_what_the_client_does_not_record_is_not_kept() -> None:
-    info = RequestInfo(id="r-1", surface="openai", alias="coder", environment="dev", key="anna")
-    outcome = Outcome(info, Plan(rule="all"), 0.0, 0.0)
-    entry = Entry(id="r-1", time=0.0, key="anna", environment="dev", surface="openai", asked="coder", status=200)
+    outcome = Outcome(INFO, Plan(rule="all"), 0.0, 0.0)
     kept: list[Finished] = []
-    trace(kept, flags=0).ended(outcome, entry)
+    trace(kept, flags=0).ended(outcome, ENTRY)
     assert kept == []
-    trace(kept).ended(outcome, entry)
+    trace(kept).ended(outcome, ENTRY)
     assert len(kept) == 1
+
+
+def test_what_upstream_said_of_a_failure_and_what_no_span_has_waits_for_no_collector() -> None:
+    failure = Failure(kind=Failed.INVALID, message="it answered 400", detail="Ahornstrasse", body=b"x" * 256 * 1024)
+    outcome = Outcome(replace(INFO, session="s" * 30_000), Plan(rule="all"), 0.0, 0.0, failure=failure)
+    kept: list[Finished] = []
+    trace(kept).ended(outcome, ENTRY)
+
+    (found,) = kept
+    assert len(repr(found.outcome)) < 2_000
+    assert "Ahornstrasse" not in repr(found.outcome)
+    # The client has not been told yet.
+    assert outcome.failure is failure
