@@ -136,15 +136,15 @@ def bounded(entry: Entry) -> Entry:
             return entry
     return msgspec.structs.replace(
         entry,
-        asked=_cut(entry.asked, ASKED_LENGTH),
-        error=_cut(entry.error, TEXT_LENGTH),
-        agent=None if entry.agent is None else _cut(entry.agent, NAME_LENGTH),
-        tags=tuple(_cut(tag, NAME_LENGTH) for tag in entry.tags[:TAGS]),
-        engine_version=_cut(entry.engine_version, NAME_LENGTH),
-        digest=_cut(entry.digest, DIGEST_LENGTH),
-        code=_cut(entry.code, NAME_LENGTH),
-        project=_cut(entry.project, NAME_LENGTH),
-        tries=tuple(msgspec.structs.replace(tried, message=_cut(tried.message, TEXT_LENGTH)) for tried in entry.tries),
+        asked=cut(entry.asked, ASKED_LENGTH),
+        error=cut(entry.error, TEXT_LENGTH),
+        agent=None if entry.agent is None else cut(entry.agent, NAME_LENGTH),
+        tags=tuple(cut(tag, NAME_LENGTH) for tag in entry.tags[:TAGS]),
+        engine_version=cut(entry.engine_version, NAME_LENGTH),
+        digest=cut(entry.digest, DIGEST_LENGTH),
+        code=cut(entry.code, NAME_LENGTH),
+        project=cut(entry.project, NAME_LENGTH),
+        tries=tuple(msgspec.structs.replace(tried, message=cut(tried.message, TEXT_LENGTH)) for tried in entry.tries),
     )
 
 
@@ -152,5 +152,6 @@ def _short(tags: tuple[str, ...]) -> bool:
     return len(tags) <= TAGS and all(len(tag) <= NAME_LENGTH for tag in tags)
 
 
-def _cut(text: str, length: int) -> str:
+def cut(text: str, length: int) -> str:
+    """The text itself where it is short enough; else its beginning, with a mark that it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"

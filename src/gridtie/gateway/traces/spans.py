@@ -14,7 +14,7 @@ import msgspec
 from gridtie.config import address
 from gridtie.gateway.traces.prompt import messages
 from gridtie.gateway.traces.trace import Finished, Leg
-from gridtie.ledger.entry import Entry, bounded
+from gridtie.ledger.entry import TEXT_LENGTH, Entry, bounded, cut
 from gridtie.providers.target import Target
 
 Value = str | bool | int | float | list[str]
@@ -109,6 +109,7 @@ def _request(finished: Finished, entry: Entry) -> Span:
 
 def _attempt(finished: Finished, entry: Entry, leg: Leg, *, last: bool) -> Span:
     target, tried = leg.planned.target, leg.tried
+    message = cut(tried.message, TEXT_LENGTH)
     operation = _OPERATIONS.get(finished.trace.dialect, "chat")
     failed = tried.outcome not in _NO_FAILURE
     attributes: dict[str, Value] = {
@@ -123,7 +124,7 @@ def _attempt(finished: Finished, entry: Entry, leg: Leg, *, last: bool) -> Span:
         **_place(target),
         **(_answer(finished, entry, leg) if last and entry.target == target.id else {}),
         **({"error.type": tried.outcome} if failed else {}),
-        **({"gridtie.error": tried.message} if tried.message else {}),
+        **({"gridtie.error": message} if message else {}),
     }
     return Span(
         name=f"{operation} {target.model}",
@@ -132,7 +133,7 @@ def _attempt(finished: Finished, entry: Entry, leg: Leg, *, last: bool) -> Span:
         start=_unix(finished, leg.started),
         end=_unix(finished, leg.started + tried.duration),
         attributes=attributes,
-        error=tried.message if failed else None,
+        error=message if failed else None,
     )
 
 

@@ -176,7 +176,9 @@ def test_how_a_request_ended_is_told(
 
 
 def test_long_names_are_cut_as_in_the_ledger() -> None:
-    server, *_ = made((TARGET, OK), entry=replace(ENTRY, agent="x" * 1000, error="y" * 1000, code="z"))
+    failed = replace(OK, outcome="broken", message="z" * 1000)
+    server, attempt = made((TARGET, failed), entry=replace(ENTRY, agent="x" * 1000, error="y" * 1000, code="z"))
 
     assert len(str(server.attributes["gridtie.agent"])) == 64
-    assert len(str(server.attributes["gridtie.error"])) == 300
+    assert len(str(server.attributes["gridtie.error"])) == len(str(attempt.attributes["gridtie.error"])) == 300
+    assert attempt.error == attempt.attributes["gridtie.error"]
