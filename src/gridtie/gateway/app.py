@@ -149,7 +149,7 @@ class App:
         head.key = key = self._keys.lookup(sent) if sent else None
         if route.public:
             if key is None and sent and (bounded := self._keys.bounded(sent)) and not bounded.over(time()):
-                head.key = bounded.key
+                head.key, head.loaded = bounded.key, self._of_key(bounded)
             return True
         if key is None:
             bounded = self._keys.bounded(sent) if sent else None

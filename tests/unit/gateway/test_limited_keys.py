@@ -297,6 +297,24 @@ class TestEnds:
 
         assert run(ask) == [200, 401]
 
+    @pytest.mark.parametrize("length", [{}, {"content-length": "0"}])
+    def test_where_no_key_is_wanted_one_that_has_ended_is_none_on_an_open_connection_too(
+        self, tmp_path: Path, length: dict[str, str]
+    ) -> None:
+        async def ask() -> list[str]:
+            async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+                await limited(station, admin=True, expires=stamp(time.time() + 2))
+                wire = await station.connect()
+                found = []
+                for pause in (0.0, 2.1):
+                    await asyncio.sleep(pause)
+                    station.router.ledger.fault = "/var/lib/gridtie is full"
+                    await wire.send(request(path="/readyz", port=station.port, key=OTHER_KEY, headers=length))
+                    found += (await wire.answered()).json["reasons"]
+                return found
+
+        assert run(ask) == ["/var/lib/gridtie is full", "requests cannot be metered; the router's log says why"]
+
     def test_a_rotated_key_works_beside_the_new_one_and_counts_with_it(self, tmp_path: Path) -> None:
         async def ask() -> tuple[list[int], list[Any]]:
             async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
