@@ -25,6 +25,11 @@ def parse_env(text: str) -> dict[str, str]:
     return {name: value[1:-1] if value.startswith("'") else value for name, _, value in pairs}
 
 
+def as_text(settings: dict[str, Any]) -> dict[str, str]:
+    """Settings as an inventory gives them; a variable that nothing was written behind is an empty one."""
+    return {name: "" if value is None else str(value) for name, value in settings.items()}
+
+
 def render_env(settings: dict[str, str]) -> str:
     """The text of an .env file. Values are quoted so that Compose takes them as they are; ValueError for one that
     cannot be written so.

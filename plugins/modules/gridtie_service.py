@@ -114,7 +114,7 @@ def main() -> None:
         del os.environ[name]
     settings = {
         **gridtie_compose.current_settings(given["directory"]),
-        **{name: str(value) for name, value in given["settings"].items()},
+        **gridtie_compose.as_text(given["settings"]),
         "COMPOSE_PROJECT_NAME": given["project"],
     }
     name = f"{given['project']}-{given['service']}-1"

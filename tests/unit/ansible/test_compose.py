@@ -25,6 +25,13 @@ def test_settings_survive_being_written_and_read() -> None:
     assert compose.parse_env(compose.render_env(settings)) == settings
 
 
+def test_a_setting_that_nothing_was_written_behind_is_empty() -> None:
+    assert compose.as_text({"GRIDTIE_TRACES_ENDPOINT": None, "GRIDTIE_PORT": 8484}) == {
+        "GRIDTIE_TRACES_ENDPOINT": "",
+        "GRIDTIE_PORT": "8484",
+    }
+
+
 @pytest.mark.parametrize("value", ["it's", "two\nlines", "back\\slash"])
 def test_a_value_that_the_file_cannot_hold_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="GRIDTIE_X holds"):

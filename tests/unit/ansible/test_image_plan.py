@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,6 +14,8 @@ from typing import Any
 import jinja2
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
 from plugins.action.gridtie_image import read_tree
 from plugins.module_utils import gridtie_image_plan as plan
 
@@ -120,6 +123,17 @@ def test_a_router_that_sends_traces_has_another_image_with_more_requirements() -
     assert traces["files"]["router.lock"] == b"a==1\nb==2\n"
     assert plain["reference"] == steps("router")[-1]["reference"] != traces["reference"]
     assert plan.steps(TREE, ARTEFACTS, "service", DEBIAN, {**settings, "traces": True}) == steps("service")
+
+
+@pytest.mark.parametrize("role", ["router/tasks/image.yml", "preflight/tasks/main.yml"])
+@pytest.mark.parametrize(("endpoint", "traces"), [("http://collector:4318", True), ("", False), (None, False)])
+def test_traces_are_sent_where_an_address_stands_behind_their_variable(
+    role: str, endpoint: str | None, traces: bool
+) -> None:
+    (text,) = re.findall(r'^ +traces: "(.*)"$', (ROOT / "roles" / role).read_text(), re.MULTILINE)
+    templar = Templar(loader=DataLoader(), variables={"gridtie_traces_endpoint": endpoint})
+
+    assert templar.template(trust_as_template(text)) is traces
 
 
 def test_the_service_is_made_of_the_images_that_stations_run() -> None:
