@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -14,8 +15,10 @@ from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.package import conversation_of
 from gridtie.dialects.types import Untranslatable
 
-# Characters of all its texts; what comes after is cut off. Stores of traces bound an attribute as well.
+# Characters of all its texts, ids and names; what comes after is cut off. Stores of traces bound an attribute as well.
 MOST_TEXT = 32 * 1024
+# Messages and parts of messages: an empty one is longer as JSON than what the client wrote.
+MOST_PARTS = 1024
 
 # Of what is no conversation: where its text stands.
 _FIELDS = ("prompt", "input")
@@ -26,23 +29,29 @@ _decode = msgspec.json.Decoder().decode
 
 def messages(facts: Facts) -> str:
     """As JSON; "" where it cannot be read. Images are named and not shown."""
-    left = _Left(MOST_TEXT)
+    left = _Left(MOST_TEXT, MOST_PARTS)
     read = READERS.get(facts.dialect)
     try:
         if read is None:
-            said = [{"role": "user", "parts": [_text(text, left)]} for text in _texts(facts)]
+            said = [{"role": "user", "parts": [_text(text, left)]} for text in takewhile(left.more, _texts(facts))]
         else:
-            said = [_message(message, left) for message in conversation_of(facts, read).messages]
+            conversation = conversation_of(facts, read)
+            said = [_message(message, left) for message in takewhile(left.more, conversation.messages)]
         return _encode(said).decode()
     except (Untranslatable, *UNREADABLE, ValueError):
         return ""
 
 
 class _Left:
-    """How much text there is room for."""
+    """How much text there is room for, and how many messages and parts."""
 
-    def __init__(self, characters: int) -> None:
-        self._characters = characters
+    def __init__(self, characters: int, parts: int) -> None:
+        self._characters, self._parts = characters, parts
+
+    def more(self, _: object) -> bool:
+        """Whether there is room for one more, which takes it."""
+        self._parts -= 1
+        return self._parts >= 0
 
     def cut(self, text: str) -> str:
         found = text[: self._characters]
@@ -53,9 +62,10 @@ class _Left:
 def _message(message: Message, left: _Left) -> dict[str, Any]:
     if message.role == "tool":
         answer = left.cut("".join(_decode(part.text) for part in message.parts if isinstance(part, Text)))
-        parts: list[dict[str, Any]] = [{"type": "tool_call_response", "id": message.call_id, "response": answer}]
+        call = left.cut(message.call_id)
+        parts: list[dict[str, Any]] = [{"type": "tool_call_response", "id": call, "response": answer}]
     else:
-        parts = [_part(part, left) for part in message.parts]
+        parts = [_part(part, left) for part in takewhile(left.more, message.parts)]
     return {"role": message.role, "parts": parts}
 
 
@@ -65,7 +75,8 @@ def _part(part: Part, left: _Left) -> dict[str, Any]:
     if isinstance(part, Thought):
         return {"type": "reasoning", "content": "" if part.redacted else left.cut(_decode(part.text))}
     if isinstance(part, Call):
-        return {"type": "tool_call", "id": part.id, "name": part.name, "arguments": left.cut(part.arguments)}
+        id, name = left.cut(part.id), left.cut(part.name)
+        return {"type": "tool_call", "id": id, "name": name, "arguments": left.cut(part.arguments)}
     return {"type": part.kind if isinstance(part, Opaque) else "image"}
 
 

@@ -74,5 +74,27 @@ def test_long_texts_are_cut_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each["parts"] for each in found] == [[text("x" * 7)], [text("y" * 3)]]
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        [{"role": "user", "content": ""}] * 50_000,
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/"}}] * 50_000}],
+        [{"role": "assistant", "tool_calls": [{"id": "x" * 100_000, "function": {"name": "f", "arguments": "{}"}}]}],
+        [{"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f" * 100_000, "arguments": "{}"}}]}],
+        [{"role": "tool", "tool_call_id": "x" * 100_000, "content": "2"}],
+    ],
+    ids=["messages", "parts", "id", "name", "id of an answer"],
+)
+def test_no_form_of_a_prompt_makes_an_attribute_without_measure(sent: list[dict[str, Any]]) -> None:
+    """A collector that refuses a batch for its size would lose the spans of everybody in it."""
+    found = messages(read(json.dumps({"messages": sent}).encode()))
+
+    assert 0 < len(found) < 100_000
+
+
+def test_a_batch_of_texts_is_cut_too() -> None:
+    assert len(messages(read_openai(json.dumps({"input": [""] * 50_000}).encode()))) < 100_000
+
+
 def test_what_cannot_be_read_is_left_out() -> None:
     assert messages(read(b"{}")) == ""
