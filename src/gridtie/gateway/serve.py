@@ -4,6 +4,7 @@
 
 GRIDTIE_CONFIG_DIR     /etc/gridtie: llm_routing.yaml, station.json, keys.json, prices.json, secrets/
 GRIDTIE_STATE_DIR      /var/lib/gridtie: the ledger
+GRIDTIE_DATABASE_FILE  a file with the URL of a PostgreSQL database that several routers share; empty: there is none
 GRIDTIE_LISTEN         127.0.0.1:8484, without TLS: for this machine alone
 GRIDTIE_TLS_LISTEN     such as 0.0.0.0:8443, with TLS by tls/server.pem in the configuration; empty: nowhere
 GRIDTIE_ACCESS_LOG     off: no line per request on standard output
@@ -21,8 +22,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from time import time
 
@@ -48,7 +50,7 @@ from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Reading, Telemetry
 from gridtie.host.audit import of_router
 from gridtie.ledger.ledger import Ledger, LedgerError
-from gridtie.ledger.store import StoreError
+from gridtie.ledger.store import SqliteStore, Store, StoreError
 from gridtie.routing.health import Health
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.plan import Refusal
@@ -81,12 +83,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float
     # Where TLS is listened for; None: nowhere.
     tls: tuple[str, int] | None = None
+    # With the URL of the database that several routers share.
+    database_file: Path | None = None
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
         """Raises ValueError that names the variable, the mistake and what is wanted; nothing of what it holds."""
         host, port = _address("GRIDTIE_LISTEN", environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484"))
         tls = environ.get("GRIDTIE_TLS_LISTEN", "")
+        database = environ.get("GRIDTIE_DATABASE_FILE", "").strip()
         drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25").strip()
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]*)?|\.[0-9]+", drain, re.ASCII):
             raise ValueError(
@@ -103,6 +108,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             access_log=access == "on",
             drain_seconds=float(drain),
             tls=_address("GRIDTIE_TLS_LISTEN", tls) if tls else None,
+            database_file=Path(database) if database else None,
         )
 
 
@@ -146,7 +152,7 @@ class Router:
         proxies = ProxySettings(environ)
         self.settings = Settings(options.config_dir)
         loaded = self.settings.current
-        self.ledger = Ledger(options.state_dir, loaded.prices)
+        self.ledger = Ledger(options.state_dir, loaded.prices, open_store=_store(options.database_file, environ))
         self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
@@ -293,6 +299,21 @@ class Router:
         yield "gridtie_ledger_fault", (), bool(self.ledger.fault)
         yield "gridtie_config_error", (), bool(loaded.error)
         yield from self._machine
+
+
+def _store(database_file: Path | None, environ: Mapping[str, str]) -> Callable[[Path], Store]:
+    """What opens the ledger's store. Raises ValueError for a file that names no database that may be used."""
+    if database_file is None:
+        return SqliteStore
+    try:
+        # Only where it is asked for: the driver takes ten megabytes of memory.
+        from gridtie.ledger.postgres import address
+        from gridtie.ledger.postgres.store import PostgresStore
+    except ImportError as error:
+        raise ValueError(
+            f"GRIDTIE_DATABASE_FILE is set, and the driver is not here ({error}); install gridtie[postgres]"
+        ) from error
+    return partial(PostgresStore, address.read(database_file, environ))
 
 
 def _port(server: asyncio.Server) -> int:
