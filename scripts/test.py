@@ -44,7 +44,7 @@ LONGEST_FIRST = (
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
 
 # Unit tests that are skipped where there is no PostgreSQL.
-STORES = ("tests/unit/ledger/test_store.py", "tests/unit/ledger/postgres")
+STORES = ("tests/unit/ledger/test_store.py", "tests/unit/ledger/postgres", "tests/unit/gateway/test_replica.py")
 
 # As tests/standins/chromium.py looks for it.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

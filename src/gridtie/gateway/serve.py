@@ -22,16 +22,17 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from time import time
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 
 from gridtie.config.problems import ConfigError
+from gridtie.config.schema import Budget
 from gridtie.gateway.admin import Admin
 from gridtie.gateway.app import App
 from gridtie.gateway.audited import Audited
@@ -46,11 +47,12 @@ from gridtie.gateway.machine_readings import FILE as READINGS
 from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
+from gridtie.gateway.share import Share
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Reading, Telemetry
 from gridtie.host.audit import of_router
 from gridtie.ledger.ledger import Ledger, LedgerError
-from gridtie.ledger.store import SqliteStore, Store, StoreError
+from gridtie.ledger.store import SqliteStore, StoreError
 from gridtie.routing.health import Health
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.plan import Refusal
@@ -59,6 +61,9 @@ from gridtie.routing.state import State
 from gridtie.upstream.connection_pool import ConnectionPool
 from gridtie.upstream.origin import ProxySettings
 from gridtie.upstream.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from gridtie.gateway.replica import Replica
 
 log = logging.getLogger("gridtie.router")
 
@@ -152,8 +157,11 @@ class Router:
         proxies = ProxySettings(environ)
         self.settings = Settings(options.config_dir)
         loaded = self.settings.current
-        self.ledger = Ledger(options.state_dir, loaded.prices, open_store=_store(options.database_file, environ))
-        self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
+        self._replica = replica = _replica(options, environ)
+        open_store = SqliteStore if replica is None else replica.open
+        self.ledger = Ledger(options.state_dir, loaded.prices, open_store=open_store)
+        counted = self.ledger.spent if replica is None else replica.counted
+        self.state = State(spent=lambda budget: counted(budget, time()))
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._readings)
@@ -179,13 +187,17 @@ class Router:
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
         self._servers: list[asyncio.Server] = []
         self._watch: asyncio.Task[None] | None = None
+        self._dividing: asyncio.Task[None] | None = None
         self.app: App
         self.port = 0
         # 0: TLS is not spoken.
         self.tls_port = 0
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the address cannot be had."""
+        """Listen. Raises OSError where the address cannot be had, and `StoreError`."""
+        if self._replica is not None:
+            self._replica.update(_budgets(self.settings.current))
+            await self._replica.start(self.ledger, self.state, self._divided)
         self.port, self.tls_port = await self._bind()
         own = (*self.admin.routes(), *self.dashboard.routes())
         routes = [*own, *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
@@ -273,11 +285,24 @@ class Router:
         self.sweeper.stop()
         self.pool.close()
         self._access_log.flush()
+        await self.release()
+
+    async def release(self) -> None:
+        """Let go of the ledger, and of what is shared with other routers; idempotent."""
+        if self._replica is not None:
+            await self._replica.close()
         await asyncio.to_thread(self.ledger.close)
+
+    def _divided(self, share: Share) -> None:
+        """Told by the loop's own thread."""
+        self._dividing = self._loop.create_task(self.settings.divide(share), name="divide limits")
 
     def _reloaded(self, loaded: Loaded) -> None:
         self.ledger.prices = loaded.prices
-        self.state.update(loaded.targets.by_id, [*loaded.routing.budgets, *loaded.keys.budgets()])
+        budgets = _budgets(loaded)
+        self.state.update(loaded.targets.by_id, budgets)
+        if self._replica is not None:
+            self._replica.update(budgets)
         self.health.update(loaded.targets.by_id)
         self.kept.reload(loaded.routing.responses, loaded.keys.holders())
         self.app.reload(loaded)
@@ -298,22 +323,27 @@ class Router:
         yield "gridtie_ledger_pending", (), self.ledger.pending
         yield "gridtie_ledger_fault", (), bool(self.ledger.fault)
         yield "gridtie_config_error", (), bool(loaded.error)
+        if self._replica is not None:
+            yield from self._replica.readings()
         yield from self._machine
 
 
-def _store(database_file: Path | None, environ: Mapping[str, str]) -> Callable[[Path], Store]:
-    """What opens the ledger's store. Raises ValueError for a file that names no database that may be used."""
-    if database_file is None:
-        return SqliteStore
+def _replica(options: Options, environ: Mapping[str, str]) -> Replica | None:
+    """What this router has where it is one of several. Raises ValueError for a database that may not be used."""
+    if options.database_file is None:
+        return None
     try:
         # Only where it is asked for: the driver takes ten megabytes of memory.
-        from gridtie.ledger.postgres import address
-        from gridtie.ledger.postgres.store import PostgresStore
+        from gridtie.gateway.replica import Replica
     except ImportError as error:
         raise ValueError(
             f"GRIDTIE_DATABASE_FILE is set, and the driver is not here ({error}); install gridtie[postgres]"
         ) from error
-    return partial(PostgresStore, address.read(database_file, environ))
+    return Replica(options.database_file, environ)
+
+
+def _budgets(loaded: Loaded) -> list[Budget]:
+    return [*loaded.routing.budgets, *loaded.keys.budgets()]
 
 
 def _port(server: asyncio.Server) -> int:
@@ -341,10 +371,14 @@ async def run(environ: Mapping[str, str]) -> int:
         return EXIT_CANNOT_RUN
     try:
         await router.start()
+    except StoreError as error:
+        _complain(str(error))
+        await router.release()
+        return EXIT_CANNOT_RUN
     except OSError as error:
         where = " or ".join(f"{host}:{port}" for host, port in _listened(options))
         _complain(f"cannot listen on {where}: {error.strerror}; free it, or set GRIDTIE_LISTEN and GRIDTIE_TLS_LISTEN")
-        await asyncio.to_thread(router.ledger.close)
+        await router.release()
         return EXIT_CANNOT_RUN
     gc.collect()
     gc.freeze()

@@ -65,6 +65,9 @@ class State:
         self._budget_left = _BudgetLeft(self)
         self._budgets: dict[str, Budget] = {}
         self._reserved: dict[str, float] = {}
+        # Budgets that decisions have looked at, and those of which something was reserved, since `demand` was asked.
+        self._asked: set[str] = set()
+        self._taken: set[str] = set()
         self._sessions = Sessions()
         # Told the id of a local target that could not be reached; the probes look at once then.
         self.on_failure: Callable[[str], None] | None = None
@@ -148,6 +151,7 @@ class State:
         self._provider_in_flight[provider] = self._provider_in_flight.get(provider, 0) + 1
         for budget in attempt.budgets:
             self._reserved[budget] = self._reserved.get(budget, 0.0) + attempt.reserve_usd
+            self._taken.add(budget)
         return Lease(self, attempt)
 
     def _give_back(self, attempt: PlannedAttempt) -> None:
@@ -213,6 +217,17 @@ class State:
         spent = self._spent(budget) if self._spent is not None else 0.0
         return budget.usd - spent - self._reserved.get(name, 0.0)
 
+    def reserved(self, name: str) -> float:
+        """US dollars of a budget that are held for what is in flight."""
+        return self._reserved.get(name, 0.0)
+
+    def demand(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Budgets that requests asked for in vain, and those that gave, since this was last called."""
+        asked, taken = frozenset(self._asked), frozenset(self._taken)
+        self._asked.clear()
+        self._taken.clear()
+        return asked - taken, taken
+
     # What is learnt
 
     def succeeded(self, target_id: str) -> None:
@@ -270,6 +285,7 @@ class _BudgetLeft(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         if name not in self._state._budgets:
             raise KeyError(name)
+        self._state._asked.add(name)
         return self._state.budget_left(name)
 
     def __iter__(self) -> Iterator[str]:

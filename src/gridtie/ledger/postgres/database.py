@@ -48,7 +48,7 @@ class Database:
         self._clock_told = False
         self._guard = threading.RLock()
         self._connection: _Connection | None = None
-        self._pause, self._retry_at, self._fault = 0.0, 0.0, ""
+        self._pause, self._retry_at, self.fault = 0.0, 0.0, ""
         with self._guard:
             self._connect(patience=_NAME_SECONDS)
 
@@ -93,13 +93,13 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
                 self._connection = None
-            self._retry_at, self._fault = float("inf"), "closed"
+            self._retry_at, self.fault = float("inf"), "closed"
 
     # Connecting
 
     def _connected_again(self) -> _Connection:
         if monotonic() < self._retry_at:
-            raise StoreError(f"{self.address.shown}: {self._fault}")
+            raise StoreError(f"{self.address.shown}: {self.fault}")
         try:
             connection = self._connect(patience=0.0)
         except StoreError as error:
@@ -111,7 +111,7 @@ class Database:
     def _lost(self, why: str) -> None:
         if not self._pause:
             log.error("the database %s cannot be used: %s", self.address.shown, why)
-        self._fault = why
+        self.fault = why
         self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LAST_PAUSE)
         self._retry_at = monotonic() + self._pause
         if self._connection is not None:
@@ -140,7 +140,7 @@ class Database:
             connection.close()
             raise
         self._connection = connection
-        self._pause, self._fault = 0.0, ""
+        self._pause, self.fault = 0.0, ""
         return connection
 
     def _claim(self, cursor: Cursor, patience: float) -> None:

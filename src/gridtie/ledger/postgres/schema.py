@@ -39,6 +39,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE UNIQUE INDEX requests_by_number ON gridtie.requests (replica, number);
     CREATE INDEX requests_by_time ON gridtie.requests (time);
+    CREATE INDEX requests_that_cost ON gridtie.requests (time) WHERE spent_usd > 0;
 
     -- Cloud attempts without their request's end: in flight, or cut off by the end of the process.
     CREATE TABLE gridtie.attempts (
@@ -70,7 +71,7 @@ MIGRATIONS: tuple[str, ...] = (
       removal json NOT NULL
     );
 
-    -- What a replica may spend of a budget in a period, all in all.
+    -- What a replica may spend of a budget in the period that starts then, all in all.
     CREATE TABLE gridtie.leases (
       budget text NOT NULL,
       start double precision NOT NULL,

@@ -10,6 +10,7 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -194,6 +195,9 @@ class PostgresStore:
         self._behind = False
 
     def close(self) -> None:
+        # From now on nothing is shared with this replica.
+        with suppress(StoreError), self.database.transaction() as cursor:
+            cursor.execute("UPDATE gridtie.replicas SET seen = '-infinity' WHERE name = %s", (self.replica,))
         self.database.close()
         self._copy.close()
 

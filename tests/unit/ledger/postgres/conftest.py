@@ -9,7 +9,10 @@ import pytest
 
 from gridtie.ledger.postgres.address import Address, read
 from gridtie.ledger.postgres.store import PostgresStore
+from standins.fixtures import authority
 from standins.postgresql import Server
+
+__all__ = ["authority"]
 
 Open = Callable[[str], PostgresStore]
 

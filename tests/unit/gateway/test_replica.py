@@ -1,0 +1,215 @@
+"""Routers that share a budget never overdraw it, whoever is killed, and use nearly all of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from gridtie.config.schema import Budget
+from gridtie.gateway import replica as module
+from gridtie.gateway.replica import Replica
+from gridtie.gateway.share import Share
+from gridtie.ledger import Ledger
+from gridtie.ledger.store import StoreError
+from gridtie.providers.target import Target
+from gridtie.routing.plan import PlannedAttempt
+from gridtie.routing.state import State
+from standins.ledger import PRICES, cloud
+from standins.postgresql import Server
+from standins.router import run
+
+BUDGET = Budget(name="team", usd=20.0, period="month")
+TARGET = Target(id="openai/m", provider="openai", model="m", locality="cloud", dialect="openai", base_url="http://x")
+EPSILON = 1e-9
+
+
+class Router:
+    """As much of one as spends money."""
+
+    def __init__(self, directory: Path, url: str) -> None:
+        directory.mkdir(exist_ok=True)
+        (directory / "database").write_text(url)
+        self.replica = Replica(directory / "database", {})
+        self.ledger = Ledger(directory / "state", PRICES, open_store=self.replica.open)
+        self.state = State(spent=lambda budget: self.replica.counted(budget, time.time()))
+        self.state.update({TARGET.id: TARGET}, [BUDGET])
+        self.replica.update([BUDGET])
+        self.shares: list[Share] = []
+        self._dice = random.Random(directory.name)
+        self._count = 0
+        self._begun = time.time_ns()
+
+    async def start(self) -> None:
+        await self.replica.start(self.ledger, self.state, self.shares.append)
+
+    @property
+    def left(self) -> float:
+        return self.state.snapshot(0.0).budget_left["team"]
+
+    async def ask(self, most: float) -> bool:
+        """One request that may cost so much, and costs some of it; False where there is no money for it."""
+        self._count += 1
+        id = f"{self.replica._store.replica}-{self._begun}-{self._count}"
+        attempt = PlannedAttempt(target=TARGET, reason="", reserve_usd=most, budgets=("team",))
+        reserved = self.state.reserve(attempt) if most <= self.left else None
+        if reserved is None:
+            return False
+        now = time.time()
+        self.ledger.begin(id, TARGET.id, now, key="k", environment="dev", reserve_usd=most)
+        await asyncio.sleep(self._dice.random() * 0.01)
+        self.ledger.record(cloud(id, time=now, cost_usd=most * self._dice.random(), reserved_usd=most))
+        reserved.release()
+        return True
+
+    async def spend(self, until: float) -> None:
+        while time.monotonic() < until:
+            if not await self.ask(self._dice.choice((0.01, 0.05, 0.2))):
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        await self.replica.close()
+        await asyncio.to_thread(self.ledger.close)
+
+    def kill(self) -> None:
+        """It is gone between two instructions: nothing is given back, nothing drained."""
+        task, store = self.replica._task, self.replica._store
+        if task is not None:
+            task.cancel()
+        self.ledger._store = _Gone()  # type: ignore[assignment]
+        assert store.database._connection is not None
+        store.database._connection.close()
+        store._copy.close()
+        self.ledger._journal.close()
+        os.close(self.ledger._lock)
+
+
+class _Gone:
+    def save(self, records: object) -> None:
+        raise StoreError("gone")
+
+    def refresh(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ROUND_SECONDS", 0.05)
+
+
+def spent(server: Server, url: str) -> float:
+    ((usd,),) = server.run(
+        "SELECT coalesce((SELECT sum(spent_usd) FROM gridtie.requests), 0) "
+        "+ coalesce((SELECT sum(reserve_usd) FROM gridtie.attempts), 0)",
+        url,
+    )
+    return float(usd)  # type: ignore[arg-type]
+
+
+def test_three_routers_of_which_one_is_killed_and_comes_back_never_overdraw(
+    tmp_path: Path, postgresql_server: Server
+) -> None:
+    url = postgresql_server.database()
+
+    async def main() -> float:
+        routers = [Router(tmp_path / name, url) for name in "abc"]
+        for router in routers:
+            await router.start()
+        until = time.monotonic() + 1.5
+        work = [asyncio.create_task(router.spend(until)) for router in routers for _ in range(4)]
+        await asyncio.sleep(0.4)
+        for task in work[:4]:
+            task.cancel()
+        routers[0].kill()
+        await asyncio.gather(*work, return_exceptions=True)
+        # What the killed one had leased is nobody's until it comes back.
+        routers[0] = Router(tmp_path / "a", url)
+        await routers[0].start()
+        until = time.monotonic() + 4.0
+        await asyncio.gather(*(router.spend(until) for router in routers))
+        for router in routers:
+            await router.stop()
+        return spent(postgresql_server, url)
+
+    total = run(main, 60.0)
+    assert total <= BUDGET.usd + EPSILON
+    assert total >= 0.9 * BUDGET.usd
+
+
+def test_a_database_that_is_down_leaves_what_was_leased_and_no_more(tmp_path: Path, postgresql_server: Server) -> None:
+    url = postgresql_server.database()
+
+    async def main() -> tuple[float, float]:
+        one, two = Router(tmp_path / "1", url), Router(tmp_path / "2", url)
+        await one.start()
+        await two.start()
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(postgresql_server.let_in, "ledger", False)
+        await asyncio.sleep(0.2)
+        before = one.left
+        while await one.ask(0.1):
+            pass
+        after = one.left
+        await asyncio.to_thread(postgresql_server.let_in, "ledger", True)
+        async with asyncio.timeout(30):
+            while not await one.ask(0.1):
+                await asyncio.sleep(0.05)
+        await one.stop()
+        await two.stop()
+        return before, after
+
+    before, after = run(main, 60.0)
+    assert 0.5 < before < BUDGET.usd / 2
+    assert 0.0 <= after < 0.1
+    assert spent(postgresql_server, url) <= BUDGET.usd + EPSILON
+
+
+def test_one_that_needs_more_than_its_lease_soon_has_it(tmp_path: Path, postgresql_server: Server) -> None:
+    url = postgresql_server.database()
+
+    async def main() -> bool:
+        one, two = Router(tmp_path / "1", url), Router(tmp_path / "2", url)
+        await one.start()
+        await two.start()
+        first = await one.ask(15.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(20):
+                while not await one.ask(15.0):
+                    await asyncio.sleep(0.05)
+                return not first
+        return False
+
+    assert run(main, 60.0)
+
+
+def test_a_router_that_stops_gives_back_and_the_others_share_anew(tmp_path: Path, postgresql_server: Server) -> None:
+    url = postgresql_server.database()
+
+    async def main() -> list[Share]:
+        one, two = Router(tmp_path / "1", url), Router(tmp_path / "2", url)
+        await one.start()
+        await two.start()
+        async with asyncio.timeout(20):
+            while not one.shares:
+                await asyncio.sleep(0.02)
+            await two.stop()
+            while one.left < BUDGET.usd:
+                await asyncio.sleep(0.02)
+        shares = one.shares
+        await one.stop()
+        return shares
+
+    shares = run(main, 60.0)
+    assert [share.count for share in shares] == [2, 1]
+
+
+def test_parts_add_up_to_the_whole_and_none_is_nothing() -> None:
+    for whole in (1, 2, 7, 60):
+        for count in (1, 2, 3, 5):
+            parts = [Share(count, place).part(whole) for place in range(count)]
+            assert sum(parts) == max(whole, count)
+            assert min(parts) >= 1
