@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gridtie.host import keys
 from standins.ledger import NOON
 from standins.postgresql import Server, postgresql_server
 from standins.process import PATIENCE_S, Process, process
@@ -111,6 +112,33 @@ def test_two_routers_do_not_overdraw_a_budget(tmp_path: Path, url: Path, postgre
     assert statuses == {200, 402}
     assert answered > 2
     assert 0.0 < float(spent) <= 0.002 + 1e-9  # type: ignore[arg-type]
+
+
+async def until_key_is(status: int, key: str, router: Process) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await router.get("/gridtie/key", key)).status_code != status:
+            await asyncio.sleep(0.1)
+
+
+def test_a_key_that_is_made_and_taken_away_at_one_router_is_so_at_the_other(
+    tmp_path: Path, url: Path, postgresql_server: Server
+) -> None:
+    async def main() -> None:
+        rules = routing("http://127.0.0.1:1/v1", use="[local]")
+        async with replica(tmp_path / "1", url, rules) as one, replica(tmp_path / "2", url, rules) as two:
+            ann = await asyncio.to_thread(keys.add, one.config, "ann", ["dev"])
+            await until_key_is(200, ann, two)
+            await asyncio.to_thread(postgresql_server.stop)
+            bob = await asyncio.to_thread(keys.add, one.config, "bob", ["dev"])
+            await until_key_is(200, bob, one)
+            assert (await two.get("/gridtie/key", ann)).status_code == 200
+            await asyncio.to_thread(postgresql_server.start)
+            await until_key_is(200, bob, two)
+            await asyncio.to_thread(keys.revoke, one.config, "ann")
+            await until_key_is(401, ann, two)
+            assert (await two.get("/gridtie/key")).status_code == 200
+
+    run(main, LIMIT_S)
 
 
 def test_a_database_that_cannot_be_used_is_told_before_anything_is_listened_to(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from time import time
 
@@ -14,6 +14,7 @@ from gridtie.gateway.telemetry import Reading
 from gridtie.ledger.budget import period_end, period_start
 from gridtie.ledger.ledger import Ledger
 from gridtie.ledger.postgres import address
+from gridtie.ledger.postgres.keys import SharedKeys
 from gridtie.ledger.postgres.leases import SPARE, Lease, Leases, Period, Round, Wish
 from gridtie.ledger.postgres.store import PostgresStore
 from gridtie.ledger.store import StoreError
@@ -36,6 +37,7 @@ class Replica:
         self._address = address.read(database_file, environ)
         self._store: PostgresStore
         self._leases: Leases
+        self.keys: SharedKeys
         self._ledger: Ledger
         self._state: State
         self._budgets: list[Budget] = []
@@ -44,13 +46,15 @@ class Replica:
         # By budget: how much more than usual is needed.
         self._demand: dict[str, float] = {}
         self._share = WHOLE
-        self._divided: Callable[[Share], None] = lambda _: None
+        self._divided: Callable[[Share], None]
+        self._moved: Callable[[], Awaitable[None]]
         self._task: asyncio.Task[None] | None = None
 
     def open(self, path: Path) -> PostgresStore:
         """The ledger's store. Raises `StoreError` and OSError."""
         self._store = PostgresStore(self._address, path)
         self._leases = Leases(self._store.database)
+        self.keys = SharedKeys(self._store.database, path.with_name("keys-handed-over.json"))
         return self._store
 
     def update(self, budgets: list[Budget]) -> None:
@@ -63,12 +67,14 @@ class Replica:
         leased = 0.0 if held is None else held.usd
         return budget.usd - leased + self._ledger.spent(budget, now)
 
-    async def start(self, ledger: Ledger, state: State, divided: Callable[[Share], None]) -> None:
-        """Have leases before the first request comes. `divided` is told whenever there are more or fewer routers.
+    async def start(
+        self, ledger: Ledger, state: State, divided: Callable[[Share], None], moved: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Have leases before the first request comes. Raises `StoreError`.
 
-        Raises `StoreError`.
+        `divided` is told whenever there are more or fewer routers, `moved` whenever another one's keys have changed.
         """
-        self._ledger, self._state, self._divided = ledger, state, divided
+        self._ledger, self._state, self._divided, self._moved = ledger, state, divided, moved
         await self._round()
         self._task = asyncio.get_running_loop().create_task(self._rounds(), name="leases")
 
@@ -110,6 +116,8 @@ class Replica:
             self._shrink(wish)
         found = await asyncio.to_thread(self._leases.exchange, self._wishes())
         self._apply(found)
+        if await asyncio.to_thread(self.keys.moved):
+            await self._moved()
 
     def _note_demand(self) -> None:
         in_vain, _ = self._state.demand()

@@ -196,8 +196,10 @@ class Router:
     async def start(self) -> None:
         """Listen. Raises OSError where the address cannot be had, and `StoreError`."""
         if self._replica is not None:
+            self.settings.merged_keys = self._replica.keys.merged
+            await self.settings.reload()
             self._replica.update(_budgets(self.settings.current))
-            await self._replica.start(self.ledger, self.state, self._divided)
+            await self._replica.start(self.ledger, self.state, self._divided, self.settings.reload)
         self.port, self.tls_port = await self._bind()
         own = (*self.admin.routes(), *self.dashboard.routes())
         routes = [*own, *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]

@@ -26,7 +26,7 @@ from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
 from gridtie.gateway.allowance import Allowance
 from gridtie.gateway.certificate import DIRECTORY as CERTIFICATES
-from gridtie.gateway.keys import Keys
+from gridtie.gateway.keys import Keys, Merged
 from gridtie.gateway.share import WHOLE, Share
 from gridtie.ledger.prices import Prices, PricesError
 from gridtie.providers.registry import Targets
@@ -92,6 +92,8 @@ class Settings:
         self.directory = directory
         # By which the files are read: see `divide`.
         self._share = WHOLE
+        # What adds the keys of other routers, where there are any: they are there from the next `reload` on.
+        self.merged_keys: Merged | None = None
         self._subscribers: list[Callable[[Loaded], None]] = []
         self._loading = asyncio.Lock()
         rules, rules_error = _attempt(self._rules)
@@ -146,7 +148,7 @@ class Settings:
     # Reading
 
     def _keys(self) -> Keys:
-        return Keys.load(self.directory / KEYS_FILE)
+        return Keys.load(self.directory / KEYS_FILE, self.merged_keys)
 
     def _rules(self) -> _Rules:
         file, share = load(self.directory / ROUTING_FILE), self._share

@@ -46,7 +46,10 @@ class Router:
         self._begun = time.time_ns()
 
     async def start(self) -> None:
-        await self.replica.start(self.ledger, self.state, self.shares.append)
+        async def moved() -> None:
+            self.replica.keys.merged([])
+
+        await self.replica.start(self.ledger, self.state, self.shares.append, moved)
 
     @property
     def left(self) -> float:
@@ -77,14 +80,11 @@ class Router:
         await asyncio.to_thread(self.ledger.close)
 
     def kill(self) -> None:
-        """It is gone between two instructions: nothing is given back, nothing drained."""
-        task, store = self.replica._task, self.replica._store
-        if task is not None:
-            task.cancel()
+        """It is gone between two transactions: nothing is given back, nothing drained any more."""
+        if self.replica._task is not None:
+            self.replica._task.cancel()
         self.ledger._store = _Gone()  # type: ignore[assignment]
-        assert store.database._connection is not None
-        store.database._connection.close()
-        store._copy.close()
+        self.replica._store.database.close()
         self.ledger._journal.close()
         os.close(self.ledger._lock)
 

@@ -71,6 +71,13 @@ MIGRATIONS: tuple[str, ...] = (
       removal json NOT NULL
     );
 
+    -- Keys by name, as keys.json has them: the SHA-256 of a key, and never the key. NULL: it was taken away.
+    CREATE TABLE gridtie.keys (
+      name text PRIMARY KEY,
+      entry json,
+      number bigint NOT NULL DEFAULT nextval('gridtie.numbers')
+    );
+
     -- What a replica may spend of a budget in the period that starts then, all in all.
     CREATE TABLE gridtie.leases (
       budget text NOT NULL,
