@@ -25,8 +25,9 @@ NAMES ?=
 IMAGE ?=
 JUNIT ?=
 BUNDLE ?=
-# What installs Python packages and what provisions hosts both take them from there.
-export GRIDTIE_BUNDLE := $(if $(BUNDLE),$(abspath $(BUNDLE)),$(GRIDTIE_BUNDLE))
+# What installs Python packages and what provisions hosts both take them from there. Make's own functions for paths take
+# one with a space for two, and sticks are called that way.
+export GRIDTIE_BUNDLE := $(if $(BUNDLE),$(if $(filter /%,$(firstword $(BUNDLE))),,$(CURDIR)/)$(BUNDLE),$(GRIDTIE_BUNDLE))
 BASE ?=
 check := $(if $(filter 1 yes true,$(CHECK)),--check --diff)
 record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )

@@ -113,7 +113,7 @@ def faults(found: dict[str, Any]) -> list[str]:
     if kept["complete"] < asked["requests"] or sum(kept.values()) > asked["requests"] + STREAMS:
         lost.append(f"the ledger has {kept}, and {asked['requests']} were answered")
     if found.get("viewers", {}).get("errors"):
-        lost.append(f"{found['viewers']['errors']} viewers were cut off; the last: {found['viewers']['last_error']}")
+        lost.append(f"{found['viewers']['errors']} times a viewer's page failed: {found['viewers']['failures']}")
     told = found.get("prometheus")
     if told and (told["failed"] or told["requests"] != sum(kept.values())):
         lost.append(f"Prometheus has {told}, the ledger {kept}")

@@ -11,6 +11,7 @@ import asyncio
 import itertools
 import json
 import sys
+from collections import Counter
 from time import monotonic
 
 import httpx
@@ -25,7 +26,8 @@ class Seen:
     def __init__(self) -> None:
         self.events = self.answers = self.errors = 0
         self.slowest = 0.0
-        self.last_error = ""
+        # How often each kind of failure came.
+        self.failures: Counter[str] = Counter()
 
 
 async def sign_in(client: httpx.AsyncClient, key: str) -> None:
@@ -66,10 +68,15 @@ async def view(port: int, key: str, seen: Seen, until: float) -> None:
         await sign_in(client, key)
         while monotonic() < until:
             try:
-                await asyncio.gather(watch(client, seen, until), look(client, seen, until))
-            except httpx.HTTPError as error:
+                # A group ends the other one when one fails: a person whose page is begun anew has one, not two.
+                async with asyncio.TaskGroup() as page:
+                    page.create_task(watch(client, seen, until))
+                    page.create_task(look(client, seen, until))
+            except* httpx.HTTPError as group:
                 seen.errors += 1
-                seen.last_error = f"{type(error).__name__}: {error}"
+                seen.failures.update(
+                    str(error).partition("\n")[0] or type(error).__name__ for error in group.exceptions
+                )
                 await asyncio.sleep(1)
 
 

@@ -12,6 +12,9 @@ scenarios    every way in which a machine becomes a station, is one, or stops be
              PART=all, since it takes longer than all of the others together
 kills        the scenarios in which runs are killed, at every point where they can be; only where it is asked for
 pairs        upgrades from the engine of 1.0.0 to this one, both from their sources; only where it is asked for
+bundles      a station without a network is upgraded by a newer bundle and goes back; only where it is asked for
+memory       what the real engine holds in memory, for each small model, at three contexts, alone and four at once, of
+             which integration has one model; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
 """
 
@@ -40,6 +43,8 @@ LONGEST_FIRST = (
     "test_bundle", "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_ci", "test_firewall",
     "test_bad_input", "test_observability", "test_mirror",
 )  # fmt: skip
+# What a part of its own runs.
+APART = ("test_bundle_upgrade",)
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
 
@@ -121,7 +126,7 @@ def scenarios() -> bool:
 
 def longest_first() -> list[str]:
     """The lab's files in the order in which they are begun."""
-    names = [path.stem for path in sorted((CHECKOUT / LAB).glob("test_*.py"))]
+    names = [path.stem for path in sorted((CHECKOUT / LAB).glob("test_*.py")) if path.stem not in APART]
     names.sort(key=lambda name: LONGEST_FIRST.index(name) if name in LONGEST_FIRST else -1)
     return [f"{LAB}/{name}.py" for name in names]
 
@@ -138,6 +143,19 @@ def pairs() -> bool:
     """The upgrades of the scenarios, from the Ollama of stations of 1.0.0 to the one that is compiled now."""
     upgrades = (f"{LAB}/test_upgrade.py", "-n", "0", "--timeout", "1800")
     return container_engine() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
+
+
+def bundles() -> bool:
+    """A station from a bundle becomes one of a newer bundle, without a network, and goes back."""
+    files = [f"{LAB}/{name}.py" for name in APART]
+    return container_engine() and pytest("-n", "0", "--timeout", "1800", *files)
+
+
+def memory() -> bool:
+    """Small models examined as long as stations do, and beside the prediction what their servers hold."""
+    with stations() as environment:
+        acceptance = ("-n", "0", "tests/integration/test_acceptance.py")
+        return environment is not None and pytest(*acceptance, **environment, GRIDTIE_TEST_MEMORY="everywhere")
 
 
 def container_engine() -> bool:
@@ -207,7 +225,8 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 
 PARTS: dict[str, Callable[[], bool]] = {
-    part.__name__: part for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, clients)
+    part.__name__: part
+    for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, memory, bundles, clients)
 }  # fmt: skip
 USUAL = ["lint", "unit", "contract", "integration", "lab"]
 # The bare machine is among the scenarios, and so beside them.
@@ -230,7 +249,7 @@ def remarks(asked: list[str]) -> Iterator[str]:
     if chosen(asked) == USUAL:
         yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
     if chosen(asked) == ALL:
-        yield "kills, pairs not run: docs/testing.md has when they were"
+        yield "kills, pairs, memory and bundles: not run; docs/testing.md has when they were"
         yield "clients      two of them, among contract; docs/clients.md has when all were asked"
 
 

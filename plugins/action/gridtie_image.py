@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ..module_utils import gridtie_image_plan as plan
@@ -37,8 +38,9 @@ def revision(root: Path) -> str:
 
 class ActionModule(ActionBase):
     """Arguments: ``name``, ``machine`` (preflight's facts), ``release`` (upstream's image instead of ours), ``prefix``,
-    ``base``, ``mirror_url``, ``artefacts_file`` (what is pinned; empty for the project's own), ``builder`` (the host
-    that makes it for this one, which then only says whether it is ``missing``), ``lock_file``, ``pins`` and
+    ``base``, ``mirror_url``, ``artefacts_file`` (what is pinned; empty for the project's own), ``traces`` (of the
+    router's: whether it is to send such), ``builder`` (the host that makes it for this one, which then only says
+    whether it is ``missing``), ``lock_file``, ``pins`` and
     ``former_pins``, and those of the module that the action does not work out itself.
     """
 
@@ -97,7 +99,11 @@ class ActionModule(ActionBase):
         machine = arguments.pop("machine")
         release, mirror = arguments.pop("release", False), arguments.pop("mirror_url", "")
         variant = arguments.pop("variant", "")
-        settings = {"prefix": arguments.pop("prefix", "gridtie"), "base": arguments.pop("base", "packages")}
+        settings = {
+            "prefix": arguments.pop("prefix", "gridtie"),
+            "base": arguments.pop("base", "packages"),
+            "traces": boolean(arguments.pop("traces", False)),
+        }
         artefacts = artefacts_in(arguments.pop("artefacts_file", ""))
         if release:
             return [plan.release_step(artefacts, mirror, variant)]

@@ -36,7 +36,9 @@ class ActionModule(ActionBase):
                 f"{reference} was not handed over by the host that makes it (no {cache}/index.json)"
             ) from error
         there = self._place(f"~/.ansible/gridtie-parts/{cache.name}")
-        arguments = {"directory": there, "parts": packed["parts"]}
+        arguments: dict[str, Any] = {"directory": there, "parts": packed["parts"]}
+        if self._connection.transport == "local":
+            arguments["nearby"] = str(cache)
         whole = self._execute_module(
             "gridtie.gridtie.gridtie_image_parts", module_args={"state": "there", **arguments}, task_vars=task_vars
         )

@@ -126,7 +126,18 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
             problems.append(
                 {"found": f"{name} is {path!r}", "fix": "give an absolute path of a directory for Gridtie alone"}
             )
-    return problems + check_backups(values)
+    return problems + check_traces(str(values.get("gridtie_traces_endpoint") or "")) + check_backups(values)
+
+
+def check_traces(endpoint: str) -> list[dict[str, str]]:
+    """Where traces are sent; nothing of the address is shown, which may hold a credential by mistake."""
+    if endpoint:
+        try:
+            collection.package("gridtie.config.address").read(endpoint)
+        except ValueError as error:
+            found = f"gridtie_traces_endpoint {error}"
+            return [{"found": found, "fix": "give the base URL of an OpenTelemetry collector: http://collector:4318"}]
+    return []
 
 
 def check_backups(values: dict[str, Any]) -> list[dict[str, str]]:

@@ -71,11 +71,13 @@ class ActionModule(ActionBase):
 class _InBundle:
     """The bundle that a host is made from; without one it judges nothing.
 
-    ``given``: its ``directory`` and whether ``drivers`` are to be installed; ``pins``: the arguments about pins.
+    ``given``: its ``directory``, whether ``drivers`` are to be installed and ``traces`` sent; ``pins``: the arguments
+    about pins.
     """
 
     def __init__(self, given: Mapping[str, Any], pins: Mapping[str, Any]) -> None:
         self._drivers, self._pins = given.get("drivers", False), pins
+        self._traces = bool(given.get("traces", False))
         self._bundle: gridtie_bundle.Bundle | None = None
         self._unreadable: list[dict[str, str]] = []
         self._left_open = False
@@ -126,7 +128,7 @@ class _InBundle:
     def _lacking(self, bundle: gridtie_bundle.Bundle, seen: Mapping[str, Any]) -> list[dict[str, str]]:
         choice, machine = seen["choice"], seen["machine"]
         pinned = artefacts.read(artefacts_file(self._pins["artefacts"]))
-        images = built_here(ROOT, pinned, choice, machine, str(self._pins["project"]))
+        images = built_here(ROOT, pinned, choice, machine, str(self._pins["project"]), self._traces)
         needed = needs.of_engine(choice, machine, pinned, self._pins["gpu"], "packages")
         return gridtie_bundle.unmet(bundle, choice, images, [each.reference for each in needed])
 

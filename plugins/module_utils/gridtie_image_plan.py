@@ -140,12 +140,16 @@ def engine_step(
     }
 
 
-def router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any]:
-    """The router image: its locked requirements and the part of the package that serves requests."""
+def router_step(tree: dict[str, bytes], prefix: str, base: str, traces: bool = False) -> dict[str, Any]:
+    """The router image: its locked requirements and the part of the package that serves requests.
+
+    ``traces``: with what sending traces takes, three times as many packages as all else.
+    """
+    more = tree["requirements/router-traces.lock"] if traces else b""
     context = {
         **_under(tree, "compose/images/router/"),
         "apt-install": tree["compose/images/apt-install"],
-        "router.lock": tree["requirements/router.lock"],
+        "router.lock": tree["requirements/router.lock"] + more,
     }
     for path, content in _under(tree, "src/gridtie/").items():
         if path.startswith(_ROUTER_PARTS):
@@ -223,19 +227,20 @@ def _service_station(
 
 
 def steps(
-    tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, str]
+    tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """What is made, in this order, so that the image ``name`` is there: `engine-ollama`, `engine-embedded`, `router` or
     `service`, which is made of the latter two.
 
     ``machine`` has the host's ``system`` (os-release's ID) and ``architecture`` (as `uname -m` says); ``settings`` have
-    the image ``prefix`` and the ``base`` source, `registry` or `packages`. The last step is the image itself.
+    the image ``prefix`` and the ``base`` source, `registry` or `packages`; with ``traces`` a station's router can send
+    such. The last step is the image itself.
     """
     prefix, architecture = settings["prefix"], machine["architecture"]
     base = base_step(tree, artefacts, machine["system"], architecture, settings["base"])
     made = [base]
     if name in ("router", "service"):
-        made.append(router_step(tree, prefix, base["reference"]))
+        made.append(router_step(tree, prefix, base["reference"], name == "router" and bool(settings.get("traces"))))
     if name != "router":
         kind = "embedded" if name == "service" else name.removeprefix("engine-")
         made.append(engine_step(tree, artefacts, prefix, kind, base["reference"], architecture))

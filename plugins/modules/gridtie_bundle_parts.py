@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Collection, Iterable, Iterator, cast
+from typing import Any, BinaryIO, Iterable, Iterator, Optional, cast
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.gridtie_apt_repository import settings
+from ..module_utils.gridtie_host.models.download import DISK_RESERVE
 from ..module_utils.gridtie_host.models.store import Checked, copy_and_hash, sha256_of
+from ..module_utils.gridtie_machine import free_disk
 
 DOCUMENTATION = r"""
 module: gridtie_bundle_parts
@@ -23,17 +27,20 @@ options:
   state:
     description:
       - C(listed) tells every file of O(directory). C(there) tells which of O(parts) have their place in O(directory)
-        and which lie whole in O(incoming). C(placed) checks what has come in and gives it its place, and removes the
-        bundle that was here before.
+        and which need not be sent, and fails where the others have no room. C(placed) checks what has come in and gives
+        it its place, so that the next can come. C(complete) ends it, and removes the bundle that was here before.
     type: str
-    choices: [listed, there, placed]
+    choices: [listed, there, placed, complete]
     required: true
   directory:
-    description: Where the files are.
+    description: Where the files are. A bundle that was here before lies beside it, and what both have is linked.
     type: path
     required: true
   incoming:
     description: Where files arrive, each under its sha256, or several as C(box.tar).
+    type: path
+  nearby:
+    description: The bundle itself, where it lies on this machine. What can be read there has arrived.
     type: path
   parts:
     description: Each file's C(path), C(bytes) and C(sha256).
@@ -54,12 +61,18 @@ parts:
   type: list
   returned: always
 arrived:
-  description: Files that lie whole in O(incoming), by their paths.
+  description: Files without a place that need not be sent, by their paths.
   type: list
+  returned: with C(there)
+complete:
+  description: Whether nothing is left to do once all parts have their place.
+  type: bool
   returned: with C(there)
 """
 
 BOX = "box.tar"
+# Files below this travel together: a hundred packages singly would take longer on their way than their bytes.
+SMALL = 32 << 20
 _CHECKED = ".checked.json"
 
 
@@ -90,46 +103,133 @@ def _is_whole(checked: Checked, path: Path, part: dict[str, Any]) -> bool:
     return path.is_file() and checked.matches(path, f"sha256:{part['sha256']}")
 
 
-def put(directory: Path, incoming: Path, parts: list[dict[str, Any]]) -> None:
-    """Give each part that is not there its place, from what has come in. Raises PartsError."""
+@dataclass(frozen=True)
+class Sources:
+    """Where parts that have no place yet may lie: where files arrive, and the bundle itself on this machine."""
+
+    incoming: Path
+    nearby: Optional[Path] = None
+
+    def path_of(self, part: dict[str, Any]) -> Optional[Path]:
+        """The file that is to be this part, which nobody has compared with its sha256 yet."""
+        places = [self.incoming / part["sha256"], *([self.nearby / part["path"]] if self.nearby else [])]
+        # A person's own mount, as of a stick, may be closed to root.
+        return next((place for place in places if os.access(place, os.R_OK) and place.is_file()), None)
+
+    def find(self, awaited: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, BinaryIO]]:
+        """Those of the awaited parts that are here, in the box or singly, by their sha256."""
+        if (self.incoming / BOX).is_file():
+            with tarfile.open(self.incoming / BOX, "r:") as archive:
+                for member in archive:
+                    content = archive.extractfile(member)
+                    if content is not None and member.name in awaited:
+                        yield member.name, cast(BinaryIO, content)
+        for sha256, (part, *_) in list(awaited.items()):
+            if path := self.path_of(part):
+                with path.open("rb") as file:
+                    yield sha256, file
+
+
+def parcels(parts: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """How parts travel: the small ones together, each large one alone. Each parcel has its place before the next."""
+    small = [part for part in parts if part["bytes"] < SMALL]
+    return [*([small] if small else []), *([part] for part in parts if part["bytes"] >= SMALL)]
+
+
+def kept(directory: Path, parts: Iterable[dict[str, Any]]) -> dict[str, Path]:
+    """What a bundle that was here before has of these parts, by their paths."""
+    found: dict[str, Path] = {}
+    for other in directory.parent.glob("*/" + _CHECKED):
+        checked, place = Checked(other), other.parent
+        if place != directory:
+            found.update(
+                {part["path"]: place / part["path"] for part in parts if _is_whole(checked, place / part["path"], part)}
+            )
+    return found
+
+
+def arrived(directory: Path, sources: Sources, parts: list[dict[str, Any]]) -> list[str]:
+    """Paths of those of the parts that need not be sent. Raises PartsError where the others have no room."""
+    linked = kept(directory, parts)
+    copied = [part for part in parts if part["path"] not in linked]
+    sent = [part for part in copied if not sources.path_of(part)]
+    _have_room(directory, sources.incoming, copied, sent)
+    return [part["path"] for part in parts if part not in sent]
+
+
+def _have_room(directory: Path, incoming: Path, copied: list[dict[str, Any]], sent: list[dict[str, Any]]) -> None:
+    """Raises PartsError. What is sent is there twice until it has its place, one parcel at a time."""
+    needed = sum(part["bytes"] for part in copied)
+    twice = max((sum(part["bytes"] for part in parcel) for parcel in parcels(sent)), default=0)
+    place, arrival = free_disk(str(directory)), free_disk(str(incoming))
+    wanted = {str(directory.parent): (needed, place)}
+    if place["device"] == arrival["device"]:
+        wanted = {str(directory.parent): (needed + twice, place)}
+    elif twice:
+        wanted[str(incoming.parent)] = (twice, arrival)
+    for path, (size, disk) in wanted.items():
+        free = cast(int, disk["free"])
+        if size and size + DISK_RESERVE > free:
+            raise PartsError(
+                f"what the bundle has for this host takes {size / 1e9:.2f} GB at {path} until it has its place, and "
+                f"{free / 1e9:.2f} GB are free, of which {DISK_RESERVE / 1e9:.2f} GB stay free; nothing of it was "
+                "sent: make room there, or mount a larger disk at it, and run this again"
+            )
+
+
+def put(directory: Path, sources: Sources, parts: list[dict[str, Any]]) -> None:
+    """Give each of these parts that is not there its place, from where it lies. Raises PartsError."""
     directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-    here = there(directory, parts)
-    awaited: dict[str, list[str]] = {}
-    for part in parts:
-        if part["path"] not in here:
-            awaited.setdefault(part["sha256"], []).append(part["path"])
-    for sha256, content in _arrived(incoming, awaited):
-        first, *others = (directory / path for path in awaited.pop(sha256))
-        if not _take(content, first, sha256):
-            # There under its name, the next run would take it for arrived.
-            (incoming / sha256).unlink(missing_ok=True)
+    checked = Checked(directory / _CHECKED)
+    missing = [part for part in parts if not _is_whole(checked, directory / part["path"], part)]
+    before = kept(directory, missing)
+    for path, file in before.items():
+        _link(file, directory / path)
+    awaited: dict[str, list[dict[str, Any]]] = {}
+    for part in missing:
+        if part["path"] not in before:
+            awaited.setdefault(part["sha256"], []).append(part)
+    for sha256, content in sources.find(awaited):
+        first, *others = (directory / part["path"] for part in awaited.pop(sha256))
+        whole = _take(content, first, sha256)
+        # It has its place, or would be taken for arrived by the next run.
+        (sources.incoming / sha256).unlink(missing_ok=True)
+        if not whole:
             raise PartsError(f"{first.name} of the bundle did not arrive whole; run this again")
         # Two names of one model have the same manifest, which arrives once.
         for other in others:
-            with first.open("rb") as file:
-                _take(file, other, sha256)
-    if awaited:
-        names = ", ".join(path for paths in awaited.values() for path in paths)
-        raise PartsError(f"{names} of the bundle did not arrive; run this again")
+            _link(first, other)
+    (sources.incoming / BOX).unlink(missing_ok=True)
+    if lacking := [part["path"] for same in awaited.values() for part in same]:
+        raise PartsError(f"{', '.join(lacking)} of the bundle did not arrive; run this again")
+    for part in parts:
+        checked.trust(directory / part["path"], f"sha256:{part['sha256']}")
+    checked.save()
+
+
+def is_complete(directory: Path) -> bool:
+    """Whether nothing is left to do once all parts have their place."""
+    return (directory / "lists" / "partial").is_dir()
+
+
+def complete(directory: Path, incoming: Path) -> None:
+    """Have apt know where packages are, and give up what nobody needs any more."""
     for name, text in settings(str(directory)).items():
         (directory / name).write_text(text, encoding="utf-8")
     _let_everybody_in(directory)
     # apt makes what it needs in there, and not the directory itself.
     (directory / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    for other in directory.parent.iterdir():
+        if other != directory:
+            shutil.rmtree(other, ignore_errors=True)
+    shutil.rmtree(incoming, ignore_errors=True)
 
 
-def _arrived(incoming: Path, awaited: Collection[str]) -> Iterator[tuple[str, BinaryIO]]:
-    """Those of the awaited files that have come in, by their sha256, singly or in the box."""
-    if (incoming / BOX).is_file():
-        with tarfile.open(incoming / BOX, "r:") as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is not None and member.name in awaited:
-                    yield member.name, cast(BinaryIO, content)
-    for sha256 in list(awaited):
-        if (incoming / sha256).is_file():
-            with (incoming / sha256).open("rb") as file:
-                yield sha256, file
+def _link(file: Path, target: Path) -> None:
+    """A second name of a file that was compared with its sha256; it takes no room."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    os.link(file, target)
 
 
 def _take(content: BinaryIO, target: Path, sha256: str) -> bool:
@@ -141,8 +241,8 @@ def _take(content: BinaryIO, target: Path, sha256: str) -> bool:
     except OSError as error:
         scratch.unlink(missing_ok=True)
         raise PartsError(
-            f"{target} of the bundle could not be written: {error.strerror}; a bundle takes its size twice while it "
-            "arrives, and that of the one before; make room there, or mend the disk, and run this again"
+            f"{target} of the bundle could not be copied: {error.strerror}; until a bundle is whole, the one before "
+            "it takes its room as well: make room there, or mend the disk, and run this again"
         ) from error
     if whole:
         scratch.replace(target)
@@ -158,20 +258,14 @@ def _let_everybody_in(directory: Path) -> None:
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def forget_others(directory: Path) -> None:
-    """Remove bundles that were here before, which lie beside it."""
-    for other in directory.parent.iterdir():
-        if other != directory:
-            shutil.rmtree(other, ignore_errors=True)
-
-
 def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["listed", "there", "placed"], "required": True},
+            "state": {"type": "str", "choices": ["listed", "there", "placed", "complete"], "required": True},
             "directory": {"type": "path", "required": True},
             "incoming": {"type": "path"},
+            "nearby": {"type": "path"},
             "parts": {"type": "list", "elements": "dict", "default": []},
         },
         supports_check_mode=True,
@@ -181,14 +275,16 @@ def main() -> None:
     try:
         if state == "listed":
             module.exit_json(changed=False, parts=listed(directory))
-        incoming = Path(given["incoming"])
+        sources = Sources(Path(given["incoming"]), Path(given["nearby"]) if given["nearby"] else None)
         if state == "there":
-            arrived = [part["path"] for part in given["parts"] if (incoming / part["sha256"]).is_file()]
             whole = there(directory, given["parts"], note=not module.check_mode)
-            module.exit_json(changed=False, parts=whole, arrived=arrived)
-        put(directory, incoming, given["parts"])
-        forget_others(directory)
-        shutil.rmtree(incoming, ignore_errors=True)
+            missing = [part for part in given["parts"] if part["path"] not in whole]
+            here = arrived(directory, sources, missing)
+            module.exit_json(changed=False, parts=whole, arrived=here, complete=is_complete(directory))
+        if state == "placed":
+            put(directory, sources, given["parts"])
+        else:
+            complete(directory, sources.incoming)
     except (PartsError, tarfile.TarError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=True, parts=[])

@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -30,9 +30,12 @@ options:
     choices: [packed, there, loaded, gone]
     required: true
   directory:
-    description: Where the parts are.
+    description: Where the parts are, or arrive.
     type: path
     required: true
+  nearby:
+    description: Where the parts lie already, if it is on this machine; what can be read there need not arrive.
+    type: path
   reference:
     description: The image.
     type: str
@@ -104,6 +107,11 @@ def whole(directory: Path, parts: list[dict[str, str]]) -> list[dict[str, str]]:
     return [part for part in parts if _sha256(directory / part["name"]) == part["sha256"]]
 
 
+def readable(directory: Optional[str], parts: list[dict[str, str]]) -> bool:
+    """Whether all parts can be read there; a person's own mount, as of a stick, may be closed to root."""
+    return bool(directory) and all(os.access(f"{directory}/{part['name']}", os.R_OK) for part in parts)
+
+
 def load(docker: dict[str, Any], directory: Path, parts: list[dict[str, str]]) -> None:
     """Hand the parts to `docker load`."""
     command = [docker["cli"], "load", "--quiet"]
@@ -167,6 +175,7 @@ def main() -> None:
         argument_spec={
             "state": {"type": "str", "choices": ["packed", "there", "loaded", "gone"], "required": True},
             "directory": {"type": "path", "required": True},
+            "nearby": {"type": "path"},
             "reference": {"type": "str"},
             "docker": {"type": "dict"},
             "parts": {"type": "list", "elements": "dict", "default": []},
@@ -176,14 +185,16 @@ def main() -> None:
     )
     given = module.params
     directory, state = Path(given["directory"]), given["state"]
+    here = readable(given["nearby"], given["parts"])
     try:
         if state == "packed":
             parts = pack(given["docker"], given["reference"], directory)
             module.exit_json(changed=True, parts=parts, layers=layers(given["docker"], given["reference"]))
         if state == "there":
-            module.exit_json(changed=False, parts=whole(directory, given["parts"]))
+            module.exit_json(changed=False, parts=given["parts"] if here else whole(directory, given["parts"]))
         if state == "loaded":
-            take(given["docker"], given["reference"], directory, given["parts"], given["layers"])
+            place = Path(given["nearby"]) if here else directory
+            take(given["docker"], given["reference"], place, given["parts"], given["layers"])
         shutil.rmtree(directory, ignore_errors=True)
     except (PartsError, OSError) as error:
         module.fail_json(msg=str(error))

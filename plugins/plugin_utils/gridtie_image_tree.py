@@ -7,7 +7,14 @@ from typing import Any
 
 from ..module_utils import gridtie_image_plan as plan
 
-_SOURCES = ("LICENSE", "compose/images", "config/prices.json", "requirements/router.lock", "src/gridtie")
+_SOURCES = (
+    "LICENSE",
+    "compose/images",
+    "config/prices.json",
+    "requirements/router.lock",
+    "requirements/router-traces.lock",
+    "src/gridtie",
+)
 
 
 def read_tree(root: Path) -> dict[str, bytes]:
@@ -22,10 +29,10 @@ def read_tree(root: Path) -> dict[str, bytes]:
 
 
 def built_here(
-    root: Path, artefacts: dict[str, Any], choice: dict[str, Any], machine: dict[str, Any], prefix: str
+    root: Path, artefacts: dict[str, Any], choice: dict[str, Any], machine: dict[str, Any], prefix: str, traces: bool
 ) -> dict[str, str]:
     """The images that a station of this choice is built from, `router` and `engine`, by their names."""
-    tree, settings = read_tree(root), {"prefix": prefix, "base": "packages"}
+    tree, settings = read_tree(root), {"prefix": prefix, "base": "packages", "traces": traces}
     facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
     names = {"router": "router"}
     if choice.get("source") == "packages":

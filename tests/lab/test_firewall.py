@@ -9,6 +9,7 @@ import json
 import subprocess
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -79,11 +80,15 @@ class Network:
     def seen(self) -> dict[str, str]:
         """What connections come to, by who asks and which port."""
         own = Machine(self.server.name)
-        return {
-            f"{who} {port}{family}": machine.connects(own.address(family), port)
-            for who, machine in (("friend", self.friend), ("stranger", self.stranger), ("itself", own))
-            for port, family in ((PUBLISHED, "-4"), (LISTENED, "-4"), (LISTENED, "-6"))
-        }
+        addresses = {family: own.address(family) for family in ("-4", "-6")}
+        # Side by side: each of the stranger's takes its time-out.
+        with ThreadPoolExecutor() as pool:
+            asked = {
+                f"{who} {port}{family}": pool.submit(machine.connects, addresses[family], port)
+                for who, machine in (("friend", self.friend), ("stranger", self.stranger), ("itself", own))
+                for port, family in ((PUBLISHED, "-4"), (LISTENED, "-4"), (LISTENED, "-6"))
+            }
+        return {what: answer.result() for what, answer in asked.items()}
 
 
 KEPT = {

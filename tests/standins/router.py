@@ -187,9 +187,15 @@ class Station:
     """A router that runs: `async with Station(directory, routing) as router`."""
 
     def __init__(
-        self, directory: Path, routing: str, *, drain_seconds: float = 5.0, certificate: Path | None = None
+        self,
+        directory: Path,
+        routing: str,
+        *,
+        drain_seconds: float = 5.0,
+        certificate: Path | None = None,
+        traces: str = "",
     ) -> None:
-        """`certificate`, a PEM file with its key, makes it listen for TLS, too."""
+        """`certificate`, a PEM file with its key, makes it listen for TLS, too. `traces`: a collector's base URL."""
         self.config = configure(directory / "config", routing)
         if certificate is not None:
             (self.config / "tls").mkdir(exist_ok=True)
@@ -202,6 +208,7 @@ class Station:
             access_log=False,
             drain_seconds=drain_seconds,
             tls=("127.0.0.1", 0) if certificate is not None else None,
+            traces=traces,
         )
         self.router: Router
         self._wires: list[Wire] = []

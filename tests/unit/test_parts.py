@@ -22,14 +22,15 @@ def test_a_plain_run_has_the_bare_machine_and_says_what_it_leaves_out() -> None:
 def test_all_has_the_bare_machine_among_the_scenarios_and_not_once_more() -> None:
     assert parts.chosen(["all"]) == ["lint", "unit", "contract", "integration", "scenarios"]
     assert parts.BARE_MACHINE in parts.longest_first()
-    assert "kills, pairs not run" in " ".join(parts.remarks(["all"]))
+    assert "kills, pairs, memory and bundles: not run" in " ".join(parts.remarks(["all"]))
 
 
-def test_every_file_of_the_lab_is_a_scenario_once_and_a_new_one_is_begun_first(
+def test_every_file_of_the_lab_is_run_by_one_part_once_and_a_new_one_is_begun_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sorted(f"tests/lab/{path.name}" for path in (ROOT / "tests/lab").glob("test_*.py"))
-    assert sorted(parts.longest_first()) == files
+    apart = [f"tests/lab/{name}.py" for name in parts.APART]
+    assert sorted(parts.longest_first() + apart) == files
 
     (tmp_path / "tests/lab").mkdir(parents=True)
     for name in ("test_bad_input", "test_new", "test_native"):
@@ -47,7 +48,9 @@ def test_the_word_of_earlier_versions_still_runs_the_part_and_the_new_one_is_tol
     assert "stories is called scenarios now" in " ".join(parts.remarks(["stories"]))
 
 
-@pytest.mark.parametrize(("part", "kept"), [("contract", True), ("scenarios", True), ("kills", False)])
+@pytest.mark.parametrize(
+    ("part", "kept"), [("contract", True), ("scenarios", True), ("bundles", True), ("kills", False)]
+)
 def test_what_is_recorded_of_a_file_is_of_all_its_tests(monkeypatch: pytest.MonkeyPatch, part: str, kept: bool) -> None:
     """The part kills runs some steps of three files, whose records it would take the place of."""
     ran: list[str] = []

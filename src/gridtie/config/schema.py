@@ -245,6 +245,13 @@ class Responses(Struct, frozen=True):
     keep_seconds: float = 3600.0
 
 
+class Traces(Struct, frozen=True):
+    """What spans may say, where the router sends any (`GRIDTIE_TRACES_ENDPOINT`)."""
+
+    # The text of prompts; never that of requests tagged private, nor of those of another station.
+    prompts: bool = False
+
+
 class Defaults(Struct, frozen=True):
     """What holds where a request or an alias says nothing."""
 
@@ -306,5 +313,6 @@ class Routing(Struct, frozen=True):
     retries: Retries = Retries()
     limits: Limits = Limits()
     responses: Responses = Responses()
+    traces: Traces = Traces()
     defaults: Defaults = Defaults()
     costs: Costs = Costs()

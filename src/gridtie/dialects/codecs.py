@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gridtie.dialects.anthropic.codec import ANTHROPIC
+from gridtie.dialects.conversation import Conversation
 from gridtie.dialects.embeddings import codec as embeddings
+from gridtie.dialects.facts import Facts
 from gridtie.dialects.held_calls import HeldToSchema
 from gridtie.dialects.ollama.codec import OLLAMA
 from gridtie.dialects.ollama.generate import (
@@ -35,6 +39,11 @@ _FURTHER: dict[tuple[Dialect, Dialect], Codec] = {
     ("ollama-fill", "ollama"): GenerateToOllama(),
     ("ollama-fill", "openai"): FillToCompletions(),
     ("ollama-fill", "anthropic"): NoFill(),
+}
+
+# How a request becomes a conversation, of what is one.
+READERS: dict[Dialect, Callable[[Facts], Conversation]] = {
+    package.name: package.read for package in (*PACKAGES, OPENAI_RESPONSES, _GENERATE)
 }
 
 # A codec has no state of its own: one of each serves every request.

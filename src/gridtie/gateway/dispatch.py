@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic, time
+from typing import TYPE_CHECKING
 
 from gridtie.config.names import PRIVATE
 from gridtie.dialects.body import NULL
@@ -22,6 +23,9 @@ from gridtie.gateway.settling import Meter, Settling
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Plan, Refusal, RequestInfo, Surface
 from gridtie.routing.runner import Runner
+
+if TYPE_CHECKING:
+    from gridtie.gateway.traces.tracing import Tracing
 
 # Reads the facts of a request. Raises `InvalidRequest`.
 ReadFacts = Callable[[Exchange], Facts]
@@ -92,7 +96,9 @@ class Refused(Exception):
 class Dispatcher:
     """What every surface shares."""
 
-    def __init__(self, runner: Runner, metering: Metering, kept: KeptAnswers) -> None:
+    def __init__(self, runner: Runner, metering: Metering, kept: KeptAnswers, tracing: Tracing | None = None) -> None:
+        """`tracing`: None where no traces are sent."""
+        self._tracing = tracing
         self._runner = runner
         self._metering = metering
         self.kept = kept
@@ -143,7 +149,14 @@ class Dispatcher:
             meter = Settling(meter, taken, monotonic)
         keep = partial(self._keep, exchange, facts) if facts.keeps else None
         response = Response(exchange, errors, meter, loaded, keep)
-        request = self._runner.run(info, facts, loaded.policy, loaded.routing, response)
+        request = self._runner.run(
+            info,
+            facts,
+            loaded.policy,
+            loaded.routing,
+            response,
+            None if self._tracing is None else self._tracing.begin(exchange, info, facts),
+        )
         if not exchange.answered:
             exchange.listener = request
 
@@ -173,7 +186,8 @@ class Dispatcher:
 
     def refuse(self, exchange: Exchange, info: RequestInfo, refusal: Refusal, errors: ErrorFormat) -> None:
         """Answer a request that is not even decided about; it is in the ledger all the same."""
-        outcome = Outcome(info, Plan(rule="", refusal=refusal), time(), monotonic(), refusal=refusal)
+        trace = None if self._tracing is None else self._tracing.begin(exchange, info)
+        outcome = Outcome(info, Plan(rule="", refusal=refusal), time(), monotonic(), trace, refusal=refusal)
         Response(exchange, errors, self._metering, exchange.head.loaded).refuse(outcome, refusal)
 
     def unread(self, exchange: Exchange, surface: Surface, claimed: Claims | None = None) -> RequestInfo:

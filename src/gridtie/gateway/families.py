@@ -97,6 +97,12 @@ _ALL = (
     Family("gridtie_kept_bytes", "gauge", "Bytes of the conversations that led to them"),
     Family("gridtie_ledger_pending", "gauge", "Records in the journal and not yet in the store"),
     Family("gridtie_ledger_fault", "gauge", "1: requests cannot be metered"),
+    Family(
+        "gridtie_traced_requests",
+        "counter",
+        "Requests whose spans were sent, were not taken by the collector, or found no room before it",
+        ("result",),
+    ),
     Family("gridtie_config_error", "gauge", "1: the files as they are cannot be used"),
     # Where it is one of several
     Family("gridtie_replicas", "gauge", "Routers that share one database, and live"),

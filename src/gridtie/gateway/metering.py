@@ -93,6 +93,8 @@ class Metering:
         asked = loaded.targets.named(entry.asked or loaded.routing.defaults.alias)
         self._telemetry.observe(entry, outcome, "" if asked is None else asked.name)
         self._log.request(row)
+        if outcome.trace is not None:
+            outcome.trace.ended(outcome, entry)
         return charge
 
 

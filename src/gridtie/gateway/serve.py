@@ -9,6 +9,7 @@ GRIDTIE_LISTEN         127.0.0.1:8484, without TLS: for this machine alone
 GRIDTIE_TLS_LISTEN     such as 0.0.0.0:8443, with TLS by tls/server.pem in the configuration; empty: nowhere
 GRIDTIE_ACCESS_LOG     off: no line per request on standard output
 GRIDTIE_DRAIN_SECONDS  25: how long requests in flight may go on after SIGTERM
+GRIDTIE_TRACES_ENDPOINT  such as http://collector:4318, an OpenTelemetry collector (OTLP/HTTP); empty: no traces
 
 Exit status: 0 after SIGTERM or SIGINT, 2 where the configuration is wrong, 3 where it cannot run.
 """
@@ -31,8 +32,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import uvloop
 
+from gridtie.config import address
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Budget
+from gridtie.config.station import Station
 from gridtie.gateway.admin import Admin
 from gridtie.gateway.app import App
 from gridtie.gateway.audited import Audited
@@ -64,6 +67,7 @@ from gridtie.upstream.sweeper import Sweeper
 
 if TYPE_CHECKING:
     from gridtie.gateway.replica import Replica
+    from gridtie.gateway.traces.tracing import Tracing
 
 log = logging.getLogger("gridtie.router")
 
@@ -90,6 +94,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     tls: tuple[str, int] | None = None
     # With the URL of the database that several routers share.
     database_file: Path | None = None
+    # The base URL of a collector of traces; "": none are made.
+    traces: str = ""
 
     @classmethod
     def read(cls, environ: Mapping[str, str]) -> Options:
@@ -114,6 +120,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             drain_seconds=float(drain),
             tls=_address("GRIDTIE_TLS_LISTEN", tls) if tls else None,
             database_file=Path(database) if database else None,
+            traces=_endpoint("GRIDTIE_TRACES_ENDPOINT", environ.get("GRIDTIE_TRACES_ENDPOINT", "").strip()),
         )
 
 
@@ -122,6 +129,29 @@ def _directory(environ: Mapping[str, str], name: str, default: str) -> Path:
     if not text.strip():
         raise ValueError(f"{name} is empty; wanted: a directory, or no such variable ({default} then)")
     return Path(text)
+
+
+def _endpoint(name: str, text: str) -> str:
+    if text:
+        try:
+            address.read(text)
+        except ValueError as error:
+            wanted = "wanted: the base URL of an OpenTelemetry collector, such as http://127.0.0.1:4318, or nothing"
+            raise ValueError(f"{name} {error}; {wanted}") from None
+    return text
+
+
+def _tracing(endpoint: str, station: Station | None) -> Tracing:
+    """Raises ValueError where what it takes is not installed."""
+    try:
+        # Here, so that a router without traces pays nothing for them.
+        from gridtie.gateway.traces.tracing import Tracing
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"GRIDTIE_TRACES_ENDPOINT is set, and {error.name} is not installed: pip install 'gridtie[traces]'; "
+            "a station's image has it where gridtie_traces_endpoint says so"
+        ) from None
+    return Tracing(endpoint, {} if station is None else {"gridtie.project": station.project})
 
 
 def _address(name: str, text: str) -> tuple[str, int]:
@@ -171,7 +201,8 @@ class Router:
         self.held = HeldBytes(loaded.routing.limits.held_bytes)
         self.runner = Runner(loop, self.state, self.pool, self.sweeper, proxies, self.held, self.metering.begin)
         self.kept = KeptAnswers()
-        self.dispatcher = Dispatcher(self.runner, self.metering, self.kept)
+        self._tracing = _tracing(options.traces, loaded.station) if options.traces else None
+        self.dispatcher = Dispatcher(self.runner, self.metering, self.kept, self._tracing)
         self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
         self.dashboard = Dashboard(
             self.settings,
@@ -294,6 +325,8 @@ class Router:
         if self._replica is not None:
             await self._replica.close()
         await asyncio.to_thread(self.ledger.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     def _divided(self, share: Share) -> None:
         """Told by the loop's own thread."""
@@ -327,6 +360,8 @@ class Router:
         yield "gridtie_config_error", (), bool(loaded.error)
         if self._replica is not None:
             yield from self._replica.readings()
+        if self._tracing is not None:
+            yield from self._tracing.readings()
         yield from self._machine
 
 

@@ -42,6 +42,16 @@ from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
 
 
+class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
+    """Has a command's own help begin with what the list of commands says of it."""
+
+    def add_parser(self, name: str, **given: Any) -> Any:
+        """As `argparse` has it."""
+        said = str(given.get("help", ""))
+        given["description"] = f"{said[:1].upper()}{said[1:]}. {given.get('description', '')}".strip()
+        return super().add_parser(name, **given)
+
+
 class Parser(argparse.ArgumentParser):
     """Names the nearest word where one is misspelt."""
 
@@ -54,6 +64,10 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             self.error(f"unrecognized arguments: {' '.join(unknown)}")
         return namespace, unknown
+
+    def add_subparsers(self, **given: Any) -> Any:
+        """As `argparse` has it, with `Commands`."""
+        return super().add_subparsers(action=Commands, **given)
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)

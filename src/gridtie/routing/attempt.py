@@ -24,6 +24,8 @@ from enum import Enum
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gridtie.dialects.codecs import CODECS, HELD_CODECS
 from gridtie.dialects.types import (
     AnswerOptions,
@@ -263,6 +265,8 @@ class Attempt:
             self._deadline, self._late = now + self.planned.first_token, "first token"
         else:
             self._deadline, self._late = now + (request.timeouts.whole or request.timeouts.total), "whole"
+        if outcome.trace is not None:
+            message = replace(message, headers=message.headers + outcome.trace.upstream(self.target))
         head = self._endpoint.head(message.method, message.path, message.headers, size)
         connection.send(head, message.body, self)
 
@@ -525,7 +529,8 @@ class Attempt:
 
     def note(self, result: str, message: str = "") -> None:
         """Enter into the record of the request what became of this."""
-        self._request.outcome.tries.append(
+        outcome = self._request.outcome
+        outcome.tries.append(
             Try(
                 target=self.target.id,
                 locality=self.target.locality,
@@ -534,6 +539,8 @@ class Attempt:
                 message=message,
             )
         )
+        if outcome.trace is not None:
+            outcome.trace.tried(self.planned, self._started, outcome.tries[-1])
 
     @property
     def begun(self) -> bool:

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from gridtie.dialects.types import Failed, Failure, Usage
-from gridtie.ledger.entry import Try
+from gridtie.ledger.entry import Entry, Try
 from gridtie.providers.target import Target
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo
+
+
+class Trace(Protocol):
+    """What is told of a request for its trace, where there are traces."""
+
+    def upstream(self, target: Target) -> tuple[tuple[str, str], ...]:
+        """The attempt under way is about to be sent: the header fields by which its target joins the trace."""
+        ...
+
+    def tried(self, planned: PlannedAttempt, started: float, tried: Try) -> None:
+        """It has ended; `started` is monotonic."""
+        ...
+
+    def ended(self, outcome: Outcome, entry: Entry) -> None:
+        """The request has, and is in the ledger."""
+        ...
 
 
 class Outcome(msgspec.Struct):
@@ -20,6 +37,8 @@ class Outcome(msgspec.Struct):
     plan: Plan
     time: float  # Unix time of arrival
     started: float
+    # None: nobody traces it.
+    trace: Trace | None = None
     tries: list[Try] = []
     # Requests sent, or meant to be: what `limits.attempts` bounds.
     attempts: int = 0

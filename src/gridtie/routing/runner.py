@@ -12,7 +12,7 @@ from gridtie.dialects.facts import Facts
 from gridtie.providers.target import Target
 from gridtie.routing.decide import decide
 from gridtie.routing.held_bytes import HeldBytes
-from gridtie.routing.outcome import Outcome
+from gridtie.routing.outcome import Outcome, Trace
 from gridtie.routing.plan import PlannedAttempt, RequestInfo
 from gridtie.routing.policy import Policy
 from gridtie.routing.ports import Client, State
@@ -54,12 +54,20 @@ class Runner:
         self._proxies = proxies
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}
 
-    def run(self, info: RequestInfo, facts: Facts, policy: Policy, routing: Routing, client: Client) -> Request:
+    def run(
+        self,
+        info: RequestInfo,
+        facts: Facts,
+        policy: Policy,
+        routing: Routing,
+        client: Client,
+        trace: Trace | None = None,
+    ) -> Request:
         """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken."""
         now = monotonic()
         session = digest(info, facts) if policy.twins else b""
         plan = decide(info, policy, self.state.snapshot(now, session))
-        request = Request(self, Outcome(info, plan, time(), now), facts, routing, client, session)
+        request = Request(self, Outcome(info, plan, time(), now, trace), facts, routing, client, session)
         request.start()
         return request
 

@@ -277,6 +277,23 @@ def test_a_bundle_of_other_files_is_told_in_the_preflight(tmp_path: Path) -> Non
     assert "of which this version makes a station" in judged(write(tmp_path))
 
 
+def test_a_bundle_for_something_else_is_told_in_the_preflight(tmp_path: Path) -> None:
+    said = judged(write(tmp_path, version="9.9.9", architecture="aarch64"))
+
+    assert f"is of version 9.9.9, and this is {version()}" in said
+    assert "is for aarch64, and this machine is x86_64" in said
+
+
+def test_an_engine_that_it_does_not_have_is_told_in_the_preflight(tmp_path: Path) -> None:
+    choice = {"engine": "ollama", "mode": "native", "source": "packages"}
+
+    assert "this station is to have ollama from packages" in judged(write(tmp_path), {"choice": choice})
+
+
+def test_a_directory_that_is_no_bundle_is_told_in_the_preflight(tmp_path: Path) -> None:
+    assert f"{tmp_path} is not a bundle" in judged(tmp_path)
+
+
 def test_drivers_are_not_installed_from_a_bundle(tmp_path: Path) -> None:
     assert "a bundle has no drivers of graphics cards" in judged(write(tmp_path), drivers=True)
 

@@ -63,3 +63,15 @@ def test_an_image_with_other_layers_is_refused(tmp_path: Path, docker: dict[str,
 
     with pytest.raises(PartsError, match="other layers"):
         take(docker, "image", tmp_path / "parts", parts, ["sha256:9"])
+
+
+def test_parts_that_lie_on_the_machine_itself_need_not_arrive(
+    tmp_path: Path, docker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = pack(docker, "image", tmp_path / "parts")
+
+    assert gridtie_image_parts.readable(str(tmp_path / "parts"), parts)
+    assert not gridtie_image_parts.readable(None, parts)
+    assert not gridtie_image_parts.readable(str(tmp_path), parts)
+    monkeypatch.setattr(gridtie_image_parts.os, "access", lambda path, mode: False)
+    assert not gridtie_image_parts.readable(str(tmp_path / "parts"), parts)

@@ -33,6 +33,7 @@ TREE = {
     "compose/images/service/Dockerfile": b"FROM x\n",
     "compose/images/service/embedded.json": (ROOT / "compose/images/service/embedded.json").read_bytes(),
     "requirements/router.lock": b"a==1\n",
+    "requirements/router-traces.lock": b"b==2\n",
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
     "src/gridtie/host/fit/memory.py": b"",
@@ -62,6 +63,8 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("compose/images/engine/gridtie_engine/flags.py", {"engine-embedded", "engine-ollama", "service"}),
         ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
         ("requirements/router.lock", {"router", "service"}),
+        # Of a router that sends traces alone.
+        ("requirements/router-traces.lock", set()),
         ("src/gridtie/gateway/serve.py", {"router", "service"}),
         ("compose/images/service/embedded.json", {"service"}),
         ("config/prices.json", {"service"}),
@@ -85,6 +88,18 @@ def test_the_routers_image_holds_all_that_the_router_imports(tmp_path: Path) -> 
     ran = subprocess.run([sys.executable, "-I", "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
 
     assert (ran.stderr, ran.stdout.strip()) == ("", str(tmp_path / "gridtie/gateway/serve.py"))
+
+
+def test_a_router_that_sends_traces_has_another_image_with_more_requirements() -> None:
+    settings = {"prefix": "gridtie", "base": "packages"}
+    plain, traces = (
+        plan.steps(TREE, ARTEFACTS, "router", DEBIAN, {**settings, "traces": wanted})[-1] for wanted in (False, True)
+    )
+
+    assert plain["files"]["router.lock"] == b"a==1\n"
+    assert traces["files"]["router.lock"] == b"a==1\nb==2\n"
+    assert plain["reference"] == steps("router")[-1]["reference"] != traces["reference"]
+    assert plan.steps(TREE, ARTEFACTS, "service", DEBIAN, {**settings, "traces": True}) == steps("service")
 
 
 def test_the_service_is_made_of_the_images_that_stations_run() -> None:

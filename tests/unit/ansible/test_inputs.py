@@ -80,6 +80,7 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_engine_user": "llm", "gridtie_user": "llm"},
         {"gridtie_require_pins": "maybe"},
         {"gridtie_lock_file": "gridtie.lock.yaml"},
+        {"gridtie_traces_endpoint": "collector:4318"},
         {"gridtie_backup_directory": "backups"},
         {"gridtie_backup_directory": "/srv"},
         {"gridtie_backup_directory": "/srv/../etc/backups"},

@@ -1,4 +1,4 @@
-"""What the role `observability` leaves alone: a Prometheus that was on the machine before. In check mode."""
+"""What the role `observability` leaves alone and refuses, on a machine that may have a Prometheus. In check mode."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ def test_the_packages_own_configuration_is_not_written_over(tmp_path: Path, dire
 
     assert status != 0
     assert "name a directory that nobody else uses" in said
+
+
+def test_a_password_where_a_hash_belongs_is_refused_and_not_shown(tmp_path: Path) -> None:
+    opened = {"gridtie_observability_listen": "0.0.0.0", "gridtie_tls": "project"}
+
+    status, said = play(tmp_path, "preflight.yml", **opened, gridtie_observability_users={"ops": "open sesame"})
+
+    assert status != 0
+    assert "is no bcrypt hash (it is not shown)" in said
+    assert "open sesame" not in said
 
 
 def test_the_roles_usual_settings_pass(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from gridtie.gateway import serve
 from gridtie.gateway.serve import Options
 
 
@@ -96,3 +98,25 @@ def test_the_access_log_is_on_or_off(text: str) -> None:
 def test_an_empty_directory_is_not_the_current_one(name: str) -> None:
     with pytest.raises(ValueError, match=f"^{name} is empty"):
         Options.read({name: ""})
+
+
+def test_a_collector_of_traces_is_named_by_its_base_url_or_not_at_all() -> None:
+    assert Options.read({}).traces == Options.read({"GRIDTIE_TRACES_ENDPOINT": " "}).traces == ""
+    assert Options.read({"GRIDTIE_TRACES_ENDPOINT": " https://c:4318/otlp "}).traces == "https://c:4318/otlp"
+
+
+@pytest.mark.parametrize("text", ["geheim:4318", "http://user:geheim@collector:4318", "http://collector:4318/?geheim"])
+def test_an_endpoint_that_cannot_be_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^GRIDTIE_TRACES_ENDPOINT .*wanted: the base URL") as refusal:
+        Options.read({"GRIDTIE_TRACES_ENDPOINT": text})
+
+    assert "geheim" not in str(refusal.value)
+
+
+def test_without_the_libraries_for_traces_it_is_said_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("opentelemetry", "gridtie.gateway.traces"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "opentelemetry", None)
+
+    with pytest.raises(ValueError, match=r"pip install 'gridtie\[traces\]'.*gridtie_traces_endpoint"):
+        serve._tracing("http://127.0.0.1:4318", None)

@@ -70,6 +70,26 @@ def test_a_misspelt_word_is_refused_with_the_nearest_one(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "begins"),
+    [
+        (["status"], "The station on one screen: what runs"),
+        (["start"], "Start engine and router again, and wait until they serve."),
+        (["doctor"], "Check the whole station and print one verdict. Sends three small requests"),
+        (["keys", "list"], "Names, rights and limits; the keys themselves are not stored."),
+    ],
+)
+def test_a_commands_own_help_says_what_it_is_for(
+    command: list[str], begins: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--help"])
+
+    usage, description, *_ = capsys.readouterr().out.split("\n\n")
+    assert usage.startswith("usage: gridtie")
+    assert " ".join(description.split()).startswith(begins)
+
+
 def test_a_word_of_another_level_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
     for words in (["revok"], ["chat", "--environmen"], ["--recompute"]):
         with pytest.raises(SystemExit):

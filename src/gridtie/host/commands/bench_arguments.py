@@ -28,7 +28,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--environment", metavar="NAME", help="ask as this environment; default: the first that leads there"
     )
     what.add_argument(
-        "--profile", action="append", metavar="NAME", help="chat, agent, completion, batch or cache; repeat for more"
+        "--profile",
+        action="append",
+        metavar="NAME",
+        help="chat, agent, completion, batch or cache; may be given more than once",
     )
     what.add_argument(
         "--prompt-tokens", type=positive, metavar="N", help="prompts of another length than the profile's"
@@ -37,8 +40,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     what.add_argument(
         "--concurrency", type=several, default=(1, 4), metavar="N,...", help="requests at once; default: 1,4"
     )
-    what.add_argument("--requests", type=positive, default=20, metavar="N", help="of each row; default: 20")
-    what.add_argument("--rounds", type=positive, default=4, metavar="N", help="in which rows take turns; default: 4")
+    what.add_argument(
+        "--requests", type=positive, default=20, metavar="N", help="how many for each row of the table; default: 20"
+    )
+    what.add_argument(
+        "--rounds", type=positive, default=4, metavar="N", help="how often the rows take turns; default: 4"
+    )
     what.add_argument(
         "--cold", type=positive, default=0, metavar="N", help="also unload the model so often, and time that"
     )

@@ -53,7 +53,8 @@ def register(commands: Any) -> None:
         "--origin",
         action="append",
         metavar="ORIGIN",
-        help="of the client's pages, where its requests come from a browser: http://localhost:3000; more than once",
+        help="of the client's pages, where its requests come from a browser, such as http://localhost:3000; may be "
+        "given more than once",
     )
     parser.add_argument("--shared-key", action="store_true", help="use your own key instead of one for this client")
     parser.set_defaults(run=run)

@@ -48,8 +48,10 @@ def register(commands: Any) -> None:
         metavar="MODEL",
         help="one model in full: a name of the catalogue or the Ollama library, a path, a URL, hf.co/OWNER/REPO:QUANT",
     )
-    parser.add_argument("--why", metavar="MODEL", help="the same")
-    parser.add_argument("--context", type=_positive, metavar="TOKENS", help="this context instead of 32K, else 8K")
+    parser.add_argument("--why", metavar="MODEL", help="the same as MODEL")
+    parser.add_argument(
+        "--context", type=_positive, metavar="TOKENS", help="how long prompt and answer may be (default: 32K, else 8K)"
+    )
     parser.add_argument(
         "--parallel",
         type=_positive,
@@ -62,7 +64,10 @@ def register(commands: Any) -> None:
     parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument(
-        "--ubatch", type=_positive, metavar="TOKENS", help="of a prompt computed in one step (default: the engine's)"
+        "--ubatch",
+        type=_positive,
+        metavar="TOKENS",
+        help="tokens of a prompt that are computed in one step (default: the engine's)",
     )
     parser.add_argument("--build", type=_positive, metavar="N", help="build of llama.cpp (default: the engine's)")
     parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")

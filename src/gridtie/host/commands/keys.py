@@ -77,7 +77,10 @@ def _rights(parser: ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--usd-per-day", type=_amount, metavar="USD", help="for clouds, in a day of UTC")
     parser.add_argument("--usd-per-month", type=_amount, metavar="USD", help="for clouds, in a month of UTC")
     parser.add_argument(
-        "--model", action="append", metavar="ALIAS", help="a name that it may ask for, and no other; more than once"
+        "--model",
+        action="append",
+        metavar="ALIAS",
+        help="a name that it may ask for, and no other; may be given more than once",
     )
     parser.add_argument(
         "--expires",
@@ -89,7 +92,7 @@ def _rights(parser: ArgumentParser, *, required: bool) -> None:
         "--origin",
         action="append",
         metavar="ORIGIN",
-        help="of a page or an application that may ask, such as app://obsidian.md; more than once",
+        help="of a page or an application that may ask, such as app://obsidian.md; may be given more than once",
     )
 
 

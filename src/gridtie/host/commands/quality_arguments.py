@@ -23,10 +23,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("target", nargs="?", default="", help="PROVIDER/MODEL, a model or an alias; default: coder's")
     parser.add_argument("--environment", metavar="NAME", help="ask as this environment")
     parser.add_argument(
-        "--category", action="append", metavar="NAME", help=f"of {', '.join(CATEGORIES)}; repeat; default: all"
+        "--category",
+        action="append",
+        metavar="NAME",
+        help=f"of {', '.join(CATEGORIES)}; may be given more than once; default: all",
     )
     parser.add_argument(
-        "--set", type=Path, action="append", default=[], metavar="FILE", help="tasks in HumanEval's format; repeat"
+        "--set",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="tasks in HumanEval's format; may be given more than once",
     )
     parser.add_argument("--samples", type=positive, default=1, metavar="N", help="tries of each task; default: 1")
     parser.add_argument("--temperature", type=_temperature, default=0.0, metavar="T", help="0 to 2; default: 0")

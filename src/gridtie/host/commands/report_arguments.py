@@ -32,7 +32,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--until", metavar="TIME", help="default: now")
     for name in ("environment", "key", "agent", "project", "model"):
         parser.add_argument(
-            f"--{name}", action="append", metavar="NAME", help=f"requests of this {name} alone; more than once"
+            f"--{name}",
+            action="append",
+            metavar="NAME",
+            help=f"requests of this {name} alone; may be given more than once",
         )
     parser.add_argument(
         "--by", action="append", choices=DIMENSIONS, help="tables of the text; default: environment and model"
@@ -41,14 +44,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--baseline",
         action="append",
         metavar="MODEL",
-        help="compare with this model's price, in place of costs.baselines; more than once",
+        help="compare with this model's price, in place of costs.baselines; may be given more than once",
     )
     parser.add_argument("--kwh", type=float, metavar="N", help="kilowatt-hours that a meter counted in the period")
     parser.add_argument(
         "--quality",
         action="append",
         metavar="FILE",
-        help="what `gridtie quality --json` wrote of a target, to stand beside the money; repeat for more",
+        help="what `gridtie quality --json` wrote of a target, to stand beside the money; may be given more than once",
     )
     parser.add_argument(
         "--expect", type=float, metavar="PERCENT", help="exit status 1 unless net is at least so much of the baseline"

@@ -26,7 +26,7 @@ def register(commands: Any) -> None:
         "FILE it does that alone. Needs sudo, but on a Mac.",
     )
     parser.add_argument("file", type=Path, nargs="?", metavar="FILE", help="what `gridtie backup` wrote")
-    parser.add_argument("--from-other", action="store_true", help="it is of a station on another machine, and meant")
+    parser.add_argument("--from-other", action="store_true", help="also a backup of a station on another machine")
     parser.add_argument(
         "--with-controller",
         action="store_true",

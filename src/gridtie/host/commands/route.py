@@ -21,7 +21,9 @@ def register(commands: Any) -> None:
     explain.add_argument("--model", metavar="ALIAS", help="what the client would ask for (default: the default alias)")
     explain.add_argument("--environment", metavar="NAME", help="dev, test, ci or production (default: the key's first)")
     explain.add_argument("--agent", metavar="NAME", help="the program that asks, as in x-gridtie-agent")
-    explain.add_argument("--tag", action="append", default=[], metavar="TAG", help="such as private; more than once")
+    explain.add_argument(
+        "--tag", action="append", default=[], metavar="TAG", help="such as private; may be given more than once"
+    )
     explain.add_argument("--stream", action="store_true", help="the answer is to be streamed")
     explain.add_argument("--tokens", type=int, metavar="N", help="tokens of the prompt")
     explain.add_argument("--max-tokens", type=int, metavar="N", help="most tokens of the answer")
@@ -31,7 +33,7 @@ def register(commands: Any) -> None:
         action="append",
         default=[],
         choices=("tools", "vision", "json"),
-        help="what the request asks of a model; more than once",
+        help="what the request asks of a model; may be given more than once",
     )
     explain.add_argument("--json", action="store_true", help="for programs")
     explain.set_defaults(run=run_explain)

@@ -35,7 +35,7 @@ def register(commands: Any) -> None:
         "engine that is a service again; containers stay stopped.",
     )
     stop.set_defaults(run=run_stop)
-    start = commands.add_parser("start", help="start them again, and wait until they serve")
+    start = commands.add_parser("start", help="start engine and router again, and wait until they serve")
     start.set_defaults(run=run_start)
     logs = commands.add_parser("logs", help="the router's log, or the engine's")
     logs.add_argument("part", nargs="?", choices=("router", "engine"), default="router", help="default: router")

@@ -9,10 +9,9 @@ from typing import Tuple
 from gridtie.host.commands.bench_arguments import several_numbers
 
 DESCRIPTION = (
-    "How many cards a team needs, on which rung (a machine each, one shared server, several behind one router, several "
-    "routers, a cluster), with what waiting time and cost, and where it outgrows which rung. Waiting is computed by a "
-    "model of queues; everything that it rests on is told, and whether it was measured. Exit status: 2 where there is "
-    "no answer."
+    "A team has a machine each, one shared server, several behind one router, several routers or a cluster; told is on "
+    "which of these rungs it stands and where it outgrows it. Waiting is computed by a model of queues; everything "
+    "that it rests on is told, and whether it was measured. Exit status: 2 where there is no answer."
 )
 HELP = "how many cards a team needs, how long it waits, what that costs"
 
@@ -32,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=benchmark,
         action="append",
         metavar="MACHINE=FILE",
-        help="speeds of a machine of the file as `gridtie bench` wrote them; repeat for more",
+        help="speeds of a machine of the file as `gridtie bench` wrote them; may be given more than once",
     )
     parser.add_argument(
         "--catalogue", type=Path, metavar="MODELS", help="models.json or models.yaml (default: the station's)"

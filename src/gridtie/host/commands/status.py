@@ -136,6 +136,6 @@ def _next(found: Mapping[str, Any]) -> List[str]:
         return ["Next      sudo gridtie doctor     what is wrong, and what to do"]
     return [
         "Next      gridtie chat            ask it something",
-        "          gridtie connect         wire an editor or an agent",
+        "          gridtie connect         connect an editor or an agent to it",
         "          gridtie requests        what was asked last, and where it went",
     ]
