@@ -18,6 +18,13 @@ from gridtie.ledger.store import StoreError
 
 log = logging.getLogger("gridtie.ledger")
 
+# From the tables themselves: what PostgreSQL remembers of names may be older than a lock that was waited for.
+_THERE = """
+    SELECT count(space.oid) > 0, count(station.oid) > 0 FROM pg_namespace AS space
+    LEFT JOIN pg_class AS station ON station.relnamespace = space.oid AND relname = 'station'
+    WHERE nspname = 'gridtie'
+"""
+
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -166,21 +173,22 @@ class Database:
                 "13 or later, and a database that was made with ENCODING 'UTF8'"
             )
         version, id = self._version(cursor)
-        if version < VERSION:
-            self._migrate(cursor)
-            version, id = self._version(cursor)
-        if version > VERSION:
-            raise StoreError(f"{self.address.shown}: {_NEWER.format(found=version, newest=VERSION)}")
+        # Where there was another one before, nothing is made in this one.
         if self.id and self.id != id:
             raise StoreError(
                 f"{self.address.shown}: another database answers than the one that this router began with; put that "
                 "one back, or restart the router where the other one is meant"
             )
+        if version < VERSION:
+            self._migrate(cursor)
+            version, id = self._version(cursor)
+        if version > VERSION:
+            raise StoreError(f"{self.address.shown}: {_NEWER.format(found=version, newest=VERSION)}")
         self.id = id
 
     def _version(self, cursor: Cursor) -> tuple[int, str]:
         """0 where there is nothing of ours yet."""
-        cursor.execute("SELECT to_regnamespace('gridtie') IS NOT NULL, to_regclass('gridtie.station') IS NOT NULL")
+        cursor.execute(_THERE)
         there, ours = cursor.fetchone() or (False, False)
         if not there:
             return 0, ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -32,6 +33,13 @@ def at(tmp_path: Path, url: str) -> Address:
 def test_an_empty_database_is_prepared_once(postgresql_server: Server, address: Address, url: str) -> None:
     assert open_and_close(address) == open_and_close(address, "two")
     assert postgresql_server.run("SELECT version FROM gridtie.station", url) == [(VERSION,)]
+
+
+def test_routers_that_start_together_prepare_it_once(postgresql_server: Server, address: Address, url: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        ids = set(pool.map(lambda number: open_and_close(address, str(number)), range(6)))
+    assert postgresql_server.run("SELECT id::text FROM gridtie.station", url) == [(ids.pop(),)]
+    assert not ids
 
 
 def test_a_newer_schema_is_not_touched(postgresql_server: Server, address: Address, url: str) -> None:
@@ -159,6 +167,17 @@ def test_another_database_in_its_place_is_not_written_to(postgresql_server: Serv
     with pytest.raises(StoreError, match="another database answers"), database.transaction():
         pass
     database.close()
+
+
+def test_an_empty_database_in_its_place_stays_empty(postgresql_server: Server, address: Address, url: str) -> None:
+    database = Database(address, "one")
+    postgresql_server.database()
+    for _ in range(2):
+        database._retry_at = 0.0
+        with pytest.raises(StoreError), database.transaction() as cursor:
+            cursor.execute("SELECT 1")
+    database.close()
+    assert postgresql_server.run("SELECT 1 FROM pg_namespace WHERE nspname = 'gridtie'", url) == []
 
 
 def test_a_clock_that_is_off_is_said_once_and_measured(
