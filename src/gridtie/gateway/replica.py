@@ -120,11 +120,10 @@ class Replica:
             await self._moved()
 
     def _note_demand(self) -> None:
-        in_vain, _ = self._state.demand()
         most = 2.0 * SPARE * self._share.count
         eased = {name: demand * _EASING for name, demand in self._demand.items()}
         self._demand = {name: demand for name, demand in eased.items() if demand > 1.0}
-        for name in in_vain:
+        for name in self._state.lacking():
             self._demand[name] = min(2.0 * self._demand.get(name, 1.0), most)
 
     def _wishes(self) -> list[Wish]:

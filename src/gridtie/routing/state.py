@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from gridtie.config.schema import Budget
@@ -65,9 +65,8 @@ class State:
         self._budget_left = _BudgetLeft(self)
         self._budgets: dict[str, Budget] = {}
         self._reserved: dict[str, float] = {}
-        # Budgets that decisions have looked at, and those of which something was reserved, since `demand` was asked.
-        self._asked: set[str] = set()
-        self._taken: set[str] = set()
+        # Budgets that had too little for a request since `lacking` was last asked.
+        self._lacking: set[str] = set()
         self._sessions = Sessions()
         # Told the id of a local target that could not be reached; the probes look at once then.
         self.on_failure: Callable[[str], None] | None = None
@@ -151,7 +150,6 @@ class State:
         self._provider_in_flight[provider] = self._provider_in_flight.get(provider, 0) + 1
         for budget in attempt.budgets:
             self._reserved[budget] = self._reserved.get(budget, 0.0) + attempt.reserve_usd
-            self._taken.add(budget)
         return Lease(self, attempt)
 
     def _give_back(self, attempt: PlannedAttempt) -> None:
@@ -221,12 +219,15 @@ class State:
         """US dollars of a budget that are held for what is in flight."""
         return self._reserved.get(name, 0.0)
 
-    def demand(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Budgets that requests asked for in vain, and those that gave, since this was last called."""
-        asked, taken = frozenset(self._asked), frozenset(self._taken)
-        self._asked.clear()
-        self._taken.clear()
-        return asked - taken, taken
+    def lacked(self, budgets: Iterable[str]) -> None:
+        """These had too little left for a target that a request might have gone to."""
+        self._lacking.update(budgets)
+
+    def lacking(self) -> frozenset[str]:
+        """Budgets that had too little since this was last asked."""
+        lacking = frozenset(self._lacking)
+        self._lacking.clear()
+        return lacking
 
     # What is learnt
 
@@ -285,7 +286,6 @@ class _BudgetLeft(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         if name not in self._state._budgets:
             raise KeyError(name)
-        self._state._asked.add(name)
         return self._state.budget_left(name)
 
     def __iter__(self) -> Iterator[str]:

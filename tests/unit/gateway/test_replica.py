@@ -21,7 +21,8 @@ from gridtie.routing.plan import PlannedAttempt
 from gridtie.routing.state import State
 from standins.ledger import PRICES, cloud
 from standins.postgresql import Server
-from standins.router import run
+from standins.router import Station, chat, routing, run
+from standins.scripted import Upstream, whole
 
 BUDGET = Budget(name="team", usd=20.0, period="month")
 TARGET = Target(id="openai/m", provider="openai", model="m", locality="cloud", dialect="openai", base_url="http://x")
@@ -59,8 +60,9 @@ class Router:
         self._count += 1
         id = f"{self.replica._store.replica}-{self._begun}-{self._count}"
         attempt = PlannedAttempt(target=TARGET, reason="", reserve_usd=most, budgets=("team",))
-        reserved = self.state.reserve(attempt) if most <= self.left else None
+        reserved = self.state.reserve(attempt)
         if reserved is None:
+            self.state.lacked(["team"])
             return False
         now = time.time()
         self.ledger.begin(id, TARGET.id, now, key="k", environment="dev", reserve_usd=most)
@@ -206,9 +208,23 @@ def test_a_router_that_stops_gives_back_and_the_others_share_anew(tmp_path: Path
     assert [share.count for share in shares] == [2, 1]
 
 
+def test_a_request_without_money_is_noted_as_demand_and_one_that_has_it_is_not(tmp_path: Path) -> None:
+    async def main() -> tuple[frozenset[str], frozenset[str]]:
+        async with Upstream(whole()) as cloud:
+            rules = routing(cloud=cloud.url, use="[cloud]") + (
+                "budgets:\n  - {name: ample, usd: 9, period: day}\n  - {name: tight, usd: 0.000001, period: day}\n"
+            )
+            async with Station(tmp_path, rules) as station:
+                assert (await station.ask(chat(max_tokens=20))).status == 402
+                state = station.router.state
+                return state.lacking(), state.lacking()
+
+    assert run(main) == ({"tight"}, frozenset())
+
+
 def test_parts_add_up_to_the_whole_and_none_is_nothing() -> None:
-    for whole in (1, 2, 7, 60):
+    for all_of_it in (1, 2, 7, 60):
         for count in (1, 2, 3, 5):
-            parts = [Share(count, place).part(whole) for place in range(count)]
-            assert sum(parts) == max(whole, count)
+            parts = [Share(count, place).part(all_of_it) for place in range(count)]
+            assert sum(parts) == max(all_of_it, count)
             assert min(parts) >= 1

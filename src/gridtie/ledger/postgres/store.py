@@ -30,8 +30,9 @@ log = logging.getLogger("gridtie.ledger")
 # Seconds between two looks at what the others wrote, and between two signs of life.
 FOLLOW_SECONDS = 1.0
 _ALIVE_SECONDS = 5.0
-# Rows of each replica that are fetched at a time.
+# Rows of each replica that are fetched at a time, and how often in a row: what is to be saved comes first.
 _AT_ONCE = 500
+_MOST_FETCHES = 20
 
 _decode = msgspec.json.Decoder(Entry).decode
 _decode_removal = msgspec.json.Decoder(Removal).decode
@@ -185,7 +186,8 @@ class PostgresStore:
             if now >= self._alive_at:
                 self._live()
                 self._alive_at = now + _ALIVE_SECONDS
-            self._follow()
+            if self._follow():
+                self._look_at = now
         except StoreError as error:
             # That the database is gone is said by the connection; what is to be saved waits in the journal.
             if not self._behind:
@@ -261,13 +263,11 @@ class PostgresStore:
             (last,) = cursor.fetchone() or (0,)
         return int(last)
 
-    def _follow(self) -> None:
-        """Take over what others wrote. Removals first: rows that come after them are meant to be here."""
+    def _follow(self) -> bool:
+        """Take over what others wrote; whether there is more. Removals first: rows after them are meant to be here."""
         self._follow_removals()
-        while self._follow_attempts():
-            pass
-        while self._follow_requests():
-            pass
+        fetches = range(_MOST_FETCHES)
+        return all(self._follow_attempts() for _ in fetches) or all(self._follow_requests() for _ in fetches)
 
     def _follow_removals(self) -> None:
         known = self._followed("removals").get("", 0)

@@ -51,6 +51,21 @@ def test_a_replica_that_comes_later_gets_all_that_was(replica: Open) -> None:
     assert len(ids(replica("2"))) == 1203
 
 
+def test_a_copy_that_has_far_to_go_follows_in_steps_between_which_rows_are_saved(
+    replica: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridtie.ledger.postgres.store._AT_ONCE", 10)
+    monkeypatch.setattr("gridtie.ledger.postgres.store._MOST_FETCHES", 3)
+    one = replica("1")
+    one.save([local(f"{n:04}") for n in range(95)])
+    two = replica("2")
+    steps = [len(ids(two))]
+    while steps[-1] < 95:
+        two.refresh()
+        steps.append(len(ids(two)))
+    assert steps == [30, 60, 90, 95]
+
+
 def test_rows_that_two_replicas_have_are_there_once(replica: Open, postgresql_server: Server, url: str) -> None:
     one, two = replica("1"), replica("2")
     one.save([local("a")])
