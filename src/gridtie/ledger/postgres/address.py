@@ -16,6 +16,7 @@ _WANTED = "wanted: postgresql://USER:PASSWORD@HOST:5432/DATABASE"
 # Seconds for a new connection; and milliseconds after which one that does not answer is given up, which is what a
 # network that was parted looks like.
 _CONNECT_SECONDS = 5
+_IDLE_SECONDS = 5
 _SILENT_MS = 10_000
 _STATEMENT_MS = 15_000
 _LOCK_MS = 5_000
@@ -74,10 +75,19 @@ def _address(path: Path, given: dict[str, str], environ: Mapping[str, str]) -> A
                 "default, with sslrootcert=FILE where its certificate is of an authority of your own"
             )
         given.setdefault("sslrootcert", environ.get("SSL_CERT_FILE") or "system")
-    settings = f"-c statement_timeout={_STATEMENT_MS} -c lock_timeout={_LOCK_MS}"
+    settings = {
+        "statement_timeout": _STATEMENT_MS,
+        "lock_timeout": _LOCK_MS,
+        "idle_in_transaction_session_timeout": _STATEMENT_MS,
+        # The server's side of the connection, by whose end it knows that this router is gone.
+        "tcp_keepalives_idle": _IDLE_SECONDS,
+        "tcp_keepalives_interval": 2,
+        "tcp_keepalives_count": 3,
+        "tcp_user_timeout": _SILENT_MS,
+    }
     ours: dict[str, str | int] = {
         "connect_timeout": _CONNECT_SECONDS,
-        "keepalives_idle": 5,
+        "keepalives_idle": _IDLE_SECONDS,
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "tcp_user_timeout": _SILENT_MS,
@@ -86,7 +96,7 @@ def _address(path: Path, given: dict[str, str], environ: Mapping[str, str]) -> A
         "target_session_attrs": "read-write",
         **given,
         "client_encoding": "utf8",
-        "options": f"{given.get('options', '')} {settings} -c idle_in_transaction_session_timeout={_STATEMENT_MS}",
+        "options": " ".join([given.get("options", ""), *(f"-c {name}={value}" for name, value in settings.items())]),
     }
     shown = f"{given.get('host') or given['hostaddr']}:{given.get('port', '5432')}/{given['dbname']}"
     return Address(parameters=ours, shown=shown)

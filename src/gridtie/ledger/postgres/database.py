@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep, time
 from typing import Any
 
@@ -18,6 +20,7 @@ from gridtie.ledger.store import StoreError
 
 log = logging.getLogger("gridtie.ledger")
 
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE (pid, backend_start) = (%s, %s)"
 # From the tables themselves: what PostgreSQL remembers of names may be older than a lock that was waited for.
 _THERE = """
     SELECT count(space.oid) > 0, count(station.oid) > 0 FROM pg_namespace AS space
@@ -32,6 +35,12 @@ _Connection = psycopg.Connection[tuple[Any, ...]]
 _FIRST_PAUSE, _LAST_PAUSE = 0.25, 15.0
 # A connection whose other end died without a word is noticed by the server after some ten seconds.
 _NAME_SECONDS = 15.0
+# A server that takes a question and does not answer at all, where it should have given up by itself before.
+_ANSWER_SECONDS = 20.0
+# Steps of the schema take as long as they take; and so long at most what another router makes at the same time.
+_MIGRATION_SECONDS = 600.0
+# For the end of a connection that the server was told to end.
+_END_SECONDS = 3.0
 # Clocks that are further apart put rows into another hour than the other replicas do.
 CLOCK_SECONDS = 2.0
 # An answer that took longer says too little about the time.
@@ -56,16 +65,25 @@ class Database:
         self._guard = threading.RLock()
         self._connection: _Connection | None = None
         self._pause, self._retry_at, self.fault = 0.0, 0.0, ""
+        # Process and start of the last connection's other end.
+        self._session: tuple[Any, ...] | None = None
         with self._guard:
             self._connect(patience=_NAME_SECONDS)
 
     @contextmanager
-    def transaction(self) -> Iterator[Cursor]:
-        """All of what is done within, or nothing. Raises `StoreError`: at once, as long as it makes no sense to try."""
+    def transaction(self, seconds: float | None = None) -> Iterator[Cursor]:
+        """All of what is done within, or nothing, in `seconds` at most, where that is not the usual.
+
+        Raises `StoreError`: at once, as long as it makes no sense to try.
+        """
         with self._guard:
             connection = self._connection or self._connected_again()
             try:
-                with connection.transaction(), connection.cursor() as cursor:
+                with (
+                    _given_up(connection, seconds or _ANSWER_SECONDS),
+                    connection.transaction(),
+                    connection.cursor() as cursor,
+                ):
                     yield cursor
             except psycopg.Error as error:
                 # Also where it has become one that only reads: then another of its hosts is the one that writes.
@@ -137,9 +155,12 @@ class Database:
         except psycopg.Error as error:
             raise StoreError(f"{shown}: {_told(error)}; {_advice(_told(error))}") from error
         try:
-            with connection.cursor() as cursor:
+            limit = _ANSWER_SECONDS if self.id else _MIGRATION_SECONDS
+            with _given_up(connection, patience + limit), connection.cursor() as cursor:
                 self._claim(cursor, patience)
                 self._check(cursor)
+                cursor.execute("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
+                self._session = cursor.fetchone()
         except psycopg.Error as error:
             connection.close()
             raise StoreError(f"{shown}: {_told(error)}; {_advice(_told(error))}") from error
@@ -157,6 +178,10 @@ class Database:
             cursor.execute("SELECT pg_try_advisory_lock(hashtext('gridtie'), hashtext(%s))", (self.replica,))
             if _one(cursor):
                 return
+            if self._session is not None:
+                # Our own of before, whose end the server has not noticed.
+                cursor.execute(_END, self._session)
+                self._session, until = None, monotonic() + _END_SECONDS
             if monotonic() >= until:
                 raise StoreError(
                     f'{self.address.shown}: a router called "{self.replica}" is there already; the name stands in '
@@ -182,7 +207,8 @@ class Database:
         if version < VERSION:
             self._migrate(cursor)
             version, id = self._version(cursor)
-        if version > VERSION:
+        # One that runs goes on while the others are replaced by newer ones: a step only adds.
+        if version > VERSION and not self.id:
             raise StoreError(f"{self.address.shown}: {_NEWER.format(found=version, newest=VERSION)}")
         self.id = id
 
@@ -212,6 +238,24 @@ class Database:
                 cursor.execute("UPDATE gridtie.station SET version = %s", (number + 1,))
             if version and version < VERSION:
                 log.warning("ledger: schema %d of %s became %d", version, self.address.shown, VERSION)
+
+
+@contextmanager
+def _given_up(connection: _Connection, seconds: float) -> Iterator[None]:
+    """Cut a connection whose other end says nothing for so long: whoever waits for it gets an error."""
+    timer = threading.Timer(seconds, _cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: _Connection) -> None:
+    # The descriptor is closed by the thread that waits, and not under its hands.
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as end:
+        end.shutdown(socket.SHUT_RDWR)
 
 
 def _one(cursor: Cursor) -> Any:

@@ -30,6 +30,8 @@ log = logging.getLogger("gridtie.ledger")
 # Seconds between two looks at what the others wrote, and between two signs of life.
 FOLLOW_SECONDS = 1.0
 _ALIVE_SECONDS = 5.0
+# A month's rows of a large team, on a slow disk.
+_REMOVAL_SECONDS = 600.0
 # Rows of each replica that are fetched at a time, and how often in a row: what is to be saved comes first.
 _AT_ONCE = 500
 _MOST_FETCHES = 20
@@ -162,7 +164,7 @@ class PostgresStore:
 
     def remove(self, removal: Removal, now: float) -> Removed:
         column, value = removal.column(now)
-        with self.database.transaction() as cursor:
+        with self.database.transaction(_REMOVAL_SECONDS) as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("DELETE FROM gridtie.erased_spending WHERE hour < %s", (now - KEEP_SECONDS,))
             if removal.key is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +49,19 @@ def test_a_newer_schema_is_not_touched(postgresql_server: Server, address: Addre
     postgresql_server.run(f"UPDATE gridtie.station SET version = {VERSION + 1}", url)
     with pytest.raises(StoreError, match=f"schema {VERSION + 1} found, {VERSION} is the newest this gridtie knows"):
         Database(address, "one")
+
+
+def test_a_router_that_runs_goes_on_when_a_newer_one_has_added_to_the_schema(
+    postgresql_server: Server, address: Address, url: str
+) -> None:
+    database = Database(address, "one")
+    postgresql_server.run(f"UPDATE gridtie.station SET version = {VERSION + 1}", url)
+    database._lost("cut")
+    database._retry_at = 0.0
+    with database.transaction() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    database.close()
 
 
 def test_a_database_with_a_schema_of_something_else_is_left_alone(
@@ -216,3 +231,40 @@ def test_a_server_that_is_started_again_is_found_again(tmp_path: Path) -> None:
         else:
             pytest.fail("not found again")
         database.close()
+
+
+def test_a_server_that_takes_a_question_and_says_nothing_is_given_up(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.5)
+    database = Database(address, "one")
+    with database.transaction() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone() or (0,)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreError), database.transaction() as cursor:
+            cursor.execute("SELECT 1")
+        assert time.monotonic() - began < 5.0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    database.close()
+
+
+def test_its_own_connection_of_before_does_not_keep_a_router_out(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_NAME_SECONDS", 0.3)
+    database = Database(address, "one")
+    left = database._connection
+    # As a network does that is parted and comes back: to the server the connection is still there.
+    database._connection = None
+    with database.transaction() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchone() == (1,)
+    with pytest.raises(StoreError, match="is there already"):
+        Database(address, "one")
+    database.close()
+    assert left is not None
+    left.close()
