@@ -73,7 +73,7 @@ def soak(minutes: int, viewers: int, scrape: str) -> dict[str, Any]:
     router_core, load_core = sorted(os.sched_getaffinity(0))[:2]
     back, port = free_port(), free_port()
     benchmarks, seconds = ROOT / "benchmarks", str(minutes * 60)
-    load = [sys.executable, str(benchmarks / "load.py"), str(port), str(STREAMS), seconds, KEY, "stream"]
+    load = [sys.executable, str(benchmarks / "load.py"), str(port), str(STREAMS), seconds, KEY, "--stream"]
     watch = [sys.executable, str(benchmarks / "viewers.py"), str(port), str(viewers), seconds, *VIEWERS_KEYS]
     target = {"targets": [f"127.0.0.1:{port}"], "labels": {"__metrics_path__": "/metrics"}}
     samples: list[dict[str, float]] = []

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 KEY = "gt-" + "b" * 43
@@ -83,13 +84,26 @@ def family(pid: int) -> list[int]:
     return pids
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and all that it started, all threads."""
-    total = 0
+class Spent(NamedTuple):
+    """Processor time in seconds."""
+
+    user: float
+    system: float
+
+
+def cpu_times(pid: int) -> Spent:
+    """Processor time of a process and all that it started, all threads."""
+    user = system = 0
     for each in family(pid):
         fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+        user += int(fields[11])
+        system += int(fields[12])
+    return Spent(user / TICKS, system / TICKS)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time together."""
+    return sum(cpu_times(pid))
 
 
 def resident_mb(pid: int) -> float:
@@ -122,9 +136,9 @@ def environment(directory: Path, back: int, port: int, access_log: str = "off") 
 
 
 def router(
-    directory: Path, back: int, port: int, core: int, access_log: str = "off"
+    directory: Path, back: int, port: int, core: int, access_log: str = "off", source: Path = ROOT
 ) -> AbstractContextManager[Process]:
-    """A router of this checkout."""
-    own = {"PYTHONPATH": str(ROOT / "src"), "PATH": os.environ.get("PATH", "")}
+    """A router of this checkout, or of another one."""
+    own = {"PYTHONPATH": str(source / "src"), "PATH": os.environ.get("PATH", "")}
     settings = environment(directory, back, port, access_log)
     return process(core, sys.executable, "-m", "gridtie.gateway.serve", env={**settings, **own})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from closeout import load
@@ -27,27 +27,96 @@ def routers() -> str:
 
 
 def _routers(name: str, found: dict[str, Any]) -> str:
-    whole, stream = found["results"]["whole"], found["results"]["stream"]
+    measured = {mode: found["results"].get(mode, {}) for mode in ("whole", "stream", "half")}
+    whole, stream, half = measured.values()
+    failed = found.get("failed", {})
     rows = []
     for each in {**whole, **stream}:
-        request, chunk = whole.get(each), stream.get(each)
+        request, chunk, paced = (figures.get(each) for figures in measured.values())
         version = found["versions"].get(each, "")
-        rows.append(
-            [
-                f"{each} {version}".strip(),
-                f"{request['cpu_us']:,.1f} µs" if request else "",
-                f"{request['cpu_us'] / whole['nginx']['cpu_us']:.2f}" if request else "",
-                f"{chunk['cpu_us']:,.1f} µs" if chunk else "",
-                f"{chunk['cpu_us'] / stream['nginx']['cpu_us']:.2f}" if chunk else "",
-                f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
-            ]
-        )
+        row = [
+            f"{each} {version}".strip(),
+            f"{request['cpu_us']:,.1f} µs" if request else "",
+            _times_nginx(found, "whole", each) if request else "",
+            f"{chunk['cpu_us']:,.1f} µs" if chunk else "none" if each in failed.get("stream", {}) else "",
+            _times_nginx(found, "stream", each) if chunk else "",
+            f"{max(each['resident_mb'] for each in (request, chunk) if each):.0f} MB",
+        ]
+        if half:
+            row.append(_added(found, each) if paced else "")
+        rows.append(row)
     head = [found["date"], "a request", "x nginx", "a streamed chunk", "x nginx", "resident"]
+    if half:
+        head.append("p99 later at half load")
     apart = f", chunks {1000 * found['spacing']:.0f} ms apart" if "spacing" in found else ""
     about = (
         f"Python {found['versions']['python']}{apart}, load of the machine before it: {found['load_average'][0]:.1f}"
     )
-    return f"{table(head, rows, set(range(1, 6)))}\n\n`benchmarks/results/{name}`; {about}."
+    if half:
+        about += f"; median of {len(found['rounds']['whole']['nginx'])} rounds, with the least and the most"
+    told = [f"No figures of streams of {who}: `{why}`." for who, why in failed.get("stream", {}).items()]
+    if half:
+        told.append(f"Targets: {'; '.join(_verdicts(found))}.")
+    return " ".join([f"{table(head, rows, set(range(1, len(head))))}\n\n`benchmarks/results/{name}`; {about}.", *told])
+
+
+def _verdicts(found: dict[str, Any]) -> Iterator[str]:
+    """What was wanted of the router, and whether this run shows it."""
+    against, half = found["against_nginx"], found["results"]["half"]
+    request, chunk = against["whole"]["router"], against["stream"]["router"]
+    yield _verdict("a request at most 3.5 times nginx", request["median"] <= 3.5, f"{request['median']:.2f}")
+    yield _below_all(
+        "a request", {name: each["median"] for name, each in against["whole"].items()}, "{:.2f} times nginx"
+    )
+    yield _verdict("a chunk at most 1.4 times nginx", chunk["median"] <= 1.4, f"{chunk['median']:.2f}")
+    below = [name for name in _peers(against["stream"]) if against["stream"][name]["upper"] < chunk["lower"]]
+    yield _verdict("no peer's chunk below it beyond the quartiles", not below, ", ".join(below) or "none is")
+    translated = {name: each["median"] for name, each in against["stream"].items() if name.startswith("router: ")}
+    if translated:
+        worst = max(translated, key=lambda name: translated[name])
+        yield _verdict("translated at most 1.6", translated[worst] <= 1.6, f"{translated[worst]:.2f}, {worst[8:]}")
+    yield _below_all("p99 at half load", {name: each["added_p99_ms"] for name, each in half.items()}, "{:.2f} ms later")
+    resident = max(
+        each["resident_mb"] for name, each in found["results"]["stream"].items() if name.startswith("router")
+    )
+    yield _verdict("at most 60 MB with 150 streams", resident <= 60, f"{resident:.0f} MB")
+
+
+def _verdict(wanted: str, met: bool, what: str) -> str:
+    return f"{wanted}: {'met' if met else '**missed**'} ({what})"
+
+
+def _below_all(what: str, figures: dict[str, float], unit: str) -> str:
+    """Whether the router is below every peer."""
+    peers = _peers(figures)
+    if not peers:
+        return f"{what} below every peer: none was measured"
+    best = min(peers, key=lambda name: figures[name])
+    met = figures["router"] < figures[best]
+    return _verdict(f"{what} below every peer", met, f"{unit.format(figures['router'])}, {best} {figures[best]:.2f}")
+
+
+def _peers(figures: dict[str, Any]) -> list[str]:
+    """Those that are neither the floor nor the router, asked for what all of them do."""
+    return [name for name in figures if not name.startswith(("nginx", "router")) and ": " not in name]
+
+
+def _times_nginx(found: dict[str, Any], mode: str, name: str) -> str:
+    """How many times nginx's, by round where that was written down."""
+    if (spread := found.get("against_nginx", {}).get(mode, {}).get(name)) is None:
+        figures = found["results"][mode]
+        return f"{figures[name]['cpu_us'] / figures['nginx']['cpu_us']:.2f}"
+    if name == "nginx":
+        return "1.00"
+    return f"{spread['median']:.2f} ({spread['least']:.2f} to {spread['most']:.2f})"
+
+
+def _added(found: dict[str, Any], name: str) -> str:
+    """How much later than upstream itself, and at how many requests a second."""
+    rounds = [each["added_p99_ms"] for each in found["rounds"]["half"][name]]
+    figures = found["results"]["half"][name]
+    spread = f"({min(rounds):.2f} to {max(rounds):.2f})"
+    return f"{figures['added_p99_ms']:.2f} ms {spread} at {figures['rate']:,.0f}/s"
 
 
 def soak() -> str:

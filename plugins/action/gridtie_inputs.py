@@ -23,6 +23,9 @@ from ..plugin_utils import gridtie_fleet_inputs as fleet
 from ..plugin_utils import gridtie_ranges as ranges
 from ..plugin_utils import gridtie_site_inputs as site
 
+# The one in C where PyYAML has it, which takes a tenth of the time.
+_SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 # Names that tasks set while the playbook runs.
 _FACTS = re.compile(r"gridtie_(resolved_.*|machine|station|docker|stage_note|stage_notices)$")
 
@@ -35,7 +38,8 @@ def load_specs(roles: Path) -> dict[str, dict[str, Any]]:
     """Every documented variable of every role: name to argument spec."""
     specs: dict[str, dict[str, Any]] = {}
     for file in sorted(roles.glob("*/meta/argument_specs.yml")):
-        for entry_point in yaml.safe_load(file.read_text(encoding="utf-8"))["argument_specs"].values():
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_SafeLoader)  # noqa: S506
+        for entry_point in document["argument_specs"].values():
             specs.update(entry_point.get("options") or {})
     return specs
 

@@ -28,6 +28,7 @@ _POST = "POST /v1/chat/completions HTTP/1.1"
 REQUESTS = (
     _request(_POST, "content-type: application/json", body=_CHAT),
     _request("GET /healthz HTTP/1.1") * 3,
+    b"".join(_request(_POST, body=body) for body in (_CHAT, b"{}", _CHAT * 3, b"[]")),
     _request(_POST, body=_CHAT) + _request("GET /metrics HTTP/1.1", "connection: close"),
     _request(_POST, "transfer-encoding: chunked", body=_chunked(_CHAT), length=False),
     _request(_POST, "transfer-encoding: chunked", body=_chunked(_CHAT)[:-2] + b"x-trailer: 1\r\n\r\n", length=False),

@@ -169,3 +169,65 @@ def test_models_that_tried_the_demos_tasks_are_not_summed_up_as_one(
 def test_the_routers_ratios_are_those_of_the_files(pages: ModuleType) -> None:
     # 105.685 µs of 24.591 µs, and 29.485 of 18.307.
     assert "| router | 105.7 µs | 4.30 | 29.5 µs | 1.61 | 43 MB |" in pages.routers()
+
+
+def test_the_routers_of_a_run_of_many_rounds_are_shown_with_their_spread_and_what_they_do_not_do(
+    pages: ModuleType,
+) -> None:
+    def figures(cpu_us: float, **more: float) -> dict[str, float]:
+        return {"cpu_us": cpu_us, "resident_mb": 42.4, **more}
+
+    def spread(median: float, least: float, most: float) -> dict[str, float]:
+        return {"median": median, "least": least, "most": most, "lower": least + 0.01, "upper": most - 0.01}
+
+    paced = [{"added_p99_ms": later} for later in (0.9, 1.25, 3.0)]
+    told = pages._routers(
+        "router_vs_peers-1.json",
+        {
+            "date": "2026-11-30",
+            "versions": {"python": "3.11.2", "peer": "1.2"},
+            "load_average": [0.4, 0.5, 0.6],
+            "spacing": 0.006,
+            "results": {
+                "whole": {"nginx": figures(20), "router": figures(70), "peer": figures(80)},
+                "stream": {
+                    "nginx": figures(17),
+                    "router": figures(23),
+                    "router: chat, of Ollama's": figures(27),
+                    "other": figures(20),
+                },
+                "half": {
+                    "router": {"added_p99_ms": 1.25, "rate": 6000.4},
+                    "peer": {"added_p99_ms": 0.5, "rate": 5000},
+                },
+            },
+            "against_nginx": {
+                "whole": {"nginx": spread(1, 1, 1), "router": spread(3.51, 3.4, 3.9), "peer": spread(4, 3.8, 4.2)},
+                "stream": {
+                    "nginx": spread(1, 1, 1),
+                    "router": spread(1.36, 1.3, 1.42),
+                    "router: chat, of Ollama's": spread(1.61, 1.5, 1.7),
+                    "other": spread(1.2, 1.1, 1.29),
+                },
+            },
+            "failed": {"stream": {"peer": "HTTP/1.1 500 Internal Server Error"}},
+            "rounds": {"whole": {"nginx": [{}, {}, {}]}, "half": {"router": paced, "peer": paced}},
+        },
+    )
+
+    assert "| nginx | 20.0 µs | 1.00 | 17.0 µs | 1.00 | 42 MB |  |" in told
+    router = "| router | 70.0 µs | 3.51 (3.40 to 3.90) | 23.0 µs | 1.36 (1.30 to 1.42) | 42 MB |"
+    assert f"{router} 1.25 ms (0.90 to 3.00) at 6,000/s |" in told
+    assert "| peer 1.2 | 80.0 µs | 4.00 (3.80 to 4.20) | none |  | 42 MB | 0.50 ms (0.90 to 3.00) at 5,000/s |" in told
+    assert "load of the machine before it: 0.4; median of 3 rounds, with the least and the most" in told
+    assert "No figures of streams of peer: `HTTP/1.1 500 Internal Server Error`." in told
+    for verdict in (
+        "a request at most 3.5 times nginx: **missed** (3.51)",
+        "a request below every peer: met (3.51 times nginx, peer 4.00)",
+        "a chunk at most 1.4 times nginx: met (1.36)",
+        "no peer's chunk below it beyond the quartiles: **missed** (other)",
+        "translated at most 1.6: **missed** (1.61, chat, of Ollama's)",
+        "p99 at half load below every peer: **missed** (1.25 ms later, peer 0.50)",
+        "at most 60 MB with 150 streams: met (42 MB)",
+    ):
+        assert verdict in told

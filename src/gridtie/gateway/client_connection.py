@@ -24,6 +24,7 @@ from gridtie.gateway.backlog import Pipelined, Unsent
 from gridtie.gateway.claims import means_us
 from gridtie.gateway.exchange import Exchange, Head
 from gridtie.gateway.linger import CHUNKED, Linger
+from gridtie.gateway.repeated_head import RepeatedHead
 from gridtie.gateway.request_head import SINGLE, body_too_large, framing_too_large, head_too_large, judge
 from gridtie.gateway.service import Service
 from gridtie.routing.held_bytes import Holding
@@ -79,6 +80,7 @@ class ClientConnection(asyncio.Protocol):
         "_reading",
         "_ready",
         "_repeated",
+        "_repeated_head",
         "_service",
         "_synthetic",
         "_trailers",
@@ -98,6 +100,8 @@ class ClientConnection(asyncio.Protocol):
         self._parser = httptools.HttpRequestParser(self)
         # The last head that was admitted here.
         self._known: Head | None = None
+        # The same by its bytes.
+        self._repeated_head: RepeatedHead | None = None
         # The request being read, from the end of its head on; those read and not yet begun; the one in flight.
         self._reading = False
         self._current: Exchange | None = None
@@ -141,6 +145,8 @@ class ClientConnection(asyncio.Protocol):
                 # One at a time, and none before the last answer has been taken. Reading goes on a little, or the end
                 # of the connection would go unnoticed.
                 self._hold_back(data)
+            elif (again := self._again(data)) is not None:
+                self._serve(again)
             elif len(data) > limits.PARSE_BYTES:
                 self._read_in_pieces(data)
             else:
@@ -282,6 +288,19 @@ class ClientConnection(asyncio.Protocol):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
+    def _again(self, data: bytes) -> Exchange | None:
+        """A whole request whose head is that of one before, but for its length: what was found then holds."""
+        repeated = self._repeated_head
+        if repeated is None or self._reading or self._closing or self._service.loaded is not repeated.head.loaded:
+            return None
+        body = repeated.body(data)
+        if body is None or len(body) > min(limits.UNCOUNTED_BYTES, self._service.limits.max_body_bytes):
+            return None
+        exchange = Exchange(self, self._service.request_id())
+        exchange.head, exchange.body = repeated.head, body
+        exchange.keep_alive = repeated.head.keep_alive
+        return exchange
+
     def _read_in_pieces(self, data: bytes | bytearray) -> None:
         """Parse until a request is whole; what comes behind it waits as it is."""
         view, size, at = memoryview(data), len(data), 0
@@ -299,6 +318,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _parse(self, piece: bytes | bytearray | memoryview) -> None:
         self._counted = len(piece)
+        known, begins = self._known, not self._reading
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
@@ -310,6 +330,8 @@ class ClientConnection(asyncio.Protocol):
             raise  # ours
         except httptools.HttpParserError as error:
             self._malformed(error)
+        if begins and self._known is not None and self._known is not known:
+            self._repeated_head = RepeatedHead.of(self._known, bytes(piece))
         if self._reading:
             self._wire += self._counted
             self._bound()

@@ -7,39 +7,26 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import os
 import re
 import sys
 from typing import Any, Iterator, NoReturn, Optional, Sequence
 
-from gridtie.host.commands import (
-    audit,
-    backup,
-    bench,
-    chat,
-    completion,
-    connect,
-    dashboard,
-    doctor,
-    fit,
-    gpu,
-    keys,
-    ledger,
-    models,
-    quality,
-    readings,
-    report,
-    restore,
-    route,
-    service,
-    size,
-    status,
-    usage,
-)
 from gridtie.host.paths import StationError
 from gridtie.host.printable import printable
 from gridtie.host.router import Declined, Unreachable
 from gridtie.host.version import __version__
+
+# The modules of `commands`, in the order of the help.
+_MODULES = (
+    "status", "dashboard", "chat", "connect", "doctor", "fit", "gpu", "models", "bench", "quality", "usage", "report",
+    "size", "ledger", "route", "keys", "audit", "readings", "service", "backup", "restore", "completion",
+)  # fmt: skip
+# Of them, one that is made of all commands, and one whose commands have other names.
+_NOT_ALONE = ("completion", "service")
+# What is asked for where nothing is said.
+_USUAL = "status"
 
 
 class Commands(argparse._SubParsersAction):  # type: ignore[type-arg]
@@ -89,8 +76,12 @@ def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
             yield str(choice)
 
 
-def build_parser() -> Parser:
-    """All commands of a host; the controller's command adds its own."""
+def build_parser(words: Optional[Sequence[str]] = None) -> Parser:
+    """All commands of a host; the controller's command adds its own.
+
+    With the ``words`` that were typed, only what they need where that is one command alone: to read the others' modules
+    takes longer than most commands do.
+    """
     parser = Parser(
         prog="gridtie",
         description="A local LLM station: what fits, whether it works, what it answered, what it cost.",
@@ -98,15 +89,23 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"gridtie {__version__}")
     commands = parser.commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    parser.set_defaults(run=status.run, json=False)
-    for module in (
-        status, dashboard, chat, connect, doctor, fit, gpu, models, bench, quality, usage, report, size, ledger, route,
-        keys, audit, readings, service, backup, restore, completion,
-    ):  # fmt: skip
+    for name in _needed(words):
+        module = importlib.import_module(f"gridtie.host.commands.{name}")
         module.register(commands)
+        if name == _USUAL:
+            parser.set_defaults(run=module.run, json=False)
     version = commands.add_parser("version", help="print the version")
     version.set_defaults(run=_version)
     return parser
+
+
+def _needed(words: Optional[Sequence[str]]) -> Sequence[str]:
+    if words is None:
+        return _MODULES
+    asked = words[0] if words else _USUAL
+    if asked in ("version", "--version"):
+        return ()
+    return (asked,) if asked in _MODULES and asked not in _NOT_ALONE else _MODULES
 
 
 def run(parser: argparse.ArgumentParser, argv: Optional[Sequence[str]]) -> int:
@@ -127,7 +126,8 @@ def run(parser: argparse.ArgumentParser, argv: Optional[Sequence[str]]) -> int:
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Entry point of the host's command."""
-    return run(build_parser(), argv)
+    words = sys.argv[1:] if argv is None else argv
+    return run(build_parser(words), words)
 
 
 def _version(_: Any) -> int:

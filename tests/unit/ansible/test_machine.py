@@ -130,3 +130,36 @@ def test_a_port_nobody_listens_on_is_unreachable() -> None:
 
     assert result["state"] == "unreachable"
     assert "secret" not in str(result)
+
+
+DOCKER = """#!/bin/sh
+echo "$*" >> "$0.calls"
+case "$1" in
+  info) echo '{"ServerVersion": "26.1.5", "ClientInfo": {"Plugins": PLUGINS}}' ;;
+  compose) echo 2.26.1-4 ;;
+  buildx) echo "github.com/docker/buildx v0.13.1 788433953af1" ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugins", "asked"),
+    [
+        ('[{"Name": "buildx", "Version": "v0.13.1"}, {"Name": "compose", "Version": "2.26.1-4"}]', []),
+        ('[{"Name": "buildx", "Version": "v0.13.1"}, {"Name": "compose", "Err": "broken"}]', ["compose"]),
+        ("null", ["compose", "buildx"]),
+    ],
+)
+def test_plugins_that_docker_lists_are_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugins: str, asked: list[str]
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER.replace("PLUGINS", plugins))
+    docker.chmod(0o755)
+    monkeypatch.setattr(gridtie_docker, "find_docker", lambda: str(docker))
+
+    found = gridtie_docker.inspect("unix:///nonexistent.sock")
+
+    assert (found["compose"], found["buildx"], found["version"]) == ("2.26.1-4", "0.13.1", "26.1.5")
+    calls = (tmp_path / "docker.calls").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["info", *asked]

@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import base64
+import importlib.util
+import io
 import os
 import pickle
 import subprocess
 import sys
 import time
+import zipfile
+import zipimport
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from plugins.callback import gridtie_workers as workers
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """As much of what Ansible keeps of a module as is read here."""
+
+    zip_data: bytes
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    """A directory with one packed module."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("one.py", "ANSWER = 42\n")
+    directory = tmp_path / "packed"
+    directory.mkdir()
+    (directory / "module").write_bytes(pickle.dumps(Packed(base64.b64encode(file.getvalue()))))
+    return directory
+
+
+def imported_from(packed: Path) -> tuple[str, int]:
+    """Which file of the packed module Python takes, and what it says."""
+    archive = packed.parent / f"{time.monotonic_ns()}.zip"
+    archive.write_bytes(base64.b64decode(pickle.loads((packed / "module").read_bytes()).zip_data))
+    importer = zipimport.zipimporter(str(archive))
+    said: dict[str, int] = {}
+    exec(importer.get_code("one"), said)
+    return Path(importer.get_filename("one")).name, said["ANSWER"]
 
 
 @pytest.fixture
@@ -40,7 +75,7 @@ def run(environment: Path, tmp_path: Path) -> Path:
     """A run begins; where it would find and put packed modules."""
     temporary = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
     temporary.mkdir()
-    workers.keep_packed_modules(temporary, environment)
+    workers.keep_packed_modules(temporary, environment, compiled=False)
     return temporary / "ansiballz_cache"
 
 
@@ -93,15 +128,57 @@ def test_without_an_environment_of_its_own_nothing_is_kept(tmp_path: Path) -> No
     assert not list(system.iterdir())
 
 
-def test_ansible_puts_what_it_packs_where_it_is_kept(tmp_path: Path) -> None:
-    """Where Ansible puts it is no interface: were that to change, runs would get slower and nobody would see why."""
+def test_what_is_compiled_for_this_machine_is_not_sent_to_another(environment: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "here"
+    temporary.mkdir()
+    here = workers.keep_packed_modules(temporary, environment, compiled=True)
+
+    assert here == (temporary / "ansiballz_cache").resolve()
+    assert here != run(environment, tmp_path).resolve()
+
+
+def test_the_python_that_compiled_a_module_does_not_do_it_again(packed: Path) -> None:
+    assert imported_from(packed) == ("one.py", 42)
+
+    workers.compile_packed_modules(packed)
+
+    assert imported_from(packed) == ("one.pyc", 42)
+
+
+def test_another_python_takes_the_source(packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "MAGIC_NUMBER", b"\0\0\r\n")
+    workers._code.cache_clear()
+
+    workers.compile_packed_modules(packed)
+
+    assert imported_from(packed) == ("one.py", 42)
+    workers._code.cache_clear()
+
+
+def test_a_module_is_compiled_once(packed: Path) -> None:
+    workers.compile_packed_modules(packed)
+    before = (packed / "module").stat().st_ino
+
+    workers.compile_packed_modules(packed)
+
+    assert (packed / "module").stat().st_ino == before
+
+
+def test_ansible_takes_what_it_packed_in_the_run_before_compiled(tmp_path: Path) -> None:
+    """Where and how Ansible keeps it is no interface: were it to change, runs would get slower and nobody would see."""
     playbook = tmp_path / "play.yml"
     playbook.write_text("[{hosts: localhost, gather_facts: false, tasks: [{ansible.builtin.ping: }]}]")
     command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/localhost", playbook]
-    kept = Path(sys.prefix) / "packed-modules" / workers._state()
+    own = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    kept = Path(sys.prefix) / "packed-modules" / f"{workers._state()}-compiled"
     for packed in kept.glob("ansible.modules.ping-*"):
         packed.unlink()
 
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")})
+    subprocess.run(command, check=True, cwd=ROOT, env=own)
+    (packed,) = (path for path in kept.glob("ansible.modules.ping-*") if not path.name.endswith((".lock", "-part")))
+    before = packed.stat().st_ino
+    subprocess.run(command, check=True, cwd=ROOT, env=own)
 
-    assert [path for path in kept.glob("ansible.modules.ping-*") if path.suffix != ".lock"]
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(pickle.loads(packed.read_bytes()).zip_data))) as archive:
+        assert {"ansible/module_utils/basic.py", "ansible/module_utils/basic.pyc"} <= set(archive.namelist())
+    assert packed.stat().st_ino == before

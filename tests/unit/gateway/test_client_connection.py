@@ -357,6 +357,54 @@ class TestReading:
 
         assert run(send) == [200, 200, 200, 403, 200, 401]
 
+    def test_requests_with_the_head_of_the_one_before_are_each_read_for_themselves(self, tmp_path: Path) -> None:
+        said = ["one", "another", "x" * 3_000, "y" * 20_000, "one"]
+
+        async def send() -> tuple[list[int], list[str], int]:
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
+                statuses = []
+                for text in said:
+                    await wire.send(request(chat(text), port=port))
+                    statuses.append((await wire.answered()).status)
+                # Two at once, and one in two pieces.
+                both = request(chat("first"), port=port) + request(chat("second"), port=port)
+                await wire.send(both[:-10])
+                await asyncio.sleep(0.05)
+                await wire.send(both[-10:])
+                statuses += [(await wire.answered()).status for _ in range(2)]
+                ids = {row["id"] for row in await connection.station.rows(len(said) + 2)}
+                heard = [turn.json["messages"][0]["content"] for turn in connection.upstream.turns]
+                return statuses, heard, len(ids)
+
+        assert run(send) == ([200] * 7, [*said, "first", "second"], 7)
+
+    def test_a_head_that_is_known_by_its_bytes_stands_for_itself_after_another_one(self, tmp_path: Path) -> None:
+        async def send() -> list[str]:
+            async with ClientConnection(tmp_path) as connection:
+                port, wire = connection.station.port, await connection.station.connect()
+                for environment, pieces in (("dev", 1), ("dev", 1), ("ci", 2), ("dev", 1), ("ci", 1)):
+                    data = request(chat(), port=port, headers={"x-gridtie-environment": environment})
+                    for at in range(pieces):
+                        await wire.send(data[at * 60 : None if at == pieces - 1 else 60])
+                        await asyncio.sleep(0.05)
+                    assert (await wire.answered()).status == 200
+                return [row["environment"] for row in await connection.station.rows(5)]
+
+        assert sorted(run(send)) == ["ci", "ci", "dev", "dev", "dev"]
+
+    @pytest.mark.parametrize("length", ["+18", "0x12", "18, 18", "1 8", "-18", ""])
+    def test_a_length_that_is_none_is_refused_behind_a_head_that_is_known(self, tmp_path: Path, length: str) -> None:
+        async def send() -> tuple[int, int, bool]:
+            async with ClientConnection(tmp_path) as connection:
+                wire = await connection.raw(f"{POST}Content-Length: 18\r\n\r\n{BODY}")
+                before = (await wire.answered()).status
+                text = f"{POST}Content-Length: {length}\r\n\r\n{BODY}"
+                await wire.send(text.replace("{port}", str(connection.station.port)).encode())
+                return before, (await wire.answered()).status, await wire.ended()
+
+        assert run(send) == (200, 400, True)
+
     def test_a_revoked_key_is_refused_on_a_connection_that_used_it(self, tmp_path: Path) -> None:
         async def send() -> list[int]:
             async with ClientConnection(tmp_path) as connection:

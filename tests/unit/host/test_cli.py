@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,21 @@ ROW = {
 def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
     assert capsys.readouterr().out == f"gridtie {__version__}\n"
+
+
+@pytest.mark.parametrize("command", sorted(cli.build_parser().commands.choices))
+def test_a_command_that_is_read_alone_is_the_same_as_among_all(command: str) -> None:
+    alone, all_of_them = (cli.build_parser(words).commands.choices for words in ([command], None))
+
+    assert alone[command].format_help() == all_of_them[command].format_help()
+
+
+def test_a_command_is_there_without_the_modules_of_the_others() -> None:
+    code = "import sys; from gridtie.host import cli; cli.build_parser(['doctor']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+    commands = {name for name in loaded if name.startswith("gridtie.host.commands.")}
+    assert commands == {"gridtie.host.commands.doctor"}
 
 
 @pytest.mark.parametrize(

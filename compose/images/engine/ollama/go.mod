@@ -76,3 +76,6 @@ require (
 // The commit that Ollama asks for is on no module proxy. Only a terminal on Windows reads with it; `go mod tidy` wants
 // every system's modules.
 replace github.com/mattn/go-localereader => github.com/mattn/go-localereader v0.0.1
+
+// Compiled without it.
+replace github.com/mattn/go-sqlite3 => ./sqlite3
