@@ -157,7 +157,7 @@ def postgresql() -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Server]:
-    """One for all tests of a session, which have databases of their own."""
+    """One for all tests of a session, each of which begins with an empty database."""
     if PROGRAMS is None:
         pytest.skip("there is no PostgreSQL here; `python scripts/postgresql.py` unpacks Debian's")
     with postgresql() as server:

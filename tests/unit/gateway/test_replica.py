@@ -15,6 +15,7 @@ from gridtie.gateway import replica as module
 from gridtie.gateway.replica import Replica
 from gridtie.gateway.share import Share
 from gridtie.ledger import Ledger
+from gridtie.ledger.budget import period_end
 from gridtie.ledger.store import StoreError
 from gridtie.providers.target import Target
 from gridtie.routing.plan import PlannedAttempt
@@ -206,6 +207,31 @@ def test_a_router_that_stops_gives_back_and_the_others_share_anew(tmp_path: Path
 
     shares = run(main, 60.0)
     assert [share.count for share in shares] == [2, 1]
+
+
+def test_a_lease_of_the_next_period_is_there_before_it_begins(
+    tmp_path: Path, postgresql_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql_server.database()
+    hour = Budget(name="team", usd=2.0, period="hour")
+    ends = period_end("hour", time.time())
+
+    async def main() -> list[float]:
+        router = Router(tmp_path / "1", url)
+        router.state.update({TARGET.id: TARGET}, [hour])
+        router.replica.update([hour])
+        monkeypatch.setattr(module, "time", lambda: ends - 300.0)
+        await router.start()
+        left = [hour.usd - router.replica.counted(hour, ends + 1.0)]
+        monkeypatch.setattr(module, "time", lambda: ends - 30.0)
+        async with asyncio.timeout(20):
+            while router.replica.counted(hour, ends + 1.0):
+                await asyncio.sleep(0.02)
+        left.append(hour.usd - router.replica.counted(hour, ends - 30.0))
+        await router.stop()
+        return left
+
+    assert run(main, 60.0) == [0.0, 2.0]
 
 
 def test_a_request_without_money_is_noted_as_demand_and_one_that_has_it_is_not(tmp_path: Path) -> None:

@@ -94,8 +94,8 @@ class Leases:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
             living = self._living(cursor)
             fresh = [wish for wish in wishes if wish.period not in self._booked]
-            for wish in fresh:
-                self._book(cursor, wish)
+            if fresh:
+                _book(cursor, fresh)
             written = self._written(cursor, wishes)
             leases: dict[Period, Lease] = {}
             for wish in wishes:
@@ -137,30 +137,34 @@ class Leases:
             found[budget, start][replica] = usd
         return found
 
-    def _book(self, cursor: Cursor, wish: Wish) -> None:
-        """What replicas without a lease have spent in the period counts as theirs, since a budget may be new."""
-        budget = wish.budget
-        end = period_end(budget.period, wish.start)
-        cursor.execute(_SPENT, {"start": wish.start, "end": end})
-        spent: dict[str, float] = defaultdict(float)
-        for replica, environment, key, usd in cursor.fetchall():
-            if budget.environment in (None, canonical(environment)) and budget.key in (None, canonical(key)):
-                spent[replica] += usd
-        cursor.executemany(
-            "INSERT INTO gridtie.leases (budget, start, replica, usd) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            [(budget.name, wish.start, replica, usd) for replica, usd in spent.items()],
-        )
-        cursor.execute("DELETE FROM gridtie.leases WHERE start < %s", (wish.start - _KEEP_SECONDS,))
-
 
 _SPENT = """
     SELECT replica, environment, key, sum(spent_usd) FROM gridtie.requests
-    WHERE time >= %(start)s AND time < %(end)s AND spent_usd > 0 GROUP BY 1, 2, 3
+    WHERE time >= %s AND time < %s AND spent_usd > 0 GROUP BY 1, 2, 3
     UNION ALL SELECT replica, environment, key, reserve_usd FROM gridtie.attempts
-    WHERE time >= %(start)s AND time < %(end)s
+    WHERE time >= %s AND time < %s
     UNION ALL SELECT replica, environment, '', usd FROM gridtie.erased_spending
-    WHERE hour >= %(start)s AND hour < %(end)s
+    WHERE hour >= %s AND hour < %s
 """
+_BOOK = "INSERT INTO gridtie.leases (budget, start, replica, usd) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
+
+
+def _book(cursor: Cursor, wishes: Sequence[Wish]) -> None:
+    """What replicas without a lease have spent in a period counts as theirs, since a budget may be new."""
+    # Read once for all budgets of a period: every key may have one.
+    spent: dict[tuple[float, float], list[tuple[str, str, str, float]]] = {}
+    for wish in wishes:
+        span = (wish.start, period_end(wish.budget.period, wish.start))
+        if span not in spent:
+            cursor.execute(_SPENT, span * 3)
+            spent[span] = [(who, canonical(where), canonical(key), usd) for who, where, key, usd in cursor.fetchall()]
+        booked: dict[str, float] = defaultdict(float)
+        for replica, environment, key, usd in spent[span]:
+            if wish.budget.environment in (None, environment) and wish.budget.key in (None, key):
+                booked[replica] += usd
+        cursor.executemany(_BOOK, [(wish.budget.name, wish.start, *each) for each in booked.items()])
+    oldest = min(wish.start for wish in wishes)
+    cursor.execute("DELETE FROM gridtie.leases WHERE start < %s", (oldest - _KEEP_SECONDS,))
 
 
 _WRITE = """

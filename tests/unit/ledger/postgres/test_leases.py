@@ -86,6 +86,24 @@ def test_what_was_spent_before_there_was_a_budget_is_booked_to_who_spent_it(repl
     assert found.count == 2
 
 
+def test_a_thousand_budgets_of_keys_are_leased_at_once(replica: Open) -> None:
+    now = time.time()
+    one = replica("1")
+    one.save([cloud(f"{n}", time=now, cost_usd=1.0, key=f"key-{n}") for n in range(500)])
+    budgets = [
+        Budget(name=f"{period}-{n}", usd=5.0, period=period, key=f"key-{n}")
+        for n in range(500)
+        for period in ("day", "month")
+    ]
+    wishes = [Wish(budget=each, start=period_start(each.period, now), used=1.0, holds=None) for each in budgets]
+    leases = Leases(one.database)
+    began = time.monotonic()
+    leases.exchange(wishes)
+    found = leases.exchange(wishes)
+    assert time.monotonic() - began < 10.0
+    assert {each.usd for each in found.leases.values()} == {5.0}
+
+
 def test_what_is_given_back_is_there_for_the_others(replica: Open) -> None:
     one, two = replica("1"), replica("2")
     first, second = Leases(one.database), Leases(two.database)
