@@ -26,13 +26,17 @@ LISTS = ROOT / "tests" / "clients"
 
 def python(name: str) -> None:
     """A virtual environment with what the lock of that name says."""
-    lock, place = ROOT / "requirements" / f"clients-{name}.lock", PLACE / name / "python"
+    environment(PLACE / name / "python", ROOT / "requirements" / f"clients-{name}.lock")
+
+
+def environment(place: Path, lock: Path, *options: str) -> None:
+    """A virtual environment with what a lock says, unless it is there; `options` are more of pip's."""
     if _is_made(place, lock):
         return
     shutil.rmtree(place, ignore_errors=True)
     _run(sys.executable, "-m", "venv", place)
     quiet = ("-q", "--disable-pip-version-check", "--no-input", "--no-compile")
-    _run(place / "bin" / "python", "-m", "pip", "install", *quiet, "--require-hashes", "-r", lock)
+    _run(place / "bin" / "python", "-m", "pip", "install", *quiet, *options, "--require-hashes", "-r", lock)
     _stamp(place, lock)
 
 

@@ -16,6 +16,7 @@ bundles      a station without a network is upgraded by a newer bundle and goes 
 memory       what the real engine holds in memory, for each small model, at three contexts, alone and four at once, of
              which integration has one model; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
+scale        what servers for many run: real vLLM on the processor behind the router; only where it is asked for
 """
 
 from __future__ import annotations
@@ -186,6 +187,13 @@ def clients() -> bool:
     return client_programs("agents") and all([ask_clients(), run(Path(sys.executable), "scripts/results_pages.py")])
 
 
+def scale() -> bool:
+    """What servers for many run, for real on this machine; vLLM is installed where it is missing."""
+    return run(Path(sys.executable), "scripts/vllm_environment.py") and pytest(
+        "-n", "0", "tests/scale", "--timeout", "1800"
+    )
+
+
 def ask_clients() -> bool:
     """Run the tests with every client, and keep their report in docs/results."""
     from client_results import FILES, keep
@@ -226,7 +234,7 @@ def stations() -> Iterator[dict[str, str] | None]:
 
 PARTS: dict[str, Callable[[], bool]] = {
     part.__name__: part
-    for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, memory, bundles, clients)
+    for part in (lint, unit, contract, integration, lab, scenarios, kills, pairs, memory, bundles, clients, scale)
 }  # fmt: skip
 USUAL = ["lint", "unit", "contract", "integration", "lab"]
 # The bare machine is among the scenarios, and so beside them.
@@ -249,7 +257,7 @@ def remarks(asked: list[str]) -> Iterator[str]:
     if chosen(asked) == USUAL:
         yield "scenarios    not run; CI runs them in the place of lab: make test PART=all"
     if chosen(asked) == ALL:
-        yield "kills, pairs, memory and bundles: not run; docs/testing.md has when they were"
+        yield "kills, pairs, memory, bundles and scale: not run; docs/testing.md has when they were"
         yield "clients      two of them, among contract; docs/clients.md has when all were asked"
 
 

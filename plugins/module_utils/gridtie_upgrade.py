@@ -56,6 +56,11 @@ def _left_alone(engine: dict[str, Any], site_command: str) -> str:
             f"{engine.get('unit', 'the engine')} with Ollama {engine.get('version', '')} was here before the station "
             f"and is never upgraded from here: upgrade it the way it was installed, then run `{site_command}`"
         )
+    if engine["kind"] == "vllm":
+        return (
+            f"vLLM is not measured and rolled back yet: `{site_command}` puts the pinned version in the place of the "
+            "one that runs, and the one before comes back where that is pinned again"
+        )
     if engine["kind"] != "ollama":
         return (
             "llama.cpp's own server is a package in its image and has no earlier version to go back to: "

@@ -13,6 +13,7 @@ _SOURCES = (
     "config/prices.json",
     "requirements/router.lock",
     "requirements/router-traces.lock",
+    "requirements/vllm.lock",
     "src/gridtie",
 )
 

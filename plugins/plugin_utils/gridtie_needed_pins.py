@@ -36,6 +36,9 @@ def of_engine(
         found += (
             _archives(choice, machine, artefacts, cards) if choice["mode"] == "native" else _image(artefacts, cards)
         )
+    if choice.get("engine") == "vllm" and choice.get("source") == "release" and "vllm" in artefacts["images"]:
+        step = plan.release_step(dict(artefacts), "", name="engine-vllm")
+        found.append(Needed("images", step["reference"], step["digest"] or ""))
     system = machine["system"]["id"]
     if base == "registry":
         image = plan.base_image(dict(artefacts), system)

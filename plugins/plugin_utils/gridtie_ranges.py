@@ -18,6 +18,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_container_engine_start_timeout_s": _FROM_1,
     "gridtie_doctor_timeout_s": _FROM_1,
     "gridtie_embedded_ready_timeout_s": _FROM_1,
+    "gridtie_vllm_ready_timeout_s": _FROM_1,
     "gridtie_engine_port": _PORT,
     "gridtie_engine_prompt_cache_mib": _FROM_0,
     "gridtie_gpu_reboot_timeout_s": _FROM_1,

@@ -59,7 +59,14 @@ ALERTS = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule
 
 
 # What has nothing to tell of a router that has no engine of its own, no queue and no mistakes.
-MAY_BE_EMPTY = {"gridtie_target_loaded", "gridtie_queue_seconds_bucket", "gridtie_model_predicted_bytes"}
+MAY_BE_EMPTY = {
+    "gridtie_target_loaded",
+    "gridtie_target_running",
+    "gridtie_target_queued",
+    "gridtie_target_cache_used_ratio",
+    "gridtie_queue_seconds_bucket",
+    "gridtie_model_predicted_bytes",
+}
 # As the service of a machine with a card would put it.
 MACHINE = [
     {"card": "0", "model": "NVIDIA H200", "memory_bytes": 1e11, "used_bytes": 1e9, "watts": 76.0, "celsius": 34.0,

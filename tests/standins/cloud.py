@@ -1,6 +1,6 @@
 """A cloud that can be had anywhere: OpenAI's and Anthropic's wire formats over TLS, with faults on demand.
 
-It also speaks as local engines do: Ollama's native format, and OpenAI's as llama.cpp's server has it.
+It also speaks as local engines do: Ollama's native format, and OpenAI's as llama.cpp's server and vLLM have it.
 
 As a program it prints one JSON line with its addresses and runs until it is told to stop or its lifetime ends:
     python -m standins.cloud --openai-port 0 --anthropic-port 0 --directory DIR
@@ -26,7 +26,7 @@ from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
-from standins import agent, anthropic_wire, llamacpp_wire, ollama_wire, openai_wire
+from standins import agent, anthropic_wire, llamacpp_wire, ollama_wire, openai_wire, vllm_wire
 from standins.authority import make_authority
 from standins.behaviour import BY_MODEL, Behaviour, Refusal, from_json
 from standins.judge import Request, Wrong
@@ -36,6 +36,7 @@ DIALECTS: dict[str, ModuleType] = {
     "anthropic": anthropic_wire,
     "ollama": ollama_wire,
     "llamacpp": llamacpp_wire,
+    "vllm": vllm_wire,
 }
 MAX_BODY = 64 * 1024 * 1024
 
@@ -85,7 +86,7 @@ class Cloud:
     def base_url(self, dialect: str, host: str = "localhost") -> str:
         """What a client or the routing file calls the base URL."""
         scheme = "https" if self._context else "http"
-        return f"{scheme}://{host}:{self.ports[dialect]}" + ("/v1" if dialect in ("openai", "llamacpp") else "")
+        return f"{scheme}://{host}:{self.ports[dialect]}" + ("/v1" if dialect in ("openai", "llamacpp", "vllm") else "")
 
     def script(self, *behaviours: Behaviour, model: str | None = None) -> None:
         """What to do with the next requests, one behaviour each; then again what the model name says.
@@ -135,7 +136,7 @@ class Cloud:
         if path.startswith("/standin/"):
             stays = await self._control(method, path, raw, answer)
         elif method == "GET":
-            stays = await answer.whole(200, DIALECTS[dialect].models())
+            stays = await answer.whole(200, _said(DIALECTS[dialect], path))
         else:
             stays = await self._answer(dialect, method, path, headers, raw, answer)
         # Whoever asks with HTTP/1.0 reads until the end.
@@ -178,6 +179,12 @@ class Cloud:
                 return answer.abort()
             return await answer.whole(200, wire.whole(request, behaviour), behaviour.headers)
         return await _stream(wire, request, behaviour, answer)
+
+
+def _said(wire: ModuleType, path: str) -> bytes:
+    """What a server says of itself: most have nothing but a listing."""
+    said: bytes = wire.get(path) if hasattr(wire, "get") else wire.models()
+    return said
 
 
 async def _stream(wire: ModuleType, request: Request, behaviour: Behaviour, answer: Answer) -> bool:

@@ -17,6 +17,7 @@ from gridtie.host.doctor.look import Look
 from gridtie.host.doctor.probe import Owned
 from gridtie.host.firewall import firewall
 from gridtie.host.gpu import Survey
+from gridtie.host.models.checkpoint_install import RECORD, digest_of
 from gridtie.host.router import Answer, Unreachable
 
 CONFIG = Path("/etc/gridtie")
@@ -380,6 +381,19 @@ class Healthy:
         self.files |= {Path(str(path).replace("/models/ollama/", "/models/embedded/")): t for path, t in moved.items()}
         for path in moved:
             del self.files[path]
+
+    def vllm(self) -> Path:
+        """Make it a station with vLLM; where its checkpoint lies."""
+        place = STATE / "models" / "vllm" / "smollm2-135m"
+        files = {"config.json": "{}", "model.safetensors": WEIGHTS.decode()}
+        taken = {name: (len(text), _hex(text.encode())) for name, text in files.items()}
+        self.station["engine"] |= {"kind": "vllm", "version": "0.32.0"}
+        self.station["models"][0] |= {"url": "http://engine:8000", "digest": digest_of(taken), "predicted_bytes": None}
+        self.station["models"][0]["file"] = str(place.relative_to(STATE / "models"))
+        self.engine["/version"] = (200, '{"version":"0.32.0"}')
+        self.files |= {place / name: text for name, text in files.items()}
+        self.files[place / RECORD] = json.dumps({"files": taken})
+        return place
 
     def native(self) -> None:
         """Make it a station whose engine is a service of the machine."""

@@ -96,6 +96,11 @@ class Hub:
 def _sibling(name: str, file: Path) -> dict[str, Any]:
     size = file.stat().st_size
     found: dict[str, Any] = {"rfilename": name, "size": size, "blobId": "5f" * 20}
+    if name.endswith((".json", ".jinja", ".txt")):
+        content = file.read_bytes()
+        found["blobId"] = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    if name.endswith(".safetensors"):
+        found["lfs"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "size": size, "pointerSize": 135}
     if name.endswith(".gguf"):
         found["lfs"] = {"sha256": _digest(name), "size": size, "pointerSize": 135}
     return found
@@ -152,7 +157,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _hub(self, path: str, authorization: str) -> None:
         hub = self.served
-        listed = re.fullmatch(r"/api/models/([^/]+/[^/]+)", path)
+        listed = re.fullmatch(rf"/api/models/([^/]+/[^/]+)(?:/revision/{COMMIT})?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         repository = (listed or file or [None, ""])[1]
         if repository in hub.moved:

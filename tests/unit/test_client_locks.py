@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE = sorted((ROOT / "tests/clients").glob("*/package-lock.json"))
-PYTHON = sorted((ROOT / "requirements").glob("clients-*.lock"))
+VLLM = ROOT / "requirements" / "vllm.lock"
+PYTHON = [*sorted((ROOT / "requirements").glob("clients-*.lock")), VLLM]
 
 
 @pytest.mark.parametrize("lock", NODE, ids=lambda path: path.parent.name)
@@ -29,6 +31,13 @@ def test_pythons_packages_have_hashes_and_no_address(lock: Path) -> None:
     assert "--hash=sha256:" in text
     assert "://" not in text
     assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_vllm_has_the_torch_that_package_indexes_have_and_nothing_for_pictures_and_sound() -> None:
+    names = {line.partition("==")[0]: line for line in VLLM.read_text().splitlines() if "==" in line and line[0] != " "}
+
+    assert re.match(r"torch==[0-9.]+ ", names["torch"])
+    assert names.keys().isdisjoint({"torchaudio", "torchcodec", "torchvision", "vllm"})
 
 
 @pytest.mark.parametrize("kind", ["sdks", "agents"])

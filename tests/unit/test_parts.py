@@ -22,7 +22,7 @@ def test_a_plain_run_has_the_bare_machine_and_says_what_it_leaves_out() -> None:
 def test_all_has_the_bare_machine_among_the_scenarios_and_not_once_more() -> None:
     assert parts.chosen(["all"]) == ["lint", "unit", "contract", "integration", "scenarios"]
     assert parts.BARE_MACHINE in parts.longest_first()
-    assert "kills, pairs, memory and bundles: not run" in " ".join(parts.remarks(["all"]))
+    assert "kills, pairs, memory, bundles and scale: not run" in " ".join(parts.remarks(["all"]))
 
 
 def test_every_file_of_the_lab_is_run_by_one_part_once_and_a_new_one_is_begun_first(

@@ -77,11 +77,12 @@ class Image(msgspec.Struct, frozen=True):
 
 
 class Images(msgspec.Struct, frozen=True):
-    """Ollama's own, and the bases of what is built here."""
+    """Ollama's own, and the bases of what is built here; vLLM's, which files from before it do not have."""
 
     debian: Image
     ollama: Image
     ubuntu: Image
+    vllm: Image | None = None
 
 
 class Bootstrap(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """The engine that was resolved, and why that one."""
 
-    kind: Literal["ollama", "embedded"]
+    kind: Literal["ollama", "embedded", "vllm"]
     mode: Literal["container", "native"]
     source: str = ""
     version: str = ""

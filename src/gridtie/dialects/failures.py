@@ -36,9 +36,11 @@ _BY_STATUS = {
     **dict.fromkeys((407, 421, 425, 440, 444, 460, 463, *range(494, 500)), Failed.BROKEN),
 }
 
-# The last one is llama.cpp's, about a schema that it cannot turn into a grammar: another server may be able to.
+# vLLM's about tools without a parser, and about pictures. The last line is llama.cpp's, about a schema that it cannot
+# turn into a grammar: another server may be able to.
 _UNSUPPORTED = re.compile(
     r"(do(es)?|is|are) not support(ed)?\b|\bunsupported\b|\bnot supported\b"
+    r"|requires --(enable-auto-tool-choice|tool-call-parser)\b|is not a multimodal model"
     r"|schema conversion failed|json schema error at|failed to (parse|initialize) (grammar|samplers)",
     re.IGNORECASE,
 )
@@ -51,12 +53,14 @@ _OPENAI_CONTEXT = re.compile(
 )
 # Anthropic: "prompt is too long: 215104 tokens > 200000 maximum".
 _ANTHROPIC_CONTEXT = re.compile(r"too long: (?P<prompt>\d+) tokens > (?P<context>\d+)", re.IGNORECASE)
-# The same without both counts: llama.cpp, Ollama and Anthropic; xAI; Google; Mistral.
+# The same without both counts: llama.cpp, Ollama and Anthropic; xAI; Google; Mistral; vLLM, of an answer that is asked
+# for.
 _TOO_LONG = re.compile(
     r"exceeds? (the )?((available|maximum|model's) )*context|exceed context limit|prompt is too long"
     r"|maximum prompt length is \d+ but"
     r"|input token count \S* ?exceeds the maximum"
-    r"|too large for model with \d+ maximum context",
+    r"|too large for model with \d+ maximum context"
+    r"|max_tokens=\d+ cannot be greater than max_model_len",
     re.IGNORECASE,
 )
 # What a status means that leaves it to the words: a server may answer 500 to a prompt that it has no room for.

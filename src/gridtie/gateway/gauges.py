@@ -30,6 +30,10 @@ def of_targets(targets: Mapping[str, Target], states: Mapping[str, TargetState])
         yield "gridtie_consecutive_failures", (id,), state.failures
         if state.loaded is not None:
             yield "gridtie_target_loaded", (id,), state.loaded
+        if state.running is not None and state.cache_used is not None:
+            yield "gridtie_target_running", (id,), state.running
+            yield "gridtie_target_queued", (id,), state.queued
+            yield "gridtie_target_cache_used_ratio", (id,), state.cache_used
 
 
 def of_budgets(budgets: Sequence[Budget], state: State) -> Iterator[Reading]:

@@ -370,7 +370,7 @@ def _replica(options: Options, environ: Mapping[str, str]) -> Replica | None:
     if options.database_file is None:
         return None
     try:
-        # Only where it is asked for: the driver takes ten megabytes of memory.
+        # Only where it is asked for: with the driver the router takes some 20 MB more.
         from gridtie.gateway.replica import Replica
     except ImportError as error:
         raise ValueError(

@@ -25,7 +25,7 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 locality="local",
                 dialect=model.dialect,
                 base_url=base_url(model.dialect, model.url),
-                probe_url=probe_url(model.dialect, model.url),
+                probe_url=probe_url(model.dialect, model.url, station.engine.kind),
                 context=model.context,
                 trained_context=model.trained_context,
                 predicted_bytes=model.predicted_bytes or 0,
@@ -58,7 +58,9 @@ def base_url(dialect: Dialect, url: str) -> str:
     return url.rstrip("/") + ("/v1" if dialect == "openai" else "")
 
 
-def probe_url(dialect: Dialect, url: str) -> str:
-    """Ollama lists what is in memory; llama.cpp's server says whether its model is."""
+def probe_url(dialect: Dialect, url: str, engine: str = "") -> str:
+    """Ollama lists what is in memory; llama.cpp's server says whether its model is; vLLM with how much context."""
+    if engine == "vllm":
+        return f"{base_url(dialect, url)}/models"
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}" + ("/health" if dialect == "openai" else "/api/ps")

@@ -39,7 +39,7 @@ def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     """Ordered attempts for a request, or the refusal that says why there are none."""
     route = policy.route(info)
     if route.plans is not None and info.prompt_tokens <= route.fits and not snapshot.holds_prefix:
-        in_memory = _all_clear(route, snapshot)
+        in_memory = _all_clear(route, snapshot, info.prompt_tokens)
         if in_memory >= 0:
             plan = route.plans.get(in_memory)
             if plan is None:
@@ -50,12 +50,14 @@ def decide(info: RequestInfo, policy: Policy, snapshot: Snapshot) -> Plan:
     return _Decision(info, policy, route, snapshot).plan()
 
 
-def _all_clear(route: Route, snapshot: Snapshot) -> int:
+def _all_clear(route: Route, snapshot: Snapshot, prompt_tokens: int) -> int:
     """Where every candidate is ready and free, the usual case: which of them are in memory, a bit for each; else -1."""
     states, now, in_memory = snapshot.states, snapshot.now, 0
     for bit, target_id, slots in route.clear:
         state = states.get(target_id, _UNSEEN)
-        if state.waiting or state.in_flight >= slots or not state.ready or state.retry_at > now:
+        if state.waiting or state.queued or state.in_flight >= slots or not state.ready or state.retry_at > now:
+            return -1
+        if state.context is not None and prompt_tokens > CLEARLY_OVER * state.context:
             return -1
         if state.loaded:
             in_memory |= bit
@@ -73,6 +75,11 @@ class _Seen(msgspec.Struct):
     state: TargetState
     busy: bool
     attempt: PlannedAttempt
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a request would wait: for a slot of ours, or inside the engine behind those of others."""
+        return self.busy or self.state.queued > 0
 
 
 class _Decision:
@@ -127,6 +134,8 @@ class _Decision:
         if busy and attempt.max_wait > 0:
             reason = f"{attempt.reason}; {_crowd(state)}, waits up to {attempt.max_wait:g} s"
             attempt = msgspec.structs.replace(attempt, reason=reason)
+        elif state.queued:
+            attempt = msgspec.structs.replace(attempt, reason=f"{attempt.reason}; {state.queued} wait in its engine")
         return _Seen(candidate, state, busy, attempt)
 
     def _obstacle(self, seen: _Seen) -> Skip | None:
@@ -202,7 +211,7 @@ class _Decision:
         """The rule's order, with two exceptions: what is clearly too small for the prompt comes last, and
         where an item's best model is busy, its models that are free and in memory come first. One that would
         have to be loaded does not: loading it may push the busy one out of memory."""
-        if self.info.prompt_tokens <= self.route.fits and not any(seen.busy for seen in usable):
+        if not any(seen.crowded or self._too_small(seen) for seen in usable):
             return usable
         best: dict[int, _Seen] = {}
         for seen in usable:
@@ -210,8 +219,8 @@ class _Decision:
 
         def rank(seen: _Seen) -> tuple[bool, int, bool]:
             place = seen.candidate.place
-            at_hand = not seen.busy and seen.state.loaded is not False
-            return self._too_small(seen), place, best[place].busy and not at_hand
+            at_hand = not seen.crowded and seen.state.loaded is not False
+            return self._too_small(seen), place, best[place].crowded and not at_hand
 
         return sorted(usable, key=rank)
 
@@ -229,7 +238,7 @@ class _Decision:
         return [*others[:first], held, *others[first:]]
 
     def _too_small(self, seen: _Seen) -> bool:
-        context = seen.candidate.target.context
+        context = seen.candidate.target.context or seen.state.context
         if context is None:
             return False
         return self.info.prompt_tokens > CLEARLY_OVER * context

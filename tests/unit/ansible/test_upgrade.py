@@ -51,6 +51,13 @@ def test_an_adopted_ollama_is_never_upgraded_whatever_is_pinned() -> None:
     assert "never upgraded from here" in found["why"]
 
 
+def test_vllm_is_left_to_make_site_and_told_the_way_back() -> None:
+    found = plan(station(kind="vllm", mode="container"), {**CHOICE, "engine": "vllm"}, NEW, "")
+
+    assert not found["needed"]
+    assert "comes back where that is pinned again" in found["why"]
+
+
 def test_the_embedded_engine_is_left_to_make_site() -> None:
     found = plan(station(kind="embedded", mode="container"), {**CHOICE, "engine": "embedded"}, NEW, "")
 

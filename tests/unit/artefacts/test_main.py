@@ -15,6 +15,7 @@ from standins.httpd import Httpd, serving
 
 SOURCE = Path(__file__).parents[3] / "config/artefacts.yaml"
 FILE = "ollama-linux-amd64.tar.zst"
+PINNED_VLLM = str(yaml.safe_load(SOURCE.read_text(encoding="utf-8"))["images"]["vllm"]["reference"])
 
 
 @pytest.fixture
@@ -84,7 +85,14 @@ def test_a_version_that_the_mirror_does_not_have_changes_nothing(httpd: Httpd, f
 
 def test_digests_of_images_are_those_of_the_bytes_that_a_registry_sent(httpd: Httpd, file: Path) -> None:
     offer(httpd, "9.9.9", f"{'a' * 64}  ./{FILE}\n")
-    tags = ("ollama/ollama:9.9.9", "ollama/ollama:9.9.9-rocm", "library/debian:trixie-slim", "library/ubuntu:noble")
+    vllm = PINNED_VLLM.partition("/")[2]
+    tags = (
+        "ollama/ollama:9.9.9",
+        "ollama/ollama:9.9.9-rocm",
+        "library/debian:trixie-slim",
+        "library/ubuntu:noble",
+        vllm,
+    )
     digests = {}
     for name, _, tag in (each.partition(":") for each in tags):
         content = f'{{"of": "{name}:{tag}"}}'.encode()
@@ -97,6 +105,7 @@ def test_digests_of_images_are_those_of_the_bytes_that_a_registry_sent(httpd: Ht
     assert images["ollama"]["digest"] == digests["ollama/ollama:9.9.9"]
     assert images["ollama"]["variants"] == {"rocm": digests["ollama/ollama:9.9.9-rocm"]}
     assert images["ubuntu"]["digest"] == digests["library/ubuntu:noble"]
+    assert images["vllm"]["digest"] == digests[vllm]
 
 
 def test_a_registry_that_tells_another_digest_than_it_sends_is_refused(httpd: Httpd) -> None:

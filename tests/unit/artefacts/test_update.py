@@ -113,7 +113,7 @@ def test_a_registry_is_asked_for_every_image_of_the_new_version() -> None:
     assert references(PINNED, OTHER) == {
         "ollama": f"docker.io/ollama/ollama:{OTHER}",
         "ollama.rocm": f"docker.io/ollama/ollama:{OTHER}-rocm",
-        **{name: PINNED["images"][name]["reference"] for name in ("debian", "ubuntu")},
+        **{name: PINNED["images"][name]["reference"] for name in ("debian", "ubuntu", "vllm")},
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Provider
@@ -78,6 +79,15 @@ def test_engines_are_asked_in_their_own_dialect(dialect: str, url: str, base: st
     target = house.targets(facts=house.station(small={"dialect": dialect, "url": url})).by_id[SMALL]
 
     assert (target.dialect, target.base_url, target.probe_url) == (dialect, base, probe)
+
+
+def test_vllm_is_asked_for_its_listing_which_has_the_context() -> None:
+    facts = house.station(small={"dialect": "openai", "url": "http://engine:8000"})
+    facts = replace(facts, engine=replace(facts.engine, kind="vllm"))
+
+    target = house.targets(facts=facts).by_id[SMALL]
+
+    assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/v1/models")
 
 
 def test_a_cloud_target_carries_its_key_and_is_never_probed() -> None:

@@ -256,6 +256,37 @@ def test_a_prompt_that_may_fit_keeps_the_order_of_the_rule() -> None:
     assert ids(plan(ask(alias="chat", prompt_tokens=2 * 8192))) == [LARGE, SMALL, CLOUD]
 
 
+def gpu_policy() -> Policy:
+    """Two servers of one's own that the routing file names, of which nothing is known before they say it."""
+    provider = {"type": "openai", "base_url": "http://gpu:8000/v1", "locality": "local"}
+    providers = {**house.document()["providers"], "gpu": provider, "gpu2": provider}
+    models = {**house.document()["models"], "big": {"local": ["gpu/m", "gpu2/m"]}}
+    return house.policy(providers=providers, models=models)
+
+
+def on_gpus(tokens: int = 100, **states: TargetState) -> Plan:
+    seen = {f"{name}/m": state for name, state in states.items()}
+    return decide(house.request("big", prompt_tokens=tokens), gpu_policy(), Snapshot(now=0.0, states=seen))
+
+
+def test_a_context_that_a_server_says_counts_as_one_that_is_set() -> None:
+    small, large = TargetState(loaded=True, context=4096), TargetState(loaded=True, context=32768)
+
+    assert ids(on_gpus(4000, gpu=small, gpu2=large)) == ["gpu/m", "gpu2/m"]
+    assert ids(on_gpus(20_000, gpu=small, gpu2=large)) == ["gpu2/m", "gpu/m"]
+    assert ids(on_gpus(20_000, gpu=TargetState(loaded=True), gpu2=large)) == ["gpu/m", "gpu2/m"]
+
+
+def test_a_server_whose_own_queue_is_empty_comes_before_one_where_requests_wait() -> None:
+    crowded, free = TargetState(loaded=True, queued=3), TargetState(loaded=True)
+    seen = on_gpus(gpu=crowded, gpu2=free)
+
+    assert ids(seen) == ["gpu2/m", "gpu/m"]
+    assert "3 wait in its engine" in seen.attempts[1].reason
+    assert ids(on_gpus(gpu=crowded, gpu2=crowded)) == ["gpu/m", "gpu2/m"]
+    assert ids(on_gpus(gpu=crowded, gpu2=TargetState(loaded=False))) == ["gpu/m", "gpu2/m"]
+
+
 def test_a_prompt_clearly_over_is_still_tried_where_nothing_larger_may_be_used() -> None:
     assert ids(plan(ask(alias="smoke-test", environment="ci", prompt_tokens=1_000_000))) == [SMALL]
 

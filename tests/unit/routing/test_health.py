@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from gridtie.config.station import Station
 from gridtie.dialects.types import Failed, Failure
@@ -69,6 +70,20 @@ FINDINGS = [
         200,
         b'{"data": [{"id": "x"}]}',
         Finding(False, False, "it does not serve big-model; it has: x"),
+    ),
+    (
+        "vLLM with its context",
+        remote(),
+        200,
+        b'{"data": [{"id": "x", "max_model_len": 9}, {"id": "big-model", "owned_by": "vllm", "max_model_len": 4096}]}',
+        Finding(True, True, context=4096, measured=True),
+    ),
+    (
+        "a server whose context is none",
+        remote(),
+        200,
+        b'{"data": [{"id": "big-model", "owned_by": 7, "max_model_len": "many"}]}',
+        Finding(True, True),
     ),
     ("a server that lists nothing", remote(), 404, b"", Finding(True)),
     ("a refused key", remote(), 401, b"", Finding(False, None, "it refuses the key (HTTP 401)")),
@@ -149,6 +164,50 @@ def test_a_refused_connection_counts_at_once() -> None:
     state = watch(Engine(REFUSED), asked(1))
 
     assert (state.ready, state.loaded, state.last_error) == (False, False, "Connection refused")
+
+
+def measured(*metrics: Answer | Unanswered) -> list[TargetState]:
+    """The state of a model on vLLM after each look, whose metrics answer so."""
+    target, seen = remote(), []
+    listing = Answer(200, b'{"data": [{"id": "big-model", "owned_by": "vllm", "max_model_len": 4096}]}')
+    server = Engine(*metrics)
+
+    async def get(url: str, headers: Any, ca_file: str | None, seconds: float) -> Answer:
+        if not url.endswith("/metrics"):
+            return listing
+        assert url == "https://gpu.example/metrics"
+        seen.append(replace(state.snapshot(0).states[target.id]))
+        return await server.get(url, headers, ca_file, seconds)
+
+    state = State()
+    state.update({target.id: target})
+
+    async def main() -> None:
+        health = Health(state, get=get, interval=0.002)
+        health.update({target.id: target})
+        await until(lambda: len(seen) > len(metrics))
+        await health.close()
+
+    asyncio.run(main())
+    return seen[1:]
+
+
+def test_vllm_is_asked_what_it_does_and_how_much_context_it_has() -> None:
+    metrics = b"vllm:num_requests_running 5\nvllm:num_requests_waiting 2\nvllm:kv_cache_usage_perc 0.5\n"
+
+    (state,) = measured(Answer(200, metrics))
+
+    assert (state.context, state.running, state.queued, state.cache_used) == (4096, 5, 2, 0.5)
+
+
+def test_metrics_that_do_not_come_say_nothing_against_it() -> None:
+    known = Answer(200, b"vllm:num_requests_running 5\nvllm:num_requests_waiting 2\n")
+
+    after, gone, refused = measured(known, LATE, Answer(403, known.body))
+
+    assert (after.running, after.queued) == (5, 2)
+    for state in (gone, refused):
+        assert (state.running, state.queued, state.ready, state.loaded) == (None, 0, True, True)
 
 
 def test_an_engine_that_comes_back_is_used_again() -> None:

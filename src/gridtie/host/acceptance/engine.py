@@ -209,9 +209,31 @@ class LlamaServer(_Http):
         return {"n_predict": most, "temperature": 0, "seed": 1}
 
 
+class Vllm(LlamaServer):
+    """vLLM, which completes in OpenAI's dialect, fills no gaps, and says its context in its listing."""
+
+    def complete(self, text: str, most: int, schema: Optional[Mapping[str, Any]] = None) -> Said:
+        body: dict[str, Any] = {"model": self._name, "prompt": text, "max_tokens": most, "temperature": 0, "seed": 1}
+        if schema:
+            form = {"name": "answer", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        content, seconds = self._ask("POST", "/v1/completions", body)
+        count = int((content.get("usage") or {}).get("prompt_tokens") or 0)
+        return Said(str(content["choices"][0].get("text") or ""), (), count, seconds)
+
+    def middle(self, before: str, after: str, most: int) -> Said:
+        raise Refused("vLLM fills no gaps in a text")
+
+    def context(self) -> int:
+        content, _ = self._ask("GET", "/v1/models")
+        return next((int(each["max_model_len"]) for each in content["data"] if each["id"] == self._name), 0)
+
+
 def engine_of(kind: str, url: str, name: str, clock: Clock, reasons: bool) -> Engine:
     """The engine's language, by its name in station.json."""
-    return (OllamaEngine if kind == "ollama" else LlamaServer)(url, name, clock, reasons)
+    if kind == "ollama":
+        return OllamaEngine(url, name, clock, reasons)
+    return (Vllm if kind == "vllm" else LlamaServer)(url, name, clock, reasons)
 
 
 def _call(raw: Mapping[str, Any]) -> tuple[str, Any]:

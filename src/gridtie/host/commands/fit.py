@@ -15,7 +15,8 @@ from gridtie.host.acceptance.record import FILE as ACCEPTED
 from gridtie.host.acceptance.record import Acceptances
 from gridtie.host.catalogue import Catalogue
 from gridtie.host.catalogue_file import read_catalogue
-from gridtie.host.commands.fit_one import Asked, tell_one, verdict_on
+from gridtie.host.commands import fit_checkpoint
+from gridtie.host.commands.fit_one import Asked, fetcher_of, tell_one, verdict_on
 from gridtie.host.commands.former_options import add_former_options
 from gridtie.host.fit.budget import budget_for, budget_in_memory
 from gridtie.host.fit.builds import build_of
@@ -46,7 +47,8 @@ def register(commands: Any) -> None:
         "model",
         nargs="?",
         metavar="MODEL",
-        help="one model in full: a name of the catalogue or the Ollama library, a path, a URL, hf.co/OWNER/REPO:QUANT",
+        help="one model in full: a name of the catalogue or the Ollama library, a path, a URL, hf.co/OWNER/REPO:QUANT; "
+        "a directory with safetensors, or with --engine vllm hf.co/OWNER/REPO",
     )
     parser.add_argument("--why", metavar="MODEL", help="the same as MODEL")
     parser.add_argument(
@@ -61,7 +63,12 @@ def register(commands: Any) -> None:
     parser.add_argument(
         "--for", dest="purpose", choices=CHOOSABLE, help="for this purpose alone (default: all of them)"
     )
-    parser.add_argument("--kv", choices=sorted(KV_BYTES), default="f16", help="type of the cache (default f16)")
+    parser.add_argument(
+        "--kv",
+        choices=sorted({*KV_BYTES, *fit_checkpoint.CACHES}),
+        default="f16",
+        help="type of the cache (default f16)",
+    )
     parser.add_argument("--flash-attention", choices=("on", "off"), default="on", help="default: on")
     parser.add_argument(
         "--ubatch",
@@ -71,7 +78,8 @@ def register(commands: Any) -> None:
     )
     parser.add_argument("--build", type=_positive, metavar="N", help="build of llama.cpp (default: the engine's)")
     parser.add_argument("--gpu-layers", type=_count, metavar="N", help="lay N layers on the card (default: what fits)")
-    parser.add_argument("--engine", choices=("ollama", "embedded"), help="default: the station's, else ollama")
+    parser.add_argument("--engine", choices=("ollama", "embedded", "vllm"), help="default: the station's, else ollama")
+    fit_checkpoint.add_arguments(parser)
     parser.add_argument("--device", choices=("memory", "graphics"), help="default: graphics where the engine uses it")
     parser.add_argument("--free", type=_gibibytes, metavar="GIB", help="pretend that this much can be used")
     parser.add_argument("--total", action="store_true", help="as if no other program held memory")
@@ -104,9 +112,17 @@ def run(args: argparse.Namespace) -> int:
     if args.model and args.why:
         raise StationError(f"two models were named, {args.model} and {args.why}: name one")
     wanted = args.model or args.why
-    catalogue = read_catalogue(path)
     hardware = _recorded(args.machine) if args.machine else _this_machine(directory, path, args.measure)
     station = {} if args.machine else _station(directory)
+    engine = args.engine or str(station.get("engine", {}).get("kind", ""))
+    if wanted and fit_checkpoint.is_for_vllm(wanted, engine):
+        return fit_checkpoint.tell_checkpoint(wanted, args, hardware, fetcher_of(station))
+    if engine == "vllm":
+        raise StationError(
+            "the models of the catalogue are GGUF files, which vLLM does not take; name a checkpoint: a directory with "
+            "safetensors, or hf.co/OWNER/REPOSITORY"
+        )
+    catalogue = read_catalogue(path)
     budget = _budget(hardware, args)
     wishes = _wishes(args, budget, _station(directory).get("engine", {}), _parallel(station))
     if not args.machine:

@@ -125,7 +125,7 @@ def _found(asked: Asked, catalogue: Catalogue, station: Mapping[str, Any]) -> Na
     try:
         if path := _file_of_the_station(asked.name, station) if asked.own else None:
             return of_file(asked.name, path)
-        means = Means(Path(tempfile.gettempdir()), _registry(asked, station), _fetcher(station))
+        means = Means(Path(tempfile.gettempdir()), _registry(asked, station), fetcher_of(station))
         return find(asked.name, means, read_token(asked.token_file), os.environ.get("HF_ENDPOINT", ""))
     except CannotTell as error:
         raise StationError(f"{error}{_near(asked.name, catalogue)}") from None
@@ -166,7 +166,8 @@ def _registry(asked: Asked, station: Mapping[str, Any]) -> str:
     return asked.registry or str(station.get("sources", {}).get("registry") or LIBRARY)
 
 
-def _fetcher(station: Mapping[str, Any]) -> Fetcher:
+def fetcher_of(station: Mapping[str, Any]) -> Fetcher:
+    """What downloads for a person who waits, with the station's own authorities."""
     bundle = str(station.get("sources", {}).get("ca_bundle") or "")
     return Fetcher(bundle if Path(bundle).is_file() else "", tries=_TRIES)
 

@@ -11,7 +11,7 @@ import re
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 from ..paths import StationError
 from .download import Fetcher, FetchError
@@ -41,6 +41,30 @@ class HubFile:
     sha256: str = ""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A file as the Hub lists it: its length, 0 where it is not said; its sha256 where it is a large one, else git's
+    own id of its content.
+    """
+
+    bytes: int = 0
+    sha256: str = ""
+    blob: str = ""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository at one commit, with its files by their names."""
+
+    name: str
+    base: str
+    files: Mapping[str, Listed]
+
+    def url(self, file: str) -> str:
+        """Where one of its files is."""
+        return f"{self.base}/{urllib.parse.quote(file)}"
+
+
 def is_hub_name(text: str) -> bool:
     """Whether it names something of Hugging Face."""
     return re.match(rf"{_SITES}/", text) is not None
@@ -60,15 +84,44 @@ def find_file(text: str, fetcher: Fetcher, endpoint: str = "") -> HubFile:
         raise ObtainError(f"{text!r:.120} is no model of Hugging Face; wanted: hf.co/OWNER/REPOSITORY:QUANTISATION")
     repository, wanted = named.groups()
     document = _listing(f"{base}/api/models/{repository}", repository, fetcher)
-    files = {name: file for name, file in document["siblings"].items() if _is_model(name)}
+    listed = document["siblings"]
+    files = {name: file for name, file in listed.items() if _is_model(name)}
+    if not files and any(name.endswith(".safetensors") for name in listed):
+        raise ObtainError(
+            f"{repository} has no GGUF file but safetensors, which vLLM takes (--engine vllm); for the other engines "
+            "look for a repository whose name ends in GGUF"
+        )
     name = _chosen(repository, list(files), wanted)
     large = files[name].get("lfs")
     return HubFile(
         repository,
-        f"{base}/{repository}/resolve/{document.get('sha') or 'main'}/{urllib.parse.quote(name)}",
+        f"{_resolved(base, repository, document)}/{urllib.parse.quote(name)}",
         _count(files[name].get("size")),
         str(large.get("sha256") or "") if isinstance(large, dict) else "",
     )
+
+
+def find_repository(text: str, fetcher: Fetcher, endpoint: str = "", revision: str = "") -> Repository:
+    """The repository that `hf.co/owner/repository` means, with its files, at a commit or as it is now. Raises
+    ObtainError and FetchError.
+    """
+    base = (endpoint or ENDPOINT).rstrip("/")
+    named = _REPOSITORY.fullmatch(text)
+    if named is None or named[2]:
+        raise ObtainError(f"{text!r:.120} is no checkpoint of Hugging Face; wanted: hf.co/OWNER/REPOSITORY")
+    repository = named[1]
+    at = f"/revision/{revision}" if revision else ""
+    document = _listing(f"{base}/api/models/{repository}{at}", repository, fetcher)
+    if revision and document.get("sha") != revision:
+        raise ObtainError(f"Hugging Face lists {repository} at {document.get('sha')!r:.60}, and not at {revision}")
+    files = {name: _listed(file) for name, file in document["siblings"].items()}
+    return Repository(repository, _resolved(base, repository, document), files)
+
+
+def _listed(file: Mapping[str, Any]) -> Listed:
+    large = file.get("lfs")
+    sha256 = str(large.get("sha256") or "") if isinstance(large, dict) else ""
+    return Listed(_count(file.get("size")), sha256, "" if sha256 else str(file.get("blobId") or ""))
 
 
 def explained(error: FetchError, repository: str, token: bool) -> str:
@@ -99,6 +152,11 @@ def read_token(path: Optional[Path]) -> str:
     if not re.fullmatch(r"[\x21-\x7e]{1,500}", text):
         raise StationError(f"{path} holds no token; wanted is one line with one, as Hugging Face gives it")
     return text
+
+
+def _resolved(base: str, repository: str, document: Mapping[str, Any]) -> str:
+    """What the files of the listed commit lie below."""
+    return f"{base}/{repository}/resolve/{document.get('sha') or 'main'}"
 
 
 def _listing(url: str, repository: str, fetcher: Fetcher) -> dict[str, Any]:

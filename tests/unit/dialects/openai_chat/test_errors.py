@@ -68,6 +68,8 @@ def error(message: str = "no", type: str = "invalid_request_error", code: object
         (500, error("The server had an error", type="server_error"), Failed.BROKEN),
         (500, error("image input is not supported - hint: provide the mmproj", "server_error", 500), Failed.CAPABILITY),
         (501, error("This server does not support tools", "not_supported_error", 501), Failed.CAPABILITY),
+        (400, error("m is not a multimodal model", "BadRequestError", 400), Failed.CAPABILITY),
+        (400, error('tool_choice=function "w" requires --tool-call-parser to be set', "x", 400), Failed.CAPABILITY),
         (503, error("Loading model", "unavailable_error", 503), Failed.BUSY),
         (502, "<html>bad gateway</html>", Failed.BROKEN),
         (400, {"object": "error", "message": "bad", "code": 400}, Failed.INVALID),

@@ -23,7 +23,7 @@ Break = Callable[[Healthy], object]
 
 
 @pytest.mark.parametrize("id", [check.id for check in CHECKS])
-@pytest.mark.parametrize("engine", ["ollama", "embedded", "native", "adopted"])
+@pytest.mark.parametrize("engine", ["ollama", "embedded", "vllm", "native", "adopted"])
 def test_it_holds_on_a_healthy_station(id: str, engine: str) -> None:
     station = Healthy()
     if engine != "ollama":
@@ -441,6 +441,51 @@ def test_the_embedded_engines_file_is_hashed() -> None:
     station.embedded()
     spoilt(station)
     assert "does not hold" in station.examine()["engine.digests"].found
+
+
+@pytest.mark.parametrize(
+    ("said", "ok"), [((200, '{"version":"0.32.0"}'), True), ((200, '{"version":"0.31.1"}'), False), ((404, ""), False)]
+)
+def test_vllm_says_its_version_itself(said: tuple[int, str], ok: bool) -> None:
+    station = Healthy()
+    station.vllm()
+    station.engine["/version"] = said
+    assert station.examine()["engine.version"].ok is ok
+
+
+def test_a_checkpoint_is_held_to_what_was_taken() -> None:
+    station = Healthy()
+    weights = station.vllm() / "model.safetensors"
+    station.files[weights] = "w3ights"
+    assert "does not hold" in station.examine()["engine.digests"].found
+    station.files[weights] = "weigh"
+    assert "has 5 bytes, 7 recorded" in station.examine()["engine.digests"].found
+
+
+def test_a_checkpoint_that_is_gone_or_another_is_told() -> None:
+    station = Healthy()
+    place = station.vllm()
+    for name in ("config.json", "model.safetensors", ".gridtie.json"):
+        del station.files[place / name]
+    assert "is not what was recorded" in station.examine()["engine.digests"].found
+
+
+def test_the_only_model_of_a_server_with_vllm_is_a_coding_model_and_the_small_one_of_its_image_is_not() -> None:
+    station = Healthy()
+    station.vllm()
+    station.station["models"][0] |= {"purposes": ["code", "chat", "smoke-test"], "source": "hub"}
+    assert station.examine()["models.coding"].warning == ""
+    station.station["models"][0]["source"] = "image"
+    assert "there is no coding model here" in station.examine()["models.coding"].warning
+
+
+def test_a_model_of_the_image_has_no_files_of_its_own() -> None:
+    station = Healthy()
+    station.vllm()
+    station.station["models"][0] |= {"file": "", "digest": ""}
+    result = station.examine()["engine.digests"]
+    assert result.ok
+    assert "is in the image" in result.found
 
 
 @pytest.mark.parametrize(("deep", "ok"), [(False, True), (True, False)])

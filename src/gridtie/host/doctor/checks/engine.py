@@ -8,6 +8,7 @@ from typing import Any, Mapping, Optional
 
 from gridtie.host.doctor.check import Check, Finding, bad, good
 from gridtie.host.doctor.look import Look
+from gridtie.host.models.checkpoint_install import RECORD, digest_of
 from gridtie.host.models.store import Store, StoreError, parse_manifest
 
 # Files up to this size are hashed (about a second a GiB); larger ones only with --deep, else their size is compared.
@@ -31,7 +32,7 @@ def reachable(look: Look) -> Finding:
 
 def version(look: Look) -> Finding:
     wanted = str(look.engine["version"])
-    found = _ollama_version(look) if look.engine["kind"] == "ollama" else _embedded_version(look)
+    found = {"ollama": _ollama_version, "vllm": _vllm_version}.get(str(look.engine["kind"]), _embedded_version)(look)
     if found != wanted:
         fix = "looks at the service anew" if look.engine.get("adopted") else "brings the engine to the pinned version"
         return bad(found, wanted, f"run `make site`: it {fix}")
@@ -45,6 +46,11 @@ def _ollama_version(look: Look) -> str:
 def _embedded_version(look: Look) -> str:
     ran = look.docker("exec", look.containers["engine"], "python3", "-I", "-c", _XLLAMACPP)
     return ran.out.strip() or ran.err.strip()[:200]
+
+
+def _vllm_version(look: Look) -> str:
+    hop = look.from_router([f"{look.models[0]['url']}/version"])[0]
+    return str(json.loads(hop.body)["version"]) if hop.status == 200 else f"status {hop.status}"
 
 
 def offered(look: Look) -> Finding:
@@ -65,6 +71,8 @@ def offered(look: Look) -> Finding:
 
 def digests(look: Look) -> Finding:
     faults, read = [], 0
+    if look.engine["kind"] == "vllm":
+        return _checkpoints(look)
     for model in look.models:
         try:
             digest, files = _stored(look, model)
@@ -78,6 +86,33 @@ def digests(look: Look) -> Finding:
     if faults:
         return bad("; ".join(faults), "the digests of station.json", "run `make site`: it fetches the models again")
     return good(f"{', '.join(model['name'] for model in look.models)}: {read} files are what was pinned")
+
+
+def _checkpoints(look: Look) -> Finding:
+    """What vLLM serves is a directory with a record of its files; what came in the image is the image's."""
+    found, wrong = [], []
+    for model in look.models:
+        if not model.get("file"):
+            found.append(f"{model['name']} is in the image")
+            continue
+        place = look.state_dir / "models" / str(model["file"])
+        files = _taken(look, place)
+        if digest_of(files) != model["digest"]:
+            wrong.append(f"{model['name']} is not what was recorded: {place}")
+        faults = (_fault(look, place / name, sha256, size) for name, (size, sha256) in files.items())
+        wrong += [f"{model['name']}: {fault}" for fault in faults if fault]
+        found.append(f"{model['name']}: {place}")
+    if wrong:
+        return bad("; ".join(wrong), "the digests of station.json", "run `make site`: it brings the checkpoint again")
+    return good(", ".join(found))
+
+
+def _taken(look: Look, place: Path) -> Mapping[str, Any]:
+    """The files of a checkpoint with their lengths and hashes, by the record beside them; none without it."""
+    try:
+        return dict(json.loads(look.probe.read(place / RECORD))["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 # Path, SHA-256 in hex, size in bytes.

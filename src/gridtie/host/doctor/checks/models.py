@@ -54,9 +54,10 @@ def no_coding_model(look: Look) -> str:
 
 
 def is_coding_model(model: Mapping[str, Any]) -> bool:
-    """Whether it is for code, and more than the proof that the station works."""
+    """Whether it is for code, and more than the proof that the station works, which vLLM's only model is as well."""
     purposes = [current_purpose(word) for word in model.get("purposes", ())]
-    return SMOKE_TEST not in purposes and any(purpose in purposes for purpose in _CODING)
+    small = SMOKE_TEST in purposes and model.get("source") not in ("hub", "directory")
+    return not small and any(purpose in purposes for purpose in _CODING)
 
 
 def _known(look: Look) -> list[Acceptance]:
