@@ -67,6 +67,11 @@ class Replica:
         leased = 0.0 if held is None else held.usd
         return budget.usd - leased + self._ledger.spent(budget, now)
 
+    def unleased(self, budget: Budget, now: float) -> float:
+        """US dollars that nobody has leased, as of the last round: they are to be had."""
+        held = self._held.get((budget.name, period_start(budget.period, now)))
+        return 0.0 if held is None else held.free
+
     async def start(
         self, ledger: Ledger, state: State, divided: Callable[[Share], None], moved: Callable[[], Awaitable[None]]
     ) -> None:
@@ -150,7 +155,8 @@ class Replica:
         """Go by less from now on where there is far more than is needed; the database is told afterwards."""
         held = self._held.get(wish.period)
         if held is not None and held.usd - wish.used > 2 * held.spare:
-            self._held[wish.period] = Lease(usd=wish.used + held.spare, spare=held.spare)
+            usd = wish.used + held.spare
+            self._held[wish.period] = Lease(usd=usd, spare=held.spare, free=held.free + held.usd - usd)
 
     def _apply(self, found: Round) -> None:
         now = time()

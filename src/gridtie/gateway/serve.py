@@ -191,7 +191,10 @@ class Router:
         open_store = SqliteStore if replica is None else replica.open
         self.ledger = Ledger(options.state_dir, loaded.prices, open_store=open_store)
         counted = self.ledger.spent if replica is None else replica.counted
-        self.state = State(spent=lambda budget: counted(budget, time()))
+        self.state = State(
+            spent=lambda budget: counted(budget, time()),
+            unleased=None if replica is None else lambda budget: replica.unleased(budget, time()),
+        )
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._readings)

@@ -55,9 +55,13 @@ class _Waiter:
 class State:
     """States by target id, kept across reloads as long as a target is configured or in use."""
 
-    def __init__(self, spent: Spent | None = None) -> None:
-        """`spent` asks the ledger; without it budgets know only what is reserved."""
+    def __init__(self, spent: Spent | None = None, unleased: Spent | None = None) -> None:
+        """`spent` asks the ledger; without it budgets know only what is reserved.
+
+        `unleased` says what could be had beyond what decisions go by, where several routers share a budget.
+        """
         self._spent = spent
+        self._unleased = unleased
         self._states: dict[str, TargetState] = {}
         self._targets: dict[str, Target] = {}
         self._provider_in_flight: dict[str, int] = {}
@@ -216,6 +220,12 @@ class State:
             return 0.0
         spent = self._spent(budget) if self._spent is not None else 0.0
         return budget.usd - spent - self._reserved.get(name, 0.0)
+
+    def left_to_all(self, name: str) -> float:
+        """As `budget_left`, for people: with what this router could have, and does not hold yet."""
+        budget = self._budgets.get(name)
+        more = self._unleased(budget) if self._unleased is not None and budget is not None else 0.0
+        return self.budget_left(name) + more
 
     def reserved(self, name: str) -> float:
         """US dollars of a budget that are held for what is in flight."""

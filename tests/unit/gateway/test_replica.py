@@ -38,7 +38,10 @@ class Router:
         (directory / "database").write_text(url)
         self.replica = Replica(directory / "database", {})
         self.ledger = Ledger(directory / "state", PRICES, open_store=self.replica.open)
-        self.state = State(spent=lambda budget: self.replica.counted(budget, time.time()))
+        self.state = State(
+            spent=lambda budget: self.replica.counted(budget, time.time()),
+            unleased=lambda budget: self.replica.unleased(budget, time.time()),
+        )
         self.state.update({TARGET.id: TARGET}, [BUDGET])
         self.replica.update([BUDGET])
         self.shares: list[Share] = []
@@ -186,6 +189,25 @@ def test_one_that_needs_more_than_its_lease_soon_has_it(tmp_path: Path, postgres
         return not first
 
     assert run(main, 60.0)
+
+
+def test_people_are_told_what_is_left_to_all(tmp_path: Path, postgresql_server: Server) -> None:
+    url = postgresql_server.database()
+
+    async def main() -> tuple[float, float]:
+        one, two = Router(tmp_path / "1", url), Router(tmp_path / "2", url)
+        await one.start()
+        await two.start()
+        await asyncio.sleep(0.3)
+        told = one.left, one.state.left_to_all("team")
+        await one.stop()
+        await two.stop()
+        return told
+
+    left, told = run(main, 60.0)
+    assert left < BUDGET.usd / 4
+    # All of it, but for what the other one holds.
+    assert 0.8 * BUDGET.usd < told < BUDGET.usd
 
 
 def test_a_router_that_stops_gives_back_and_the_others_share_anew(tmp_path: Path, postgresql_server: Server) -> None:

@@ -51,10 +51,11 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """What came of it: the lease, and what it should be above what is used."""
+    """What came of it: the lease, what it should be above what is used, and what nobody has leased."""
 
     usd: float
     spare: float
+    free: float = 0.0
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ def lease(wish: Wish, written: float, others: float, count: int) -> Lease:
     spare = max(pot * part, min(pot / count, LEAST_USD))
     if usd - wish.used < spare / 2 or (wish.demand > 1 and usd - wish.used < spare):
         usd = wish.used + spare
-    return Lease(usd=usd, spare=spare)
+    return Lease(usd=usd, spare=spare, free=max(0.0, wish.budget.usd - others - usd))
 
 
 class Leases:
