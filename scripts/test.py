@@ -49,6 +49,9 @@ APART = ("test_bundle_upgrade",)
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
 
+# Unit tests that are skipped where there is no PostgreSQL.
+STORES = ("tests/unit/ledger/test_store.py", "tests/unit/ledger/postgres", "tests/unit/gateway/test_replica.py")
+
 # As tests/standins/chromium.py looks for it.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -108,8 +111,8 @@ def contract() -> bool:
 def integration() -> bool:
     """Provision the stations with the product's own playbook, test against them, remove them."""
     with stations() as environment:
-        ready = environment is not None and browser() and prometheus()
-        return ready and pytest("-n", "0", "tests/integration", **(environment or {}))
+        ready = environment is not None and browser() and prometheus() and postgresql()
+        return ready and pytest("-n", "0", "tests/integration", *STORES, **(environment or {}))
 
 
 def lab() -> bool:
@@ -172,6 +175,11 @@ def browser() -> bool:
 def prometheus() -> bool:
     """Prometheus, which scrapes the router: the distribution's."""
     return run(Path(sys.executable), "scripts/prometheus.py")
+
+
+def postgresql() -> bool:
+    """PostgreSQL, which several routers share: the distribution's."""
+    return run(Path(sys.executable), "scripts/postgresql.py")
 
 
 def clients() -> bool:

@@ -9,6 +9,7 @@ import math
 from collections import deque
 
 from gridtie.gateway.keys import Bounded
+from gridtie.gateway.share import WHOLE, Share
 from gridtie.routing import refusals
 from gridtie.routing.plan import Refusal
 
@@ -97,30 +98,34 @@ class Taken:
 
 
 class Allowance:
-    """One key's limits, and what is left of them."""
+    """One key's limits, and what is left of them; of several routers each has its share."""
 
-    def __init__(self, bounded: Bounded, windows: Windows) -> None:
+    def __init__(self, bounded: Bounded, windows: Windows, share: Share = WHOLE) -> None:
         self.bounded = bounded
         self._windows = windows
+        limits = bounded.limits
+        self._requests = share.part(limits.requests_per_minute) if limits.requests_per_minute else 0
+        self._tokens = share.part(limits.tokens_per_minute) if limits.tokens_per_minute else 0
 
     def take(self, tokens: int, now: float) -> Taken | Refusal:
         """For a request whose prompt has so many tokens by estimate; its answer counts once it is there."""
         key, limits, windows = self.bounded.key.name, self.bounded.limits, self._windows
         most, most_tokens = limits.requests_per_minute, limits.tokens_per_minute
-        if most and (wait := windows.requests.wait(1, most, now)):
+        if most and (wait := windows.requests.wait(1, self._requests, now)):
             return refusals.key_too_fast(key, most, "requests", wait)
         if most_tokens and tokens > most_tokens:
             return refusals.too_much_for_key(key, most_tokens, tokens)
-        if most_tokens and (wait := windows.tokens.wait(tokens, most_tokens, now)):
+        # One that is larger than this router's share, and may be sent all the same, takes a minute of its own.
+        if most_tokens and (wait := windows.tokens.wait(tokens, max(self._tokens, tokens), now)):
             return refusals.key_too_fast(key, most_tokens, "tokens", wait)
         windows.requests.take(1, now)
         return Taken(windows.tokens, windows.tokens.take(tokens, now), tokens)
 
     def left(self, now: float) -> dict[str, int]:
-        """What may still be taken in this minute, of what is limited."""
-        limits, windows = self.bounded.limits, self._windows
+        """What may still be taken here in this minute, of what is limited."""
+        windows = self._windows
         pairs = (
-            ("requests_per_minute", limits.requests_per_minute, windows.requests),
-            ("tokens_per_minute", limits.tokens_per_minute, windows.tokens),
+            ("requests_per_minute", self._requests, windows.requests),
+            ("tokens_per_minute", self._tokens, windows.tokens),
         )
         return {name: max(0, limit - window.taken(now)) for name, limit, window in pairs if limit}

@@ -181,7 +181,7 @@ class App:
         found = self._of_keys.get((name, ends))
         if found is None:
             policy = bounded.policy(loaded.policy)
-            allowance = Allowance(bounded, self._windows[name])
+            allowance = Allowance(bounded, self._windows[name], loaded.share)
             found = replace(loaded, policy=policy, targets=policy.targets, allowance=allowance)
             self._of_keys[name, ends] = found
         return found

@@ -18,18 +18,18 @@ class Audited:
         """`loaded` is what it begins with."""
         self._directory = directory
         self._before = loaded
-        self._note("router started", routing=loaded.digest, keys=loaded.keys.file_digest)
+        self._note("router started", routing=loaded.digest, keys=loaded.keys.digest)
 
     def __call__(self, after: Loaded) -> None:
         """Note what is another than before."""
         before, self._before = self._before, after
         if after.digest != before.digest:
             self._note("routing file taken up", before=before.digest, after=after.digest)
-        if after.keys.file_digest != before.keys.file_digest:
-            self._note("keys taken up", before=before.keys.file_digest, after=after.keys.file_digest)
+        if after.keys.digest != before.keys.digest:
+            self._note("keys taken up", before=before.keys.digest, after=after.keys.digest)
         if after.error and after.error != before.error:
             # Which mistake it is stands in the router's log, for admins.
-            self._note("changed configuration not taken up", routing=after.digest, keys=after.keys.file_digest)
+            self._note("changed configuration not taken up", routing=after.digest, keys=after.keys.digest)
 
     def _note(self, what: str, **detail: str) -> None:
         try:

@@ -107,6 +107,10 @@ _ALL = (
         ("result",),
     ),
     Family("gridtie_config_error", "gauge", "1: the files as they are cannot be used"),
+    # Where it is one of several
+    Family("gridtie_replicas", "gauge", "Routers that share one database, and live"),
+    Family("gridtie_database_fault", "gauge", "1: the database that they share cannot be used from here"),
+    Family("gridtie_database_clock_seconds", "gauge", "How far its clock is ahead of this machine's"),
     # The machine, where `gridtie readings` runs
     Family("gridtie_engine_resident_bytes", "gauge", "Memory of the engine's processes, without that of cards"),
     Family("gridtie_processor_joules", "counter", "Energy of the processors since readings began"),

@@ -41,4 +41,4 @@ def of_budgets(budgets: Sequence[Budget], state: State) -> Iterator[Reading]:
     for budget in budgets:
         labels = (budget.name, budget.period)
         yield "gridtie_budget_usd", labels, budget.usd
-        yield "gridtie_budget_left_usd", labels, state.budget_left(budget.name)
+        yield "gridtie_budget_left_usd", labels, state.left_to_all(budget.name)

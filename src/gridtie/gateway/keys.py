@@ -5,11 +5,11 @@ The file is written by `gridtie keys` on the host (`gridtie.host.keys` documents
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +25,10 @@ from gridtie.routing.policy import Policy
 _BEARER = b"bearer "
 
 _FIX = "`gridtie keys list` on the host shows what is there; `gridtie keys add NAME` writes a new one"
+
+
+# Rows of a key file -> those and the ones of other routers.
+Merged = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +123,8 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class Keys:
-    """Immutable; a reload makes another. `file_digest` is the SHA-256 of the file they were read from, in hex.
+    """Immutable; a reload makes another. `file_digest` is the SHA-256 of the file they were read from, in hex, and
+    `digest` that of all that they were made of, keys of other routers among them.
 
     Those without an end and without limits, as nearly all are, stand apart, so that nothing is asked of them.
     """
@@ -130,26 +135,29 @@ class Keys:
         file_digest: str = "",
         bounded: dict[bytes, Bounded] | None = None,
         origins: Iterable[str] = (),
+        digest: str = "",
     ) -> None:
         self._by_digest = by_digest or {}
         self._bounded = bounded or {}
         self.file_digest = file_digest
+        self.digest = digest or file_digest
         # Of pages that may ask as long as the key is there that they were declared with.
         self.origins = frozenset(origins)
         self._holders: dict[str, frozenset[bytes]] | None = None
 
     @classmethod
-    def load(cls, path: Path) -> Keys:
-        """Read keys.json. Raises `ConfigError` with all that is wrong."""
+    def load(cls, path: Path, merged: Merged | None = None) -> Keys:
+        """Read keys.json; `merged` adds the keys of other routers. Raises `ConfigError` with all that is wrong."""
         try:
-            raw = path.read_bytes()
-            file = msgspec.json.decode(raw, type=_File)
+            raw = whole = path.read_bytes()
         except OSError as error:
             raise _error(path, [f"cannot be read: {error.strerror}"]) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise _error(path, [f"not a key file: {error}"]) from error
-        if faults := list(_faults(file.keys)):
-            raise _error(path, faults)
+        file = _read(path, raw)
+        if merged is not None:
+            # The file by itself first: what is wrong in it is told to nobody else.
+            rows = merged(msgspec.json.decode(raw)["keys"])
+            whole = msgspec.json.encode({"schema": 1, "keys": rows})
+            file = _read(path, whole)
         plain: dict[bytes, Key] = {}
         bounded: dict[bytes, Bounded] = {}
         for row in file.keys:
@@ -168,7 +176,7 @@ class Keys:
                     key=key, limits=limits, ends=until if renewed else ends, renewed=renewed
                 )
         declared = (origin for row in file.keys for origin in row.origins)
-        return cls(plain, sha256(raw).hexdigest(), bounded, declared)
+        return cls(plain, sha256(raw).hexdigest(), bounded, declared, sha256(whole).hexdigest())
 
     def lookup(self, presented: bytes) -> Key | None:
         """Whose key this is; None where it is not known, or has an end or limits (`bounded`).
@@ -236,6 +244,16 @@ def resolve_environment(key: Key, header: str | None) -> str | Refusal:
     if asked in key.environments:
         return asked
     return refusals.environment_not_allowed(key.name, asked[:80], key.environments)
+
+
+def _read(path: Path, raw: bytes) -> _File:
+    try:
+        file = msgspec.json.decode(raw, type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _error(path, [f"not a key file: {error}"]) from error
+    if faults := list(_faults(file.keys)):
+        raise _error(path, faults)
+    return file
 
 
 def _environments(row: _Row) -> tuple[str, ...]:

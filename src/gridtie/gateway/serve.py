@@ -4,6 +4,7 @@
 
 GRIDTIE_CONFIG_DIR     /etc/gridtie: llm_routing.yaml, station.json, keys.json, prices.json, secrets/
 GRIDTIE_STATE_DIR      /var/lib/gridtie: the ledger
+GRIDTIE_DATABASE_FILE  a file with the URL of a PostgreSQL database that several routers share; empty: there is none
 GRIDTIE_LISTEN         127.0.0.1:8484, without TLS: for this machine alone
 GRIDTIE_TLS_LISTEN     such as 0.0.0.0:8443, with TLS by tls/server.pem in the configuration; empty: nowhere
 GRIDTIE_ACCESS_LOG     off: no line per request on standard output
@@ -33,6 +34,7 @@ import uvloop
 
 from gridtie.config import address
 from gridtie.config.problems import ConfigError
+from gridtie.config.schema import Budget
 from gridtie.config.station import Station
 from gridtie.gateway.admin import Admin
 from gridtie.gateway.app import App
@@ -48,11 +50,12 @@ from gridtie.gateway.machine_readings import FILE as READINGS
 from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
+from gridtie.gateway.share import Share
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Reading, Telemetry
 from gridtie.host.audit import of_router
 from gridtie.ledger.ledger import Ledger, LedgerError
-from gridtie.ledger.store import StoreError
+from gridtie.ledger.store import SqliteStore, StoreError
 from gridtie.routing.health import Health
 from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.plan import Refusal
@@ -63,6 +66,7 @@ from gridtie.upstream.origin import ProxySettings
 from gridtie.upstream.sweeper import Sweeper
 
 if TYPE_CHECKING:
+    from gridtie.gateway.replica import Replica
     from gridtie.gateway.traces.tracing import Tracing
 
 log = logging.getLogger("gridtie.router")
@@ -88,6 +92,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float
     # Where TLS is listened for; None: nowhere.
     tls: tuple[str, int] | None = None
+    # With the URL of the database that several routers share.
+    database_file: Path | None = None
     # The base URL of a collector of traces; "": none are made.
     traces: str = ""
 
@@ -96,6 +102,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Raises ValueError that names the variable, the mistake and what is wanted; nothing of what it holds."""
         host, port = _address("GRIDTIE_LISTEN", environ.get("GRIDTIE_LISTEN", "127.0.0.1:8484"))
         tls = environ.get("GRIDTIE_TLS_LISTEN", "")
+        database = environ.get("GRIDTIE_DATABASE_FILE", "").strip()
         drain = environ.get("GRIDTIE_DRAIN_SECONDS", "25").strip()
         if not re.fullmatch(r"[0-9]{1,6}(\.[0-9]*)?|\.[0-9]+", drain, re.ASCII):
             raise ValueError(
@@ -112,6 +119,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
             access_log=access == "on",
             drain_seconds=float(drain),
             tls=_address("GRIDTIE_TLS_LISTEN", tls) if tls else None,
+            database_file=Path(database) if database else None,
             traces=_endpoint("GRIDTIE_TRACES_ENDPOINT", environ.get("GRIDTIE_TRACES_ENDPOINT", "").strip()),
         )
 
@@ -179,8 +187,14 @@ class Router:
         proxies = ProxySettings(environ)
         self.settings = Settings(options.config_dir)
         loaded = self.settings.current
-        self.ledger = Ledger(options.state_dir, loaded.prices)
-        self.state = State(spent=lambda budget: self.ledger.spent(budget, time()))
+        self._replica = replica = _replica(options, environ)
+        open_store = SqliteStore if replica is None else replica.open
+        self.ledger = Ledger(options.state_dir, loaded.prices, open_store=open_store)
+        counted = self.ledger.spent if replica is None else replica.counted
+        self.state = State(
+            spent=lambda budget: counted(budget, time()),
+            unleased=None if replica is None else lambda budget: replica.unleased(budget, time()),
+        )
         self.sweeper = Sweeper(loop)
         self.pool = ConnectionPool(loop)
         self.telemetry = Telemetry(self._readings)
@@ -207,13 +221,19 @@ class Router:
         self._certificate = Certificate(options.config_dir / DIRECTORY / FILE) if options.tls else None
         self._servers: list[asyncio.Server] = []
         self._watch: asyncio.Task[None] | None = None
+        self._dividing: asyncio.Task[None] | None = None
         self.app: App
         self.port = 0
         # 0: TLS is not spoken.
         self.tls_port = 0
 
     async def start(self) -> None:
-        """Listen. Raises OSError where the address cannot be had."""
+        """Listen. Raises OSError where the address cannot be had, and `StoreError`."""
+        if self._replica is not None:
+            self.settings.merged_keys = self._replica.keys.merged
+            await self.settings.reload()
+            self._replica.update(_budgets(self.settings.current))
+            await self._replica.start(self.ledger, self.state, self._divided, self.settings.reload)
         self.port, self.tls_port = await self._bind()
         own = (*self.admin.routes(), *self.dashboard.routes())
         routes = [*own, *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
@@ -301,13 +321,26 @@ class Router:
         self.sweeper.stop()
         self.pool.close()
         self._access_log.flush()
+        await self.release()
+
+    async def release(self) -> None:
+        """Let go of the ledger, and of what is shared with other routers; idempotent."""
+        if self._replica is not None:
+            await self._replica.close()
         await asyncio.to_thread(self.ledger.close)
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close)
 
+    def _divided(self, share: Share) -> None:
+        """Told by the loop's own thread."""
+        self._dividing = self._loop.create_task(self.settings.divide(share), name="divide limits")
+
     def _reloaded(self, loaded: Loaded) -> None:
         self.ledger.prices = loaded.prices
-        self.state.update(loaded.targets.by_id, [*loaded.routing.budgets, *loaded.keys.budgets()])
+        budgets = _budgets(loaded)
+        self.state.update(loaded.targets.by_id, budgets)
+        if self._replica is not None:
+            self._replica.update(budgets)
         self.health.update(loaded.targets.by_id)
         self.kept.reload(loaded.routing.responses, loaded.keys.holders())
         self.app.reload(loaded)
@@ -328,9 +361,29 @@ class Router:
         yield "gridtie_ledger_pending", (), self.ledger.pending
         yield "gridtie_ledger_fault", (), bool(self.ledger.fault)
         yield "gridtie_config_error", (), bool(loaded.error)
+        if self._replica is not None:
+            yield from self._replica.readings()
         if self._tracing is not None:
             yield from self._tracing.readings()
         yield from self._machine
+
+
+def _replica(options: Options, environ: Mapping[str, str]) -> Replica | None:
+    """What this router has where it is one of several. Raises ValueError for a database that may not be used."""
+    if options.database_file is None:
+        return None
+    try:
+        # Only where it is asked for: with the driver the router takes some 20 MB more.
+        from gridtie.gateway.replica import Replica
+    except ImportError as error:
+        raise ValueError(
+            f"GRIDTIE_DATABASE_FILE is set, and the driver is not here ({error}); install gridtie[postgres]"
+        ) from error
+    return Replica(options.database_file, environ)
+
+
+def _budgets(loaded: Loaded) -> list[Budget]:
+    return [*loaded.routing.budgets, *loaded.keys.budgets()]
 
 
 def _port(server: asyncio.Server) -> int:
@@ -358,10 +411,14 @@ async def run(environ: Mapping[str, str]) -> int:
         return EXIT_CANNOT_RUN
     try:
         await router.start()
+    except StoreError as error:
+        _complain(str(error))
+        await router.release()
+        return EXIT_CANNOT_RUN
     except OSError as error:
         where = " or ".join(f"{host}:{port}" for host, port in _listened(options))
         _complain(f"cannot listen on {where}: {error.strerror}; free it, or set GRIDTIE_LISTEN and GRIDTIE_TLS_LISTEN")
-        await asyncio.to_thread(router.ledger.close)
+        await router.release()
         return EXIT_CANNOT_RUN
     gc.collect()
     gc.freeze()

@@ -26,7 +26,8 @@ from gridtie.config.station import Station, load_station
 from gridtie.config.watch import INTERVAL, Watcher
 from gridtie.gateway.allowance import Allowance
 from gridtie.gateway.certificate import DIRECTORY as CERTIFICATES
-from gridtie.gateway.keys import Keys
+from gridtie.gateway.keys import Keys, Merged
+from gridtie.gateway.share import WHOLE, Share
 from gridtie.ledger.prices import Prices, PricesError
 from gridtie.providers.registry import Targets
 from gridtie.routing.policy import Policy
@@ -68,6 +69,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     # Of the one key for whose requests this is, where it has an end or limits.
     allowance: Allowance | None = None
+    # What of limits is this router's, where there are several.
+    share: Share = WHOLE
 
 
 class _Rules(msgspec.Struct, frozen=True):
@@ -78,6 +81,7 @@ class _Rules(msgspec.Struct, frozen=True):
     targets: Targets
     policy: Policy
     prices: Prices
+    share: Share
 
 
 class Settings:
@@ -86,6 +90,10 @@ class Settings:
     def __init__(self, directory: Path) -> None:
         """Load everything. Raises `ConfigError` with all that is wrong: at start a bad file is fatal."""
         self.directory = directory
+        # By which the files are read: see `divide`.
+        self._share = WHOLE
+        # What adds the keys of other routers, where there are any: they are there from the next `reload` on.
+        self.merged_keys: Merged | None = None
         self._subscribers: list[Callable[[Loaded], None]] = []
         self._loading = asyncio.Lock()
         rules, rules_error = _attempt(self._rules)
@@ -105,6 +113,11 @@ class Settings:
     async def watch(self, interval: float = INTERVAL) -> None:
         """Reload whenever a file changes, until cancelled."""
         await Watcher(self.directory, self.reload, subdirectories=(SECRETS, CERTIFICATES), interval=interval).run()
+
+    async def divide(self, share: Share) -> None:
+        """There are more routers now, or fewer: take this one's part of what the files allow to all."""
+        self._share = share
+        await self.reload()
 
     async def reload(self) -> None:
         """Read the files again. What is wrong with them is logged and kept in `current.error`; it never raises."""
@@ -135,19 +148,20 @@ class Settings:
     # Reading
 
     def _keys(self) -> Keys:
-        return Keys.load(self.directory / KEYS_FILE)
+        return Keys.load(self.directory / KEYS_FILE, self.merged_keys)
 
     def _rules(self) -> _Rules:
-        file = load(self.directory / ROUTING_FILE)
+        file, share = load(self.directory / ROUTING_FILE), self._share
+        routing = share.of(file.routing)
         station = load_station(self.directory / STATION_FILE)
         prices = self._prices()
         try:
-            targets = Targets.build(file.routing, station, read_secret=self._secret, pricing=prices)
+            targets = Targets.build(routing, station, read_secret=self._secret, pricing=prices)
         except ConfigError as error:
             raise file.located(error) from error
         if problems := [*_authorities(file.routing), *_member_authorities(station)]:
             raise file.located(ConfigError(problems))
-        return _Rules(file, station, targets, Policy(file.routing, targets), prices)
+        return _Rules(file, station, targets, Policy(routing, targets), prices, share)
 
     def _prices(self) -> Prices:
         try:
@@ -225,6 +239,7 @@ def _loaded(rules: _Rules, keys: Keys, now: float, error: str) -> Loaded:
         loaded_at=now,
         error=error,
         warnings=_warnings(rules.file, keys),
+        share=rules.share,
         project=rules.station.project if rules.station is not None else "",
         endpoint=rules.station.endpoint if rules.station is not None else "",
     )

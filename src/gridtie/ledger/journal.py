@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from zlib import crc32
 
@@ -121,6 +122,14 @@ class Journal:
         """Number and path of every segment there is, oldest first."""
         found = [(int(match[1]), path) for path in self.directory.iterdir() if (match := _NAME.fullmatch(path.name))]
         return sorted(found)
+
+    def size(self) -> int:
+        """Bytes of all segments; from any thread."""
+        total = 0
+        for _, path in self.segments():
+            with suppress(FileNotFoundError):  # one that was just dropped
+                total += path.stat().st_size
+        return total
 
     def drop_before(self, segment: int) -> None:
         """Delete the segments below `segment`: their records are in the store."""

@@ -28,8 +28,7 @@ from gridtie.ledger.journal import Begin, Journal, Record, Torn, encode, frame, 
 from gridtie.ledger.migrate import copies
 from gridtie.ledger.prices import Prices
 from gridtie.ledger.retention import Removal, drop_torn, remove
-from gridtie.ledger.schema import SPENT_USD
-from gridtie.ledger.store import SqliteStore, Store
+from gridtie.ledger.store import SqliteStore, Store, StoreError
 from gridtie.ledger.usage import report
 from gridtie.ledger.zone import Zone
 
@@ -41,6 +40,8 @@ _BATCH = 500
 _WATCH_SECONDS = 5.0
 # Records wait in memory when the store fails (the journal has them too); beyond this it is a fault, not a delay.
 _MOST_PENDING = 50_000
+# The same in bytes of the journal.
+_MOST_SPOOLED_BYTES = 256 * 1024 * 1024
 # Room for the rows of every request that may be in flight, twice over.
 _MIN_FREE_BYTES = 16 * 1024 * 1024
 _FLUSH_SECONDS = 10.0
@@ -63,11 +64,12 @@ class Ledger:
         state_dir: Path,
         prices: Prices,
         *,
-        store: Store | None = None,
+        open_store: Callable[[Path], Store] = SqliteStore,
         min_free_bytes: int = _MIN_FREE_BYTES,
     ) -> None:
         """Open the ledger below `state_dir`; what an earlier process left is replayed.
 
+        `open_store` is given the path of the SQLite file, which is the store, or its copy of one that others share.
         Raises `LedgerError` and `StoreError`.
         """
         self.prices = prices
@@ -82,7 +84,7 @@ class Ledger:
         except OSError as error:
             raise _unusable(self.directory, error) from error
         try:
-            self._store: Store = store or SqliteStore(self.database)
+            self._store = open_store(self.database)
             self._journal = Journal(self.directory / "journal")
             self.replayed, self.torn = self._replay()
         except OSError as error:
@@ -203,8 +205,8 @@ class Ledger:
             self._journal.drop_before(segment)
             torn = drop_torn(self.directory / "torn", removal, now)
             files = {path.name: remove(path, removal, now, live=False) for path in copies(self.database)}
-            removed = remove(self.database, removal, now, live=True)
-        except (OSError, sqlite3.Error) as error:
+            removed = self._store.remove(removal, now)
+        except (OSError, sqlite3.Error, StoreError) as error:
             raise LedgerError(
                 f"{self.directory}: {error}; what was removed so far is gone; free space or restore access, ask again"
             ) from error
@@ -258,6 +260,7 @@ class Ledger:
     def _drained_all(self) -> bool:
         """Try to drain; False if something is in the way. Said once, not at every try."""
         try:
+            self._store.refresh()
             self._drain()
         except Exception:
             if not self._stuck:
@@ -303,10 +306,14 @@ class Ledger:
         except OSError as error:
             return f"{self._journal.directory} cannot be written: {error.strerror}; free space or restore access"
         free = status.f_bavail * status.f_frsize
+        spooled = self._journal.size()
         if free < self._min_free:
             return f"{self.directory} has {free // 2**20} MiB free, {self._min_free // 2**20} MiB wanted; free space"
-        if len(self._pending) > _MOST_PENDING:
-            return f"{len(self._pending)} records wait for {self.database}; see the router's log for the cause"
+        if len(self._pending) > _MOST_PENDING or spooled > _MOST_SPOOLED_BYTES:
+            return (
+                f"{len(self._pending)} records wait for {self.database}, {spooled >> 20} MiB of journal; see the "
+                "router's log for the cause"
+            )
         return ""
 
     # -- start-up ----------------------------------------------------------------------------------------------------
@@ -347,17 +354,8 @@ class Ledger:
         (aside / f"{segment.stem}-{torn.offset}.bin").write_bytes(torn.data)
 
     def _spent_before(self) -> list[tuple[float, str, str, float]]:
-        """Cloud spend of this month, by hour; attempts without an end count with what was reserved for them."""
-        start = period_start("month", time.time())
-        spent = self._store.rows(
-            f"SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum({SPENT_USD}) AS usd "  # noqa: S608
-            "FROM requests WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499) "
-            "GROUP BY 1, 2, 3 "
-            "UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0 "
-            "UNION ALL SELECT hour, environment, '', usd FROM erased_spending WHERE hour >= ?",
-            (start, start, start),
-        )
-        return [(row["time"], row["environment"], row["key"], row["usd"]) for row in spent]
+        """Cloud spend of this month, by hour."""
+        return self._store.spending(period_start("month", time.time()))
 
 
 def _unusable(directory: Path, error: OSError) -> LedgerError:

@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -55,11 +56,16 @@ class Removal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
                 "budgets count the rows of a month"
             )
 
+    def column(self, now: float) -> tuple[Literal["key", "time"], object]:
+        """What rows are told by: those of a key, or those from before a time; and which."""
+        if self.key is not None:
+            return "key", self.key
+        return "time", now - (span(self.older_than or "") or 0)
+
     def condition(self, now: float) -> tuple[str, object]:
         """SQL over `requests` and `attempts`, with its one value."""
-        if self.key is not None:
-            return "key = ?", self.key
-        return "time < ?", now - (span(self.older_than or "") or 0)
+        column, value = self.column(now)
+        return ("key = ?" if column == "key" else "time < ?"), value
 
 
 class Removed(msgspec.Struct, kw_only=True):

@@ -1,4 +1,7 @@
-"""Where drained records are kept. `Store` is the interface; SQLite is what one machine needs."""
+"""Where drained records are kept. `Store` is the interface; SQLite is what one router needs.
+
+That of several routers is in `ledger.postgres`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ import msgspec
 from gridtie.ledger.entry import Entry, Try
 from gridtie.ledger.journal import Begin, Record
 from gridtie.ledger.migrate import MigrationError, migrate
-from gridtie.ledger.schema import MIGRATIONS
+from gridtie.ledger.retention import Removal, Removed, remove
+from gridtie.ledger.schema import MIGRATIONS, SPENT_USD
 
 # Tries that were never sent anywhere.
 _NOT_SENT = frozenset({"skipped"})
@@ -61,6 +65,12 @@ _FIND = _ROWS + "WHERE requests.id = ?"
 _LATEST = _ROWS + "WHERE ? IS NULL OR requests.key = ? ORDER BY requests.time DESC, requests.rowid DESC LIMIT ?"
 _BEGIN = """INSERT OR IGNORE INTO attempts (id, target, time, key, environment, reserve_usd)
             SELECT ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM requests WHERE id = ?)"""
+_SPENDING = f"""
+    SELECT cast(time / 3600 AS INTEGER) * 3600.0 AS time, environment, key, sum({SPENT_USD}) AS usd FROM requests
+    WHERE time >= ? AND locality = 'cloud' AND cost_usd > 0 AND (status < 400 OR status = 499) GROUP BY 1, 2, 3
+    UNION ALL SELECT time, environment, key, reserve_usd FROM attempts WHERE time >= ? AND reserve_usd > 0
+    UNION ALL SELECT hour, environment, '', usd FROM erased_spending WHERE hour >= ?
+"""  # noqa: S608 (a constant)
 
 
 class StoreError(Exception):
@@ -85,7 +95,22 @@ class Store(Protocol):
         ...
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[dict[str, Any]]:
-        """Read: what the reports are made of."""
+        """Read, in SQL over the ledger's schema: what the reports are made of."""
+        ...
+
+    def spending(self, since: float) -> list[tuple[float, str, str, float]]:
+        """What this router spent at clouds since then (Unix seconds): time, environment, key, US dollars.
+
+        Attempts without an end count with what was reserved for them.
+        """
+        ...
+
+    def remove(self, removal: Removal, now: float) -> Removed:
+        """Take rows out; from any thread. Raises `StoreError`, OSError and sqlite3.Error."""
+        ...
+
+    def refresh(self) -> None:
+        """Called now and then by the drain thread: take over what others wrote. Never raises."""
         ...
 
     def close(self) -> None: ...
@@ -205,6 +230,16 @@ class SqliteStore:
             return [dict(row) for row in reader.execute(sql, tuple(values))]
         finally:
             reader.close()
+
+    def spending(self, since: float) -> list[tuple[float, str, str, float]]:
+        found = self.rows(_SPENDING, (since, since, since))
+        return [(row["time"], row["environment"], row["key"], row["usd"]) for row in found]
+
+    def remove(self, removal: Removal, now: float) -> Removed:
+        return remove(self.path, removal, now, live=True)
+
+    def refresh(self) -> None:
+        """Nobody else writes."""
 
     def close(self) -> None:
         self._writer.close()

@@ -11,11 +11,13 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gridtie.config.names import RELAY
-from gridtie.ledger.store import Store
 from gridtie.ledger.zone import Zone, ZoneError
+
+if TYPE_CHECKING:
+    from gridtie.ledger.store import Store
 
 # What a report can be grouped by: columns of the view.
 GROUPS = ("day", "key", "agent", "environment", "model", "rule")

@@ -91,6 +91,7 @@ class _Decision:
         self.budgets = [budget for budget in route.budgets if budget.key in whose]
         self.counting = route.max_cost is not None or bool(self.budgets)
         self.skipped = list(route.skipped)
+        self.lacking: list[str] = []
 
     def plan(self) -> Plan:
         usable: list[_Seen] = []
@@ -119,6 +120,7 @@ class _Decision:
             baseline=self.route.baseline,
             local_only=bool(self.route.local_only),
             bounds=self.route.bounds,
+            lacking=tuple(self.lacking),
         )
 
     def _look(self, candidate: Candidate) -> _Seen:
@@ -168,6 +170,7 @@ class _Decision:
         for budget in self.budgets:
             left = self._left(budget)
             if cost > left:
+                self.lacking.append(budget.name)
                 return Skip(target=target.id, reason=_overdrawn(budget, cost, left), code="budget")
         seen.attempt = msgspec.structs.replace(
             seen.attempt,
@@ -197,6 +200,7 @@ class _Decision:
         all_of_it, none_of_it = self._cost(target, most), self._cost(target, 0)
         if all_of_it is None or none_of_it is None or all_of_it <= min(limits):
             return most
+        self.lacking += [budget.name for budget in self.budgets if self._left(budget) < all_of_it]
         payable = int((min(limits) - none_of_it) / (all_of_it - none_of_it) * most)
         return max(payable, min(LEAST_OUTPUT, most))
 

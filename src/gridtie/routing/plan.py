@@ -130,3 +130,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     # True where this request must not reach a cloud on any path, also not by a later decision.
     local_only: bool = False
     bounds: Bounds = Bounds()
+    # Budgets that had too little left for what was wanted.
+    lacking: tuple[str, ...] = ()

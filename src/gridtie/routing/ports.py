@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from gridtie.dialects.types import Failure
@@ -30,6 +30,10 @@ class State(Protocol):
 
     async def wait(self, attempt: PlannedAttempt, deadline: float) -> Lease | None:
         """Queue for it until `deadline` (monotonic)."""
+        ...
+
+    def lacked(self, budgets: Iterable[str]) -> None:
+        """These had too little left for a target that a request might have gone to."""
         ...
 
     def succeeded(self, target_id: str) -> None: ...

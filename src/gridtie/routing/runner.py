@@ -67,6 +67,8 @@ class Runner:
         now = monotonic()
         session = digest(info, facts) if policy.twins else b""
         plan = decide(info, policy, self.state.snapshot(now, session))
+        if plan.lacking:
+            self.state.lacked(plan.lacking)
         request = Request(self, Outcome(info, plan, time(), now, trace), facts, routing, client, session)
         request.start()
         return request

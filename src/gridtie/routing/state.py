@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from gridtie.config.schema import Budget
@@ -55,9 +55,13 @@ class _Waiter:
 class State:
     """States by target id, kept across reloads as long as a target is configured or in use."""
 
-    def __init__(self, spent: Spent | None = None) -> None:
-        """`spent` asks the ledger; without it budgets know only what is reserved."""
+    def __init__(self, spent: Spent | None = None, unleased: Spent | None = None) -> None:
+        """`spent` asks the ledger; without it budgets know only what is reserved.
+
+        `unleased` says what could be had beyond what decisions go by, where several routers share a budget.
+        """
         self._spent = spent
+        self._unleased = unleased
         self._states: dict[str, TargetState] = {}
         self._targets: dict[str, Target] = {}
         self._provider_in_flight: dict[str, int] = {}
@@ -66,6 +70,8 @@ class State:
         self._budget_left = _BudgetLeft(self)
         self._budgets: dict[str, Budget] = {}
         self._reserved: dict[str, float] = {}
+        # Budgets that had too little for a request since `lacking` was last asked.
+        self._lacking: set[str] = set()
         self._sessions = Sessions()
         # Told the id of a local target that could not be reached; the probes look at once then.
         self.on_failure: Callable[[str], None] | None = None
@@ -214,6 +220,26 @@ class State:
             return 0.0
         spent = self._spent(budget) if self._spent is not None else 0.0
         return budget.usd - spent - self._reserved.get(name, 0.0)
+
+    def left_to_all(self, name: str) -> float:
+        """As `budget_left`, for people: with what this router could have, and does not hold yet."""
+        budget = self._budgets.get(name)
+        more = self._unleased(budget) if self._unleased is not None and budget is not None else 0.0
+        return self.budget_left(name) + more
+
+    def reserved(self, name: str) -> float:
+        """US dollars of a budget that are held for what is in flight."""
+        return self._reserved.get(name, 0.0)
+
+    def lacked(self, budgets: Iterable[str]) -> None:
+        """These had too little left for a target that a request might have gone to."""
+        self._lacking.update(budgets)
+
+    def lacking(self) -> frozenset[str]:
+        """Budgets that had too little since this was last asked."""
+        lacking = frozenset(self._lacking)
+        self._lacking.clear()
+        return lacking
 
     # What is learnt
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jinja2 import Environment
 from plugins.module_utils import gridtie_compose as compose
 
 from gridtie.config.schema import Limits
@@ -145,3 +146,22 @@ def test_a_containers_condition_in_a_word(found: dict[str, Any], word: str) -> N
 )
 def test_only_a_running_container_with_these_settings_stays(found: dict[str, Any], stays: bool) -> None:
     assert compose.is_current(found, "abc") is stays
+
+
+def overlay(**values: Any) -> dict[str, Any]:
+    """What the inventory adds to the router."""
+    text = (COMPOSE.parent / "roles/station/templates/router.site.yaml.j2").read_text()
+    usual = {"_station_secure": False, "_station_host_network": False, "gridtie_networks": []}
+    usual |= {"gridtie_database_url_file": "", "gridtie_listen": "0.0.0.0", "gridtie_tls_port": 8443}
+    rendered: dict[str, Any] = yaml.safe_load(Environment(trim_blocks=True).from_string(text).render(usual | values))
+    return rendered["services"]["router"] or {}
+
+
+def test_the_router_is_told_the_file_with_the_databases_url_and_never_the_url() -> None:
+    shared = overlay(gridtie_database_url_file="secrets/database")
+    both = overlay(gridtie_database_url_file="secrets/database", _station_secure=True)
+    alone = overlay(_station_secure=True)
+
+    assert shared == {"environment": {"GRIDTIE_DATABASE_FILE": "/etc/gridtie/secrets/database"}}
+    assert both["environment"] == {**shared["environment"], "GRIDTIE_TLS_LISTEN": "0.0.0.0:8443"}
+    assert alone["environment"] == {"GRIDTIE_TLS_LISTEN": "0.0.0.0:8443"}

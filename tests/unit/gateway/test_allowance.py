@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from gridtie.gateway.allowance import Allowance, Taken, Window, Windows
 from gridtie.gateway.keys import Bounded, Key, Limits
+from gridtie.gateway.share import WHOLE, Share
 from gridtie.routing.plan import Refusal
 
 
-def allowance(windows: Windows | None = None, **limits: int) -> Allowance:
+def allowance(windows: Windows | None = None, share: Share = WHOLE, **limits: int) -> Allowance:
     key = Key(name="app", environments=("dev",))
-    return Allowance(Bounded(key=key, limits=Limits(**limits)), windows or Windows())
+    return Allowance(Bounded(key=key, limits=Limits(**limits)), windows or Windows(), share)
 
 
 def refused(found: Taken | Refusal) -> Refusal:
@@ -145,3 +146,29 @@ def test_a_window_stays_small_however_much_is_taken() -> None:
 
 def test_more_than_is_ever_allowed_never_comes() -> None:
     assert Window().wait(11, 10, 0.0) == math.inf
+
+
+@pytest.mark.parametrize("limit", [3, 10, 60])
+def test_several_routers_let_in_what_one_would(limit: int) -> None:
+    routers = [allowance(share=Share(3, place), requests_per_minute=limit) for place in range(3)]
+    let_in = [isinstance(router.take(1, 0.0), Taken) for router in routers for _ in range(100)]
+
+    assert sum(let_in) == limit
+
+
+def test_one_of_several_routers_says_the_whole_limit_and_what_is_left_here() -> None:
+    router = allowance(share=Share(2, 0), requests_per_minute=10)
+    for _ in range(5):
+        taken(router.take(1, 0.0))
+
+    assert router.left(0.0) == {"requests_per_minute": 0}
+    assert "may take 10 requests a minute" in refused(router.take(1, 0.0)).message
+
+
+def test_a_prompt_beyond_a_routers_share_of_tokens_has_its_minute_to_itself() -> None:
+    router = allowance(share=Share(4, 0), tokens_per_minute=1000)
+
+    taken(router.take(900, 0.0))
+    assert refused(router.take(200, 1.0)).retry_after is not None
+    taken(router.take(900, 62.0))
+    assert refused(router.take(1001, 200.0)).retry_after is None

@@ -19,6 +19,13 @@ def test_without_variables_the_router_listens_on_loopback_alone() -> None:
     assert (options.access_log, options.drain_seconds) == (True, 25.0)
 
 
+def test_a_database_is_named_by_a_file_and_none_is_the_default() -> None:
+    assert Options.read({"GRIDTIE_DATABASE_FILE": " /etc/gridtie/secrets/database "}).database_file == Path(
+        "/etc/gridtie/secrets/database"
+    )
+    assert Options.read({"GRIDTIE_DATABASE_FILE": ""}).database_file is None
+
+
 @pytest.mark.parametrize(
     ("text", "host", "port"),
     [

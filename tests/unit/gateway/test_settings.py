@@ -14,6 +14,7 @@ import yaml
 
 from gridtie.config.problems import ConfigError
 from gridtie.gateway.settings import Loaded, Settings
+from gridtie.gateway.share import WHOLE, Share
 from gridtie.host import keys
 from standins import house
 from standins.house import CLOUD, SMALL
@@ -270,3 +271,22 @@ def test_a_file_that_nobody_thought_of_is_a_mistake_like_any_other(folder: Folde
 
     folder.station("gridtie/other")
     assert reloaded(settings).error == ""
+
+
+def test_of_several_routers_each_takes_its_part_of_what_a_provider_takes_at_once(folder: Folder) -> None:
+    document = house.document()
+    document["providers"]["openai"]["max_in_flight"] = 9
+    (folder.path / "llm_routing.yaml").write_text(yaml.safe_dump(document))
+    settings = Settings(folder.path)
+    whole = settings.current
+
+    asyncio.run(settings.divide(Share(4, 0)))
+    part = settings.current
+    asyncio.run(settings.divide(WHOLE))
+
+    def slots(loaded: Loaded) -> set[int | None]:
+        return {target.provider_slots for target in loaded.targets.by_id.values() if target.provider == "openai"}
+
+    assert (slots(whole), slots(part), slots(settings.current)) == ({9}, {3}, {9})
+    assert part.share == Share(4, 0)
+    assert part.routing.providers["openai"].max_in_flight == 9

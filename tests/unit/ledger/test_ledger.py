@@ -85,7 +85,7 @@ def test_closing_drains_and_leaves_an_empty_journal(tmp_path: Path) -> None:
 
 
 def test_what_was_only_in_the_journal_is_replayed_once(tmp_path: Path) -> None:
-    first = open_ledger(tmp_path / "1", store=_stuck(tmp_path / "1"))
+    first = open_ledger(tmp_path / "1", open_store=StuckStore)
     first.record(local("a"))
     first.record(cloud("b"))
     left = died(tmp_path / "1", tmp_path / "2")
@@ -255,7 +255,7 @@ def _stuck(state_dir: Path) -> StuckStore:
 
 def test_a_store_that_fails_loses_nothing_and_is_caught_up_with(tmp_path: Path) -> None:
     store = _stuck(tmp_path)
-    ledger = open_ledger(tmp_path, store=store)
+    ledger = open_ledger(tmp_path, open_store=lambda _: store)
     ledger.record(local("a"))
     with pytest.raises(LedgerError, match="1 records are still not in"):
         ledger.flush(timeout=0.3)
@@ -267,7 +267,7 @@ def test_a_store_that_fails_loses_nothing_and_is_caught_up_with(tmp_path: Path) 
 
 
 def test_a_store_that_fails_until_the_end_leaves_the_journal_for_the_next_start(tmp_path: Path) -> None:
-    ledger = open_ledger(tmp_path, store=_stuck(tmp_path))
+    ledger = open_ledger(tmp_path, open_store=StuckStore)
     ledger.record(local("a"))
     ledger.close()
     again = open_ledger(tmp_path)
@@ -279,7 +279,7 @@ def test_a_store_that_fails_for_long_is_a_fault(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("gridtie.ledger.ledger._MOST_PENDING", 2)
     monkeypatch.setattr("gridtie.ledger.ledger._WATCH_SECONDS", 0.0)
     store = _stuck(tmp_path)
-    ledger = open_ledger(tmp_path, store=store)
+    ledger = open_ledger(tmp_path, open_store=lambda _: store)
     for id in "abc":
         ledger.record(local(id))
     faulty = until(lambda: "3 records wait for" in ledger.fault)
@@ -287,6 +287,20 @@ def test_a_store_that_fails_for_long_is_a_fault(tmp_path: Path, monkeypatch: pyt
     well = until(lambda: ledger.fault == "")
     ledger.close()
     assert (faulty, well, stored(ledger)) == (True, True, ["a", "b", "c"])
+
+
+def test_a_journal_that_grows_beyond_its_bound_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridtie.ledger.ledger._MOST_SPOOLED_BYTES", 1000)
+    monkeypatch.setattr("gridtie.ledger.ledger._WATCH_SECONDS", 0.0)
+    store = _stuck(tmp_path)
+    ledger = open_ledger(tmp_path, open_store=lambda _: store)
+    for id in "abc":
+        ledger.record(local(id))
+    faulty = until(lambda: "3 records wait for" in ledger.fault)
+    store.stuck = False
+    ledger.flush()
+    ledger.close()
+    assert (faulty, stored(ledger)) == (True, ["a", "b", "c"])
 
 
 def test_recording_is_cheap(ledger: Ledger) -> None:

@@ -422,6 +422,13 @@ def test_a_used_up_budget_with_no_other_way_is_refused_as_such() -> None:
     assert (refused.status, refused.code) == (402, "budget_exhausted")
 
 
+@pytest.mark.parametrize(("left", "lacking"), [(1.0, ()), (0.003, ("daily",)), (0.000001, ("daily",))])
+def test_a_plan_says_which_budgets_had_too_little_for_what_was_wanted(left: float, lacking: tuple[str, ...]) -> None:
+    decision = plan("coder", "production", policy=limited(), budget_left={"daily": left})
+
+    assert tuple(dict.fromkeys(decision.lacking)) == lacking
+
+
 @pytest.mark.parametrize("budget", [{"environment": "dev"}, {"key": "somebody-else"}])
 def test_a_budget_of_others_does_not_hold(budget: dict[str, str]) -> None:
     decision = plan("coder", "production", policy=limited(**budget), budget_left={"daily": 0.0})

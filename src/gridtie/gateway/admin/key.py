@@ -38,6 +38,6 @@ class OwnKey:
         bounded = allowance.bounded
         limits = {name: value for name, value in msgspec.to_builtins(bounded.limits).items() if value}
         money = {
-            f"usd_per_{budget.period}": max(0.0, self._state.budget_left(budget.name)) for budget in bounded.budgets()
+            f"usd_per_{budget.period}": max(0.0, self._state.left_to_all(budget.name)) for budget in bounded.budgets()
         }
         return {"ends": bounded.ends, "limits": limits, "left": {**allowance.left(monotonic()), **money}}

@@ -154,7 +154,7 @@ class Moment:
         now = time()
         for budget in (*loaded.routing.budgets, *loaded.keys.budgets()):
             if viewer.whose is None or budget.key == canonical(viewer.key.name):
-                left = self._state.budget_left(budget.name)
+                left = self._state.left_to_all(budget.name)
                 begun, ends = period_start(budget.period, now), period_end(budget.period, now)
                 spent = self._ledger.spent(budget, now)
                 yield {
