@@ -130,7 +130,20 @@ def check_values(values: dict[str, Any]) -> list[dict[str, str]]:
             problems.append(
                 {"found": f"{name} is {path!r}", "fix": "give an absolute path of a directory for Gridtie alone"}
             )
-    return problems + check_traces(str(values.get("gridtie_traces_endpoint") or "")) + check_backups(values)
+    problems += check_checkpoint(values.get("gridtie_vllm_model")) + check_backups(values)
+    return problems + check_traces(str(values.get("gridtie_traces_endpoint") or ""))
+
+
+def check_checkpoint(model: Any) -> list[dict[str, str]]:
+    """What vLLM is to serve; the role says the same once it has fetched vLLM itself."""
+    if isinstance(model, dict):
+        try:
+            collection.package("gridtie.host.models.vllm_model").wanted_of(model)
+        except ValueError as error:
+            return [
+                {"found": str(error), "fix": "correct gridtie_vllm_model: roles/engine_vllm/README.md has its keys"}
+            ]
+    return []
 
 
 def check_traces(endpoint: str) -> list[dict[str, str]]:

@@ -30,7 +30,8 @@ type: aggregate
 short_description: Packed modules outlive a run
 description:
   - Ansible packs each module with all that it imports, which takes a quarter of a second, and forgets it with the run.
-    Here they are kept in the virtual environment that Ansible runs from, until Ansible or one of the modules changes.
+    Its own and those of this collection are kept in the virtual environment that Ansible runs from, until Ansible or
+    one of the modules changes.
   - Where all hosts of a run are this machine, they are also compiled, for the Python that runs them here.
   - Where there is no such environment, or it is somebody else's, Ansible packs as it always does.
 """
@@ -41,6 +42,9 @@ _KEPT_S = 24 * 3600
 # As many objects more than there were, and Python looks for garbage: a few megabytes. Its own 2,000 cost a fifteenth of
 # Ansible's computing.
 _GARBAGE = 100_000
+# What is known not to have changed: Ansible's own, and ours. Anybody else's (another collection's, or `ansible.legacy`,
+# beside a playbook or in a role) may be another in the next run, under the same name.
+_OURS = ("ansible.modules.", "ansible_collections.gridtie.gridtie.")
 # What is there beside the modules: locks, and what somebody is about to write.
 _UNFINISHED = (".lock", "-part")
 
@@ -56,19 +60,19 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._begun = False
-        # Where this run's modules are compiled in the end.
-        self._compiled: Path | None = None
+        # Where this run's modules are kept in the end, and whether compiled.
+        self._packed: Path | None = None
+        self._compiled = False
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Have this run's workers find what runs before it packed, and leave the garbage of the start alone."""
         if self._begun:
             return
         self._begun = True
-        here = _is_here(play)
+        self._compiled = _is_here(play)
         # Without it the run is slower, and nothing else.
         with contextlib.suppress(OSError):
-            packed = keep_packed_modules(Path(constants.DEFAULT_LOCAL_TMP), Path(sys.prefix), compiled=here)
-            self._compiled = packed if here else None
+            self._packed = find_packed_modules(_own(), Path(sys.prefix), compiled=self._compiled)
         # A worker is a fork: to look through what it inherited copies it, and finds nothing. What it makes itself goes
         # with it, long before there is much of it.
         gc.collect()
@@ -76,11 +80,19 @@ class CallbackModule(CallbackBase):
         gc.set_threshold(_GARBAGE, 50, 50)
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """Compile what this run packed, for the next one."""
-        if self._compiled:
+        """Keep what this run packed, for the next one."""
+        # Sources that changed while it ran, as by `git pull`, are in some of it.
+        if self._packed and self._packed.name == _name(self._compiled):
             # A later Ansible may pack in another way.
             with contextlib.suppress(Exception):
-                compile_packed_modules(self._compiled)
+                keep_packed_modules(_own(), self._packed)
+                if self._compiled:
+                    compile_packed_modules(self._packed)
+
+
+def _own() -> Path:
+    """Where Ansible puts packed modules for the length of a run."""
+    return Path(constants.DEFAULT_LOCAL_TMP) / "ansiballz_cache"
 
 
 def _is_here(play: Any) -> bool:
@@ -90,24 +102,34 @@ def _is_here(play: Any) -> bool:
     return all(known.get("ansible_connection", usual) == "local" for known in told)
 
 
-def keep_packed_modules(temporary: Path, environment: Path, *, compiled: bool) -> Path | None:
-    """Let `ansiballz_cache`, where Ansible puts packed modules for the length of a run, lead into the environment.
+def find_packed_modules(own: Path, environment: Path, *, compiled: bool) -> Path | None:
+    """Make `own`, the directory of this run alone, with links to what is kept in the environment.
 
-    Returns where it leads, if it does. What is ``compiled`` has a place of its own: elsewhere it would be twice as much
-    to send, for another Python. An OSError where it cannot be done; Ansible then makes the directory itself.
+    Returns where that is, None where nothing is kept. What is ``compiled`` has a place of its own: elsewhere it would
+    be twice as much to send, for another Python. An OSError where it cannot be done; Ansible then packs anew.
     """
     if environment.stat().st_uid != os.geteuid() or not (environment / "pyvenv.cfg").exists():
         return None
     kept = environment / "packed-modules"
-    packed = kept / (f"{_state()}-compiled" if compiled else _state())
+    packed = kept / _name(compiled)
     packed.mkdir(parents=True, exist_ok=True)
     if not os.access(packed, os.W_OK):
         return None
     _drop_unfinished(packed)
     os.utime(packed)
     _drop_old(kept)
-    (temporary / "ansiballz_cache").symlink_to(packed)
+    own.mkdir()
+    for path in packed.iterdir():
+        if path.name.startswith(_OURS) and not path.name.endswith(_UNFINISHED):
+            (own / path.name).symlink_to(path)
     return packed
+
+
+def keep_packed_modules(own: Path, packed: Path) -> None:
+    """Keep of what a run packed itself that which the next one may take."""
+    for path in own.iterdir():
+        if path.name.startswith(_OURS) and not path.name.endswith(_UNFINISHED) and not path.is_symlink():
+            _write(packed / path.name, path.read_bytes(), 0o600)
 
 
 def compile_packed_modules(packed: Path) -> None:
@@ -122,10 +144,14 @@ def compile_packed_modules(packed: Path) -> None:
         # Ansible's own, and as safe as Ansible beside it.
         module = pickle.loads(path.read_bytes())  # noqa: S301
         compiled = dataclasses.replace(module, zip_data=base64.b64encode(_compiled(base64.b64decode(module.zip_data))))
-        written = path.with_name(f"{path.name}.{os.getpid()}-part")
-        written.write_bytes(pickle.dumps(compiled))
-        written.chmod(0o444)
-        written.replace(path)
+        _write(path, pickle.dumps(compiled), 0o444)
+
+
+def _write(path: Path, content: bytes, mode: int) -> None:
+    written = path.with_name(f"{path.name}.{os.getpid()}-part")
+    written.write_bytes(content)
+    written.chmod(mode)
+    written.replace(path)
 
 
 def _compiled(packed: bytes) -> bytes:
@@ -149,6 +175,10 @@ def _code(name: str, source: bytes) -> bytes:
     return importlib.util.MAGIC_NUMBER + unchecked + importlib.util.source_hash(source) + code
 
 
+def _name(compiled: bool) -> str:
+    return f"{_state()}-compiled" if compiled else _state()
+
+
 def _state() -> str:
     """Changes with Ansible, with Python and with every module of ours."""
     state = hashlib.sha256(f"{ansible.release.__version__} {ansible.__file__} {sys.version}".encode())
@@ -166,7 +196,7 @@ def _sources() -> Iterator[Path]:
 
 
 def _drop_unfinished(packed: Path) -> None:
-    """Ansible renames without flushing, so that a file may have lost its end when the machine lost power."""
+    """They are renamed without being flushed, so that a file may have lost its end when the machine lost power."""
     for path in packed.iterdir():
         if path.name.endswith(_UNFINISHED):
             continue

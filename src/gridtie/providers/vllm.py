@@ -16,6 +16,9 @@ _LINE = re.compile(
     re.MULTILINE,
 )
 
+# More than any server has of anything; beyond it, or below 0, metrics are damaged or hostile.
+_MOST = 1e9
+
 
 class Load(msgspec.Struct, frozen=True):
     """Requests that it computes, and that wait inside it; the used share of its cache, from 0 to 1."""
@@ -30,9 +33,12 @@ def read_load(metrics: bytes) -> Load | None:
     found: dict[bytes, list[float]] = defaultdict(list)
     for name, value in _LINE.findall(metrics):
         try:
-            found[name].append(float(value))
+            number = float(value)
         except ValueError:
             return None
+        if not 0 <= number <= _MOST:
+            return None
+        found[name].append(number)
     running, waiting = found[b"num_requests_running"], found[b"num_requests_waiting"]
     if not running or not waiting:
         return None

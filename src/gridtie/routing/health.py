@@ -74,7 +74,7 @@ def finding(target: Target, answer: Answer) -> Finding:
         return Finding(True, loaded=True)
     try:
         body = msgspec.json.decode(answer.body, type=_Body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Finding(False, why="its answer is not the JSON that such an engine gives")
     if target.dialect == "ollama":
         return Finding(True, loaded=_tagged(target.model) in {_tagged(model.name) for model in body.models or []})

@@ -255,6 +255,16 @@ def test_what_an_earlier_run_made_counts_unless_another_kind_is_wanted(play: Pla
     assert '"msg": "none"' in said(left)
 
 
+def test_models_of_an_engine_that_has_been_changed_for_another_do_not_count(play: Play) -> None:
+    """The engine's role has run, the role models has not: the addresses are those of the engine before."""
+    before = {"engine": {"kind": "vllm", "mode": "container"}, "models": [{"name": "m", "url": "http://engine:8000"}]}
+
+    done = play(role("router"), facts={**MACHINE, **ENGINE, "gridtie_station": before})
+
+    assert "this machine has no models yet. Put gridtie.gridtie.models before it" in said(done)
+    assert "changed=0" in said(done)
+
+
 def test_a_value_that_a_roles_specification_forbids_is_refused_when_it_is_called_alone(play: Play) -> None:
     done = play(role("doctor"), facts={**MACHINE, "gridtie_doctor_timeout_s": "soon"})
 

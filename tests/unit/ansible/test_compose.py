@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,19 @@ def test_vllm_asks_nobody_outside_and_is_started_by_arguments_alone() -> None:
     assert not {"ports", "volumes", "networks", "privileged", "cap_add"} & engine.keys()
     # What is compiled for a card is run from there, and nothing else may be.
     assert [where.partition(":")[0] for where in engine["tmpfs"] if "exec" in where] == ["/cache"]
+
+
+def test_another_checkpoint_under_the_same_name_is_another_container() -> None:
+    """Its arguments are the same, and a server that goes on would answer with the weights that it has read before."""
+    (run, *_) = yaml.safe_load((COMPOSE / "../roles/engine_vllm/tasks/configure.yml").read_text())
+    given = run["vars"]["_engine_settings"]
+    text = (COMPOSE / "engine.vllm.yaml").read_text()
+
+    assert given["GRIDTIE_VLLM_CHECKPOINT"].startswith("{{ _vllm_checkpoint.model.digest")
+    assert yaml.safe_load(text)["services"]["engine"]["labels"] == {
+        "io.gridtie.checkpoint": "${GRIDTIE_VLLM_CHECKPOINT:-}"
+    }
+    assert set(re.findall(r"\$\{(GRIDTIE_VLLM_\w+)", text)) == given.keys()
 
 
 def test_beside_a_native_engine_the_router_is_on_the_machines_network_and_its_loopback_alone() -> None:

@@ -89,6 +89,8 @@ def test_models_that_nobody_knows_are_told_with_the_nearest() -> None:
         {"gridtie_backup_directory": "/var/lib/"},
         {"gridtie_backup_directory": "/var/lib/ci/ledger", "gridtie_project": "ci"},
         {"gridtie_backup_directory": "/srv/station", "gridtie_state_dir": "/srv/station/state"},
+        {"gridtie_vllm_model": {"name": "qwen3:8b", "source": "hf.co/Qwen/Qwen3-8B", "revision": "main"}},
+        {"gridtie_vllm_model": {"name": "smollm2:135m", "contxt": 4096}},
         {"gridtie_artefacts_file": "artefacts.yaml"},
         {"gridtie_artefacts_file": "/nowhere/artefacts.yaml"},
     ],

@@ -71,40 +71,79 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
-def run(environment: Path, tmp_path: Path) -> Path:
-    """A run begins; where it would find and put packed modules."""
-    temporary = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-    temporary.mkdir()
-    workers.keep_packed_modules(temporary, environment, compiled=False)
-    return temporary / "ansiballz_cache"
+MODULE = "ansible_collections.gridtie.gridtie.plugins.modules.one-ZIP_DEFLATED-none"
 
 
-def test_the_next_run_finds_what_one_run_packed(environment: Path, tmp_path: Path) -> None:
-    (run(environment, tmp_path) / "module").write_bytes(pickle.dumps("packed"))
+def begin(environment: Path, tmp_path: Path, compiled: bool = False) -> tuple[Path, Path | None]:
+    """A run begins: where it finds and puts packed modules, and where they are kept."""
+    tmp_path.mkdir(exist_ok=True)
+    own = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+    return own, workers.find_packed_modules(own, environment, compiled=compiled)
 
-    assert pickle.loads((run(environment, tmp_path) / "module").read_bytes()) == "packed"
+
+def run(environment: Path, tmp_path: Path, name: str = MODULE, packed: bytes = pickle.dumps("packed")) -> Path:
+    """A run from its beginning to its end, which packs one module unless it finds that; where that is kept."""
+    own, kept = begin(environment, tmp_path)
+    assert kept
+    if not (own / name).exists():
+        (own / name).write_bytes(packed)
+    workers.keep_packed_modules(own, kept)
+    return kept / name
+
+
+@pytest.mark.parametrize("name", [MODULE, "ansible.modules.stat-ZIP_DEFLATED-none"])
+def test_the_next_run_finds_what_one_run_packed(environment: Path, tmp_path: Path, name: str) -> None:
+    run(environment, tmp_path, name)
+
+    own, _ = begin(environment, tmp_path)
+    assert pickle.loads((own / name).read_bytes()) == "packed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ansible.legacy.mine-ZIP_DEFLATED-none", "ansible_collections.amazon.aws.plugins.modules.s3-ZIP_DEFLATED-none"],
+)
+def test_what_may_change_between_two_runs_is_packed_in_each(environment: Path, tmp_path: Path, name: str) -> None:
+    run(environment, tmp_path, name)
+
+    own, _ = begin(environment, tmp_path)
+    assert not (own / name).exists()
+
+
+def test_two_runs_at_once_do_not_see_what_the_other_packs(environment: Path, tmp_path: Path) -> None:
+    (one, _), (other, _) = (begin(environment, tmp_path / name) for name in ("one", "other"))
+
+    (one / "ansible.legacy.mine-ZIP_DEFLATED-none").touch()
+
+    assert list(other.iterdir()) == []
 
 
 @pytest.mark.parametrize("changed", ["modules/one.py", "module_utils/package/two.py"])
 def test_nothing_is_found_once_a_source_changed(environment: Path, plugins: Path, tmp_path: Path, changed: str) -> None:
-    (run(environment, tmp_path) / "module").write_bytes(pickle.dumps("packed"))
+    run(environment, tmp_path)
     (plugins / changed).write_text("other")
 
-    assert not (run(environment, tmp_path) / "module").exists()
+    own, _ = begin(environment, tmp_path)
+    assert list(own.iterdir()) == []
 
 
 @pytest.mark.parametrize("left", [b"", pickle.dumps("packed")[:-1], b"\0" * 100])
 def test_a_file_that_lost_its_end_is_packed_again(environment: Path, tmp_path: Path, left: bytes) -> None:
-    (run(environment, tmp_path) / "module").write_bytes(left)
+    kept = run(environment, tmp_path, packed=left)
 
-    assert not (run(environment, tmp_path) / "module").exists()
+    own, _ = begin(environment, tmp_path)
+    assert list(own.iterdir()) == []
+    assert not kept.exists()
 
 
-@pytest.mark.parametrize("name", ["module-part", "module.lock"])
+@pytest.mark.parametrize("name", [f"{MODULE}.4711-part", f"{MODULE}.lock"])
 def test_what_another_run_is_about_to_pack_is_left_to_it(environment: Path, tmp_path: Path, name: str) -> None:
-    (run(environment, tmp_path) / name).touch()
+    other = run(environment, tmp_path).with_name(name)
+    other.touch()
 
-    assert (run(environment, tmp_path) / name).exists()
+    own, _ = begin(environment, tmp_path)
+    assert other.exists()
+    assert not (own / name).exists()
 
 
 def test_what_has_not_been_used_for_long_goes(environment: Path, tmp_path: Path) -> None:
@@ -124,17 +163,18 @@ def test_without_an_environment_of_its_own_nothing_is_kept(tmp_path: Path) -> No
     system = tmp_path / "usr"
     system.mkdir()
 
-    assert not run(system, tmp_path).exists()
+    own, kept = begin(system, tmp_path)
+    assert kept is None
+    assert not own.exists()
     assert not list(system.iterdir())
 
 
 def test_what_is_compiled_for_this_machine_is_not_sent_to_another(environment: Path, tmp_path: Path) -> None:
-    temporary = tmp_path / "here"
-    temporary.mkdir()
-    here = workers.keep_packed_modules(temporary, environment, compiled=True)
+    _, here = begin(environment, tmp_path, compiled=True)
+    _, elsewhere = begin(environment, tmp_path)
 
-    assert here == (temporary / "ansiballz_cache").resolve()
-    assert here != run(environment, tmp_path).resolve()
+    assert here
+    assert here != elsewhere
 
 
 def test_the_python_that_compiled_a_module_does_not_do_it_again(packed: Path) -> None:
@@ -182,3 +222,23 @@ def test_ansible_takes_what_it_packed_in_the_run_before_compiled(tmp_path: Path)
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(pickle.loads(packed.read_bytes()).zip_data))) as archive:
         assert {"ansible/module_utils/basic.py", "ansible/module_utils/basic.pyc"} <= set(archive.namelist())
     assert packed.stat().st_ino == before
+
+
+def test_a_module_of_ones_own_that_was_edited_runs_as_it_is_now(tmp_path: Path) -> None:
+    """One beside a playbook of somebody who uses the checkout's settings: nothing of the project's knows its source."""
+    playbook, module = tmp_path / "play.yml", tmp_path / "library" / f"mine_{tmp_path.name}".replace("-", "_")
+    module.parent.mkdir()
+    module = module.with_suffix(".py")
+    playbook.write_text(
+        f"[{{hosts: localhost, gather_facts: false, tasks: [{{{module.stem}: , register: said}}, "
+        "{ansible.builtin.assert: {that: said.version == wanted}}]}]"
+    )
+    command = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/localhost", playbook, "-e"]
+    own = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+
+    for version in ("old", "new"):
+        module.write_text(
+            "from ansible.module_utils.basic import AnsibleModule\n"
+            f"AnsibleModule(argument_spec={{}}).exit_json(version={version!r})\n"
+        )
+        subprocess.run([*command, f"wanted={version}"], check=True, cwd=ROOT, env=own)

@@ -36,6 +36,9 @@ def test_metrics_without_labels_and_in_any_notation_are_read() -> None:
         b"<html>",
         b"vllm:num_requests_running 1\n",
         b"vllm_router:num_requests_running 1\nvllm_router:num_requests_waiting 1\n",
+        b"vllm:num_requests_running 1e999\nvllm:num_requests_waiting 1\n",
+        b"vllm:num_requests_running 1e308\nvllm:num_requests_running 1e308\nvllm:num_requests_waiting 1\n",
+        b"vllm:num_requests_running 1\nvllm:num_requests_waiting -5\n",
         b"vllm:num_requests_running --\nvllm:num_requests_waiting 1\n",
     ],
 )

@@ -85,6 +85,13 @@ FINDINGS = [
         b'{"data": [{"id": "big-model", "owned_by": 7, "max_model_len": "many"}]}',
         Finding(True, True),
     ),
+    (
+        "a server whose answer has no bottom",
+        remote(),
+        200,
+        b'{"data": [{"id": "big-model", "owned_by": ' + b"[" * 100_000,
+        Finding(False, why="its answer is not the JSON that such an engine gives"),
+    ),
     ("a server that lists nothing", remote(), 404, b"", Finding(True)),
     ("a refused key", remote(), 401, b"", Finding(False, None, "it refuses the key (HTTP 401)")),
 ]
@@ -208,6 +215,15 @@ def test_metrics_that_do_not_come_say_nothing_against_it() -> None:
     assert (after.running, after.queued) == (5, 2)
     for state in (gone, refused):
         assert (state.running, state.queued, state.ready, state.loaded) == (None, 0, True, True)
+
+
+def test_metrics_beyond_measure_end_no_watch() -> None:
+    endless = Answer(200, b"vllm:num_requests_running 1e999\nvllm:num_requests_waiting 1\n")
+    known = Answer(200, b"vllm:num_requests_running 5\nvllm:num_requests_waiting 2\n")
+
+    unsaid, after = measured(endless, known)
+
+    assert (unsaid.running, unsaid.ready, after.running) == (None, True, 5)
 
 
 def test_an_engine_that_comes_back_is_used_again() -> None:

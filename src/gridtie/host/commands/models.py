@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Tuple
 
 from gridtie.host.commands import models_accept, models_change
 from gridtie.host.models.export import ExportError, chosen, export
@@ -34,9 +34,18 @@ def register(commands: Any) -> None:
     packed.set_defaults(run=_export)
 
 
+_Row = Tuple[str, str, str, str, str]
+
+
 def _list(_: argparse.Namespace) -> int:
-    store, station = _store(), read_station(config_dir(os.environ))
+    station = read_station(config_dir(os.environ))
     served = {str(model["name"]): model for model in station.get("models", [])}
+    rows = [_checkpoint(model) for model in served.values()] if _is_vllm(station) else _stored(_store(), served)
+    sys.stdout.write(table(("MODEL", "FROM", "CONTEXT", "SIZE", "DIGEST"), rows, right=[2, 3]) + "\n")
+    return 0 if rows else 1
+
+
+def _stored(store: Store, served: Mapping[str, Mapping[str, Any]]) -> list[_Row]:
     rows = []
     for name in store.names():
         manifest = store.read(name)
@@ -45,8 +54,17 @@ def _list(_: argparse.Namespace) -> int:
             model = served.get(name, {})
             row = (name, _origin(name, model), str(model.get("context", "-")), f"{size / 1e9:.2f} GB", manifest.digest)
             rows.append(row)
-    sys.stdout.write(table(("MODEL", "FROM", "CONTEXT", "SIZE", "DIGEST"), rows, right=[2, 3]) + "\n")
-    return 0 if rows else 1
+    return rows
+
+
+def _is_vllm(station: Mapping[str, Any]) -> bool:
+    """Whether it serves a checkpoint, and has no store."""
+    return bool(station.get("engine", {}).get("kind") == "vllm")
+
+
+def _checkpoint(model: Mapping[str, Any]) -> _Row:
+    size = f"{model['bytes'] / 1e9:.2f} GB"
+    return str(model["name"]), "gridtie_vllm_model", str(model["context"]), size, str(model["digest"] or "of the image")
 
 
 def _origin(name: str, model: Mapping[str, Any]) -> str:
@@ -89,6 +107,11 @@ def _progress(line: str) -> None:
 def _store() -> Store:
     """The store of the station's engine. Raises StationError where this user may not read it."""
     station = read_station(config_dir(os.environ))
+    if _is_vllm(station):
+        raise StationError(
+            "this station's engine is vllm, whose checkpoint is no model for another engine: copy it from where "
+            "gridtie_vllm_model takes it"
+        )
     engine = station.get("engine", {})
     root = Path(engine.get("store") or state_dir(os.environ) / "models" / str(engine.get("kind", "ollama")))
     if not os.access(root / "manifests", os.R_OK | os.X_OK):

@@ -30,7 +30,7 @@ from gridtie.host.models.install import InstallError
 from gridtie.host.models.install_all import check_disk
 from gridtie.host.models.loaded import read_loaded
 from gridtie.host.models.offer import Asked, Offer, Refused, look_at
-from gridtie.host.models.order import Order
+from gridtie.host.models.order import ENGINES, Order
 from gridtie.host.models.provision import Provisioned, provision
 from gridtie.host.models.served import wait_until_served, write_served
 from gridtie.host.models.store import own_name
@@ -68,6 +68,7 @@ def register(below: Any) -> None:
 def run_add(args: argparse.Namespace) -> int:
     """0: it is served; 1: it cannot be, or the person said no. Raises StationError."""
     config = config_dir(os.environ)
+    _check_engine(config)
     given = read_order(state_dir(os.environ) / "models")
     order, budget = _order(given, config)
     asked = Asked(
@@ -103,6 +104,7 @@ def run_add(args: argparse.Namespace) -> int:
 def run_remove(args: argparse.Namespace) -> int:
     """0: it is gone; 1: it is not one that was added. Raises StationError."""
     config = config_dir(os.environ)
+    _check_engine(config)
     given = read_order(state_dir(os.environ) / "models")
     order, _ = _order(given, config)
     name = args.name.partition("/")[2] if args.name.startswith("gridtie/") else args.name
@@ -116,6 +118,16 @@ def run_remove(args: argparse.Namespace) -> int:
     except OSError as error:
         return _refused(f"{error.filename or order.directories.root}: {error.strerror or error}")
     return _served(config, done, name)
+
+
+def _check_engine(config: Path) -> None:
+    """What an engine before may have left written down is no order of this one. Raises StationError."""
+    kind = str(read_station(config).get("engine", {}).get("kind", ENGINES[0]))
+    if kind not in ENGINES:
+        raise StationError(
+            f"this station's engine is {kind}, which serves the one model that its inventory names "
+            f"(gridtie_{kind}_model): change it there and run `make site`; nothing was changed here"
+        )
 
 
 def read_order(models_dir: Path) -> dict[str, Any]:

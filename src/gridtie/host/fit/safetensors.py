@@ -42,6 +42,8 @@ _BITS = {
 }
 # Beyond these a header is damaged or hostile.
 _MOST_DIMENSIONS, _MOST_ELEMENTS = 16, 1 << 50
+# The format's numbers have 64 bits. What is longer is not computed with, nor written out: Python refuses to.
+_MOST_BITS = 128
 
 
 class SafetensorsError(ValueError):
@@ -127,4 +129,4 @@ def _tensor(value: Any, what: str) -> Tensor:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0 and value.bit_length() <= _MOST_BITS

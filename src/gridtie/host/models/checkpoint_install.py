@@ -8,16 +8,18 @@ when every file of it was checked.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, BinaryIO, Callable, Iterable, Mapping
 
 from ..fit.checkpoint import CheckpointError
 from ..json_file import read_json, write_json
 from .checkpoint_files import CONFIG
-from .download import Fetcher, FetchError
+from .download import DISK_RESERVE, Fetcher, FetchError
 from .hugging_face import Listed, Repository, explained, find_repository
 from .sources import ObtainError
 from .store import copy_and_hash, sha256_of
@@ -74,7 +76,9 @@ def install(
     """
     check_source(source)
     record = _record(target)
-    if record and record["source"] == [source.place, source.revision] and _holds_all(target, record, deep):
+    seen = {} if source.on_hub else _seen(source)
+    same = record.get("source") == [source.place, source.revision] and seen in ({}, record.get("seen"))
+    if same and _holds_all(target, record, deep):
         return Installed(digest_of(record["files"]), _bytes(record), False)
     if check:
         return Installed("", 0, True)
@@ -89,7 +93,7 @@ def install(
         for path in scratch.iterdir():
             if path.name not in files:
                 path.unlink()
-        found = {"source": [source.place, source.revision], "files": files}
+        found = {"source": [source.place, source.revision], "files": files, "seen": seen}
         write_json(scratch / RECORD, found)
         for name in (*files, RECORD):
             (scratch / name).chmod(0o644)
@@ -108,9 +112,20 @@ def digest_of(files: Mapping[str, Any]) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _record(target: Path) -> Optional[dict[str, Any]]:
+def _record(target: Path) -> dict[str, Any]:
     found = read_json(target / RECORD)
-    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else {}
+
+
+def _seen(source: Source) -> dict[str, list[int]]:
+    """Length and time of each file in a directory, by which a change shows; empty where it is not there (any more):
+    what was taken from it stays.
+    """
+    try:
+        found = {path.name: path.stat() for path in _in_directory(source)}
+    except OSError:
+        return {}
+    return {name: [status.st_size, status.st_mtime_ns] for name, status in found.items()}
 
 
 def _holds_all(target: Path, record: Mapping[str, Any], deep: bool) -> bool:
@@ -127,18 +142,50 @@ def _bytes(record: Mapping[str, Any]) -> int:
 
 
 def _is_taken(name: str) -> bool:
-    return "/" not in name and not name.startswith(".") and name.lower().endswith(_TAKEN)
+    return "/" not in name and name.isprintable() and not name.startswith(".") and name.lower().endswith(_TAKEN)
+
+
+def _in_directory(source: Source) -> list[Path]:
+    return [path for path in sorted(Path(source.place).iterdir()) if path.is_file() and _is_taken(path.name)]
 
 
 def _copied(source: Source, scratch: Path, say: Callable[[str], None]) -> dict[str, tuple[int, str]]:
     """Copies: a second name for the same file would change with it."""
-    files = {}
-    for path in sorted(Path(source.place).iterdir()):
-        if path.is_file() and _is_taken(path.name):
-            say(f"copying {path.name}")
-            with path.open("rb") as file:
-                files[path.name] = (path.stat().st_size, copy_and_hash(file, scratch / path.name))
+    files, paths = {}, _in_directory(source)
+    _check_room(source, paths, scratch)
+    for path in paths:
+        say(f"copying {path.name}")
+        with _opened(path) as file:
+            files[path.name] = (os.fstat(file.fileno()).st_size, copy_and_hash(file, scratch / path.name))
     return files
+
+
+def _check_room(source: Source, paths: Iterable[Path], scratch: Path) -> None:
+    size, have = (sum(path.stat().st_size for path in some) for some in (paths, scratch.iterdir()))
+    free = shutil.disk_usage(scratch).free + have
+    if size + DISK_RESERVE > free:
+        raise CheckpointError(
+            f"{source.place} has {size / 1e9:.2f} GB, {scratch.parent} has {free / 1e9:.2f} GB free, of which "
+            f"{DISK_RESERVE / 1e9:.2f} GB stay free; nothing of it was copied: free some space and run again"
+        )
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, if whoever made a link to it may have it read: copies are for everybody, and made by root.
+
+    Raises CheckpointError.
+    """
+    link = path.lstat()
+    linked = stat.S_ISLNK(link.st_mode)
+    file = os.fdopen(os.open(path, os.O_RDONLY | (0 if linked else os.O_NOFOLLOW)), "rb")
+    owner = os.fstat(file.fileno()).st_uid
+    if linked and link.st_uid not in (0, owner):
+        file.close()
+        raise CheckpointError(
+            f"{path} is a link of user {link.st_uid} to a file of user {owner}; wanted are files of whoever made the "
+            "link: put the file itself there"
+        )
+    return file
 
 
 def _fetched(

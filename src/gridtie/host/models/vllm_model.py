@@ -11,7 +11,8 @@ from ..fit.checkpoint import Checkpoint, CheckpointError, Stored, checkpoint_of
 from ..fit.memory import GIB
 from ..fit.vllm import SHARE, Card, Settings, Use, arguments, too_little_free, used
 from ..purpose_names import SMOKE_TEST
-from .checkpoint_install import Installed, Source
+from .checkpoint_install import Installed, Source, check_source
+from .hugging_face import is_hub_name
 from .store import own_name
 
 # Where the engine listens, as the router reaches it (compose/engine.vllm.yaml).
@@ -37,6 +38,8 @@ _SMOLLM2_CONFIG = {
 _SMOLLM2_BYTES = 2 * 134_515_008
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}(:[a-z0-9][a-z0-9._-]{0,79})?")
+# What a shell takes as it is: the settings' file holds no quotes.
+_ARGUMENT = re.compile(r"[\w@%+=:,./-]+", re.ASCII)
 _KNOWN = {
     "name": str,
     "source": str,
@@ -105,6 +108,24 @@ def wanted_of(given: Mapping[str, Any]) -> Wanted:
             f"gridtie_vllm_model: {name} has no source; wanted: a directory of the machine, or hf.co/OWNER/REPOSITORY "
             "with its revision"
         )
+    if source and not source.startswith("/") and not is_hub_name(source):
+        raise CheckpointError(
+            f"gridtie_vllm_model.source is {source!r:.120}; wanted: the whole path of a directory of the machine, or "
+            "hf.co/OWNER/REPOSITORY"
+        )
+    if source:
+        check_source(Source(source, str(given.get("revision", ""))))
+    share = float(given.get("gpu_memory_utilization", SHARE))
+    if not 0 < share <= 1:
+        raise CheckpointError(
+            f"gridtie_vllm_model.gpu_memory_utilization is {share:g}; wanted is a share of a card, above 0 and up to 1"
+        )
+    for word in given.get("arguments", ()):
+        if not _ARGUMENT.fullmatch(str(word)):
+            raise CheckpointError(
+                f"gridtie_vllm_model.arguments: {str(word)!r:.80} cannot be handed on; wanted are words without "
+                "spaces, quotes and backslashes: what is JSON is --OPTION.KEY and its value, as two words"
+            )
     kv_type = given.get("kv_type", "auto")
     if kv_type not in ("auto", "fp8"):
         raise CheckpointError(f"gridtie_vllm_model.kv_type is {kv_type!r:.40}; vLLM knows auto and fp8")
@@ -115,7 +136,7 @@ def wanted_of(given: Mapping[str, Any]) -> Wanted:
         context=_positive(given, "context", 0),
         parallel=_positive(given, "parallel", 8),
         cards=_positive(given, "tensor_parallel", 1),
-        share=float(given.get("gpu_memory_utilization", SHARE)),
+        share=share,
         tools=given.get("tool_parser"),
         reasoning=given.get("reasoning_parser"),
         # The only model of the host is also the one that shows whether it works.
@@ -157,7 +178,10 @@ def arranged(
         on_processor=on_processor,
     )
     if settings.cards > len(cards):
-        raise CheckpointError(f"{wanted.name}: tensor_parallel is {settings.cards}, and there are {len(cards)} cards")
+        raise CheckpointError(
+            f"{wanted.name}: tensor_parallel is {settings.cards}, and there are {len(cards)} cards that vLLM is given: "
+            "NVIDIA's, with memory of their own"
+        )
     chosen = sorted(cards, key=lambda card: -card.total)[: settings.cards]
     use = used(model, [replace(card, free=card.total) for card in chosen], settings)
     now = use if runs else used(model, chosen, settings)

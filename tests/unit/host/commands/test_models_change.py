@@ -385,6 +385,34 @@ def test_without_a_run_of_this_version_it_says_what_to_do(
     assert sentence in told and "run `make site`" in told
 
 
+@pytest.mark.parametrize("words", [["add", "coder:1b", "--yes"], ["remove", "coder:1b"]])
+def test_a_station_that_has_turned_to_vllm_keeps_its_model(
+    machine: Machine, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """What Ollama was asked for is still written down."""
+    station = {**json.loads(machine.station.read_text()), "engine": {"kind": "vllm", "mode": "container"}}
+    machine.station.write_text(json.dumps(station))
+
+    assert main(["models", *words]) == 2
+
+    assert "engine is vllm, which serves the one model that its inventory names" in capsys.readouterr().err
+    assert json.loads(machine.station.read_text()) == station
+
+
+def test_on_vllm_its_model_is_listed_and_no_store_is_wanted(
+    machine: Machine, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    checkpoint = {"name": "gridtie/qwen3:8b", "context": 32768, "bytes": 16_400_000_000, "digest": "sha256:abc"}
+    station = {"schema": 1, "engine": {"kind": "vllm"}, "models": [checkpoint]}
+    machine.station.write_text(json.dumps(station))
+
+    assert main(["models", "list"]) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert row.split() == ["gridtie/qwen3:8b", "gridtie_vllm_model", "32768", "16.40", "GB", "sha256:abc"]
+    assert main(["models", "export", str(tmp_path / "copy")]) == 2
+    assert "engine is vllm" in capsys.readouterr().err
+
+
 def test_what_is_written_down_is_for_root_alone(machine: Machine) -> None:
     """It has the way out of the machine in it, and a proxy's address may have a password."""
     machine.provisioned(network={"https_proxy": "http://user:secret@proxy:3128"})

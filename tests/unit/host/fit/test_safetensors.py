@@ -57,6 +57,7 @@ def test_a_file_that_is_none_is_named(data: bytes, said: str) -> None:
         ({"dtype": "F32", "shape": [-4], "data_offsets": [0, 16]}, "claims the shape"),
         ({"dtype": "F32", "shape": [1] * 17, "data_offsets": [0, 4]}, "claims the shape"),
         ({"dtype": "U8", "shape": [1 << 40, 1 << 40], "data_offsets": [0, 1 << 80]}, "takes"),
+        ({"dtype": "F32", "shape": [10**4000] * 2, "data_offsets": [0, 1]}, "claims the shape"),
         ([], "has no type, shape and place"),
     ],
 )

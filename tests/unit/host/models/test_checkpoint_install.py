@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gridtie.host.fit.checkpoint import CheckpointError
+from gridtie.host.models import checkpoint_install
 from gridtie.host.models.checkpoint_install import RECORD, Installed, Source, digest_of, install
-from gridtie.host.models.download import Fetcher
+from gridtie.host.models.download import DISK_RESERVE, Fetcher
+from gridtie.host.models.hugging_face import Repository, find_repository
 from standins import checkpoints
 from standins.checkpoints import SMOLLM2
 from standins.model_hub import COMMIT, Hub, serving
@@ -62,6 +70,79 @@ def test_a_second_run_changes_nothing(folder: Path, tmp_path: Path) -> None:
 
     assert not again.changed
     assert (again.digest, again.bytes) == (first.digest, first.bytes)
+
+
+def test_what_changed_in_its_directory_is_taken_in_the_next_run(folder: Path, tmp_path: Path) -> None:
+    target, source = tmp_path / "small", Source(str(folder))
+    first = install(source, target, FETCHER)
+    (folder / "tokenizer.json").write_text('{"version": "2.0"}')
+
+    again = install(source, target, FETCHER)
+
+    assert again.changed
+    assert again.digest != first.digest
+    assert (target / "tokenizer.json").read_text() == '{"version": "2.0"}'
+    assert not install(source, target, FETCHER).changed
+
+
+def test_what_was_taken_stays_when_its_directory_is_gone(folder: Path, tmp_path: Path) -> None:
+    target, source = tmp_path / "small", Source(str(folder))
+    install(source, target, FETCHER)
+    shutil.rmtree(folder)
+
+    assert not install(source, target, FETCHER).changed
+
+
+def test_links_of_a_cache_are_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / "tokenizer.json").rename(tmp_path / "blob")
+    (folder / "tokenizer.json").symlink_to(tmp_path / "blob")
+
+    install(Source(str(folder)), tmp_path / "small", FETCHER)
+
+    assert not (tmp_path / "small/tokenizer.json").is_symlink()
+    assert json.loads((tmp_path / "small/tokenizer.json").read_text()) == {"version": "1.0"}
+
+
+def test_a_link_to_what_is_another_users_is_not_read_for_whoever_made_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root copies, and everybody may read the copy."""
+    (tmp_path / "secret").write_text("of somebody else")
+    (folder / "secret.txt").symlink_to(tmp_path / "secret")
+    lstat = Path.lstat
+
+    def somebodys(path: Path) -> os.stat_result:
+        found = lstat(path)
+        return os.stat_result([*found[:4], 4321, *found[5:]]) if stat.S_ISLNK(found.st_mode) else found
+
+    monkeypatch.setattr(Path, "lstat", somebodys)
+
+    with pytest.raises(CheckpointError, match=r"secret.txt is a link of user 4321 to a file of user"):
+        install(Source(str(folder)), tmp_path / "small", FETCHER)
+    assert not (tmp_path / "small.part/secret.txt").exists()
+
+
+def test_a_disk_is_not_filled_by_a_copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=DISK_RESERVE + 10))
+
+    with pytest.raises(CheckpointError, match=r"GB free, of which 1.07 GB stay free; nothing of it was copied"):
+        install(Source(str(folder)), tmp_path / "small", FETCHER)
+    assert names(tmp_path / "small.part") == set()
+
+
+@pytest.mark.parametrize("name", ["a\0.json", "a\ud800.json", "../../a.json"])
+def test_a_name_that_is_none_of_a_file_is_passed_over(
+    folder: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def with_it(*args: Any) -> Repository:
+        found = find_repository(*args)
+        return replace(found, files={**found.files, name: found.files["config.json"]})
+
+    monkeypatch.setattr(checkpoint_install, "find_repository", with_it)
+
+    from_hub(hub, tmp_path / "small")
+
+    assert names(tmp_path / "small") == {"config.json", "model.safetensors", "tokenizer.json", ".gridtie.json"}
 
 
 def test_from_the_hub_it_is_the_same_checkpoint(folder: Path, hub: Hub, tmp_path: Path) -> None:

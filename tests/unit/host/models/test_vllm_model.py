@@ -107,6 +107,13 @@ def test_what_does_not_fit_is_refused_with_what_would() -> None:
         ({"name": "../x", "source": "/m"}, "gridtie_vllm_model.name is '../x'"),
         ({"name": "qwen3:8b"}, "qwen3:8b has no source; wanted: a directory"),
         ({}, "gridtie_vllm_model.name is ''"),
+        ({**HUB, "revision": "main"}, "its revision is 'main'; wanted is a commit"),
+        ({"name": "qwen3:8b", "source": "models/qwen3"}, "source is 'models/qwen3'; wanted: the whole path"),
+        ({**HUB, "gpu_memory_utilization": 92}, "gpu_memory_utilization is 92; wanted is a share of a card"),
+        ({**HUB, "gpu_memory_utilization": 0}, "gpu_memory_utilization is 0; wanted is a share of a card"),
+        ({**HUB, "gpu_memory_utilization": float("nan")}, "gpu_memory_utilization is nan"),
+        ({**HUB, "arguments": ["--hf-overrides", '{"a": 1}']}, r"arguments: '{\"a\": 1}' cannot be handed on"),
+        ({**HUB, "arguments": ["--seed 1"]}, "arguments: '--seed 1' cannot be handed on"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_key(given: dict[str, Any], said: str) -> None:
