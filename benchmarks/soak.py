@@ -79,7 +79,7 @@ def soak(minutes: int, viewers: int, scrape: str) -> dict[str, Any]:
     samples: list[dict[str, float]] = []
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gridtie-soak-")))
-        stack.enter_context(upstream(back, SPACING, CHUNKS, load_core))
+        answering = stack.enter_context(upstream(back, SPACING, CHUNKS, load_core))
         served = stack.enter_context(router(directory, back, port, router_core))
         wait_for(back)
         wait_for(port)
@@ -94,6 +94,8 @@ def soak(minutes: int, viewers: int, scrape: str) -> dict[str, Any]:
         ]
         for minute in range(minutes):
             time.sleep(max(0.0, started + 60 * minute + 30 - time.monotonic()))
+            if any(each.poll() is not None for each in (answering, served, asking, *watching)):
+                raise SystemExit("upstream, router, load or viewers ended early; the figures would mean nothing")
             samples.append({"minute": minute + 0.5, "resident_mb": round(resident_mb(served.pid), 1)})
             print(f"{minute + 0.5:5.1f} min  {samples[-1]['resident_mb']:6.1f} MB", flush=True)
         found: dict[str, Any] = {"load": json.loads(asking.communicate()[0])}
