@@ -99,7 +99,7 @@ def test_a_long_session_of_an_agent_passes() -> None:
 
     assert facts.messages == 12_001
     for target in ("ollama", "anthropic"):
-        assert CODECS["openai", target].request(facts, "m", RequestOptions(stream=True)).body  # type: ignore[index]
+        assert CODECS["openai", target].request(facts, "m", RequestOptions(stream=True)).body
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_an_error_of_an_upstream_is_read_once(monkeypatch: pytest.MonkeyPatch) -
     event = b'data: {"choices":' + list_of('{"delta":{},"finish_reason":"error"}', 50).encode() + b"}\n\n"
 
     for client in ("openai", "anthropic"):
-        assert CODECS[client, "openai"].stream(AnswerOptions(1)).feed(event).failure is not None  # type: ignore[index]
+        assert CODECS[client, "openai"].stream(AnswerOptions(1)).feed(event).failure is not None
         assert times == 1
         times = 0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from gridtie.dialects.openai_chat.facts import read
 from gridtie.dialects.values import MOST_VALUES
@@ -56,7 +57,7 @@ def test_a_relay_is_known_by_its_key() -> None:
 
 def test_too_many_values_are_refused_in_each_clients_own_shape_and_the_next_request_is_served(tmp_path: Path) -> None:
     messages = [{"role": "user", "content": ""}] * MOST_VALUES
-    asked = {
+    asked: dict[str, dict[str, Any]] = {
         "/v1/chat/completions": {"messages": messages},
         "/v1/responses": {"input": messages},
         "/v1/messages": {"max_tokens": 9, "messages": messages},

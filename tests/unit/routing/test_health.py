@@ -346,7 +346,12 @@ def test_an_answer_in_the_smallest_chunks_is_read_in_one_go_and_cut_by_what_fram
     """Each chunk read for itself was work for all that came after it: minutes, in which nobody else was served."""
     looked: list[int] = []
     feed = probe._Reading.feed
-    monkeypatch.setattr(probe._Reading, "feed", lambda self, piece: (looked.append(len(piece)), feed(self, piece))[1])
+
+    def noted(reading: probe._Reading, piece: bytes) -> None:
+        looked.append(len(piece))
+        feed(reading, piece)
+
+    monkeypatch.setattr(probe._Reading, "feed", noted)
 
     answer, _ = served(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * probe.MAX_BYTES)
 
