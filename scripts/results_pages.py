@@ -172,7 +172,8 @@ def _pool(name: str, found: dict[str, Any]) -> str:
         f"most 1.5 times the scheduler's: {'**missed** at ' if missed else 'met'}"
         f"{', '.join(format(run['load'], '.0%') for run in missed)}.",
         f"A mean request is {found['service']:g} s of work; stations by slots and speed: {stations}. "
-        f"`benchmarks/results/{name}`, {found['seconds']:g} s of each load, {found['date']}, Python {found['versions']['python']}.",
+        f"`benchmarks/results/{name}`, {found['seconds']:g} s of each load, {found['date']}, Python "
+        f"{found['versions']['python']}.",
         "![Waiting by load, beside the scheduler](pictures/pool-waiting.svg)",
         f"While stations come and go, at {course['load']:.0%} of what all of them can do: "
         f"{'; '.join(_change(each) for each in course['changes'])}. Of {course['requests']} requests {course['lost']} "
