@@ -33,6 +33,7 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 slots=model.parallel,
                 own=True,
                 provider_slots=provider.max_in_flight,
+                max_relayed=provider.max_relayed,
                 capabilities=capabilities(model),
                 score=model.score,
                 include_usage=provider.include_usage,

@@ -43,7 +43,40 @@ def ps(*names: str) -> bytes:
     return json.dumps({"models": [{"name": name, "model": name, "size_vram": 1} for name in names]}).encode()
 
 
+def pooled() -> Any:
+    """A member of a pool, which is another station's router."""
+    return replace(remote(), lends=True)
+
+
 FINDINGS = [
+    (
+        "a member of the pool with what it offers",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2, "ready": true, "loaded": false}}}]}',
+        Finding(True, False, free=2),
+    ),
+    (
+        "a member whose engine is down",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2, "ready": false}}}]}',
+        Finding(False, True, "its router answers, and its engine does not", free=2),
+    ),
+    (
+        "a member of before",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"kind": "model"}}]}',
+        Finding(True, True),
+    ),
+    (
+        "a server that is no member, whatever it offers",
+        remote(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2}}}]}',
+        Finding(True, True),
+    ),
     ("Ollama with the model in memory", OLLAMA, 200, ps("gridtie/smollm2:135m"), Finding(True, True)),
     ("Ollama with another one in memory", OLLAMA, 200, ps("llama3.2:1b"), Finding(True, False)),
     ("Ollama with nothing in memory", OLLAMA, 200, b'{"models": null}', Finding(True, False)),
