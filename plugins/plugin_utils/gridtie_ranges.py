@@ -40,6 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_tls_days": _FROM_1,
     "gridtie_tls_port": _PORT,
     "gridtie_tls_renew_days": _FROM_0,
+    "gridtie_upgrade_drain_s": _FROM_0,
     "gridtie_upgrade_min_speed": (0, 1),
     "gridtie_upgrade_runs": _FROM_0,
 }

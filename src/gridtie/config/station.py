@@ -94,6 +94,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     # Names by which the router may be asked beside those of loopback, as a Host header says them: with their port.
     hosts: list[str] = []
     pool: list[Member] = []
+    # Its engine is about to be switched: other stations' requests are sent elsewhere, those that are here end.
+    draining: bool = False
 
 
 def load_station(path: Path) -> Station | None:

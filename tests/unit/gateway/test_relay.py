@@ -234,3 +234,49 @@ def test_a_router_of_another_version_may_send_headers_that_are_not_known_here(tm
             assert (await there.ask(chat(), headers=newer)).status == 400
 
     run(work)
+
+
+def test_a_station_that_is_drained_serves_its_own_people_and_sends_other_routers_elsewhere(
+    tmp_path: Path, authority: Path
+) -> None:
+    async def work() -> None:
+        async with Upstream(BIG) as big, server(tmp_path, authority, big.url.removesuffix("/v1")) as there:
+            engine = big.url.removesuffix("/v1")
+
+            async def drained(draining: bool) -> tuple[bool, int, int]:
+                provision(tmp_path, [model("big", engine, 70.0)], [], hosts=there_hosts, draining=draining)
+                await there.router.settings.reload()
+                told = (await there.ask(path="/health", key=None)).json["reasons"]
+                ready = (await there.ask(path="/readyz", key=None)).json["reasons"]
+                return (
+                    "it takes no requests of other stations now" in set(told) - set(ready),
+                    (await there.ask(chat(), key=RELAY_KEY)).status,
+                    (await there.ask(chat())).status,
+                )
+
+            there_hosts = [f"localhost:{there.router.tls_port}"]
+            assert await drained(False) == (False, 200, 200)
+            assert await drained(True) == (True, 503, 200)
+            refused = await there.ask(path="/v1/models", key=RELAY_KEY)
+            assert (refused.status, refused.error["code"]) == (503, "draining")
+            assert await drained(False) == (False, 200, 200)
+
+    run(work)
+
+
+def test_the_pool_asks_its_own_engine_while_a_member_is_drained(tmp_path: Path, authority: Path) -> None:
+    async def work() -> None:
+        async with (
+            Upstream(BIG) as big,
+            Upstream(SMALL) as small,
+            server(tmp_path / "server", authority, big.url.removesuffix("/v1")) as there,
+            workstation(tmp_path / "laptop", authority, small.url.removesuffix("/v1"), there.router.tls_port) as here,
+        ):
+            engine, hosts = big.url.removesuffix("/v1"), [f"localhost:{there.router.tls_port}"]
+            provision(tmp_path / "server", [model("big", engine, 70.0)], [], hosts=hosts, draining=True)
+            await there.router.settings.reload()
+
+            assert said(await here.ask(chat())) == "from the laptop"
+            assert big.turns == []
+
+    run(work)
