@@ -19,6 +19,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_doctor_timeout_s": _FROM_1,
     "gridtie_embedded_ready_timeout_s": _FROM_1,
     "gridtie_vllm_ready_timeout_s": _FROM_1,
+    "gridtie_vllm_router_balance": _FROM_0,
+    "gridtie_vllm_router_ready_timeout_s": _FROM_1,
     "gridtie_engine_port": _PORT,
     "gridtie_engine_prompt_cache_mib": _FROM_0,
     "gridtie_gpu_reboot_timeout_s": _FROM_1,

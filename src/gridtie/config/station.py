@@ -20,7 +20,8 @@ _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """The engine that was resolved, and why that one."""
 
-    kind: Literal["ollama", "embedded", "vllm"]
+    # vllm_router: it computes nothing and asks the routers of the pool, by the key that is theirs.
+    kind: Literal["ollama", "embedded", "vllm", "vllm_router"]
     mode: Literal["container", "native"]
     source: str = ""
     version: str = ""
