@@ -26,7 +26,7 @@ CHECKPOINT = PLACE / "smollm2-135m"
 BALANCER = PLACE / "vllm-router"
 CONTEXT, PARALLEL = 2048, 4
 # Two cores read PyTorch from a cold disk, and compute a full batch to see what it takes.
-START_S = 900
+START_S = 1500
 
 
 @dataclass(frozen=True)
