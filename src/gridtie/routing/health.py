@@ -69,13 +69,16 @@ def finding(target: Target, answer: Answer) -> Finding:
     """Read an engine's answer for one of its targets."""
     if answer.status in (401, 403):
         return Finding(False, why=f"it refuses the key (HTTP {answer.status})")
+    if answer.status == 503 and target.probe_url.endswith("/readiness"):
+        return Finding(False, loaded=False, why="none of the servers behind it answers (HTTP 503)")
     if answer.status == 503:
         return Finding(False, loaded=False, why="it is still loading its model (HTTP 503)")
     if answer.status == 404:  # there, and without the listing that was asked for
         return Finding(True)
     if not 200 <= answer.status < 300:
         return Finding(False, why=f"it answers with HTTP {answer.status}")
-    if target.probe_url.endswith("/health"):  # llama.cpp's server: one process, one model
+    # llama.cpp's server: one process, one model; vllm-router: servers that have it.
+    if target.probe_url.endswith(("/health", "/readiness")):
         return Finding(True, loaded=True)
     try:
         body = msgspec.json.decode(answer.body, type=_Body)

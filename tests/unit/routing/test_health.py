@@ -30,6 +30,11 @@ def embedded(url: str = "http://engine:8080") -> Station:
     return house.station(small={"dialect": "openai", "url": url})
 
 
+def balanced() -> Any:
+    facts = embedded()
+    return house.targets(facts=replace(facts, engine=replace(facts.engine, kind="vllm_router"))).by_id[SMALL]
+
+
 def remote() -> Any:
     providers = {
         **house.document()["providers"],
@@ -87,6 +92,14 @@ FINDINGS = [
         200,
         b"<html>",
         Finding(False, None, "its answer is not the JSON that such an engine gives"),
+    ),
+    ("vllm-router with a server that is well", balanced(), 200, b'{"healthy_workers":1}', Finding(True, True)),
+    (
+        "vllm-router without one",
+        balanced(),
+        503,
+        b"{}",
+        Finding(False, False, "none of the servers behind it answers (HTTP 503)"),
     ),
     ("llama.cpp's server, ready", house.targets(facts=embedded()).by_id[SMALL], 200, b"{}", Finding(True, True)),
     (
