@@ -74,13 +74,18 @@ class Chaos:
     authority: Path
     rows: list[Row] = field(default_factory=list)
 
-    def play(self, fault: str, holder: str, seconds: float, *hosts: str, act: Callable[[], None]) -> Row:
-        """Load of one key's holder through these hosts, for so long, and `act` in the midst of it; the table's row."""
+    def play(self, fault: str, holder: str, *hosts: str, act: Callable[[], None]) -> Row:
+        """Load of one key's holder through these hosts, from before `act` until it is over; the table's row."""
         self._forget()
-        with self._load(holder, BEFORE_S + seconds + AFTER_S, hosts) as load:
+        with self._load(holder, hosts) as load:
+            # A busy machine takes long to start it.
+            assert load.stdout is not None and load.stdout.readline() == "begun\n"
             time.sleep(BEFORE_S)
             act()
-            out, errors = load.communicate(timeout=BEFORE_S + seconds + AFTER_S + LATER_S)
+            time.sleep(AFTER_S)
+            assert load.poll() is None, "the load ended before the fault did"
+            load.terminate()
+            out, errors = load.communicate(timeout=LATER_S)
         assert load.returncode == 0, errors[-3000:]
         found = json.loads(out)
         ids = found.pop("ids")
@@ -110,10 +115,10 @@ class Chaos:
         return int(self.swarm[host].root(f'docker exec {self.swarm.container(host, ROUTER)} python3 -c "{program}"'))
 
     @contextmanager
-    def _load(self, holder: str, seconds: float, hosts: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+    def _load(self, holder: str, hosts: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
         addresses = ",".join(self.swarm.addresses[host] for host in hosts)
         program = [sys.executable, str(Path(__file__).with_name("load.py")), "--name", NAME, "--port", str(PORT)]
-        program += ["--addresses", addresses, "--rate", str(RATE), "--seconds", str(seconds)]
+        program += ["--addresses", addresses, "--rate", str(RATE)]
         own = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         own |= {"GRIDTIE_LOAD_KEY": self.setting.keys[holder], "SSL_CERT_FILE": str(self.authority)}
         with subprocess.Popen(program, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as load:

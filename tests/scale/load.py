@@ -1,9 +1,10 @@
 """Constant load through OpenAI's own SDK, with the retries that it makes by itself: what was sent, and what came.
 
-    python load.py --name llm.lab --addresses 172.31.100.10,... --seconds 60 --rate 20
+    python load.py --name llm.lab --addresses 172.31.100.10,... --rate 20
 
 The name has several addresses, as one in the DNS would have; the key comes from GRIDTIE_LOAD_KEY, the authority from
-SSL_CERT_FILE. Prints one JSON object.
+SSL_CERT_FILE. Prints a line when it begins. With SIGTERM it asks nothing more, waits for what is under way, and prints
+one JSON object.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import socket
 import time
 from collections import Counter
@@ -129,15 +131,20 @@ async def main() -> None:
     parser.add_argument("--addresses", required=True, help="with commas between them")
     parser.add_argument("--model", default="coder")
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second, whatever became of those before")
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=900.0, help="at most")
     options = parser.parse_args()
     resolve(options.name, options.addresses.split(","))
     key, url = os.environ["GRIDTIE_LOAD_KEY"], f"https://{options.name}:{options.port}/v1"
     clients = [AsyncOpenAI(api_key=key, base_url=url, timeout=SILENCE_S, max_retries=2) for _ in range(CLIENTS)]
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    print("begun", flush=True)
     load, began = Load(clients, options.model), time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number in range(round(options.rate * options.seconds)):
             await asyncio.sleep(began + number / options.rate - time.monotonic())
+            if stop.is_set():
+                break
             group.create_task(load.one(number))
     print(json.dumps(load.told(time.monotonic() - began)))
     for client in clients:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,24 +78,33 @@ def test_containers_are_nobodys_may_nothing_and_cannot_write(chaos: Chaos, servi
 
 
 def test_without_a_fault_all_are_answered_at_once(chaos: Chaos) -> None:
-    row = chaos.play("none", "calm", 10, *HOSTS, act=lambda: None)
+    row = chaos.play("none", "calm", *HOSTS, act=lambda: time.sleep(10))
 
     everyone_answered(row)
     assert (row.retried, row.broken_off) == (0, 0)
 
 
+def killed(chaos: Chaos, service: str, *hosts: str) -> Callable[[], None]:
+    """The service on one host is killed, and is there again."""
+
+    def act() -> None:
+        chaos.swarm.kill(TWO, service)
+        time.sleep(5)
+        until_whole(chaos, *hosts)
+
+    return act
+
+
 def test_a_router_is_killed(chaos: Chaos) -> None:
-    everyone_answered(
-        chaos.play("kill -9 of a router", "killed-router", 20, *HOSTS, act=lambda: chaos.swarm.kill(TWO, ROUTER))
-    )
-    until_whole(chaos)
+    act = killed(chaos, ROUTER, *HOSTS)
+
+    everyone_answered(chaos.play("kill -9 of a router", "killed-router", *HOSTS, act=act))
 
 
 def test_a_haproxy_is_killed(chaos: Chaos) -> None:
-    everyone_answered(
-        chaos.play("kill -9 of a haproxy", "killed-haproxy", 15, *HOSTS, act=lambda: chaos.swarm.kill(TWO, HAPROXY))
-    )
-    until_whole(chaos)
+    act = killed(chaos, HAPROXY, *HOSTS)
+
+    everyone_answered(chaos.play("kill -9 of a haproxy", "killed-haproxy", *HOSTS, act=act))
 
 
 def test_a_host_loses_its_power_which_led_the_swarm(chaos: Chaos) -> None:
@@ -103,9 +112,9 @@ def test_a_host_loses_its_power_which_led_the_swarm(chaos: Chaos) -> None:
         chaos.swarm.power_off(ONE)
         time.sleep(35)
         chaos.swarm.power_on(ONE)
+        until_whole(chaos, on=TWO)
 
-    everyone_answered(chaos.play("a host without power for 35 s", "killed-host", 60, *HOSTS, act=act))
-    until_whole(chaos, on=TWO)
+    everyone_answered(chaos.play("a host without power for 35 s", "killed-host", *HOSTS, act=act))
 
 
 def test_the_database_is_killed_and_comes_back(chaos: Chaos) -> None:
@@ -114,7 +123,7 @@ def test_the_database_is_killed_and_comes_back(chaos: Chaos) -> None:
         time.sleep(25)
         chaos.database.start()
 
-    everyone_answered(chaos.play("kill -9 of the database, back after 25 s", "killed-database", 30, *HOSTS, act=act))
+    everyone_answered(chaos.play("kill -9 of the database, back after 25 s", "killed-database", *HOSTS, act=act))
 
 
 def test_the_network_is_parted(chaos: Chaos) -> None:
@@ -124,10 +133,11 @@ def test_the_network_is_parted(chaos: Chaos) -> None:
         chaos.swarm.cut_off(THREE, ONE, TWO, DATABASE)
         time.sleep(35)
         chaos.swarm.cut_off(THREE, ONE, TWO, DATABASE, whole=True)
+        time.sleep(5)
+        until_whole(chaos)
 
-    row = chaos.play("a host parted from the others and the database for 35 s", "parted", 50, *HOSTS, act=act)
+    row = chaos.play("a host parted from the others and the database for 35 s", "parted", *HOSTS, act=act)
     everyone_answered(row)
-    until_whole(chaos)
 
 
 def test_a_version_is_rolled_out(chaos: Chaos) -> None:
@@ -139,7 +149,7 @@ def test_a_version_is_rolled_out(chaos: Chaos) -> None:
         until(lambda: chaos.swarm.update() == "completed", "the update is completed")
 
     assert before != chaos.swarm.router_image
-    everyone_answered(chaos.play("another version, one router after the other", "rolled", 90, *HOSTS, act=act))
+    everyone_answered(chaos.play("another version, one router after the other", "rolled", *HOSTS, act=act))
     until_whole(chaos, image=chaos.swarm.router_image)
 
 
@@ -151,7 +161,7 @@ def test_a_version_that_does_not_start_is_taken_back(chaos: Chaos) -> None:
         chaos.swarm.deploy(chaos.setting.directory, chaos.setting.more)
         until(lambda: chaos.swarm.update() == "rollback_completed", "the update is taken back")
 
-    row = chaos.play("a version that does not start, taken back", "rolled-back", 60, *HOSTS, act=act)
+    row = chaos.play("a version that does not start, taken back", "rolled-back", *HOSTS, act=act)
     chaos.swarm.router_image = works
     everyone_answered(row)
     until_whole(chaos, image=works)
@@ -181,8 +191,7 @@ def test_one_router_is_killed(chaos: Chaos) -> None:
     chaos.swarm.label(TWO)
     until_whole(chaos, TWO)
 
-    nothing_lost(chaos.play("kill -9 of a router", "alone-killed", 30, TWO, act=lambda: chaos.swarm.kill(TWO, ROUTER)))
-    until_whole(chaos, TWO)
+    nothing_lost(chaos.play("kill -9 of a router", "alone-killed", TWO, act=killed(chaos, ROUTER, TWO)))
 
 
 def test_the_database_of_one_router_is_killed_and_comes_back(chaos: Chaos) -> None:
@@ -191,7 +200,7 @@ def test_the_database_of_one_router_is_killed_and_comes_back(chaos: Chaos) -> No
         time.sleep(25)
         chaos.database.start()
 
-    everyone_answered(chaos.play("kill -9 of the database, back after 25 s", "alone-database", 30, TWO, act=act))
+    everyone_answered(chaos.play("kill -9 of the database, back after 25 s", "alone-database", TWO, act=act))
 
 
 def test_a_version_of_one_router_is_rolled_out(chaos: Chaos) -> None:
@@ -201,4 +210,4 @@ def test_a_version_of_one_router_is_rolled_out(chaos: Chaos) -> None:
         chaos.swarm.deploy(chaos.setting.directory, chaos.setting.more)
         until(lambda: chaos.swarm.update() == "completed", "the update is completed")
 
-    nothing_lost(chaos.play("another version", "alone-rolled", 45, TWO, act=act))
+    nothing_lost(chaos.play("another version", "alone-rolled", TWO, act=act))
