@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the figures of docs/benchmarks.md, costs.md, quality.md and limitations.md from files of results.
+"""Write the figures of docs/benchmarks.md, costs.md, replicas.md, quality.md and limitations.md from files of results.
 
 With `--check` only say whether they are up to date. The files are those of benchmarks/results and docs/results.
 """
@@ -337,6 +337,33 @@ def clients() -> str:
     return f"{told}\n\nNot run, since no program of theirs is at hand: {', '.join(record.result['not_run'])}.\n\n{made}"
 
 
+def chaos() -> str:
+    """What came of faults under load, with several routers and with one."""
+    record = read("chaos")
+    if record is None:
+        return "Not recorded here: `make record NAMES=chaos` fills it in."
+    rows = [
+        [
+            each["fault"],
+            str(each["routers"]),
+            f"{each['sent']:,}",
+            f"{each['answered']:,}",
+            str(each["retried"]),
+            str(each["broken_off"]),
+            ", ".join(f"{count} ({why})" for why, count in each["failed"].items()) or "0",
+            str(each["lost"]),
+            f"${each['overdrawn_usd']:.2f} of ${each['budget_usd']:.0f}, {each['billed_usd']:.2f} billed",
+            f"{each['slowest_s']:.1f} s",
+        ]
+        for each in record.result["rows"]
+    ]
+    head = [
+        "fault", "routers", "sent", "answered", "by the SDK's retry", "streams that broke off", "without an answer",
+        "lost", "overdrawn", "slowest answer",
+    ]  # fmt: skip
+    return f"{table(head, rows, {1, 2, 3, 4, 5, 7, 9})}\n\n{_made(record)}"
+
+
 def unshown() -> str:
     """What could not be tried on the machines at hand."""
     rows = [
@@ -374,6 +401,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "clients.md": {"clients": clients},
     "benchmarks.md": {"target": target, "first-answer": first_answer, "routers": routers, "soak": soak, "pool": pool},
     "costs.md": {"solved-task": solved_task},
+    "replicas.md": {"chaos": chaos},
     "quality.md": {"solved": solved},
     "limitations.md": {"demo": demo, "unshown": unshown},
 }

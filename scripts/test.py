@@ -16,7 +16,8 @@ bundles      a station without a network is upgraded by a newer bundle and goes 
 memory       what the real engine holds in memory, for each small model, at three contexts, alone and four at once, of
              which integration has one model; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
-scale        what servers for many run: real vLLM on the processor behind the router; only where it is asked for
+scale        what servers for many run: real vLLM on the processor behind the router, several routers on a Docker Swarm
+             that is broken under load; only where it is asked for
 """
 
 from __future__ import annotations
@@ -198,11 +199,8 @@ def clients() -> bool:
 
 def scale() -> bool:
     """What servers for many run, for real on this machine; vLLM is installed where it is missing."""
-    return (
-        run(Path(sys.executable), "scripts/vllm_environment.py")
-        and lab_hosts()
-        and pytest("-n", "0", "--timeout", "1800", "tests/scale", f"{LAB}/test_vllm_router.py")
-    )
+    ready = lab_hosts() and run(Path(sys.executable), "scripts/vllm_environment.py")
+    return ready and pytest("-n", "0", "--timeout", "1800", "tests/scale", f"{LAB}/test_vllm_router.py")
 
 
 def ask_clients() -> bool:

@@ -71,6 +71,7 @@ BY_MODEL: dict[str, Behaviour] = {
     "standin-invalid": Behaviour(refusal=Refusal(400, "invalid", "Invalid value for 'messages'.")),
     "standin-slow": Behaviour(delay=3.0),
     "standin-paced": Behaviour(pause=0.05),
+    "standin-spoken": Behaviour(delay=0.3, pause=0.05),
     "standin-silent": Behaviour(delay=3600.0),
     "standin-cut": Behaviour(cut_after=4),
     "standin-cut-at-once": Behaviour(cut_after=0),

@@ -64,7 +64,7 @@ def test_what_is_recorded_of_a_file_is_of_all_its_tests(monkeypatch: pytest.Monk
     assert any(word.startswith("--junitxml") for word in ran) is kept
 
 
-@pytest.mark.parametrize("part", ["lab", "scenarios", "kills", "pairs", "bundles"])
+@pytest.mark.parametrize("part", ["lab", "scenarios", "kills", "pairs", "bundles", "scale"])
 @pytest.mark.parametrize(("here", "installed"), [(["ssh"], ["mmdebstrap"]), (["mmdebstrap", "ssh"], [])])
 def test_a_part_that_is_run_alone_installs_what_the_labs_hosts_are_made_with(
     monkeypatch: pytest.MonkeyPatch, part: str, here: list[str], installed: list[str]

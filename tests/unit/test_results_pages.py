@@ -81,6 +81,36 @@ def test_a_recorded_benchmark_has_its_machine_date_command_and_version(
     assert "**It did not come to its end**, with exit status 2: the target is gone." in pages.target()
 
 
+def test_a_recorded_fault_has_what_was_lost_and_overdrawn_by_it(
+    pages: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row: dict[str, Any] = {
+        "fault": "kill -9", "routers": 3, "sent": 1200, "answered": 1197, "retried": 4, "broken_off": 1,
+        "failed": {"no connection": 2, "503 going_down": 1}, "lost": 5, "overdrawn_usd": 0.25, "budget_usd": 6.0,
+        "billed_usd": 6.25, "slowest_s": 3.28,
+    }  # fmt: skip
+    found = pages.Record(
+        name="chaos",
+        command="chaos",
+        date="2026-11-30T12:00:00+00:00",
+        machine={},
+        gridtie="1.1.0",
+        commit="abc",
+        exit_status=1,
+        seconds=1.0,
+        result={"rows": [row]},
+    )
+    monkeypatch.setattr(pages, "read", lambda name: found)
+
+    told = pages.chaos()
+
+    assert (
+        "| kill -9 | 3 | 1,200 | 1,197 | 4 | 1 | 2 (no connection), 1 (503 going_down) | 5 "
+        "| $0.25 of $6, 6.25 billed | 3.3 s |"
+    ) in told
+    assert "**It did not come to its end**, with exit status 1" in told
+
+
 def test_a_recorded_run_of_quality_has_each_category_with_its_interval_time_and_cost(
     pages: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
