@@ -47,7 +47,7 @@ class Granted(msgspec.Struct, frozen=True):
 
 async def stand(runner: Runner, members: Sequence[PlannedAttempt], seconds: float) -> Granted | None:
     """The first of the members that holds a slot within so many seconds (0: now or never); None where none does."""
-    asked = [_Asked(runner.desk(each.target), each) for each in members]
+    asked = [_Asked(runner.router_of(each.target), each) for each in members]
     tasks = {runner.loop.create_task(each.slot(seconds)): each for each in asked}
     granted: Granted | None = None
     try:

@@ -53,7 +53,7 @@ class Runner:
         self._pool = pool
         self._proxies = proxies
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}
-        self._desks: dict[str, tuple[Target, Endpoint]] = {}
+        self._routers: dict[str, tuple[Target, Endpoint]] = {}
 
     def run(
         self,
@@ -97,12 +97,12 @@ class Runner:
         self._endpoints[target.id] = (target, endpoint)
         return endpoint
 
-    def desk(self, target: Target) -> Endpoint:
+    def router_of(self, target: Target) -> Endpoint:
         """Where a member of the pool is asked about itself: its router's own paths."""
-        found = self._desks.get(target.id)
+        found = self._routers.get(target.id)
         if found is None or found[0] is not target:
             base_url = target.base_url.removesuffix("/v1")
-            found = self._desks[target.id] = (
+            found = self._routers[target.id] = (
                 target,
                 Endpoint(self._pool, base_url, target.headers, ca_file=target.ca_file),
             )
