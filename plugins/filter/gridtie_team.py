@@ -11,9 +11,10 @@ name: gridtie_team
 short_description: Which stations of an inventory ask which
 description:
   - C(gridtie_members) gives what station.json says of a pool, C(gridtie_relays) whose keys a station accepts,
-    C(gridtie_authorities) whom it trusts, C(gridtie_builder) who makes its images, C(gridtie_waves) how many hosts are
-    worked on at once, C(gridtie_losses) what a purge would take away, C(gridtie_scrape_targets) where routers tell
-    their metrics.
+    C(gridtie_authorities) whom it trusts, C(gridtie_balanced) whom its vllm-router asks, C(gridtie_served_by_all) what
+    every member of a pool serves, C(gridtie_builder) who makes its images, C(gridtie_waves) how many hosts are worked
+    on at once, C(gridtie_losses) what a purge would take away, C(gridtie_scrape_targets) where routers tell their
+    metrics.
 author: Gridtie contributors
 """
 
@@ -39,6 +40,44 @@ def members(names: Sequence[str], hostvars: Mapping[str, Any], stored: Mapping[s
             }
         )
     return found
+
+
+def served_by_all(pool: Sequence[Mapping[str, Any]], url: str) -> list[dict[str, Any]]:
+    """What vllm-router at ``url`` can be asked for: the models that every member of a pool has, by their names.
+
+    One that not all have would be asked of those that lack it. Each has the least context of all, and room for as many
+    requests as all together.
+    """
+    found = []
+    for first in pool[0].get("models") or [] if pool else []:
+        same = [next((m for m in one.get("models") or [] if m["name"] == first["name"]), None) for one in pool]
+        models = [model for model in same if model is not None]
+        if len(models) < len(pool):
+            continue
+        kept = {name: value for name, value in first.items() if name not in _OF_ONE_HOST}
+        found.append(
+            {
+                **kept,
+                "url": url,
+                "dialect": "openai",
+                "context": min(int(model["context"]) for model in models),
+                "parallel": sum(int(model.get("parallel") or 1) for model in models),
+                "capabilities": sorted(set.intersection(*(set(m.get("capabilities") or []) for m in models))),
+                # Nothing of it is in this machine's memory.
+                "predicted_bytes": None,
+                "why": f"served by {', '.join(str(one['name']) for one in pool)}",
+            }
+        )
+    return found
+
+
+# What is true of a model where it is, and of no other host.
+_OF_ONE_HOST = ("file", "digest", "larger_contexts", "acceptance")
+
+
+def balanced(pool: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Whom vllm-router asks, and by which authority each is known: a file beside this list."""
+    return [{"name": str(one["name"]), "url": str(one["url"]), "ca_file": f"pool-{one['name']}.pem"} for one in pool]
 
 
 def unknown(
@@ -136,6 +175,8 @@ class FilterModule:
         return {
             "gridtie_members": members,
             "gridtie_authorities": authorities,
+            "gridtie_balanced": balanced,
+            "gridtie_served_by_all": served_by_all,
             "gridtie_relays": relays,
             "gridtie_builder": builder,
             "gridtie_unknown_members": unknown,

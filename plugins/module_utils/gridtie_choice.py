@@ -184,12 +184,12 @@ def choose(
 ) -> dict[str, Any]:
     """The engine, its mode and its source, with the reason.
 
-    ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``), ``stored`` the
-    ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``), ``reach`` the
-    probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless Docker or
-    Docker Desktop, no obstacle on a Mac), ``runs_compiled`` (what is compiled in the base image runs here), ``ollama``
-    (another service that is an Ollama; see gridtie_services), ``own_ollama`` (a person runs one by hand or in a
-    container) and ``silent`` (the service that was adopted, where it does not answer now).
+    ``wanted`` holds the variables (``engine``, ``mode``, ``source``, ``mirror_url``, ``networks``, ``pool``),
+    ``stored`` the ``engine`` of the station that is already here (it stays for everything that is asked as ``auto``),
+    ``reach`` the probes by name. ``host`` says what a native engine depends on: ``init``, ``confined_docker`` (rootless
+    Docker or Docker Desktop, no obstacle on a Mac), ``runs_compiled`` (what is compiled in the base image runs here),
+    ``ollama`` (another service that is an Ollama; see gridtie_services), ``own_ollama`` (a person runs one by hand, or
+    in a container) and ``silent`` (the service that was adopted, where it does not answer now).
     """
     host = host or {}
     engine = wanted["engine"]
@@ -199,6 +199,8 @@ def choose(
         return _embedded(wanted, stored)
     if engine == "vllm":
         return _vllm(wanted, stored, reach, cards or [])
+    if engine == "vllm_router":
+        return _vllm_router(wanted, stored, reach)
     if stored.get("kind") != "ollama":
         stored = {}  # Of another engine nothing stays.
     adopted = _adopted(wanted, stored, host)
@@ -267,6 +269,28 @@ def _vllm(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any],
             "vLLM on the processor",
         )
     return _choice("vllm", "container", "release", f"gridtie_engine is vllm, on {cards[0]}", kept)
+
+
+def _vllm_router(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any]) -> dict[str, Any]:
+    """vllm-router, which computes nothing: it hands requests to the stations of the pool."""
+    if wanted["mode"] == "native":
+        raise Unmet(
+            "gridtie_engine_mode is native, and vllm-router runs in a container only", "set gridtie_engine_mode: auto"
+        )
+    if not wanted.get("pool"):
+        raise Unmet(
+            "gridtie_engine is vllm_router, and gridtie_pool names nobody that it could ask",
+            "name the stations that it stands before, such as gridtie_pool: \"{{ groups['vllm'] }}\"",
+        )
+    kept = stored.get("kind") == "vllm_router"
+    missing = [title for title in _packages_missing(reach) if "Go" not in title]
+    if missing and not kept:
+        raise Unmet(
+            f"vllm-router's image is made of packages, and there is no answer from {', '.join(missing)}",
+            "repair the network or the proxy settings",
+        )
+    why = f"gridtie_engine is vllm_router, in front of {', '.join(map(str, wanted['pool']))}"
+    return _choice("vllm_router", "container", "packages", why, kept)
 
 
 def _may_be_embedded(wanted: dict[str, Any], stored: dict[str, Any], reach: dict[str, Any]) -> bool:

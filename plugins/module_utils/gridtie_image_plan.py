@@ -180,6 +180,25 @@ def vllm_step(
     }
 
 
+def vllm_router_step(tree: dict[str, bytes], prefix: str, base: str) -> dict[str, Any]:
+    """vllm-router, and what keeps its servers those that the station names."""
+    context = {
+        **_under(tree, "compose/images/vllm-router/"),
+        "apt-install": tree["compose/images/apt-install"],
+        "vllm-router.lock": tree["requirements/vllm_router.lock"],
+    }
+    arguments = {"BASE": base}
+    return {
+        "name": "engine-vllm_router",
+        "kind": "build",
+        "reference": f"{prefix}/engine-vllm_router:{content_hash(context, arguments)}",
+        "target": "vllm-router",
+        "arguments": arguments,
+        "files": context,
+        "cpu_flags": [],
+    }
+
+
 def router_step(tree: dict[str, bytes], prefix: str, base: str, traces: bool = False) -> dict[str, Any]:
     """The router image: its locked requirements and the part of the package that serves requests.
 
@@ -270,7 +289,7 @@ def steps(
     tree: dict[str, bytes], artefacts: dict[str, Any], name: str, machine: dict[str, Any], settings: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """What is made, in this order, so that the image ``name`` is there: `engine-ollama`, `engine-embedded`,
-    `engine-vllm`, `router` or `service`, which is made of the router and the embedded engine.
+    `engine-vllm`, `engine-vllm_router`, `router` or `service`, which is made of the router and the embedded engine.
 
     ``machine`` has the host's ``system`` (os-release's ID) and ``architecture`` (as `uname -m` says); ``settings`` have
     the image ``prefix`` and the ``base`` source, `registry` or `packages`; with ``traces`` a station's router can send
@@ -283,6 +302,8 @@ def steps(
         made.append(router_step(tree, prefix, base["reference"], name == "router" and bool(settings.get("traces"))))
     if name == "engine-vllm":
         made.append(vllm_step(tree, artefacts, prefix, base["reference"], architecture))
+    elif name == "engine-vllm_router":
+        made.append(vllm_router_step(tree, prefix, base["reference"]))
     elif name != "router":
         kind = "embedded" if name == "service" else name.removeprefix("engine-")
         made.append(engine_step(tree, artefacts, prefix, kind, base["reference"], architecture))

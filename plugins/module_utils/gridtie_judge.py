@@ -213,6 +213,7 @@ def _idle_gpu(wanted: dict[str, Any], choice: dict[str, Any] | None, gpus: list[
         "ollama": "Ollama compiled from packages",
         "embedded": "llama.cpp's server from a package",
         "vllm": "vLLM from packages",
+        "vllm_router": "vllm-router, which hands requests to other stations,",
     }[choice["engine"]]
     return [
         problem(

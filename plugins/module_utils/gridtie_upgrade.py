@@ -13,14 +13,24 @@ class Refused(Exception):
     """Nothing was changed, and nothing will be; the message says why and what to do."""
 
 
+_TITLES = {"ollama": "Ollama", "vllm": "vLLM"}
+
+
 def plan(
-    station: dict[str, Any], choice: dict[str, Any], pinned: str, told: str, *, site_command: str = "make site"
+    station: dict[str, Any],
+    choice: dict[str, Any],
+    pinned: str,
+    told: str,
+    *,
+    pinned_image: str = "",
+    site_command: str = "make site",
 ) -> dict[str, Any]:
     """``needed``, ``why``, ``before`` (the engine to go back to), ``to``, ``speed`` (what is known of the one before),
     ``measure`` (whether the engine that runs is the one before, so that it can be measured).
 
     ``choice`` is what the preflight made of station.json and the variables, ``told`` the version that the running
-    engine tells; empty where it does not answer. ``site_command`` is what provisions the station again.
+    engine tells; empty where it does not answer. ``pinned_image`` is the image with its digest, where both are known:
+    the same version in another image is an upgrade as well. ``site_command`` is what provisions the station again.
     """
     if not station:
         raise Refused(f"this machine has no station to upgrade (there is no station.json): run `{site_command}`")
@@ -32,15 +42,21 @@ def plan(
         before = under_way["before"]
         why = f"an upgrade from {before['version']} that did not come to its end goes on"
         known = under_way.get("speed") or {}
-        return _plan(True, why, before, pinned, known, measure=not known and told == before["version"])
+        measure = before["kind"] == "ollama" and not known and told == before["version"]
+        return _plan(True, why, before, pinned, known, measure=measure)
     recorded = engine["version"]
+    title = _TITLES[engine["kind"]]
     if told == recorded == pinned:
-        return _plan(False, f"Ollama {pinned} runs already, the pinned version", engine, pinned)
+        if pinned_image and pinned_image != engine.get("image"):
+            return _plan(True, f"{title} {recorded} runs from another image than the pinned one", engine, pinned)
+        return _plan(False, f"{title} {pinned} runs already, the pinned version", engine, pinned)
     if told == recorded:
-        return _plan(True, f"Ollama {recorded} runs, {pinned} is pinned", engine, pinned, measure=True)
+        # Only Ollama tells how long it computed.
+        measure = engine["kind"] == "ollama"
+        return _plan(True, f"{title} {recorded} runs, {pinned} is pinned", engine, pinned, measure=measure)
     if told == pinned:
         # A run of site.yml was killed between the switch and its record.
-        return _plan(True, f"Ollama {pinned} runs, and station.json still has {recorded}", engine, pinned)
+        return _plan(True, f"{title} {pinned} runs, and station.json still has {recorded}", engine, pinned)
     found = f"says that it is {told}" if told else "does not answer"
     raise Refused(
         f"the engine {found}, and station.json has {recorded}; an upgrade starts from an engine that works, to have "
@@ -56,12 +72,7 @@ def _left_alone(engine: dict[str, Any], site_command: str) -> str:
             f"{engine.get('unit', 'the engine')} with Ollama {engine.get('version', '')} was here before the station "
             f"and is never upgraded from here: upgrade it the way it was installed, then run `{site_command}`"
         )
-    if engine["kind"] == "vllm":
-        return (
-            f"vLLM is not measured and rolled back yet: `{site_command}` puts the pinned version in the place of the "
-            "one that runs, and the one before comes back where that is pinned again"
-        )
-    if engine["kind"] != "ollama":
+    if engine["kind"] not in _TITLES:
         return (
             "llama.cpp's own server is a package in its image and has no earlier version to go back to: "
             f"`{site_command}` brings it to the pinned one"

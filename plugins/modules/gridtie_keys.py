@@ -60,6 +60,11 @@ options:
     type: list
     elements: str
     default: []
+  pool_shared:
+    description:
+      - Whether all of O(pool) know this station by one key, for an engine that hands a request to any of them.
+    type: bool
+    default: false
   pool_since:
     description: The day before which a key for the pool is too old.
     type: str
@@ -158,12 +163,12 @@ def _limits(given: Mapping[str, Any]) -> dict[str, Any]:
 def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] | None], dict[str, str], list[str]]:
     """The changes, the SHA-256 of the key for each station, and the stations whose key is new."""
     changes, digests, new = [], {}, []
-    for name in given["pool"]:
-        path = f"{given['config_dir']}/secrets/pool-{name}"
-        key = read_text(path).strip()
-        now = datetime.datetime.now(datetime.timezone.utc)
-        if not gridtie_keys.valid(key) or gridtie_keys.too_old(_made(path), given["pool_since"], now):
-            key = gridtie_keys.new_key()
+    paths = {name: f"{given['config_dir']}/secrets/pool-{name}" for name in given["pool"]}
+    held = {name: _held(path, given["pool_since"]) for name, path in paths.items()}
+    one = (next(filter(None, held.values()), "") or gridtie_keys.new_key()) if given.get("pool_shared") else ""
+    for name, path in paths.items():
+        key = one or held[name] or gridtie_keys.new_key()
+        if key != held[name]:
             new.append(name)
         changes.append(_secret(path, key, given["group"], check))
         digests[name] = gridtie_keys.digest(key)
@@ -172,6 +177,12 @@ def _pool_keys(given: dict[str, Any], check: bool) -> tuple[list[dict[str, Any] 
     gone = [path for path in secrets.glob("pool-*") if path.name not in wanted] if secrets.is_dir() else []
     changes += [gridtie_files.remove(str(path), check) for path in sorted(gone)]
     return changes, digests, new
+
+
+def _held(path: str, since: str) -> str:
+    """The key that is there; empty where it is none, or too old."""
+    key, now = read_text(path).strip(), datetime.datetime.now(datetime.timezone.utc)
+    return key if gridtie_keys.valid(key) and not gridtie_keys.too_old(_made(path), since, now) else ""
 
 
 def _made(path: str) -> str:
@@ -197,6 +208,7 @@ def main() -> None:
             "people": {"type": "list", "elements": "dict", "default": []},
             "pool": {"type": "list", "elements": "str", "default": []},
             "pool_since": {"type": "str", "default": ""},
+            "pool_shared": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )

@@ -31,6 +31,10 @@ options:
     description: The pinned version.
     type: str
     required: true
+  pinned_image:
+    description: The pinned image with its digest, where a registry serves it and the digest is known; else empty.
+    type: str
+    default: ""
   site_command:
     description: What a person types to provision the station again, for messages.
     type: str
@@ -57,6 +61,13 @@ plan:
   returned: success
 """
 
+# vLLM is asked by the Python that it runs on: of a container's other programs nothing is known.
+_VLLM = (
+    "import json; from urllib import request; "
+    "found = request.build_opener(request.ProxyHandler({})).open('http://127.0.0.1:8000/version', timeout=10); "
+    "print(json.load(found)['version'])"
+)
+
 
 def _told(engine: dict[str, Any], docker: dict[str, Any]) -> str:
     """The version of the engine that runs; empty where none answers."""
@@ -64,6 +75,9 @@ def _told(engine: dict[str, Any], docker: dict[str, Any]) -> str:
         return told_version(engine["url"])
     # Not by its address: from the host of a rootless Docker no container can be reached.
     at = docker_at(docker.get("host"), docker.get("cli"))
+    if engine.get("kind") == "vllm":
+        status, output, _ = run([*at, "exec", engine.get("container", ""), "python3", "-c", _VLLM])
+        return output.strip() if status == 0 else ""
     _, output, _ = run([*at, "exec", engine.get("container", ""), "ollama", "--version"])
     # Without a server, the program tells its own version in other words.
     _, found, version = output.partition("ollama version is ")
@@ -77,6 +91,7 @@ def main() -> None:
             "station": {"type": "dict", "required": True},
             "choice": {"type": "dict", "required": True},
             "pinned": {"type": "str", "required": True},
+            "pinned_image": {"type": "str", "default": ""},
             "site_command": {"type": "str", "default": "make site"},
             "docker": {"type": "dict", "default": {}},
         },
@@ -86,7 +101,12 @@ def main() -> None:
     try:
         told = _told(given["station"].get("engine") or {}, given["docker"])
         plan = gridtie_upgrade.plan(
-            given["station"], given["choice"], given["pinned"], told, site_command=given["site_command"]
+            given["station"],
+            given["choice"],
+            given["pinned"],
+            told,
+            pinned_image=given["pinned_image"],
+            site_command=given["site_command"],
         )
     except gridtie_upgrade.Refused as refused:
         module.fail_json(msg=str(refused))

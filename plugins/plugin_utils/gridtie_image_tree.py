@@ -14,6 +14,7 @@ _SOURCES = (
     "requirements/router.lock",
     "requirements/router-traces.lock",
     "requirements/vllm.lock",
+    "requirements/vllm_router.lock",
     "src/gridtie",
 )
 

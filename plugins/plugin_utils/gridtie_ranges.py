@@ -19,6 +19,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_doctor_timeout_s": _FROM_1,
     "gridtie_embedded_ready_timeout_s": _FROM_1,
     "gridtie_vllm_ready_timeout_s": _FROM_1,
+    "gridtie_vllm_router_balance": _FROM_0,
+    "gridtie_vllm_router_ready_timeout_s": _FROM_1,
     "gridtie_engine_port": _PORT,
     "gridtie_engine_prompt_cache_mib": _FROM_0,
     "gridtie_gpu_reboot_timeout_s": _FROM_1,
@@ -40,6 +42,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_tls_days": _FROM_1,
     "gridtie_tls_port": _PORT,
     "gridtie_tls_renew_days": _FROM_0,
+    "gridtie_upgrade_drain_s": _FROM_0,
     "gridtie_upgrade_min_speed": (0, 1),
     "gridtie_upgrade_runs": _FROM_0,
 }

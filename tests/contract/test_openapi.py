@@ -82,7 +82,7 @@ def test_every_path_of_the_router_is_described(source: str) -> None:
     declared = {
         path.rstrip("/")
         for file in (ROOT / source).rglob("*.py")
-        for path in re.findall(r'Route\(\s*path="(/(?:gridtie/|healthz|readyz|metrics)[^"]*)"', file.read_text())
+        for path in re.findall(r'Route\(\s*path="(/(?:gridtie/|healthz|health|readyz|metrics)[^"]*)"', file.read_text())
     }
     described = {path.removesuffix("/{id}") for path in yaml.safe_load(DESCRIPTION.read_text())["paths"]}
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,10 @@ ROOT = Path(__file__).parents[2]
 PLACE = ROOT / ".cache" / "vllm"
 PYTHON = PLACE / "python" / "bin" / "python"
 CHECKPOINT = PLACE / "smollm2-135m"
+BALANCER = PLACE / "vllm-router"
 CONTEXT, PARALLEL = 2048, 4
 # Two cores read PyTorch from a cold disk, and compute a full batch to see what it takes.
-START_S = 900
+START_S = 1500
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Vllm:
     arranged: Arranged
     log: Path
     group: int
+    process: subprocess.Popen[bytes]
 
     @property
     def said(self) -> str:
@@ -72,9 +75,26 @@ def python() -> Path:
 @pytest.fixture(scope="session")
 def vllm(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vllm]:
     """SmolLM2 on vLLM with a context of 2048, as the role engine_vllm starts it; `small` is one more name of it."""
+    server = start(python, tmp_path_factory.mktemp("vllm"))
+    try:
+        yield server
+    finally:
+        stop(server)
+
+
+@pytest.fixture(scope="session")
+def balancer() -> Path:
+    """Where vllm-router is, as the station's image has it."""
+    if not (BALANCER / "vllm_router").is_dir():
+        pytest.fail("vllm-router is not installed; run `make test PART=scale`, which does it", pytrace=False)
+    return BALANCER
+
+
+def start(python: Path, directory: Path) -> Vllm:
+    """A server that is ready. Stop it."""
     wanted = wanted_of({"name": "smollm2:135m", "context": CONTEXT, "parallel": PARALLEL})
     done = arranged(wanted, built_in(), None, [Card("memory", 8 << 30, 8 << 30)], on_processor=True)
-    port, log = free_port(), tmp_path_factory.mktemp("vllm") / "vllm.log"
+    port, log = free_port(), directory / "vllm.log"
     words = ["small" if word == "gridtie/smollm2:135m" else word for word in done.arguments]
     words = [str(CHECKPOINT) if word == "/opt/smollm2-135m" else word for word in words]
     environment = {
@@ -86,23 +106,36 @@ def vllm(python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vll
         "VLLM_CACHE_ROOT": str(log.parent / "cache"),
     }
     with log.open("wb") as out:
-        server = subprocess.Popen(
+        process = subprocess.Popen(
             [python, "-m", "vllm.entrypoints.openai.api_server", "--host", "127.0.0.1", "--port", str(port), *words],
             env=environment,
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    server = Vllm(f"http://127.0.0.1:{port}", done, log, process.pid, process)
     try:
-        _ready(server, f"http://127.0.0.1:{port}", log)
-        yield Vllm(f"http://127.0.0.1:{port}", done, log, server.pid)
-    finally:
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(30)
-        except subprocess.TimeoutExpired:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+        _ready(process, server.url, log)
+    except BaseException:
+        stop(server)
+        raise
+    return server
+
+
+def stop(server: Vllm) -> None:
+    """End it and all its processes."""
+    server.process.send_signal(signal.SIGINT)
+    try:
+        server.process.wait(30)
+    except subprocess.TimeoutExpired:
+        kill(server)
+
+
+def kill(server: Vllm) -> None:
+    """As a machine that loses its power."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.group, signal.SIGKILL)
+    server.process.wait()
 
 
 def _ready(server: subprocess.Popen[bytes], url: str, log: Path) -> None:

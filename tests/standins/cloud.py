@@ -137,6 +137,8 @@ class Cloud:
             stays = await self._control(method, path, raw, answer)
         elif method == "GET":
             stays = await answer.whole(200, _said(DIALECTS[dialect], path))
+        elif dialect == "vllm" and path.endswith("/render"):
+            stays = await answer.whole(200, vllm_wire.rendered(raw))
         else:
             stays = await self._answer(dialect, method, path, headers, raw, answer)
         # Whoever asks with HTTP/1.0 reads until the end.

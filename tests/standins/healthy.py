@@ -248,6 +248,8 @@ class Healthy:
                 return Ran(0, "\n".join(json.dumps([url, *self._hop(url)]) for url in urls) + "\n", "")
             case ["exec", "gridtie-engine-1", "python3", "-I", "-c", _]:
                 return Ran(0, self.xllamacpp + "\n", "")
+            case ["exec", "gridtie-engine-1", "python3", "-m", "gridtie_vllm_router", "version"]:
+                return Ran(0, "0.1.17\n", "")
             case ["network", "inspect", "--format", _, *names]:
                 return self.networks or Ran(0, "".join(f"{name} true\n" for name in names), "")
             case ["top", "gridtie-engine-1", *_] if not self.cgroups:
@@ -267,6 +269,9 @@ class Healthy:
 
     def _hop(self, url: str) -> tuple[int, str]:
         path = "/" + url.split("/", 3)[3]
+        if path == "/workers":
+            workers = [{"url": url, "is_healthy": well} for url, well in self.balanced.items()]
+            return 200, json.dumps({"workers": workers})
         return self.engine[path]
 
     def http(
@@ -394,6 +399,16 @@ class Healthy:
         self.files |= {place / name: text for name, text in files.items()}
         self.files[place / RECORD] = json.dumps({"files": taken})
         return place
+
+    def vllm_router(self) -> None:
+        """Make it a station whose engine hands requests to two others."""
+        self.station["engine"] |= {"kind": "vllm_router", "version": "0.1.17"}
+        self.station["models"][0] |= {"url": "http://engine:8000", "digest": "", "predicted_bytes": None}
+        urls = {name: f"https://{name}:8443" for name in ("gpu-1", "gpu-2")}
+        self.station["pool"] = [{"name": name, "url": url, "models": []} for name, url in urls.items()]
+        self.engine["/liveness"] = (200, "OK")
+        self.balanced = dict.fromkeys(urls.values(), True)
+        self.networks = Ran(0, "gridtie_engine true\ngridtie_default false\n", "")
 
     def native(self) -> None:
         """Make it a station whose engine is a service of the machine."""

@@ -14,7 +14,9 @@ from standins.behaviour import BY_MODEL, Behaviour, Refusal
 from standins.judge import Request, Wrong
 from standins.openai_wire import CREATED, PATH, STREAM_TYPE, STREAMS_BY_DEFAULT, heard, judge_body
 
-__all__ = ["STREAMS_BY_DEFAULT", "STREAM_TYPE", "error", "error_event", "events", "get", "heard", "judge", "whole"]
+__all__ = [
+    "STREAMS_BY_DEFAULT", "STREAM_TYPE", "error", "error_event", "events", "get", "heard", "judge", "rendered", "whole",
+]  # fmt: skip
 
 CONTEXT = 2048
 # Requests that its metrics say: computed, waiting; and the used share of its cache.
@@ -55,6 +57,12 @@ def get(path: str) -> bytes:
     fields = {"object": "model", "created": CREATED, "owned_by": "vllm", "root": "/models/vllm/small", "parent": None}
     listed = [{"id": name, **fields, "max_model_len": CONTEXT, "permission": []} for name in ("small", *BY_MODEL)]
     return json.dumps({"object": "list", "data": listed}).encode()
+
+
+def rendered(raw: bytes) -> bytes:
+    """The tokens of a prompt, by which vllm-router finds who has read its beginning: a character each, here."""
+    text = "".join(f"{each['role']}: {each['content']}\n" for each in json.loads(raw)["messages"])
+    return json.dumps({"request_id": "r", "token_ids": [ord(letter) for letter in text]}).encode()
 
 
 def error(refusal: Refusal) -> bytes:

@@ -29,12 +29,14 @@ _MOST_USD_PER_KWH = 5.0
 def numbers(routing: Routing) -> Iterator[Problem]:
     """Every number with a unit is above zero: zero would mean never to one reader and unlimited to another."""
     for name, provider in routing.providers.items():
-        yield from _above_zero(provider.max_in_flight, ("providers", name, "max_in_flight"), "requests")
+        path: KeyPath = ("providers", name)
+        yield from _above_zero(provider.max_in_flight, (*path, "max_in_flight"), "requests")
+        yield from _at_least_zero(provider.max_relayed, (*path, "max_relayed"), "requests; 0: none of other stations")
     for name, model in routing.models.items():
         yield from _weights(model, ("models", name))
         yield from _bounds(model, ("models", name))
     for at, rule in enumerate(routing.rules):
-        path: KeyPath = ("rules", at)
+        path = ("rules", at)
         yield from _bounds(rule, path)
         yield from _above_zero(rule.max_cost, (*path, "max_cost"), "US dollars")
         yield from _at_least_zero(rule.max_wait, (*path, "max_wait"), "seconds")

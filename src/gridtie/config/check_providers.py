@@ -13,6 +13,8 @@ from gridtie.config.schema import Provider, Routing
 
 # What the playbook provisioned: station.json says where it is, and it is never a cloud.
 BY_NATURE = ("station", "pool")
+# Settings that one type of provider has.
+_OF_ONE_TYPE = {"pool": ("prefer", "private"), "station": ("max_relayed",)}
 
 
 def providers(routing: Routing) -> Iterator[Problem]:
@@ -29,15 +31,16 @@ def providers(routing: Routing) -> Iterator[Problem]:
         if canonical(name) in RESERVED:
             yield Problem(path=path, what=f'"{name}" has a meaning of its own in rules', fix="choose another name")
         yield from _provisioned(provider, path) if provider.type in BY_NATURE else _remote(provider, path)
-        if provider.type != "pool":
-            yield from _only_of_pools(provider, path)
+        for kind, keys in _OF_ONE_TYPE.items():
+            if provider.type != kind:
+                yield from _only_of(kind, keys, provider, path)
         yield from prices(routing, name, provider, path)
 
 
-def _only_of_pools(provider: Provider, path: KeyPath) -> Iterator[Problem]:
-    for key in ("prefer", "private"):
+def _only_of(kind: str, keys: tuple[str, ...], provider: Provider, path: KeyPath) -> Iterator[Problem]:
+    for key in keys:
         if getattr(provider, key) is not None:
-            yield Problem(path=(*path, key), what=f"only a provider of type pool has {key}", fix="remove it")
+            yield Problem(path=(*path, key), what=f"only a provider of type {kind} has {key}", fix="remove it")
 
 
 def _provisioned(provider: Provider, path: KeyPath) -> Iterator[Problem]:

@@ -60,6 +60,9 @@ class Provider(Struct, frozen=True):
     prefer: Preference | None = None
     # Of a pool: whether requests tagged `private` may go there. They stay on this machine by omission.
     private: bool | None = None
+    # Of a station: concurrent requests of other stations' routers, over all of its models; 0: it lends nothing. None:
+    # as many as its own people may send.
+    max_relayed: int | None = None
     # Model name -> price; wins over the price snapshot.
     prices: dict[str, Price] = {}
 

@@ -20,7 +20,8 @@ _FIX = "run `ansible-playbook site.yml` again: it writes this file"
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
     """The engine that was resolved, and why that one."""
 
-    kind: Literal["ollama", "embedded", "vllm"]
+    # vllm_router: it computes nothing and asks the routers of the pool, by the key that is theirs.
+    kind: Literal["ollama", "embedded", "vllm", "vllm_router"]
     mode: Literal["container", "native"]
     source: str = ""
     version: str = ""
@@ -94,6 +95,8 @@ class Station(msgspec.Struct, frozen=True, kw_only=True):
     # Names by which the router may be asked beside those of loopback, as a Host header says them: with their port.
     hosts: list[str] = []
     pool: list[Member] = []
+    # Its engine is about to be switched: other stations' requests are sent elsewhere, those that are here end.
+    draining: bool = False
 
 
 def load_station(path: Path) -> Station | None:

@@ -31,6 +31,7 @@ from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.refusals import RETRY_SOON
 from gridtie.upstream.sweeper import Sweeper
 
+_DRAINING = "this station takes no requests of other routers now: its engine is about to be switched; ask another one"
 _BEARER_WANTED = b"www-authenticate: Bearer\r\n"
 # Paths that clients know and this router does not have, by how they begin.
 _UNSERVED = {
@@ -164,11 +165,16 @@ class App:
         if key.relay:
             # Its headers are not looked at: routers of one pool may be of different versions.
             if route.relay:
-                return True
+                return not self._draining() or self._no(exchange, 503, "draining", _DRAINING)
             message = f'"{key.name}" is the key of another router, which has no business at {route.path}'
             return self._no(exchange, 403, "relay_not_allowed", message)
         unknown = unknown_header(head.headers) or (misplaced(head.query) if head.query else "")
         return not unknown or self._no(exchange, 400, "unknown_header", unknown)
+
+    def _draining(self) -> bool:
+        """Whether other stations are to ask elsewhere."""
+        station = self.loaded.station
+        return station is not None and station.draining
 
     def _of_key(self, bounded: Bounded) -> Loaded:
         """The configuration as it is for a key with an end or limits.

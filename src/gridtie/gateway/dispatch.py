@@ -7,6 +7,8 @@ from functools import partial
 from time import monotonic, time
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from gridtie.config.names import PRIVATE
 from gridtie.dialects.body import NULL
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
@@ -19,9 +21,14 @@ from gridtie.gateway.kept_answers import KeptAnswers
 from gridtie.gateway.keys import Key
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.response import Response
+from gridtie.gateway.settings import Loaded
 from gridtie.gateway.settling import Meter, Settling
+from gridtie.gateway.slots import Slots
+from gridtie.providers import relay
+from gridtie.providers.relay import Offer
 from gridtie.routing.outcome import Outcome
 from gridtie.routing.plan import Plan, Refusal, RequestInfo, Surface
+from gridtie.routing.ports import Lease
 from gridtie.routing.runner import Runner
 
 if TYPE_CHECKING:
@@ -33,6 +40,8 @@ ReadFacts = Callable[[Exchange], Facts]
 _PRIVATE = frozenset({PRIVATE})
 _ANYBODY = Key(name="", environments=("",))
 _NO_FACTS = Facts(fields={})
+
+_SLOT = relay.HEADER.encode()
 
 # Headers by which clients name a session: many agents, opencode beside it, Claude Code.
 _SESSION = (b"x-session-id", b"x-session-affinity", b"x-claude-code-session-id")
@@ -96,9 +105,12 @@ class Refused(Exception):
 class Dispatcher:
     """What every surface shares."""
 
-    def __init__(self, runner: Runner, metering: Metering, kept: KeptAnswers, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self, runner: Runner, metering: Metering, kept: KeptAnswers, slots: Slots, tracing: Tracing | None = None
+    ) -> None:
         """`tracing`: None where no traces are sent."""
         self._tracing = tracing
+        self._slots = slots
         self._runner = runner
         self._metering = metering
         self.kept = kept
@@ -130,14 +142,22 @@ class Dispatcher:
         head = exchange.head
         session = session_of(head.headers) if head.loaded.policy.twins else ""
         info = request_info(exchange.id, surface, facts, head.key, claimed, session)
-        self.submit(exchange, info, facts, errors)
+        held = None
+        if info.relayed and (slot := head.headers.get(_SLOT)) is not None:
+            held = self._slots.take(slot.decode("latin-1"), info.key)
+            info = info if held is not None else replace(info, at_once=True)
+        self.submit(exchange, info, facts, errors, held)
 
-    def submit(self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat) -> None:
-        """Carry out a request, by the configuration that its head was admitted by."""
+    def submit(
+        self, exchange: Exchange, info: RequestInfo, facts: Facts, errors: ErrorFormat, held: Lease | None = None
+    ) -> None:
+        """Carry out a request, by the configuration that its head was admitted by; `held` is a slot for it."""
         loaded = exchange.head.loaded
         meter: Meter = self._metering
         if self._metering.ledger.fault:
             # Before any work is done that would have to be thrown away.
+            if held is not None:
+                held.release()
             refusal = Refusal(status=503, code="not_metered", message=self._metering.ledger.fault, retry_after=5)
             self.refuse(exchange, info, refusal, errors)
             return
@@ -156,9 +176,15 @@ class Dispatcher:
             loaded.routing,
             response,
             None if self._tracing is None else self._tracing.begin(exchange, info, facts),
+            held,
         )
         if not exchange.answered:
             exchange.listener = request
+
+    def offer(self, target_id: str, loaded: Loaded) -> Offer | None:
+        """What other stations' routers could have of an engine now; None where it is not this station's own."""
+        target = loaded.targets.by_id.get(target_id)
+        return self._slots.offer(target) if target is not None and target.own else None
 
     def recall(self, exchange: Exchange, id: str) -> Earlier | None:
         """What a conversation of the request's key came to with an answer of before; None where it is not kept."""

@@ -51,6 +51,7 @@ from gridtie.gateway.machine_readings import MachineReadings
 from gridtie.gateway.metering import Metering
 from gridtie.gateway.settings import Loaded, Settings
 from gridtie.gateway.share import Share
+from gridtie.gateway.slots import Slots
 from gridtie.gateway.surfaces import SURFACES
 from gridtie.gateway.telemetry import Reading, Telemetry
 from gridtie.host.audit import of_router
@@ -205,7 +206,8 @@ class Router:
         self.runner = Runner(loop, self.state, self.pool, self.sweeper, proxies, self.held, self.metering.begin)
         self.kept = KeptAnswers()
         self._tracing = _tracing(options.traces, loaded.station) if options.traces else None
-        self.dispatcher = Dispatcher(self.runner, self.metering, self.kept, self._tracing)
+        self.slots = Slots(self.state, loop)
+        self.dispatcher = Dispatcher(self.runner, self.metering, self.kept, self.slots, self._tracing)
         self.admin = Admin(self.settings, self.ledger, self.telemetry, self.state, loop)
         self.dashboard = Dashboard(
             self.settings,
@@ -235,7 +237,7 @@ class Router:
             self._replica.update(_budgets(self.settings.current))
             await self._replica.start(self.ledger, self.state, self._divided, self.settings.reload)
         self.port, self.tls_port = await self._bind()
-        own = (*self.admin.routes(), *self.dashboard.routes())
+        own = (*self.admin.routes(), *self.slots.routes(), *self.dashboard.routes())
         routes = [*own, *(route for surface in SURFACES for route in surface(self.dispatcher).routes())]
         self.app = App(routes, self.telemetry, self.sweeper, self.held, self.port)
         self._reloaded(self.settings.current)
@@ -297,6 +299,7 @@ class Router:
             return
         self.admin.draining = True
         self.dashboard.end_streams()
+        self.slots.drain()
         self.app.drain()
         try:
             async with asyncio.timeout(self._options.drain_seconds):

@@ -9,12 +9,17 @@ from urllib.parse import urlsplit
 from gridtie.config.schema import Provider
 from gridtie.config.station import Station, StationModel
 from gridtie.providers.target import Target
+from gridtie.providers.wire import Headers
 
 Dialect = Literal["ollama", "openai"]
 
 
-def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[StationModel, Target]]:
-    """The models of this station, which is the provider `name`, as targets."""
+def models(
+    name: str, provider: Provider, station: Station, headers: Headers = ()
+) -> Iterator[tuple[StationModel, Target]]:
+    """The models of this station, which is the provider `name`, as targets; `headers` are for an engine that hands
+    requests on.
+    """
     for model in station.models:
         yield (
             model,
@@ -33,6 +38,7 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 slots=model.parallel,
                 own=True,
                 provider_slots=provider.max_in_flight,
+                max_relayed=provider.max_relayed,
                 capabilities=capabilities(model),
                 score=model.score,
                 include_usage=provider.include_usage,
@@ -41,6 +47,7 @@ def models(name: str, provider: Provider, station: Station) -> Iterator[tuple[St
                 digest=model.digest,
                 held_calls=model.held_calls,
                 acceptance=model.acceptance,
+                headers=headers,
             ),
         )
 
@@ -59,8 +66,12 @@ def base_url(dialect: Dialect, url: str) -> str:
 
 
 def probe_url(dialect: Dialect, url: str, engine: str = "") -> str:
-    """Ollama lists what is in memory; llama.cpp's server says whether its model is; vLLM with how much context."""
+    """Ollama lists what is in memory; llama.cpp's server says whether its model is; vLLM with how much context;
+    vllm-router whether any of its servers is well.
+    """
     if engine == "vllm":
         return f"{base_url(dialect, url)}/models"
     parts = urlsplit(url)
+    if engine == "vllm_router":
+        return f"{parts.scheme}://{parts.netloc}/readiness"
     return f"{parts.scheme}://{parts.netloc}" + ("/health" if dialect == "openai" else "/api/ps")

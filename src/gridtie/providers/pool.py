@@ -37,6 +37,7 @@ def members(name: str, provider: Provider, pool: Sequence[Member], auth: Callabl
                 context=model.context,
                 slots=model.parallel,
                 provider_slots=provider.max_in_flight,
+                lends=True,
                 capabilities=local.capabilities(model),
                 score=model.score,
                 acceptance=model.acceptance,

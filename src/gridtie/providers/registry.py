@@ -266,8 +266,12 @@ class _Builder:
         name = self._station_name
         if name is None or self._station is None:
             return []
+        headers: Headers = ()
+        if self._station.engine.kind == "vllm_router" and self._station.pool:
+            # Whichever of the pool is asked in the end: all of them know this station by one key.
+            headers = self._relay_auth(self._station.pool[0])
         pairs = sorted(
-            local.models(name, self._routing.providers[name], self._station),
+            local.models(name, self._routing.providers[name], self._station, headers),
             key=lambda pair: _worth(pair[0]),
             reverse=True,
         )
@@ -289,7 +293,8 @@ class _Builder:
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             what = f"the key for {member.name}, {member.key_file}, cannot be used: {reason}"
-            self._problems.append(Problem(path=("providers", str(self._pool_name)), what=what, fix=_RUN_AGAIN))
+            path = ("providers", str(self._pool_name or self._station_name))
+            self._problems.append(Problem(path=path, what=what, fix=_RUN_AGAIN))
             return ()
 
     def _reference(self, ref: str) -> Target | None:

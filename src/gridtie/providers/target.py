@@ -43,6 +43,10 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     slots: int | None = None
     # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.
     provider_slots: int | None = None
+    # Of those of its own, how many may be other stations' at once; None: no limit.
+    max_relayed: int | None = None
+    # Another station's router: it says what it can take, and gives slots to those that stand in line.
+    lends: bool = False
     capabilities: frozenset[str] = _CHAT
     score: float | None = None
     include_usage: bool = True

@@ -40,6 +40,8 @@ from gridtie.dialects.types import (
 )
 from gridtie.ledger.entry import Try
 from gridtie.ledger.ledger import LedgerError
+from gridtie.providers import relay
+from gridtie.routing.line import Granted, stand
 from gridtie.routing.plan import PlannedAttempt, Refusal
 from gridtie.routing.ports import Lease
 from gridtie.routing.refusals import OVERLOADED, barred, cannot, malformed
@@ -106,6 +108,10 @@ class Attempt:
     _counted = 0
     _reused = False
     _resent = False
+    # At a member of the pool: the slot that it holds for this, or that it must have one now; "": neither is asked.
+    _slot = ""
+    # The place in line that led to it.
+    _place: Granted | None = None
     # No connection was to be had, for a reason that may pass: nothing was sent.
     unreached = False
     _collected: bytearray | None = None
@@ -153,16 +159,27 @@ class Attempt:
         except ValueError as error:
             unreachable = Failure(kind=Failed.UNREACHABLE, message=str(error), ours=True)
             return self._pass_over(Failed.UNREACHABLE.value, str(error), unreachable)
-        self._lease = runner.state.reserve(self.planned)
+        self._lease = (self._request.held and self._held()) or runner.state.reserve(self.planned)
         if self._lease is not None:
+            if self.planned.line:
+                self._slot = relay.NOW
             self._open()
         elif self.planned.max_wait > 0:
             # One copy of a body while it waits; the other was made to see that it can be made.
             self._message = None
-            self._run(self._wait())
+            self._run(self._stand() if self.planned.line else self._wait())
         else:
             return self._pass_over("skipped", "busy, or its budget is used up")
         return True
+
+    def _held(self) -> Lease | None:
+        """The slot that a relayed request came with."""
+        request = self._request
+        held = request.held
+        if held is None or held.target_id != self.target.id:
+            return None
+        request.held = None
+        return held
 
     def _written(self) -> UpstreamRequest:
         target = self.target
@@ -192,6 +209,34 @@ class Attempt:
             self._lease = lease
             self._message = self._written()
             self._open()
+
+    def stand(self) -> None:
+        """Wait for a slot at this member of the pool and at all that are as good: the one it was sent to has none."""
+        self._run(self._stand())
+
+    async def _stand(self) -> None:
+        request, waited_from = self._request, monotonic()
+        seconds = request.patience(self.planned)
+        granted = await stand(self._runner, request.alike(self.planned), seconds)
+        self._task = None
+        request.outcome.waited += monotonic() - waited_from
+        if granted is None:
+            self._pass_over("skipped", f"no member of the pool had a slot within {seconds:g} s")
+            request.stood_in_vain(self.planned)
+            return
+        self._place, self.planned, self._slot = granted, granted.attempt, granted.slot
+        self.target = granted.attempt.target
+        self._endpoint = self._runner.endpoint(self.target)
+        self._lease = self._runner.state.granted(self.planned)
+        self._message = self._written()
+        self._started = monotonic()
+        self._open()
+
+    def measure(self) -> None:
+        """Tell how fast the answer was that is whole now."""
+        usage, now = self._request.outcome.usage, monotonic()
+        if usage is not None and usage.output > 0:
+            self._runner.state.measured(self.target.id, usage.output, now - self._sent, now)
 
     def _open(self) -> None:
         """Find a connection, now that the slot is ours."""
@@ -267,6 +312,8 @@ class Attempt:
             self._deadline, self._late = now + (request.timeouts.whole or request.timeouts.total), "whole"
         if outcome.trace is not None:
             message = replace(message, headers=message.headers + outcome.trace.upstream(self.target))
+        if self._slot:
+            message = replace(message, headers=(*message.headers, (relay.HEADER, self._slot)))
         head = self._endpoint.head(message.method, message.path, message.headers, size)
         connection.send(head, message.body, self)
 
@@ -430,6 +477,8 @@ class Attempt:
             failure = Failure(kind=Failed.BROKEN, message=what, status=self._status)
         else:
             failure = self._codec.failure(self._status, self._headers, body)
+            if self._slot and relay.says_busy(body) and self._request.attempt_turned_away():
+                return
         self._request.attempt_failed(failure)
 
     def _collect(self, data: bytes, last: bool, most: int) -> bytes | None:
@@ -574,6 +623,10 @@ class Attempt:
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
+        if self._place is not None:
+            # Where the request never came there, nobody else shall wait for it.
+            self._place.leave()
+            self._place = None
 
     def release(self) -> None:
         """Give slot and reserved money back; after `close`, for the slot stands for the socket. Idempotent."""

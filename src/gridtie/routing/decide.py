@@ -15,11 +15,11 @@ from gridtie.config.schema import Budget, KeyBudget
 from gridtie.dialects.images import image_tokens
 from gridtie.dialects.types import Usage
 from gridtie.providers.target import Target
-from gridtie.routing import refusals
+from gridtie.routing import balance, refusals
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
 from gridtie.routing.shares import drawn
-from gridtie.routing.snapshot import Snapshot, TargetState
+from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at
 
 # Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
 LEAST_OUTPUT = 256
@@ -108,7 +108,8 @@ class _Decision:
                 self.skipped.append(skip)
         if usable:
             self.skipped += [skip for _, skip in failing]
-            attempts = [seen.attempt for seen in self._stays(self._ordered(usable))]
+            ordered = self._ordered(usable)
+            attempts = [seen.attempt for seen in self._stays(self._balanced(ordered) if self.route.pooled else ordered)]
         else:
             # A pause protects a cloud's quota; on one's own machine it would only keep the last way shut.
             attempts = [_last_resort(seen) for seen, _ in failing]
@@ -126,9 +127,12 @@ class _Decision:
     def _look(self, candidate: Candidate) -> _Seen:
         target = candidate.target
         state = self.snapshot.states.get(target.id, _UNSEEN)
-        busy = bool(state.waiting) or (target.slots is not None and state.in_flight >= target.slots)
+        slots = target.slots if state.offered is None else state.offered
+        busy = bool(state.waiting) or (slots is not None and state.in_flight >= slots)
         if not busy and target.provider_slots is not None:
             busy = self.snapshot.provider_in_flight.get(target.provider, 0) >= target.provider_slots
+        if not busy and self.info.relayed and target.max_relayed is not None:
+            busy = self.snapshot.provider_in_flight.get(relayed_at(target.provider), 0) >= target.max_relayed
         loaded = state.loaded is True or target.locality == "cloud"
         attempt = candidate.warm if loaded else candidate.cold
         if busy and attempt.max_wait > 0:
@@ -224,6 +228,24 @@ class _Decision:
 
         return sorted(usable, key=rank)
 
+    def _balanced(self, ordered: list[_Seen]) -> list[_Seen]:
+        """The places of members of a pool that have one model go to them by `balance`; what is between them stays."""
+        now, lines = self.snapshot.now, dict[str, list[int]]()
+        for at, seen in enumerate(ordered):
+            if seen.attempt.line:
+                lines.setdefault(seen.attempt.line, []).append(at)
+        balanced = list(ordered)
+        for places in lines.values():
+            alike = [ordered[at] for at in places]
+            best = balance.fastest([seen.state for seen in alike], now)
+
+            def standing(seen: _Seen, best: float = best) -> balance.Standing:
+                return balance.standing(seen.candidate.target, seen.state, seen.busy, best, now, self.info.id)
+
+            for at, seen in zip(places, sorted(alike, key=standing), strict=True):
+                balanced[at] = _as_measured(seen, best, now)
+        return balanced
+
     def _stays(self, ordered: list[_Seen]) -> list[_Seen]:
         """A session stays with the target that holds its prefix: it goes before the other engines of the same model, or
         those that share its place by weight, as long as it is free and has the model in memory. Else which model
@@ -248,6 +270,16 @@ class _Decision:
         alias = self.info.alias or self.policy.routing.defaults.alias
         retry_after = max(1, math.ceil(min(waits))) if waits else refusals.RETRY_SOON
         return refusals.nothing_left(alias, self.skipped, self.route.local_only, retry_after)
+
+
+def _as_measured(seen: _Seen, best: float, now: float) -> _Seen:
+    """With its speed as a reason; one that is no help beside the others is in no line with them."""
+    own = balance.speed(seen.state, now)
+    if own is not None:
+        reason = f"{seen.attempt.reason}; {own:.3g} tokens/s of late"
+        line = "" if balance.slow(seen.state, best, now) else seen.attempt.line
+        seen.attempt = msgspec.structs.replace(seen.attempt, reason=reason, line=line)
+    return seen
 
 
 def _alike(one: Candidate, other: Candidate) -> bool:

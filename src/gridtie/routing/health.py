@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from gridtie.providers import vllm
+from gridtie.providers.relay import read_offer
 from gridtie.providers.target import Target
 from gridtie.routing.probe import Answer, Unanswered, get
 from gridtie.routing.state import State
@@ -41,6 +42,8 @@ class Finding(msgspec.Struct, frozen=True):
     context: int | None = None
     # Whether its metrics say what it does.
     measured: bool = False
+    # Of a member of the pool: how many of our requests it could begin now, where it says so.
+    free: int | None = None
 
 
 class _Model(msgspec.Struct, frozen=True):
@@ -48,6 +51,8 @@ class _Model(msgspec.Struct, frozen=True):
     id: str = ""
     owned_by: Any = None
     max_model_len: Any = None
+    # What another station's router says of it.
+    gridtie: Any = None
 
     @property
     def context(self) -> int | None:
@@ -64,13 +69,16 @@ def finding(target: Target, answer: Answer) -> Finding:
     """Read an engine's answer for one of its targets."""
     if answer.status in (401, 403):
         return Finding(False, why=f"it refuses the key (HTTP {answer.status})")
+    if answer.status == 503 and target.probe_url.endswith("/readiness"):
+        return Finding(False, loaded=False, why="none of the servers behind it answers (HTTP 503)")
     if answer.status == 503:
         return Finding(False, loaded=False, why="it is still loading its model (HTTP 503)")
     if answer.status == 404:  # there, and without the listing that was asked for
         return Finding(True)
     if not 200 <= answer.status < 300:
         return Finding(False, why=f"it answers with HTTP {answer.status}")
-    if target.probe_url.endswith("/health"):  # llama.cpp's server: one process, one model
+    # llama.cpp's server: one process, one model; vllm-router: servers that have it.
+    if target.probe_url.endswith(("/health", "/readiness")):
         return Finding(True, loaded=True)
     try:
         body = msgspec.json.decode(answer.body, type=_Body)
@@ -82,6 +90,9 @@ def finding(target: Target, answer: Answer) -> Finding:
         return Finding(True)
     for model in body.data:
         if model.id == target.model:
+            if target.lends and (offer := read_offer(model.gridtie)) is not None:
+                why = "" if offer.ready else "its router answers, and its engine does not"
+                return Finding(offer.ready, loaded=offer.loaded is not False, why=why, free=offer.free)
             return Finding(True, loaded=True, context=model.context, measured=model.owned_by == vllm.OWNER)
     names = [model.id for model in body.data]
     return Finding(False, loaded=False, why=f"it does not serve {target.model}; it has: {', '.join(names) or '(none)'}")
@@ -201,6 +212,8 @@ class _Engine:
             self._state.set_ready(target.id, found.ready, found.why)
             self._state.set_loaded(target.id, found.loaded)
             self._state.set_context(target.id, found.context)
+            if target.lends:
+                self._state.set_offer(target.id, found.free)
             if not found.measured:
                 self._state.set_load(target.id, None)
             if not found.ready:

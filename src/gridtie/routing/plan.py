@@ -77,6 +77,8 @@ class RequestInfo(msgspec.Struct, frozen=True):
     session: str = ""
     # It goes on from an answer whose request must not reach a cloud.
     stays: bool = False
+    # Relayed, and to be refused where no slot is free: the router that sent it stands in line elsewhere as well.
+    at_once: bool = False
 
 
 class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,11 @@ class PlannedAttempt(msgspec.Struct, frozen=True, kw_only=True):
     output_limit: int | None = None
     # Its place in the rule's order; those that share one by weight have the same.
     rank: int = 0
+    # Of another station's router: what it does for others is limited.
+    relayed: bool = False
+    # Members of a pool that are as good as each other have one: a request that finds none of them free stands in line
+    # at all of them. "": it waits for this target alone.
+    line: str = ""
 
 
 class Skip(msgspec.Struct, frozen=True, kw_only=True):

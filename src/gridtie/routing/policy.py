@@ -8,6 +8,7 @@ is true right now. Pure: a policy never changes after it is built, its memory ap
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 
 import msgspec
 
@@ -19,6 +20,7 @@ from gridtie.providers.target import Target
 from gridtie.routing import refusals
 from gridtie.routing.bounds import Bounds, bounds
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
+from gridtie.routing.snapshot import relayed_at
 
 # The estimate is bytes / 4. Prose and code lie between 3 and 5 bytes a token; nothing that people send
 # lies above 8, so only a prompt of twice the estimate's context is clearly too large for it.
@@ -66,6 +68,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     provider_limits: tuple[tuple[str, int], ...] = ()
     # Whether some of the candidates share a place: then their order is each request's own.
     shared: bool = False
+    # Whether several of them are members of a pool that have one model: then their order is the moment's.
+    pooled: bool = False
     bounds: Bounds = Bounds()
     # Nothing to choose from, whatever the moment.
     refusal: Refusal | None = None
@@ -101,7 +105,7 @@ class Policy:
             info.needs,
             info.surface,
             info.agent if info.agent in self._agents else None,
-            info.relayed,
+            info.relayed and (2 if info.at_once else 1),
             info.stays,
             bisect_right(self._sizes, info.prompt_tokens) if self._sizes else 0,
         )
@@ -120,7 +124,10 @@ class Policy:
         if alias is None:
             return Route(rule="", refusal=refusals.unknown_model(name, self.targets.names(), closest))
         # The rules are for this station's own people. What another one's router passes on was decided by its rules.
-        rules = [_RELAY] if info.relayed else [rule for rule in self.routing.rules if _matches(rule, info, alias.names)]
+        if info.relayed:
+            rules = [_RELAY_AT_ONCE if info.at_once else _RELAY]
+        else:
+            rules = [rule for rule in self.routing.rules if _matches(rule, info, alias.names)]
         if not rules:
             return Route(rule="", refusal=refusals.no_rule(info.environment, name))
         return _Worker(self, info, alias, rules).route()
@@ -128,6 +135,8 @@ class Policy:
 
 # A relay waits for a short answer before it; then the asking machine's own engine is the faster way.
 _RELAY = Rule(name="relay", use=["local"], never="cloud", max_wait=10.0)
+# One that asks for slots does its waiting itself.
+_RELAY_AT_ONCE = Rule(name="relay", use=["local"], never="cloud", max_wait=0.0)
 
 
 def _above(rule: Rule) -> int | None:
@@ -181,6 +190,8 @@ class _Worker:
         weights = _ranked(chosen)
         candidates = tuple(self._candidate(each, weights, last=each.rank == chosen[-1].rank) for each in chosen)
         shared = len(weights) < len(chosen)
+        lines = [candidate.warm.line for candidate in candidates if candidate.warm.line]
+        pooled = len(set(lines)) < len(lines)
         skipped = tuple(self.skipped)
         why_local = self.forbidden.get("cloud", "")
         cloudy = any(candidate.target.locality == "cloud" for candidate in candidates)
@@ -199,14 +210,23 @@ class _Worker:
             local_only=why_local,
             max_cost=min(costs) if costs else None,
             budgets=budgets,
-            plans=None if refusal is not None or shared or (cloudy and (costs or budgets)) else {},
+            plans=None if refusal is not None or shared or pooled or (cloudy and (costs or budgets)) else {},
             fits=CLEARLY_OVER * min(contexts, default=1 << 60),
             clear=tuple((1 << at, c.target.id, _slots(c.target)) for at, c in enumerate(candidates)),
-            provider_limits=tuple((name, limit) for name, limit in providers.items() if limit is not None),
+            provider_limits=(
+                *((name, limit) for name, limit in providers.items() if limit is not None),
+                *(self._lent(candidates) if self.info.relayed else ()),
+            ),
             shared=shared,
+            pooled=pooled,
             bounds=self.bounds,
             refusal=refusal,
         )
+
+    def _lent(self, candidates: tuple[Candidate, ...]) -> Iterator[tuple[str, int]]:
+        """How many requests of other stations their providers take."""
+        lent = {c.target.provider: c.target.max_relayed for c in candidates}
+        return ((relayed_at(name), limit) for name, limit in lent.items() if limit is not None)
 
     def _forbidden(self) -> dict[Locality, str]:
         """Locality -> why it must not be used; from every rule that matches, and from the tag `private`."""
@@ -279,7 +299,13 @@ class _Worker:
         # A slot of one's own machine is worth waiting for; a cloud's limit only where nothing else is left.
         max_wait = wait if target.locality == "local" or last else 0.0
         warm = PlannedAttempt(
-            target=target, reason=reason, max_wait=max_wait, first_token=timeouts.first_token, rank=chosen.rank
+            target=target,
+            reason=reason,
+            max_wait=max_wait,
+            first_token=timeouts.first_token,
+            rank=chosen.rank,
+            relayed=self.info.relayed,
+            line=target.model if target.lends else "",
         )
         cold = msgspec.structs.replace(
             warm, reason=f"{reason}; the model must be loaded first", first_token=timeouts.first_token_cold

@@ -14,6 +14,9 @@ from gridtie.routing.snapshot import Snapshot
 class Lease(Protocol):
     """A slot, and money held against the budgets."""
 
+    @property
+    def target_id(self) -> str: ...
+
     def release(self) -> None:
         """Give both back; idempotent."""
         ...
@@ -30,6 +33,22 @@ class State(Protocol):
 
     async def wait(self, attempt: PlannedAttempt, deadline: float) -> Lease | None:
         """Queue for it until `deadline` (monotonic)."""
+        ...
+
+    def granted(self, attempt: PlannedAttempt) -> Lease:
+        """Take a slot that a member of the pool holds for us."""
+        ...
+
+    def full(self, target_id: str) -> None:
+        """A member of the pool has refused the request under way there for want of a slot."""
+        ...
+
+    def free(self, attempt: PlannedAttempt) -> bool:
+        """Whether it could begin now."""
+        ...
+
+    def measured(self, target_id: str, tokens: int, seconds: float, now: float) -> None:
+        """An answer of so many tokens took a target so long."""
         ...
 
     def lacked(self, budgets: Iterable[str]) -> None:

@@ -42,9 +42,21 @@ class Unanswered(Exception):
 
 async def get(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None, seconds: float) -> Answer:
     """GET, with so many seconds for all of it. Raises `Unanswered`."""
+    return await _within(seconds, url, headers, ca_file, None)
+
+
+async def post(url: str, body: bytes, seconds: float) -> Answer:
+    """POST JSON to an engine of this station, with so many seconds for all of it. Raises `Unanswered`."""
+    headers = (("content-type", "application/json"), ("content-length", str(len(body))))
+    return await _within(seconds, url, headers, None, body)
+
+
+async def _within(
+    seconds: float, url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None, body: bytes | None
+) -> Answer:
     try:
         async with asyncio.timeout(seconds):
-            return await _exchange(url, headers, ca_file)
+            return await _exchange(url, headers, ca_file, body)
     except TimeoutError as error:
         raise Unanswered(f"no answer within {seconds:g} s", certain=False) from error
     except ssl.SSLCertVerificationError as error:
@@ -55,15 +67,16 @@ async def get(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | Non
         raise Unanswered(f"its address cannot be used: {error}", certain=True) from error
 
 
-async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None) -> Answer:
+async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str | None, body: bytes | None) -> Answer:
     parts = urlsplit(url)
     context = tls.context(ca_file) if parts.scheme == "https" else None
     port = parts.port or (443 if context else 80)
     reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
     try:
-        lines = [f"GET {parts.path or '/'} HTTP/1.0", f"host: {parts.netloc}", "accept: application/json"]
+        verb = "GET" if body is None else "POST"
+        lines = [f"{verb} {parts.path or '/'} HTTP/1.0", f"host: {parts.netloc}", "accept: application/json"]
         lines += [f"{name}: {value}" for name, value in headers]
-        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
         return await _read(reader)
     finally:
         # No farewell: a probe that was given up must not wait for its peer.

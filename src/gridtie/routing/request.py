@@ -32,8 +32,8 @@ from gridtie.routing import larger_context
 from gridtie.routing.attempt import COUNTED_BYTES, Attempt
 from gridtie.routing.held_bytes import Holding
 from gridtie.routing.outcome import Outcome, telling
-from gridtie.routing.plan import Refusal
-from gridtie.routing.ports import Client
+from gridtie.routing.plan import PlannedAttempt, Refusal
+from gridtie.routing.ports import Client, Lease
 from gridtie.routing.refusals import ALL_BUSY, INTERNAL, OVERLOADED, paused
 from gridtie.routing.retry import Retrying, least_wait
 
@@ -52,6 +52,9 @@ HELD_BYTES = 256 * 1024
 # Seconds without content after which a stream gets its status and a comment, and again as often. Many clients
 # and proxies give up on a silent connection after 30 or 60.
 SIGN_OF_LIFE = 10.0
+
+# A member of the pool that has no slot sends a request to the others so often at most; then it is a failure like any.
+TURNED_AWAY = 4
 
 # Failures that are the client's own, or meant for it: no other target is asked.
 _FINAL = frozenset({Failed.INVALID, Failed.POLICY})
@@ -87,6 +90,11 @@ class Request:
     _held_bytes = 0
     # From the first failure on, where targets may be asked again.
     _retrying: Retrying | None = None
+    # Of a relayed one: the slot that is held for it.
+    held: Lease | None = None
+    # Lines of the pool in which it has stood in vain, and how often a member had no slot for it after all.
+    _lines: frozenset[str] = frozenset()
+    _turned_away = 0
     # Where the rest of a stream goes; set by the commit.
     _write: Callable[[bytes], None]
 
@@ -124,6 +132,14 @@ class Request:
                 self.abandon(self.outcome.plan.refusal)
         except Exception as error:
             self.fault(error)
+
+    def start_with(self, held: Lease) -> None:
+        """The same with a slot that is held for it; given back where it is of no use."""
+        self.held = held
+        self.start()
+        if self.held is not None:
+            self.held.release()
+            self.held = None
 
     def cancel(self) -> None:
         """The client has gone: upstream is stopped at once. Idempotent."""
@@ -207,6 +223,8 @@ class Request:
             if self._next and (self._spent() or self._pauses()):
                 break
             self._next += 1
+            if planned.line and self._done_with(planned):
+                continue
             self._attempt = attempt = Attempt(self, planned)
             self.phase = TRYING
             if attempt.start():
@@ -214,6 +232,57 @@ class Request:
         self.phase = WALKING
         if not self._pauses():
             self._give_up()
+
+    # -- members of a pool -------------------------------------------------------------------------------------------
+
+    def _done_with(self, planned: PlannedAttempt) -> bool:
+        """Whether a member of the pool need not be asked: its line was stood in vain, or it has failed here."""
+        return planned.line in self._lines or any(
+            each.target == planned.target.id and each.outcome not in ("skipped", "stale") for each in self.outcome.tries
+        )
+
+    def alike(self, planned: PlannedAttempt) -> list[PlannedAttempt]:
+        """The members of the pool that a request waits at together with one of them."""
+        attempts = self.outcome.plan.attempts
+        return [each for each in attempts if each.line == planned.line and not self._done_with(each)]
+
+    def patience(self, planned: PlannedAttempt) -> float:
+        """Seconds to stand in line for a member: none where something else of ours could begin now."""
+        others = (each for each in self.outcome.plan.attempts if not each.line and each.target.locality == "local")
+        if any(self.runner.state.free(each) for each in others):
+            return 0.0
+        return max(0.0, min(planned.max_wait, self.end - monotonic()))
+
+    def _stand_elsewhere(self, failed: PlannedAttempt) -> bool:
+        """A member has failed: on to those that are as good, whether they were full before or not asked yet."""
+        others = self.alike(failed)
+        if not others or self._spent() or failed.line in self._lines:
+            return False
+        self._attempt = again = Attempt(self, others[0])
+        self.phase = TRYING
+        again.stand()
+        return True
+
+    def stood_in_vain(self, planned: PlannedAttempt) -> None:
+        """No member had a slot."""
+        self._lines |= {planned.line}
+        self.advance()
+
+    def attempt_turned_away(self) -> bool:
+        """A member has no slot, and has not begun: the first of all that has one gets it. False: that is a failure."""
+        attempt, outcome = self._attempt, self.outcome
+        if attempt is None or self._turned_away >= TURNED_AWAY:
+            return False
+        self._turned_away += 1
+        self.runner.state.full(attempt.target.id)
+        attempt.note("skipped", "every slot of it is taken")
+        attempt.close()
+        attempt.release()
+        outcome.attempts -= 1
+        outcome.planned, outcome.target = None, None
+        self._attempt = again = Attempt(self, attempt.planned)
+        again.stand()
+        return True
 
     def _spent(self) -> bool:
         return self.outcome.attempts >= self._routing.limits.attempts or monotonic() >= self.end
@@ -345,7 +414,8 @@ class Request:
         self._held, self._held_bytes = None, 0
         outcome.planned, outcome.target, outcome.usage, outcome.frames, outcome.first_token = None, None, None, 0, None
         self.phase = WALKING
-        self.advance()
+        if not (attempt.planned.line and self._stand_elsewhere(attempt.planned)):
+            self.advance()
 
     def _note_for_later(self, attempt: Attempt, failure: Failure) -> None:
         """Where asking the same target again may help, and somebody wants that."""
@@ -381,6 +451,8 @@ class Request:
             return
         attempt.note("ok")
         self.runner.state.succeeded(attempt.target.id)
+        if attempt.target.lends:
+            attempt.measure()
         if self._session:
             self._stay()
         self.phase = OVER

@@ -15,7 +15,7 @@ from gridtie.routing.held_bytes import HeldBytes
 from gridtie.routing.outcome import Outcome, Trace
 from gridtie.routing.plan import PlannedAttempt, RequestInfo
 from gridtie.routing.policy import Policy
-from gridtie.routing.ports import Client, State
+from gridtie.routing.ports import Client, Lease, State
 from gridtie.routing.request import Request
 from gridtie.routing.sessions import digest
 from gridtie.upstream.connection_pool import ConnectionPool
@@ -53,6 +53,7 @@ class Runner:
         self._pool = pool
         self._proxies = proxies
         self._endpoints: dict[str, tuple[Target, Endpoint]] = {}
+        self._desks: dict[str, tuple[Target, Endpoint]] = {}
 
     def run(
         self,
@@ -62,15 +63,22 @@ class Runner:
         routing: Routing,
         client: Client,
         trace: Trace | None = None,
+        held: Lease | None = None,
     ) -> Request:
-        """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken."""
+        """Decide, reserve and send, without an `await` in between: what was decided by still holds when it is taken.
+
+        `held`: the slot that another station's router was given for it.
+        """
         now = monotonic()
         session = digest(info, facts) if policy.twins else b""
         plan = decide(info, policy, self.state.snapshot(now, session))
         if plan.lacking:
             self.state.lacked(plan.lacking)
         request = Request(self, Outcome(info, plan, time(), now, trace), facts, routing, client, session)
-        request.start()
+        if held is None:
+            request.start()
+        else:
+            request.start_with(held)
         return request
 
     def under_way(self) -> list[Request]:
@@ -88,3 +96,14 @@ class Runner:
         endpoint = Endpoint(self._pool, target.base_url, target.headers, ca_file=target.ca_file, proxy=proxy)
         self._endpoints[target.id] = (target, endpoint)
         return endpoint
+
+    def desk(self, target: Target) -> Endpoint:
+        """Where a member of the pool is asked about itself: its router's own paths."""
+        found = self._desks.get(target.id)
+        if found is None or found[0] is not target:
+            base_url = target.base_url.removesuffix("/v1")
+            found = self._desks[target.id] = (
+                target,
+                Endpoint(self._pool, base_url, target.headers, ca_file=target.ca_file),
+            )
+        return found[1]

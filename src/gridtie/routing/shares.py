@@ -39,6 +39,10 @@ def drawn(candidates: Sequence[S], lot: str) -> list[S]:
 
 def _place(each: Sharing, lot: str) -> float:
     """An exponential variable of this rate: the least of several is each one's by its part of the sum of rates."""
-    digest = blake2b(f"{lot} {each.target.id}".encode("utf-8", "replace"), digest_size=_BYTES).digest()
-    uniform = (int.from_bytes(digest) + 0.5) / (1 << 8 * _BYTES)
-    return -log(uniform) / each.weight
+    return -log(uniform(lot, each.target)) / each.weight
+
+
+def uniform(lot: str, target: Target) -> float:
+    """A number between 0 and 1 that this lot draws for a target."""
+    digest = blake2b(f"{lot} {target.id}".encode("utf-8", "replace"), digest_size=_BYTES).digest()
+    return (int.from_bytes(digest) + 0.5) / (1 << 8 * _BYTES)

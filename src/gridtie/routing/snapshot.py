@@ -21,6 +21,12 @@ class TargetState(msgspec.Struct):
     running: int | None = None
     queued: int = 0
     cache_used: float | None = None
+    # Of a member of the pool: how many of our requests it could have, by its last word; None: it does not say.
+    offered: int | None = None
+    # Tokens and seconds of its latest answers, older ones counting less, and when the last of them came (monotonic).
+    tokens: float = 0.0
+    seconds: float = 0.0
+    measured_at: float = 0.0
     # False: a probe found that the engine does not answer. Never probed counts as ready.
     ready: bool = True
     # Monotonic seconds until which a failing target is left alone; 0: it is fine.
@@ -31,12 +37,18 @@ class TargetState(msgspec.Struct):
     paused_by: Literal["limited", "misconfigured", "failing"] = "failing"
 
 
+def relayed_at(provider: str) -> str:
+    """Under which name a provider's requests of other stations are counted. No provider's: those have no slash."""
+    return f"{provider}/relayed"
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Everything at one instant: `decide` is a pure function of a request, the rules and this."""
 
     now: float
     states: Mapping[str, TargetState]
-    # Requests in flight per provider: what `max_in_flight` of a provider is held against.
+    # Requests in flight per provider: what `max_in_flight` of a provider is held against; and those of other stations
+    # under the name that `relayed_at` gives them.
     provider_in_flight: Mapping[str, int] = {}
     # Budget name -> US dollars left in its current period, reservations already taken off.
     budget_left: Mapping[str, float] = {}

@@ -7,18 +7,28 @@ happen without an `await` between them: nothing that a decision rested on can ch
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import monotonic
 
 from gridtie.config.schema import Budget
 from gridtie.dialects.types import Failed, Failure
+from gridtie.providers.relay import Offer
 from gridtie.providers.target import Target
 from gridtie.providers.vllm import Load
 from gridtie.routing import breaker
 from gridtie.routing.plan import PlannedAttempt
 from gridtie.routing.sessions import Sessions
-from gridtie.routing.snapshot import Snapshot, TargetState
+from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at
+
+_UNSEEN = TargetState()
+
+# An engine without a limit of its own is offered with this one.
+MOST_OFFERED = 1000
+
+# What of its answers before counts in a target's speed when another one comes: about the last ten do.
+_OLDER = 0.9
 
 # Budget -> US dollars that the ledger has counted in its current period.
 Spent = Callable[[Budget], float]
@@ -32,6 +42,11 @@ class Lease:
     def __init__(self, state: State, attempt: PlannedAttempt) -> None:
         self._state: State | None = state
         self._attempt = attempt
+
+    @property
+    def target_id(self) -> str:
+        """Whose slot it is."""
+        return self._attempt.target.id
 
     def release(self) -> None:
         """Give slot and reserved money back; calling it again does nothing.
@@ -97,6 +112,7 @@ class State:
     def _forget(self, state: TargetState) -> None:
         state.loaded, state.ready, state.retry_at, state.failures, state.last_error = None, True, 0.0, 0, ""
         state.context, state.running, state.queued, state.cache_used = None, None, 0, None
+        state.offered, state.tokens, state.seconds = None, 0.0, 0.0
 
     def snapshot(self, now: float, session: bytes = b"") -> Snapshot:
         """The state at `now` (monotonic seconds), for a request of `session`. A view: valid until the next `await`."""
@@ -115,9 +131,28 @@ class State:
         state = self._states.get(attempt.target.id)
         if state is None:
             state = self._states[attempt.target.id] = TargetState()
-        if state.waiting or not self._free(attempt.target, state) or not self._affordable(attempt):
+        if state.waiting or not self._free(attempt.target, state, attempt) or not self._affordable(attempt):
             return None
         return self._take(attempt, state)
+
+    def granted(self, attempt: PlannedAttempt) -> Lease:
+        """Take a slot that a member of the pool holds for us: it knows better than we do that there is one."""
+        state = self._states.setdefault(attempt.target.id, TargetState())
+        lease = self._take(attempt, state)
+        if state.offered is not None:
+            state.offered = max(state.offered, state.in_flight)
+        return lease
+
+    def full(self, target_id: str) -> None:
+        """A member of the pool has refused the request under way there for want of a slot."""
+        state = self._states.get(target_id)
+        if state is not None:
+            state.offered = max(0, state.in_flight - 1)
+
+    def free(self, attempt: PlannedAttempt) -> bool:
+        """Whether it could begin now."""
+        state = self._states.get(attempt.target.id, _UNSEEN)
+        return state.ready and not state.waiting and self._free(attempt.target, state, attempt)
 
     async def wait(self, attempt: PlannedAttempt, deadline: float) -> Lease | None:
         """A slot in order of arrival; None when `deadline` (monotonic seconds) passes or the money is gone."""
@@ -144,25 +179,42 @@ class State:
         finally:
             timer.cancel()
 
-    def _free(self, target: Target, state: TargetState) -> bool:
-        if target.slots is not None and state.in_flight >= target.slots:
+    def _free(self, target: Target, state: TargetState, attempt: PlannedAttempt) -> bool:
+        slots = target.slots if state.offered is None else state.offered
+        if slots is not None and state.in_flight >= slots:
             return False
         limit = target.provider_slots
-        return limit is None or self._provider_in_flight.get(target.provider, 0) < limit
+        if limit is not None and self._provider_in_flight.get(target.provider, 0) >= limit:
+            return False
+        return not attempt.relayed or self._lent(target) > 0
+
+    def _lent(self, target: Target) -> float:
+        """How many more requests of other stations its provider takes."""
+        if target.max_relayed is None:
+            return math.inf
+        return target.max_relayed - self._provider_in_flight.get(relayed_at(target.provider), 0)
 
     def _take(self, attempt: PlannedAttempt, state: TargetState) -> Lease:
         provider = attempt.target.provider
         state.in_flight += 1
         self._provider_in_flight[provider] = self._provider_in_flight.get(provider, 0) + 1
+        if attempt.relayed:
+            self._count_relayed(provider, 1)
         for budget in attempt.budgets:
             self._reserved[budget] = self._reserved.get(budget, 0.0) + attempt.reserve_usd
         return Lease(self, attempt)
+
+    def _count_relayed(self, provider: str, more: int) -> None:
+        name = relayed_at(provider)
+        self._provider_in_flight[name] = self._provider_in_flight.get(name, 0) + more
 
     def _give_back(self, attempt: PlannedAttempt) -> None:
         provider, target_id = attempt.target.provider, attempt.target.id
         state = self._states[target_id]
         state.in_flight -= 1
         self._provider_in_flight[provider] -= 1
+        if attempt.relayed:
+            self._count_relayed(provider, -1)
         for budget in attempt.budgets:
             left = self._reserved[budget] - attempt.reserve_usd
             # Sums of floats do not come back to zero exactly.
@@ -182,7 +234,7 @@ class State:
             state = self._states[attempt.target.id]
             if waiter.granted.done():  # cancelled, and not yet woken to leave by itself
                 state.waiting -= 1
-            elif self._free(self._targets.get(attempt.target.id, attempt.target), state):
+            elif self._free(self._targets.get(attempt.target.id, attempt.target), state, attempt):
                 state.waiting -= 1
                 affordable = self._affordable(attempt)
                 waiter.granted.set_result(self._take(attempt, state) if affordable else None)
@@ -273,6 +325,8 @@ class State:
             return
         if ready and not state.ready:
             state.failures, state.retry_at = 0, 0.0
+            # Another process, if not another machine: how fast it is has to be seen anew.
+            state.tokens, state.seconds = 0.0, 0.0
         if ready != state.ready or not ready:
             state.last_error = why
         state.ready = ready
@@ -298,6 +352,29 @@ class State:
             state.running, state.queued, state.cache_used = None, 0, None
         else:
             state.running, state.queued, state.cache_used = load.running, load.waiting, load.cache
+
+    def set_offer(self, target_id: str, free: int | None) -> None:
+        """How many more of our requests a member of the pool could begin now; None: it does not say."""
+        state = self._states.get(target_id)
+        if state is not None:
+            state.offered = None if free is None else state.in_flight + free
+
+    def measured(self, target_id: str, tokens: int, seconds: float, now: float) -> None:
+        """An answer of so many tokens took a target so long, from the request on."""
+        state = self._states.get(target_id)
+        if state is not None:
+            state.tokens = _OLDER * state.tokens + tokens
+            state.seconds = _OLDER * state.seconds + seconds
+            state.measured_at = now
+
+    def offer(self, target: Target) -> Offer:
+        """What of a target of ours other stations' routers could have now."""
+        state = self._states.get(target.id, _UNSEEN)
+        free = math.inf if target.slots is None else target.slots - state.in_flight
+        if target.provider_slots is not None:
+            free = min(free, target.provider_slots - self._provider_in_flight.get(target.provider, 0))
+        free = min(free, self._lent(target), MOST_OFFERED)
+        return Offer(free=0 if state.waiting else max(0, int(free)), ready=state.ready, loaded=state.loaded)
 
     def in_flight(self, target_id: str) -> int:
         """Requests at a target right now."""

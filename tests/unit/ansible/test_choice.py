@@ -54,6 +54,32 @@ def vllm(wanted: dict[str, Any], stored: Any, reach: Any, cards: list[str]) -> d
     return choose(wanted, stored, reach, cards, PLAIN, cards)
 
 
+def test_vllm_router_stands_before_the_pool_and_stays_where_it_was_asked_for() -> None:
+    found = choose({**asked(engine="vllm_router"), "pool": ["gpu-1", "gpu-2"]}, {}, EVERYTHING)
+
+    assert chosen(found) == ("vllm_router", "container", "packages")
+    assert found["why"] == "gridtie_engine is vllm_router, in front of gpu-1, gpu-2"
+    kept = choose({**asked(), "pool": ["gpu-1"]}, {"kind": "vllm_router", "mode": "container"}, NOWHERE)
+    assert (kept["engine"], kept["kept"]) == ("vllm_router", True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reach", "said"),
+    [
+        ({**asked(engine="vllm_router"), "pool": []}, EVERYTHING, "gridtie_pool names nobody that it could ask"),
+        ({**asked(engine="vllm_router", mode="native"), "pool": ["a"]}, EVERYTHING, "runs in a container only"),
+        (
+            {**asked(engine="vllm_router"), "pool": ["a"]},
+            {**EVERYTHING, "pypi": GONE},
+            "no answer from the Python package index",
+        ),
+    ],
+)
+def test_vllm_router_that_cannot_be_is_told_before_anything_is_changed(wanted: Any, reach: Any, said: str) -> None:
+    with pytest.raises(Unmet, match=said):
+        choose(wanted, {}, reach)
+
+
 @pytest.mark.parametrize(("cards", "source"), [([], "packages"), (CARDS, "release")])
 def test_vllm_is_upstreams_image_where_there_is_a_card_for_it(cards: list[str], source: str) -> None:
     assert chosen(vllm(asked(engine="vllm"), {}, EVERYTHING, cards)) == ("vllm", "container", source)

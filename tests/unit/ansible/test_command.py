@@ -27,6 +27,22 @@ def test_a_failure_carries_the_end_of_the_output_without_credentials() -> None:
     assert caught.value.output == "Looking in https://***@index.example/simple"
 
 
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))", True),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown authority", True),
+        ("Certificate verification failed: The certificate is NOT trusted.", True),
+        ("No matching distribution found for xllamacpp", False),
+    ],
+)
+def test_where_an_authority_is_not_trusted_the_setting_that_names_it_is_told(output: str, told: bool) -> None:
+    with pytest.raises(CommandError) as caught:
+        follow(["sh", "-c", f'echo "{output}"; exit 1'], what="building the image", limit_s=10)
+
+    assert ("gridtie_ca_bundle" in str(caught.value)) is told
+
+
 def test_a_program_that_takes_too_long_is_stopped_with_all_that_it_started(tmp_path: Path) -> None:
     script = f"sleep 60 & echo $! > {tmp_path}/pid; wait"
 

@@ -172,3 +172,13 @@ def test_the_router_is_told_the_file_with_the_databases_url_and_never_the_url() 
     assert shared == {"environment": {"GRIDTIE_DATABASE_FILE": "/etc/gridtie/secrets/database"}}
     assert both["environment"] == {**shared["environment"], "GRIDTIE_TLS_LISTEN": "0.0.0.0:8443"}
     assert alone["environment"] == {"GRIDTIE_TLS_LISTEN": "0.0.0.0:8443"}
+
+
+def test_vllm_router_sees_whom_it_asks_and_nothing_else_of_the_configuration() -> None:
+    overlay = yaml.safe_load((COMPOSE / "engine.vllm_router.yaml").read_text())["services"]["engine"]
+
+    assert [(mount["source"], mount["read_only"]) for mount in overlay["volumes"]] == [
+        ("${GRIDTIE_CONFIG_DIR:?}/vllm-router", True)
+    ]
+    assert "ports" not in overlay
+    assert overlay["networks"] == ["engine", "default"]

@@ -36,7 +36,10 @@ TREE = {
     "compose/images/service/Dockerfile": b"FROM x\n",
     "compose/images/service/embedded.json": (ROOT / "compose/images/service/embedded.json").read_bytes(),
     "compose/images/vllm/Dockerfile": b"FROM x\n",
+    "compose/images/vllm-router/Dockerfile": b"FROM x\n",
+    "compose/images/vllm-router/gridtie_vllm_router/servers.py": b"",
     "requirements/router.lock": b"a==1\n",
+    "requirements/vllm_router.lock": b"c==1\n",
     "requirements/vllm.lock": b"b==1\n",
     "requirements/router-traces.lock": b"b==2\n",
     "src/gridtie/__init__.py": b"",
@@ -46,7 +49,7 @@ TREE = {
     "src/gridtie/host/version.py": b'__version__ = "1.1.0"',
     "src/gridtie/demo/way.py": b"",
 }
-NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "router", "service")
+NAMES = ("engine-embedded", "engine-ollama", "engine-vllm", "engine-vllm_router", "router", "service")
 DEBIAN = {"system": "debian", "architecture": "x86_64"}
 
 
@@ -69,6 +72,8 @@ def tags(tree: dict[str, bytes]) -> dict[str, str]:
         ("compose/images/engine/ollama/go.mod", {"engine-ollama"}),
         ("requirements/router.lock", {"router", "service"}),
         ("requirements/vllm.lock", {"engine-vllm"}),
+        ("requirements/vllm_router.lock", {"engine-vllm_router"}),
+        ("compose/images/vllm-router/gridtie_vllm_router/servers.py", {"engine-vllm_router"}),
         ("compose/images/vllm/Dockerfile", {"engine-vllm"}),
         # Of a router that sends traces alone.
         ("requirements/router-traces.lock", set()),

@@ -322,6 +322,20 @@ def test_a_server_that_has_yet_to_learn_a_key_is_known(tmp_path: Path) -> None:
     assert new == ["new"]
 
 
+def test_a_pool_that_is_asked_as_one_knows_this_station_by_one_key(tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    known = gridtie_keys.new_key()
+    (tmp_path / "secrets/pool-known").write_text(known + "\n")
+    (tmp_path / "secrets/pool-other").write_text(gridtie_keys.new_key() + "\n")
+    pool = ["known", "other", "new"]
+    given = {"config_dir": str(tmp_path), "pool": pool, "pool_since": "", "group": "root", "pool_shared": True}
+
+    _, digests, new = _pool_keys(given, True)
+
+    assert digests == dict.fromkeys(pool, gridtie_keys.digest(known))
+    assert new == ["other", "new"]
+
+
 def test_limits_that_were_set_by_hand_stay_and_an_end_goes_with_its_key() -> None:
     first, keys = gridtie_keys.with_people(EMPTY, [person()], {}, NOW)
     by_hand = {"limits": {"requests_per_minute": 9}, "expires": "2099-01-01T00:00:00Z"}

@@ -41,6 +41,29 @@ def test_a_member_that_nobody_knows_is_told_unless_it_is_yet_to_come() -> None:
     assert team.unknown(["gpu"], {"gpu": {}}, {"pool": [MEMBER]}, []) == []
 
 
+def served(name: str, *models: dict[str, Any]) -> dict[str, Any]:
+    return {**MEMBER, "name": name, "url": f"https://{name}:8443", "models": list(models)}
+
+
+def test_what_all_members_serve_is_what_vllm_router_is_asked_for() -> None:
+    small = {"name": "m", "context": 4096, "parallel": 8, "capabilities": ["chat", "json"], "file": "vllm/m"}
+    large = {**small, "context": 8192, "parallel": 16, "capabilities": ["chat", "tools"], "digest": "sha256:a"}
+    other = {**small, "name": "of one alone"}
+
+    (found,) = team.served_by_all([served("a", small, other), served("b", large)], "http://engine:8000")
+
+    assert (found["name"], found["url"], found["dialect"]) == ("m", "http://engine:8000", "openai")
+    assert (found["context"], found["parallel"], found["capabilities"]) == (4096, 24, ["chat"])
+    assert (found["why"], found["predicted_bytes"]) == ("served by a, b", None)
+    assert "file" not in found
+    assert team.served_by_all([served("a", small), served("b", other)], "") == []
+    assert team.served_by_all([], "") == []
+
+
+def test_vllm_router_is_told_each_server_with_who_vouches_for_it() -> None:
+    assert team.balanced([served("a")]) == [{"name": "a", "url": "https://a:8443", "ca_file": "pool-a.pem"}]
+
+
 @pytest.mark.parametrize(
     ("wanted", "sizes"),
     [("", ["1", "25%"]), (3, ["3"]), ("2, 50%", ["2", "50%"]), ([1, "100%"], ["1", "100%"])],

@@ -51,11 +51,28 @@ def test_an_adopted_ollama_is_never_upgraded_whatever_is_pinned() -> None:
     assert "never upgraded from here" in found["why"]
 
 
-def test_vllm_is_left_to_make_site_and_told_the_way_back() -> None:
-    found = plan(station(kind="vllm", mode="container"), {**CHOICE, "engine": "vllm"}, NEW, "")
+VLLM = {"kind": "vllm", "mode": "container", "image": "docker.io/vllm/vllm-openai@sha256:aa"}
+VLLM_CHOICE = {**CHOICE, "engine": "vllm", "mode": "container"}
 
-    assert not found["needed"]
-    assert "comes back where that is pinned again" in found["why"]
+
+def test_vllm_is_upgraded_without_a_measurement_since_it_tells_no_time() -> None:
+    found = plan(station(**VLLM), VLLM_CHOICE, NEW, OLD)
+
+    assert (found["needed"], found["measure"]) == (True, False)
+    assert found["before"]["image"] == VLLM["image"]
+    assert found["why"] == f"vLLM {OLD} runs, {NEW} is pinned"
+
+
+@pytest.mark.parametrize(("pinned", "needed"), [(VLLM["image"], False), ("", False), ("elsewhere@sha256:bb", True)])
+def test_the_same_version_in_another_image_is_an_upgrade(pinned: str, needed: bool) -> None:
+    assert plan(station(**VLLM), VLLM_CHOICE, OLD, OLD, pinned_image=pinned)["needed"] is needed
+
+
+def test_an_upgrade_of_vllm_that_was_killed_goes_on_without_a_measurement() -> None:
+    killed = {**station(NEW, **VLLM), "upgrade": {"before": station(**VLLM)["engine"], "speed": {}}}
+    found = plan(killed, VLLM_CHOICE, NEW, OLD)
+
+    assert (found["needed"], found["measure"], found["before"]["version"]) == (True, False, OLD)
 
 
 def test_the_embedded_engine_is_left_to_make_site() -> None:

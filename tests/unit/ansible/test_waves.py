@@ -25,7 +25,10 @@ PREFLIGHT: list[dict[str, Any]] = [
     {
         "name": "Hand on",
         "ansible.builtin.set_fact": {
-            "gridtie_station": {"engine": {"kind": "ollama", "version": "1"}, "models": [{"name": "small"}]},
+            "gridtie_station": {
+                "engine": {"kind": "{{ kind | default('ollama') }}", "version": "1"},
+                "models": [{"name": "small"}],
+            },
             "gridtie_resolved_choice": {"engine": "ollama"},
         },
     },
@@ -81,12 +84,17 @@ ROLES: dict[str, dict[str, list[dict[str, Any]]]] = {
     "models": {"choose": CHOICE, "main": []},
     "router": {"main": [], "neighbours": [{"name": "Meet", "ansible.builtin.debug": {"msg": "met"}}]},
     "doctor": {"main": []},
-    "engine_ollama": {
-        "upgrade_plan": PLAN,
-        "upgrade": [],
-        "main": SWITCH,
-        "upgrade_verify": VERIFY,
-        "rollback": ROLLBACK,
+    **{
+        f"engine_{engine}": {
+            "upgrade_plan": PLAN,
+            "upgrade": [
+                {"name": "Begin", "ansible.builtin.assert": {"that": f"kind | default('ollama') == '{engine}'"}}
+            ],
+            "main": SWITCH,
+            "upgrade_verify": VERIFY,
+            "rollback": ROLLBACK,
+        }
+        for engine in ("ollama", "vllm")
     },
 }
 
@@ -215,6 +223,12 @@ def test_more_failures_are_borne_where_that_was_asked_for(fleet: Fleet) -> None:
     fleet.play("upgrade.yml", behaviour, gridtie_serial="1,2", gridtie_max_fail_percentage=50)
 
     assert fleet.outcomes == {"h1": "upgraded", "h2": "rolled back", "h3": "upgraded", "h4": "upgraded"}
+
+
+def test_each_host_is_upgraded_by_the_role_of_its_own_engine(fleet: Fleet) -> None:
+    fleet.play("upgrade.yml", {"h1": "fine", "h2": "broken"}, kind="vllm")
+
+    assert fleet.outcomes == {"h1": "upgraded", "h2": "rolled back"}
 
 
 def test_where_nothing_needs_an_upgrade_the_run_succeeds(fleet: Fleet) -> None:

@@ -225,6 +225,8 @@ MEANINGS = [
     ("providers/x", {"type": "pool", "locality": "cloud"}, "a pool is local by nature"),
     ("providers/station/private", True, "only a provider of type pool has private"),
     ("providers/openai/prefer", "always", "only a provider of type pool has prefer"),
+    ("providers/openai/max_relayed", 1, "only a provider of type station has max_relayed"),
+    ("providers/station/max_relayed", -1, "found -1, wanted 0 or more (requests; 0: none of other stations)"),
 ]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from standins.authority import make_authority
 from standins.router import Answered, Station, chat, run
-from standins.scripted import Behaviour, Upstream, answer, stream, whole
+from standins.scripted import Behaviour, Turn, Upstream, answer, stream, whole
 
 RELAY_KEY = "gt-" + "r" * 43
 RULES = """
@@ -232,5 +232,93 @@ def test_a_router_of_another_version_may_send_headers_that_are_not_known_here(tm
             newer = {"x-gridtie-affinity": "session-1"}
             assert (await there.ask(chat(), key=RELAY_KEY, headers=newer)).status == 200
             assert (await there.ask(chat(), headers=newer)).status == 400
+
+    run(work)
+
+
+def test_a_station_that_is_drained_serves_its_own_people_and_sends_other_routers_elsewhere(
+    tmp_path: Path, authority: Path
+) -> None:
+    async def work() -> None:
+        async with Upstream(BIG) as big, server(tmp_path, authority, big.url.removesuffix("/v1")) as there:
+            engine = big.url.removesuffix("/v1")
+
+            async def drained(draining: bool) -> tuple[bool, int, int]:
+                provision(tmp_path, [model("big", engine, 70.0)], [], hosts=there_hosts, draining=draining)
+                await there.router.settings.reload()
+                told = (await there.ask(path="/health", key=None)).json["reasons"]
+                ready = (await there.ask(path="/readyz", key=None)).json["reasons"]
+                return (
+                    "it takes no requests of other stations now" in set(told) - set(ready),
+                    (await there.ask(chat(), key=RELAY_KEY)).status,
+                    (await there.ask(chat())).status,
+                )
+
+            there_hosts = [f"localhost:{there.router.tls_port}"]
+            assert await drained(False) == (False, 200, 200)
+            assert await drained(True) == (True, 503, 200)
+            refused = await there.ask(path="/v1/models", key=RELAY_KEY)
+            assert (refused.status, refused.error["code"]) == (503, "draining")
+            assert await drained(False) == (False, 200, 200)
+
+    run(work)
+
+
+def test_the_pool_asks_its_own_engine_while_a_member_is_drained(tmp_path: Path, authority: Path) -> None:
+    async def work() -> None:
+        async with (
+            Upstream(BIG) as big,
+            Upstream(SMALL) as small,
+            server(tmp_path / "server", authority, big.url.removesuffix("/v1")) as there,
+            workstation(tmp_path / "laptop", authority, small.url.removesuffix("/v1"), there.router.tls_port) as here,
+        ):
+            engine, hosts = big.url.removesuffix("/v1"), [f"localhost:{there.router.tls_port}"]
+            provision(tmp_path / "server", [model("big", engine, 70.0)], [], hosts=hosts, draining=True)
+            await there.router.settings.reload()
+
+            assert said(await here.ask(chat())) == "from the laptop"
+            assert big.turns == []
+
+    run(work)
+
+
+def test_vllms_tokens_of_a_prompt_are_told_to_other_stations_and_to_nobody_else(
+    tmp_path: Path, authority: Path
+) -> None:
+    async def tokens(turn: Turn) -> None:
+        body = json.dumps({"token_ids": [1, 2, 3], "for": turn.json["model"]}).encode()
+        await turn.send(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    async def work() -> None:
+        path = "/v1/chat/completions/render"
+        async with Upstream(tokens) as engine, server(tmp_path, authority, engine.url.removesuffix("/v1")) as there:
+            elsewhere = await there.ask({**chat(), "model": "big"}, path=path, key=RELAY_KEY)
+            assert (elsewhere.status, elsewhere.error["code"]) == (404, "model_not_found")
+
+            models, hosts = [model("big", engine.url.removesuffix("/v1"), 70.0)], [f"localhost:{there.router.tls_port}"]
+            provision(tmp_path, models, [], hosts=hosts, engine={"kind": "vllm", "mode": "container"})
+            await there.router.settings.reload()
+            told = await there.ask({**chat(), "model": "big"}, path=path, key=RELAY_KEY)
+            assert (told.status, told.json) == (200, {"token_ids": [1, 2, 3], "for": "big"})
+            assert [turn.line for turn in engine.turns] == [f"POST {path} HTTP/1.0"]
+
+            assert (await there.ask({**chat(), "model": "big"}, path=path)).status == 403
+            assert (await there.ask({**chat(), "model": "coder"}, path=path, key=RELAY_KEY)).status == 404
+            assert (await there.ask(b"[", path=path, key=RELAY_KEY)).status == 400
+            # It takes no place in the ledger.
+            assert (await there.ask(path="/gridtie/usage")).json["relayed"]["requests"] == 0
+
+    run(work)
+
+
+def test_a_vllm_that_cannot_be_reached_renders_nothing(tmp_path: Path, authority: Path) -> None:
+    async def work() -> None:
+        async with server(tmp_path, authority, "http://127.0.0.1:9") as there:
+            provision(
+                tmp_path, [model("big", "http://127.0.0.1:9", 1.0)], [], engine={"kind": "vllm", "mode": "native"}
+            )
+            await there.router.settings.reload()
+            asked = await there.ask({**chat(), "model": "big"}, path="/v1/completions/render", key=RELAY_KEY)
+            assert (asked.status, asked.error["code"]) == (503, "engine_unreachable")
 
     run(work)

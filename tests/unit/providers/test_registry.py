@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gridtie.config.problems import ConfigError
 from gridtie.config.schema import Provider
+from gridtie.config.station import Member
 from gridtie.dialects.types import Usage
 from gridtie.providers.cloud import limit_field
 from gridtie.providers.registry import Targets
@@ -88,6 +89,18 @@ def test_vllm_is_asked_for_its_listing_which_has_the_context() -> None:
     target = house.targets(facts=facts).by_id[SMALL]
 
     assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/v1/models")
+
+
+def test_vllm_router_is_asked_by_the_key_that_its_servers_know_and_for_whether_any_is_well() -> None:
+    facts = house.station(small={"dialect": "openai", "url": "http://engine:8000"})
+    member = Member(name="gpu", url="https://gpu:8443", key_file="secrets/pool-gpu", ca_file="ca.pem", models=[])
+    facts = replace(facts, engine=replace(facts.engine, kind="vllm_router"), pool=[member])
+
+    target = house.targets(facts=facts).by_id[SMALL]
+
+    assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/readiness")
+    assert target.headers == (("authorization", "Bearer sk-test"),)
+    assert target.own
 
 
 def test_a_cloud_target_carries_its_key_and_is_never_probed() -> None:

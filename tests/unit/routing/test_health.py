@@ -30,6 +30,11 @@ def embedded(url: str = "http://engine:8080") -> Station:
     return house.station(small={"dialect": "openai", "url": url})
 
 
+def balanced() -> Any:
+    facts = embedded()
+    return house.targets(facts=replace(facts, engine=replace(facts.engine, kind="vllm_router"))).by_id[SMALL]
+
+
 def remote() -> Any:
     providers = {
         **house.document()["providers"],
@@ -43,7 +48,40 @@ def ps(*names: str) -> bytes:
     return json.dumps({"models": [{"name": name, "model": name, "size_vram": 1} for name in names]}).encode()
 
 
+def pooled() -> Any:
+    """A member of a pool, which is another station's router."""
+    return replace(remote(), lends=True)
+
+
 FINDINGS = [
+    (
+        "a member of the pool with what it offers",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2, "ready": true, "loaded": false}}}]}',
+        Finding(True, False, free=2),
+    ),
+    (
+        "a member whose engine is down",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2, "ready": false}}}]}',
+        Finding(False, True, "its router answers, and its engine does not", free=2),
+    ),
+    (
+        "a member of before",
+        pooled(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"kind": "model"}}]}',
+        Finding(True, True),
+    ),
+    (
+        "a server that is no member, whatever it offers",
+        remote(),
+        200,
+        b'{"data": [{"id": "big-model", "gridtie": {"offer": {"free": 2}}}]}',
+        Finding(True, True),
+    ),
     ("Ollama with the model in memory", OLLAMA, 200, ps("gridtie/smollm2:135m"), Finding(True, True)),
     ("Ollama with another one in memory", OLLAMA, 200, ps("llama3.2:1b"), Finding(True, False)),
     ("Ollama with nothing in memory", OLLAMA, 200, b'{"models": null}', Finding(True, False)),
@@ -54,6 +92,14 @@ FINDINGS = [
         200,
         b"<html>",
         Finding(False, None, "its answer is not the JSON that such an engine gives"),
+    ),
+    ("vllm-router with a server that is well", balanced(), 200, b'{"healthy_workers":1}', Finding(True, True)),
+    (
+        "vllm-router without one",
+        balanced(),
+        503,
+        b"{}",
+        Finding(False, False, "none of the servers behind it answers (HTTP 503)"),
     ),
     ("llama.cpp's server, ready", house.targets(facts=embedded()).by_id[SMALL], 200, b"{}", Finding(True, True)),
     (

@@ -303,3 +303,91 @@ def test_a_request_that_could_not_connect_is_told_to_the_probes_at_once() -> Non
     w.failed(a.id, Failure(kind=Failed.CONTEXT, message="too long"), 100.0)
 
     assert told == [a.id]
+
+
+class TestAPool:
+    """What a station lends, and what it knows of stations that lend."""
+
+    def test_requests_of_other_stations_are_limited_and_the_own_are_not(self) -> None:
+        a, b = target("a", slots=4, max_relayed=1), target("b", slots=4, max_relayed=1)
+        w = made(a, b)
+        relayed = PlannedAttempt(target=a, reason="", relayed=True)
+        first = w.reserve(relayed)
+
+        # Over all models of the provider.
+        assert first is not None and w.reserve(PlannedAttempt(target=b, reason="", relayed=True)) is None
+        assert (w.offer(a).free, w.offer(b).free) == (0, 0)
+        assert w.reserve(attempt(a)) is not None
+        first.release()
+        assert w.offer(a).free == 1
+        assert w.reserve(relayed) is not None
+
+    def test_a_station_that_lends_nothing_offers_nothing(self) -> None:
+        a = target("a", slots=4, max_relayed=0)
+        w = made(a)
+
+        assert w.offer(a).free == 0
+        assert w.reserve(PlannedAttempt(target=a, reason="", relayed=True)) is None
+
+    def test_who_waits_for_what_is_lent_gets_it_when_it_comes_back(self) -> None:
+        async def work() -> bool:
+            a = target("a", slots=4, max_relayed=1)
+            w = made(a)
+            relayed = PlannedAttempt(target=a, reason="", relayed=True)
+            first = w.reserve(relayed)
+            waiting = asyncio.ensure_future(w.wait(relayed, soon()))
+            await asyncio.sleep(0)
+            assert first is not None and not waiting.done()
+            # Somebody waits: nothing more is offered.
+            assert w.offer(a).free == 0
+            first.release()
+            return await waiting is not None
+
+        assert asyncio.run(work())
+
+    def test_an_offer_holds_for_what_is_in_flight_then_and_after(self) -> None:
+        a = target("a", slots=4, lends=True)
+        w = made(a)
+        held = w.reserve(attempt(a))
+        w.set_offer(a.id, 1)
+
+        assert w.reserve(attempt(a)) is not None
+        assert w.reserve(attempt(a)) is None
+        assert held is not None
+        held.release()
+        assert w.free(attempt(a))
+
+    def test_a_member_that_says_nothing_any_more_has_as_many_slots_as_its_file_says(self) -> None:
+        a = target("a", slots=2, lends=True)
+        w = made(a)
+        w.set_offer(a.id, 0)
+        assert not w.free(attempt(a))
+        w.set_offer(a.id, None)
+        assert w.free(attempt(a))
+
+    def test_one_that_refused_is_full_until_it_says_otherwise_or_grants_a_slot(self) -> None:
+        a = target("a", slots=2, lends=True)
+        w = made(a)
+        refused = w.reserve(attempt(a))
+        w.full(a.id)
+        assert refused is not None
+        refused.release()
+        assert not w.free(attempt(a))
+
+        w.granted(attempt(a))
+        assert taken(w, a) == (1, 0)
+        assert w.reserve(attempt(a)) is None
+
+    def test_a_speed_is_of_the_latest_answers_and_forgotten_when_the_engine_was_away(self) -> None:
+        a = target("a", lends=True)
+        w = made(a)
+        for _ in range(50):
+            w.measured(a.id, 100, 1.0, 5.0)
+        for _ in range(50):
+            w.measured(a.id, 100, 10.0, 6.0)
+        state = w.snapshot(0).states[a.id]
+        assert state.tokens / state.seconds == pytest.approx(10, rel=0.05)
+
+        w.set_ready(a.id, False)
+        w.set_ready(a.id, True)
+        assert state.seconds == 0

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics`: they answer without a key, and say nothing of how the router is set up."""
+"""`/health`, `/healthz`, `/readyz` and `/metrics`: they answer without a key, and tell nothing of the setup."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ class Status:
             Route(path="/", get=self.root, public=True),
             Route(path="/healthz", get=self.healthz, public=True),
             Route(path="/readyz", get=self.readyz, public=True),
+            # What balances other stations' requests looks here.
+            Route(path="/health", get=self.relays, public=True),
             Route(path="/metrics", get=self.metrics, public=True),
         )
 
@@ -45,8 +47,17 @@ class Status:
 
     def readyz(self, exchange: Exchange) -> None:
         """Whether requests can be served, and if not why; in full for admin keys."""
+        self._tell(exchange, [])
+
+    def relays(self, exchange: Exchange) -> None:
+        """Whether requests of other stations can be served."""
+        station = self._settings.current.station
+        draining = station is not None and station.draining
+        self._tell(exchange, ["it takes no requests of other stations now"] if draining else [])
+
+    def _tell(self, exchange: Exchange, also: list[str]) -> None:
         key = exchange.head.key
-        reasons = self.unready(in_full=key is not None and key.admin)
+        reasons = [*also, *self.unready(in_full=key is not None and key.admin)]
         body = {"status": "unready" if reasons else "ready", "reasons": reasons}
         tell(exchange, body, 503 if reasons else 200)
 

@@ -10,6 +10,7 @@ from gridtie.gateway.routes import Route
 from gridtie.gateway.surfaces.anthropic import Anthropic
 from gridtie.gateway.surfaces.ollama import Ollama
 from gridtie.gateway.surfaces.openai import OpenAI
+from gridtie.gateway.surfaces.rendered import Rendered
 from gridtie.gateway.surfaces.responses import Responses
 
 
@@ -23,4 +24,4 @@ class Surface(Protocol):
         ...
 
 
-SURFACES: tuple[type[Surface], ...] = (OpenAI, Responses, Anthropic, Ollama)
+SURFACES: tuple[type[Surface], ...] = (OpenAI, Rendered, Responses, Anthropic, Ollama)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -54,11 +55,15 @@ class OpenAI:
 
     def models(self, exchange: Exchange) -> None:
         """Every name that a client may ask for."""
-        models = exchange.head.loaded.targets.models()
-        if b"anthropic-version" in exchange.head.headers:
+        head = exchange.head
+        models = head.loaded.targets.models()
+        if b"anthropic-version" in head.headers:
             exchange.respond(200, JSON, listing(models))
             return
         rows = [_row(listed) for listed in models]
+        if head.key is not None and head.key.relay:
+            for row, listed in zip(rows, models, strict=True):
+                row["gridtie"]["offer"] = self._dispatcher.offer(listed.served_by, head.loaded)
         exchange.respond(200, JSON, _encode({"object": "list", "data": rows}))
 
     def model(self, exchange: Exchange) -> None:
@@ -87,7 +92,7 @@ def _embeddings(exchange: Exchange) -> Facts:
     return read_openai(exchange.body)
 
 
-def _row(listed: ModelListing) -> dict[str, object]:
+def _row(listed: ModelListing) -> dict[str, Any]:
     return {
         "id": listed.id,
         "object": "model",

@@ -268,8 +268,7 @@ class Look:
 
         Asked at once: to run a command in a container takes longer than the answers. Raises `NotThere`.
         """
-        ollama = self.engine["kind"] == "ollama"
-        paths = {"alive": "/api/version" if ollama else "/health", "models": "/api/tags" if ollama else "/v1/models"}
+        paths = _PATHS.get(str(self.engine["kind"]), {"alive": "/health", "models": "/v1/models"})
         engines = sorted({model["url"] for model in self.models})
         hops = {hop.url: hop for hop in self.from_router([url + path for path in paths.values() for url in engines])}
         return {what: [hops[url + path] for url in engines] for what, path in paths.items()}
@@ -324,6 +323,12 @@ class Look:
 # Each token of the smoke-test model's answer ("The capital of France is Paris.") leads the next best one by at least
 # 0.77 nats on both engines, so that the order of floating-point additions (a cached prompt is computed in another batch
 # than a new one) cannot tip it.
+# Where an engine tells of itself; what is not named is llama.cpp's server, and vLLM. vllm-router hands the rest on.
+_PATHS = {
+    "ollama": {"alive": "/api/version", "models": "/api/tags"},
+    "vllm_router": {"alive": "/liveness", "models": "/workers"},
+}
+
 _GREEDY = {
     "messages": [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}],
     "max_tokens": 16,

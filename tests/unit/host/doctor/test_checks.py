@@ -23,7 +23,7 @@ Break = Callable[[Healthy], object]
 
 
 @pytest.mark.parametrize("id", [check.id for check in CHECKS])
-@pytest.mark.parametrize("engine", ["ollama", "embedded", "vllm", "native", "adopted"])
+@pytest.mark.parametrize("engine", ["ollama", "embedded", "vllm", "vllm_router", "native", "adopted"])
 def test_it_holds_on_a_healthy_station(id: str, engine: str) -> None:
     station = Healthy()
     if engine != "ollama":
@@ -451,6 +451,18 @@ def test_vllm_says_its_version_itself(said: tuple[int, str], ok: bool) -> None:
     station.vllm()
     station.engine["/version"] = said
     assert station.examine()["engine.version"].ok is ok
+
+
+def test_servers_behind_vllm_router_that_are_down_are_told_and_fail_only_where_none_is_left() -> None:
+    station = Healthy()
+    station.vllm_router()
+    station.balanced["https://gpu-2:8443"] = False
+    one = station.examine()["engine.models"]
+    station.balanced = {}
+    none = station.examine()["engine.models"]
+
+    assert (one.ok, one.found, one.warning) == (True, "gpu-1", "not asked now, drained or down: gpu-2")
+    assert (none.ok, none.wanted) == (False, "gpu-1, gpu-2")
 
 
 def test_a_checkpoint_is_held_to_what_was_taken() -> None:

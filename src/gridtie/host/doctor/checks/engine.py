@@ -32,7 +32,7 @@ def reachable(look: Look) -> Finding:
 
 def version(look: Look) -> Finding:
     wanted = str(look.engine["version"])
-    found = {"ollama": _ollama_version, "vllm": _vllm_version}.get(str(look.engine["kind"]), _embedded_version)(look)
+    found = _VERSIONS.get(str(look.engine["kind"]), _embedded_version)(look)
     if found != wanted:
         fix = "looks at the service anew" if look.engine.get("adopted") else "brings the engine to the pinned version"
         return bad(found, wanted, f"run `make site`: it {fix}")
@@ -53,7 +53,17 @@ def _vllm_version(look: Look) -> str:
     return str(json.loads(hop.body)["version"]) if hop.status == 200 else f"status {hop.status}"
 
 
+def _router_version(look: Look) -> str:
+    ran = look.docker("exec", look.containers["engine"], "python3", "-m", "gridtie_vllm_router", "version")
+    return ran.out.strip() or ran.err.strip()[:200]
+
+
+_VERSIONS = {"ollama": _ollama_version, "vllm": _vllm_version, "vllm_router": _router_version}
+
+
 def offered(look: Look) -> Finding:
+    if look.engine["kind"] == "vllm_router":
+        return _members(look)
     wanted = {str(model["name"]) for model in look.models}
     ollama = look.engine["kind"] == "ollama"
     found: set[str] = set()
@@ -69,8 +79,25 @@ def offered(look: Look) -> Finding:
     return good(", ".join(sorted(wanted)))
 
 
+def _members(look: Look) -> Finding:
+    """Of the stations that are asked, who answers: one that is drained or down fails nothing while another is well."""
+    hop = look.engine_says["models"][0]
+    if hop.status != 200:
+        return bad(hop.body if hop.status == 0 else f"status {hop.status}", "200", "run `make site`")
+    well = {str(each["url"]).rstrip("/"): bool(each["is_healthy"]) for each in json.loads(hop.body)["workers"]}
+    named = {str(member["url"]).rstrip("/"): str(member["name"]) for member in look.station["pool"]}
+    wanted = ", ".join(sorted(named.values()))
+    up = sorted(name for url, name in named.items() if well.get(url))
+    down = sorted(set(named.values()) - set(up))
+    if not up:
+        return bad("none of them answers", wanted, f"look at them: `gridtie doctor` there; `{look.log}` has why")
+    return good(", ".join(up), wanted, f"not asked now, drained or down: {', '.join(down)}" if down else "")
+
+
 def digests(look: Look) -> Finding:
     faults, read = [], 0
+    if look.engine["kind"] == "vllm_router":
+        return good("there are none here: the stations of the pool have theirs")
     if look.engine["kind"] == "vllm":
         return _checkpoints(look)
     for model in look.models:

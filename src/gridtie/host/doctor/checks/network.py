@@ -82,6 +82,8 @@ def confined(look: Look) -> Finding:
     wanted = "internal networks only, which lead nowhere"
     if look.native:
         return _kept_in(look)
+    if look.engine["kind"] == "vllm_router":
+        return good("it asks the stations of the pool, and trusts no other certificate")
     names = sorted(look.inspection("engine")["NetworkSettings"]["Networks"])
     ran = look.docker("network", "inspect", "--format", "{{.Name}} {{.Internal}}", *names)
     open_ones = [line.split()[0] for line in ran.out.splitlines() if line.split()[1] != "true"]
