@@ -56,6 +56,10 @@ STORES = ("tests/unit/ledger/test_store.py", "tests/unit/ledger/postgres", "test
 # As tests/standins/chromium.py looks for it.
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+# Programs that make the lab's hosts and reach them, and the packages that they are in. A station's run installs the
+# first where it needs it, so that it may be here already.
+LAB_PROGRAMS = {"mmdebstrap": "mmdebstrap", "ssh": "openssh-client"}
+
 # Stations of the tests: a project's name is also that of its containers, directories, account and command.
 STATIONS = {
     "GRIDTIE_TEST_STATION": {"gridtie_project": "gridtie-test", "gridtie_engine": "ollama", "gridtie_port": "28484"},
@@ -118,12 +122,12 @@ def integration() -> bool:
 
 def lab() -> bool:
     """A bare machine becomes a station."""
-    return container_engine() and pytest("-n", "0", BARE_MACHINE, "--timeout", "1800")
+    return lab_hosts() and pytest("-n", "0", BARE_MACHINE, "--timeout", "1800")
 
 
 def scenarios() -> bool:
     """The bare machine, engines as services, upgrades, teams, runners, other Dockers, proxies, bad input."""
-    return container_engine() and pytest(*SIDE_BY_SIDE, *longest_first())
+    return lab_hosts() and pytest(*SIDE_BY_SIDE, *longest_first())
 
 
 def longest_first() -> list[str]:
@@ -138,19 +142,19 @@ def kills() -> bool:
     # A worker is given two tests at least, so that the two files with two each go to one.
     files = [f"{LAB}/test_{name}.py" for name in ("upgrade", "bare_machine", "native")]
     steps = ("-k", "killed or second_run_changes_nothing_and")
-    return container_engine() and pytest(*SIDE_BY_SIDE, *steps, *files, GRIDTIE_TEST_KILLS="everywhere")
+    return lab_hosts() and pytest(*SIDE_BY_SIDE, *steps, *files, GRIDTIE_TEST_KILLS="everywhere")
 
 
 def pairs() -> bool:
     """The upgrades of the scenarios, from the Ollama of stations of 1.0.0 to the one that is compiled now."""
     upgrades = (f"{LAB}/test_upgrade.py", "-n", "0", "--timeout", "1800")
-    return container_engine() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
+    return lab_hosts() and pytest(*upgrades, GRIDTIE_TEST_PAIR="compiled")
 
 
 def bundles() -> bool:
     """A station from a bundle becomes one of a newer bundle, without a network, and goes back."""
     files = [f"{LAB}/{name}.py" for name in APART]
-    return container_engine() and pytest("-n", "0", "--timeout", "1800", *files)
+    return lab_hosts() and pytest("-n", "0", "--timeout", "1800", *files)
 
 
 def memory() -> bool:
@@ -160,16 +164,22 @@ def memory() -> bool:
         return environment is not None and pytest(*acceptance, **environment, GRIDTIE_TEST_MEMORY="everywhere")
 
 
-def container_engine() -> bool:
-    """Docker, by the role that users get it from."""
-    return playbook("playbooks/container_engine.yml", {})
+def lab_hosts() -> bool:
+    """What hosts of the lab are made with: Docker, by the role that users get it from, and programs of this machine."""
+    missing = [package for program, package in LAB_PROGRAMS.items() if not shutil.which(program)]
+    return playbook("playbooks/container_engine.yml", {}) and (not missing or packages(*missing))
 
 
 def browser() -> bool:
     """Chromium, in which pages are looked at: the distribution's, unless there is one."""
     if any(map(shutil.which, BROWSERS)):
         return True
-    install = ("gridtie.gridtie.gridtie_packages", "-a", json.dumps({"names": ["chromium"]}))
+    return packages("chromium")
+
+
+def packages(*names: str) -> bool:
+    """Packages of the distribution, by the module that stations get theirs by."""
+    install = ("gridtie.gridtie.gridtie_packages", "-a", json.dumps({"names": names}))
     return run(BIN / "ansible", "localhost", "--connection", "local", "--become", "-m", *install)
 
 

@@ -56,12 +56,27 @@ def test_what_is_recorded_of_a_file_is_of_all_its_tests(monkeypatch: pytest.Monk
     ran: list[str] = []
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     monkeypatch.setenv("GRIDTIE_RECORD", "1")
-    monkeypatch.setattr(parts, "container_engine", lambda: True)
+    monkeypatch.setattr(parts, "lab_hosts", lambda: True)
     monkeypatch.setattr(parts, "run", lambda *command, **_: ran.extend(map(str, command)) or True)
 
     assert parts.PARTS[part]()
 
     assert any(word.startswith("--junitxml") for word in ran) is kept
+
+
+@pytest.mark.parametrize("part", ["lab", "scenarios", "kills", "pairs", "bundles"])
+@pytest.mark.parametrize(("here", "installed"), [(["ssh"], ["mmdebstrap"]), (["mmdebstrap", "ssh"], [])])
+def test_a_part_that_is_run_alone_installs_what_the_labs_hosts_are_made_with(
+    monkeypatch: pytest.MonkeyPatch, part: str, here: list[str], installed: list[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(parts.shutil, "which", lambda program: program if program in here else None)
+    monkeypatch.setattr(parts, "run", lambda *_, **__: True)
+    monkeypatch.setattr(parts, "packages", lambda *names: asked.extend(names) or True)
+
+    assert parts.PARTS[part]()
+
+    assert asked == installed
 
 
 @pytest.mark.parametrize("part", parts.PARTS)
