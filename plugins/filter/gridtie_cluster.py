@@ -27,6 +27,8 @@ author: Gridtie contributors
 # Where a claim is mounted.
 _CHECKPOINT = "/models"
 _CARD = "nvidia.com/gpu"
+# Seconds that running answers have when a server goes; models.yaml.j2 gives the pod as long, and what comes before.
+_DRAIN_S = 280
 
 
 def arguments(model: Mapping[str, Any], port: int) -> list[str]:
@@ -54,7 +56,9 @@ def arguments(model: Mapping[str, Any], port: int) -> list[str]:
         words += ["--enable-auto-tool-choice", "--tool-call-parser", model["tool_parser"]]
     if model.get("reasoning_parser"):
         words += ["--reasoning-parser", model["reasoning_parser"]]
-    return [*words, "--enable-prefix-caching", *map(str, model.get("arguments", []))]
+    # Without it, vLLM breaks off what runs when it is told to end. With what comes before, within the pod's grace.
+    words += ["--enable-prefix-caching", "--shutdown-timeout", str(_DRAIN_S)]
+    return [*words, *map(str, model.get("arguments", []))]
 
 
 def resources(model: Mapping[str, Any]) -> dict[str, dict[str, str]]:

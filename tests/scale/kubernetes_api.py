@@ -97,7 +97,7 @@ class Kubernetes:
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
         }
         path = f"/api/v1/namespaces/{namespace}/pods/{pod}/status"
-        code, found = self.ask("PATCH", path, {"status": status}, "application/strategic-merge-patch+json")
+        code, found = self.ask("PATCH", path, {"status": status}, "application/merge-patch+json")
         assert code == 200, found
 
     def kubeconfig_of(self, namespace: str, account: str, target: Path) -> Path:

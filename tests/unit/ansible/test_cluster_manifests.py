@@ -222,6 +222,17 @@ def test_cards_are_asked_for_whole_and_a_claim_is_only_read(manifests: list[Any]
     assert {"name": "HF_HUB_OFFLINE", "value": "1"} in small["containers"][0]["env"]
 
 
+def test_a_server_that_goes_has_time_for_its_answers_within_the_grace_of_its_pod(manifests: list[Any]) -> None:
+    """vLLM's own default is none."""
+    spec = of_kind(manifests, "Deployment")["gridtie-coder"]["spec"]["template"]["spec"]
+    words = spec["containers"][0]["args"]
+
+    before = spec["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = int(words[words.index("--shutdown-timeout") + 1])
+    assert drain >= 240
+    assert before + drain < spec["terminationGracePeriodSeconds"]
+
+
 def test_no_secret_is_written(text: str, manifests: list[Any]) -> None:
     assert "geheim" not in text
     assert of_kind(manifests, "Secret") == {}

@@ -55,7 +55,8 @@ func serve(client ext.ExternalProcessorClient, w http.ResponseWriter, r *http.Re
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	ctx, done := context.WithTimeout(r.Context(), 10*time.Second)
+	// Two cores that do other work besides.
+	ctx, done := context.WithTimeout(r.Context(), time.Minute)
 	defer done()
 	picked, body, err := pick(ctx, client, r, body)
 	if no, ok := err.(refused); ok {
