@@ -81,8 +81,10 @@ def relays(host: str, hostvars: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def builder(host: str, hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str:
-    """The first host of a play that runs the same images as this one: it makes them for the others."""
+def builder(host: str, hosts: Sequence[str], hostvars: Mapping[str, Any], alike: Sequence[str] = ()) -> str:
+    """The first host of a play that runs the same images as this one: it makes them for the others. ``alike`` are
+    variables that an image has more in it for, wherever they say anything.
+    """
 
     def kind(name: str) -> tuple[Any, ...]:
         facts = hostvars[name]
@@ -91,6 +93,7 @@ def builder(host: str, hosts: Sequence[str], hostvars: Mapping[str, Any]) -> str
             machine.get("architecture"),
             (machine.get("system") or {}).get("id"),
             *(choice.get(part) for part in ("engine", "mode", "source")),
+            *(bool(facts.get(variable)) for variable in alike),
         )
 
     return next((name for name in hosts if kind(name) == kind(host)), host)

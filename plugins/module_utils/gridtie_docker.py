@@ -10,6 +10,10 @@ from pathlib import Path
 
 # A healthy daemon answers in a tenth of a second; one that starts up or hangs shall not hold the run.
 _TIMEOUT_S = 15.0
+# Images that a station pulled, and that nobody had here before, have a name of this repository as well: by it a reset
+# knows which of them it may remove. It is Docker's own note, so that it is gone with the image and lies in no file.
+PULLED = "gridtie/pulled"
+
 ROOT_SOCKET = "unix:///var/run/docker.sock"
 _ROOT_SOCKETS = (ROOT_SOCKET, "unix:///run/docker.sock")
 

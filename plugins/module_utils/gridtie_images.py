@@ -14,7 +14,7 @@ from typing import Any, Sequence
 from .gridtie_bootstrap import LIMIT_S, root_filesystem
 from .gridtie_build_sources import apt_sources, go_env, pip_conf, proxies
 from .gridtie_command import CommandError, follow
-from .gridtie_docker import run
+from .gridtie_docker import PULLED, run
 from .gridtie_machine import parse_os_release, read_text
 from .gridtie_progress import report
 from .gridtie_sources import apt_indexes, pip_files
@@ -103,6 +103,7 @@ class Images:
         """Pull by digest where one is known, else by tag, and return the name with the digest it has."""
         repository = reference.rsplit(":", 1)[0]
         wanted = f"{repository}@{digest}" if digest else reference
+        here = self.is_there(wanted)
         report(f"pulling {wanted}")
         follow(
             [self._docker, "pull", wanted],
@@ -111,7 +112,17 @@ class Images:
             environment=self._environment,
             keep_open=lock,
         )
-        return f"{repository}@{digest or self._repository_digest(reference)}"
+        named = f"{repository}@{digest or self._repository_digest(reference)}"
+        if not here:
+            self._note_pulled(named, tags=0 if digest else 1)
+        return named
+
+    def _note_pulled(self, named: str, tags: int) -> None:
+        """Name an image as one that a pull of ours brought. One that has more names than that was here before."""
+        names = "{{len .RepoTags}} {{len .RepoDigests}}"
+        _, output, _ = self._ask("image", "inspect", "--format", names, named)
+        if output.strip() == f"{tags} 1":
+            self._ask("image", "tag", named, f"{PULLED}:{named.rpartition(':')[2][:12]}")
 
     def _repository_digest(self, reference: str) -> str:
         """The registry's digest of a pulled image."""

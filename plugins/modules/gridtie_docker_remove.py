@@ -38,7 +38,9 @@ options:
     elements: str
     default: []
   bases:
-    description: Image repositories that several stations share; removed once no image made from them is left.
+    description:
+      - Image repositories that several stations share; removed once no image made from them is left.
+      - Images that stations pulled, and that were not here before, are removed with them.
     type: list
     elements: str
     default: []
@@ -105,6 +107,21 @@ class _Docker:
                     self._module.fail_json(msg=f"the {what} {name} could not be removed: {errors}")
             self.removed.append(f"{what} {name}")
 
+    def remove_pulled(self, names: list[str]) -> None:
+        """Remove what stations pulled, by the name that each has for that and those that the pull gave it.
+
+        One that a container is made of, be it of another station, stays with its names.
+        """
+        for name in names:
+            if self.listed("ps", "--all", "--quiet", "--filter", f"ancestor={name}"):
+                continue
+            each = "{{range .RepoDigests}}{{.}} {{end}}{{range .RepoTags}}{{.}} {{end}}"
+            given = self.listed("image", "inspect", "--format", each, name)
+            digests = [one for one in given if "@" in one]
+            pulled_from = {digest.partition("@")[0] for digest in digests}
+            tags = [one for one in given if "@" not in one and one.rpartition(":")[0] in pulled_from]
+            self.remove("image", [name, *tags, *digests], "image", "rm")
+
 
 def main() -> None:
     """Entry point of the module."""
@@ -156,6 +173,8 @@ def main() -> None:
         images = docker.listed(*image, f"reference={repository}")
         # Not forced: an image that another project's container runs from stays.
         docker.remove("image", [image for image in images if not image.endswith(":<none>")], "image", "rm")
+    if given["bases"] and not made:
+        docker.remove_pulled(docker.listed(*image, f"reference={gridtie_docker.PULLED}"))
     diff = {"before": "".join(f"{name}\n" for name in docker.removed), "after": "", "before_header": "Docker"}
     module.exit_json(changed=bool(docker.removed), removed=docker.removed, unavailable="", diff=diff)
 

@@ -18,6 +18,7 @@ from gridtie.dialects.found import BOM, got, kind, unquoted
 from gridtie.dialects.openai_chat.numbers import number
 from gridtie.dialects.surrogates import without_halves
 from gridtie.dialects.types import Dialect, InvalidRequest
+from gridtie.dialects.values import FREE_BYTES, bound
 
 # The most bytes that so many characters can take as JSON: each as a pair of \uXXXX escapes, and the quotes.
 _MAX_MODEL_BYTES = 12 * MAX_MODEL_CHARACTERS + 2
@@ -72,6 +73,8 @@ Take = Callable[[Found, str, msgspec.Raw], None]
 
 def fields_of(body: bytes | bytearray) -> dict[str, msgspec.Raw]:
     """The fields of a body. Raises `InvalidRequest`."""
+    if len(body) > FREE_BYTES:
+        bound("", body)
     try:
         return _fields(body)
     except UNREADABLE as error:

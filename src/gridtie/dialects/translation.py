@@ -11,18 +11,21 @@ from typing import Protocol
 
 import msgspec
 
-from gridtie.dialects.answer import Finish, MakeWriter, Silent, Unwritable, Writer
+from gridtie.dialects.answer import Finish, MakeWriter, Silent, ToolCall, Unwritable, Writer
 from gridtie.dialects.facts import BYTES_PER_TOKEN
 from gridtie.dialects.found import beginning, form
 from gridtie.dialects.openai_chat.usage import WireUsage, from_wire
 from gridtie.dialects.sse import FrameTooLarge
 from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Failed, Failure, StreamDecoder, Usage, Whole
+from gridtie.dialects.values import FREE_BYTES, MOST_VALUES, too_many
 
 # Makes a reader of an answer.
 MakeAnswer = Callable[[MakeWriter, AnswerOptions], StreamDecoder]
 
 _QUOTE, _HTML, _OBJECT, _LIST = b'"<{['
 EMPTY = 2  # bytes of an empty JSON string: its quotes
+# Tool calls of one answer. Models call a few at once; a server that tells of more has lost count, and each is kept.
+MOST_CALLS = 10_000
 
 
 class Splitter(Protocol):
@@ -147,6 +150,8 @@ class Translation:
         out: list[bytes] = []
         try:
             for unit in units:
+                if len(unit) > FREE_BYTES:
+                    _bound(unit)
                 take(unit, out, chunk)
                 if chunk.done or chunk.failure is not None:
                     break
@@ -184,6 +189,13 @@ class Translation:
         if span[0] == _QUOTE and len(span) > EMPTY:
             self._say(write(span), len(span) - EMPTY, out, chunk)
 
+    def _tell_call(self, index: int, call: ToolCall, said: int, out: list[bytes], chunk: Chunk) -> None:
+        """A tool call on its way to the client, by its place among those of this answer. Raises `Unwritable`."""
+        if index >= MOST_CALLS:
+            raise Unwritable(f"the upstream's answer calls tools more than {MOST_CALLS} times")
+        assert self._writer is not None  # noqa: S101 (made with the first unit that says something)
+        self._say(self._writer.call(index, call), said, out, chunk)
+
     def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
         """Content on its way to the client; what commits the answer."""
         if not self._opened and self._writer is not None:
@@ -208,6 +220,11 @@ class Translation:
         """What came cannot be told to this client, however it ended."""
         self._finish = None
         chunk.failure = broken(str(error))
+
+
+def _bound(unit: bytes) -> None:
+    if found := too_many(unit):
+        raise Unwritable(f"the upstream sent {found} values at once, and at most {MOST_VALUES} are read")
 
 
 def broken(message: str) -> Failure:

@@ -31,10 +31,18 @@ class Origins:
 
     def admit(self, head: Head, origin: bytes) -> bool:
         """Whether a page of this origin may ask; then `head.cors` lets it read the answer."""
-        if not self._hosts.allows_origin(origin) and not self._is_declared(origin):
+        if not (self._hosts.allows_origin(origin) or self._is_declared(origin) or self._is_asked(head, origin)):
             return False
         head.cors = b"access-control-allow-origin: %b\r\naccess-control-expose-headers: *\r\nvary: origin\r\n" % origin
         return True
+
+    def _is_asked(self, head: Head, origin: bytes) -> bool:
+        """Whether it is the very host that the request is for, at a port that the router need not know of: where its
+        container is published. A page of another server on the machine has a port of its own in its Origin.
+        """
+        scheme, _, host = origin.partition(b"://")
+        ours = scheme.lower() in (b"http", b"https") and host.lower() == head.host.lower()
+        return ours and self._hosts.allows(head.host)
 
     def _is_declared(self, origin: bytes) -> bool:
         # `null` is what any page can be made to send.

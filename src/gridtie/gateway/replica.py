@@ -28,6 +28,9 @@ _EASING = 0.995
 # A lease of the next period is asked for so many seconds before it begins.
 _AHEAD_SECONDS = 60.0
 
+# What of this machine's keys was handed over; `gridtie keys list` knows by it that there are others.
+HANDED_OVER = "keys-handed-over.json"
+
 
 class Replica:
     """Belongs to the event loop's thread; what waits for the database is done in others."""
@@ -54,7 +57,7 @@ class Replica:
         """The ledger's store. Raises `StoreError` and OSError."""
         self._store = PostgresStore(self._address, path)
         self._leases = Leases(self._store.database)
-        self.keys = SharedKeys(self._store.database, path.with_name("keys-handed-over.json"))
+        self.keys = SharedKeys(self._store.database, path.with_name(HANDED_OVER))
         return self._store
 
     def update(self, budgets: list[Budget]) -> None:

@@ -46,8 +46,22 @@ def _temporary() -> list[Path]:
     return [Path(place).resolve() for place in places]
 
 
-def _in_container() -> bool:
-    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+def _in_container(root: Path = Path("/")) -> bool:
+    """Whether files go with a container; a virtual machine that was made from an image keeps its disk."""
+    marked = any((root / mark).exists() for mark in (".dockerenv", "run/.containerenv"))
+    return marked and not _whole_disk(root / "proc/self/mountinfo")
+
+
+def _whole_disk(mounts: Path) -> bool:
+    """Whether / is all of a disk's file system. A container's is laid over others, or a directory of one."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    # proc(5): the directory of the file system and where it is mounted; behind a dash its type and its disk.
+    words = [line.split() for line in lines]
+    roots = [line for line in words if len(line) > 5 and line[4] == "/"]
+    return bool(roots) and roots[-1][3] == "/" and roots[-1][-2].startswith("/dev/")
 
 
 def _pulled(directory: Path) -> bool:

@@ -1,8 +1,8 @@
 """One question to a local engine: are you there, and what is in memory? Never inference.
 
-Deliberately not the request path's connection pool: a probe must see whether a *new* connection is accepted, and one
-exchange per connection needs no parser worth the name. It asks in HTTP/1.0; engines that answer in HTTP/1.1 all the
-same, and keep their connection open, are read to the end that they announce.
+Deliberately not the request path's connection pool: a probe must see whether a *new* connection is accepted. It asks in
+HTTP/1.0; engines that answer in HTTP/1.1 all the same, and keep their connection open, are read to the end that they
+announce.
 """
 
 from __future__ import annotations
@@ -11,12 +11,18 @@ import asyncio
 import ssl
 from urllib.parse import urlsplit
 
+import httptools
 import msgspec
 
 from gridtie.upstream import tls
 
 # An engine that lists a thousand models answers with some hundred kilobytes.
 MAX_BYTES = 1024 * 1024
+# With its head, and with what frames its chunks: engines send some kilobytes in each.
+_MAX_WIRE = 2 * MAX_BYTES
+_PIECE = 64 * 1024
+# Below it a status comes before the answer.
+_FIRST_FINAL = 200
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -66,60 +72,55 @@ async def _exchange(url: str, headers: tuple[tuple[str, str], ...], ca_file: str
 
 async def _read(reader: asyncio.StreamReader) -> Answer:
     """One answer, to its end or to `MAX_BYTES`."""
-    raw = b""
-    while b"\r\n\r\n" not in raw and len(raw) <= MAX_BYTES:
-        piece = await reader.read(65536)
-        if not piece:
-            break
-        raw += piece
-    head, blank, body = raw.partition(b"\r\n\r\n")
-    status, fields = _head(head) if blank else (None, {})
-    if status is None:
-        raise Unanswered("it answers, but not with HTTP", certain=True)
-    if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
-        return Answer(status, await _dechunked(reader, body))
-    length = fields.get(b"content-length", b"")
-    most = min(int(length), MAX_BYTES) if length.isdigit() and len(length) < 20 else MAX_BYTES
-    body = await _up_to(reader, body, most)
-    return Answer(status, body[:most] if length else body)
+    reading = _Reading()
+    while not reading.over and (piece := await reader.read(_PIECE)):
+        reading.feed(piece)
+    return reading.answer()
 
 
-async def _up_to(reader: asyncio.StreamReader, start: bytes, most: int) -> bytes:
-    """`start` and what follows, until there is so much of it, or no more."""
-    pieces, size = [start], len(start)
-    while size < most and (piece := await reader.read(65536)):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+class _Reading:
+    """An answer while it comes; the parser calls the methods that begin with `on_`."""
 
+    def __init__(self) -> None:
+        self._body = bytearray()
+        self.on_body = self._body.extend
+        self._parser = httptools.HttpResponseParser(self)
+        # Bytes of it as they came: the framing of chunks among them, whose data may be less than that.
+        self._wire = 0
+        self._status = 0
+        self._whole = self._cut = self._chunks = False
 
-async def _dechunked(reader: asyncio.StreamReader, raw: bytes) -> bytes:
-    """A body that comes in chunks. What ends in the middle of a chunk is no answer."""
-    body = b""
-    while len(body) <= MAX_BYTES:
-        while b"\r\n" not in raw and len(raw) <= MAX_BYTES and (piece := await reader.read(65536)):
-            raw += piece
-        line, _, raw = raw.partition(b"\r\n")
+    @property
+    def over(self) -> bool:
+        return self._whole or self._cut
+
+    def feed(self, piece: bytes) -> None:
+        """The next bytes. Raises `Unanswered` where they are no HTTP."""
         try:
-            size = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise Unanswered("its answer does not come in the chunks that it announces", certain=True) from None
-        if size <= 0:
-            break
-        # With the line end behind it.
-        raw = await _up_to(reader, raw, min(size + 2, 2 * MAX_BYTES))
-        if len(raw) < min(size, MAX_BYTES):
-            raise Unanswered("its answer ends in the middle", certain=True)
-        body, raw = body + raw[:size], raw[size + 2 :]
-    return body
+            self._parser.feed_data(piece)
+        except httptools.HttpParserError:
+            # What follows a whole answer changes nothing about it.
+            if not self._whole:
+                raise self._broken("does not come in the chunks that it announces") from None
+        self._wire += len(piece)
+        self._cut = len(self._body) >= MAX_BYTES or self._wire > _MAX_WIRE
 
+    def answer(self) -> Answer:
+        """What came until it was over, or the connection ended. Raises `Unanswered` where that is no answer."""
+        if self._cut or self._whole or (self._status and not self._chunks):
+            return Answer(self._status, bytes(self._body[:MAX_BYTES]))
+        raise self._broken("ends in the middle")
 
-def _head(head: bytes) -> tuple[int | None, dict[bytes, bytes]]:
-    """Status and header fields; None where this is no head of HTTP/1."""
-    first, *lines = head.split(b"\r\n")
-    version, _, rest = first.partition(b" ")
-    status = rest[:3]
-    if not version.startswith(b"HTTP/1.") or not status.isdigit():
-        return None, {}
-    fields = (line.partition(b":") for line in lines)
-    return int(status), {name.strip().lower(): value.strip() for name, _, value in fields}
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"transfer-encoding":
+            self._chunks = True
+
+    def on_headers_complete(self) -> None:
+        self._status = self._parser.get_status_code()
+
+    def on_message_complete(self) -> None:
+        self._whole = self._status >= _FIRST_FINAL
+
+    def _broken(self, how: str) -> Unanswered:
+        reason = f"its answer {how}" if self._status else "it answers, but not with HTTP"
+        return Unanswered(reason, certain=True)

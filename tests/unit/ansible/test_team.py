@@ -75,6 +75,17 @@ def test_the_first_host_of_a_kind_makes_the_images_for_the_others() -> None:
     assert made == {"a": "a", "b": "b", "c": "a", "d": "d"}
 
 
+def test_the_image_of_a_router_that_sends_traces_is_made_by_one_that_sends_some_too() -> None:
+    """The host that made the other image was asked for it, and each built its own with a notice like a fault."""
+    sends = {"gridtie_traces_endpoint": "http://collector:4318"}
+    plain = {"gridtie_traces_endpoint": ""}
+    hosts = {"a": runs("ollama"), "b": runs("ollama") | sends, "c": runs("ollama") | plain, "d": runs("ollama") | sends}
+
+    made = {name: team.builder(name, list(hosts), hosts, ["gridtie_traces_endpoint"]) for name in hosts}
+
+    assert made == {"a": "a", "b": "b", "c": "a", "d": "b"}
+
+
 def test_routers_are_scraped_where_they_let_somebody_in_and_the_own_one_on_loopback() -> None:
     """By the inventory alone: nobody has to be up. The own one needs no port for other machines."""
     inventory: dict[str, Any] = {

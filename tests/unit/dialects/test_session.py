@@ -135,7 +135,7 @@ def test_of_a_beginning_without_end_so_much_is_looked_at() -> None:
 @pytest.mark.parametrize("role", ["system", "user"])
 def test_a_beginning_of_very_many_instructions_is_looked_at_no_further_than_counts(role: str) -> None:
     """Every other request waits as long as one is looked at: megabytes of instructions must not cost minutes."""
-    many = [{"role": "system", "content": "a" * 30}] * 60_000 + [{"role": role, "content": "b"}]
+    many = [{"role": "system", "content": "a" * 30}] * 30_000 + [{"role": role, "content": "b"}]
     found = facts(read_chat_completion, messages=many)
 
     began = process_time()

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from gridtie.dialects.openai_chat.facts import read
+from gridtie.dialects.values import MOST_VALUES
 from gridtie.gateway.claims import Claims
 from gridtie.gateway.dispatch import IMAGE_TOKENS, request_info
 from gridtie.gateway.keys import Key
 from gridtie.routing.plan import RequestInfo
+from standins.router import Answered, Station, chat, routing, run
+from standins.scripted import Upstream, whole
 
 KEY = Key(name="dev", environments=("dev", "test"))
 
@@ -48,3 +53,31 @@ def test_a_relay_is_known_by_its_key() -> None:
     relay = Key(name="other", environments=("relay",), relay=True)
 
     assert request_info("r1", "openai", read(b'{"messages": []}'), relay, None).relayed
+
+
+def test_too_many_values_are_refused_in_each_clients_own_shape_and_the_next_request_is_served(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": ""}] * MOST_VALUES
+    asked: dict[str, dict[str, Any]] = {
+        "/v1/chat/completions": {"messages": messages},
+        "/v1/responses": {"input": messages},
+        "/v1/messages": {"max_tokens": 9, "messages": messages},
+        "/v1/messages/count_tokens": {"messages": messages},
+        "/api/chat": {"messages": messages},
+        "/v1/embeddings": {"input": [""] * (MOST_VALUES + 1)},
+    }
+
+    async def ask() -> tuple[list[Answered], Answered, int]:
+        async with Upstream(whole()) as here, Station(tmp_path, routing(here.url, use="[local]")) as station:
+            refused = [await station.ask({"model": "coder", **body}, path=path) for path, body in asked.items()]
+            return refused, await station.ask(chat()), len(here.turns)
+
+    refused, served, reached = run(ask)
+
+    openai, responses, anthropic, counted, ollama, embeddings = refused
+    assert {each.status for each in refused} == {400}
+    assert (served.status, reached) == (200, 1)
+    for each in (openai, responses, embeddings):
+        assert each.error["code"] == "invalid_body"
+    assert {anthropic.error["type"], counted.error["type"]} == {"invalid_request_error"}
+    assert "values, wanted at most 100000" in ollama.json["error"]
+    assert all(b"wanted at most 100000" in each.body for each in refused)

@@ -41,6 +41,28 @@ def test_our_own_pages_and_declared_ones_may_ask(origin: bytes, allowed: bool) -
     assert (b"access-control-allow-origin: %b\r\n" % origin in head.cors) is allowed
 
 
+@pytest.mark.parametrize(
+    ("origin", "host", "allowed"),
+    [
+        (b"http://localhost:9000", b"localhost:9000", True),
+        (b"https://LOCALHOST:9000", b"localhost:9000", True),
+        # Another server of this machine, and one that its page asks.
+        (b"http://localhost:3000", b"localhost:9000", False),
+        (b"http://localhost:3000", b"localhost:8484", False),
+        # A name that was bound anew to this machine.
+        (b"http://evil.example:9000", b"evil.example:9000", False),
+        (b"app://localhost:9000", b"localhost:9000", False),
+    ],
+)
+def test_the_page_of_a_container_that_is_published_at_another_port_may_ask_where_it_came_from(
+    origin: bytes, host: bytes, allowed: bool
+) -> None:
+    head = Head()
+    head.host = host
+
+    assert Origins(Hosts([], {8484}, ["localhost:*"]), []).admit(head, origin) is allowed
+
+
 @pytest.mark.parametrize("asked", [b"authorization\r\nx: y", b"a b", b"x" * 3000, b"a,,b"])
 def test_names_of_headers_that_are_none_are_not_repeated(asked: bytes) -> None:
     head = Head(headers={b"access-control-request-method": b"POST", b"access-control-request-headers": asked})

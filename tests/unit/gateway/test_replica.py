@@ -14,6 +14,7 @@ from gridtie.config.schema import Budget
 from gridtie.gateway import replica as module
 from gridtie.gateway.replica import Replica
 from gridtie.gateway.share import Share
+from gridtie.host.commands import keys as command
 from gridtie.ledger import Ledger
 from gridtie.ledger.budget import period_end
 from gridtie.ledger.store import StoreError
@@ -276,3 +277,7 @@ def test_parts_add_up_to_the_whole_and_none_is_nothing() -> None:
             parts = [Share(count, place).part(all_of_it) for place in range(count)]
             assert sum(parts) == max(all_of_it, count)
             assert min(parts) >= 1
+
+
+def test_the_command_that_lists_keys_knows_where_it_is_noted_that_they_are_shared() -> None:
+    assert command.HANDED_OVER == module.HANDED_OVER

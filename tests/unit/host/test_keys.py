@@ -13,6 +13,7 @@ import pytest
 
 from gridtie.host import audit, keys
 from gridtie.host.cli import main
+from gridtie.host.commands.keys import HANDED_OVER
 from gridtie.host.key_limits import Limits
 from gridtie.host.keys import KeysError
 
@@ -178,6 +179,25 @@ class TestCommand:
         capsys.readouterr()
         main(["keys", "list", "--json"])
         assert [row["name"] for row in json.loads(capsys.readouterr().out)] == ["alice"]
+
+    def test_list_says_that_other_machines_have_keys_too_where_their_routers_share_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("GRIDTIE_STATE_DIR", str(tmp_path))
+        main(["keys", "add", "alice", "--environment", "dev"])
+        capsys.readouterr()
+        main(["keys", "list"])
+        alone = capsys.readouterr().err
+        (tmp_path / "ledger").mkdir()
+        (tmp_path / "ledger" / HANDED_OVER).write_text("{}")
+
+        main(["keys", "list", "--json"])
+        told = capsys.readouterr()
+
+        assert alone == ""
+        assert [row["name"] for row in json.loads(told.out)] == ["alice"]
+        assert "listed and changed there" in told.err
+        assert "FROM gridtie.keys" in told.err
 
     def test_list_shows_limits_ends_and_what_a_rotated_key_was(self, capsys: pytest.CaptureFixture[str]) -> None:
         typed("keys add app --environment dev --requests-per-minute 60 --usd-per-day 2.5 --model coder")

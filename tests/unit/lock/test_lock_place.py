@@ -88,3 +88,30 @@ def test_the_copy_in_an_execution_environment_is_lost(kept: Path, monkeypatch: p
     monkeypatch.setattr(place, "_RUNNER", kept.parent)
 
     assert "execution environment" in not_kept(kept, kept, local=False)
+
+
+OVERLAY = "639 579 0:59 / / rw,relatime - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A"
+DIRECTORY = "639 579 254:0 /var/lib/docker/vfs/dir/6c1f / rw,relatime - ext4 /dev/vda rw,discard"
+DISK = "27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard"
+
+
+@pytest.mark.parametrize(
+    ("mark", "mounts", "container"),
+    [
+        (".dockerenv", OVERLAY, True),
+        ("run/.containerenv", OVERLAY, True),
+        (".dockerenv", DIRECTORY, True),
+        (".dockerenv", "", True),
+        ("etc/hostname", OVERLAY, False),
+        # A virtual machine whose disk was filled from an image.
+        (".dockerenv", DISK, False),
+    ],
+)
+def test_a_machine_that_was_made_from_an_image_is_no_container_where_its_disk_is_its_own(
+    tmp_path: Path, mark: str, mounts: str, container: bool
+) -> None:
+    for name, content in {mark: "", "proc/self/mountinfo": f"{mounts}\n30 27 0:4 / /proc rw - proc proc rw\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+
+    assert place._in_container(tmp_path) is container

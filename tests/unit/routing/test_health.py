@@ -330,6 +330,36 @@ def test_an_endless_answer_is_cut() -> None:
     assert len(answer.body) < probe.MAX_BYTES + 65536
 
 
+def test_a_length_that_is_not_kept_gives_what_came() -> None:
+    assert served(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}")[0] == Answer(200, b"{}")
+
+
+def test_a_word_before_the_answer_is_none() -> None:
+    answer, _ = served(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", keep=True)
+
+    assert answer == Answer(200, b"{}")
+
+
+def test_an_answer_in_the_smallest_chunks_is_read_in_one_go_and_cut_by_what_frames_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each chunk read for itself was work for all that came after it: minutes, in which nobody else was served."""
+    looked: list[int] = []
+    feed = probe._Reading.feed
+
+    def noted(reading: probe._Reading, piece: bytes) -> None:
+        looked.append(len(piece))
+        feed(reading, piece)
+
+    monkeypatch.setattr(probe._Reading, "feed", noted)
+
+    answer, _ = served(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * probe.MAX_BYTES)
+
+    assert sum(looked) <= 2 * probe.MAX_BYTES + 65536
+    assert 2 * probe.MAX_BYTES // 6 - 100 < len(answer.body) < probe.MAX_BYTES
+    assert answer.status == 200
+
+
 @pytest.mark.parametrize("garbage", [b"", b"SSH-2.0-OpenSSH\r\n\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1\r\n\r\n"])
 def test_what_is_not_http_is_said_to_be_so(garbage: bytes) -> None:
     with pytest.raises(Unanswered, match="not with HTTP"):

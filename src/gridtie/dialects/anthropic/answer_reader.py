@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gridtie.dialects.answer import Finish, MakeWriter, ToolCall, Writer
+from gridtie.dialects.answer import AnswerTooLarge, Finish, MakeWriter, ToolCall, Writer
 from gridtie.dialects.anthropic import errors
 from gridtie.dialects.anthropic.usage import Counts
 from gridtie.dialects.facts import BYTES_PER_TOKEN
@@ -16,7 +16,7 @@ from gridtie.dialects.openai_chat.usage import from_wire
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.translation import EMPTY, Translation, broken
-from gridtie.dialects.types import AnswerOptions, Chunk, Usage
+from gridtie.dialects.types import MAX_ANSWER_BYTES, AnswerOptions, Chunk, Usage
 
 _Raw = msgspec.Raw
 _NULL, _TEXT, _NO_INPUT = _Raw(b"null"), _Raw(b'""'), _Raw(b"{}")
@@ -102,7 +102,7 @@ class Answer(Translation):
         self._input: msgspec.Raw | None = None
         self._pieces = False
         # What the client gets with the first content: what was sealed before it.
-        self._early = b""
+        self._early = bytearray()
 
     def _take(self, unit: bytes, out: list[bytes], chunk: Chunk) -> None:
         frame = parse(unit)
@@ -182,7 +182,7 @@ class Answer(Translation):
         self._text(block.text, writer.content, out, chunk)
         if block.type == "tool_use":
             call = ToolCall(_string(block.id), _string(block.name), "")
-            self._say(writer.call(self._calls, call), len(call.name), out, chunk)
+            self._tell_call(self._calls, call, len(call.name), out, chunk)
             self._calls += 1
             self._input, self._pieces = block.input, False
 
@@ -195,10 +195,16 @@ class Answer(Translation):
                 out.append(piece)
             else:
                 self._early += piece
+                if len(self._early) > MAX_ANSWER_BYTES:
+                    raise AnswerTooLarge(f"the upstream's answer exceeds {MAX_ANSWER_BYTES} bytes")
+
+    def held(self) -> int:
+        return super().held() + len(self._early)
 
     def _say(self, piece: bytes, said: int, out: list[bytes], chunk: Chunk) -> None:
         if self._early:
-            piece, self._early = self._early + piece, b""
+            piece = bytes(self._early + piece)
+            self._early.clear()
         super()._say(piece, said, out, chunk)
 
     def _close_block(self, writer: Writer, out: list[bytes], chunk: Chunk) -> None:

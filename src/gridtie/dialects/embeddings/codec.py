@@ -33,6 +33,7 @@ from gridtie.dialects.types import (
     Usage,
     Whole,
 )
+from gridtie.dialects.values import MOST_VALUES
 
 _Raw = msgspec.Raw
 _NULL = _Raw(b"null")
@@ -115,6 +116,8 @@ class Embeddings(_Unstreamed):
             return _failed(f"the upstream sent {form(body)} instead of embeddings")
         if openai_errors.present(answer.error):
             return Whole(b"", failure=openai_errors.from_error(openai_errors.read(body)))
+        if (count := len(answer.data or answer.embeddings or ())) > MOST_VALUES:
+            return _failed(f"the upstream's answer holds {count} embeddings, and at most {MOST_VALUES} are read")
         vectors = _vectors(answer)
         if not vectors or any(kind(vector) not in _VECTORS for vector in vectors):
             return _failed("the upstream's answer holds no embeddings")

@@ -14,6 +14,7 @@ from gridtie.dialects.facts import Facts
 from gridtie.dialects.found import kind
 from gridtie.dialects.openai_chat.facts import BILLED, take_service_tier
 from gridtie.dialects.types import Dialect, InvalidRequest
+from gridtie.dialects.values import holds_numbers
 
 _WANTED = "a text, or a list of texts or tokens, none of them empty"
 _FREE_FIELDS = frozenset(("encoding_format", "dimensions", "user", "truncate", "keep_alive", "options"))
@@ -51,13 +52,13 @@ def _read(body: bytes | bytearray, dialect: Dialect, name: str) -> Facts:
 
 
 def _take_input(found: Found, name: str, value: msgspec.Raw) -> None:
-    if kind(value) == "a string":
+    if kind(value) == "a string" or holds_numbers(value):
         found["messages"] = 1
     elif kind(value) == "a list":
         items: list[Any] = typed(_items, name, value, _WANTED) or []
         if not items:
             raise InvalidRequest(name, "an empty list", _WANTED)
-        found["messages"] = len(items) if kind(items[0]) != "a number" else 1
+        found["messages"] = len(items)
     else:
         raise InvalidRequest(name, "null" if value == NULL else kind(value), _WANTED)
     found["text_bytes"] = found.get("text_bytes", 0) + len(value)

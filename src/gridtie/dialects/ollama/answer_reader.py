@@ -126,7 +126,7 @@ class Answer(Translation):
                 # Ollama cannot be told to stop after one; the model may call again once it has the first's result.
                 self._said += len(call.arguments)
                 continue
-            self._say(writer.call(index, call), len(call.arguments), out, chunk)
+            self._tell_call(index, call, len(call.arguments), out, chunk)
 
     def _finish_with(self, tail: _Tail, out: list[bytes], chunk: Chunk) -> None:
         prompt, answer = plausible(tail.prompt_eval_count), plausible(tail.eval_count)

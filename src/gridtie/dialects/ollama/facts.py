@@ -27,6 +27,7 @@ from gridtie.dialects.body import (
 )
 from gridtie.dialects.facts import BYTES_PER_TOKEN, Facts
 from gridtie.dialects.failures import UNREADABLE
+from gridtie.dialects.found import kind
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
 from gridtie.dialects.types import Dialect, InvalidRequest
 
@@ -113,7 +114,9 @@ def _take_prompt(found: Found, name: str, value: msgspec.Raw) -> None:
 def _take_context(found: Found, name: str, value: msgspec.Raw) -> None:
     """A conversation of before, as the numbers of its tokens."""
     if value not in _NOTHING:
-        tokens = len(typed(_list, name, value, "a list of tokens") or ())
+        if kind(value) != "a list":
+            raise InvalidRequest(name, kind(value), "a list of tokens")
+        tokens = bytes(value).count(b",") + 1
         found["text_bytes"] = found.get("text_bytes", 0) + BYTES_PER_TOKEN * tokens
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Literal
 
 import msgspec
@@ -32,10 +33,7 @@ _JSON, _NO_FORMAT, _FALSE = _Raw(b'"json"'), (NULL, _Raw(b'""')), _Raw(b"false")
 _ROLES = ("system", "user", "assistant", "tool")
 _NUMBERS = ("temperature", "top_p", "min_p", "frequency_penalty", "presence_penalty", "repeat_penalty")
 # What base64 begins with, of the kinds of pictures that a model takes: the first bytes of the files.
-_MEDIA_TYPES = ((b"iVBOR", "image/png"), (b"/9j/", "image/jpeg"), (b"R0lGOD", "image/gif"), (b"UklGR", "image/webp"))
-
-# A call that has no result yet: its id and its function's name.
-Waiting = list[tuple[str, str]]
+_MEDIA_TYPES = {b"iVBO": "image/png", b"/9j/": "image/jpeg", b"R0lG": "image/gif", b"UklG": "image/webp"}
 
 
 def read(facts: Facts) -> Conversation:
@@ -46,7 +44,7 @@ def read(facts: Facts) -> Conversation:
     items = Object({"messages": messages}, "").spans("messages")
     if not items:
         raise Untranslatable("'messages' is empty; a chat needs at least one message")
-    waiting: Waiting = []
+    waiting = _Waiting()
     found = [_message(item, f"messages[{at}]", waiting) for at, item in enumerate(items)]
     return Conversation("ollama", settings, found)
 
@@ -108,7 +106,7 @@ def _tool(span: msgspec.Raw, path: str) -> Tool | Opaque:
 # -- Messages ----------------------------------------------------------------------------------------------------------
 
 
-def _message(span: msgspec.Raw, path: str, waiting: Waiting) -> Message:
+def _message(span: msgspec.Raw, path: str, waiting: _Waiting) -> Message:
     message = Object.read(span, path)
     role = message.string("role")
     if role not in _ROLES:
@@ -125,7 +123,7 @@ def _message(span: msgspec.Raw, path: str, waiting: Waiting) -> Message:
     found = Message(path=path, role=_role(role), parts=parts)
     if role == "tool":
         found.name = message.string("tool_name") or message.string("name") or ""
-        found.call_id = _answered(message.string("tool_call_id") or "", found.name, waiting)
+        found.call_id = waiting.answered(message.string("tool_call_id") or "", found.name)
     found.rest = message.rest()
     return found
 
@@ -137,12 +135,11 @@ def _role(role: str) -> Literal["system", "user", "assistant", "tool"]:
 def _image(data: msgspec.Raw, path: str) -> Image:
     if kind(data) != "a string":
         raise Untranslatable(f"{path}: found {kind(data)}, wanted an image in base64")
-    start = bytes(data)[1:8]
-    media_type = next((type_ for begins, type_ in _MEDIA_TYPES if start.startswith(begins)), "image/png")
-    return Image(path=path, source=Data(media_type, data))
+    begins = bytes(memoryview(data)[1:5])
+    return Image(path=path, source=Data(_MEDIA_TYPES.get(begins, "image/png"), data))
 
 
-def _call(span: msgspec.Raw, path: str, waiting: Waiting) -> Call:
+def _call(span: msgspec.Raw, path: str, waiting: _Waiting) -> Call:
     call = Object.read(span, path)
     function = call.inner("function")
     name = None if function is None else function.string("name")
@@ -153,7 +150,7 @@ def _call(span: msgspec.Raw, path: str, waiting: Waiting) -> Call:
         raise function.wrong("arguments", kind(arguments), "an object")
     # Ollama names calls by their order alone; the same conversation always gets the same ids.
     id = call.string("id") or f"call_{path.translate(_NO_BRACKETS)}"
-    waiting.append((id, name))
+    waiting.add(id, name)
     text = "" if arguments == NULL else bytes(arguments).decode()
     for ignored in ("type",):
         call.take(ignored)
@@ -164,10 +161,24 @@ def _call(span: msgspec.Raw, path: str, waiting: Waiting) -> Call:
 _NO_BRACKETS = str.maketrans({"[": "", "]": "", ".": "_"})
 
 
-def _answered(id: str, name: str, waiting: Waiting) -> str:
-    """The call that a result belongs to: the one it names, else the first that waits for one of this name, or any."""
-    if not id:
-        named = [call for call in waiting if call[1] == name] if name else []
-        id = next((each for each, _ in named or waiting), "call")
-    waiting[:] = [call for call in waiting if call[0] != id]
-    return id
+class _Waiting:
+    """Calls that have no result yet, by their ids and by the names of their functions; the first is found at once."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, list[str]] = OrderedDict()
+        self._by_name: dict[str, OrderedDict[str, None]] = {}
+
+    def add(self, id: str, name: str) -> None:
+        self._names.setdefault(id, []).append(name)
+        self._by_name.setdefault(name, OrderedDict())[id] = None
+
+    def answered(self, id: str, name: str) -> str:
+        """The call that a result belongs to: the one it names, else the first that waits for one of this name, or any.
+
+        It waits no longer.
+        """
+        if not id:
+            id = next(iter(self._by_name.get(name) or self._names), "call")
+        for each in self._names.pop(id, ()):
+            self._by_name[each].pop(id, None)
+        return id

@@ -115,6 +115,8 @@ class Answer(Translation):
         for choice in frame.choices or ():
             if choice.index == 0:
                 self._pass(choice, data, writer, out, chunk)
+            if chunk.failure is not None:
+                return
 
     def _take_document(self, document: bytes, out: list[bytes], chunk: Chunk) -> None:
         try:
@@ -179,7 +181,7 @@ class Answer(Translation):
             index = self._calls[key] = len(self._calls)
             # Not the place alone: the next answer of the conversation has a first call, too.
             id = piece.id or f"call_{self._id.removeprefix('chatcmpl-')}_{index}"
-            self._say(writer.call(index, ToolCall(id, function.name or "", "")), len(id), out, chunk)
+            self._tell_call(index, ToolCall(id, function.name or "", ""), len(id), out, chunk)
         self._text(_Raw(arguments), lambda text: writer.arguments(index, text), out, chunk)
 
     def _end_marked(self, out: list[bytes], chunk: Chunk) -> None:

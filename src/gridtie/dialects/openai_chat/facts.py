@@ -32,6 +32,7 @@ from gridtie.dialects.facts import MAX_MODEL_CHARACTERS, Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES, measure
 from gridtie.dialects.openai_chat.numbers import NUMBERS, NumberFields, number
+from gridtie.dialects.values import FREE_BYTES, bound
 
 _Raw = msgspec.Raw
 _EMPTY_TEXT = _Raw(b'""')
@@ -105,6 +106,8 @@ _response_format = msgspec.json.Decoder(_ResponseFormat).decode
 
 def read(body: bytes | bytearray) -> Facts:
     """The facts of a client's body. Raises `InvalidRequest`."""
+    if len(body) > FREE_BYTES:
+        bound("", body)
     try:
         fields = _fields(body)
     except UNREADABLE as error:

@@ -27,7 +27,7 @@ class Heard(msgspec.Struct):
     content: bool = False
     # The choices that it says something for, and those that it ends.
     spoken: int = 0
-    finished: tuple[int, ...] = ()
+    finished: list[int] = []
     # Nothing but usage stands in it.
     alone: bool = False
     usage: msgspec.Raw | None = None
@@ -102,6 +102,8 @@ def hear(event: Event) -> Heard:
         heard.alone = not frame.choices
     for choice in frame.choices or ():
         _hear_choice(choice, heard, event)
+        if heard.error is not None:
+            break
     return heard
 
 
@@ -121,7 +123,7 @@ def _hear_choice(choice: _Choice, heard: Heard, event: Event) -> None:
         # OpenRouter's word for an answer that its provider broke off.
         heard.error = errors.read(event.data)
     elif choice.finish_reason not in NOTHING:
-        heard.finished += (choice.index or 0,)
+        heard.finished.append(choice.index or 0)
         heard.content = True
 
 

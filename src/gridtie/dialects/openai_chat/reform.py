@@ -14,11 +14,14 @@ from gridtie.dialects.openai_chat.answer_writer import Message, completion
 from gridtie.dialects.sse import EventSplitter, parse
 from gridtie.dialects.surrogates import mended
 from gridtie.dialects.types import MAX_ANSWER_BYTES
+from gridtie.dialects.values import FREE_BYTES, MOST_VALUES, too_many
 
 _Raw = msgspec.Raw
 _NULL, _STOP = _Raw(b"null"), _Raw(b'"stop"')
 _DONE = b"[DONE]"
 _STRING = ord('"')
+# Of one answer: each of 128 texts of a completion may be answered so many times.
+MOST_CHOICES = 128 * 128
 
 _Fields = dict[str, _Raw]
 
@@ -72,7 +75,7 @@ class Unusable(ValueError):
 def chunks_of(document: bytes) -> list[bytes]:
     """The frames of a stream that says what a whole completion, or a list of chunks in lines, says.
 
-    Raises `UNREADABLE`; empty where there is no answer in it.
+    Raises `UNREADABLE`; empty where there is no answer in it, or one of more choices or lines than any has.
     """
     try:
         answer = _answer(document)
@@ -81,8 +84,10 @@ def chunks_of(document: bytes) -> list[bytes]:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             return chunks_of(mended(document, error))
+        if document.count(b"\n") > MOST_VALUES:
+            return []
         return [b"data: " + line.strip() + b"\n\n" for line in document.splitlines() if line.strip()]
-    if errors.present(answer.error):
+    if errors.present(answer.error) or len(answer.choices) > MOST_CHOICES:
         return []
     deltas = [choice for choice in answer.choices if choice.message is not None or choice.delta is not None]
     frames = [_frame(answer, [_said(choice)]) for choice in deltas]
@@ -94,6 +99,8 @@ def chunks_of(document: bytes) -> list[bytes]:
 
 def whole_of(stream: bytes) -> bytes:
     """The whole completion that a stream of events adds up to. Raises `Unusable` and `UNREADABLE`."""
+    if stream.count(b"\n\n") > MOST_VALUES:
+        raise Unusable(f"the upstream sent more than {MOST_VALUES} events instead of an answer")
     head: dict[str, Any] = {}
     messages: dict[int, Message] = {}
     finishes: dict[int, msgspec.Raw] = {}
@@ -166,7 +173,7 @@ def _text(value: msgspec.Raw) -> bytes:
 def _said(choice: _Choice) -> dict[str, Any]:
     delta: dict[str, Any] = dict(choice.message or choice.delta or {})
     calls = delta.get("tool_calls", _NULL)
-    if calls != _NULL:
+    if calls != _NULL and not (len(calls) > FREE_BYTES and too_many(bytes(calls))):
         numbered = ({"index": index} | call for index, call in enumerate(_fields_list(calls)))
         delta["tool_calls"] = list(numbered)
     return {"index": choice.index, "delta": delta, "finish_reason": None}

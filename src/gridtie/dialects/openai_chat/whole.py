@@ -66,6 +66,9 @@ def _read_odd(body: bytes, prompt_estimate: int) -> Whole:
         return Whole(b"", failure=errors.from_error(errors.read(body)))
     if not answer.choices:
         return _failed("the upstream's answer holds no choices")
+    if len(answer.choices) > reform.MOST_CHOICES:
+        count = len(answer.choices)
+        return _failed(f"the upstream's answer holds {count} choices, and at most {reform.MOST_CHOICES} are read")
     said = sum(_size(choice) for choice in answer.choices) // BYTES_PER_TOKEN
     wire = usage.read(answer.usage, body) if answer.usage != _NULL else None
     return Whole(body, usage.from_wire(wire, prompt_estimate, said))

@@ -24,6 +24,7 @@ from gridtie.dialects.found import kind
 from gridtie.dialects.openai_chat.facts import BILLED, take_service_tier, take_stream_options
 from gridtie.dialects.openai_chat.numbers import NUMBERS, number
 from gridtie.dialects.types import InvalidRequest
+from gridtie.dialects.values import holds_numbers
 
 _Raw = msgspec.Raw
 _WANTED = "a text, or a list of texts or tokens"
@@ -42,11 +43,10 @@ def _take_prompt(found: Found, name: str, value: msgspec.Raw) -> None:
     if value == NULL:
         return
     texts = 1
-    if kind(value) == "a list":
-        items = typed(_items, name, value, _WANTED) or []
-        texts = max(1, len(items)) if not items or kind(items[0]) != "a number" else 1
-    elif kind(value) != "a string":
+    if kind(value) not in ("a string", "a list"):
         raise InvalidRequest(name, kind(value), _WANTED)
+    if kind(value) == "a list" and not holds_numbers(value):
+        texts = max(1, len(typed(_items, name, value, _WANTED) or ()))
     if texts > _MOST_CHOICES:
         raise InvalidRequest(name, f"{texts} texts", f"at most {_MOST_CHOICES}")
     found["messages"] = texts

@@ -29,9 +29,11 @@ def to_wire(usage: Usage) -> dict[str, object]:
 class _Item:
     """One item of the output while its pieces come; `inside` is a JSON string without its quotes."""
 
-    def __init__(self, kind: str, id: str, call: ToolCall | None = None) -> None:
+    def __init__(self, kind: str, id: str, place: int, call: ToolCall | None = None) -> None:
         self.kind = kind
         self.id = id
+        # Among the items of the output.
+        self.place = place
         self.call = call
         # Of reasoning: what lets its provider take it back.
         self.encrypted: msgspec.Raw | None = None
@@ -109,7 +111,8 @@ class _Response:
 
     def _new(self, kind: str, call: ToolCall | None = None) -> _Item:
         prefix = {"reasoning": "rs", "call": "fc"}.get(kind, "msg")
-        item = _Item(kind, f"{prefix}_{self._id.removeprefix('resp_')}_{len(self._items)}", call)
+        place = len(self._items)
+        item = _Item(kind, f"{prefix}_{self._id.removeprefix('resp_')}_{place}", place, call)
         self._items.append(item)
         return item
 
@@ -244,16 +247,15 @@ class EventWriter(_Response):
     def _begin(self, kind: str, call: ToolCall | None = None) -> bytes:
         closed = self._close()
         item = self._open = self._new(kind, call)
-        place = len(self._items) - 1
         name = _DELTAS[kind].encode()
         self._before = b'event: %b\ndata: {"type":"%b","sequence_number":' % (name, name)
-        where: dict[str, Any] = {"item_id": item.id, "output_index": place}
+        where: dict[str, Any] = {"item_id": item.id, "output_index": item.place}
         if kind != "call":
             where["content_index"] = 0
         if kind == "message":
             where["logprobs"] = []
         self._after = b"," + _encode(where)[1:-1] + b',"delta":'
-        added = self._event("response.output_item.added", output_index=place, item=item.whole("in_progress"))
+        added = self._event("response.output_item.added", output_index=item.place, item=item.whole("in_progress"))
         if kind == "call":
             return closed + added
         part = self._event("response.content_part.added", **self._place(item), part=item.part(""))
@@ -263,19 +265,19 @@ class EventWriter(_Response):
         item, self._open = self._open, None
         if item is None:
             return b""
-        place = self._items.index(item)
         if item.call is not None:
-            said = {"item_id": item.id, "output_index": place, "name": apart(item.call.name)[1], "arguments": item.text}
+            said = {"item_id": item.id, "output_index": item.place}
+            said |= {"name": apart(item.call.name)[1], "arguments": item.text}
             told = self._event("response.function_call_arguments.done", **said)
         else:
             field = "refusal" if item.kind == "refusal" else "text"
             said = self._place(item) | {field: item.text} | ({"logprobs": []} if item.kind == "message" else {})
             told = self._event(_DELTAS[item.kind].replace(".delta", ".done"), **said)
             told += self._event("response.content_part.done", **self._place(item), part=item.part(item.text))
-        return told + self._event("response.output_item.done", output_index=place, item=item.whole("completed"))
+        return told + self._event("response.output_item.done", output_index=item.place, item=item.whole("completed"))
 
     def _place(self, item: _Item) -> dict[str, Any]:
-        return {"item_id": item.id, "output_index": self._items.index(item), "content_index": 0}
+        return {"item_id": item.id, "output_index": item.place, "content_index": 0}
 
     def _event(self, type: str, /, **fields: Any) -> bytes:
         self._sequence += 1

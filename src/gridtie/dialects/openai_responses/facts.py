@@ -29,6 +29,7 @@ from gridtie.dialects.found import kind
 from gridtie.dialects.openai_chat.messages import FRAME_BYTES, QUOTES
 from gridtie.dialects.openai_responses.kept import Earlier, going_on
 from gridtie.dialects.types import InvalidRequest
+from gridtie.dialects.values import FREE_BYTES, bound
 
 # Finds what a conversation came to with an answer, by its id.
 Recall = Callable[[str], Earlier]
@@ -103,7 +104,9 @@ def _go_on(found: Found, recall: Recall) -> None:
         return
     earlier = recall(id)
     del fields[name]
-    fields["input"] = going_on(earlier, fields.get("input", NULL))
+    fields["input"] = together = going_on(earlier, fields.get("input", NULL))
+    if len(together) > FREE_BYTES:
+        bound("input", bytes(together))
     found["previous"], found["private"], found["stays"] = id, earlier.private, earlier.stays
 
 

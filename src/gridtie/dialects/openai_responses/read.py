@@ -176,7 +176,7 @@ def _add_message(found: list[Message], item: Object) -> None:
     if role == "assistant":
         message = _of_assistant(found, item.path)
         message.parts += parts
-        message.rest = message.rest | item.rest()
+        message.rest.update(item.rest())
     else:
         found.append(Message(path=item.path, role=role, parts=parts, rest=item.rest()))
 

@@ -14,6 +14,7 @@ from gridtie.dialects.facts import Facts
 from gridtie.dialects.failures import UNREADABLE
 from gridtie.dialects.package import conversation_of
 from gridtie.dialects.types import Untranslatable
+from gridtie.dialects.values import holds_numbers
 
 # Characters of all its texts, ids and names; what comes after is cut off. Stores of traces bound an attribute as well.
 MOST_TEXT = 32 * 1024
@@ -86,8 +87,8 @@ def _text(text: str, left: _Left) -> dict[str, Any]:
 
 def _texts(facts: Facts) -> Iterable[str]:
     for name in _FIELDS:
-        if name in facts.fields:
+        if name in facts.fields and not holds_numbers(facts.fields[name]):
             found = _decode(facts.fields[name])
-            # Several texts, or tokens in place of them; null, and what its target refuses, is none.
+            # Several texts; null, and what its target refuses, is none.
             several = found if isinstance(found, list) else [found]
             yield from (each for each in several if isinstance(each, str))

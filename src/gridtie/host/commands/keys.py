@@ -14,11 +14,18 @@ from typing import Any, Iterator, Optional, Sequence, Tuple
 from gridtie.host import keys, keys_in_force
 from gridtie.host.key_limits import NO_LIMITS, Limits, moment, seconds, stamp, unix
 from gridtie.host.local_time import shown
-from gridtie.host.paths import config_dir
+from gridtie.host.paths import config_dir, state_dir
 
 # The routing file may know others; it is YAML, which a bare host cannot read.
 USUAL = ("dev", "test", "ci", "production")
 _ANY = "any"
+# As gridtie.ledger.postgres writes it.
+HANDED_OVER = "keys-handed-over.json"
+_OTHERS = (
+    "These are the keys of this machine. Its router shares them with others by PostgreSQL: what was made on another "
+    "machine is good here too, and is listed and changed there; all of them are in the database "
+    "(SELECT name, entry FROM gridtie.keys)\n"
+)
 _LISTED = "as `gridtie keys list` has it"
 
 
@@ -153,7 +160,17 @@ def run_list(args: Namespace) -> int:
         sys.stdout.write(json.dumps([row.document() for row in rows], indent=2) + "\n")
     else:
         sys.stdout.write(_listed(rows))
+    if _shares():
+        sys.stderr.write(_OTHERS)
     return 0
+
+
+def _shares() -> bool:
+    """Whether the router hands keys over to a database, by the note that it keeps of that beside its ledger."""
+    try:
+        return (state_dir(os.environ) / "ledger" / HANDED_OVER).exists()
+    except OSError:  # whoever may not look there may not read keys.json either
+        return False
 
 
 def run_rotate(args: Namespace) -> int:

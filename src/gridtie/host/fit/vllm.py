@@ -178,7 +178,8 @@ def check_split(model: Checkpoint, cards: int) -> None:
         good = [n for n in range(1, 17) if not model.heads % n and (not heads % n or not n % heads)]
         raise CheckpointError(
             f"{model.name}: {model.heads} heads and {heads} of keys and values cannot be split over {cards} cards; "
-            f"possible are {', '.join(map(str, good))} (--tensor-parallel)"
+            f"possible are {', '.join(map(str, good))} (gridtie_vllm_model.tensor_parallel, or --tensor-parallel of "
+            "the command)"
         )
 
 

@@ -26,6 +26,8 @@ from .store import copy_and_hash, sha256_of
 
 # What was taken, with each file's sha256; the doctor compares by it.
 RECORD = ".gridtie.json"
+# Checkpoints are brought by the role engine_vllm alone; where that is told a token of the Hub.
+TOKEN_SETTING = "gridtie_vllm_token_file"  # noqa: S105 (a name)
 _TAKEN = (".safetensors", ".json", ".jinja", ".model", ".txt", ".tiktoken")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -200,7 +202,7 @@ def _fetched(
                 files[name] = _fetch(repository, name, listed, scratch / name, fetcher)
     except FetchError as error:
         name = re.sub(r"^.*?/", "", re.sub(r"^https?://", "", source.place))
-        raise CheckpointError(explained(error, name, bool(fetcher.token)) or str(error)) from None
+        raise CheckpointError(explained(error, name, bool(fetcher.token), TOKEN_SETTING) or str(error)) from None
     except ObtainError as error:
         raise CheckpointError(str(error)) from None
     return files

@@ -124,9 +124,11 @@ def _listed(file: Mapping[str, Any]) -> Listed:
     return Listed(_count(file.get("size")), sha256, "" if sha256 else str(file.get("blobId") or ""))
 
 
-def explained(error: FetchError, repository: str, token: bool) -> str:
-    """What the Hub's refusal means, as one sentence; "" where it is another failure."""
-    give = "a token that may read it (--token-file FILE)"
+def explained(error: FetchError, repository: str, token: bool, setting: str = "--token-file FILE") -> str:
+    """What the Hub's refusal means, as one sentence; "" where it is another failure. `setting` is where whoever reads
+    it names a token.
+    """
+    give = f"a token that may read it ({setting})"
     page = f"{ENDPOINT}/{repository}"
     if error.code == "GatedRepo" or error.status == 403:
         return f"{repository} is gated: accept its terms at {page} and give {give}"

@@ -77,8 +77,8 @@ def test_long_texts_are_cut_in_sum(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        [{"role": "user", "content": ""}] * 50_000,
-        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/"}}] * 50_000}],
+        [{"role": "user", "content": ""}] * 20_000,
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a/"}}] * 20_000}],
         [{"role": "assistant", "tool_calls": [{"id": "x" * 100_000, "function": {"name": "f", "arguments": "{}"}}]}],
         [{"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f" * 100_000, "arguments": "{}"}}]}],
         [{"role": "tool", "tool_call_id": "x" * 100_000, "content": "2"}],

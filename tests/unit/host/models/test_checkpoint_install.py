@@ -184,6 +184,13 @@ def test_a_repository_is_taken_at_a_commit_alone(hub: Hub, tmp_path: Path, revis
         from_hub(hub, tmp_path / "small", revision)
 
 
+def test_a_gated_one_names_the_variable_of_the_role_that_a_token_is_told_by(hub: Hub, tmp_path: Path) -> None:
+    hub.gated.add("lab/small")
+
+    with pytest.raises(CheckpointError, match=r"lab/small is gated: .* a token .*\(gridtie_vllm_token_file\)"):
+        from_hub(hub, tmp_path / "small")
+
+
 def test_a_commit_that_is_not_there_is_said(hub: Hub, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="lab/small"):
         from_hub(hub, tmp_path / "small", "0" * 40)
