@@ -34,7 +34,7 @@ record := $(if $(filter 1 yes true,$(RECORD)),GRIDTIE_RECORD=1 )
 verbose := $(if $(filter 1 yes true,$(V)),-v)
 purge := $(if $(filter 1 yes true,$(PURGE)),-e '{"gridtie_purge": true}')
 
-.PHONY: help site upgrade verify image bundle report bench observability demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
+.PHONY: help site upgrade verify image bundle report bench observability cluster demo test cases faults fuzz reset pins catalogue pages record lock oracle venv artefacts collection
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; do \
@@ -72,6 +72,10 @@ bench: ## which host serves which model how fast, and what is off the prediction
 observability: ## Prometheus on one host for all routers of an inventory, with alerts and a dashboard (docs/observability.md)
 	@scripts/venv site
 	@scripts/playbook playbooks/observability.yml $(check) $(verbose) $(ARGS)
+
+cluster: ## routers and vLLM pools in a Kubernetes cluster that exists (docs/cluster.md); CHECK=1 shows the difference
+	@scripts/venv cluster
+	@scripts/playbook playbooks/cluster.yml $(if $(filter -i,$(ARGS)),,-i inventories/cluster) $(check) $(verbose) $(ARGS)
 
 demo: ## five agents build and test a small feature through the router; COMPARE=1: what a solved task costs here and there
 	@scripts/venv site

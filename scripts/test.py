@@ -16,8 +16,9 @@ bundles      a station without a network is upgraded by a newer bundle and goes 
 memory       what the real engine holds in memory, for each small model, at three contexts, alone and four at once, of
              which integration has one model; only where it is asked for
 clients      every agent and command that can be had, wired and asked, for docs/clients.md; only where it is asked for
-scale        what servers for many run: real vLLM on the processor behind the router, several routers on a Docker Swarm
-             that is broken under load; only where it is asked for
+scale        what servers for many run: real vLLM on the processor behind the router and behind the endpoint picker of a
+             Kubernetes cluster, whose API is real; several routers on a Docker Swarm that is broken under load; only
+             where it is asked for
 """
 
 from __future__ import annotations
@@ -198,9 +199,19 @@ def clients() -> bool:
 
 
 def scale() -> bool:
-    """What servers for many run, for real on this machine; vLLM is installed where it is missing."""
-    ready = lab_hosts() and run(Path(sys.executable), "scripts/vllm_environment.py")
-    return ready and pytest("-n", "0", "--timeout", "1800", "tests/scale", f"{LAB}/test_vllm_router.py")
+    """What servers for many run, for real on this machine; what is missing of it is installed and compiled."""
+    ready = lab_hosts() and vllm() and kubernetes() and postgresql()
+    return ready and pytest("-n", "0", "--timeout", "2400", "tests/scale", f"{LAB}/test_vllm_router.py")
+
+
+def vllm() -> bool:
+    """vLLM for the processor, out of Python's packages."""
+    return run(Path(sys.executable), "scripts/vllm_environment.py")
+
+
+def kubernetes() -> bool:
+    """An API server and an endpoint picker, compiled out of Go's modules."""
+    return run(Path(sys.executable), "scripts/kubernetes_api.py")
 
 
 def ask_clients() -> bool:

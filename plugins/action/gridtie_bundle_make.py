@@ -24,7 +24,7 @@ from ..plugin_utils.gridtie_collection import ROOT, installed, version
 _DATE = 1577836800
 # What a checkout without git has beside the project's own files.
 _NOT_OURS = {".git", ".venv", ".cache", ".ansible", "__pycache__", "build", "bundles", "dist", "reports"}
-_INVENTORIES = {"ci", "localhost", "mac", "team"}
+_INVENTORIES = {"ci", "cluster", "localhost", "mac", "team"}
 
 
 class ActionModule(ActionBase):

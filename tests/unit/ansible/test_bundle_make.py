@@ -162,7 +162,7 @@ def test_what_somebody_keeps_in_a_checkout_of_git_does_not_travel(tmp_path: Path
 
 
 def test_neither_inventories_of_ones_own_nor_bundles_travel_with_a_checkout_without_git(tmp_path: Path) -> None:
-    ours = [f"inventories/{name}/hosts.yml" for name in ("ci", "localhost", "mac", "team")]
+    ours = [f"inventories/{name}/hosts.yml" for name in ("ci", "cluster", "localhost", "mac", "team")]
     root = checkout_with(tmp_path / "checkout", *ours, "inventories/mine/hosts.yml")
     write(root / "offline/of-yesterday")
     checkout_with(root, "offline/.mine.partial/packages/a.deb")
