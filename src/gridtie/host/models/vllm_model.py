@@ -21,6 +21,8 @@ URL = "http://engine:8000"
 _IN_CONTAINER = "/models"
 # In the image that is made here (compose/images/vllm/Dockerfile).
 _BUILT_IN = "/opt/smollm2-135m"
+# Seconds that running answers have to end, less than `stop_grace_period` of compose/engine.vllm.yaml.
+_DRAIN_S = 50
 
 # SmolLM2 135M as that image has it: 134,515,008 parameters of two bytes.
 SMOLLM2 = "smollm2:135m"
@@ -201,6 +203,8 @@ def arranged(
             *("--max-num-seqs", str(wanted.parallel), "--enable-prefix-caching"),
             # What came out of the cache is counted apart.
             "--enable-prompt-tokens-details",
+            # Without it, vLLM breaks off what runs when it is told to end; within the container's grace.
+            *("--shutdown-timeout", str(_DRAIN_S)),
             *arguments(model, settings, use),
             # Nothing is compiled at the start: a trial is up in a minute, and the container's files are read-only.
             *(["--enforce-eager"] if on_processor else []),

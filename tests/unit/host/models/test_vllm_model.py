@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gridtie.host.fit.checkpoint import Checkpoint, CheckpointError, Stored, checkpoint_of
 from gridtie.host.fit.vllm import Card
@@ -12,6 +14,7 @@ from gridtie.host.models.checkpoint_install import Installed
 from gridtie.host.models.vllm_model import Arranged, arranged, built_in, wanted_of
 from standins.checkpoints import SMOLLM2, llama_tensors, size_of
 
+COMPOSE = Path(__file__).parents[4] / "compose/engine.vllm.yaml"
 GIB = 1 << 30
 COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 HUB = {"name": "qwen3:8b", "source": "hf.co/Qwen/Qwen3-8B", "revision": COMMIT}
@@ -53,6 +56,13 @@ def test_the_small_model_of_the_image_is_served_by_the_processor() -> None:
     assert done.cache_gib == -(-8 * 8192 * 23040 // GIB)
     assert done.model["purposes"] == ["code", "chat", "smoke-test"]
     assert (done.model["url"], done.model["context"], done.model["parallel"]) == ("http://engine:8000", 8192, 8)
+
+
+def test_running_answers_may_end_before_its_container_is_stopped() -> None:
+    service = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["engine"]
+    words = on_card(HUB).arguments
+
+    assert 0 < int(words[words.index("--shutdown-timeout") + 1]) < int(service["stop_grace_period"].removesuffix("s"))
 
 
 def test_what_is_said_of_the_built_in_model_is_what_its_shapes_come_to() -> None:
