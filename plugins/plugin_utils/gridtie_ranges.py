@@ -15,12 +15,12 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_bench_rounds": _FROM_1,
     "gridtie_bench_throttle": _FROM_0,
     "gridtie_ca_days": _FROM_1,
+    "gridtie_cluster_router_max": _FROM_1,
+    "gridtie_cluster_router_min": _FROM_1,
+    "gridtie_cluster_wait_s": _FROM_0,
     "gridtie_container_engine_start_timeout_s": _FROM_1,
     "gridtie_doctor_timeout_s": _FROM_1,
     "gridtie_embedded_ready_timeout_s": _FROM_1,
-    "gridtie_vllm_ready_timeout_s": _FROM_1,
-    "gridtie_vllm_router_balance": _FROM_0,
-    "gridtie_vllm_router_ready_timeout_s": _FROM_1,
     "gridtie_engine_port": _PORT,
     "gridtie_engine_prompt_cache_mib": _FROM_0,
     "gridtie_gpu_reboot_timeout_s": _FROM_1,
@@ -45,6 +45,9 @@ RANGES: dict[str, tuple[float, float]] = {
     "gridtie_upgrade_drain_s": _FROM_0,
     "gridtie_upgrade_min_speed": (0, 1),
     "gridtie_upgrade_runs": _FROM_0,
+    "gridtie_vllm_ready_timeout_s": _FROM_1,
+    "gridtie_vllm_router_balance": _FROM_0,
+    "gridtie_vllm_router_ready_timeout_s": _FROM_1,
 }
 
 
