@@ -8,36 +8,25 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import time
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import yaml
-from python_on_whales import docker
 
-from lab import image
-from lab import test_team as workstations
-from lab.host import CHECKOUT, host, let_docker_work, succeeded
+from lab.fleet import Fleet, fleet_of, recap, shortcuts, target, wait_for
+from lab.host import CHECKOUT, succeeded
 
 FRONT, SERVERS = "front", ("gpu-1", "gpu-2")
 MODEL = "station/gridtie/smollm2:135m"
 
 
-class Team(workstations.Team):
-    """The hosts, and the means to provision them."""
+class Team(Fleet):
+    """Two servers, and the host before them."""
 
-    def write_inventory(self, **variables: Any) -> None:  # type: ignore[override]
+    def write_inventory(self, **variables: Any) -> None:
         """Servers with the group variables that the project ships, and the host before them."""
-        login = {
-            "ansible_user": "dev",
-            "ansible_ssh_private_key_file": str(self.directory / "key"),
-            "ansible_ssh_common_args": workstations.SSH,
-            "ansible_python_interpreter": "/usr/bin/python3",
-        }
         front = {
             "gridtie_engine": "vllm_router",
             "gridtie_pool": "{{ groups['servers'] }}",
@@ -48,7 +37,7 @@ class Team(workstations.Team):
         children = {"servers": {"hosts": servers}, "fronts": {"hosts": fronts, "vars": front}}
         directory = self.directory / "inventory"
         shutil.copytree(CHECKOUT / "inventories/team/group_vars", directory / "group_vars", dirs_exist_ok=True)
-        document = {"all": {"vars": {**login, **variables}, "children": children}}
+        document = {"all": {"vars": {**self.login, **variables}, "children": children}}
         (directory / "hosts.yml").write_text(yaml.safe_dump(document))
 
     def servers_told(self) -> tuple[bool, str, str]:
@@ -60,36 +49,21 @@ class Team(workstations.Team):
 
 @pytest.fixture(scope="module")
 def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
-    directory = tmp_path_factory.mktemp("servers")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / "key")], check=True)
-    network = f"gridtie-lab-{uuid.uuid4().hex[:8]}"
-    docker.network.create(network)
-    try:
-        with ExitStack() as stack:
-            tag = image.build(more=image.DOCKER)
-            hosts = {}
-            for name in (*SERVERS, FRONT):
-                machine = hosts[name] = stack.enter_context(host(tag, hostname=name, options=("--network", network)))
-                let_docker_work(machine)
-                workstations._let_in(machine, (directory / "key.pub").read_text().strip())
-            shown = {name: machine.root("ip -4 -o addr show eth0") for name, machine in hosts.items()}
-            addresses = {name: line.split()[3].partition("/")[0] for name, line in shown.items()}
-            found = Team(hosts, addresses, directory)
-            found[FRONT].root("useradd --create-home alice")
-            (directory / "routing.yaml").write_text((CHECKOUT / "config/llm_routing.yaml").read_text())
-            (directory / "models.lock.yaml").write_text("schema: 1\nmodels: {}\n")
-            found.write_inventory(**workstations.shortcuts(directory))
-            yield found
-    finally:
-        docker.network.remove(network)
+    with fleet_of((*SERVERS, FRONT), tmp_path_factory.mktemp("servers")) as fleet:
+        found = Team(fleet.hosts, fleet.addresses, fleet.directory)
+        found[FRONT].root("useradd --create-home alice")
+        (found.directory / "routing.yaml").write_text((CHECKOUT / "config/llm_routing.yaml").read_text())
+        (found.directory / "models.lock.yaml").write_text("schema: 1\nmodels: {}\n")
+        found.write_inventory(**shortcuts(found.directory))
+        yield found
 
 
 def test_one_run_provisions_the_servers_and_what_stands_before_them(team: Team) -> None:
-    assert set(workstations.recap(team.play("site.yml"))) == {FRONT, *SERVERS}
+    assert set(recap(team.play("site.yml"))) == {FRONT, *SERVERS}
 
 
 def test_a_request_is_answered_by_a_server_and_none_of_its_keys_is_the_engines(team: Team) -> None:
-    assert workstations.target(team[FRONT]) == MODEL
+    assert target(team[FRONT]) == MODEL
     team[FRONT].root("docker exec gridtie-engine-1 sh -c '! ls /etc/gridtie 2>/dev/null && ls /etc/vllm-router'")
     keys = {team[FRONT].root(f"cat /etc/gridtie/secrets/pool-{name}") for name in SERVERS}
     assert len(keys) == 1
@@ -101,7 +75,7 @@ def test_the_doctor_names_the_servers_and_every_check_holds(team: Team) -> None:
 
 
 def test_a_second_run_changes_nothing(team: Team) -> None:
-    lines = workstations.recap(team.play("site.yml"))
+    lines = recap(team.play("site.yml"))
 
     assert all("changed=0" in line for line in lines.values()), lines
 
@@ -112,9 +86,9 @@ def test_while_a_server_is_drained_the_other_is_asked(team: Team) -> None:
     )
     write = "path.write_text(json.dumps({**told, 'draining': %s}))"
     team["gpu-1"].root(f'python3 -c "{drain}; {write % True}"')
-    workstations.wait_for(MODEL, team[FRONT])
+    wait_for(MODEL, team[FRONT])
     _until(lambda: team.servers_told() == (True, "gpu-2", "not asked now, drained or down: gpu-1"))
-    assert workstations.target(team[FRONT]) == MODEL
+    assert target(team[FRONT]) == MODEL
 
     team["gpu-1"].root(f'python3 -c "{drain}; {write % False}"')
     _until(lambda: team.servers_told() == (True, "gpu-1, gpu-2", ""))
@@ -122,7 +96,7 @@ def test_while_a_server_is_drained_the_other_is_asked(team: Team) -> None:
 
 def test_a_server_that_is_gone_costs_no_answer(team: Team) -> None:
     team["gpu-2"].root("docker stop gridtie-router-1")
-    assert [workstations.target(team[FRONT]) for _ in range(3)] == [MODEL] * 3
+    assert [target(team[FRONT]) for _ in range(3)] == [MODEL] * 3
     team["gpu-2"].root("docker start gridtie-router-1")
     _until(lambda: team.servers_told()[1] == "gpu-1, gpu-2")
 

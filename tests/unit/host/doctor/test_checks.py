@@ -491,6 +491,18 @@ def test_the_only_model_of_a_server_with_vllm_is_a_coding_model_and_the_small_on
     assert "there is no coding model here" in station.examine()["models.coding"].warning
 
 
+def test_a_station_that_a_killed_upgrade_left_closed_to_others_is_named() -> None:
+    station = Healthy()
+    assert station.examine()["config.station"].warning == ""
+
+    station.station.update(draining=True, site_command="ansible-playbook our.yml")
+    result = station.examine()["config.station"]
+
+    assert result.ok
+    assert "requests of other stations are refused" in result.warning
+    assert result.warning.endswith("one was killed: run it again, or `ansible-playbook our.yml`, which lets them in")
+
+
 def test_a_model_of_the_image_has_no_files_of_its_own() -> None:
     station = Healthy()
     station.vllm()

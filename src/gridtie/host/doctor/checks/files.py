@@ -9,6 +9,10 @@ from gridtie.host.doctor.look import Look
 
 _PUBLIC = ("llm_routing.yaml", "models.yaml", "prices.json", "station.json")
 _SECRET = ("keys.json", "station.key")
+_DRAINING = (
+    "the engine is being upgraded, and requests of other stations are refused until it is done (`draining` in "
+    "station.json); if no upgrade is running, one was killed: run it again, or `make site`, which lets them in"
+)
 
 
 def station(look: Look) -> Finding:
@@ -17,7 +21,8 @@ def station(look: Look) -> Finding:
     names = ", ".join(model["name"] for model in found["models"])
     if not found["models"]:
         return bad("no model", "at least the smoke-test model", "run `make site`")
-    return good(f"gridtie {found['version']}, {engine['kind']} {engine['version']} ({engine['mode']}), {names}")
+    said = f"gridtie {found['version']}, {engine['kind']} {engine['version']} ({engine['mode']}), {names}"
+    return good(said, warning=_DRAINING if found.get("draining") else "")
 
 
 def present(look: Look) -> Finding:
