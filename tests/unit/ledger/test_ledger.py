@@ -15,6 +15,7 @@ import pytest
 from gridtie.config.schema import Budget
 from gridtie.ledger import Ledger, LedgerError
 from gridtie.ledger.journal import Record, frame
+from gridtie.ledger.ledger import next_pause
 from gridtie.ledger.store import SqliteStore
 from standins.ledger import CLOUD, cloud, local, open_ledger
 
@@ -72,6 +73,26 @@ def test_what_was_never_recorded_is_not_found(ledger: Ledger) -> None:
 def test_rows_reach_the_store_by_themselves(ledger: Ledger) -> None:
     ledger.record(local("a"))
     assert until(lambda: stored(ledger) == ["a"])
+
+
+@pytest.mark.parametrize("a_second", [1500, 7000, 14000])
+def test_under_load_rows_are_moved_some_two_hundred_at_a_time(a_second: int) -> None:
+    """Requests wait meanwhile: what is moved less often takes longer at once."""
+    pause = 0.2
+    for _ in range(5):
+        pause = next_pause(pause, int(a_second * pause))
+
+    assert 150 <= a_second * pause <= 250
+
+
+@pytest.mark.parametrize("moved", [0, 1, 200])
+def test_where_few_come_the_store_is_written_five_times_a_second(moved: int) -> None:
+    assert next_pause(0.2, moved) == 0.2
+
+
+def test_after_a_flood_it_is_looked_for_rows_as_seldom_as_before() -> None:
+    assert next_pause(0.2, 10_000_000) == 0.005
+    assert next_pause(0.005, 0) == 0.2
 
 
 def test_closing_drains_and_leaves_an_empty_journal(tmp_path: Path) -> None:
