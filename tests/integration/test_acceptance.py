@@ -46,8 +46,9 @@ PARTS = {
 }
 # `make test PART=memory`: every point of the table, and each model's whole context. Else as much as CI has time for:
 # the model with a sliding window, whose cache is the hardest to foretell, and contexts that are read in seconds.
+# Fifteen tools and a conversation want 4,096 tokens; four windows fit into 2,048.
 EVERYWHERE = os.environ.get("GRIDTIE_TEST_MEMORY") == "everywhere"
-CONTEXT = {} if EVERYWHERE else {"context": 8192}
+SHORT = {} if EVERYWHERE else {SMALL: {"context": 2048}, TOOLS: {"context": 4096}, GEMMA: {"context": 2048}}
 # Beside other work, all four take the time that a station gives them, which is more together than a test has.
 pytestmark = pytest.mark.timeout(4 * LIMIT_S)
 # More tokens than the largest batch here, so that a whole one goes through its buffers; few enough for each context.
@@ -77,10 +78,14 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(gemma: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """A models directory with all of them, and their rows of station.json by name."""
     directories = Directories(tmp_path_factory.mktemp("accepted") / "models")
-    own = {"name": GEMMA, "gguf": str(gemma), "sha256": GEMMA_SHA256, **CONTEXT}
+    own = {"gguf": str(gemma), "sha256": GEMMA_SHA256}
+    asked = [
+        {"name": name, **(own if name == GEMMA else {}), **SHORT.get(name, {})}
+        for name in (SMALL, TOOLS, VECTORS, GEMMA)
+    ]
     order = Order(
         directories=directories, catalogue=load(ROOT / "config" / "models.yaml"),
-        lock=load_lock(ROOT / "config" / "models.lock.yaml"), models=[SMALL, {"name": TOOLS, **CONTEXT}, VECTORS, own],
+        lock=load_lock(ROOT / "config" / "models.lock.yaml"), models=asked,
         engine="ollama",
         means=Means(directories.incoming, "http://127.0.0.1:9"), probe=dict, require_pins=True,
         budget=lambda: Budget("memory", 1 << 40, 1 << 40, None),

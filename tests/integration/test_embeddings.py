@@ -42,7 +42,7 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> Directories:
     return found
 
 
-@pytest.fixture(params=["ollama", "embedded"])
+@pytest.fixture(scope="module", params=["ollama", "embedded"])
 def url(
     request: pytest.FixtureRequest, station: Station, embedded_station: Station, directories: Directories
 ) -> Iterator[str]:
