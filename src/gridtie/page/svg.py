@@ -15,6 +15,7 @@ from gridtie.page.html import Content, Markup, element
 _WIDTH = 420.0
 _ROW = 30.0
 _LABEL = 15.0
+_LINE = 17.0
 
 Show = Callable[[float], str]
 
@@ -73,10 +74,13 @@ def shares(title: str, rows: Sequence[tuple[str, float, str]]) -> Markup:
 
 def columns(title: str, bars: Sequence[Bar], legend: Sequence[tuple[str, str]], mark: str, show: Show) -> Markup:
     """Stacked columns over time. `legend`: label and fill of each part; `mark`: what the mark of a column is."""
-    top, bottom = 44.0, 180.0
+    names = [*legend, *([(mark, "")] if mark else [])]
+    # Below the legend, of which two lines always have room: plots beside each other are of one height.
+    top = 44.0 + _LINE * max(0, math.ceil(len(names) / 2) - 2)
+    bottom = top + 136
     most = max((max(sum(bar.parts), bar.mark or 0.0) for bar in bars), default=0.0)
     axis = _Axis(0.0, most, top, bottom, show)
-    drawn: list[Content] = [*_legend([*legend, *([(mark, "")] if mark else [])]), *axis.drawn()]
+    drawn: list[Content] = [*_legend(names), *axis.drawn()]
     width = (_WIDTH - axis.left) / max(len(bars), 1)
     for at, bar in enumerate(bars):
         x, below = axis.left + at * width, 0.0
@@ -197,14 +201,13 @@ def _dates(labels: Sequence[str], left: float, width: float, y: float) -> list[C
     chosen = [at for at in range(0, len(labels), room) if len(labels) - 1 - at >= room or at == 0]
     if len(labels) > 1:
         chosen.append(len(labels) - 1)
+    if width > 60:
+        return [_text(left + (at + 0.5) * width, y + 16, labels[at], anchor="middle", soft=True) for at in chosen]
+    last = len(labels) - 1
     return [
-        _text(
-            _WIDTH if at == len(labels) - 1 and at else left + (0.5 if width > 60 else 0) * width + at * width,
-            y + 16,
-            labels[at],
-            anchor="end" if at == len(labels) - 1 and at else "middle" if width > 60 else "start",
-            soft=True,
-        )
+        _text(_WIDTH, y + 16, labels[at], anchor="end", soft=True)
+        if at == last and at
+        else _text(left + at * width, y + 16, labels[at], soft=True)
         for at in chosen
     ]
 
@@ -212,7 +215,7 @@ def _dates(labels: Sequence[str], left: float, width: float, y: float) -> list[C
 def _legend(names: Sequence[tuple[str, str]]) -> list[Content]:
     drawn: list[Content] = []
     for at, (name, fill) in enumerate(names):
-        x, y = (at % 2) * (_WIDTH / 2), 2 + (at // 2) * 17
+        x, y = (at % 2) * (_WIDTH / 2), 2 + (at // 2) * _LINE
         drawn.append(_rect(x, y, 10, 10, f"fill-{fill}") if fill else _line(x, y + 5, x + 10, y + 5, "mark"))
         drawn.append(_text(x + 15, y + 10, name, soft=True))
     return drawn

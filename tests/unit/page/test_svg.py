@@ -91,6 +91,23 @@ def test_labels_of_many_days_do_not_run_into_each_other() -> None:
     assert len(days) <= 6
 
 
+def test_a_legend_of_many_names_lies_above_the_columns() -> None:
+    names = [(f"station {number}", "local") for number in range(7)]
+    tree = ET.fromstring(columns("t", [Bar("d", (1.0,) * 7)], names, "", show))
+
+    told = [float(each.get("y", "")) for each in tree.iter("text") if (each.text or "").startswith("station")]
+    assert len(told) == 7
+    assert max(told) < min(float(each.get("y1", "")) for each in tree.iter("line"))
+
+
+def test_a_wide_column_has_its_name_below_its_middle_the_last_one_too() -> None:
+    plot = columns("t", [Bar("80%", (1.0,)), Bar("90%", (1.0,))], [("a", "cloud")], "", show)
+
+    places = {each.text: float(each.get("x", "")) for each in ET.fromstring(plot).iter("text")}
+    middles = [x + width / 2 for x, _, width, _ in rects(plot, "cloud")[1:]]
+    assert [places["80%"], places["90%"]] == pytest.approx(middles, abs=0.1)
+
+
 def test_ranges_are_drawn_on_one_scale_from_zero_on() -> None:
     plot = ranges(
         "t",
