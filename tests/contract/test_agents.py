@@ -41,9 +41,15 @@ SAID = {
 }
 GREETING = "Say hello to me."
 TOO_NEW = pytest.mark.skipif(sys.version_info >= (3, 13), reason="aider 0.86 wants Python 3.12 or earlier")
-EVERY_AGENT = pytest.mark.parametrize(
-    "agent", [pytest.param(agent, id=agent.row, marks=[TOO_NEW] * ("aider" in agent.row)) for agent in ASKED]
-)
+
+
+def agents(*asked: Agent) -> pytest.MarkDecorator:
+    """The test for each of these."""
+    marked = [pytest.param(agent, id=agent.row, marks=[TOO_NEW] * ("aider" in agent.row)) for agent in asked]
+    return pytest.mark.parametrize("agent", marked)
+
+
+EVERY_AGENT = agents(*ASKED)
 # A person's own settings of before, in the form of each file.
 # Cline writes its file anew each time, and leaves out what it does not know.
 OWN_OF_CLINE = (
@@ -118,11 +124,9 @@ def test_it_answers_with_what_its_tool_found(agent: Agent, home: Home, cloud: Cl
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@EVERY_AGENT
+@agents(*(agent for agent in ASKED if agent.whole is not None))
 def test_it_is_answered_in_one_piece(agent: Agent, home: Home, recorder: Recorder, target: str) -> None:
-    """Where it can be told to ask so."""
-    if agent.whole is None:
-        pytest.skip(f"{agent.client} always streams")
+    """Those that can be told to ask so; the others always stream."""
     home.connect(agent.client, "--write", "--model", f"{target}-agent")
     recorder.requests.clear()
 
