@@ -147,8 +147,9 @@ def _traffic(question: Question, figures: Figures) -> str:
     ran = ", ".join(f"{row['group'] or '(no rule)'} ({row['requests']:,})" for row in by["rule"][:8])
     more = f" and {len(by['rule']) - 8} more" if len(by["rule"]) > 8 else ""
     environments = ", ".join(row["group"] for row in by["environment"])
+    count = figures["totals"]["requests"]
     return (
-        f"{figures['totals']['requests']:,} requests of users"
+        f"{count:,} request{'' if count == 1 else 's'} of users"
         + (f" with {', '.join(narrowed)}" if narrowed else "")
         + f"; environments: {environments or 'none'}; by rule: {ran or 'none'}{more}"
     )

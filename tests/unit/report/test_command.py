@@ -182,7 +182,7 @@ def test_a_reduction_that_was_expected_holds_or_is_told_with_the_traffic_it_is_o
     assert run(ledger_of(rows), config, "--environment", "DEV", "--expect", percent) == status
 
     said = capsys.readouterr().err
-    assert ("were expected, of 1 requests of users with environment dev" in said) is bool(status)
+    assert ("were expected, of 1 request of users with environment dev" in said) is bool(status)
 
 
 def test_a_month_is_one_of_the_readers_calendar(
