@@ -45,8 +45,8 @@ def members(names: Sequence[str], hostvars: Mapping[str, Any], stored: Mapping[s
 def served_by_all(pool: Sequence[Mapping[str, Any]], url: str) -> list[dict[str, Any]]:
     """What vllm-router at ``url`` can be asked for: the models that every member of a pool has, by their names.
 
-    One that not all have would be asked of those that lack it. Each has the least context of all, and room for as many
-    requests as all together.
+    One that not all have would be asked of those that lack it. Each has the least context of all, and takes as many
+    requests at once as all together; how many of them each server takes is told as well.
     """
     found = []
     for first in pool[0].get("models") or [] if pool else []:
@@ -54,6 +54,7 @@ def served_by_all(pool: Sequence[Mapping[str, Any]], url: str) -> list[dict[str,
         models = [model for model in same if model is not None]
         if len(models) < len(pool):
             continue
+        slots = [int(model.get("parallel") or 1) for model in models]
         kept = {name: value for name, value in first.items() if name not in _OF_ONE_HOST}
         found.append(
             {
@@ -61,7 +62,8 @@ def served_by_all(pool: Sequence[Mapping[str, Any]], url: str) -> list[dict[str,
                 "url": url,
                 "dialect": "openai",
                 "context": min(int(model["context"]) for model in models),
-                "parallel": sum(int(model.get("parallel") or 1) for model in models),
+                "parallel": sum(slots),
+                "servers": {str(one["url"]): each for one, each in zip(pool, slots, strict=True)},
                 "capabilities": sorted(set.intersection(*(set(m.get("capabilities") or []) for m in models))),
                 # Nothing of it is in this machine's memory.
                 "predicted_bytes": None,

@@ -93,6 +93,12 @@ class Balanced:
             told = (await client.get(f"{self.url}/workers")).json()["workers"]
         return [each["url"] for each in told if each["is_healthy"]]
 
+    async def slots(self) -> int:
+        """How many requests the front sends at once, by its own metrics."""
+        text = (await self.front.ask(path="/metrics", key=None)).body.decode()
+        (found,) = re.findall(r'^gridtie_target_slots\{target="station/small"\} (\d+)', text, re.MULTILINE)
+        return int(found)
+
     async def until_asked(self, *servers: Server, seconds: float = 60) -> None:
         """Once these and no others are."""
         async with asyncio.timeout(seconds):
@@ -124,6 +130,7 @@ async def balanced(
         member = {"key_file": "secrets/pool", "ca_file": str(authority / "ca.pem"), "models": []}
         pool = [{"name": f"server-{number}", "url": each.url, **member} for number, each in enumerate(servers)]
         model = _model(f"http://127.0.0.1:{port}", parallel * len(servers))
+        model["servers"] = {server.url: parallel for server in servers}
         _provision(front, "vllm_router", [model], pool=pool)
         await stack.enter_async_context(front)
         found = Balanced(front, servers, f"http://127.0.0.1:{port}", log)

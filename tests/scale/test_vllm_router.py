@@ -69,6 +69,13 @@ async def load(front: Station, at_once: int) -> AsyncIterator[list[Asked]]:
 # -- with engines that only play their part ----------------------------------------------------------------------------
 
 
+async def slots_are(house: Balanced, wanted: int) -> None:
+    """Once the front has looked, as it does every two seconds."""
+    async with asyncio.timeout(20):
+        while await house.slots() != wanted:
+            await asyncio.sleep(0.2)
+
+
 @asynccontextmanager
 async def played(directory: Path, authority: Path, balancer: Path) -> AsyncIterator[tuple[Balanced, list[Cloud]]]:
     async with Cloud() as first, Cloud() as second:
@@ -87,9 +94,12 @@ def test_a_station_that_is_drained_is_not_asked_and_comes_back(tmp_path: Path, a
             others = [await house.front.ask(chat(text)) for text in "bcdef"]
             assert {each.status for each in (first, *others)} == {200}
             assert engines[0].requests == []
+            # What is more than the other one takes waits in the front's own line.
+            await slots_are(house, 4)
 
             await house.servers[0].provision()
             await house.until_asked(*house.servers)
+            await slots_are(house, 8)
 
     run(work, seconds=110)
 

@@ -52,6 +52,8 @@ class StationModel(msgspec.Struct, frozen=True, kw_only=True):
     url: str  # as the router reaches it
     context: int
     parallel: int = 1
+    # Behind vllm-router: the servers' URLs, and how many requests each takes at once.
+    servers: dict[str, int] = {}
     digest: str = ""
     quantisation: str = ""
     source: str = ""

@@ -8,7 +8,7 @@ from time import monotonic
 from gridtie.config.schema import Budget
 from gridtie.gateway.telemetry import Reading
 from gridtie.providers.target import Target
-from gridtie.routing.snapshot import TargetState
+from gridtie.routing.snapshot import TargetState, slots_of
 from gridtie.routing.state import State
 
 
@@ -16,7 +16,8 @@ def of_targets(targets: Mapping[str, Target], states: Mapping[str, TargetState])
     """What is known of each target, configured or still at work. Labels are ids of the routing file and the station."""
     for id, target in targets.items():
         yield "gridtie_target_info", (id, target.provider, target.locality), 1
-        slots = target.provider_slots if target.slots is None else target.slots
+        slots = slots_of(target, states[id]) if target.servers and id in states else target.slots
+        slots = target.provider_slots if slots is None else slots
         if slots is not None:
             yield "gridtie_target_slots", (id,), slots
         if target.predicted_bytes:

@@ -36,6 +36,7 @@ def models(
                 predicted_bytes=model.predicted_bytes or 0,
                 larger_contexts=tuple(model.larger_contexts),
                 slots=model.parallel,
+                servers=tuple(model.servers.items()),
                 own=True,
                 provider_slots=provider.max_in_flight,
                 max_relayed=provider.max_relayed,
@@ -67,11 +68,11 @@ def base_url(dialect: Dialect, url: str) -> str:
 
 def probe_url(dialect: Dialect, url: str, engine: str = "") -> str:
     """Ollama lists what is in memory; llama.cpp's server says whether its model is; vLLM with how much context;
-    vllm-router whether any of its servers is well.
+    vllm-router which of its servers are well.
     """
     if engine == "vllm":
         return f"{base_url(dialect, url)}/models"
     parts = urlsplit(url)
     if engine == "vllm_router":
-        return f"{parts.scheme}://{parts.netloc}/readiness"
+        return f"{parts.scheme}://{parts.netloc}/workers"
     return f"{parts.scheme}://{parts.netloc}" + ("/health" if dialect == "openai" else "/api/ps")

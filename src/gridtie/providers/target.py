@@ -41,6 +41,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     larger_contexts: tuple[tuple[int, int], ...] = ()
     # Concurrent requests this target serves; None: no limit of its own.
     slots: int | None = None
+    # Behind vllm-router: the servers' URLs, and how many of those requests each takes.
+    servers: tuple[tuple[str, int], ...] = ()
     # Concurrent requests the whole provider takes, shared by all of its targets; None: no limit.
     provider_slots: int | None = None
     # Of those of its own, how many may be other stations' at once; None: no limit.

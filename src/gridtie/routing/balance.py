@@ -12,7 +12,7 @@ import math
 
 from gridtie.providers.target import Target
 from gridtie.routing.shares import uniform
-from gridtie.routing.snapshot import TargetState
+from gridtie.routing.snapshot import TargetState, slots_of
 
 # Speeds of less than this ratio are the same: the latest answers of one machine differ by as much.
 _SAME = 1.25
@@ -67,5 +67,5 @@ def _used(target: Target, state: TargetState) -> float:
     """The share of its slots that is taken, by others as well where it says so."""
     if not target.slots:
         return float(state.in_flight)
-    free = target.slots - state.in_flight if state.offered is None else state.offered - state.in_flight
-    return 1.0 - free / target.slots
+    slots = slots_of(target, state)
+    return 1.0 - ((target.slots if slots is None else slots) - state.in_flight) / target.slots

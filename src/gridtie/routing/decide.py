@@ -19,7 +19,7 @@ from gridtie.routing import balance, refusals
 from gridtie.routing.plan import Plan, PlannedAttempt, Refusal, RequestInfo, Skip
 from gridtie.routing.policy import CLEARLY_OVER, Candidate, Policy, Route
 from gridtie.routing.shares import drawn
-from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at
+from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at, slots_of
 
 # Tokens of answer that must be payable where the client names no limit: a shorter answer would help nobody.
 LEAST_OUTPUT = 256
@@ -127,7 +127,7 @@ class _Decision:
     def _look(self, candidate: Candidate) -> _Seen:
         target = candidate.target
         state = self.snapshot.states.get(target.id, _UNSEEN)
-        slots = target.slots if state.offered is None else state.offered
+        slots = slots_of(target, state)
         busy = bool(state.waiting) or (slots is not None and state.in_flight >= slots)
         if not busy and target.provider_slots is not None:
             busy = self.snapshot.provider_in_flight.get(target.provider, 0) >= target.provider_slots

@@ -42,6 +42,8 @@ class Finding(msgspec.Struct, frozen=True):
     context: int | None = None
     # Whether its metrics say what it does.
     measured: bool = False
+    # Of vllm-router: how many requests those of its servers that are well take at once; None: not known.
+    slots: int | None = None
     # Of a member of the pool: how many of our requests it could begin now, where it says so.
     free: int | None = None
 
@@ -60,30 +62,36 @@ class _Model(msgspec.Struct, frozen=True):
         return said if isinstance(said, int) and not isinstance(said, bool) and said > 0 else None
 
 
+class _Worker(msgspec.Struct, frozen=True):
+    url: str = ""
+    is_healthy: bool = False
+
+
 class _Body(msgspec.Struct, frozen=True):
     models: list[_Model] | None = None  # Ollama's /api/ps
     data: list[_Model] | None = None  # OpenAI's /v1/models
+    workers: list[_Worker] | None = None  # vllm-router's /workers
 
 
 def finding(target: Target, answer: Answer) -> Finding:
     """Read an engine's answer for one of its targets."""
     if answer.status in (401, 403):
         return Finding(False, why=f"it refuses the key (HTTP {answer.status})")
-    if answer.status == 503 and target.probe_url.endswith("/readiness"):
-        return Finding(False, loaded=False, why="none of the servers behind it answers (HTTP 503)")
     if answer.status == 503:
         return Finding(False, loaded=False, why="it is still loading its model (HTTP 503)")
     if answer.status == 404:  # there, and without the listing that was asked for
         return Finding(True)
     if not 200 <= answer.status < 300:
         return Finding(False, why=f"it answers with HTTP {answer.status}")
-    # llama.cpp's server: one process, one model; vllm-router: servers that have it.
-    if target.probe_url.endswith(("/health", "/readiness")):
+    # llama.cpp's server: one process, one model.
+    if target.probe_url.endswith("/health"):
         return Finding(True, loaded=True)
     try:
         body = msgspec.json.decode(answer.body, type=_Body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Finding(False, why="its answer is not the JSON that such an engine gives")
+    if target.probe_url.endswith("/workers"):
+        return _behind(target, body.workers or [])
     if target.dialect == "ollama":
         return Finding(True, loaded=_tagged(target.model) in {_tagged(model.name) for model in body.models or []})
     if body.data is None:
@@ -96,6 +104,17 @@ def finding(target: Target, answer: Answer) -> Finding:
             return Finding(True, loaded=True, context=model.context, measured=model.owned_by == vllm.OWNER)
     names = [model.id for model in body.data]
     return Finding(False, loaded=False, why=f"it does not serve {target.model}; it has: {', '.join(names) or '(none)'}")
+
+
+def _behind(target: Target, workers: Iterable[_Worker]) -> Finding:
+    """Of the servers behind vllm-router. One that is drained takes no requests, and nor does one that is down: what is
+    sent beyond the slots of the others would wait there, where nobody sees it.
+    """
+    well = {worker.url.rstrip("/") for worker in workers if worker.is_healthy}
+    if not well:
+        return Finding(False, loaded=False, why="none of the servers behind it answers")
+    slots = [slots for url, slots in target.servers if url.rstrip("/") in well]
+    return Finding(True, loaded=True, slots=sum(slots) if slots else None)
 
 
 def _tagged(name: str) -> str:
@@ -214,6 +233,8 @@ class _Engine:
             self._state.set_context(target.id, found.context)
             if target.lends:
                 self._state.set_offer(target.id, found.free)
+            elif target.servers:
+                self._state.set_slots(target.id, found.slots)
             if not found.measured:
                 self._state.set_load(target.id, None)
             if not found.ready:

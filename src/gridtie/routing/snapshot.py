@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from gridtie.providers.target import Target
+
 
 class TargetState(msgspec.Struct):
     """What is known about a target right now; owned by `routing.state`, read by `decide`."""
@@ -21,7 +23,8 @@ class TargetState(msgspec.Struct):
     running: int | None = None
     queued: int = 0
     cache_used: float | None = None
-    # Of a member of the pool: how many of our requests it could have, by its last word; None: it does not say.
+    # How many of our requests it could have at once, by its last word: a member of the pool, and vllm-router, some of
+    # whose servers may be away. None: it does not say.
     offered: int | None = None
     # Tokens and seconds of its latest answers, older ones counting less, and when the last of them came (monotonic).
     tokens: float = 0.0
@@ -35,6 +38,11 @@ class TargetState(msgspec.Struct):
     last_error: str = ""
     # Why it is left alone: it asked for it, only a person can mend it, or it fails.
     paused_by: Literal["limited", "misconfigured", "failing"] = "failing"
+
+
+def slots_of(target: Target, state: TargetState) -> int | None:
+    """How many requests of ours it takes at once; None: any number."""
+    return target.slots if state.offered is None else state.offered
 
 
 def relayed_at(provider: str) -> str:

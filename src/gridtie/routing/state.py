@@ -20,7 +20,7 @@ from gridtie.providers.vllm import Load
 from gridtie.routing import breaker
 from gridtie.routing.plan import PlannedAttempt
 from gridtie.routing.sessions import Sessions
-from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at
+from gridtie.routing.snapshot import Snapshot, TargetState, relayed_at, slots_of
 
 _UNSEEN = TargetState()
 
@@ -180,7 +180,7 @@ class State:
             timer.cancel()
 
     def _free(self, target: Target, state: TargetState, attempt: PlannedAttempt) -> bool:
-        slots = target.slots if state.offered is None else state.offered
+        slots = slots_of(target, state)
         if slots is not None and state.in_flight >= slots:
             return False
         limit = target.provider_slots
@@ -359,6 +359,19 @@ class State:
         if state is not None:
             state.offered = None if free is None else state.in_flight + free
 
+    def set_slots(self, target_id: str, slots: int | None) -> None:
+        """How many requests vllm-router's servers take at once now; None: not known, and the configured number holds.
+
+        Those that wait begin where there are more of them again.
+        """
+        state = self._states.get(target_id)
+        if state is None or state.offered == slots:
+            return
+        state.offered = slots
+        target = self._targets.get(target_id)
+        if target is not None and target.provider in self._queues:
+            self._admit(target.provider)
+
     def measured(self, target_id: str, tokens: int, seconds: float, now: float) -> None:
         """An answer of so many tokens took a target so long, from the request on."""
         state = self._states.get(target_id)
@@ -370,7 +383,8 @@ class State:
     def offer(self, target: Target) -> Offer:
         """What of a target of ours other stations' routers could have now."""
         state = self._states.get(target.id, _UNSEEN)
-        free = math.inf if target.slots is None else target.slots - state.in_flight
+        slots = slots_of(target, state)
+        free = math.inf if slots is None else slots - state.in_flight
         if target.provider_slots is not None:
             free = min(free, target.provider_slots - self._provider_in_flight.get(target.provider, 0))
         free = min(free, self._lent(target), MOST_OFFERED)

@@ -54,6 +54,7 @@ def test_what_all_members_serve_is_what_vllm_router_is_asked_for() -> None:
 
     assert (found["name"], found["url"], found["dialect"]) == ("m", "http://engine:8000", "openai")
     assert (found["context"], found["parallel"], found["capabilities"]) == (4096, 24, ["chat"])
+    assert found["servers"] == {"https://a:8443": 8, "https://b:8443": 16}
     assert (found["why"], found["predicted_bytes"]) == ("served by a, b", None)
     assert "file" not in found
     assert team.served_by_all([served("a", small), served("b", other)], "") == []

@@ -91,14 +91,14 @@ def test_vllm_is_asked_for_its_listing_which_has_the_context() -> None:
     assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/v1/models")
 
 
-def test_vllm_router_is_asked_by_the_key_that_its_servers_know_and_for_whether_any_is_well() -> None:
+def test_vllm_router_is_asked_by_the_key_that_its_servers_know_and_for_which_of_them_are_well() -> None:
     facts = house.station(small={"dialect": "openai", "url": "http://engine:8000"})
     member = Member(name="gpu", url="https://gpu:8443", key_file="secrets/pool-gpu", ca_file="ca.pem", models=[])
     facts = replace(facts, engine=replace(facts.engine, kind="vllm_router"), pool=[member])
 
     target = house.targets(facts=facts).by_id[SMALL]
 
-    assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/readiness")
+    assert (target.base_url, target.probe_url) == ("http://engine:8000/v1", "http://engine:8000/workers")
     assert target.headers == (("authorization", "Bearer sk-test"),)
     assert target.own
 

@@ -31,8 +31,16 @@ def embedded(url: str = "http://engine:8080") -> Station:
 
 
 def balanced() -> Any:
-    facts = embedded()
+    facts = house.station(
+        small={"dialect": "openai", "url": "http://engine:8000", "servers": {"https://a:8443": 8, "https://b:8443": 16}}
+    )
     return house.targets(facts=replace(facts, engine=replace(facts.engine, kind="vllm_router"))).by_id[SMALL]
+
+
+def workers(**well: bool) -> bytes:
+    """What vllm-router 0.1.17 says of its servers."""
+    told = [{"url": f"https://{name}:8443", "is_healthy": each, "load": 0} for name, each in well.items()]
+    return json.dumps({"workers": told, "total": len(told)}).encode()
 
 
 def remote() -> Any:
@@ -93,13 +101,16 @@ FINDINGS = [
         b"<html>",
         Finding(False, None, "its answer is not the JSON that such an engine gives"),
     ),
-    ("vllm-router with a server that is well", balanced(), 200, b'{"healthy_workers":1}', Finding(True, True)),
+    ("vllm-router, all well", balanced(), 200, workers(a=True, b=True), Finding(True, True, slots=24)),
+    ("vllm-router, one drained", balanced(), 200, workers(a=True, b=False), Finding(True, True, slots=8)),
+    ("vllm-router, one that was down when it began", balanced(), 200, workers(b=True), Finding(True, True, slots=16)),
+    ("vllm-router, a server by another name", balanced(), 200, workers(c=True), Finding(True, True)),
     (
-        "vllm-router without one",
+        "vllm-router without one that is well",
         balanced(),
-        503,
-        b"{}",
-        Finding(False, False, "none of the servers behind it answers (HTTP 503)"),
+        200,
+        workers(a=False),
+        Finding(False, False, "none of the servers behind it answers"),
     ),
     ("llama.cpp's server, ready", house.targets(facts=embedded()).by_id[SMALL], 200, b"{}", Finding(True, True)),
     (

@@ -365,6 +365,20 @@ class TestAPool:
         w.set_offer(a.id, None)
         assert w.free(attempt(a))
 
+    def test_a_server_behind_vllm_router_takes_its_slots_with_it_and_brings_them_back(self) -> None:
+        async def work() -> bool:
+            a = target("a", slots=2, servers=(("https://a", 1), ("https://b", 1)))
+            w = made(a)
+            assert w.reserve(attempt(a)) is not None
+            w.set_slots(a.id, 1)
+            waiting = asyncio.ensure_future(w.wait(attempt(a), soon()))
+            await asyncio.sleep(0)
+            assert taken(w, a) == (1, 1)
+            w.set_slots(a.id, 2)
+            return await waiting is not None
+
+        assert asyncio.run(work())
+
     def test_one_that_refused_is_full_until_it_says_otherwise_or_grants_a_slot(self) -> None:
         a = target("a", slots=2, lends=True)
         w = made(a)

@@ -26,7 +26,7 @@ from gridtie.ledger.budget import period_end, period_start
 from gridtie.ledger.ledger import Ledger
 from gridtie.providers.target import Target
 from gridtie.routing.request import OVER, Request
-from gridtie.routing.snapshot import TargetState
+from gridtie.routing.snapshot import TargetState, slots_of
 from gridtie.routing.state import State
 
 # Requests under way that are sent, the oldest first; their number is always sent.
@@ -139,7 +139,7 @@ class Moment:
             "loaded": state.loaded,
             "in_flight": state.in_flight,
             "waiting": state.waiting,
-            "slots": target.slots,
+            "slots": slots_of(target, state) if target.servers else target.slots,
             # Seconds for which it is left alone, and why.
             "paused": max(0.0, state.retry_at - now) if state.retry_at else 0.0,
             "paused_by": state.paused_by if state.retry_at > now else "",
