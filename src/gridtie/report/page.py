@@ -244,7 +244,7 @@ def _again(report: Report) -> Iterator[Content]:
     yield element(
         "p",
         "Every figure is the result of SQL over the ledger's file. Save the report with ",
-        element("code", "gridtie report --json --out report.json"),
+        element("code", "gridtie report --json report.json"),
         ", and have it computed again with ",
         element("code", "gridtie report --recompute report.json"),
         ".",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from argparse import ArgumentParser, Namespace
+from argparse import Action, ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from gridtie.host.local_time import zone_since
 
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     form = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
-        form.add_argument(f"--{name}", dest="format", action="store_const", const=name, help=what)
+        form.add_argument(f"--{name}", dest="format", nargs="?", action=_Form, metavar="FILE", help=what)
     form.add_argument(
         "--rows",
         dest="format",
@@ -80,6 +80,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="another ledger.sqlite than the station's")
     parser.add_argument("--config", type=Path, metavar="DIR", help=f"another place of {' and '.join(READ)}")
     parser.add_argument("--utc-offset", metavar="MINUTES", help="another zone than this machine's")
+
+
+class _Form(Action):
+    """How the report is written, and where to: `--html FILE` is `--html --out FILE`, as with `gridtie bench`."""
+
+    def __call__(self, parser: ArgumentParser, args: Namespace, values: Any, option: Optional[str] = None) -> None:
+        """Keep both."""
+        args.format = self.option_strings[0].lstrip("-")
+        if values is not None:
+            args.out = Path(values)
 
 
 def words(args: Namespace) -> List[str]:

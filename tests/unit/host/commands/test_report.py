@@ -66,11 +66,14 @@ def test_it_runs_from_the_routers_image_as_its_user_without_network_and_without_
     assert capsys.readouterr() == ("the page\n", "a word\n")
 
 
+@pytest.mark.parametrize("option", [(), ("--out",)])
 @pytest.mark.parametrize("status", [0, 1])
-def test_the_file_is_written_on_the_host(host: Path, capsys: pytest.CaptureFixture[str], status: int) -> None:
+def test_the_file_is_written_on_the_host(
+    host: Path, capsys: pytest.CaptureFixture[str], status: int, option: tuple[str, ...]
+) -> None:
     (host / "bin/answer").write_text(f"echo the page; exit {status}")
 
-    assert cli.main(["report", "--html", "--out", str(host / "november.html")]) == status
+    assert cli.main(["report", "--html", *option, str(host / "november.html")]) == status
 
     assert (host / "november.html").read_text() == "the page\n"
     assert "--html" in asked(host)
