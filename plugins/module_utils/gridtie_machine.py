@@ -137,4 +137,6 @@ def describe_surroundings(disk_paths: list[str]) -> dict[str, Any]:
         "person": _person(account),
         "connection": connection(logged_in()),
         "privilege": "root" if root else ("sudo" if shutil.which("sudo") else "none"),
+        # What a person here can be told to type.
+        "curl": shutil.which("curl") is not None,
     }

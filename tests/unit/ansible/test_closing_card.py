@@ -10,7 +10,7 @@ import jinja2
 TEMPLATE = Path(__file__).parents[3] / "roles" / "doctor" / "templates" / "summary.txt.j2"
 
 
-def card(*checks: dict[str, Any], key: str = "") -> str:
+def card(*checks: dict[str, Any], key: str = "", curl: bool = True) -> str:
     """The card of a station on which every check holds, as Ansible writes it."""
     environment = jinja2.Environment(trim_blocks=True, undefined=jinja2.StrictUndefined)
     engine = {
@@ -28,6 +28,7 @@ def card(*checks: dict[str, Any], key: str = "") -> str:
         gridtie_config_dir="/etc/gridtie",
         gridtie_project="gridtie",
         gridtie_port=8484,
+        gridtie_machine={"curl": curl},
         gridtie_docker={"version": "27", "host": "unix:///var/run/docker.sock"},
         inventory_hostname="localhost",
         _doctor={"stage_note": "PASS: 3 of 3 checks hold", "report": {"checks": list(checks)}},
@@ -53,3 +54,8 @@ def test_without_one_there_is_no_such_line() -> None:
 def test_what_can_be_tried_is_typed_as_the_person_who_has_a_key_or_by_sudo() -> None:
     assert "  gridtie chat       ask it something\n" in card(key="/home/dev/.config/gridtie")
     assert "  sudo gridtie chat       ask it something\n" in card()
+
+
+def test_a_machine_without_curl_is_told_of_no_such_command() -> None:
+    assert "  curl -s http://127.0.0.1:8484/v1/chat/completions" in card()
+    assert "curl" not in card(curl=False)
