@@ -20,7 +20,7 @@ description:
     what of a Secret is which file, C(gridtie_cluster_superfluous) what the inventory no longer names,
     C(gridtie_cluster_awaited) and C(gridtie_cluster_named) what has to run.
   - C(gridtie_cluster_problems) and C(gridtie_cluster_lacks) say what is wrong with the inventory and with the cluster,
-    C(gridtie_cluster_notices) what is worth to be known.
+    C(gridtie_cluster_refusals) what it would not take, C(gridtie_cluster_notices) what is worth to be known.
 author: Gridtie contributors
 """
 
@@ -157,5 +157,6 @@ class FilterModule:
             "gridtie_cluster_named": named,
             "gridtie_cluster_problems": checks.of_settings,
             "gridtie_cluster_lacks": checks.of_cluster,
+            "gridtie_cluster_refusals": checks.refusals,
             "gridtie_cluster_notices": checks.notices,
         }

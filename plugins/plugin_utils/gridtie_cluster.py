@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -309,3 +311,26 @@ def _secret(given: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]
     wanted = [*secret_names(given), *([given["hub_token"]] if given["hub_token"] else [])]
     if missing := [name for name in wanted if name not in found["secret"]]:
         yield f"the Secret {given['secret']} has no {', '.join(missing)}; add it there"
+
+
+def refusals(manifests: Sequence[Mapping[str, Any]], tried: Mapping[str, Any]) -> list[str]:
+    """What the cluster would refuse, and why in its own words; ``tried`` is what kubernetes.core.k8s came to with
+    ``continue_on_error``, which gives a result for each manifest in their order.
+    """
+    results = (tried.get("result") or {}).get("results") or [tried]
+    if len(results) != len(manifests):
+        return [_told(str(tried.get("msg") or "the cluster gave no answer to some of it"))]
+    return [
+        f"{each['kind']} {each['metadata']['name']}: {_told(str(result['error'].get('msg', '')))}"
+        for each, result in zip(manifests, results, strict=True)
+        if result.get("error")
+    ]
+
+
+def _told(said: str) -> str:
+    """The message of the API's own answer, which the module shows as bytes of Python; else all of it."""
+    found = re.search(r"b'.*'|b\".*\"", said, re.DOTALL)
+    try:
+        return str(json.loads(ast.literal_eval(found[0]))["message"]) if found else said
+    except (ValueError, SyntaxError, KeyError, TypeError):
+        return said

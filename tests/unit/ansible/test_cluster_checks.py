@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from plugins.filter.gridtie_cluster import arguments, resources, secret_data, secret_items, superfluous
-from plugins.plugin_utils.gridtie_cluster import notices, of_cluster, of_settings, secret_names
+from plugins.plugin_utils.gridtie_cluster import notices, of_cluster, of_settings, refusals, secret_names
 
 DIGEST = "@sha256:" + "1" * 64
 MODEL = {"name": "coder", "served": "Qwen/Coder", "source": "hf.co/Qwen/Coder", "revision": "1" * 40}
@@ -251,3 +252,18 @@ def test_what_is_in_no_manifest_any_more_is_superfluous() -> None:
     found = superfluous([thing("Service", "a"), thing("Service", "b")], [thing("Service", "a"), thing("Pod", "b")])
 
     assert found == [{"api_version": "v1", "kind": "Service", "name": "b", "namespace": "gridtie"}]
+
+
+def test_what_the_cluster_would_refuse_is_named_with_its_reason() -> None:
+    """As kubernetes.core 6 gives it: a result for each manifest, the API's answer as bytes of Python."""
+    manifests = [{"kind": "Service", "metadata": {"name": "a"}}, {"kind": "Deployment", "metadata": {"name": "b"}}]
+    answer = json.dumps({"kind": "Status", "message": 'conflict with "ann": .spec.replicas', "code": 409}).encode()
+    error = {"msg": f"Failed to apply object: {answer!r}", "reason": "Conflict"}
+    taken = {"changed": False, "result": {"kind": "Service"}}
+
+    tried = {"result": {"results": [taken, {"changed": False, "result": {}, "error": error}]}}
+
+    assert refusals(manifests, tried) == ['Deployment b: conflict with "ann": .spec.replicas']
+    assert refusals(manifests, {"result": {"results": [taken, taken]}}) == []
+    assert refusals(manifests, {"msg": "cannot connect"}) == ["cannot connect"]
+    assert refusals(manifests[1:], {"error": {"msg": "it is forbidden"}}) == ["Deployment b: it is forbidden"]
