@@ -232,6 +232,17 @@ def test_the_stand_in_refuses_in_vllms_own_words(vllm: Vllm, body: dict[str, Any
     assert (answered.status_code, answered.json()) == (refusal.status, json.loads(vllm_wire.error(refusal)))
 
 
+def test_it_tells_the_tokens_of_a_prompt_by_which_a_server_is_chosen(vllm: Vllm) -> None:
+    """vllm-router asks for them, and knows nothing of beginnings where it gets none."""
+    body = {**chat("The quick brown fox."), "model": "small", "max_tokens": 1}
+    rendered = httpx.post(f"{vllm.url}/v1/chat/completions/render", json=body, timeout=60)
+    answered = httpx.post(f"{vllm.url}/v1/chat/completions", json=body, timeout=60).json()
+
+    assert rendered.status_code == 200, rendered.text
+    assert len(rendered.json()["token_ids"]) == answered["usage"]["prompt_tokens"]
+    assert json.loads(vllm_wire.rendered(json.dumps(body).encode())).keys() <= rendered.json().keys()
+
+
 def test_the_stand_in_says_of_itself_what_vllm_says(vllm: Vllm) -> None:
     listed = httpx.get(f"{vllm.url}/v1/models").json()["data"][0]
     metrics = httpx.get(f"{vllm.url}/metrics").content

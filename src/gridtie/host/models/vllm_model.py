@@ -203,6 +203,8 @@ def arranged(
             *("--max-num-seqs", str(wanted.parallel), "--enable-prefix-caching"),
             # What came out of the cache is counted apart.
             "--enable-prompt-tokens-details",
+            # Its tokens of a prompt, by which vllm-router finds the server that has read the beginning.
+            "--enable-scale-out",
             # Without it, vLLM breaks off what runs when it is told to end; within the container's grace.
             *("--shutdown-timeout", str(_DRAIN_S)),
             *arguments(model, settings, use),

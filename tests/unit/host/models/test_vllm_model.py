@@ -52,6 +52,7 @@ def test_the_small_model_of_the_image_is_served_by_the_processor() -> None:
     assert "--model /opt/smollm2-135m --served-model-name gridtie/smollm2:135m" in words
     assert "--max-model-len 8192" in words
     assert "--enforce-eager" in done.arguments
+    assert "--enable-scale-out" in done.arguments
     # Eight requests of 8,192 tokens, each with 23,040 bytes.
     assert done.cache_gib == -(-8 * 8192 * 23040 // GIB)
     assert done.model["purposes"] == ["code", "chat", "smoke-test"]
