@@ -113,7 +113,10 @@ def test_it_runs_with_arguments_that_let_a_failing_server_alone_and_more_of_some
     assert [name for name, _ in asked] == ["gridtie_image", "gridtie_files", "gridtie_service"]
     made, place, service = (given for _, given in asked)
     assert made["name"] == "engine-vllm_router"
-    assert place["directories"][0]["path"] == "/etc/gridtie/vllm-router"
+    (directory,) = place["directories"]
+    # The station's group: what is root's below its configuration is taken over by each run, and would change with it.
+    assert (directory["path"], directory["mode"]) == ("/etc/gridtie/vllm-router", "0755")
+    assert directory["group"] == "gridtie"
     settings = service["settings"]
     assert settings["COMPOSE_FILE"].startswith("compose.yaml:engine.vllm_router.yaml")
     words = settings["GRIDTIE_VLLM_ROUTER_ARGUMENTS"].split()
@@ -139,7 +142,7 @@ def test_the_servers_are_told_with_who_vouches_for_them_and_their_model_is_the_s
     assert code == 0, output
     files = {each["path"]: each for each in asked[0][1]["files"]}
     assert files["/etc/gridtie/vllm-router/pool-a.pem"]["content"] == "PEM of a"
-    assert files["/etc/gridtie/vllm-router/servers.json"]["mode"] == "0644"
+    assert {(each["mode"], each["group"]) for each in files.values()} == {("0644", "gridtie")}
     servers = json.loads(files["/etc/gridtie/vllm-router/servers.json"]["content"])["servers"]
     assert [(each["url"], each["ca_file"]) for each in servers] == [
         ("https://a:8443", "pool-a.pem"),
