@@ -45,6 +45,16 @@ def test_reasoning_text_and_calls_of_an_answer_are_one_message() -> None:
     assert [message.call_id for message in said.messages[3:]] == ["b", "a"]
 
 
+def test_the_name_of_a_tool_beside_what_it_gave_is_that_of_its_call() -> None:
+    """Codex sends it where it has no tool of the name that was called; no server was told of it as an unknown field."""
+    said = conversation(
+        {"type": "function_call", "call_id": "a", "name": "add", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "name": "add", "output": "unsupported call: add"},
+    )
+
+    assert said.messages[1].rest == {}
+
+
 def test_tools_of_a_namespace_have_one_name_and_get_two_back() -> None:
     said = read(facts.read(body(tools=[FUNCTION, {"type": "namespace", "name": "crew", "tools": [FUNCTION]}])))
     names = [tool.name for tool in said.settings.tools if isinstance(tool, Tool)]
