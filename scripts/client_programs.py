@@ -86,7 +86,7 @@ def some_agents() -> None:
 
 
 def agents() -> None:
-    sdks()
+    some_agents()
     python("agents")
     node("agents", "agents")
 

@@ -1,7 +1,7 @@
 """What came of asking through people's clients: a report of tests becomes docs/results/clients.json.
 
-`make test PART=clients` runs tests/contract/test_clients.py and test_agents.py and keeps their report here;
-scripts/results_pages.py writes the table of docs/clients.md from it.
+`make test PART=clients` runs tests/contract/test_clients.py and test_agents.py, and tests/clients/test_at_a_station.py
+at a station of its own, and keeps their reports here; scripts/results_pages.py writes the table of docs/clients.md.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 from collections import defaultdict
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from record import about, put_json
-from results import RESULTS, ROOT, SCHEMA
+import record
+from results import ROOT
 
 sys.path += [str(ROOT / "tests"), str(ROOT / "src")]
 from clients.agents import AGENTS
@@ -25,6 +26,7 @@ from gridtie.host.connect.clients import BY_NAME, CLIENTS
 
 NAME = "clients"
 FILES = ("tests/contract/test_clients.py", "tests/contract/test_agents.py")
+AT_A_STATION = "tests/clients/test_at_a_station.py"
 _PACKAGES = {
     "claude-code": "@anthropic-ai/claude-code", "codex": "@openai/codex", "opencode": "opencode-ai", "cline": "cline",
     "continue": "@continuedev/cli", "aider": "aider-chat", "aider-ollama": "aider-chat", "llm": "llm",
@@ -33,29 +35,37 @@ _PACKAGES = {
 _TITLES = {"aider-ollama": "aider, over Ollama"}
 
 
-def keep(junit: Path, status: int, seconds: float, made_by: str) -> None:
-    """Take a report into docs/results."""
-    made = about("make test PART=clients", status, seconds, made_by)
+def keep(junit: Sequence[Path], status: int, seconds: float, made_by: str) -> None:
+    """Take reports into docs/results."""
     found = {"rows": rows(junit), "not_run": not_run()}
-    put_json(RESULTS / f"{NAME}.json", {"schema": SCHEMA, "name": NAME, **made, "result": found})
+    record.keep(NAME, "make test PART=clients", status, seconds, made_by, found)
 
 
-def rows(junit: Path) -> list[dict[str, Any]]:
-    """Each client by each interface, streamed and whole: how much was tried, and what of it failed."""
+def rows(junit: Sequence[Path]) -> list[dict[str, Any]]:
+    """Each client by each interface, streamed and whole: how much was tried, what of it failed, and whether a fresh
+    station's model answered it, None where that was not asked.
+    """
     tried: dict[tuple[str, str], int] = defaultdict(int)
     failed: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for case in ET.parse(junit).iter("testcase"):
-        told = {each.get("name"): each.get("value", "") for each in case.iter("property")}
-        if "client" not in told or case.find("skipped") is not None:
+    at_station: dict[tuple[str, str], bool] = {}
+    for case in (case for report in junit for case in ET.parse(report).iter("testcase")):
+        told = {str(each.get("name")): each.get("value", "") for each in case.iter("property")}
+        if case.find("skipped") is not None:
+            continue
+        well = case.find("failure") is None and case.find("error") is None
+        if "station" in told:
+            at_station[told["station"], told["how"]] = well
+        if "client" not in told:
             continue
         for how in [told["how"]] if told["how"] else ("streamed", "whole"):
-            tried[str(told["client"]), str(how)] += 1
-            if case.find("failure") is not None or case.find("error") is not None:
-                failed[str(told["client"]), str(how)].append(str(case.get("name")))
+            tried[told["client"], how] += 1
+            if not well:
+                failed[told["client"], how].append(str(case.get("name")))
     facts = _facts()
+    places = list(facts)
     return [
-        {**facts[client], "how": how, "tried": count, "failed": failed[client, how]}
-        for (client, how), count in sorted(tried.items(), key=lambda item: (list(facts).index(item[0][0]), item[0][1]))
+        {**facts[row[0]], "how": row[1], "tried": tried[row], "failed": failed[row], "station": at_station.get(row)}
+        for row in sorted(tried.keys() | at_station.keys(), key=lambda row: (places.index(row[0]), row[1]))
     ]
 
 

@@ -59,11 +59,14 @@ def run(name: str, command: str) -> int:
     if found is None:
         sys.stderr.write(f"{name}: `{command}` ended with {done.returncode} and no result; nothing was written\n")
         return 2
-    put_json(
-        RESULTS / f"{name}.json",
-        {"schema": SCHEMA, "name": name, **about(command, done.returncode, seconds, made_by), "result": found},
-    )
+    keep(name, command, done.returncode, seconds, made_by, found)
     return done.returncode
+
+
+def keep(name: str, command: str, status: int, seconds: float, made_by: str, found: Any) -> None:
+    """Take what a command came to into docs/results; `made_by` is the version that was asked, as `version` said."""
+    made = about(command, status, seconds, made_by)
+    put_json(RESULTS / f"{name}.json", {"schema": SCHEMA, "name": name, **made, "result": found})
 
 
 def run_tests(words: list[str]) -> int:

@@ -329,10 +329,11 @@ def clients() -> str:
             row["how"],
             "works" if not row["failed"] else f"**{len(row['failed'])} failed**: {', '.join(row['failed'])}",
             str(row["tried"]),
+            {True: "answered", False: "**failed**", None: "not asked"}[row.get("station")],
         ]
         for row in record.result["rows"]
     ]
-    told = table(["client", "version", "asks", "answers come", "", "tests"], rows, {5})
+    told = table(["client", "version", "asks", "answers come", "", "tests", "at a station"], rows, {5})
     made = f"`{record.command}`, {record.where}, gridtie {record.gridtie} ({record.commit})."
     return f"{told}\n\nNot run, since no program of theirs is at hand: {', '.join(record.result['not_run'])}.\n\n{made}"
 

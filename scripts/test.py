@@ -31,9 +31,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -69,6 +70,15 @@ STATIONS = {
         "gridtie_engine": "embedded",
         "gridtie_port": "28485",
     },
+}
+# One on which agents find a model that takes their first question and calls tools.
+CLIENTS_STATION = {
+    "GRIDTIE_TEST_CLIENTS_STATION": {
+        "gridtie_project": "gridtie-test-clients",
+        "gridtie_engine": "embedded",
+        "gridtie_port": "28486",
+        "gridtie_models": ["smollm2:135m", {"name": "smollm2-tools:135m", "context": 32768}],
+    }
 }
 
 
@@ -195,13 +205,17 @@ def postgresql() -> bool:
 
 def clients() -> bool:
     """Agents, commands and SDKs that people use, each asked for real; the table of docs/clients.md says what came."""
-    return client_programs("agents") and all([ask_clients(), run(Path(sys.executable), "scripts/results_pages.py")])
+    if not client_programs("agents"):
+        return False
+    with stations(CLIENTS_STATION) as environment:
+        asked = environment is not None and ask_clients(environment)
+    return run(Path(sys.executable), "scripts/results_pages.py") and asked
 
 
 def scale() -> bool:
-    """What servers for many run, for real on this machine; what is missing of it is installed and compiled."""
+    """What servers for many run, for real; what is missing is installed and compiled. Faults: docs/replicas.md."""
     ready = lab_hosts() and vllm() and kubernetes() and postgresql()
-    return ready and pytest("-n", "0", "--timeout", "2400", "tests/scale", f"{LAB}/test_vllm_router.py")
+    return ready and break_and_serve() and run(Path(sys.executable), "scripts/results_pages.py")
 
 
 def vllm() -> bool:
@@ -214,17 +228,36 @@ def kubernetes() -> bool:
     return run(Path(sys.executable), "scripts/kubernetes_api.py")
 
 
-def ask_clients() -> bool:
-    """Run the tests with every client, and keep their report in docs/results."""
-    from client_results import FILES, keep
+def break_and_serve() -> bool:
+    """Run the tests of `scale`, and keep the table of faults in docs/results."""
+    from record import keep, version
+
+    with tempfile.TemporaryDirectory() as scratch:
+        made_by, began, table = version(), time.monotonic(), Path(scratch) / "chaos.json"
+        tests = ("-n", "0", "--timeout", "2400", "tests/scale", f"{LAB}/test_vllm_router.py")
+        passed = pytest(*tests, GRIDTIE_CHAOS=str(table))
+        if table.exists():
+            found = json.loads(table.read_text(encoding="utf-8"))
+            keep("chaos", "make test PART=scale", 0 if passed else 1, time.monotonic() - began, made_by, found)
+    return passed
+
+
+def ask_clients(environment: dict[str, str]) -> bool:
+    """Run the tests with every client, and keep their reports in docs/results."""
+    from client_results import AT_A_STATION, FILES, keep
     from record import version
 
     with tempfile.TemporaryDirectory() as scratch:
-        junit, made_by, began = Path(scratch) / "junit.xml", version(), time.monotonic()
-        report = ("-o", "junit_family=xunit1", f"--junitxml={junit}")
-        passed = run(BIN / "pytest", "-q", "-n", "2", *report, *FILES, GRIDTIE_TEST_AGENTS="all")
-        if junit.exists():
-            keep(junit, 0 if passed else 1, time.monotonic() - began, made_by)
+        made_by, began = version(), time.monotonic()
+        passed, reports = True, []
+        # A real model computes with all cores.
+        for lanes, files in (("2", FILES), ("0", (AT_A_STATION,))):
+            junit = Path(scratch) / f"junit-{lanes}.xml"
+            report = ("-o", "junit_family=xunit1", f"--junitxml={junit}")
+            more = {**environment, "GRIDTIE_TEST_AGENTS": "all"}
+            passed = run(BIN / "pytest", "-q", "-n", lanes, *report, *files, **more) and passed
+            reports += [junit] if junit.exists() else []
+        keep(reports, 0 if passed else 1, time.monotonic() - began, made_by)
     return passed
 
 
@@ -233,20 +266,19 @@ def client_programs(kind: str) -> bool:
     return run(Path(sys.executable), "scripts/client_programs.py", kind)
 
 
-def playbook(name: str, variables: dict[str, str]) -> bool:
-    extra = [word for key, value in variables.items() for word in ("-e", f"{key}={value}")]
-    return run(BIN / "ansible-playbook", name, *extra)
+def playbook(name: str, variables: dict[str, Any]) -> bool:
+    return run(BIN / "ansible-playbook", name, "-e", json.dumps(variables))
 
 
 @contextmanager
-def stations() -> Iterator[dict[str, str] | None]:
-    """Both test stations, provisioned; None where that failed. Removed in any case."""
+def stations(wanted: Mapping[str, dict[str, Any]] = STATIONS) -> Iterator[dict[str, str] | None]:
+    """Both test stations, or other ones, provisioned; None where that failed. Removed in any case."""
     try:
-        done = all(playbook("site.yml", variables) for variables in STATIONS.values())
-        configs = {name: f"/etc/{variables['gridtie_project']}" for name, variables in STATIONS.items()}
+        done = all(playbook("site.yml", variables) for variables in wanted.values())
+        configs = {name: f"/etc/{variables['gridtie_project']}" for name, variables in wanted.items()}
         yield configs if done else None
     finally:
-        for variables in STATIONS.values():
+        for variables in wanted.values():
             playbook(
                 "playbooks/reset.yml", {**variables, "gridtie_purge": "true", "gridtie_confirm_purge": "localhost"}
             )

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from clients.environments import CHAT, MESSAGES, OLLAMA, PLACE, RESPONSES, ROOT, bare, programs, there
 from standins.behaviour import ToolCall
@@ -107,17 +108,27 @@ AGENTS: tuple[Agent, ...] = (
 )  # fmt: skip
 
 
+# A command that can write nothing but its home, and sees no other process.
+_SEALED = (
+    "unshare", *(() if os.geteuid() == 0 else ("--map-root-user",)),
+    *("--mount", "--pid", "--fork", "--mount-proc", "--kill-child"), "sh", "-euc",
+    'mount --bind "$HOME" "$HOME"; for place in $(findmnt -rno TARGET); do case $place in "$HOME"|/proc*|/dev*) ;; '
+    '*) mount -o remount,bind,ro "$place" 2>/dev/null || :; esac; done; cd "$PWD"; exec "$@"', "sh",
+)  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Home:
     """A person's empty home, with the station that `gridtie connect` finds there."""
 
     path: Path
     config: Path
+    programs: tuple[Path, ...] = ()
 
     @property
     def environ(self) -> dict[str, str]:
-        """What a login there would have."""
-        path = os.pathsep.join([*map(str, programs()), "/usr/bin", "/bin"])
+        """What a login there would have; `programs` are directories of what this person has installed."""
+        path = os.pathsep.join([*map(str, (*self.programs, *programs())), "/usr/bin", "/bin"])
         return bare(self.path, PATH=path, GRIDTIE_CONFIG_DIR=str(self.config), TERM="dumb")
 
     @property
@@ -139,14 +150,26 @@ class Home:
 
     def ask(self, agent: Agent, prompt: str, *, model: str, streamed: bool = True) -> subprocess.CompletedProcess[str]:
         """Put a question by the agent's own program."""
-        words = [word.replace("{model}", model) for word in (*(() if streamed else agent.whole or ()), *agent.words)]
-        # As its user does it: `. FILE`, and the program.
-        start = ["sh", "-euc", '. "$0"; exec "$@"', str(self.path / agent.sourced)] if agent.sourced else []
         return subprocess.run(
-            [*start, str(agent.program), *words, prompt], cwd=self.work, env=self.environ,
+            self._words(agent, prompt, model, streamed=streamed), cwd=self.work, env=self.environ,
             stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=agent.answer_s,
             check=False,
         )  # fmt: skip
+
+    def begin(
+        self, agent: Agent, prompt: str, *, model: str, streamed: bool, said: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """The same, sealed: a real model may have it run any command, and may have it go on for long."""
+        words = [*_SEALED, *self._words(agent, prompt, model, streamed=streamed)]
+        return subprocess.Popen(
+            words, cwd=self.work, env=self.environ, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        )
+
+    def _words(self, agent: Agent, prompt: str, model: str, *, streamed: bool) -> list[str]:
+        words = [word.replace("{model}", model) for word in (*(() if streamed else agent.whole or ()), *agent.words)]
+        # As its user does it: `. FILE`, and the program.
+        start = ["sh", "-euc", '. "$0"; exec "$@"', str(self.path / agent.sourced)] if agent.sourced else []
+        return [*start, str(agent.program), *words, prompt]
 
     def end_what_stayed(self) -> None:
         """Kill what an agent left running in the background, which knows this home as its own."""

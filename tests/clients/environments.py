@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +107,24 @@ class Driver:
         self._process.stdin.close()
         self._process.wait(10)
         self._process.stdout.close()
+
+
+DriverOf = Callable[[str], Driver]
+
+
+@contextmanager
+def drivers(made: Callable[[str], Path]) -> Iterator[DriverOf]:
+    """Gives the driver that has an SDK; each is started when it is first asked for, in a home that `made` makes."""
+    started: dict[str, Driver] = {}
+    with ExitStack() as stack:
+
+        def find(name: str) -> Driver:
+            kind = SDKS[name].driver
+            if kind not in started:
+                started[kind] = stack.enter_context(driver(kind, made(kind)))
+            return started[kind]
+
+        yield find
 
 
 @contextmanager

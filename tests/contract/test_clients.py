@@ -5,13 +5,12 @@ process to a stand-in of every kind of target: what their users see.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from clients.environments import SDKS, Driver, driver
+from clients.environments import SDKS, DriverOf, drivers
 from standins.cloud import Cloud
 from standins.fixtures import RouterProcess
 from standins.recorder import Recorder, recording
@@ -40,28 +39,19 @@ def recorder(router: RouterProcess) -> Iterator[Recorder]:
 
 
 @pytest.fixture(scope="module")
-def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Driver]]:
-    """The driver that has a client; each is started when it is first asked for."""
-    started: dict[str, Driver] = {}
-    with ExitStack() as stack:
-
-        def find(name: str) -> Driver:
-            kind = SDKS[name].driver
-            if kind not in started:
-                started[kind] = stack.enter_context(driver(kind, tmp_path_factory.mktemp(kind)))
-            return started[kind]
-
-        yield find
+def driver_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DriverOf]:
+    with drivers(tmp_path_factory.mktemp) as found:
+        yield found
 
 
 @pytest.fixture
-def ask(router: RouterProcess, recorder: Recorder, drivers: Callable[[str], Driver]) -> Ask:
+def ask(router: RouterProcess, recorder: Recorder, driver_of: DriverOf) -> Ask:
     """One job; what came of it. What the client sent is in the recorder."""
 
     def put(name: str, model: str, *turns: str, **more: Any) -> dict[str, Any]:
         recorder.requests.clear()
         job = {"name": name, "root": recorder.url, "key": router.key, "model": model, "turns": turns}
-        return drivers(name).ask({**job, "streamed": False, **more})
+        return driver_of(name).ask({**job, "streamed": False, **more})
 
     return put
 
