@@ -160,8 +160,9 @@ def _add(found: list[Message], item: Object, span: msgspec.Raw) -> None:
             _of_assistant(found, item.path).parts.append(call)
         case "function_call_output":
             parts = _parts(item.take("output"), f"{item.path}.output")
-            # Codex names the tool once more where there is none of that name; the call has it.
+            # Codex names the tool once more where there is none of that name; the call has both.
             item.take("name")
+            item.take("namespace")
             result = Message(path=item.path, role="tool", call_id=item.string("call_id") or "", parts=parts)
             result.rest = item.rest()
             found.append(result)

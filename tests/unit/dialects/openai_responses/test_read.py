@@ -48,8 +48,8 @@ def test_reasoning_text_and_calls_of_an_answer_are_one_message() -> None:
 def test_the_name_of_a_tool_beside_what_it_gave_is_that_of_its_call() -> None:
     """Codex sends it where it has no tool of the name that was called; no server was told of it as an unknown field."""
     said = conversation(
-        {"type": "function_call", "call_id": "a", "name": "add", "arguments": "{}"},
-        {"type": "function_call_output", "call_id": "a", "name": "add", "output": "unsupported call: add"},
+        {"type": "function_call", "call_id": "a", "namespace": "crew", "name": "add", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "namespace": "crew", "name": "add", "output": "unsupported"},
     )
 
     assert said.messages[1].rest == {}
