@@ -33,13 +33,21 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def station() -> Iterator[Station]:
-    """Its routing file has an alias for the model, as its owner would give it one."""
+    """Its routing file has an alias for the model, as an owner gives it one who knows it: it is slow, and does not always
+    find an end, so that who comes meanwhile waits.
+    """
     where = os.environ.get("GRIDTIE_TEST_CLIENTS_STATION")
     if not where:
         pytest.fail("there is no station; run `make test PART=clients`, which provisions one", pytrace=False)
     found = Station(Path(where))
-    alias = {"local": f"gridtie/{TOOLS_MODEL}", "timeouts": {"first_token": ANSWER_S, "total": ANSWER_S}}
-    with found.routing(lambda file: file["models"].update({ALIAS: alias})):
+
+    def change(file: dict[str, Any]) -> None:
+        timeouts = {"first_token": ANSWER_S, "total": ANSWER_S}
+        file["models"][ALIAS] = {"local": f"gridtie/{TOOLS_MODEL}", "timeouts": timeouts}
+        for rule in file["rules"]:
+            rule["max_wait"] = ANSWER_S
+
+    with found.routing(change):
         yield found
 
 
