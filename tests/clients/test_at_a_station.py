@@ -33,8 +33,8 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def station() -> Iterator[Station]:
-    """Its routing file has an alias for the model, as an owner gives it one who knows it: it is slow, and does not always
-    find an end, so that who comes meanwhile waits.
+    """Its routing file has an alias for the model, as an owner gives it one who knows it: it is slow, and does not
+    always find an end, so that who comes meanwhile waits.
     """
     where = os.environ.get("GRIDTIE_TEST_CLIENTS_STATION")
     if not where:
