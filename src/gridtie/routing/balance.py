@@ -67,5 +67,4 @@ def _used(target: Target, state: TargetState) -> float:
     """The share of its slots that is taken, by others as well where it says so."""
     if not target.slots:
         return float(state.in_flight)
-    slots = slots_of(target, state)
-    return 1.0 - ((target.slots if slots is None else slots) - state.in_flight) / target.slots
+    return 1.0 - ((slots_of(target, state) or 0) - state.in_flight) / target.slots
